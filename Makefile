@@ -1,0 +1,76 @@
+# `make help` is the map. Two commands do everything: make up, make test.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+EVARA := $(BIN)/python -m observability
+FLASK := EVARA_LOG_LEVEL=WARNING $(BIN)/flask --app api.app
+MODE ?= native
+USERS ?= 20
+RATE ?= 50
+TIME ?= 60s
+HOST ?=
+P ?=
+D ?=
+
+.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint lock
+
+help: ## Show this map
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Run the stack
+up: .venv/run ## Bring the whole stack up and wait until it works (MODE=native)
+	@if [ "$(MODE)" != native ]; then echo "MODE=$(MODE) is not known here; use: make up MODE=native" >&2; exit 2; fi
+	@$(EVARA) up
+down: ## Stop the stack; its data stays
+	@if [ -x $(BIN)/python ]; then $(EVARA) down; else echo "nothing was running"; fi
+status: .venv/run ## Show every process
+	@$(EVARA) status
+logs: .venv/run ## Show the last log lines (P=api for one process)
+	@$(EVARA) logs $(P)
+doctor: .venv/run ## Check everything that `up` depends on
+	@$(EVARA) doctor
+clean: ## Stop the stack and remove all that it, and this Makefile, made
+	@if [ -x $(BIN)/python ]; then $(EVARA) clean; fi
+	@rm -rf .venv .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache; find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Change what is watched
+generate: .venv/run ## Write rules, routes, scenarios and tests from the catalogue
+	@$(FLASK) openapi write api/openapi.json
+	@$(EVARA) generate
+check: .venv/run ## Compare generated files, rules and contract with the catalogue
+	@$(FLASK) openapi print | cmp -s - api/openapi.json || { echo "api/openapi.json is not what the app serves; mend: make generate" >&2; exit 1; }
+	@$(EVARA) check
+
+##@ Ask and provoke the running stack
+slo: .venv/run ## Judge every SLO (ARGS="--window 1h --strict --json")
+	@$(EVARA) slo $(ARGS)
+load: .venv/run ## Send load and judge it (USERS=20 RATE=50 TIME=60s HOST=)
+	@$(EVARA) load --users $(USERS) --rate $(RATE) --time $(TIME) $(if $(HOST),--host $(HOST)) $(ARGS)
+drill: .venv/run ## Break something beside the stack and see its alert arrive (D=name, ARGS="--list --all --json")
+	@$(EVARA) drill $(D) $(ARGS)
+
+##@ Work on the code
+test: .venv/dev ## Run unit and integration tests with coverage
+	@$(EVARA) fetch
+	@$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=85 tests --ignore tests/e2e $(ARGS)
+e2e: .venv/dev ## Run the slow tests: real stack, kills, drill, fuzzing, browser
+	@$(BIN)/python -m pytest tests/e2e -v $(ARGS)
+lint: .venv/dev ## Check the Python: ruff, mypy, import arrows
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+lock: .venv/dev ## Pin the newest versions of requirements*.in with hashes
+	@for name in requirements requirements-dev; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links -o $$name.txt $$name.in; done
+
+.venv/base:
+	@for tool in git make; do command -v $$tool >/dev/null || { echo "$$tool is missing; install it: sudo apt install $$tool" >&2; exit 1; }; done
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is missing or older than 3.11; install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "python3-venv is missing; install it: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "First run: making .venv; downloads about 60 MB of Python packages"
+	@$(PYTHON) -m venv .venv && touch $@
+.venv/run: .venv/base requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
+.venv/dev: .venv/run requirements-dev.txt
+	@echo "Installing the test tools"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@

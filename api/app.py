@@ -1,0 +1,54 @@
+"""The application factory: reads as a table of contents."""
+
+from flask import Flask
+from flask_smorest import Api
+
+from api import cli, db, docs, errors, faults, health, limits, logs, security, telemetry
+from api.config import Settings, from_environment
+from api.errors import ProblemSchema
+from api.v1 import nodes, readings
+from observability import plan
+
+OPENAPI = {
+    "API_TITLE": "Evara telemetry API",
+    "API_VERSION": "1",
+    "OPENAPI_VERSION": "3.1.0",
+    "API_SPEC_OPTIONS": {"info": {"description": "Readings of water tanks, bore wells and flow meters."}},
+}
+
+
+class ProblemApi(Api):  # type: ignore[misc]
+    """smorest's Api with our error shape; it would drop the headers of HTTP exceptions."""
+
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: Exception) -> object:
+        return errors.problem(error)  # type: ignore[arg-type]
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """A ready app; RuntimeError when its routes and the catalogue disagree."""
+    settings = settings or from_environment()
+    logs.configure(settings.log_level, settings.env)
+    app = telemetry.ObservedFlask(__name__, static_folder=None)
+    app.config.update(OPENAPI, MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False)
+    app.url_map.strict_slashes = False
+    app.extensions["evara_settings"] = settings
+    declared = plan.from_files()
+
+    logs.init_app(app)
+    security.init_app(app)
+    if settings.faults_file:
+        faults.init_app(app, settings.faults_file)
+    db.init_app(app, settings.database_url)
+    api = app.extensions["evara_api"] = ProblemApi(app)
+    for blueprint in (nodes.blueprint, readings.blueprint):
+        api.register_blueprint(blueprint)
+    app.register_blueprint(health.blueprint)
+    app.register_blueprint(docs.blueprint)
+    errors.init_app(app)
+    limits.init_app(app, declared, settings)
+    telemetry.init_app(app, declared)
+    cli.init_app(app)
+    return app

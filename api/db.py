@@ -1,0 +1,89 @@
+"""The database: one engine, a read and a write unit of work, and the measurement of every statement."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, current_app
+from flask_migrate import Migrate
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.orm import Session
+
+from api import telemetry
+
+BUSY_SECONDS = 5  # how long a SQLite writer waits for another before it gives up
+IMMEDIATE = "evara_immediate"
+DEPENDENCY = "database"
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+
+class Database:
+    """Sessions over one engine. Reads see a snapshot; writes take the lock first, so that they wait instead of failing."""
+
+    def __init__(self, url: str):
+        sqlite = url.startswith("sqlite")
+        arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if sqlite else {"pool_pre_ping": True}
+        self.engine = create_engine(url, **arguments)
+        if sqlite:
+            event.listen(self.engine, "connect", _tune)
+            event.listen(self.engine, "begin", _begin)
+        event.listen(self.engine, "before_cursor_execute", _start)
+        event.listen(self.engine, "after_cursor_execute", _stop)
+        event.listen(self.engine, "handle_error", _failed)
+        self._writer: Engine = self.engine.execution_options(**{IMMEDIATE: True})
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session over one consistent snapshot; nothing is committed."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that commits at the end of the block, or rolls back when the block raises."""
+        with Session(self._writer, expire_on_commit=False) as session:
+            yield session
+            session.flush()
+            with telemetry.dependency_call(DEPENDENCY):  # the commit is where a disk is slow
+                session.commit()
+
+
+def _tune(connection: sqlite3.Connection, _: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):  # FULL: what was acknowledged is on disk
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(IMMEDIATE) else "BEGIN")
+
+
+def _start(*args: Any) -> None:
+    args[4]._evara_started = time.perf_counter()  # args: connection, cursor, statement, parameters, context, executemany
+
+
+def _stop(*args: Any) -> None:
+    telemetry.observe_dependency(DEPENDENCY, time.perf_counter() - args[4]._evara_started, ok=True)
+
+
+def _failed(context: ExceptionContext) -> None:
+    if isinstance(context.sqlalchemy_exception, IntegrityError | DataError):
+        return  # the caller's fault: the database did its work
+    started = getattr(context.execution_context, "_evara_started", None)
+    telemetry.observe_dependency(DEPENDENCY, time.perf_counter() - started if started else 0.0, ok=False)
+
+
+def init_app(app: Flask, url: str) -> None:
+    app.extensions["evara_database"] = Database(url)
+    Migrate(app, app.extensions["evara_database"], directory=str(MIGRATIONS))
+
+
+def database() -> Database:
+    """The database of the current app."""
+    found: Database = current_app.extensions["evara_database"]
+    return found

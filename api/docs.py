@@ -1,0 +1,28 @@
+"""The API's own page: Swagger UI from files beside it, under a policy that allows nothing from elsewhere."""
+
+from pathlib import Path
+
+from flask import Blueprint, Response, current_app, jsonify, send_from_directory
+from flask_smorest import Api
+
+blueprint = Blueprint("docs", __name__)
+FILES = Path(__file__).parent / "static" / "docs"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    api: Api = current_app.extensions["evara_api"]
+    return jsonify(api.spec.to_dict())
+
+
+@blueprint.get("/docs")
+def page() -> Response:
+    return file("index.html")
+
+
+@blueprint.get("/docs/<filename>")
+def file(filename: str) -> Response:
+    answer = send_from_directory(FILES, filename, max_age=3600)
+    answer.headers["Content-Security-Policy"] = POLICY
+    return answer

@@ -1,0 +1,167 @@
+"""Serves /metrics for all workers from their files, in a process of its own, so that a scrape costs no request anything.
+
+Counters must never decrease, but a worker that dies leaves its file behind, and thousands of files make scrapes slow.
+So files of dead processes are merged into one archive per kind, under a journal that survives a crash at any line.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from observability import conventions as names
+
+ARCHIVE = "0"  # stands where the file names of workers have their process id
+JOURNAL = "merge.json"
+SUMMED, LARGEST = "sum", "max"
+KINDS = {"counter": SUMMED, "histogram": SUMMED, "gauge_max": LARGEST}
+
+
+def kind_and_pid(path: Path) -> tuple[str, str]:
+    """`gauge_max_123.db` → ("gauge_max", "123")."""
+    kind, _, pid = path.stem.rpartition("_")
+    return kind, pid
+
+
+def merge_dead(folder: Path) -> int:
+    """Merges the files of processes that are gone into the archives; returns how many files went."""
+    finish(folder)
+    dead = [path for path in folder.glob("*.db") if is_dead(path)]
+    swaps = []
+    for kind, how in KINDS.items():
+        group = [path for path in dead if kind_and_pid(path)[0] == kind]
+        if group:
+            archive = folder / f"{kind}_{ARCHIVE}.db"
+            fresh = archive.with_suffix(".new")
+            fresh.unlink(missing_ok=True)
+            combine([path for path in (archive, *group) if path.exists()], fresh, how)
+            swaps.append([fresh.name, archive.name])
+    if swaps:
+        draft = folder / (JOURNAL + ".new")
+        draft.write_text(json.dumps({"swap": swaps, "remove": [path.name for path in dead]}))
+        draft.replace(folder / JOURNAL)  # from here on the merge has happened, whatever happens to us
+        finish(folder)
+    return len(dead) if swaps else 0
+
+
+def finish(folder: Path) -> None:
+    """Carries out a journal, from the start or from wherever a crash left it."""
+    journal = folder / JOURNAL
+    if not journal.exists():
+        return
+    plan = json.loads(journal.read_text())
+    for fresh, archive in plan["swap"]:
+        if (folder / fresh).exists():
+            (folder / fresh).replace(folder / archive)
+    for name in plan["remove"]:
+        (folder / name).unlink(missing_ok=True)
+    journal.unlink()
+
+
+def is_dead(path: Path) -> bool:
+    kind, pid = kind_and_pid(path)
+    return kind in KINDS and pid != ARCHIVE and pid.isdigit() and not psutil.pid_exists(int(pid))
+
+
+def combine(sources: list[Path], target: Path, how: str) -> None:
+    """Adds up (or takes the largest of) every value of the sources into a new file."""
+    totals: dict[str, tuple[float, float]] = {}
+    for source in sources:
+        for key, value, stamp, _ in MmapedDict.read_all_values_from_file(str(source)):
+            before, at = totals.get(key, (0.0, 0.0))
+            totals[key] = (before + value if how == SUMMED else max(before, value), max(at, stamp))
+    archive = MmapedDict(str(target))
+    for key, (value, stamp) in totals.items():
+        archive.write_value(key, value, stamp)
+    archive.close()
+
+
+class Processes(Collector):
+    """CPU and memory of the processes that write into the folder; multiprocess mode has no process_* of its own."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._last: dict[tuple[int, float], float] = {}
+        self._gone = 0.0  # seconds used by processes that are no more, so that the counter keeps rising
+
+    def collect(self) -> Iterator[Metric]:
+        now: dict[tuple[int, float], float] = {}
+        memory = 0
+        for pid in {kind_and_pid(path)[1] for path in self._folder.glob("*.db")} - {ARCHIVE}:
+            try:
+                process = psutil.Process(int(pid))
+                times = process.cpu_times()
+                now[int(pid), process.create_time()] = times.user + times.system
+                memory += process.memory_info().rss
+            except (psutil.Error, ValueError):
+                continue
+        self._gone += sum(seconds for key, seconds in self._last.items() if key not in now)
+        self._last = now
+        yield family(CounterMetricFamily, names.WORKER_CPU, "CPU seconds of all workers so far", self._gone + sum(now.values()))
+        yield family(GaugeMetricFamily, names.WORKER_MEMORY, "Resident bytes of all workers", memory)
+        yield family(GaugeMetricFamily, names.WORKERS, "Workers alive", len(now))
+
+
+def family(kind: type[CounterMetricFamily] | type[GaugeMetricFamily], name: str, text: str, value: float) -> Metric:
+    metric = kind(name, text, labels=[names.ROLE])
+    metric.add_metric(["api"], value)
+    return metric
+
+
+class Exporter:
+    """Renders the folder; one scrape at a time, because merging moves files under the reader."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._processes = Processes(folder)
+
+    def render(self) -> bytes:
+        with self._lock:
+            merge_dead(self._folder)
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, path=str(self._folder))  # type: ignore[no-untyped-call]
+            registry.register(self._processes)
+            return generate_latest(registry)
+
+
+def serve(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
+    """A server for /metrics; the caller runs serve_forever."""
+    exporter = Exporter(folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path.split("?")[0] == "/metrics"
+            body = exporter.render() if found else b"only /metrics is here\n"
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", CONTENT_TYPE_LATEST if found else "text/plain")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """A line per scrape helps nobody."""
+
+    return ThreadingHTTPServer((host, port), Handler)
+
+
+def main() -> None:
+    """`python -m api.exporter HOST PORT`, with PROMETHEUS_MULTIPROC_DIR set."""
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    folder.mkdir(parents=True, exist_ok=True)
+    serve(folder, sys.argv[1], int(sys.argv[2])).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Periodic work outside requests: runs it, counts it, and survives its failures."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from flask import Flask
+
+from api import telemetry
+from api.services.sync import Outcome
+
+SYNC = "thingspeak.sync"
+log = logging.getLogger(__name__)
+
+
+def run(name: str, work: Callable[[], Outcome]) -> bool:
+    """One run of a job, counted and logged; True when all of it succeeded. Exceptions are logged, not raised."""
+    started = time.perf_counter()
+    try:
+        outcome = work()
+    except Exception:
+        log.exception("job failed", extra={"job": name})
+        telemetry.JOB_RUNS.labels(name, "error").inc()
+        return False
+    ok = not outcome.failed
+    telemetry.JOB_RUNS.labels(name, "ok" if ok else "error").inc()
+    telemetry.JOB_STORED.labels(name).inc(outcome.stored)
+    if ok:
+        telemetry.JOB_LAST_SUCCESS.labels(name).set_to_current_time()
+    seconds = round(time.perf_counter() - started, 2)
+    log.info("job done", extra={"job": name, "ok": ok, "seconds": seconds, "stored": outcome.stored, "failed": outcome.failed})
+    return ok
+
+
+def run_forever(app: Flask, name: str, work: Callable[[], Outcome], every: float, stop: threading.Event) -> None:
+    """Starts a run every `every` seconds until `stop` is set; a long run makes the next one late, never parallel."""
+    while not stop.is_set():
+        due = time.monotonic() + every
+        with app.app_context():
+            run(name, work)
+        stop.wait(max(0.0, due - time.monotonic()))

@@ -1,0 +1,87 @@
+"""Rate limits from the catalogue, per route and client, and a counter store that workers share through one SQLite file."""
+
+import hmac
+import sqlite3
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, request
+from flask_limiter import Limiter
+from limits.storage import Storage
+
+from api import telemetry
+from api.config import Settings
+from observability.plan import Plan
+
+LOAD_HEADER = "X-Load-Token"
+
+
+class SharedFileStorage(Storage):
+    """`sqlite:///path`: counters that expire, in a file that all workers of one machine open; lost counts cost nothing."""
+
+    STORAGE_SCHEME = ["sqlite"]  # noqa: RUF012 - the base class declares it so
+    base_exceptions = sqlite3.Error
+
+    def __init__(self, uri: str, wrap_exceptions: bool = False, **_: Any):
+        super().__init__(uri, wrap_exceptions)
+        self._path = urlsplit(uri).path.replace("//", "/", 1)
+        self._local = threading.local()
+
+    def _run(self, sql: str, *values: Any) -> list[Any]:
+        if not hasattr(self._local, "connection"):
+            connection = sqlite3.connect(self._path, timeout=1, isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=OFF")
+            connection.execute("CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, amount INTEGER, expires REAL) WITHOUT ROWID")
+            self._local.connection = connection
+        return list(self._local.connection.execute(sql, values))
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        now = time.time()
+        rows = self._run(
+            "INSERT INTO counters VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"
+            " amount = iif(expires <= ?4, 0, amount) + ?2, expires = iif(expires <= ?4, ?3, expires) RETURNING amount",
+            *(key, amount, now + expiry, now),
+        )
+        return int(rows[0][0])
+
+    def get(self, key: str) -> int:
+        rows = self._run("SELECT amount FROM counters WHERE key = ? AND expires > ?", key, time.time())
+        return int(rows[0][0]) if rows else 0
+
+    def get_expiry(self, key: str) -> float:
+        rows = self._run("SELECT expires FROM counters WHERE key = ?", key)
+        return float(rows[0][0]) if rows else time.time()
+
+    def check(self) -> bool:
+        return bool(self._run("SELECT 1"))
+
+    def reset(self) -> int | None:
+        return len(self._run("DELETE FROM counters RETURNING 1"))
+
+    def clear(self, key: str) -> None:
+        self._run("DELETE FROM counters WHERE key = ?", key)
+
+
+def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
+    """Limits every watched route as the catalogue says; exempt routes, and runs with the load token, are not limited."""
+    limits = {route.id: route.rate_limit for route in plan.routes}
+    unused = next(iter(limits.values()))  # the extension asks for a limit before it asks whether there is one
+    token = settings.load_token.get_secret_value() if settings.load_token else ""
+
+    def unlimited() -> bool:
+        given = request.headers.get(LOAD_HEADER, "")
+        of_load_run = bool(token) and hmac.compare_digest(given.encode(), token.encode())
+        return of_load_run or telemetry.current_route(app) not in limits
+
+    Limiter(
+        lambda: f"{telemetry.current_route(app)}:{request.remote_addr}",
+        app=app,
+        default_limits=[lambda: limits.get(telemetry.current_route(app), unused)],
+        default_limits_exempt_when=unlimited,
+        headers_enabled=True,
+        storage_uri=settings.limiter_url,
+        in_memory_fallback_enabled=True,  # a dead store neither refuses everybody nor lets everybody through
+    )

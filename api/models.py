@@ -1,0 +1,88 @@
+"""The tables; it imports SQLAlchemy only."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, Float, ForeignKey, Integer, MetaData, String, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+KINDS = ("water_tank", "bore_well", "flow_meter")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime in every database; SQLite would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC).replace(tzinfo=UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+        }
+    )
+
+
+class Node(Base):
+    """A tank, well or meter. `channel_id` and `fields` tell where ThingSpeak keeps its readings, if it does."""
+
+    __tablename__ = "nodes"
+
+    id: Mapped[str] = mapped_column(String(63), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(20), index=True)
+    channel_id: Mapped[int | None] = mapped_column(Integer)
+    channel_key: Mapped[str | None] = mapped_column(String(64))  # read key of a private channel; never shown
+    fields: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)  # "field1" → metric
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+
+    __table_args__ = (CheckConstraint(f"kind in {KINDS}", name="kind"),)
+
+
+class Reading(Base):
+    """One value of one metric of one node at one time (UTC); the first value stored for that key stays."""
+
+    __tablename__ = "readings"
+
+    node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    metric: Mapped[str] = mapped_column(String(63), primary_key=True)
+    time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    value: Mapped[float] = mapped_column(Float)
+
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+
+class Latest(Base):
+    """The newest reading per node and metric, kept beside the readings so that asking for it never scans them."""
+
+    __tablename__ = "latest"
+
+    node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    metric: Mapped[str] = mapped_column(String(63), primary_key=True)
+    time: Mapped[datetime] = mapped_column(UtcDateTime)
+    value: Mapped[float] = mapped_column(Float)
+
+
+class SyncState(Base):
+    """How far a node's ThingSpeak channel has been read; moves in the same transaction as the readings."""
+
+    __tablename__ = "sync_states"
+
+    node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    synced_until: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

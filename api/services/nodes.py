@@ -1,0 +1,60 @@
+"""What may happen to nodes; raises werkzeug's HTTP errors, knows no request."""
+
+from typing import Any
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import Conflict, NotFound
+
+from api.db import database
+from api.models import Node
+
+
+def require(session: Session, node_id: str) -> Node:
+    """The node; NotFound when there is none."""
+    node = session.get(Node, node_id)
+    if node is None:
+        raise NotFound(f"There is no node {node_id!r}.")
+    return node
+
+
+def page(page: int, page_size: int, kind: str | None = None) -> dict[str, Any]:
+    """{"items", "page", "page_size", "total"}: nodes by id."""
+    query = select(Node).where(Node.kind == kind) if kind else select(Node)
+    with database().read() as session:
+        total = session.scalar(select(func.count()).select_from(query.subquery()))
+        items = session.scalars(query.order_by(Node.id).limit(page_size).offset((page - 1) * page_size)).all()
+    return {"items": items, "page": page, "page_size": page_size, "total": total}
+
+
+def create(values: dict[str, Any]) -> Node:
+    """The new node; Conflict when its id is taken."""
+    node = Node(**{"fields": {}} | values)
+    try:
+        with database().write() as session:
+            session.add(node)
+    except IntegrityError as error:
+        raise Conflict(f"There is a node {values['id']!r} already.") from error
+    return node
+
+
+def get(node_id: str) -> Node:
+    with database().read() as session:
+        return require(session, node_id)
+
+
+def update(node_id: str, values: dict[str, Any]) -> Node:
+    with database().write() as session:
+        node = require(session, node_id)
+        for key, value in values.items():
+            setattr(node, key, value)
+    return node
+
+
+def delete(node_id: str) -> None:
+    """Removes the node; the database takes its readings along."""
+    with database().write() as session:
+        require(session, node_id)
+        session.execute(sql_delete(Node).where(Node.id == node_id))

@@ -1,0 +1,92 @@
+"""Storing and reading what nodes measured; storing the same readings again changes nothing."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from api.db import database
+from api.models import Latest, Reading, now
+from api.services.nodes import require
+
+INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+CHUNK = 500  # rows per statement: 4 bound values each, far below every database's limit
+Row = dict[str, Any]  # metric, time, value
+
+
+def store(node_id: str, rows: list[Row]) -> dict[str, int]:
+    """Stores a batch in one transaction: {"stored", "duplicates", "conflicts"}; NotFound without the node."""
+    with database().write() as session:
+        require(session, node_id)
+        return insert(session, node_id, rows)
+
+
+def insert(session: Session, node_id: str, rows: list[Row]) -> dict[str, int]:
+    """Stores rows in the session's transaction. The first value stored for a metric and time stays."""
+    unique: dict[tuple[str, datetime], float] = {}
+    conflicts = 0
+    for row in rows:
+        conflicts += unique.setdefault((row["metric"], row["time"]), row["value"]) != row["value"]
+    values = [{"node_id": node_id, "metric": metric, "time": time, "value": value} for (metric, time), value in unique.items()]
+    stored = 0
+    make = INSERT[session.get_bind().dialect.name]
+    for start in range(0, len(values), CHUNK):
+        chunk = values[start : start + CHUNK]
+        statement = make(Reading).values(chunk).on_conflict_do_nothing()
+        fresh = len(session.execute(statement.returning(Reading.metric)).all())
+        if fresh < len(chunk):
+            conflicts += differing(session, node_id, chunk)
+        stored += fresh
+    remember(session, values)
+    return {"stored": stored, "duplicates": len(rows) - stored - conflicts, "conflicts": conflicts}
+
+
+def differing(session: Session, node_id: str, values: list[Row]) -> int:
+    """How many of the values are stored with another value."""
+    times = [value["time"] for value in values]
+    query = select(Reading.metric, Reading.time, Reading.value).where(
+        Reading.node_id == node_id, Reading.metric.in_({value["metric"] for value in values}), Reading.time.between(min(times), max(times))
+    )
+    kept = {(metric, time): value for metric, time, value in session.execute(query)}
+    return sum(kept[value["metric"], value["time"]] != value["value"] for value in values)
+
+
+def remember(session: Session, values: list[Row]) -> None:
+    """Moves the newest reading of each metric forward, never back."""
+    newest: dict[str, Row] = {}
+    for value in values:
+        if value["metric"] not in newest or value["time"] > newest[value["metric"]]["time"]:
+            newest[value["metric"]] = value
+    statement = INSERT[session.get_bind().dialect.name](Latest).values(list(newest.values()))
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["node_id", "metric"],
+            set_={"time": statement.excluded.time, "value": statement.excluded.value},
+            where=statement.excluded.time > Latest.time,
+        )
+    )
+
+
+def span(
+    node_id: str, page: int, page_size: int, metric: str | None = None, from_: datetime | None = None, to: datetime | None = None
+) -> dict[str, Any]:
+    """{"items", "page", "page_size", "total"}: readings with from_ ≤ time < to, oldest first."""
+    end = to or now()
+    start = from_ or end - timedelta(days=1)
+    query = select(Reading).where(Reading.node_id == node_id, Reading.time >= start, Reading.time < end)
+    if metric:
+        query = query.where(Reading.metric == metric)
+    with database().read() as session:
+        require(session, node_id)
+        total = session.scalar(select(func.count()).select_from(query.subquery()))
+        rows = session.scalars(query.order_by(Reading.time, Reading.metric).limit(page_size).offset((page - 1) * page_size)).all()
+    return {"items": rows, "page": page, "page_size": page_size, "total": total}
+
+
+def latest(node_id: str) -> list[Latest]:
+    """The newest reading of every metric, by metric."""
+    with database().read() as session:
+        require(session, node_id)
+        return list(session.scalars(select(Latest).where(Latest.node_id == node_id).order_by(Latest.metric)))

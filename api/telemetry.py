@@ -1,0 +1,144 @@
+"""The API's metrics, registered from the Plan: names, labels, buckets and zero series all come from the catalogue."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Flask, Response, request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_flask_exporter import PrometheusMetrics
+
+from observability import conventions as names
+from observability.catalogue import Http
+from observability.plan import Plan
+
+REGISTRY = CollectorRegistry()  # of what is measured outside requests: one per process
+DEPENDENCY_CALLS: Histogram | None = None
+JOB_RUNS = Counter(names.JOB_RUNS, "Runs of a job", (names.JOB, names.OUTCOME), registry=REGISTRY)
+JOB_STORED = Counter(names.JOB_STORED, "Readings that a job stored", (names.JOB,), registry=REGISTRY)
+JOB_LAST_SUCCESS = Gauge(
+    names.JOB_LAST_SUCCESS, "When a job last succeeded", (names.JOB,), registry=REGISTRY, multiprocess_mode="max"
+)  # fmt: skip
+
+
+class Registry(CollectorRegistry):
+    """A registry per app that remembers its collectors by name: the exporter keeps them to itself, zero series need them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_name: dict[str, MetricWrapperBase] = {}
+
+    def register(self, collector: Any) -> None:
+        super().register(collector)
+        self.by_name[collector.describe()[0].name] = collector
+
+
+class ObservedFlask(Flask):
+    """Measures the whole handling of a request, errors and refusals included; the exporter's own hooks miss those."""
+
+    def full_dispatch_request(self) -> Response:
+        timed = self.extensions.get("evara_timed", super().full_dispatch_request)
+        answer: Response = timed()
+        return answer
+
+
+def init_app(app: Flask, plan: Plan) -> None:
+    """Registers the request metrics of `app`; call it when all routes are there.
+
+    RuntimeError when the catalogue and the app do not name the same routes.
+    """
+    endpoints = route_labels(app, plan)
+    registry = Registry()
+    metrics = PrometheusMetrics(app, path=None, export_defaults=False, registry=registry)
+
+    def route() -> str:
+        rule = request.url_rule
+        return endpoints.get((request.method, rule.rule), names.UNMATCHED) if rule else names.UNMATCHED
+
+    by_class = metrics.histogram(
+        names.HTTP_DURATION,
+        "Seconds from dispatch to answer",
+        labels={names.ROUTE: route, names.STATUS: lambda answer: f"{answer.status_code // 100}xx"},
+        buckets=[float(edge) for edge in plan.buckets],
+    )
+    by_code = metrics.counter(
+        names.HTTP_REQUESTS, "Requests answered", labels={names.ROUTE: route, names.CODE: lambda answer: answer.status_code}
+    )
+    exceptions = Counter(names.HTTP_EXCEPTIONS, "Exceptions that nobody handled", (names.ROUTE,), registry=registry)
+    dispatch = super(ObservedFlask, app).full_dispatch_request  # type: ignore[misc]
+    app.extensions["evara_timed"] = by_class(by_code(dispatch))
+    app.extensions["evara_exceptions"] = exceptions
+    app.extensions["evara_route"] = route
+    for route_id in (*sorted(set(endpoints.values())), names.UNMATCHED):
+        exceptions.labels(route_id)
+        for status in names.STATUS_CLASSES:
+            registry.by_name[names.HTTP_DURATION].labels(route_id, status)
+    init_process(plan)
+
+
+def init_process(plan: Plan) -> None:
+    """Registers what is measured outside requests, with a zero for everything that the catalogue declares."""
+    global DEPENDENCY_CALLS
+    if DEPENDENCY_CALLS is None:
+        DEPENDENCY_CALLS = Histogram(
+            names.DEPENDENCY_DURATION,
+            "Seconds that a call to a dependency took",
+            (names.DEPENDENCY, names.OUTCOME),
+            registry=REGISTRY,
+            buckets=[float(edge) for edge in plan.buckets],
+        )
+    for outcome in names.OUTCOMES:
+        for dependency in plan.dependencies:
+            DEPENDENCY_CALLS.labels(dependency, outcome)
+        for job in plan.jobs:
+            JOB_RUNS.labels(job, outcome)
+
+
+def openapi_path(rule: str) -> str:
+    """Werkzeug's `/nodes/<string:node_id>` → OpenAPI's `/nodes/{node_id}`."""
+    return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)
+
+
+def route_labels(app: Flask, plan: Plan) -> dict[tuple[str, str], str]:
+    """(method, URL rule) → the catalogue's id; RuntimeError that names every mismatch and its mend."""
+    served = {
+        Http(method, openapi_path(rule.rule)): (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    unknown = [f"{http} is served, but not in the catalogue: declare it under routes or exempt" for http in served.keys() - plan.route_ids]
+    absent = [f"{http} ({plan.route_ids[http]}) is in the catalogue, but not served: correct `http:`" for http in plan.route_ids.keys() - served]
+    if unknown or absent:
+        raise RuntimeError("catalogue.yaml and the app disagree:\n  " + "\n  ".join(sorted(unknown + absent)))
+    labels = {served[http]: route_id for http, route_id in plan.route_ids.items()}
+    return labels | {("HEAD", rule): route_id for (method, rule), route_id in labels.items() if method == "GET"}
+
+
+def current_route(app: Flask) -> str:
+    """The catalogue's id of the route that the current request matched."""
+    return str(app.extensions["evara_route"]())
+
+
+def count_exception(app: Flask) -> None:
+    app.extensions["evara_exceptions"].labels(current_route(app)).inc()
+
+
+def observe_dependency(dependency: str, seconds: float, *, ok: bool) -> None:
+    """One call to a dependency of the catalogue."""
+    if DEPENDENCY_CALLS is not None:
+        DEPENDENCY_CALLS.labels(dependency, "ok" if ok else "error").observe(seconds)
+
+
+@contextmanager
+def dependency_call(dependency: str) -> Iterator[None]:
+    """Measures a block as one call; any exception counts as an error."""
+    started = time.perf_counter()
+    try:
+        yield
+    except BaseException:
+        observe_dependency(dependency, time.perf_counter() - started, ok=False)
+        raise
+    observe_dependency(dependency, time.perf_counter() - started, ok=True)

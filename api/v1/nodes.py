@@ -1,0 +1,85 @@
+"""/api/v1/nodes: the tanks, wells and meters."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from api.models import KINDS
+from api.services import nodes
+from api.v1.parsing import METRIC, SLUG, V1, Instant, PageQuery, PageSchema
+
+blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water tanks, bore wells and flow meters")
+EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}
+
+
+class NodePatch(Schema):
+    name = fields.String(validate=validate.Length(1, 200))
+    kind = fields.String(validate=validate.OneOf(KINDS))
+    channel_id = fields.Integer(strict=True, allow_none=True, validate=validate.Range(1, 2**31 - 1))
+    channel_key = fields.String(allow_none=True, load_only=True, validate=validate.Regexp(r"[A-Z0-9]{8,64}\Z"))
+    fields_ = fields.Dict(
+        fields.String(validate=validate.Regexp(r"field[1-8]\Z")),
+        fields.String(validate=validate.Regexp(METRIC + r"\Z")),
+        data_key="fields",
+        attribute="fields",
+        metadata={"description": "ThingSpeak field → metric", "example": {"field1": "flow_lps"}},
+    )
+
+
+class NodeSchema(NodePatch):
+    id = fields.String(required=True, validate=validate.Regexp(SLUG + r"\Z"), metadata={"description": "Lower case, digits, hyphens"})
+    name = fields.String(required=True, validate=validate.Length(1, 200))
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
+    created_at = Instant(dump_only=True)
+    updated_at = Instant(dump_only=True)
+
+
+class NodeQuery(PageQuery):
+    kind = fields.String(validate=validate.OneOf(KINDS))
+
+
+class NodePage(PageSchema):
+    items = fields.List(fields.Nested(NodeSchema))
+
+
+@blueprint.route("/", methods=["GET"], endpoint="list")
+@blueprint.arguments(NodeQuery, location="query")
+@blueprint.response(200, NodePage)
+@blueprint.errors(422)
+def list_nodes(query: dict[str, Any]) -> dict[str, Any]:
+    """Nodes by id, all or of one kind"""
+    return nodes.page(**query)
+
+
+@blueprint.route("/", methods=["POST"], endpoint="create")
+@blueprint.arguments(NodeSchema, example=EXAMPLE)
+@blueprint.response(201, NodeSchema)
+@blueprint.errors(400, 409, 413, 415, 422)
+def create(body: dict[str, Any]) -> Any:
+    """Make a node"""
+    return nodes.create(body)
+
+
+@blueprint.route("/<string:node_id>", methods=["GET"], endpoint="get")
+@blueprint.response(200, NodeSchema)
+@blueprint.errors(404)
+def get(node_id: str) -> Any:
+    """One node"""
+    return nodes.get(node_id)
+
+
+@blueprint.route("/<string:node_id>", methods=["PATCH"], endpoint="update")
+@blueprint.arguments(NodePatch, example={"name": "Roof tank, west block"})
+@blueprint.response(200, NodeSchema)
+@blueprint.errors(400, 404, 413, 415, 422)
+def update(body: dict[str, Any], node_id: str) -> Any:
+    """Change some fields of a node"""
+    return nodes.update(node_id, body)
+
+
+@blueprint.route("/<string:node_id>", methods=["DELETE"], endpoint="delete")
+@blueprint.response(204)
+@blueprint.errors(404)
+def delete(node_id: str) -> None:
+    """Remove a node and all its readings"""
+    nodes.delete(node_id)

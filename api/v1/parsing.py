@@ -1,0 +1,83 @@
+"""How v1 reads requests: strict JSON, strict types, pages; and the blueprint class that all its nouns share."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from flask import Request, abort
+from flask_smorest import Blueprint
+from marshmallow import Schema, ValidationError, fields, validate
+from webargs.flaskparser import FlaskParser
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+MOST_AHEAD = timedelta(days=1)  # device clocks run fast; more than a day is a fault worth refusing
+LARGEST = 1e12
+SLUG = r"[a-z0-9][a-z0-9-]{0,62}"
+METRIC = r"[a-z][a-z0-9_]{0,62}"
+
+
+class StrictParser(FlaskParser):
+    """Refuses what a lenient parser lets through: other content types, NaN, deep nesting, unknown query parameters."""
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        if req.mimetype != "application/json":
+            abort(415, "Send the body as application/json.")
+        try:
+            return orjson.loads(req.get_data(cache=True))
+        except orjson.JSONDecodeError as error:
+            abort(400, f"The body is not JSON: {error}.")
+
+
+class StrictFloat(fields.Float):
+    """A finite JSON number; strings and booleans are no numbers."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, bool | str):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Instant(fields.AwareDateTime):
+    """An ISO 8601 time with its zone, given back in UTC."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        try:
+            moment: datetime = super()._deserialize(value, attr, data, **kwargs)
+            return moment.astimezone(UTC)
+        except OverflowError as error:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
+
+
+def plausible(moment: datetime) -> None:
+    """Refuses times before 2000 and more than a day ahead."""
+    if not EARLIEST <= moment <= datetime.now(UTC) + MOST_AHEAD:
+        raise ValidationError("Must lie between 2000-01-01 and a day from now.")
+
+
+class PageQuery(Schema):
+    """`page` counts from 1; the answer repeats both and says how many items there are."""
+
+    page = fields.Integer(strict=False, load_default=1, validate=validate.Range(1, 1_000_000))
+    page_size = fields.Integer(strict=False, load_default=100, validate=validate.Range(1, 1_000))
+
+
+class PageSchema(Schema):
+    page = fields.Integer(dump_only=True)
+    page_size = fields.Integer(dump_only=True)
+    total = fields.Integer(dump_only=True)
+
+
+class V1(Blueprint):
+    """A smorest blueprint that parses strictly; subclassed so that the parser is stated once."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def errors(self, *statuses: int) -> Any:
+        """Documents problem+json answers for a view."""
+
+        def decorate(view: Any) -> Any:
+            for status in statuses:
+                view = self.alt_response(status, schema="Problem", content_type="application/problem+json")(view)
+            return view
+
+        return decorate

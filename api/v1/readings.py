@@ -1,0 +1,68 @@
+"""/api/v1/nodes/{node_id}/readings and /latest: what the nodes measured."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from api.services import readings
+from api.v1.parsing import LARGEST, METRIC, V1, Instant, PageQuery, PageSchema, StrictFloat, plausible
+
+blueprint = V1("readings", __name__, url_prefix="/api/v1/nodes/<string:node_id>", description="What the nodes measured")
+BATCH = 1_000
+EXAMPLE = {"readings": [{"metric": "level_m", "time": "2026-03-01T12:00:00Z", "value": 1.84}]}
+
+
+class ReadingSchema(Schema):
+    metric = fields.String(required=True, validate=validate.Regexp(METRIC + r"\Z"), metadata={"example": "level_m"})
+    time = Instant(required=True, validate=plausible, metadata={"description": "With zone; the key of a reading together with its metric"})
+    value = StrictFloat(required=True, validate=validate.Range(-LARGEST, LARGEST))
+
+
+class BatchSchema(Schema):
+    readings = fields.List(fields.Nested(ReadingSchema), required=True, validate=validate.Length(1, BATCH))
+
+
+class ReceiptSchema(Schema):
+    stored = fields.Integer(metadata={"description": "New readings, now on disk"})
+    duplicates = fields.Integer(metadata={"description": "Readings that were there already with the same value"})
+    conflicts = fields.Integer(metadata={"description": "Readings that were there with another value, which stays"})
+
+
+class RangeQuery(PageQuery):
+    metric = fields.String(validate=validate.Regexp(METRIC + r"\Z"))
+    from_ = Instant(data_key="from", validate=plausible, metadata={"description": "First time, inclusive; a day before `to` by default"})
+    to = Instant(validate=plausible, metadata={"description": "Last time, exclusive; now by default"})
+
+
+class ReadingPage(PageSchema):
+    items = fields.List(fields.Nested(ReadingSchema))
+
+
+class LatestSchema(Schema):
+    items = fields.List(fields.Nested(ReadingSchema))
+
+
+@blueprint.route("/readings", methods=["POST"], endpoint="ingest")
+@blueprint.arguments(BatchSchema, example=EXAMPLE)
+@blueprint.response(201, ReceiptSchema)
+@blueprint.errors(400, 404, 413, 415, 422)
+def ingest(body: dict[str, Any], node_id: str) -> dict[str, int]:
+    """Store up to 1 000 readings; sending them again changes nothing"""
+    return readings.store(node_id, body["readings"])
+
+
+@blueprint.route("/readings", methods=["GET"], endpoint="range")
+@blueprint.arguments(RangeQuery, location="query")
+@blueprint.response(200, ReadingPage)
+@blueprint.errors(404, 422)
+def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
+    """Readings of a span of time, oldest first"""
+    return readings.span(node_id, **query)
+
+
+@blueprint.route("/latest", methods=["GET"], endpoint="latest")
+@blueprint.response(200, LatestSchema)
+@blueprint.errors(404)
+def latest(node_id: str) -> dict[str, Any]:
+    """The newest reading of every metric"""
+    return {"items": readings.latest(node_id)}

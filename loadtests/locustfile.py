@@ -1,0 +1,163 @@
+"""Interprets scenarios.json, which the catalogue generates: `locust -f loadtests/locustfile.py --host http://localhost:8000`.
+
+Every request is named by its catalogue id, and the run is judged by the same objectives as the service: the exit code is
+0 when all that had traffic were met, 1 when one was missed, 2 when nothing was measured. It imports nothing of ours,
+because `import locust` replaces the sockets of its process.
+"""
+
+import copy
+import json
+import os
+import random
+import uuid
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from locust import HttpUser, constant_throughput, events
+from locust.env import Environment
+
+SCENARIOS = json.loads((Path(__file__).parent / "scenarios.json").read_text(encoding="utf-8"))["scenarios"]
+BY_ID = {scenario["id"]: scenario for scenario in SCENARIOS}
+RATE = float(os.environ.get("EVARA_LOAD_RATE", "50"))  # requests per second of all users together
+USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
+TOKEN = os.environ.get("EVARA_LOAD_TOKEN", "")
+VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
+
+
+class Tally:
+    """What the clients saw, per scenario: all requests, failures, and good answers by how long they took."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, int] = defaultdict(int)
+        self.failed: dict[str, int] = defaultdict(int)
+        self.good: dict[str, list[float]] = defaultdict(list)  # seconds
+        self.errors: dict[str, int] = defaultdict(int)
+
+    def add(self, name: str, seconds: float, error: str) -> None:
+        self.total[name] += 1
+        if error:
+            self.failed[name] += 1
+            self.errors[f"{name}: {error}"] += 1
+        else:
+            self.good[name].append(seconds)
+
+
+TALLY = Tally()
+
+
+class ApiUser(HttpUser):
+    """One client: makes what its routes need, then draws routes by weight."""
+
+    wait_time = constant_throughput(RATE / USERS)
+
+    def on_start(self) -> None:
+        self.pool: dict[str, list[str]] = defaultdict(list)
+        self.client.headers["X-Load-Token"] = TOKEN
+        weighted = [scenario for scenario in SCENARIOS if scenario["weight"]]
+        self.choices, self.weights = weighted, [scenario["weight"] for scenario in weighted]
+        for scenario in SCENARIOS:
+            if scenario["provides"]:
+                self.send(scenario)
+
+    def on_stop(self) -> None:
+        """Leaves nothing behind: consumes whatever was made and is still there."""
+        for scenario in SCENARIOS:
+            while scenario["consumes"] and self.pool[scenario["consumes"]]:
+                self.send(scenario, self.pool[scenario["consumes"]].pop())
+
+    def draw(self) -> None:
+        scenario = random.choices(self.choices, self.weights)[0]  # noqa: S311 - load, not secrets
+        if scenario["consumes"]:  # a resource of its own, so that the others keep theirs
+            provider = next(s for s in SCENARIOS if scenario["consumes"] in s["provides"])
+            self.send(provider)
+            self.send(scenario, self.pool[scenario["consumes"]].pop() if self.pool[scenario["consumes"]] else None)
+        else:
+            self.send(scenario)
+
+    tasks = [draw]  # noqa: RUF012 - locust wants a plain list
+
+    def send(self, scenario: dict[str, Any], resource: str | None = None) -> None:
+        """One request, judged by the statuses that the contract calls good."""
+        needed = [name for name in self.pool if f"{{{name}}}" in scenario["path"]] or parameters(scenario["path"])
+        if needed and resource is None and not self.pool[needed[0]]:
+            return
+        values = {name: resource or random.choice(self.pool[name]) for name in needed}  # noqa: S311
+        with self.client.request(
+            scenario["method"],
+            scenario["path"].format(**values),
+            name=scenario["id"],
+            json=body(scenario),
+            catch_response=True,
+        ) as answer:
+            if answer.status_code not in scenario["expect"]:
+                answer.failure(f"{answer.status_code} {(answer.text or '')[:120]}")
+            else:
+                answer.success()
+                for parameter, field in scenario["provides"].items():
+                    self.pool[parameter].append(answer.json()[field])
+
+
+def parameters(path: str) -> list[str]:
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+def body(scenario: dict[str, Any]) -> Any:
+    """The contract's example with the fields varied that the catalogue names."""
+    example = copy.deepcopy(scenario["body"])
+    for place, how in scenario["vary"].items():
+        *path, last = place.split(".")
+        for holder in holders(example, path):
+            holder[last] = f"load-{uuid.uuid4().hex[:16]}" if how == "unique" else datetime.now(UTC).isoformat()
+    return example
+
+
+def holders(node: Any, path: list[str]) -> list[Any]:
+    """The mappings at a path; a list on the way means each of its elements."""
+    nodes = node if isinstance(node, list) else [node]
+    return [found for child in nodes for found in holders(child[path[0]], path[1:])] if path else nodes
+
+
+def judge() -> list[dict[str, Any]]:
+    """One row per objective: what was promised, what the clients measured, and met, missed or idle."""
+    rows = []
+    for scenario in SCENARIOS:
+        name = scenario["id"]
+        for promise in scenario["objectives"]:
+            total = TALLY.total[name] if promise["within"] is None else len(TALLY.good[name])
+            good = total - TALLY.failed[name] if promise["within"] is None else sum(s <= promise["within"] for s in TALLY.good[name])
+            verdict = "idle" if not total else "met" if good >= promise["objective"] * total else "missed"
+            measured = good / total if total else None
+            rows.append({"slo": promise["slo"], "objective": promise["objective"], "measured": measured, "good": good, "total": total, "verdict": verdict})
+    return rows
+
+
+@events.request.add_listener
+def count(name: str, response_time: float, exception: Exception | None, **_: Any) -> None:
+    TALLY.add(name, response_time / 1000, str(exception) if exception else "")
+
+
+@events.quitting.add_listener
+def conclude(environment: Environment, **_: Any) -> None:
+    rows = judge()
+    verdicts = {row["verdict"] for row in rows}
+    environment.process_exit_code = 1 if "missed" in verdicts else 0 if "met" in verdicts else 2
+    if VERDICT:
+        durations = sorted(seconds for good in TALLY.good.values() for seconds in good)
+        errors = [{"what": what, "count": number} for what, number in sorted(TALLY.errors.items(), key=lambda item: -item[1])]
+        report = {
+            "requests": sum(TALLY.total.values()),
+            "failed": sum(TALLY.failed.values()),
+            "p50": quantile(durations, 0.50),
+            "p95": quantile(durations, 0.95),
+            "p99": quantile(durations, 0.99),
+            "errors": errors,
+            "objectives": rows,
+        }
+        Path(VERDICT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def quantile(ordered: list[float], share: float) -> float | None:
+    """The nearest-rank quantile in seconds; None without values."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None

@@ -1,0 +1,293 @@
+"""The command line: `python -m observability COMMAND`. Exit codes: 0 fine, 1 not fine, 2 could not tell."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from observability import outputs, plan
+from observability.catalogue import CATALOGUE, POLICY
+from observability.checks import contract, drift, lint
+from observability.live import drill as drills
+from observability.live import load as loads
+from observability.live import slo as slos
+from observability.live.servers import Prometheus, Unreachable
+from observability.problems import Invalid, Problem
+from observability.stack import lifecycle, servers
+from observability.stack.site import Site
+from observability.stack.supervisor import Supervisor
+
+FINE, WRONG, UNKNOWN = 0, 1, 2
+out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for scripts.")
+catalogue_option = click.option("--catalogue", type=click.Path(path_type=Path), default=CATALOGUE, help="Another service's catalogue.")
+policy_option = click.option("--policy", type=click.Path(path_type=Path), default=POLICY, help="Another policy.")
+openapi_option = click.option("--openapi", type=click.Path(path_type=Path), default=outputs.OPENAPI, help="The service's contract.")
+out_option = click.option("--out", "folder", type=click.Path(path_type=Path), default=outputs.ROOT, help="Where generated files go.")
+
+
+@click.group()
+def cli() -> None:
+    """Everything that watches the API, generated from one catalogue."""
+
+
+def show(problems: Iterable[Problem]) -> None:
+    listed = sorted(problems)
+    for problem in listed:
+        err.print(f"[red]✗[/red] [bold]{escape(problem.where)}[/bold]: {escape(problem.message)}")
+        err.print(f"    mend: {escape(problem.fix)}  [dim]({problem.check})[/dim]")
+    err.print(f"{len(listed)} problem{'s' if len(listed) != 1 else ''}; nothing was written")
+
+
+def fail(text: str, code: int) -> None:
+    err.print(f"[red]✗[/red] {escape(text)}")
+    sys.exit(code)
+
+
+def render(catalogue: Path, policy: Path, openapi: Path) -> tuple[plan.Plan, dict[str, Any], dict[Path, str]]:
+    try:
+        made, document = plan.from_files(catalogue, policy), outputs.contract(openapi)
+    except Invalid as error:
+        show(error.problems)
+        sys.exit(WRONG)
+    return made, document, outputs.render(made, document)
+
+
+@cli.command()
+@catalogue_option
+@policy_option
+@openapi_option
+@out_option
+def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None:
+    """Write everything that follows from the catalogue."""
+    made, document, files = render(catalogue, policy, openapi)
+    if problems := contract.check(made, document):
+        show(problems)
+        sys.exit(WRONG)
+    changed = outputs.write(files, folder)
+    for path in changed:
+        out.print(f"  {path}")
+    out.print(f"[green]✓[/green] {len(made.slos)} SLOs, {len(files)} files, {len(changed)} changed")
+
+
+@cli.command()
+@catalogue_option
+@policy_option
+@openapi_option
+@out_option
+@as_json
+def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: bool) -> None:
+    """Compare generated files, rules and contract with the catalogue."""
+    made, document, files = render(catalogue, policy, openapi)
+    problems = contract.check(made, document) + drift.check(files, folder) + lint.check(made, folder)
+    failures, missing = lint.tools(folder, servers.search_path(Site.main().servers)) if not problems else ([], [])
+    problems += failures
+    if json_:
+        out.print_json(json.dumps({"problems": [vars(problem) for problem in problems], "missing_tools": missing}))
+    elif problems:
+        show(problems)
+    else:
+        out.print(f"[green]✓[/green] {len(made.slos)} SLOs, {len(files)} generated files: drift, contract and lint are fine")
+    if missing and not problems:
+        fail(f"could not tell whether the servers accept them: {', '.join(missing)} missing; make up unpacks them", UNKNOWN)
+    sys.exit(WRONG if problems else FINE)
+
+
+@cli.command("slo")
+@click.option("--window", help="Look back so far, as in 1h; the catalogue's period by default.")
+@click.option("--strict", is_flag=True, help="Fail when an SLO is idle, too.")
+@as_json
+def slo_command(window: str | None, strict: bool, json_: bool) -> None:
+    """Judge every SLO: met, missed, idle or unmeasured."""
+    made = plan.from_files()
+    try:
+        span = slos.parse_window(made, window)
+        rows = slos.measure(made, Prometheus(Site.main().url("prometheus")), span)
+    except (Unreachable, ValueError) as error:
+        fail(str(error), UNKNOWN)
+    if json_:
+        out.print_json(json.dumps(slos.as_json(rows, span)))
+    else:
+        print_slos(rows, span.name)
+    sys.exit(slos.exit_code(rows, strict))
+
+
+COLOURS = {"met": "green", "missed": "red", "idle": "dim", "unmeasured": "yellow"}
+BAR = 8
+
+
+def print_slos(rows: list[slos.Row], window: str) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=f"SLOs over {window}", title_justify="left")
+    for name in ("SLO", "goal", "measured", "events", "budget left", "burn", "verdict"):
+        table.add_column(name, justify="right" if name in ("goal", "measured", "events", "burn") else "left", no_wrap=True)
+    for row in rows:
+        measured = "–" if row.measured is None else f"{row.measured * 100:.3f}"
+        events = "–" if row.total is None else f"{row.total:.0f}"
+        burn = "–" if row.burn_rate is None else f"{row.burn_rate:.1f}"
+        colour = COLOURS[row.verdict]
+        table.add_row(row.slo, f"{row.objective * 100:g}", measured, events, bar(row.budget_remaining), burn, f"[{colour}]{row.verdict}[/{colour}]")
+    out.print(table)
+    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in slos.Verdict}
+    out.print(", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number))
+
+
+def bar(left: float | None) -> str:
+    """A budget as blocks and per cent."""
+    if left is None:
+        return "–"
+    full = round(max(0.0, min(1.0, left)) * BAR)
+    return f"{'█' * full}{'░' * (BAR - full)} {max(left, -9.99) * 100:.0f}%"
+
+
+@cli.command()
+@click.option("--users", default=20, show_default=True, help="Clients at the same time.")
+@click.option("--rate", default=50.0, show_default=True, help="Requests per second of all clients together.")
+@click.option("--time", "length", default="60s", show_default=True, help="How long.")
+@click.option("--host", default=None, help="Another API than the one of make up.")
+@as_json
+def load(users: int, rate: float, length: str, host: str | None, json_: bool) -> None:
+    """Send load as the catalogue says, and judge it by the SLOs."""
+    site = Site.main()
+    try:
+        result = loads.run(site, users, rate, length, host or site.url("api"), lambda text: None if json_ else err.print(f"  [dim]{escape(text)}[/dim]"))
+    except loads.Failed as error:
+        fail(str(error), UNKNOWN)
+    if json_:
+        out.print_json(json.dumps(result.report))
+    else:
+        print_load(result.report)
+    sys.exit(result.exit_code)
+
+
+def print_load(report: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("SLO", "goal %", "measured %", "requests", "verdict"):
+        table.add_column(name, justify="left" if name in ("SLO", "verdict") else "right", no_wrap=True)
+    for row in report["objectives"]:
+        measured = "–" if row["measured"] is None else f"{row['measured'] * 100:.3f}"
+        colour = COLOURS[row["verdict"]]
+        table.add_row(row["slo"], f"{row['objective'] * 100:g}", measured, str(row["total"]), f"[{colour}]{row['verdict']}[/{colour}]")
+    out.print(table)
+    ms = {key: "–" if report[key] is None else f"{report[key] * 1000:.0f} ms" for key in ("p50", "p95", "p99")}
+    out.print(f"{report['requests']} requests, {report['failed']} failed; p50 {ms['p50']}, p95 {ms['p95']}, p99 {ms['p99']}")
+    for error in report["errors"][:10]:
+        out.print(f"  [red]{error['count']} ×[/red] {escape(error['what'])}")
+
+
+@cli.command("drill")
+@click.argument("name", required=False)
+@click.option("--list", "list_", is_flag=True, help="Name the drills.")
+@click.option("--all", "all_", is_flag=True, help="Run every drill, one after the other.")
+@as_json
+def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
+    """Break something on purpose, beside the stack, and see its alert arrive and resolve."""
+    if list_:
+        for drill in drills.DRILLS.values():
+            out.print(f"  [bold]{drill.name}[/bold]  {drill.what}")
+        return
+    if name is not None and name not in drills.DRILLS:
+        fail(f"there is no drill {name!r}; known: {', '.join(drills.DRILLS)}", WRONG)
+    results = []
+    for drill in drills.DRILLS.values() if all_ else [drills.DRILLS[name or drills.DEFAULT]]:
+        if not json_:
+            out.print(f"[bold]{drill.name}[/bold]: {drill.what}")
+        result = drills.run(drill, plan.from_files(), lambda line: None if json_ else out.print(f"  {escape(line)}"))
+        results.append(result)
+        if not json_:
+            mark = "[green]✓[/green]" if result.passed else "[red]✗[/red]"
+            out.print(f"{mark} {drill.name}: {escape(result.verdict)}")
+    if json_:
+        out.print_json(json.dumps({"drills": [drills.as_json(result) for result in results]}))
+    sys.exit(FINE if all(result.passed for result in results) else WRONG)
+
+
+@cli.command()
+def up() -> None:
+    """Bring the native stack up, wait until it works, and show the SLOs."""
+    site, made = Site.main(), plan.from_files()
+    started = time.monotonic()
+    out.print("[bold]Evara[/bold], native: gunicorn, SQLite, Prometheus and Alertmanager under supervisor")
+    try:
+        lifecycle.up(site, made, lifecycle.Steps(lambda text: out.print(text)))
+    except lifecycle.Refused as error:
+        fail(str(error), WRONG)
+    out.print(f"[green]✓[/green] up in {time.monotonic() - started:.1f} s\n")
+    for label, url in lifecycle.addresses(site):
+        out.print(f"  {label:<28}{url}")
+    out.print()
+    window = slos.parse_window(made, None)
+    print_slos(slos.measure(made, Prometheus(site.url("prometheus")), window), window.name)
+    out.print("\nNext: make load, make slo, make drill; make down stops it.")
+
+
+@cli.command()
+def fetch() -> None:
+    """Find or unpack the servers, without starting anything."""
+    try:
+        found = servers.ensure(Site.main().servers, lambda text: out.print(f"  {text}"))
+    except servers.MissingServers as error:
+        fail(str(error), UNKNOWN)
+    for name, server in found.items():
+        out.print(f"  [dim]{name:<14}{server.path}[/dim]")
+
+
+@cli.command()
+def down() -> None:
+    """Stop the native stack; what it stored stays."""
+    out.print("[green]✓[/green] stopped; make up brings it back with its data" if lifecycle.down(Site.main()) else "nothing was running")
+
+
+@cli.command()
+def clean() -> None:
+    """Stop the native stack and remove everything that it wrote."""
+    gone = lifecycle.clean(Site.main())
+    out.print(f"[green]✓[/green] removed {', '.join(str(path.name) for path in gone) or 'nothing: it was clean'}")
+
+
+@cli.command()
+@as_json
+def status(json_: bool) -> None:
+    """Show every process; exit 1 when one does not run, 2 when the stack is down."""
+    supervisor = Supervisor(Site.main())
+    if not supervisor.alive():
+        fail("the stack does not run; start it with: make up", UNKNOWN)
+    processes = supervisor.processes()
+    if json_:
+        out.print_json(json.dumps([{key: p[key] for key in ("name", "statename", "pid")} for p in processes]))
+    else:
+        for process in processes:
+            colour = "green" if process["statename"] == "RUNNING" else "red"
+            out.print(f"  {process['name']:<14}[{colour}]{process['statename']:<10}[/{colour}] {process['description']}")
+    sys.exit(FINE if all(p["statename"] == "RUNNING" for p in processes) else WRONG)
+
+
+@cli.command()
+@click.argument("program", required=False)
+@click.option("--lines", default=40, show_default=True)
+def logs(program: str | None, lines: int) -> None:
+    """Show the last log lines of one process, or of all."""
+    try:
+        for line in lifecycle.tail(Site.main(), program, lines):
+            out.print(escape(line))
+    except lifecycle.Refused as error:
+        fail(str(error), WRONG)
+
+
+@cli.command()
+def doctor() -> None:
+    """Check everything that `up` depends on."""
+    rows = lifecycle.doctor(Site.main())
+    for what, fine, how in rows:
+        out.print(f"  {'[green]✓[/green]' if fine else '[red]✗[/red]'} {what:<24}{escape(how)}")
+    sys.exit(FINE if all(fine for _, fine, _ in rows) else WRONG)
+
+
+if __name__ == "__main__":
+    cli()

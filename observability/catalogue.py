@@ -1,0 +1,407 @@
+"""Reads catalogue.yaml and policy.yaml into frozen models, or fails once with every problem; it imports conventions only.
+
+What the keys mean is written in docs/catalogue.md. Merging with defaults and arithmetic live in plan.py.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from observability.problems import Invalid, Problem
+
+HERE = Path(__file__).parent
+CATALOGUE = HERE / "catalogue.yaml"
+POLICY = HERE / "policy.yaml"
+
+UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+
+
+class Duration(NamedTuple):
+    """A span of time as it was written (`200ms`) and in seconds (`Decimal("0.2")`)."""
+
+    text: str
+    seconds: Decimal
+
+
+class Http(NamedTuple):
+    """A method and an OpenAPI path, as in `GET /api/v1/nodes/{node_id}`."""
+
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def duration(value: Any) -> Duration:
+    """`200ms`, `5s`, `1m`, `6h`, `30d` → Duration; ValueError for anything else."""
+    if isinstance(value, Duration):
+        return value
+    match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", str(value))
+    if not match:
+        raise ValueError(f"{value!r} is no duration; write a whole number and one of ms, s, m, h, d, as in 200ms")
+    return Duration(str(value), Decimal(match[1]) * UNITS[match[2]])
+
+
+def percent(value: Any) -> Decimal:
+    """An objective in per cent. Below 50 an alert would fire while the objective is met; 100 leaves no budget."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or not 50 <= number <= Decimal("99.999"):
+        raise ValueError(f"{value!r} is no objective; write per cent from 50 to 99.999 (100 would leave no error budget)")
+    return number
+
+
+def http(value: Any) -> Http:
+    """`GET /path/{parameter}` → Http."""
+    match = re.fullmatch(r"(GET|POST|PUT|PATCH|DELETE) (/[\w./{}-]*)", str(value))
+    if not match:
+        raise ValueError(f"{value!r} is no route; write METHOD /path/{{parameter}}, as in GET /api/v1/nodes/{{node_id}}")
+    return Http(match[1], match[2])
+
+
+def pattern(regex: str, example: str) -> BeforeValidator:
+    def matches(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(regex, value):
+            raise ValueError(f"{value!r} does not fit; write it like {example}")
+        return value
+
+    return BeforeValidator(matches)
+
+
+Span = Annotated[Duration, BeforeValidator(duration)]
+Percent = Annotated[Decimal, BeforeValidator(percent)]
+Route = Annotated[Http, BeforeValidator(http)]
+RateLimit = Annotated[str, pattern(r"[1-9]\d*/(second|minute|hour|day)", "120/minute")]
+RouteId = Annotated[str, pattern(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "nodes.list")]
+DependencyId = Annotated[str, pattern(r"[a-z][a-z0-9_]*", "database")]
+AlertName = Annotated[str, pattern(r"[A-Z][A-Za-z0-9]*", "TargetDown")]
+Steps = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LatencyTarget(Model):
+    threshold: Span
+    objective: Percent
+
+
+class Load(Model):
+    """How much of the load a route gets, and where its parameters come from (see loadtests/locustfile.py)."""
+
+    weight: Annotated[int, Field(ge=0)]
+    provides: dict[str, str] = {}  # path parameter → field of the response that holds a new one
+    consumes: str | None = None  # path parameter whose resource is gone afterwards
+    vary: dict[str, Literal["unique", "now"]] = {}  # field of the example body → how each request differs
+
+
+class Defaults(Model):
+    availability: Percent
+    latency: tuple[LatencyTarget, ...]
+    rate_limit: RateLimit
+    load: Load
+
+
+class RouteEntry(Model):
+    http: Route
+    next_steps: Steps
+    owner: str | None = None
+    needs: tuple[str, ...] = ()
+    availability: Percent | None = None
+    latency: tuple[LatencyTarget, ...] | None = None
+    rate_limit: RateLimit | None = None
+    load: Load | None = None
+
+
+class DependencyEntry(Model):
+    next_steps: Steps
+    availability: Percent
+    latency: tuple[LatencyTarget, ...] = ()
+    owner: str | None = None
+
+
+class JobEntry(Model):
+    fresh_within: Span
+    objective: Percent
+    next_steps: Steps
+    owner: str | None = None
+
+
+class ProbeEntry(Model):
+    every: Span
+    fresh_within: Span
+    objective: Percent
+    routes: tuple[str, ...]
+    next_steps: Steps
+
+
+class Cases(Model):
+    """Input series of the generated promtool cases: one sample a minute, in promtool's notation."""
+
+    fires: dict[str, str]
+    silent: dict[str, str]
+
+
+class WatchEntry(Model):
+    expr: str
+    severity: str
+    summary: str
+    next_steps: Steps
+    cases: Cases
+    drill: str
+    for_: Annotated[Span, Field(alias="for")] = Duration("0s", Decimal(0))
+    owner: str | None = None
+
+
+class Catalogue(Model):
+    service: str
+    owner: str
+    period: Span
+    defaults: Defaults
+    routes: Annotated[dict[RouteId, RouteEntry], Field(min_length=1)]
+    dependencies: dict[DependencyId, DependencyEntry] = {}
+    jobs: dict[RouteId, JobEntry] = {}
+    probe: ProbeEntry
+    watch: dict[AlertName, WatchEntry] = {}
+    exempt: dict[RouteId, Route] = {}
+
+    def endpoints(self) -> dict[str, Http]:
+        """Every route id, watched or exempt, with its method and path."""
+        return {name: entry.http for name, entry in self.routes.items()} | self.exempt
+
+
+class Window(Model):
+    over: Span
+    factor: Decimal | None = None
+    ratio: Decimal | None = None
+
+    @model_validator(mode="after")
+    def one_threshold(self) -> "Window":
+        if (self.factor is None) == (self.ratio is None):
+            raise ValueError("needs exactly one of factor and ratio")
+        return self
+
+
+class Guard(Model):
+    over: Span
+    events: Decimal
+
+
+class Tier(Model):
+    severity: str
+    for_: Annotated[Span, Field(alias="for")]
+    windows: tuple[Window, ...]
+    failed: Guard
+    slis: tuple[str, ...] | None = None
+
+
+class GuardAlert(Model):
+    severity: str
+    for_: Annotated[Span, Field(alias="for")]
+    summary: str
+    next_steps: Steps
+
+
+class Clock(Model):
+    scrape: Span
+    evaluate: Span
+    thin: Span
+    fine_up_to: Span
+    thin_up_to: Span
+    long: Span
+
+
+class Severity(Model):
+    integrations: tuple[str, ...]
+    group_wait: Span
+    group_interval: Span
+    repeat_interval: Span
+
+
+class Owner(Model):
+    only: tuple[str, ...] | None = None
+
+
+class Integration(Model):
+    webhook: str | None = None
+    slack_url_file: str | None = None
+    channel: str | None = None
+    pagerduty_key_file: str | None = None
+
+
+class Inhibition(Model):
+    source: dict[str, str]
+    target: dict[str, str]
+    equal: tuple[str, ...]
+
+
+class DrillClock(Model):
+    speed: int
+    scrape: Span
+    scrapes_per_window: int
+
+
+class Policy(Model):
+    clock: Clock
+    buckets: tuple[Span, ...]
+    max_threshold: Decimal
+    tiers: dict[str, Tier]
+    guards: dict[str, GuardAlert]
+    severities: dict[str, Severity]
+    owners: dict[str, Owner]
+    integrations: dict[str, Integration]
+    inhibit: tuple[Inhibition, ...]
+    drill: DrillClock
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader keeps the last of two equal keys without a word; this one remembers that there were two."""
+
+    def __init__(self, stream: str):
+        super().__init__(stream)
+        self.duplicates: list[tuple[str, int]] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                self.duplicates.append((key.value, key.start_mark.line + 1))
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def parse(path: Path) -> tuple[Any, list[Problem]]:
+    """YAML text → data and the problems of its form (unreadable, keys written twice)."""
+    try:
+        loader = UniqueKeyLoader(path.read_text(encoding="utf-8"))
+        data = loader.get_single_data()
+    except OSError as error:
+        return None, [Problem(str(path), error.strerror or "cannot be read", "name the file with --catalogue or --policy")]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path.name}:{mark.line + 1}" if mark else path.name
+        return None, [Problem(where, f"is not YAML: {getattr(error, 'problem', None) or error}", "correct that line")]
+    twice = [
+        Problem(f"{path.name}:{line}", f"the key {key!r} is written twice", "rename or remove one of the two") for key, line in loader.duplicates
+    ]
+    return data, twice
+
+
+def known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """The keys that the mapping at `location` inside `model` may have."""
+    schema = model.model_json_schema(by_alias=True)
+    node: Any = schema
+    for part in location:
+        node = resolve(schema, node)
+        node = node.get("properties", {}).get(part) or node.get("additionalProperties") or node.get("items") or {}
+    return sorted(resolve(schema, node).get("properties", {}))
+
+
+def resolve(schema: dict[str, Any], node: Any) -> dict[str, Any]:
+    while isinstance(node, dict) and ("$ref" in node or "anyOf" in node):
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node["anyOf"][0]
+    return node if isinstance(node, dict) else {}
+
+
+def explain(path: Path, model: type[BaseModel], error: ValidationError) -> Iterator[Problem]:
+    """pydantic's errors → problems that say where, what and the edit that mends."""
+    for item in error.errors():
+        location = tuple(part for part in item["loc"] if part != "[key]")
+        where = f"{path.name}: {'.'.join(map(str, location)) or 'the whole file'}"
+        message, fix = item["msg"].removeprefix("Value error, "), "correct the value"
+        if item["type"] == "extra_forbidden":
+            keys = known_keys(model, location[:-1])
+            close = difflib.get_close_matches(str(location[-1]), keys, n=1)
+            message, fix = "unknown key", f"did you mean {close[0]}?" if close else f"remove it; known here: {', '.join(keys)}"
+        elif item["type"] == "missing":
+            message, fix = "is missing", f"add `{location[-1]}:` (docs/catalogue.md says what it holds)"
+        elif item["type"] in {"too_short", "dict_type", "model_type", "model_attributes_type"}:
+            fix = "write at least one entry" if item["type"] == "too_short" else "write a mapping of keys and values"
+        yield Problem(where, message, fix)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read(path: Path, model: type[M]) -> tuple[M | None, list[Problem]]:
+    """One file → its model (None where it cannot be had) and what is wrong with it."""
+    data, problems = parse(path)
+    if data is None:
+        return None, problems or [Problem(path.name, "is empty", "see docs/catalogue.md")]
+    try:
+        return model.model_validate(data), problems
+    except ValidationError as error:
+        return None, problems + list(explain(path, model, error))
+
+
+def load(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Catalogue, Policy]:
+    """Both files, validated alone and against each other; Invalid with every problem of both."""
+    entries, problems = read(catalogue, Catalogue)
+    rules, more = read(policy, Policy)
+    problems += more
+    if entries and rules:
+        problems += crosscheck(entries, rules, catalogue.name, policy.name)
+    if problems or entries is None or rules is None:
+        raise Invalid(sorted(problems))
+    return entries, rules
+
+
+def crosscheck(catalogue: Catalogue, policy: Policy, catalogue_name: str, policy_name: str) -> Iterator[Problem]:
+    """What no single key can show: names that must exist, routes declared twice, objectives that cannot be kept."""
+
+    def known(where: str, names: Iterable[str | None], among: Iterable[str], kind: str) -> Iterator[Problem]:
+        for name in names:
+            if name is not None and name not in among:
+                yield Problem(where, f"{kind} {name!r} is not declared", f"use one of: {', '.join(sorted(among))}")
+
+    at = f"{catalogue_name}: "
+    endpoints = catalogue.endpoints()
+    by_http: dict[Http, str] = {}
+    for name, address in [*((n, e.http) for n, e in catalogue.routes.items()), *catalogue.exempt.items()]:
+        if address in by_http:
+            yield Problem(f"{at}{name}", f"{address} is declared by {by_http[address]} already", "keep one of the two")
+        by_http[address] = name
+    for name in catalogue.routes.keys() & catalogue.exempt.keys():
+        yield Problem(f"{at}exempt.{name}", "is a watched route too", "keep it under routes or under exempt")
+    owned: dict[str, Any] = {
+        f"{section}.{name}": entry
+        for section in ("routes", "dependencies", "jobs", "watch")
+        for name, entry in getattr(catalogue, section).items()
+    }
+    yield from known(f"{at}owner", [catalogue.owner], policy.owners, "owner")
+    for key, entry in owned.items():
+        yield from known(f"{at}{key}.owner", [entry.owner], policy.owners, "owner")
+    for key, watch in catalogue.watch.items():
+        yield from known(f"{at}watch.{key}.severity", [watch.severity], policy.severities, "severity")
+    yield from known(f"{at}probe.routes", catalogue.probe.routes, endpoints, "route")
+    for name in set(catalogue.probe.routes) & endpoints.keys():
+        if endpoints[name].method != "GET":
+            yield Problem(f"{at}probe.routes", f"{name} is not a GET; a probe must change nothing", "probe another route")
+    for name, route in catalogue.routes.items():
+        yield from known(f"{at}routes.{name}.needs", route.needs, catalogue.dependencies, "dependency")
+        objective = route.availability or catalogue.defaults.availability
+        for dependency in route.needs:
+            promised = catalogue.dependencies[dependency].availability if dependency in catalogue.dependencies else objective
+            if objective > promised:
+                yield Problem(
+                    f"{at}routes.{name}.availability",
+                    f"{objective} cannot be kept: it needs {dependency}, which is promised for {promised} only",
+                    f"promise at most {promised} here, or raise dependencies.{dependency}.availability",
+                )
+    at = f"{policy_name}: "
+    for name, severity in policy.severities.items():
+        yield from known(f"{at}severities.{name}.integrations", severity.integrations, policy.integrations, "integration")
+    for name, owner in policy.owners.items():
+        yield from known(f"{at}owners.{name}.only", owner.only or (), policy.integrations, "integration")
+    for name, tier in [*policy.tiers.items(), *policy.guards.items()]:
+        yield from known(f"{at}{name}.severity", [tier.severity], policy.severities, "severity")

@@ -1,0 +1,120 @@
+"""Check `lint`: house rules over the rules, and Prometheus' and Alertmanager's own tools over the generated files."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import yaml
+
+from observability import conventions as names
+from observability.catalogue import Duration, duration
+from observability.emit import alertmanager, prometheus, promtool_tests
+from observability.outputs import GENERATED
+from observability.plan import Plan
+from observability.problems import Problem
+
+STALE = 300  # seconds after which Prometheus forgets a series that is not evaluated again
+PROMETHEUS_CONFIG = Path("observability/stack/prometheus.yaml")
+MEND = "correct the catalogue or the emitter, then make generate"
+
+
+def check(plan: Plan, root: Path) -> list[Problem]:
+    """House rules only; no server program is needed."""
+    rules = [(group, rule) for group in prometheus.groups(plan) for rule in group["rules"]]
+    recorded = {rule["record"] for _, rule in rules if "record" in rule}
+    known = recorded | exposed() | names.FOREIGN
+    edges = set(plan.buckets)
+    problems = []
+    for group, rule in rules:
+        name = rule.get("record") or f"{rule['alert']} {rule['labels'].get(names.TIER, '')}".strip()
+        where = f"{GENERATED / prometheus.RULES}: {name}"
+        problems += [Problem(where, text, fix, "lint") for text, fix in expression(rule["expr"], known, edges)]
+        if "alert" in rule:
+            problems += [Problem(where, text, fix, "lint") for text, fix in alert(rule, plan)]
+        if duration(group["interval"]).seconds >= STALE:
+            problems.append(Problem(where, f"is evaluated every {group['interval']}, after which series are stale", "shorten the clock in policy.yaml", "lint"))
+    return problems + list(clock(plan, root / PROMETHEUS_CONFIG))
+
+
+def exposed() -> frozenset[str]:
+    """Every series name that the app and its helpers expose."""
+    return frozenset(name + suffix for name, kind in names.EMITTED.items() for suffix in names.SUFFIXES[kind])
+
+
+def selectors(node: Any) -> Iterator[Any]:
+    """Every vector selector below a node of the parsed expression."""
+    if type(node).__name__ == "VectorSelector":
+        yield node
+    for attribute in ("lhs", "rhs", "expr", "param", "args", "vector_selector"):
+        child = getattr(node, attribute, None)
+        for part in child if isinstance(child, list) else [child]:
+            if part is not None:
+                yield from selectors(part)
+
+
+def expression(expr: str, known: frozenset[str], edges: set[Any]) -> Iterator[tuple[str, str]]:
+    """Unparsable text, metrics that nobody exposes or records, and bucket edges that no histogram has."""
+    try:
+        tree = promql_parser.parse(expr)
+    except ValueError as error:
+        yield f"is not PromQL: {error}", MEND
+        return
+    for selector in selectors(tree):
+        if selector.name not in known:
+            yield f"asks for {selector.name}, which nothing exposes or records", "use a name from observability/conventions.py"
+        for matcher in selector.matchers.matchers:
+            if matcher.name == "le" and not {edge for edge in edges if re.fullmatch(matcher.value, f"{edge.normalize():f}")}:
+                yield f"asks for the bucket le={matcher.value}, which no histogram has", "add it to buckets in policy.yaml"
+
+
+def alert(rule: dict[str, Any], plan: Plan) -> Iterator[tuple[str, str]]:
+    """What every alert owes the person whom it wakes."""
+    labels, annotations = rule["labels"], rule.get("annotations", {})
+    if labels.get(names.SEVERITY) not in plan.policy.severities:
+        yield "has no severity that the policy knows", "set severity"
+    if names.OWNER not in labels and names.OWNER not in rule["expr"] and names.OBJECTIVE not in rule["expr"]:
+        yield "has no owner", "set owner"
+    for key in ("summary", names.NEXT_STEPS):
+        if not annotations.get(key):
+            yield f"has no {key}", f"write {key} in the catalogue"
+
+
+def clock(plan: Plan, path: Path) -> Iterator[Problem]:
+    """The hand-written Prometheus configuration scrapes as often as the policy says."""
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))["global"] if path.exists() else {}
+    for key, wanted in (("scrape_interval", plan.policy.clock.scrape), ("evaluation_interval", plan.policy.clock.evaluate)):
+        found: Duration | None = duration(settings[key]) if key in settings else None
+        if found is None or found.seconds != wanted.seconds:
+            text = f"is {found.text if found else 'missing'}, the policy's clock says {wanted.text}"
+            yield Problem(f"{path.name}: global.{key}", text, f"write {key}: {wanted.text}", "lint")
+
+
+def tools(root: Path, path: str | None = None) -> tuple[list[Problem], list[str]]:
+    """Runs promtool and amtool over the generated files: problems, and the names of tools that are not there."""
+    folder = root / GENERATED
+    search = os.pathsep.join(filter(None, [path, os.environ.get("PATH", "")]))
+    promtool, amtool = (shutil.which(tool, path=search) for tool in ("promtool", "amtool"))
+    commands: list[list[str]] = []
+    if promtool:
+        commands += [[promtool, "check", "rules", str(folder / prometheus.RULES)]]
+        tests = [*sorted((folder / promtool_tests.FOLDER).glob("*.yaml")), *sorted((root / "tests" / "rules").glob("*.yaml"))]
+        commands += [[promtool, "test", "rules", str(test)] for test in tests]
+    if amtool:
+        commands += [[amtool, "check-config", str(folder / alertmanager.CONFIG)]]
+    missing = [name for name, found in (("promtool", promtool), ("amtool", amtool)) if not found]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(lambda command: (command, subprocess.run(command, capture_output=True, text=True, check=False)), commands))  # noqa: S603 - fixed programs over our own files
+    return [failure(command, result, root) for command, result in results if result.returncode], missing
+
+
+def failure(command: list[str], result: "subprocess.CompletedProcess[str]", root: Path) -> Problem:
+    lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]
+    said = " | ".join(line[:300] for line in lines[1:7])
+    where = str(Path(command[-1]).relative_to(root))
+    return Problem(where, f"{Path(command[0]).name} says: {said}", MEND, "lint")

@@ -1,0 +1,116 @@
+"""Every metric, label, recorded series, alert and job name that this project uses; it imports nothing.
+
+No other module writes such a name as a literal (tests/observability/test_conventions.py holds that), so that renaming
+one here renames it in the app, the rules, the tests and the runbook alike.
+"""
+
+# --- what the API and its helpers expose -------------------------------------------------------------------------
+
+HTTP_DURATION = "evara_http_request_duration_seconds"  # histogram: route, status (class)
+HTTP_REQUESTS = "evara_http_requests"  # counter (exposed with _total): route, code (exact)
+HTTP_EXCEPTIONS = "evara_http_unhandled_exceptions"  # counter (exposed with _total): route
+DEPENDENCY_DURATION = "evara_dependency_call_duration_seconds"  # histogram: dependency, outcome
+JOB_RUNS = "evara_job_runs"  # counter (exposed with _total): job, outcome
+JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
+JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
+PROBES = "evara_probes"  # counter (exposed with _total): route, outcome
+PROBE_DURATION = "evara_probe_duration_seconds"  # histogram: route
+PROBE_LAST_SUCCESS = "evara_probe_last_success_timestamp_seconds"  # gauge: route
+WORKER_CPU = "evara_worker_cpu_seconds"  # counter (exposed with _total): role
+WORKER_MEMORY = "evara_worker_resident_memory_bytes"  # gauge: role
+WORKERS = "evara_worker_processes"  # gauge: role
+
+EMITTED = {
+    HTTP_DURATION: "histogram",
+    HTTP_REQUESTS: "counter",
+    HTTP_EXCEPTIONS: "counter",
+    DEPENDENCY_DURATION: "histogram",
+    JOB_RUNS: "counter",
+    JOB_LAST_SUCCESS: "gauge",
+    JOB_STORED: "counter",
+    PROBES: "counter",
+    PROBE_DURATION: "histogram",
+    PROBE_LAST_SUCCESS: "gauge",
+    WORKER_CPU: "counter",
+    WORKER_MEMORY: "gauge",
+    WORKERS: "gauge",
+}
+SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
+
+# Series of the watchers themselves that guards and symptoms may read.
+RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
+FOREIGN = frozenset(
+    {
+        "up",
+        "ALERTS",
+        RULE_FAILURES,
+        "prometheus_notifications_dropped_total",
+        "prometheus_notifications_alertmanagers_discovered",
+        "alertmanager_notifications_failed_total",
+        "alertmanager_notifications_total",
+    }
+)
+
+# --- labels ------------------------------------------------------------------------------------------------------
+
+ROUTE = "route"
+STATUS = "status"
+CODE = "code"
+DEPENDENCY = "dependency"
+OUTCOME = "outcome"
+JOB = "task"  # `job` is Prometheus' own label for the scrape
+ROLE = "role"
+SLO = "slo"
+SLI = "sli"
+OWNER = "owner"
+SEVERITY = "severity"
+TIER = "tier"
+SUBJECT = "subject"
+INSTANCE = "instance"
+
+UNMATCHED = "unmatched"  # the route label of every URL and method that the catalogue does not know
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+OUTCOMES = ("ok", "error")
+
+# --- recorded series ---------------------------------------------------------------------------------------------
+
+OBJECTIVE = "slo:objective:ratio"  # slo, sli, subject, owner: the promised share of good events, 0..1
+TOTAL = "slo:total:count"  # slo, instance: events so far
+BAD = "slo:bad:count"  # slo, instance: events so far that broke the promise
+FRESH = "slo:fresh:bool"  # slo: 1 while the last success is recent enough, else 0; silence is 0
+THIN = ":30s"  # suffix of the copies at one sample per 30 s that long windows are computed from
+NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every alert
+NEXT_STEPS_INFO = "slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
+BUDGET_LEFT = "slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 = missed
+
+
+def total_rate(window: str) -> str:
+    """Recorded series of events per second over `window` (seconds per second for freshness)."""
+    return f"slo:total:rate{window}"
+
+
+def bad_rate(window: str) -> str:
+    """Recorded series of bad events per second over `window`."""
+    return f"slo:bad:rate{window}"
+
+
+def error_ratio(window: str) -> str:
+    """Recorded series of bad ÷ total over `window`, 0..1; no sample where nothing happened."""
+    return f"slo:error:ratio{window}"
+
+
+# --- alerts ------------------------------------------------------------------------------------------------------
+
+BURN_ALERT = "ErrorBudgetBurn"
+UNMEASURED_ALERT = "SLOUnmeasured"
+COUNT_ALERT = "SLOCountMismatch"
+RULES_ALERT = "RuleEvaluationFailing"
+WATCHDOG_ALERT = "Watchdog"
+GUARDS = (UNMEASURED_ALERT, COUNT_ALERT, RULES_ALERT, WATCHDOG_ALERT)
+
+# --- scrape jobs -------------------------------------------------------------------------------------------------
+
+SCRAPE_API = "api"
+SCRAPE_PROBER = "prober"
+SCRAPE_PROMETHEUS = "prometheus"
+SCRAPE_ALERTMANAGER = "alertmanager"

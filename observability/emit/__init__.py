@@ -1,0 +1,23 @@
+"""One pure `render(plan) -> {path: text}` per file here; paths are relative to the folder of generated files."""
+
+from typing import Any
+
+import yaml
+
+HEADER = "# Generated from observability/catalogue.yaml and policy.yaml; mend those, then: make generate\n"
+
+
+class Dumper(yaml.SafeDumper):
+    """Block scalars for texts of several lines, so that a diff shows the line that moved."""
+
+
+def _text(dumper: Dumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Dumper.add_representer(str, _text)
+
+
+def dump(data: Any) -> str:
+    """YAML in the order of the data, long lines unbroken."""
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, width=10_000, allow_unicode=True)

@@ -1,0 +1,220 @@
+"""Plan → recording and alerting rules for Prometheus 2.42 and 3.x; pure.
+
+One rule serves all SLOs: events are summed per `slo`, divided last, and every join is on `slo` alone. The number of
+rules follows the distinct thresholds, objectives and windows, not the number of routes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from observability import conventions as names
+from observability.emit import HEADER, dump
+from observability.plan import (
+    AVAILABILITY,
+    DEPENDENCY_SOURCE,
+    FINE,
+    FRESHNESS,
+    HTTP_SOURCE,
+    JOB_SOURCE,
+    LATENCY,
+    LONG,
+    PROBE,
+    PROBE_SOURCE,
+    THIN,
+    Alert,
+    Plan,
+    Slo,
+    Tier,
+    Window,
+    plain,
+    span,
+)
+from observability.promql import by_slo, constants, edge, labelled, selector
+
+RULES = "prometheus/rules.yaml"
+GUARD_WINDOW = "5m"
+Rule = dict[str, Any]
+
+
+def render(plan: Plan) -> dict[str, str]:
+    """One file with all groups."""
+    return {RULES: HEADER + dump({"groups": groups(plan)})}
+
+
+def groups(plan: Plan) -> list[dict[str, Any]]:
+    """Rule groups in the order in which they feed each other."""
+    clock = plan.clock
+    by_pace = {pace: [w for w in plan.windows if w.pace == pace] for pace in (FINE, THIN, LONG)}
+    fine = [*objectives(plan), *events(plan), *freshness(plan), *(rule for w in by_pace[FINE] for rule in ratios(w))]
+    thin = [*(record(name + names.THIN, name) for name in (names.TOTAL, names.BAD, names.FRESH))]
+    return [
+        {"name": "slo_fine", "interval": span(clock.evaluate), "rules": fine},
+        {"name": "slo_thin", "interval": span(clock.thin), "rules": thin + [rule for w in by_pace[THIN] for rule in ratios(w)]},
+        {"name": "slo_long", "interval": span(clock.long), "rules": [*(r for w in by_pace[LONG] for r in ratios(w)), budget(plan)]},
+        {"name": "slo_alerts", "interval": span(clock.evaluate), "rules": [burn(plan, tier) for tier in plan.tiers]},
+        {"name": "alerts", "interval": span(clock.evaluate), "rules": [single(plan, alert) for alert in plan.alerts]},
+    ]
+
+
+def record(name: str, expr: str) -> Rule:
+    return {"record": name, "expr": expr}
+
+
+def objectives(plan: Plan) -> Iterator[Rule]:
+    """Promises as series that need no data: one term per distinct objective, SLI and owner; and the next steps."""
+    alike = defaultdict(list)
+    for slo in plan.slos:
+        alike[slo.objective, slo.sli, slo.owner].append({names.SLO: slo.name, names.SUBJECT: slo.subject})
+    terms = (
+        labelled(f"{plain(objective)} * (\n{constants(rows)}\n)", {names.SLI: sli, names.OWNER: owner})
+        for (objective, sli, owner), rows in sorted(alike.items())
+    )
+    yield record(names.OBJECTIVE, "\nor ".join(terms))
+    info = ({names.SLO: slo.name, names.NEXT_STEPS: steps(slo.next_steps)} for slo in plan.slos)
+    yield record(names.NEXT_STEPS_INFO, constants(info))
+
+
+def steps(lines: tuple[str, ...]) -> str:
+    """Next steps as one numbered line."""
+    return " ".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+
+
+def events(plan: Plan) -> Iterator[Rule]:
+    """Events so far and bad events so far, per SLO and instance: counters, so that rates over them survive restarts."""
+    metrics = {
+        HTTP_SOURCE: (names.HTTP_DURATION, names.ROUTE, {names.STATUS: "5xx"}, {names.STATUS: "~2xx|3xx"}),
+        DEPENDENCY_SOURCE: (names.DEPENDENCY_DURATION, names.DEPENDENCY, {names.OUTCOME: "error"}, {names.OUTCOME: "ok"}),
+    }
+    totals, bads = [], []
+    for source, (metric, label, failed, succeeded) in metrics.items():
+        if plan.sources(source, AVAILABILITY):
+            suffix = f"-{AVAILABILITY}"
+            totals.append(by_slo(metric + "_count", label, suffix))
+            bads.append(by_slo(selector(metric + "_count", **failed), label, suffix))
+        thresholds = {slo.threshold for slo in plan.sources(source, LATENCY) if slo.threshold}
+        for threshold in sorted(thresholds, key=lambda t: t.seconds):
+            suffix = f"-{LATENCY}-{threshold.text}"
+            total = by_slo(selector(metric + "_count", **succeeded), label, suffix)
+            good = by_slo(selector(metric + "_bucket", le=edge(threshold.seconds), **succeeded), label, suffix)
+            totals.append(total)
+            bads.append(f"{total}\n- {good}")
+    for name, terms in ((names.TOTAL, totals), (names.BAD, bads)):
+        yield record(name, "(\n{}\n)\nand on ({}) {}".format("\nor ".join(terms), names.SLO, names.OBJECTIVE))
+
+
+def freshness(plan: Plan) -> Iterator[Rule]:
+    """1 while the last success is recent enough, else 0; no series at all is 0 too, so silence counts as bad."""
+    kinds = ((JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB), (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE))
+    terms = []
+    for source, sli, metric, label in kinds:
+        alike = defaultdict(list)
+        for slo in plan.sources(source, sli):
+            if slo.threshold:
+                alike[slo.threshold.seconds].append(slo)
+        terms += [fresh(slos, metric, label, f"-{sli}", plain(seconds)) for seconds, slos in sorted(alike.items())]
+    yield record(names.FRESH, "\nor ".join(terms))
+
+
+def fresh(slos: list[Slo], metric: str, label: str, suffix: str, seconds: str) -> str:
+    subjects = "~" + "|".join(slo.subject.replace(".", "[.]") for slo in slos)
+    mine = selector(names.OBJECTIVE, **{names.SLO: "~" + "|".join(slo.name.replace(".", "[.]") for slo in slos)})
+    last = by_slo(selector(metric, **{label: subjects}), label, suffix, keep=()).replace("sum by", "max by", 1)
+    return f"(time() - {last} <= bool {seconds})\nor on ({names.SLO}) sum by ({names.SLO}) (0 * {mine})"
+
+
+def ratios(window: Window) -> Iterator[Rule]:
+    """Events and bad events per second over one window, and their quotient where anything happened."""
+    suffix = "" if window.pace == FINE else names.THIN
+    range_ = f"{suffix}[{window.text}]"
+    fresh_share = f"avg_over_time({names.FRESH}{range_})"
+    total, bad = names.total_rate(window.name), names.bad_rate(window.name)
+    yield record(total, f"sum by ({names.SLO}) (rate({names.TOTAL}{range_}))\nor (0 * {fresh_share} + 1)")
+    yield record(bad, f"sum by ({names.SLO}) (rate({names.BAD}{range_}))\nor (1 - {fresh_share})")
+    yield record(names.error_ratio(window.name), f"{bad} / ({total} > 0)")
+
+
+def budget(plan: Plan) -> Rule:
+    """What is left of the period's error budget: 1 untouched, 0 spent, negative when the promise is broken."""
+    spent = f"{names.error_ratio(plan.period.name)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
+    return record(names.BUDGET_LEFT, f"1 - {spent}")
+
+
+def burn(plan: Plan, tier: Tier) -> Rule:
+    """One tier for all SLOs: the ratio in every window, the guard against too few events, then the labels joined on."""
+    first = tier.conditions[0]
+    on = f"on ({names.SLO})"
+    terms = []
+    for condition in tier.conditions:
+        ratio = names.error_ratio(condition.window.name)
+        if condition.ratio is not None:
+            terms.append(f"{ratio} > {plain(condition.ratio)}")
+        else:
+            limit = f"clamp_max({plain(condition.factor or 0)} * (1 - {names.OBJECTIVE}), {plain(plan.policy.max_threshold)})"
+            terms.append(f"{ratio} > {on} {limit}")
+    terms.append(f"{names.bad_rate(tier.guard_window.name)} * {plain(tier.guard_window.seconds)} >= {plain(tier.guard_events)}")
+    slis = selector(names.OBJECTIVE, **{names.SLI: "~" + "|".join(tier.slis)})
+    labels = f"{names.OWNER}, {names.SLI}, {names.SUBJECT}"
+    return {
+        "alert": names.BURN_ALERT,
+        "expr": "(\n  " + f"\n  and {on} ".join(terms) + f"\n)\n* {on} group_left ({labels}) ({slis} > bool 0)",
+        **({"for": span(tier.for_)} if tier.for_ else {}),
+        "labels": {names.SEVERITY: tier.severity, names.TIER: tier.name},
+        "annotations": burn_text(plan, tier, first.window),
+    }
+
+
+def burn_text(plan: Plan, tier: Tier, window: Window) -> dict[str, str]:
+    """What a person reads: share, counts, pace of the budget, and what to do; the numbers are asked for at firing time."""
+
+    def ask(query: str, show: str) -> str:
+        return f'{{{{ with printf `{query}` $labels.{names.SLO} | query }}}}{{{{ . | first | {show} }}}}{{{{ end }}}}'
+
+    def of(series: str) -> str:
+        return f"{series}{{{names.SLO}='%[1]s'}}"
+
+    whole = 'value | printf "%.0f"'
+    seconds = plain(window.seconds)
+    failed = ask(f"{of(names.bad_rate(window.name))} * {seconds}", whole)
+    total = ask(f"{of(names.total_rate(window.name))} * {seconds}", whole)
+    sli = f"$labels.{names.SLI}"
+    what = (
+        f'{{{{ if eq {sli} "{LATENCY}" }}}}good answers of {{{{ $labels.{names.SUBJECT} }}}} were too slow'
+        f'{{{{ else if eq {sli} "{AVAILABILITY}" }}}}calls to {{{{ $labels.{names.SUBJECT} }}}} failed'
+        f'{{{{ else if eq {sli} "{PROBE}" }}}}the time nobody could reach {{{{ $labels.{names.SUBJECT} }}}} from outside'
+        f'{{{{ else }}}}the time {{{{ $labels.{names.SUBJECT} }}}} was overdue{{{{ end }}}}'
+    )
+    unit = f'{{{{ if or (eq {sli} "{PROBE}") (eq {sli} "{FRESHNESS}") }}}} seconds{{{{ end }}}}'
+    period = plain(plan.period.seconds)
+    ratio = of(names.error_ratio(window.name))
+    left = f"(clamp_min({of(names.BUDGET_LEFT)}, 0) or 0 * {ratio} + 1)"
+    pace = f"{left} * on ({names.SLO}) (1 - {of(names.OBJECTIVE)}) * {period} / on ({names.SLO}) {ratio}"
+    gone = ask(pace, "value | humanizeDuration")
+    return {
+        "summary": f"About {{{{ $value | humanizePercentage }}}} of {what} in the last {window.name}",
+        "description": f"{failed} of {total}{unit} in the last {window.name} were bad; at this pace the budget of {plan.period.name} is gone in {gone}.",
+        names.NEXT_STEPS: ask(of(names.NEXT_STEPS_INFO), f'label "{names.NEXT_STEPS}"'),
+    }
+
+
+def single(plan: Plan, alert: Alert) -> Rule:
+    """A guard or a watched symptom."""
+    return {
+        "alert": alert.name,
+        "expr": alert.expr or guard(plan, alert.name),
+        **({"for": span(alert.for_)} if alert.for_ else {}),
+        # an unmeasured SLO keeps its own owner, which its objective carries
+        "labels": {names.SEVERITY: alert.severity} | ({} if alert.name == names.UNMEASURED_ALERT else {names.OWNER: alert.owner}),
+        "annotations": {"summary": alert.summary, names.NEXT_STEPS: steps(alert.next_steps)},
+    }
+
+
+def guard(plan: Plan, name: str) -> str:
+    """The expressions of the alerts that watch the rules themselves."""
+    window = next(w for w in plan.windows if w.name == GUARD_WINDOW)
+    return {
+        names.UNMEASURED_ALERT: f"{names.OBJECTIVE} unless on ({names.SLO}) {names.bad_rate(GUARD_WINDOW)}",
+        names.COUNT_ALERT: f"(count({names.OBJECTIVE}) or vector(0)) != {len(plan.slos)}",
+        names.RULES_ALERT: f"sum by (rule_group) (increase({names.RULE_FAILURES}[{window.text}])) > 0",
+        names.WATCHDOG_ALERT: "vector(1)",
+    }[name]

@@ -1,0 +1,92 @@
+"""A whole stack of its own for one drill: other ports, a copy of the database, the drill's clock, faults allowed."""
+
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from observability.plan import Plan
+from observability.stack import lifecycle
+from observability.stack.programs import Program, configure, process_environment, programs
+from observability.stack.servers import ensure
+from observability.stack.site import ROOT, Ports, Site, servers_folder
+
+FIRST_OFFSET, STEP, TRIES = 10_000, 100, 40
+STOP_SECONDS = 10
+
+
+class Arena:
+    """Started on entry and gone on exit, its folder included; the main stack is only read."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.folder = Path(tempfile.mkdtemp(prefix="evara-drill-"))
+        self.site = Site(self.folder, free_ports(), servers_folder())
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._programs: dict[str, Program] = {}
+
+    def __enter__(self) -> "Arena":
+        try:
+            servers = ensure(self.site.servers, lambda _: None)
+            self._programs = {program.name: program for program in programs(self.site, self.plan, servers, faults=True)}
+            configure(self.site, self.plan)
+            copy_database(Site.main().database, self.site.database)
+            lifecycle.prepare_database(self.site, self.plan)
+            first, *others = lifecycle.waits(self.site, self.plan, 0)
+            for late, waits in ((False, [first]), (True, others)):
+                for program in self._programs.values():
+                    if program.late is late:
+                        self.start(program.name)
+                for wait in waits:
+                    lifecycle.until(wait, self.dead)
+        except BaseException:
+            self.stop_all()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop_all()
+
+    def start(self, name: str) -> None:
+        program = self._programs[name]
+        with (self.site.logs / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(  # noqa: S603 - our own programs
+                program.command, cwd=ROOT, env=process_environment(program), stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop(self, name: str) -> None:
+        """Ends one program and all of its children."""
+        process = self._running.pop(name)
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def stop_all(self) -> None:
+        for name in reversed(list(self._running)):
+            self.stop(name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def dead(self) -> list[str]:
+        return [name for name, process in self._running.items() if process.poll() is not None]
+
+
+def free_ports() -> Ports:
+    """The first shifted set of ports that are all free."""
+    for offset in range(FIRST_OFFSET, FIRST_OFFSET + STEP * TRIES, STEP):
+        ports = Ports().shifted(offset)
+        if all(lifecycle.is_free(port) for port in ports.named().values()):
+            return ports
+    raise lifecycle.Refused(f"no free ports above {FIRST_OFFSET}; stop other drills")
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """A consistent copy, taken while the original is in use; nothing when there is no original."""
+    if source.exists():
+        with sqlite3.connect(f"file:{source}?mode=ro", uri=True) as before, sqlite3.connect(target) as after:
+            before.backup(after)

@@ -1,0 +1,256 @@
+"""Drills: a fault is made on purpose, and its alert must be pending, fire, reach the inbox and resolve; anything else fails.
+
+Fault classes are rows of DRILLS. A drill has its own stack (arena.py) on a clock that the policy speeds up, so it never
+touches the main one, and it fails when its fault had no effect.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import httpx
+
+from observability import conventions as names
+from observability.live.arena import Arena
+from observability.live.servers import Prometheus, Unreachable, inbox
+from observability.plan import Plan, scaled
+from observability.stack.lifecycle import Refused
+
+RATE = 20  # requests per second of the baseline
+BASELINE_SECONDS = 8.0
+FAULT_SECONDS = 90.0  # a fault expires by itself
+STEP_SECONDS = 60.0  # no step may take longer
+ROUTE, PATH = "readings.latest", "/api/v1/nodes/main-branch/latest"
+ALWAYS = frozenset({(names.WATCHDOG_ALERT, ""), ("PipelineTest", "")})
+Alert = tuple[str, str]  # alertname, slo
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One fault class: what is broken, which alerts must follow, and which others may."""
+
+    name: str
+    what: str
+    must: frozenset[Alert]
+    may: frozenset[Alert] = frozenset()
+    fault: str | None = None  # kind of fault on ROUTE (api/faults.py)
+    stops: tuple[str, ...] = ()  # programs to stop instead
+
+
+def burn(slo: str) -> Alert:
+    return names.BURN_ALERT, slo
+
+
+DRILLS = {
+    drill.name: drill
+    for drill in (
+        Drill("route-errors", f"{ROUTE} answers 500", frozenset({burn(f"{ROUTE}-availability")}), fault="error"),
+        Drill(
+            "route-exception",
+            f"{ROUTE} raises an exception that nobody handles",
+            frozenset({burn(f"{ROUTE}-availability"), ("UnhandledException", "")}),
+            fault="exception",
+        ),
+        Drill(
+            "route-slow",
+            f"{ROUTE} takes longer than its slowest objective",
+            frozenset({burn(f"{ROUTE}-latency-200ms"), burn(f"{ROUTE}-latency-1s")}),
+            fault="slow",
+        ),
+        Drill(
+            "stop-api",
+            "the API and its metrics are gone",
+            frozenset({burn("nodes.list-probe"), burn("health.ready-probe"), ("TargetDown", "")}),
+            may=frozenset({(names.UNMEASURED_ALERT, "*")}),
+            stops=("api", "metrics"),
+        ),
+    )
+}
+DEFAULT = "route-errors"
+
+
+@dataclass
+class Step:
+    """Something that happened, in seconds since the fault."""
+
+    what: str
+    at: float
+    detail: str = ""
+
+
+@dataclass
+class Result:
+    """What a drill saw."""
+
+    name: str
+    passed: bool = False
+    verdict: str = ""
+    steps: list[Step] = field(default_factory=list)
+
+
+class Failed(Exception):
+    """The drill did not go as it must; the message says how."""
+
+
+class Traffic:
+    """Steady requests to one route in a few threads; counts good and bad answers."""
+
+    def __init__(self, url: str, rate: float):
+        self._url, self._pause = url, 4 / rate
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self.good = self.bad = self.slow = 0
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(4)]
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=5) as http:
+            while not self._stop.wait(self._pause):
+                started = time.monotonic()
+                try:
+                    ok = http.get(self._url).is_success
+                except httpx.HTTPError:
+                    ok = False
+                with self._lock:
+                    self.good += ok
+                    self.bad += not ok
+                    self.slow += time.monotonic() - started > 1
+
+    def reset(self) -> None:
+        with self._lock:
+            self.good = self.bad = self.slow = 0
+
+
+def run(drill: Drill, plan: Plan, say: Say) -> Result:
+    """The whole drill; never raises for a drill that fails."""
+    result = Result(drill.name)
+    begun = time.monotonic()
+    try:
+        with Arena(scaled(plan)) as arena, Traffic(arena.site.url("api") + PATH, RATE) as traffic:
+            say(f"own stack ready after {time.monotonic() - begun:.1f} s; {plan.policy.drill.speed} times faster clock")
+            go(drill, arena, traffic, result, say)
+        result.passed, result.verdict = True, f"delivered and resolved as it must, {time.monotonic() - begun:.0f} s in all"
+    except (Failed, Refused, Unreachable) as error:
+        result.verdict = str(error)
+    return result
+
+
+def go(drill: Drill, arena: Arena, traffic: Traffic, result: Result, say: Say) -> None:
+    prometheus = Prometheus(arena.site.url("prometheus"))
+    watch = Watch(drill, prometheus, arena)
+    traffic.reset()
+    calm(watch, traffic)
+    say(f"baseline: {traffic.good} requests in {BASELINE_SECONDS:.0f} s, {traffic.bad} failed, no alert")
+    started = time.monotonic()
+
+    def step(what: str, detail: str = "") -> None:
+        result.steps.append(Step(what, round(time.monotonic() - started, 1), detail))
+        say(f"{time.monotonic() - started:6.1f} s  {what:<10}{detail}")
+
+    traffic.reset()
+    begin(drill, arena)
+    step("fault", drill.what)
+    watch.until("pending", lambda: drill.must <= watch.seen["pending"] | watch.seen["firing"])
+    step("pending", listed(drill.must))
+    check_effect(drill, traffic)
+    watch.until("firing", lambda: drill.must <= watch.seen["firing"])
+    step("firing", listed(drill.must))
+    watch.until("delivered", lambda: drill.must <= watch.delivered())
+    step("delivered", "to the inbox")
+    end(drill, arena)
+    step("mended", "fault taken away")
+    watch.until("resolved", watch.resolved)
+    step("resolved", "in the inbox")
+
+
+class Watch:
+    """What Prometheus and the inbox said so far; every look fails on an alert that has no business here."""
+
+    def __init__(self, drill: Drill, prometheus: Prometheus, arena: Arena):
+        self._drill, self._prometheus, self._arena = drill, prometheus, arena
+        self.seen: dict[str, set[Alert]] = {"pending": set(), "firing": set()}
+
+    def look(self) -> None:
+        for alert in self._prometheus.alerts():
+            self.seen[alert["state"]].add(identify(alert["labels"]))
+        strangers = {a for a in self.seen["firing"] - ALWAYS - self._drill.must if a not in self._drill.may and (a[0], "*") not in self._drill.may}
+        if strangers:
+            raise Failed(f"{listed(frozenset(strangers))} fired, which this drill neither wants nor allows")
+
+    def until(self, what: str, true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + STEP_SECONDS
+        while time.monotonic() < deadline:
+            self.look()
+            if true():
+                return
+            time.sleep(0.25)
+        missing = self._drill.must - (self.seen["firing"] if what == "firing" else self.seen["pending"] | self.seen["firing"])
+        raise Failed(f"not {what} after {STEP_SECONDS:.0f} s: {listed(frozenset(missing) or self._drill.must)}")
+
+    def delivered(self) -> set[Alert]:
+        return {identify(alert["labels"]) for alert in inbox(self._arena.site.url("console"))}
+
+    def resolved(self) -> bool:
+        mine = [a for a in inbox(self._arena.site.url("console")) if identify(a["labels"]) in self._drill.must]
+        return bool(mine) and all(alert["resolved"] for alert in mine)
+
+
+def identify(labels: dict[str, str]) -> Alert:
+    return labels["alertname"], labels.get(names.SLO, "")
+
+
+def listed(alerts: frozenset[Alert]) -> str:
+    return ", ".join(f"{name} {slo}".strip() for name, slo in sorted(alerts))
+
+
+def calm(watch: Watch, traffic: Traffic) -> None:
+    """Healthy traffic first: an alert, or a failing request, before the fault makes the drill worthless."""
+    deadline = time.monotonic() + BASELINE_SECONDS
+    while time.monotonic() < deadline:
+        watch.look()
+        early = (watch.seen["firing"]) & watch._drill.must
+        if early or traffic.bad:
+            raise Failed(f"not calm before the fault: {listed(frozenset(early))} {traffic.bad} failed requests".strip())
+        time.sleep(0.5)
+    if not traffic.good:
+        raise Failed("the baseline got no answers")
+
+
+def begin(drill: Drill, arena: Arena) -> None:
+    if drill.fault:
+        fault = {"route": ROUTE, "kind": drill.fault, "seconds": 1.2, "until": time.time() + FAULT_SECONDS}
+        draft = arena.site.fault.with_suffix(".new")
+        draft.write_text(json.dumps(fault), encoding="utf-8")
+        draft.replace(arena.site.fault)
+    for name in drill.stops:
+        arena.stop(name)
+
+
+def end(drill: Drill, arena: Arena) -> None:
+    arena.site.fault.unlink(missing_ok=True)
+    for name in reversed(drill.stops):
+        arena.start(name)
+
+
+def check_effect(drill: Drill, traffic: Traffic) -> None:
+    """The clients must have noticed: a fault that does nothing proves nothing."""
+    noticed = traffic.slow if drill.fault == "slow" else traffic.bad
+    if not noticed:
+        raise Failed("the fault had no effect: no client noticed anything; look at api/faults.py")
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    return asdict(result)

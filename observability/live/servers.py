@@ -1,0 +1,57 @@
+"""Asks a running Prometheus and Alertmanager; every failure to ask is one exception with the mend in it."""
+
+import time
+from typing import Any
+
+import httpx
+
+TIMEOUT = 30.0
+
+
+class Unreachable(Exception):
+    """A server that should be asked does not answer, or refuses the question."""
+
+
+class Prometheus:
+    """The HTTP API of one Prometheus."""
+
+    def __init__(self, url: str):
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT)
+
+    def _get(self, path: str, **params: str) -> Any:
+        try:
+            answer = self._http.get(path, params=params)
+            body = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Unreachable(f"Prometheus at {self.url} does not answer ({error}); start the stack with: make up") from error
+        if body.get("status") != "success":
+            raise Unreachable(f"Prometheus at {self.url} refused {params.get('query', path)!r}: {body.get('error')}")
+        return body["data"]
+
+    def query(self, expr: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
+        """An instant vector as (labels, value) pairs."""
+        data = self._get("/api/v1/query", query=expr, time=str(at or time.time()))
+        return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
+
+    def by_label(self, expr: str, label: str) -> dict[str, float]:
+        return {labels.get(label, ""): value for labels, value in self.query(expr)}
+
+    def rule_groups(self) -> list[dict[str, Any]]:
+        """Every group with its interval in seconds, and in it every rule with its health and last error."""
+        return list(self._get("/api/v1/rules")["groups"])
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Pending and firing alerts."""
+        return list(self._get("/api/v1/alerts")["alerts"])
+
+    def targets(self) -> list[dict[str, Any]]:
+        return list(self._get("/api/v1/targets", state="active")["activeTargets"])
+
+
+def inbox(url: str) -> list[dict[str, Any]]:
+    """What Alertmanager delivered to the local receiver, newest first."""
+    try:
+        return list(httpx.get(f"{url}/api/inbox", timeout=TIMEOUT).json()["alerts"])
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise Unreachable(f"the inbox at {url} does not answer ({error}); start the stack with: make up") from error

@@ -1,0 +1,335 @@
+"""Catalogue and policy → Plan: every SLO, window, bucket, limit and alert as data; it imports catalogue alone.
+
+The Plan is what the API registers its metrics from, what every emitter renders, and what `slo` and `drill` judge by.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+
+from observability.catalogue import CATALOGUE, POLICY, Catalogue, Duration, Http, Load, Policy, Severity, duration, load
+
+HTTP_SOURCE = "http"
+DEPENDENCY_SOURCE = "dependency"
+JOB_SOURCE = "job"
+PROBE_SOURCE = "probe"
+
+FINE, THIN, LONG = "fine", "thin", "long"
+
+AVAILABILITY = "availability"
+LATENCY = "latency"
+FRESHNESS = "freshness"
+PROBE = "probe"
+
+
+@dataclass(frozen=True)
+class Slo:
+    """One promise: `objective` (0..1) of the events of `subject` over the period are good."""
+
+    name: str  # unique; every join in the rules is on this label alone
+    sli: str  # availability, latency, freshness or probe
+    source: str  # which metric the events come from
+    subject: str  # route, dependency or job
+    objective: Decimal
+    owner: str
+    next_steps: tuple[str, ...]
+    threshold: Duration | None = None  # latency: the slowest good event; freshness and probe: the oldest good success
+
+    @property
+    def budget(self) -> Decimal:
+        """The share of events that may be bad, 0..1."""
+        return 1 - self.objective
+
+    @property
+    def promise(self) -> str:
+        """The promise in words, as tables and alerts show it."""
+        limit = self.threshold.text if self.threshold else ""
+        what = {
+            AVAILABILITY: "of calls succeed" if self.source == DEPENDENCY_SOURCE else "of requests do not fail",
+            LATENCY: f"of good answers within {limit}",
+            FRESHNESS: f"of the time done within {limit}",
+            PROBE: f"of the time reached within {limit}",
+        }[self.sli]
+        return f"{plain(self.objective * 100)} % {what}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span that rules look back over: `name` is in the recorded names and stays, `seconds` follows the clock.
+
+    `pace` says what it is computed from and how often: `fine` from every sample at every evaluation, `thin` from the
+    thinned series, `long` from the same but seldom, because it reads weeks.
+    """
+
+    name: str
+    seconds: Decimal
+    pace: str = FINE
+
+    @property
+    def text(self) -> str:
+        return span(self.seconds)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Bad ÷ total over `window` must be above `ratio`, or else above min(factor × budget, the policy's maximum)."""
+
+    window: Window
+    factor: Decimal | None
+    ratio: Decimal | None
+
+    def threshold(self, slo: Slo, maximum: Decimal) -> Decimal:
+        return self.ratio if self.ratio is not None else min((self.factor or Decimal(0)) * slo.budget, maximum)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One burn-rate alert over all SLOs of `slis`."""
+
+    name: str
+    severity: str
+    for_: Decimal  # seconds
+    conditions: tuple[Condition, ...]
+    guard_window: Window
+    guard_events: Decimal  # at least so many bad events in guard_window
+    slis: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A guard or a watched symptom; `expr` is None for guards, whose expression the emitter builds."""
+
+    name: str
+    severity: str
+    owner: str
+    for_: Decimal  # seconds
+    summary: str
+    next_steps: tuple[str, ...]
+    expr: str | None = None
+    fires: tuple[tuple[str, str], ...] = ()
+    silent: tuple[tuple[str, str], ...] = ()
+    drill: str | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """A watched route: its id is the `route` label, the load scenario's name and the limit's scope."""
+
+    id: str
+    http: Http
+    rate_limit: str
+    load: Load
+    slos: tuple[Slo, ...]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds between scrapes, evaluations, samples of the thinned series, and evaluations of the longest windows."""
+
+    scrape: Decimal
+    evaluate: Decimal
+    thin: Decimal
+    long: Decimal
+
+
+@dataclass(frozen=True)
+class Plan:
+    service: str
+    owner: str
+    period: Window
+    routes: tuple[Route, ...]
+    exempt: tuple[tuple[str, Http], ...]
+    slos: tuple[Slo, ...]
+    tiers: tuple[Tier, ...]
+    alerts: tuple[Alert, ...]  # guards, then watched symptoms
+    buckets: tuple[Decimal, ...]  # seconds, ascending
+    windows: tuple[Window, ...]  # ascending, the period last
+    clock: Clock
+    probe_every: Decimal
+    probe_routes: tuple[tuple[str, Http], ...]
+    jobs: tuple[str, ...]
+    dependencies: tuple[str, ...]
+    policy: Policy
+
+    @cached_property
+    def route_ids(self) -> dict[Http, str]:
+        """(method, OpenAPI path) → route id, exempt ones too."""
+        return {route.http: route.id for route in self.routes} | {http: name for name, http in self.exempt}
+
+    def slo(self, name: str) -> Slo:
+        return next(slo for slo in self.slos if slo.name == name)
+
+    def sources(self, source: str, sli: str) -> tuple[Slo, ...]:
+        return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
+
+
+def plain(number: Decimal) -> str:
+    """A decimal without exponent and trailing zeros: 99.90 → 99.9, 1E+1 → 10."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def span(seconds: Decimal) -> str:
+    """Seconds → the shortest exact Prometheus duration: 300 → 5m, 90 → 90s, 0.5 → 500ms."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size:f}{unit}"
+    return f"{seconds * 1000:.0f}ms" if seconds else "0s"
+
+
+def build(catalogue: Catalogue, policy: Policy) -> Plan:
+    """Merges entries with defaults and works out everything that is derived; both must come from `catalogue.load`."""
+    routes = tuple(route(name, catalogue) for name in sorted(catalogue.routes))
+    slos = (
+        *(slo for entry in routes for slo in entry.slos),
+        *(slo for name in sorted(catalogue.dependencies) for slo in dependency(name, catalogue)),
+        *(
+            Slo(f"{name}-{FRESHNESS}", FRESHNESS, JOB_SOURCE, name, entry.objective / 100, entry.owner or catalogue.owner,
+                entry.next_steps, entry.fresh_within)
+            for name, entry in sorted(catalogue.jobs.items())
+        ),
+        *(
+            Slo(f"{name}-{PROBE}", PROBE, PROBE_SOURCE, name, catalogue.probe.objective / 100, catalogue.owner,
+                catalogue.probe.next_steps, catalogue.probe.fresh_within)
+            for name in sorted(catalogue.probe.routes)
+        ),
+    )  # fmt: skip
+
+    def window(length: Duration) -> Window:
+        clock = policy.clock
+        pace = FINE if length.seconds <= clock.fine_up_to.seconds else THIN if length.seconds <= clock.thin_up_to.seconds else LONG
+        return Window(length.text, length.seconds, pace)
+
+    tiers = tuple(
+        Tier(
+            name,
+            entry.severity,
+            entry.for_.seconds,
+            tuple(Condition(window(w.over), w.factor, w.ratio) for w in entry.windows),
+            window(entry.failed.over),
+            entry.failed.events,
+            entry.slis or (AVAILABILITY, LATENCY, FRESHNESS, PROBE),
+        )
+        for name, entry in policy.tiers.items()
+    )
+    guards = tuple(
+        Alert(name, entry.severity, catalogue.owner, entry.for_.seconds, entry.summary, entry.next_steps)
+        for name, entry in policy.guards.items()
+    )
+    symptoms = tuple(
+        Alert(
+            name,
+            entry.severity,
+            entry.owner or catalogue.owner,
+            entry.for_.seconds,
+            entry.summary,
+            entry.next_steps,
+            entry.expr,
+            tuple(entry.cases.fires.items()),
+            tuple(entry.cases.silent.items()),
+            entry.drill,
+        )
+        for name, entry in catalogue.watch.items()
+    )
+    period = window(catalogue.period)
+    spans = {c.window for tier in tiers for c in tier.conditions} | {tier.guard_window for tier in tiers} | {period}
+    thresholds = {slo.threshold.seconds for slo in slos if slo.threshold and slo.sli == LATENCY}
+    endpoints = catalogue.endpoints()
+    return Plan(
+        service=catalogue.service,
+        owner=catalogue.owner,
+        period=period,
+        routes=routes,
+        exempt=tuple(sorted(catalogue.exempt.items())),
+        slos=slos,
+        tiers=tiers,
+        alerts=guards + symptoms,
+        buckets=tuple(sorted(thresholds | {bucket.seconds for bucket in policy.buckets})),
+        windows=tuple(sorted(spans, key=lambda window: window.seconds)),
+        clock=Clock(*(getattr(policy.clock, key).seconds for key in ("scrape", "evaluate", "thin", "long"))),
+        probe_every=catalogue.probe.every.seconds,
+        probe_routes=tuple((name, endpoints[name]) for name in sorted(catalogue.probe.routes)),
+        jobs=tuple(sorted(catalogue.jobs)),
+        dependencies=tuple(sorted(catalogue.dependencies)),
+        policy=policy,
+    )
+
+
+def route(name: str, catalogue: Catalogue) -> Route:
+    entry, defaults = catalogue.routes[name], catalogue.defaults
+    owner = entry.owner or catalogue.owner
+    latency = defaults.latency if entry.latency is None else entry.latency
+    objective = entry.availability or defaults.availability
+    slos = (
+        Slo(f"{name}-{AVAILABILITY}", AVAILABILITY, HTTP_SOURCE, name, objective / 100, owner, entry.next_steps),
+        *(
+            Slo(f"{name}-{LATENCY}-{t.threshold.text}", LATENCY, HTTP_SOURCE, name, t.objective / 100, owner, entry.next_steps, t.threshold)
+            for t in latency
+        ),
+    )
+    return Route(name, entry.http, entry.rate_limit or defaults.rate_limit, entry.load or defaults.load, slos)
+
+
+def dependency(name: str, catalogue: Catalogue) -> tuple[Slo, ...]:
+    entry = catalogue.dependencies[name]
+    owner = entry.owner or catalogue.owner
+    return (
+        Slo(f"{name}-{AVAILABILITY}", AVAILABILITY, DEPENDENCY_SOURCE, name, entry.availability / 100, owner, entry.next_steps),
+        *(
+            Slo(f"{name}-{LATENCY}-{t.threshold.text}", LATENCY, DEPENDENCY_SOURCE, name, t.objective / 100, owner,
+                entry.next_steps, t.threshold)
+            for t in entry.latency
+        ),
+    )  # fmt: skip
+
+
+def from_files(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> Plan:
+    """The Plan of two files; Invalid with every problem in them."""
+    return build(*load(catalogue, policy))
+
+
+def scaled(plan: Plan) -> Plan:
+    """The same Plan on the drill's clock: every duration ÷ speed, no window shorter than some scrapes; names stay."""
+    drill = plan.policy.drill
+    shortest = drill.scrape.seconds * drill.scrapes_per_window
+
+    def fast(seconds: Decimal, floor: Decimal = drill.scrape.seconds) -> Decimal:
+        return max(Decimal(round(seconds / drill.speed)), floor) if seconds else seconds
+
+    def window(w: Window) -> Window:
+        return replace(w, seconds=fast(w.seconds, shortest))
+
+    def slo(s: Slo) -> Slo:
+        if s.sli not in (FRESHNESS, PROBE) or s.threshold is None:
+            return s
+        return replace(s, threshold=Duration(s.threshold.text, fast(s.threshold.seconds, shortest)))
+
+    def expression(text: str | None) -> str | None:
+        return text and re.sub(r"(?<=\[)\w+(?=\])", lambda range_: span(fast(duration(range_[0]).seconds, shortest)), text)
+
+    def delivery(severity: Severity) -> Severity:
+        timings = ("group_wait", "group_interval", "repeat_interval")
+        return severity.model_copy(update={key: Duration("", fast(getattr(severity, key).seconds)) for key in timings})
+
+    severities = {name: delivery(severity) for name, severity in plan.policy.severities.items()}
+    return replace(
+        plan,
+        period=window(plan.period),
+        slos=tuple(map(slo, plan.slos)),
+        tiers=tuple(
+            replace(
+                tier,
+                for_=fast(tier.for_),
+                conditions=tuple(replace(c, window=window(c.window)) for c in tier.conditions),
+                guard_window=window(tier.guard_window),
+            )
+            for tier in plan.tiers
+        ),
+        alerts=tuple(replace(alert, for_=fast(alert.for_), expr=expression(alert.expr)) for alert in plan.alerts),
+        windows=tuple(map(window, plan.windows)),
+        clock=Clock(*(fast(seconds) for seconds in (plan.clock.scrape, plan.clock.evaluate, plan.clock.thin, plan.clock.long))),
+        probe_every=drill.scrape.seconds,
+        policy=plan.policy.model_copy(update={"severities": severities}),
+    )

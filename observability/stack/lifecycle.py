@@ -1,0 +1,274 @@
+"""up, down, status, logs, doctor and clean of the native stack, as steps that a person can follow."""
+
+import hashlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from observability import conventions as names
+from observability.live.servers import Prometheus, Unreachable, inbox
+from observability.plan import Plan
+from observability.stack import servers as server_files
+from observability.stack.programs import Program, api_environment, configure, process_environment, programs
+from observability.stack.site import HOST, ROOT, Site
+from observability.stack.supervisor import Supervisor
+
+READY_SECONDS = 120
+NEEDED_BYTES = 500 << 20
+TEST_ALERT = "PipelineTest"
+Tell = Callable[[str], None]
+
+
+class Refused(Exception):
+    """The stack cannot come up; the message says what is wrong and what mends it."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Something that must become true, and what to look at when it does not."""
+
+    label: str
+    true: Callable[[], bool]
+    look_at: str
+
+
+def up(site: Site, plan: Plan, step: "Steps") -> None:
+    """Brings the stack up, or brings a running one to the present configuration; raises Refused."""
+    supervisor = Supervisor(site)
+    running = supervisor.alive()
+    with step("checking ports and disk"):
+        check_machine(site, running)
+    with step("finding Prometheus and Alertmanager") as tell:
+        if server_files.find("prometheus", site.servers) is None:
+            tell(f"first run: downloads {server_files.DOWNLOAD}")
+        try:
+            servers = server_files.ensure(site.servers, tell)
+        except server_files.MissingServers as error:
+            raise Refused(str(error)) from error
+    everything = programs(site, plan, servers)
+    with step("preparing configuration and database"):
+        configure(site, plan, ROOT / "secrets")
+        prepare_database(site, plan)
+    since = time.time()
+    with step("starting the processes" if not running else "bringing the running processes up to date"):
+        bring_up(supervisor, everything, running)
+    first, *others = waits(site, plan, 0 if running else since)
+    with step(first.label):
+        until(first, supervisor.given_up)
+    supervisor.start_rest()
+    for wait in others:
+        with step(wait.label):
+            until(wait, supervisor.given_up)
+
+
+class Steps:
+    """Prints each step when it begins and how long it took; `tell` adds a line in between."""
+
+    def __init__(self, say: Tell):
+        self._say = say
+
+    @contextmanager
+    def __call__(self, label: str) -> Iterator[Tell]:
+        started = time.monotonic()
+        yield lambda text: self._say(f"    {text}")
+        self._say(f"  [green]✓[/green] {label} [dim]{time.monotonic() - started:.1f} s[/dim]")
+
+
+def check_machine(site: Site, running: bool) -> None:
+    """Refuses taken ports and a full disk, by name."""
+    site.state.mkdir(parents=True, exist_ok=True)
+    if not running:
+        taken = [f"port {port} ({name}) is taken by {owner(port)}" for name, port in site.ports.named().items() if not is_free(port)]
+        if taken:
+            raise Refused("; ".join(taken) + ". Stop that process, or move this stack: EVARA_PORT_OFFSET=100 make up")
+    free = shutil.disk_usage(site.state).free
+    if free < NEEDED_BYTES:
+        raise Refused(f"{site.state} has {free >> 20} MB free, {NEEDED_BYTES >> 20} MB are needed; free some, or set EVARA_STACK_DIR")
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def owner(port: int) -> str:
+    """Who listens on a port, as far as this user may see."""
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        try:
+            if any(c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in process.net_connections(kind="tcp")):
+                return f"pid {process.pid} ({' '.join(process.info['cmdline'] or [])[:60]})"
+        except psutil.Error:
+            continue
+    return "a process of another user"
+
+
+def prepare_database(site: Site, plan: Plan) -> None:
+    """Migrates and seeds, unless this database has been through the present migrations and seeds already."""
+    sources = [*sorted((ROOT / "migrations" / "versions").glob("*.py")), ROOT / "api" / "cli.py"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    stamp = site.state / "prepared"
+    if site.database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+        return
+    environment = process_environment(Program("flask", (), 0, api_environment(site, plan)))
+    environment.pop("PROMETHEUS_MULTIPROC_DIR")
+    command = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    if result.returncode:
+        raise Refused(f"the database could not be prepared: {result.stderr.strip().splitlines()[-1]}")
+    stamp.write_text(digest, encoding="utf-8")
+
+
+def bring_up(supervisor: Supervisor, everything: list[Program], running: bool) -> None:
+    try:
+        supervisor.start(everything)
+    except (subprocess.CalledProcessError, OSError) as error:
+        raise Refused(f"supervisord did not start: {error}; see .stack/logs/supervisord.log") from error
+    if running:  # a running server takes its new configuration without a restart
+        for process in supervisor.processes():
+            if process["name"] in ("prometheus", "alertmanager") and process["statename"] == "RUNNING":
+                supervisor.signal(process["name"], "HUP")
+
+
+def waits(site: Site, plan: Plan, since: float) -> list[Wait]:
+    """What "up" means, in the order in which it becomes true."""
+    prometheus = Prometheus(site.url("prometheus"))
+    mark = f"{TEST_ALERT}-{time.time():.0f}"
+
+    def answers(name: str, path: str) -> bool:
+        return httpx.get(site.url(name) + path, timeout=2).is_success
+
+    def synced() -> bool:
+        last = prometheus.by_label(names.JOB_LAST_SUCCESS, names.JOB)
+        return all(last.get(job, 0) > since for job in plan.jobs)
+
+    def targets_up() -> bool:
+        health = [target["health"] for target in prometheus.targets()]
+        return bool(health) and set(health) == {"up"}
+
+    def rules_ok() -> bool:
+        groups = prometheus.rule_groups()
+        soon = [rule["health"] for group in groups for rule in group["rules"] if group["interval"] <= plan.clock.evaluate]
+        later = {rule["health"] for group in groups for rule in group["rules"]}  # slow groups take their first turn later
+        return bool(soon) and set(soon) == {"ok"} and "err" not in later
+
+    def delivered() -> bool:
+        if mark not in sent:
+            send_test_alert(site, plan, mark)
+            sent.append(mark)
+        return any(alert["labels"].get("mark") == mark for alert in inbox(site.url("console")))
+
+    sent: list[str] = []
+    return [
+        Wait("the API answers and is migrated", lambda: answers("api", "/health/ready"), "make logs P=api"),
+        Wait("every target is scraped", targets_up, "make logs P=prometheus"),
+        Wait("every rule is evaluated", rules_ok, "make logs P=prometheus, and make check"),
+        Wait("recorded readings were synced", synced, "make logs P=sync, and make logs P=replay"),
+        Wait("a test alert reached the inbox", delivered, "make logs P=alertmanager, and make logs P=console"),
+    ]
+
+
+def send_test_alert(site: Site, plan: Plan, mark: str) -> None:
+    labels = {"alertname": TEST_ALERT, names.SEVERITY: "heartbeat", names.OWNER: plan.owner, "mark": mark}
+    alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}}
+    httpx.post(f"{site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5).raise_for_status()
+
+
+def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
+    """Polls until the wait is over; Refused with the log to read when it takes too long or a process gave up."""
+    deadline = time.monotonic() + READY_SECONDS
+    last = "it stayed false"
+    while time.monotonic() < deadline:
+        try:
+            if wait.true():
+                return
+        except (Unreachable, httpx.HTTPError) as error:
+            last = str(error)
+        if gone := dead():
+            raise Refused(f"{', '.join(gone)} does not stay up; read: make logs P={gone[0]}")
+        time.sleep(0.2)
+    raise Refused(f"waited {READY_SECONDS} s in vain until {wait.label} ({last}); read: {wait.look_at}")
+
+
+def addresses(site: Site) -> list[tuple[str, str]]:
+    """What there is to look at; nothing that would be a blank page."""
+    rows = [
+        ("API", site.url("api") + "/docs"),
+        ("Inbox of delivered alerts", site.url("console") + "/api/inbox"),
+        ("Metrics of the API", site.url("metrics") + "/metrics"),
+    ]
+    ui = has_ui(site.url("prometheus"))
+    rows.append(("Prometheus", site.url("prometheus") + ("/alerts" if ui else "/api/v1/rules")))
+    rows.append(("Alertmanager", site.url("alertmanager") + ("/" if has_ui(site.url("alertmanager")) else "/api/v2/alerts")))
+    return rows
+
+
+def has_ui(url: str) -> bool:
+    """Whether the server's own page has the scripts that it asks for; the distribution packs some without."""
+    try:
+        page = httpx.get(url, follow_redirects=True, timeout=5)
+        sources = [part.split('"')[0] for part in page.text.split('src="')[1:]]
+        found = [httpx.get(page.url.join(source), timeout=5) for source in sources]
+    except httpx.HTTPError:
+        return False
+    return bool(found) and all(script.is_success for script in found)
+
+
+def down(site: Site) -> bool:
+    """Stops everything; False when nothing ran."""
+    stopped = Supervisor(site).stop()
+    server_files.forget_templates(site.servers)
+    return stopped
+
+
+def clean(site: Site) -> list[Path]:
+    """Stops everything and removes what the stack wrote; returns the folders removed."""
+    down(site)
+    gone = [folder for folder in (site.state, ROOT / "reports") if folder.exists()]
+    for folder in gone:
+        shutil.rmtree(folder)
+    return gone
+
+
+def doctor(site: Site) -> list[tuple[str, bool, str]]:
+    """(what, fine, how it is or what mends it) for everything that `up` depends on."""
+    rows = [(f"{tool} on PATH", bool(shutil.which(tool)), shutil.which(tool) or f"install it: sudo apt install {tool}") for tool in ("git", "make")]
+    version = sys.version.split()[0]
+    rows.append(("Python 3.11 or newer", sys.version_info >= (3, 11), version))
+    free = shutil.disk_usage(ROOT).free >> 20
+    rows.append(("disk space", free << 20 > NEEDED_BYTES, f"{free} MB free"))
+    for name in server_files.WANTED:
+        path = server_files.find(name, site.servers)
+        rows.append((name, bool(path), str(path) if path else "missing; make up unpacks it"))
+    running = Supervisor(site).alive()
+    rows.append(("the stack", True, "runs" if running else "does not run"))
+    if running:
+        processes = Supervisor(site).processes()
+        rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in processes]
+    else:
+        rows += [(f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}") for port in site.ports.named().values()]
+    return rows
+
+
+def tail(site: Site, program: str | None, lines: int) -> Iterator[str]:
+    """The last lines of one program's log, or of every program's."""
+    paths = [site.logs / f"{program}.log"] if program else sorted(site.logs.glob("*.log"))
+    for path in paths:
+        if not path.exists():
+            known = ", ".join(sorted(log.stem for log in site.logs.glob("*.log"))) or "none yet: make up"
+            raise Refused(f"there is no log of {program!r}; known: {known}")
+        text = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+        yield from (f"{path.stem}: {line}" if not program else line for line in text)

@@ -1,0 +1,136 @@
+"""Every process of the native stack: command, environment and order; `up` gives them to supervisor, drills start them alone."""
+
+import os
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import yaml
+
+from observability import conventions as names
+from observability.catalogue import Integration
+from observability.emit import alertmanager, prometheus
+from observability.plan import Plan, span
+from observability.stack.servers import Server
+from observability.stack.site import HOST, ROOT, Site
+
+DAY = 86_400
+PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process. Lower priorities start first and stop last.
+
+    What measures is `late`: it starts when the API answers and stops before it, so that starting is no outage.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    priority: int
+    environment: dict[str, str] = field(default_factory=dict)
+    late: bool = False
+
+
+def api_environment(site: Site, plan: Plan, *, faults: bool = False) -> dict[str, str]:
+    """What every process of the API needs to know."""
+    sync_every = 60 if plan.clock.scrape > plan.policy.drill.scrape.seconds else 1
+    environment = {
+        "EVARA_DATABASE_URL": f"sqlite:///{site.database}",
+        "EVARA_LIMITER_URL": f"sqlite:///{site.state}/limits.db",
+        "EVARA_THINGSPEAK_URL": site.url("replay"),
+        "EVARA_SYNC_EVERY": str(sync_every),
+        "EVARA_LOAD_TOKEN": site.load_token(),
+        "EVARA_BIND": f"{HOST}:{site.ports.api}",
+        "EVARA_WORKERS": str(WORKERS),
+        "PROMETHEUS_MULTIPROC_DIR": str(site.metrics),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return environment | ({"EVARA_FAULTS_FILE": str(site.fault)} if faults else {})
+
+
+def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool = False) -> list[Program]:
+    """The processes in the order of their start."""
+    python, ports = sys.executable, site.ports
+    environment = api_environment(site, plan, faults=faults)
+    host = (HOST,)
+    retention = f"{int(plan.period.seconds) // DAY + 1}d"
+    return [
+        Program("replay", (python, "-m", "loadtests.replay", "--host", *host, "--port", str(ports.replay)), 10),
+        Program("console", (python, "-m", "observability.console", str(site.inbox), *host, str(ports.console)), 10),
+        Program("metrics", (python, "-m", "api.exporter", *host, str(ports.metrics)), 10, environment),
+        Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
+        Program("sync", (python, "-m", "flask", "--app", "api.app", "sync", "--every", environment["EVARA_SYNC_EVERY"]), 30, environment),
+        Program(
+            "alertmanager",
+            tuple(
+                servers["alertmanager"].command(
+                    f"--config.file={site.config}/alertmanager.yaml",
+                    f"--storage.path={site.state}/alertmanager",
+                    f"--web.listen-address={HOST}:{ports.alertmanager}",
+                    "--cluster.listen-address=",  # one of them: no gossip port
+                )
+            ),
+            30,
+        ),
+        Program(
+            "prober",
+            (python, "-m", "observability.live", site.url("api"), *host, str(ports.prober), span(plan.probe_every)),
+            40,
+            late=True,
+        ),
+        Program(
+            "prometheus",
+            tuple(
+                servers["prometheus"].command(
+                    f"--config.file={site.config}/prometheus.yaml",
+                    f"--storage.tsdb.path={site.state}/prometheus",
+                    f"--storage.tsdb.retention.time={retention}",
+                    f"--web.listen-address={HOST}:{ports.prometheus}",
+                )
+            ),
+            50,
+            late=True,
+        ),
+    ]
+
+
+def configure(site: Site, plan: Plan, secrets: Path | None = None) -> None:
+    """Writes the servers' configuration for this site's addresses below its folder."""
+    targets = site.config / "targets"
+    targets.mkdir(parents=True, exist_ok=True)
+    for folder in (site.logs, site.metrics):
+        folder.mkdir(parents=True, exist_ok=True)
+    (site.config / "prometheus.yaml").write_text(prometheus_config(plan), encoding="utf-8")
+    (site.config / "rules.yaml").write_text(prometheus.render(plan)[prometheus.RULES], encoding="utf-8")
+    local = plan.policy.integrations | {"inbox": Integration(webhook=f"{site.url('console')}/api/inbox")}
+    here = replace(plan, policy=plan.policy.model_copy(update={"integrations": local}))
+    present = frozenset(path.name for path in secrets.iterdir()) if secrets and secrets.is_dir() else frozenset()
+    rendered = alertmanager.render(here, present, str(secrets))[alertmanager.CONFIG]
+    (site.config / "alertmanager.yaml").write_text(rendered, encoding="utf-8")
+    ports = site.ports
+    for name, port in (
+        (names.SCRAPE_API, ports.metrics),
+        (names.SCRAPE_PROBER, ports.prober),
+        (names.SCRAPE_PROMETHEUS, ports.prometheus),
+        ("alertmanagers", ports.alertmanager),
+    ):
+        (targets / f"{name}.yaml").write_text(yaml.safe_dump([{"targets": [f"{HOST}:{port}"]}]), encoding="utf-8")
+
+
+def prometheus_config(plan: Plan) -> str:
+    """The hand-written file; a drill's faster clock is the only thing that is changed in it."""
+    text = PROMETHEUS_YAML.read_text(encoding="utf-8")
+    if plan.clock.scrape == plan.policy.clock.scrape.seconds:
+        return text
+    config = yaml.safe_load(text)
+    scrape = span(plan.clock.scrape)
+    config["global"] = {"scrape_interval": scrape, "scrape_timeout": scrape, "evaluation_interval": span(plan.clock.evaluate)}
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def process_environment(program: Program) -> dict[str, str]:
+    """The environment that the process starts with: ours, without settings meant for other stacks, and its own."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
+    return inherited | program.environment

@@ -1,0 +1,83 @@
+"""Where one native stack lives: its folder, its ports, its secrets; a drill is a second site beside the first."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The stable ports; all are moved together by EVARA_PORT_OFFSET."""
+
+    api: int = 8000
+    console: int = 8080
+    replay: int = 8091
+    prometheus: int = 9090
+    alertmanager: int = 9093
+    metrics: int = 9101
+    prober: int = 9102
+
+    def shifted(self, offset: int) -> "Ports":
+        return Ports(**{name: port + offset for name, port in self.named().items()})
+
+    def named(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Site:
+    """One stack on this machine."""
+
+    state: Path  # everything it writes
+    ports: Ports
+    servers: Path  # where unpacked servers are kept; shared between sites
+
+    @classmethod
+    def main(cls) -> "Site":
+        """The stack of `make up`; EVARA_STACK_DIR and EVARA_PORT_OFFSET put a second one beside it."""
+        state = Path(os.environ.get("EVARA_STACK_DIR", ROOT / ".stack")).resolve()
+        return cls(state, Ports().shifted(int(os.environ.get("EVARA_PORT_OFFSET", "0"))), servers_folder())
+
+    def url(self, name: str) -> str:
+        return f"http://{HOST}:{self.ports.named()[name]}"
+
+    @property
+    def database(self) -> Path:
+        return self.state / "evara.db"
+
+    @property
+    def metrics(self) -> Path:
+        return self.state / "metrics"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def config(self) -> Path:
+        return self.state / "config"
+
+    @property
+    def inbox(self) -> Path:
+        return self.state / "inbox.jsonl"
+
+    @property
+    def fault(self) -> Path:
+        return self.state / "fault.json"
+
+    def load_token(self) -> str:
+        """The secret that marks load runs; made once, readable by its owner alone."""
+        path = self.state / "load-token"
+        if not path.exists():
+            self.state.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+        return path.read_text(encoding="utf-8")
+
+
+def servers_folder() -> Path:
+    return Path(os.environ.get("EVARA_SERVERS_DIR", ROOT / ".stack" / "servers")).resolve()

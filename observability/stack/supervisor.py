@@ -1,0 +1,141 @@
+"""Keeps the stack's processes alive with supervisord, and talks to it over its socket."""
+
+import configparser
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ServerProxy
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from observability.stack.programs import Program
+from observability.stack.site import ROOT, Site
+
+STOP_SECONDS = 25  # gunicorn's graceful time-out and a little
+
+
+def socket_path(site: Site) -> Path:
+    """In the temporary folder: a socket's path may have 107 characters, a checkout's may be longer."""
+    digest = hashlib.sha256(str(site.state).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"evara-{os.getuid()}-{digest}.sock"
+
+
+def config_text(site: Site, programs: list[Program]) -> str:
+    """supervisord's configuration; every process is restarted whenever it ends."""
+    config = configparser.RawConfigParser()
+    config["supervisord"] = {
+        "directory": str(ROOT),
+        "logfile": f"{site.logs}/supervisord.log",
+        "pidfile": f"{site.state}/supervisord.pid",
+        "childlogdir": str(site.logs),
+        "identifier": "evara",
+    }
+    config["unix_http_server"] = {"file": str(socket_path(site)), "chmod": "0700"}
+    config["rpcinterface:supervisor"] = {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}
+    for program in programs:
+        config[f"program:{program.name}"] = {
+            "command": " ".join(map(quote, program.command)),
+            "environment": ",".join(f"{key}={quote(value)}" for key, value in program.environment.items()),
+            "priority": str(program.priority),
+            "autostart": str(not program.late).lower(),
+            "autorestart": "true",
+            "startsecs": "1",
+            "startretries": "100",
+            "stopasgroup": "true",
+            "killasgroup": "true",
+            "stopwaitsecs": str(STOP_SECONDS),
+            "redirect_stderr": "true",
+            "stdout_logfile": f"{site.logs}/{program.name}.log",
+            "stdout_logfile_maxbytes": "10MB",
+            "stdout_logfile_backups": "2",
+        }
+    lines: list[str] = []
+    for section in config.sections():
+        lines += [f"[{section}]", *(f"{key} = {value}" for key, value in config[section].items()), ""]
+    return "\n".join(lines)
+
+
+def quote(word: str) -> str:
+    """One word of supervisor's own syntax: shell quoting, and % doubled."""
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+class Supervisor:
+    """One site's supervisord."""
+
+    def __init__(self, site: Site):
+        self._site = site
+        self._config = site.state / "supervisord.conf"
+
+    @property
+    def _rpc(self) -> Any:
+        """A connection of its own per call: the transport cannot use one again that failed once."""
+        transport = SupervisorTransport(None, None, f"unix://{socket_path(self._site)}")
+        return ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+    def alive(self) -> bool:
+        try:
+            return bool(self._rpc.getState()["statename"] == "RUNNING")
+        except (OSError, Fault):
+            return False
+
+    def start(self, programs: list[Program]) -> None:
+        """Starts supervisord with all but the late programs; a running one is brought to the present configuration."""
+        text = config_text(self._site, programs)
+        self._site.logs.mkdir(parents=True, exist_ok=True)
+        running = self.alive()
+        changed = not running or self._config.read_text(encoding="utf-8") != text
+        if changed:
+            self._config.touch(mode=0o600)  # it holds the load token
+            self._config.write_text(text, encoding="utf-8")
+        if not running:
+            socket_path(self._site).unlink(missing_ok=True)
+            environment = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
+            command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
+            subprocess.run(command, check=True, cwd=ROOT, env=environment)  # noqa: S603 - our own interpreter
+        elif changed:
+            added, altered, removed = self._rpc.reloadConfig()[0]
+            for name in (*removed, *altered):
+                self._rpc.stopProcessGroup(name)
+                self._rpc.removeProcessGroup(name)
+            for name in (*altered, *added):
+                self._rpc.addProcessGroup(name)
+
+    def start_rest(self) -> None:
+        """Starts every program that does not run: the late ones, and whatever gave up."""
+        for process in self.processes():
+            if process["statename"] in {"STOPPED", "EXITED", "FATAL"}:
+                self._rpc.startProcess(process["name"], False)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """supervisor's view of every process: name, statename, pid, start, now, description."""
+        return list(self._rpc.getAllProcessInfo())
+
+    def given_up(self) -> list[str]:
+        """Programs that supervisor stopped restarting."""
+        return [process["name"] for process in self.processes() if process["statename"] == "FATAL"]
+
+    def signal(self, name: str, signal: str) -> None:
+        self._rpc.signalProcess(name, signal)
+
+    def stop(self) -> bool:
+        """Stops everything and waits until it is gone; False when nothing ran."""
+        if not self.alive():
+            return False
+        pid = self._rpc.getPID()
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        self._rpc.shutdown()
+        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS + 5)
+        for process in alive:
+            process.kill()
+        deadline = time.monotonic() + 5
+        while socket_path(self._site).exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return True
