@@ -38,10 +38,11 @@ EMITTED = {
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 
 # Series of the watchers themselves that guards and symptoms may read.
+UP = "up"
 RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
 FOREIGN = frozenset(
     {
-        "up",
+        UP,
         "ALERTS",
         RULE_FAILURES,
         "prometheus_notifications_dropped_total",

@@ -104,23 +104,30 @@ def events(plan: Plan) -> Iterator[Rule]:
 
 
 def freshness(plan: Plan) -> Iterator[Rule]:
-    """1 while the last success is recent enough, else 0; no series at all is 0 too, so silence counts as bad."""
-    kinds = ((JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB), (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE))
+    """1 while the last success is recent enough, else 0.
+
+    Silence counts as bad: no series is 0, too, as soon as Prometheus knows the target that should have it.
+    """
+    kinds = (
+        (JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB, names.SCRAPE_API),
+        (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE, names.SCRAPE_PROBER),
+    )
     terms = []
-    for source, sli, metric, label in kinds:
+    for source, sli, metric, label, target in kinds:
         alike = defaultdict(list)
         for slo in plan.sources(source, sli):
             if slo.threshold:
                 alike[slo.threshold.seconds].append(slo)
-        terms += [fresh(slos, metric, label, f"-{sli}", plain(seconds)) for seconds, slos in sorted(alike.items())]
+        terms += [fresh(slos, metric, label, f"-{sli}", plain(seconds), target) for seconds, slos in sorted(alike.items())]
     yield record(names.FRESH, "\nor ".join(terms))
 
 
-def fresh(slos: list[Slo], metric: str, label: str, suffix: str, seconds: str) -> str:
+def fresh(slos: list[Slo], metric: str, label: str, suffix: str, seconds: str, target: str) -> str:
     subjects = "~" + "|".join(slo.subject.replace(".", "[.]") for slo in slos)
     mine = selector(names.OBJECTIVE, **{names.SLO: "~" + "|".join(slo.name.replace(".", "[.]") for slo in slos)})
     last = by_slo(selector(metric, **{label: subjects}), label, suffix, keep=()).replace("sum by", "max by", 1)
-    return f"(time() - {last} <= bool {seconds})\nor on ({names.SLO}) sum by ({names.SLO}) (0 * {mine})"
+    silent = f"sum by ({names.SLO}) (0 * {mine}) and on () {selector(names.UP, job=target)}"
+    return f"(time() - {last} <= bool {seconds})\nor on ({names.SLO}) ({silent})"
 
 
 def ratios(window: Window) -> Iterator[Rule]:
@@ -213,7 +220,7 @@ def guard(plan: Plan, name: str) -> str:
     """The expressions of the alerts that watch the rules themselves."""
     window = next(w for w in plan.windows if w.name == GUARD_WINDOW)
     return {
-        names.UNMEASURED_ALERT: f"{names.OBJECTIVE} unless on ({names.SLO}) {names.bad_rate(GUARD_WINDOW)}",
+        names.UNMEASURED_ALERT: f"{names.OBJECTIVE} unless on ({names.SLO}) ({names.BAD} or {names.FRESH})",
         names.COUNT_ALERT: f"(count({names.OBJECTIVE}) or vector(0)) != {len(plan.slos)}",
         names.RULES_ALERT: f"sum by (rule_group) (increase({names.RULE_FAILURES}[{window.text}])) > 0",
         names.WATCHDOG_ALERT: "vector(1)",

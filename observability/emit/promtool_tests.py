@@ -47,7 +47,7 @@ def document(interval: Decimal, tests: list[Case]) -> str:
 
 
 def suite(plan: Plan, tier: Tier) -> str:
-    """Three cases: just above the tier's threshold, just below it, and no series at all."""
+    """Just above the tier's threshold, just below it, targets that say nothing, and no series at all."""
     step = pace(tier)
     at = tier.for_ + max(Decimal(60), 8 * step)
     mine = [slo for slo in plan.slos if slo.sli in tier.slis]
@@ -56,13 +56,15 @@ def suite(plan: Plan, tier: Tier) -> str:
     by_time = {slo.name for slo in mine if slo.sli in (FRESHNESS, PROBE)}  # fresh or not: no share between
     above = {name: Decimal(1) if name in by_time else min(limit * Decimal("1.1"), Decimal(1)) for name, limit in limits.items()}
     below = {name: limit * Decimal("0.9") for name, limit in limits.items() if name not in by_time}
+    present = {selector(names.UP, job=job): f"1x{SAMPLES}" for job in (names.SCRAPE_API, names.SCRAPE_PROBER)}
     ask = f"count by ({names.SLO}) ({selector('ALERTS', alertname=names.BURN_ALERT, alertstate='firing', tier=tier.name)})"
     return document(
         step,
         [
             case(f"{tier.name} fires for every SLO above its threshold", series(plan, above, step), step, at, ask, sorted(limits)),
             case(f"{tier.name} stays silent below it", series(plan, below, step), step, at, ask, []),
-            case(f"{tier.name} without any series fires for silence alone", {}, step, at, ask, sorted(by_time)),
+            case(f"{tier.name} fires for silence of targets that are there", present, step, at, ask, sorted(by_time)),
+            case(f"{tier.name} stays silent without any series", {}, step, at, ask, []),
         ],
     )
 
@@ -129,7 +131,7 @@ def counter(step: int) -> str:
 def guards(plan: Plan) -> list[Case]:
     """Each guard fires for what it guards, and for nothing else."""
     step = GUARD_STEP
-    measured = sorted(slo.name for slo in plan.slos if slo.sli in (AVAILABILITY, LATENCY))
+    everything = sorted(slo.name for slo in plan.slos)
     healthy = series(plan, {}, step)
     unmeasured = f"count by ({names.SLO}) ({selector('ALERTS', alertstate='firing', alertname=names.UNMEASURED_ALERT)})"
     failures = {selector(names.RULE_FAILURES, rule_group="slo_fine"): counter(1)}
@@ -140,7 +142,7 @@ def guards(plan: Plan) -> list[Case]:
         return case(name, inputs, step, Decimal(600), ask, [str(alert)] if fires else [], "alertname")
 
     return [
-        case("no series at all: every SLO over events is unmeasured", {}, step, Decimal(900), unmeasured, measured),
+        case("no series at all: every SLO is unmeasured", {}, step, Decimal(900), unmeasured, everything),
         case("with all series nothing is unmeasured", healthy, step, Decimal(900), unmeasured, []),
         only(names.RULES_ALERT, "failing rule evaluations fire", failures, True),
         only(names.RULES_ALERT, "rule evaluations without failures stay silent", {key: f"0x{SAMPLES}" for key in failures}, False),

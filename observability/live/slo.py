@@ -73,13 +73,13 @@ def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[Row]:
     """Every SLO of the plan over a window ending now; raises Unreachable."""
     total_expr, bad_expr = sums(window, plan)
     totals, bads = prometheus.by_label(total_expr, names.SLO), prometheus.by_label(bad_expr, names.SLO)
-    measured = prometheus.by_label(names.bad_rate("5m"), names.SLO)  # present while somebody measures
+    measured = prometheus.by_label(f"{names.BAD} or {names.FRESH}", names.SLO)  # present while somebody measures
     errors = prometheus.by_label(names.error_ratio("5m"), names.SLO)
     rows = []
     for slo in plan.slos:
         known = slo.name in measured
         burn = errors[slo.name] / float(slo.budget) if slo.name in errors else 0.0
-        rows.append(judge(slo, totals.get(slo.name) if known else None, bads.get(slo.name) if known else None, burn))
+        rows.append(judge(slo, totals.get(slo.name, 0.0) if known else None, bads.get(slo.name, 0.0) if known else None, burn))
     return rows
 
 
