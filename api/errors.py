@@ -47,7 +47,7 @@ def problem(error: HTTPException) -> Response:
 
 def unhandled(error: Exception) -> Response:
     """Anything that nobody foresaw: counted, logged with its traceback, and told without inner details."""
-    telemetry.count_exception(current_app)  # type: ignore[arg-type]
+    telemetry.count_exception(current_app)
     current_app.logger.exception("unhandled exception", exc_info=error)
     return problem(InternalServerError("Something broke on our side. Tell us the request_id."))
 

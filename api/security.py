@@ -24,7 +24,13 @@ class MethodGuard:
     def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in METHODS:
             return self.wrapped(environ, start_response)
-        body = {"type": "about:blank", "title": "Method Not Allowed", "status": 405, "detail": "No route has this method.", "request_id": ""}
+        body = {
+            "type": "about:blank",
+            "title": "Method Not Allowed",
+            "status": 405,
+            "detail": "No route has this method.",
+            "request_id": "",
+        }
         allowed = ("Allow", ", ".join(sorted(METHODS)))
         start_response("405 Method Not Allowed", [("Content-Type", "application/problem+json"), allowed, *HEADERS.items()])
         return [orjson.dumps(body)]

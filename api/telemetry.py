@@ -110,7 +110,9 @@ def route_labels(app: Flask, plan: Plan) -> dict[tuple[str, str], str]:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     unknown = [f"{http} is served, but not in the catalogue: declare it under routes or exempt" for http in served.keys() - plan.route_ids]
-    absent = [f"{http} ({plan.route_ids[http]}) is in the catalogue, but not served: correct `http:`" for http in plan.route_ids.keys() - served]
+    absent = [
+        f"{http} ({plan.route_ids[http]}) is in the catalogue, but not served: correct `http:`" for http in plan.route_ids.keys() - served
+    ]
     if unknown or absent:
         raise RuntimeError("catalogue.yaml and the app disagree:\n  " + "\n  ".join(sorted(unknown + absent)))
     labels = {served[http]: route_id for http, route_id in plan.route_ids.items()}

@@ -129,7 +129,16 @@ def judge() -> list[dict[str, Any]]:
             good = total - TALLY.failed[name] if promise["within"] is None else sum(s <= promise["within"] for s in TALLY.good[name])
             verdict = "idle" if not total else "met" if good >= promise["objective"] * total else "missed"
             measured = good / total if total else None
-            rows.append({"slo": promise["slo"], "objective": promise["objective"], "measured": measured, "good": good, "total": total, "verdict": verdict})
+            rows.append(
+                {
+                    "slo": promise["slo"],
+                    "objective": promise["objective"],
+                    "measured": measured,
+                    "good": good,
+                    "total": total,
+                    "verdict": verdict,
+                }
+            )
     return rows
 
 

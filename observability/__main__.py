@@ -132,7 +132,9 @@ def print_slos(rows: list[slos.Row], window: str) -> None:
         events = "–" if row.total is None else f"{row.total:.0f}"
         burn = "–" if row.burn_rate is None else f"{row.burn_rate:.1f}"
         colour = COLOURS[row.verdict]
-        table.add_row(row.slo, f"{row.objective * 100:g}", measured, events, bar(row.budget_remaining), burn, f"[{colour}]{row.verdict}[/{colour}]")
+        table.add_row(
+            row.slo, f"{row.objective * 100:g}", measured, events, bar(row.budget_remaining), burn, f"[{colour}]{row.verdict}[/{colour}]"
+        )
     out.print(table)
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in slos.Verdict}
     out.print(", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number))
@@ -156,7 +158,9 @@ def load(users: int, rate: float, length: str, host: str | None, json_: bool) ->
     """Send load as the catalogue says, and judge it by the SLOs."""
     site = Site.main()
     try:
-        result = loads.run(site, users, rate, length, host or site.url("api"), lambda text: None if json_ else err.print(f"  [dim]{escape(text)}[/dim]"))
+        result = loads.run(
+            site, users, rate, length, host or site.url("api"), lambda text: None if json_ else err.print(f"  [dim]{escape(text)}[/dim]")
+        )
     except loads.Failed as error:
         fail(str(error), UNKNOWN)
     if json_:

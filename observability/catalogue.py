@@ -292,7 +292,8 @@ def parse(path: Path) -> tuple[Any, list[Problem]]:
         where = f"{path.name}:{mark.line + 1}" if mark else path.name
         return None, [Problem(where, f"is not YAML: {getattr(error, 'problem', None) or error}", "correct that line")]
     twice = [
-        Problem(f"{path.name}:{line}", f"the key {key!r} is written twice", "rename or remove one of the two") for key, line in loader.duplicates
+        Problem(f"{path.name}:{line}", f"the key {key!r} is written twice", "rename or remove one of the two")
+        for key, line in loader.duplicates
     ]
     return data, twice
 

@@ -11,7 +11,7 @@ from api.db import database
 from api.models import Latest, Reading, now
 from api.services.nodes import require
 
-INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # both know ON CONFLICT
 CHUNK = 500  # rows per statement: 4 bound values each, far below every database's limit
 Row = dict[str, Any]  # metric, time, value
 

@@ -19,7 +19,7 @@ METRIC = r"[a-z][a-z0-9_]{0,62}"
 class StrictParser(FlaskParser):
     """Refuses what a lenient parser lets through: other content types, NaN, deep nesting, unknown query parameters."""
 
-    def load_json(self, req: Request, schema: Schema) -> Any:
+    def load_json(self, req: Request, _: Schema) -> Any:
         if req.mimetype != "application/json":
             abort(415, "Send the body as application/json.")
         try:

@@ -38,7 +38,14 @@ def check(plan: Plan, root: Path) -> list[Problem]:
         if "alert" in rule:
             problems += [Problem(where, text, fix, "lint") for text, fix in alert(rule, plan)]
         if duration(group["interval"]).seconds >= STALE:
-            problems.append(Problem(where, f"is evaluated every {group['interval']}, after which series are stale", "shorten the clock in policy.yaml", "lint"))
+            problems.append(
+                Problem(
+                    where,
+                    f"is evaluated every {group['interval']}, after which series are stale",
+                    "shorten the clock in policy.yaml",
+                    "lint",
+                )
+            )
     return problems + list(clock(plan, root / PROMETHEUS_CONFIG))
 
 

@@ -1,7 +1,7 @@
 """Alertmanager's default receiver: keeps every delivered notification on disk, one JSON line each, and shows them.
 
-    POST /api/inbox    Alertmanager's webhook (version 4)
-    GET  /api/inbox    {"alerts": […]}: one entry per alert, newest first, with when it was delivered and resolved
+POST /api/inbox    Alertmanager's webhook (version 4)
+GET  /api/inbox    {"alerts": […]}: one entry per alert, newest first, with when it was delivered and resolved
 """
 
 import json

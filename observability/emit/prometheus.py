@@ -167,15 +167,15 @@ def burn(plan: Plan, tier: Tier) -> Rule:
         "expr": "(\n  " + f"\n  and {on} ".join(terms) + f"\n)\n* {on} group_left ({labels}) ({slis} > bool 0)",
         **({"for": span(tier.for_)} if tier.for_ else {}),
         "labels": {names.SEVERITY: tier.severity, names.TIER: tier.name},
-        "annotations": burn_text(plan, tier, first.window),
+        "annotations": burn_text(plan, first.window),
     }
 
 
-def burn_text(plan: Plan, tier: Tier, window: Window) -> dict[str, str]:
+def burn_text(plan: Plan, window: Window) -> dict[str, str]:
     """What a person reads: share, counts, pace of the budget, and what to do; the numbers are asked for at firing time."""
 
     def ask(query: str, show: str) -> str:
-        return f'{{{{ with printf `{query}` $labels.{names.SLO} | query }}}}{{{{ . | first | {show} }}}}{{{{ end }}}}'
+        return f"{{{{ with printf `{query}` $labels.{names.SLO} | query }}}}{{{{ . | first | {show} }}}}{{{{ end }}}}"
 
     def of(series: str) -> str:
         return f"{series}{{{names.SLO}='%[1]s'}}"
@@ -189,7 +189,7 @@ def burn_text(plan: Plan, tier: Tier, window: Window) -> dict[str, str]:
         f'{{{{ if eq {sli} "{LATENCY}" }}}}good answers of {{{{ $labels.{names.SUBJECT} }}}} were too slow'
         f'{{{{ else if eq {sli} "{AVAILABILITY}" }}}}calls to {{{{ $labels.{names.SUBJECT} }}}} failed'
         f'{{{{ else if eq {sli} "{PROBE}" }}}}the time nobody could reach {{{{ $labels.{names.SUBJECT} }}}} from outside'
-        f'{{{{ else }}}}the time {{{{ $labels.{names.SUBJECT} }}}} was overdue{{{{ end }}}}'
+        f"{{{{ else }}}}the time {{{{ $labels.{names.SUBJECT} }}}} was overdue{{{{ end }}}}"
     )
     unit = f'{{{{ if or (eq {sli} "{PROBE}") (eq {sli} "{FRESHNESS}") }}}} seconds{{{{ end }}}}'
     period = plain(plan.period.seconds)

@@ -145,7 +145,7 @@ def guards(plan: Plan) -> list[Case]:
         case("no series at all: every SLO is unmeasured", {}, step, Decimal(900), unmeasured, everything),
         case("with all series nothing is unmeasured", healthy, step, Decimal(900), unmeasured, []),
         only(names.RULES_ALERT, "failing rule evaluations fire", failures, True),
-        only(names.RULES_ALERT, "rule evaluations without failures stay silent", {key: f"0x{SAMPLES}" for key in failures}, False),
+        only(names.RULES_ALERT, "rule evaluations without failures stay silent", dict.fromkeys(failures, f"0x{SAMPLES}"), False),
         only(names.RULES_ALERT, "no series about rule evaluations stay silent", {}, False),
         only(names.COUNT_ALERT, "an objective that the catalogue does not know fires", healthy | stranger, True),
         only(names.COUNT_ALERT, "as many objectives as the catalogue has stay silent", healthy, False),
@@ -163,5 +163,3 @@ def watched(alert: Alert) -> list[Case]:
         case(f"{alert.name} stays silent", dict(alert.silent), step, at, ask, [], "alertname"),
         case(f"{alert.name} stays silent without data", {}, step, at, ask, [], "alertname"),
     ]
-
-

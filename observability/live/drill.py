@@ -71,7 +71,13 @@ DRILLS = {
             may=frozenset({(names.UNMEASURED_ALERT, "*"), burn("thingspeak.sync-freshness")}),
             stops=("api", "metrics"),
         ),
-        Drill("stop-inbox", "nobody takes what Alertmanager delivers", frozenset({("AlertDeliveryFailing", "")}), stops=("console",), deaf=True),
+        Drill(
+            "stop-inbox",
+            "nobody takes what Alertmanager delivers",
+            frozenset({("AlertDeliveryFailing", "")}),
+            stops=("console",),
+            deaf=True,
+        ),
     )
 }
 DEFAULT = "route-errors"
@@ -195,7 +201,9 @@ class Watch:
     def look(self) -> None:
         for alert in self._prometheus.alerts():
             self.seen[alert["state"]].add(identify(alert["labels"]))
-        strangers = {a for a in self.seen["firing"] - ALWAYS - self.drill.must if a not in self.drill.may and (a[0], "*") not in self.drill.may}
+        strangers = {
+            a for a in self.seen["firing"] - ALWAYS - self.drill.must if a not in self.drill.may and (a[0], "*") not in self.drill.may
+        }
         if strangers:
             raise Failed(f"{listed(frozenset(strangers))} fired, which this drill neither wants nor allows")
 

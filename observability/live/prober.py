@@ -24,7 +24,11 @@ class Prober:
         self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, headers={"User-Agent": "evara-prober"})
         self._probes = Counter(names.PROBES, "Probes made", (names.ROUTE, names.OUTCOME), registry=self.registry)
         self._seconds = Histogram(
-            names.PROBE_DURATION, "Seconds until the answer", (names.ROUTE,), registry=self.registry, buckets=[float(b) for b in plan.buckets]
+            names.PROBE_DURATION,
+            "Seconds until the answer",
+            (names.ROUTE,),
+            registry=self.registry,
+            buckets=[float(b) for b in plan.buckets],
         )
         self._success = Gauge(names.PROBE_LAST_SUCCESS, "When a probe last succeeded", (names.ROUTE,), registry=self.registry)
         for route, _ in plan.probe_routes:

@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Any
 
 from observability import conventions as names
-from observability.live.servers import Prometheus
 from observability.catalogue import duration
+from observability.live.servers import Prometheus
 from observability.plan import FINE, LONG, Plan, Slo, Window, plain
 
 
@@ -105,5 +105,3 @@ def parse_window(plan: Plan, text: str | None) -> Window:
         raise ValueError(f"--window {text} must lie between {plain(plan.clock.evaluate * 4)}s and {plan.period.name}")
     fine = max(w.seconds for w in plan.windows if w.pace != LONG)
     return Window(length.text, length.seconds, FINE if length.seconds <= fine else LONG)
-
-

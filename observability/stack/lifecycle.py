@@ -245,7 +245,10 @@ def clean(site: Site) -> list[Path]:
 
 def doctor(site: Site) -> list[tuple[str, bool, str]]:
     """(what, fine, how it is or what mends it) for everything that `up` depends on."""
-    rows = [(f"{tool} on PATH", bool(shutil.which(tool)), shutil.which(tool) or f"install it: sudo apt install {tool}") for tool in ("git", "make")]
+    rows = [
+        (f"{tool} on PATH", bool(shutil.which(tool)), shutil.which(tool) or f"install it: sudo apt install {tool}")
+        for tool in ("git", "make")
+    ]
     version = sys.version.split()[0]
     rows.append(("Python 3.11 or newer", sys.version_info >= (3, 11), version))
     free = shutil.disk_usage(ROOT).free >> 20
@@ -259,7 +262,9 @@ def doctor(site: Site) -> list[tuple[str, bool, str]]:
         processes = Supervisor(site).processes()
         rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in processes]
     else:
-        rows += [(f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}") for port in site.ports.named().values()]
+        rows += [
+            (f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}") for port in site.ports.named().values()
+        ]
     return rows
 
 
