@@ -24,6 +24,7 @@ THREADS = 4
 LOAD_HEADER = "X-Load-Token"  # rate limits are not what a drill drills
 BASELINE_SECONDS = 8.0
 FAULT_SECONDS = 90.0  # a fault expires by itself
+EFFECT_SECONDS = 10.0
 STEP_SECONDS = 60.0  # no step may take longer
 ROUTE, PATH = "readings.latest", "/api/v1/nodes/main-branch/latest"
 ALWAYS = frozenset({(names.WATCHDOG_ALERT, ""), ("PipelineTest", "")})
@@ -174,9 +175,9 @@ def go(drill: Drill, arena: Arena, traffic: Traffic, result: Result, say: Say) -
     traffic.reset()
     begin(drill, arena)
     step("fault", drill.what)
+    check_effect(drill, arena, traffic)
     watch.until("pending", lambda: drill.must <= watch.seen["pending"] | watch.seen["firing"])
     step("pending", listed(drill.must))
-    check_effect(drill, traffic)
     watch.until("firing", lambda: drill.must <= watch.seen["firing"])
     step("firing", listed(drill.must))
     if drill.deaf:
@@ -282,12 +283,21 @@ def end(drill: Drill, arena: Arena) -> None:
         arena.start(name)
 
 
-def check_effect(drill: Drill, traffic: Traffic) -> None:
-    """The clients must have noticed: a fault that does nothing proves nothing."""
-    if drill.deaf:
-        return  # stopping the process is the effect; no client of the API can notice
-    if not (traffic.slow if drill.fault == "slow" else traffic.bad):
-        raise Failed("the fault had no effect: no client noticed anything; look at api/faults.py")
+def check_effect(drill: Drill, arena: Arena, traffic: Traffic) -> None:
+    """Somebody must notice: a fault that does nothing proves nothing."""
+    deadline = time.monotonic() + EFFECT_SECONDS
+    while time.monotonic() < deadline:
+        if not answers(arena.site.url("console")) if drill.deaf else traffic.slow if drill.fault == "slow" else traffic.bad:
+            return
+        time.sleep(0.1)
+    raise Failed(f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; look at api/faults.py")
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(inbox(url) or True)
+    except Unreachable:
+        return False
 
 
 def as_json(result: Result) -> dict[str, Any]:

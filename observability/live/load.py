@@ -16,6 +16,7 @@ from observability.stack.site import ROOT, Site
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 PROGRESS_SECONDS = 5
+RAMP_SECONDS = 5  # clients arrive one after the other: a start all at once would measure itself
 
 
 class Failed(Exception):
@@ -40,7 +41,18 @@ def run(site: Site, users: int, rate: float, length: str, host: str, tell: Calla
         verdict, log = Path(folder) / "verdict.json", Path(folder) / "locust.log"
         command = [
             *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--skip-log-setup"),
-            *("--host", host, "--users", str(users), "--spawn-rate", str(users), "--run-time", f"{seconds:.0f}s", "--stop-timeout", "10"),
+            *(
+                "--host",
+                host,
+                "--users",
+                str(users),
+                "--spawn-rate",
+                str(max(1.0, users / RAMP_SECONDS)),
+                "--run-time",
+                f"{seconds:.0f}s",
+                "--stop-timeout",
+                "10",
+            ),
         ]
         settings = {
             "EVARA_LOAD_RATE": str(rate),

@@ -1,0 +1,51 @@
+"""One real stack for all end-to-end tests, on ports and in a folder of its own, so that a running stack is left alone."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from observability.live.arena import free_ports
+from observability.stack.site import ROOT, Ports, Site, servers_folder
+from observability.stack.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A site and the command line that works on it."""
+
+    site: Site
+    environment: dict[str, str]
+
+    def run(self, *words: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "observability", *words]
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json").stdout)
+
+    def processes(self) -> list[dict[str, Any]]:
+        return Supervisor(self.site).processes()
+
+    def pid(self, program: str) -> int:
+        return next(int(p["pid"]) for p in self.processes() if p["name"] == program)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that is up; it is down again afterwards whatever the tests did."""
+    ports, state = free_ports(), tmp_path_factory.mktemp("stack") / "state"
+    offset = ports.api - Ports().api
+    settings = {"EVARA_STACK_DIR": str(state), "EVARA_PORT_OFFSET": str(offset), "EVARA_SERVERS_DIR": str(servers_folder())}
+    made = Stack(Site(state, ports, servers_folder()), os.environ | settings)
+    up = made.run("up")
+    assert up.returncode == 0, up.stdout + up.stderr
+    yield made
+    made.run("down")
+
+

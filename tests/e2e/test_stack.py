@@ -1,0 +1,173 @@
+"""The native stack as its user meets it: up, readings, rules, load, verdicts, kills, refusals, down."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from observability import plan
+from observability.live.servers import Prometheus, inbox
+from tests.e2e.conftest import Stack
+
+DEADLINE = 60.0
+LONGEST_INTERVAL = 150.0  # the slowest rule group takes its first turn within two minutes
+
+
+def eventually(true: Callable[[], bool], seconds: float = DEADLINE) -> bool:
+    """Polls until it is true; errors of servers that are just starting count as not yet."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if true():
+                return True
+        except (httpx.HTTPError, OSError):
+            pass
+        time.sleep(0.25)
+    return False
+
+
+def test_the_api_is_ready(stack: Stack) -> None:
+    """After `up`, health/ready and the list of nodes answer."""
+    assert httpx.get(stack.site.url("api") + "/health/ready").json()["status"] == "ok"
+    assert httpx.get(stack.site.url("api") + "/api/v1/nodes/").json()["total"] == 3
+
+
+def test_recorded_readings_flow(stack: Stack) -> None:
+    """The sync has brought the recording into every seeded node, each minute once."""
+    for node in ("main-branch", "north-well", "hill-tank"):
+        page = httpx.get(f"{stack.site.url('api')}/api/v1/nodes/{node}/readings", params={"page_size": 1000}).json()
+        times = [item["time"] for item in page["items"]]
+        assert page["total"] > 1_000
+        assert times == sorted(set(times))
+
+
+def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
+    """A healthy stack has all targets up, and only the watchdog fires."""
+    prometheus = Prometheus(stack.site.url("prometheus"))
+    assert {target["labels"]["job"] for target in prometheus.targets() if target["health"] == "up"} == {
+        *("api", "prober", "prometheus", "alertmanager")
+    }
+    assert eventually(lambda: {a["labels"]["alertname"] for a in prometheus.alerts()} == {"Watchdog"})
+
+
+def test_up_twice_is_harmless(stack: Stack) -> None:
+    """A second `up` restarts nothing and ends well."""
+    before = stack.pid("api"), stack.pid("prometheus")
+    again = stack.run("up")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert (stack.pid("api"), stack.pid("prometheus")) == before
+
+
+def test_load_is_judged_by_the_catalogue(stack: Stack) -> None:
+    """A load run has the catalogue's names, no failures, is not limited, and leaves no node behind."""
+    report = stack.json("load", "--time", "15s", "--rate", "50")
+    assert report["failed"] == 0, report["errors"]
+    assert report["requests"] > 400
+    assert {row["slo"] for row in report["objectives"]} == {slo.name for route in plan.from_files().routes for slo in route.slos}
+    assert {row["verdict"] for row in report["objectives"] if row["slo"].endswith("-availability")} == {"met"}
+    assert httpx.get(stack.site.url("api") + "/api/v1/nodes/").json()["total"] == 3
+
+
+def test_slo_json_knows_every_slo_and_counts_the_load(stack: Stack) -> None:
+    """`slo --json` has the stable fields for every SLO, and what the load run sent is in the events."""
+    assert eventually(lambda: all(row["verdict"] != "unmeasured" for row in stack.json("slo", "--window", "5m")["slos"]))
+    rows = {row["slo"]: row for row in stack.json("slo", "--window", "5m")["slos"]}
+    assert set(rows) == {slo.name for slo in plan.from_files().slos}
+    assert {"slo", "objective", "measured", "good", "total", "budget_remaining", "burn_rate", "verdict"} <= set(rows["nodes.list-probe"])
+    ingest = rows["readings.ingest-availability"]
+    assert ingest["total"] > 150
+    assert ingest["verdict"] == "met"
+
+
+def test_a_load_run_without_an_api_cannot_tell(stack: Stack) -> None:
+    """Load against nothing is no success: exit code 1 or 2, and the failures are named."""
+    result = stack.run("load", "--time", "3s", "--users", "2", "--host", "http://127.0.0.1:9")
+    assert result.returncode in (1, 2), result.stdout
+
+
+@pytest.mark.parametrize("program", ["api", "prometheus", "alertmanager", "replay", "sync", "metrics", "prober", "console"])
+def test_a_killed_process_is_back_by_itself(stack: Stack, program: str) -> None:
+    """kill -9 of any process is mended within seconds, without anybody's help."""
+    dead = stack.pid(program)
+    os.kill(dead, signal.SIGKILL)
+    assert eventually(lambda: all(p["statename"] == "RUNNING" and p["pid"] != dead for p in stack.processes()))
+    if program == "api":
+        assert eventually(lambda: httpx.get(stack.site.url("api") + "/health/ready", timeout=2).is_success)
+
+
+def test_killed_workers_lose_no_count(stack: Stack) -> None:
+    """The request counter that Prometheus scrapes never decreases when workers are killed."""
+    url = stack.site.url("metrics") + "/metrics"
+
+    def total() -> float:
+        lines = httpx.get(url).text.splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("evara_http_requests_total{"))
+
+    assert eventually(lambda: total() > 0)
+    for _ in range(3):
+        before = total()
+        workers = psutil.Process(stack.pid("api")).children()
+        assert workers
+        workers[0].kill()
+        assert eventually(lambda: httpx.get(stack.site.url("api") + "/health/live", timeout=2).is_success)
+        assert total() >= before
+
+
+def test_alerts_are_delivered_and_kept(stack: Stack) -> None:
+    """The pipeline's test alert of each `up` lies in the inbox, and a killed inbox still has it."""
+    assert eventually(lambda: sum(a["labels"]["alertname"] == "PipelineTest" for a in inbox(stack.site.url("console"))) >= 2)
+
+
+def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:
+    """A second stack on the same ports refuses, and names port, process and mend."""
+    other = Stack(stack.site, stack.environment | {"EVARA_STACK_DIR": str(tmp_path / "other")})
+    result = other.run("up")
+    assert result.returncode == 1
+    assert f"port {stack.site.ports.api} (api) is taken by pid" in result.stderr
+    assert "EVARA_PORT_OFFSET" in result.stderr
+
+
+def test_logs_and_doctor_speak(stack: Stack) -> None:
+    """`status` is fine, `logs` shows JSON lines and refuses unknown names with the known ones, `doctor` finds nothing wrong."""
+    assert stack.run("status").returncode == 0
+    assert '"route":' in stack.run("logs", "api").stdout
+    assert "known: alertmanager, api" in stack.run("logs", "nonsense").stderr
+    doctor = stack.run("doctor")
+    assert doctor.returncode == 0, doctor.stdout
+
+
+def test_every_rule_is_healthy(stack: Stack) -> None:
+    """Every rule of every group, the slow ones too, has been evaluated without an error."""
+    prometheus = Prometheus(stack.site.url("prometheus"))
+
+    def health() -> set[str]:
+        return {rule["health"] for group in prometheus.rule_groups() for rule in group["rules"]}
+
+    assert eventually(lambda: health() == {"ok"}, LONGEST_INTERVAL), health()
+
+
+def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None:
+    """After `down` no process of the stack is left and all ports are free; after `up` counters have not gone back."""
+    family = [p for p in psutil.process_iter() if any(str(stack.site.state) in word for word in p.cmdline())]
+    assert family
+    before = stack.json("slo", "--window", "1h")["slos"]
+    assert "stopped" in stack.run("down").stdout
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert "nothing was running" in stack.run("down").stdout
+    assert stack.run("status").returncode == 2
+    assert stack.run("slo").returncode == 2
+    up = stack.run("up")
+    assert up.returncode == 0, up.stdout + up.stderr
+    after = {row["slo"]: row["total"] or 0 for row in stack.json("slo", "--window", "1h")["slos"]}
+    assert all(after[row["slo"]] >= 0.9 * (row["total"] or 0) for row in before if row["slo"].startswith("readings.ingest"))
+
+
+def test_clean_leaves_nothing_behind(stack: Stack) -> None:
+    """`clean` stops the stack and removes its folder."""
+    assert stack.run("clean").returncode == 0
+    assert not stack.site.state.exists()
