@@ -13,7 +13,7 @@ HOST ?=
 P ?=
 D ?=
 
-.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint lock
+.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint lock fetch
 
 help: ## Show this map
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,14 @@ clean: ## Stop the stack and remove all that it, and this Makefile, made
 	@if [ -x $(BIN)/python ]; then $(EVARA) clean; fi
 	@rm -rf .venv .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache; find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+fetch: .venv/run ## Find or unpack Prometheus and Alertmanager, start nothing
+	@$(EVARA) fetch
+
 ##@ Change what is watched
 generate: .venv/run ## Write rules, routes, scenarios and tests from the catalogue
 	@$(FLASK) openapi write api/openapi.json
 	@$(EVARA) generate
-check: .venv/run ## Compare generated files, rules and contract with the catalogue
+check: .venv/run fetch ## Compare generated files, rules and contract with the catalogue
 	@$(FLASK) openapi print | cmp -s - api/openapi.json || { echo "api/openapi.json is not what the app serves; mend: make generate" >&2; exit 1; }
 	@$(EVARA) check
 
@@ -51,8 +54,7 @@ drill: .venv/run ## Break something beside the stack and see its alert arrive (D
 	@$(EVARA) drill $(D) $(ARGS)
 
 ##@ Work on the code
-test: .venv/dev ## Run unit and integration tests with coverage
-	@$(EVARA) fetch
+test: .venv/dev fetch ## Run unit and integration tests with coverage
 	@$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=85 tests --ignore tests/e2e $(ARGS)
 e2e: .venv/dev ## Run the slow tests: real stack, kills, drill, fuzzing, browser
 	@$(BIN)/python -m pytest tests/e2e -v $(ARGS)

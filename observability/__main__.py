@@ -43,7 +43,7 @@ def show(problems: Iterable[Problem]) -> None:
     for problem in listed:
         err.print(f"[red]✗[/red] [bold]{escape(problem.where)}[/bold]: {escape(problem.message)}")
         err.print(f"    mend: {escape(problem.fix)}  [dim]({problem.check})[/dim]")
-    err.print(f"{len(listed)} problem{'s' if len(listed) != 1 else ''}; nothing was written")
+    err.print(f"{len(listed)} problem{'s' if len(listed) != 1 else ''}")
 
 
 def fail(text: str, code: int) -> None:
@@ -70,7 +70,7 @@ def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None
     made, document, files = render(catalogue, policy, openapi)
     if problems := contract.check(made, document):
         show(problems)
-        sys.exit(WRONG)
+        fail("nothing was written", WRONG)
     changed = outputs.write(files, folder)
     for path in changed:
         out.print(f"  {path}")

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from observability.plan import Plan
 from observability.stack import lifecycle
-from observability.stack.programs import Program, configure, process_environment, programs
+from observability.stack.programs import Program, announce, configure, process_environment, programs
 from observability.stack.servers import ensure
 from observability.stack.site import ROOT, Ports, Site, servers_folder
 
@@ -35,13 +35,14 @@ class Arena:
             configure(self.site, self.plan)
             copy_database(Site.main().database, self.site.database)
             lifecycle.prepare_database(self.site, self.plan)
-            first, *others = lifecycle.waits(self.site, self.plan, 0)
-            for late, waits in ((False, [first]), (True, others)):
-                for program in self._programs.values():
-                    if program.late is late:
-                        self.start(program.name)
-                for wait in waits:
-                    lifecycle.until(wait, self.dead)
+            for program in self._programs.values():
+                self.start(program.name)
+            before, after = lifecycle.waits(self.site, self.plan, 0)
+            for wait in before:
+                lifecycle.until(wait, self.dead)
+            announce(self.site)
+            for wait in after:
+                lifecycle.until(wait, self.dead)
         except BaseException:
             self.stop_all()
             raise

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from observability import conventions as names
 from observability.plan import Plan
 
+HURRY = 0.25  # seconds
 TIMEOUT = 4.0  # seconds; shorter than the probe's period
 
 
@@ -52,11 +53,12 @@ class Prober:
         """Probes every route on schedule until `stop` is set."""
 
         def forever(route: str, path: str) -> None:
-            every = float(self._plan.probe_every)
+            every, reached = float(self._plan.probe_every), False
             while not stop.is_set():
-                due = time.monotonic() + every
-                self.probe(route, path)
-                stop.wait(max(0.0, due - time.monotonic()))
+                started = time.monotonic()
+                reached = self.probe(route, path) or reached
+                # hurry until the first success, so that a start is noticed at once
+                stop.wait(max(0.0, started + (every if reached else min(every, HURRY)) - time.monotonic()))
 
         for route, http in self._plan.probe_routes:
             threading.Thread(target=forever, args=(route, http.path), name=route, daemon=True).start()

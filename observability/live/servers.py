@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 TIMEOUT = 30.0
 
@@ -47,6 +48,16 @@ class Prometheus:
 
     def targets(self) -> list[dict[str, Any]]:
         return list(self._get("/api/v1/targets", state="active")["activeTargets"])
+
+
+def exposed(url: str, metric: str, label: str) -> dict[str, float]:
+    """One metric of a /metrics page, by one of its labels."""
+    try:
+        text = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
+    except httpx.HTTPError as error:
+        raise Unreachable(f"{url}/metrics does not answer ({error})") from error
+    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    return {sample.labels[label]: sample.value for sample in samples if sample.name == metric}
 
 
 def inbox(url: str) -> list[dict[str, Any]]:

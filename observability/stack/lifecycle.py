@@ -15,10 +15,10 @@ import httpx
 import psutil
 
 from observability import conventions as names
-from observability.live.servers import Prometheus, Unreachable, inbox
+from observability.live.servers import Prometheus, Unreachable, exposed, inbox
 from observability.plan import Plan
 from observability.stack import servers as server_files
-from observability.stack.programs import Program, api_environment, configure, process_environment, programs
+from observability.stack.programs import Program, announce, api_environment, conceal, configure, process_environment, programs, targets
 from observability.stack.site import HOST, ROOT, Site
 from observability.stack.supervisor import Supervisor
 
@@ -57,15 +57,18 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
     everything = programs(site, plan, servers)
     with step("preparing configuration and database"):
         configure(site, plan, ROOT / "secrets")
+        if not running:
+            conceal(site)
         prepare_database(site, plan)
     since = time.time()
     with step("starting the processes" if not running else "bringing the running processes up to date"):
         bring_up(supervisor, everything, running)
-    first, *others = waits(site, plan, 0 if running else since)
-    with step(first.label):
-        until(first, supervisor.given_up)
-    supervisor.start_rest()
-    for wait in others:
+    before, after = waits(site, plan, 0 if running else since)
+    for wait in before:
+        with step(wait.label):
+            until(wait, supervisor.given_up)
+    announce(site)
+    for wait in after:
         with step(wait.label):
             until(wait, supervisor.given_up)
 
@@ -143,41 +146,48 @@ def bring_up(supervisor: Supervisor, everything: list[Program], running: bool) -
                 supervisor.signal(process["name"], "HUP")
 
 
-def waits(site: Site, plan: Plan, since: float) -> list[Wait]:
-    """What "up" means, in the order in which it becomes true."""
+def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]:
+    """What "up" means: what must work before Prometheus may know of it, and what must follow from that."""
     prometheus = Prometheus(site.url("prometheus"))
     mark = f"{TEST_ALERT}-{time.time():.0f}"
+    sent: list[str] = []
 
-    def answers(name: str, path: str) -> bool:
-        return httpx.get(site.url(name) + path, timeout=2).is_success
+    def ready() -> bool:
+        return httpx.get(site.url("api") + "/health/ready", timeout=2).is_success
 
     def synced() -> bool:
-        last = prometheus.by_label(names.JOB_LAST_SUCCESS, names.JOB)
+        last = exposed(site.url("metrics"), names.JOB_LAST_SUCCESS, names.JOB)
         return all(last.get(job, 0) > since for job in plan.jobs)
+
+    def probed() -> bool:
+        last = exposed(site.url("prober"), names.PROBE_LAST_SUCCESS, names.ROUTE)
+        return all(last.get(route, 0) > since for route, _ in plan.probe_routes)
 
     def targets_up() -> bool:
         health = [target["health"] for target in prometheus.targets()]
-        return bool(health) and set(health) == {"up"}
+        return len(health) == len(targets(site)) and set(health) == {"up"}
 
-    def rules_ok() -> bool:
+    def measured() -> bool:
         groups = prometheus.rule_groups()
-        soon = [rule["health"] for group in groups for rule in group["rules"] if group["interval"] <= plan.clock.evaluate]
+        soon = {rule["health"] for group in groups for rule in group["rules"] if group["interval"] <= plan.clock.evaluate}
         later = {rule["health"] for group in groups for rule in group["rules"]}  # slow groups take their first turn later
-        return bool(soon) and set(soon) == {"ok"} and "err" not in later
+        series = prometheus.by_label(f"{names.BAD} or {names.FRESH}", names.SLO)
+        return soon == {"ok"} and "err" not in later and len(series) == len(plan.slos)
 
     def delivered() -> bool:
-        if mark not in sent:
+        if not sent:
             send_test_alert(site, plan, mark)
             sent.append(mark)
         return any(alert["labels"].get("mark") == mark for alert in inbox(site.url("console")))
 
-    sent: list[str] = []
     return [
-        Wait("the API answers and is migrated", lambda: answers("api", "/health/ready"), "make logs P=api"),
-        Wait("every target is scraped", targets_up, "make logs P=prometheus"),
-        Wait("every rule is evaluated", rules_ok, "make logs P=prometheus, and make check"),
+        Wait("the API answers and is migrated", ready, "make logs P=api"),
         Wait("recorded readings were synced", synced, "make logs P=sync, and make logs P=replay"),
+        Wait("the prober reaches the API", probed, "make logs P=prober"),
+    ], [
         Wait("a test alert reached the inbox", delivered, "make logs P=alertmanager, and make logs P=console"),
+        Wait("every target is scraped", targets_up, "make logs P=prometheus"),
+        Wait("every rule is evaluated, every SLO measured", measured, "make logs P=prometheus, and make check"),
     ]
 
 

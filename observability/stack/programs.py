@@ -21,16 +21,12 @@ WORKERS = 2
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised process. Lower priorities start first and stop last.
-
-    What measures is `late`: it starts when the API answers and stops before it, so that starting is no outage.
-    """
+    """One supervised process. Lower priorities start first and stop last."""
 
     name: str
     command: tuple[str, ...]
     priority: int
     environment: dict[str, str] = field(default_factory=dict)
-    late: bool = False
 
 
 def api_environment(site: Site, plan: Plan, *, faults: bool = False) -> dict[str, str]:
@@ -74,12 +70,7 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
             ),
             30,
         ),
-        Program(
-            "prober",
-            (python, "-m", "observability.live", site.url("api"), *host, str(ports.prober), span(plan.probe_every)),
-            40,
-            late=True,
-        ),
+        Program("prober", (python, "-m", "observability.live", site.url("api"), *host, str(ports.prober), span(plan.probe_every)), 40),
         Program(
             "prometheus",
             tuple(
@@ -91,16 +82,13 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
                 )
             ),
             50,
-            late=True,
         ),
     ]
 
 
 def configure(site: Site, plan: Plan, secrets: Path | None = None) -> None:
     """Writes the servers' configuration for this site's addresses below its folder."""
-    targets = site.config / "targets"
-    targets.mkdir(parents=True, exist_ok=True)
-    for folder in (site.logs, site.metrics):
+    for folder in (site.config / "targets", site.logs, site.metrics):
         folder.mkdir(parents=True, exist_ok=True)
     (site.config / "prometheus.yaml").write_text(prometheus_config(plan), encoding="utf-8")
     (site.config / "rules.yaml").write_text(prometheus.render(plan)[prometheus.RULES], encoding="utf-8")
@@ -109,14 +97,31 @@ def configure(site: Site, plan: Plan, secrets: Path | None = None) -> None:
     present = frozenset(path.name for path in secrets.iterdir()) if secrets and secrets.is_dir() else frozenset()
     rendered = alertmanager.render(here, present, str(secrets))[alertmanager.CONFIG]
     (site.config / "alertmanager.yaml").write_text(rendered, encoding="utf-8")
+
+
+def targets(site: Site) -> dict[str, int]:
+    """File of targets → port, as stack/prometheus.yaml names them."""
     ports = site.ports
-    for name, port in (
-        (names.SCRAPE_API, ports.metrics),
-        (names.SCRAPE_PROBER, ports.prober),
-        (names.SCRAPE_PROMETHEUS, ports.prometheus),
-        ("alertmanagers", ports.alertmanager),
-    ):
-        (targets / f"{name}.yaml").write_text(yaml.safe_dump([{"targets": [f"{HOST}:{port}"]}]), encoding="utf-8")
+    return {
+        names.SCRAPE_API: ports.metrics,
+        names.SCRAPE_PROBER: ports.prober,
+        names.SCRAPE_PROMETHEUS: ports.prometheus,
+        "alertmanagers": ports.alertmanager,
+    }
+
+
+def announce(site: Site) -> None:
+    """Tells Prometheus whom to scrape: not before they work, because from then on their silence counts against them."""
+    for name, port in targets(site).items():
+        draft = site.config / f"{name}.new"
+        draft.write_text(yaml.safe_dump([{"targets": [f"{HOST}:{port}"]}]), encoding="utf-8")
+        draft.replace(site.config / "targets" / f"{name}.yaml")
+
+
+def conceal(site: Site) -> None:
+    """Takes the announcement back, for a stack that is about to start."""
+    for path in (site.config / "targets").glob("*.yaml"):
+        path.unlink()
 
 
 def prometheus_config(plan: Plan) -> str:

@@ -43,7 +43,6 @@ def config_text(site: Site, programs: list[Program]) -> str:
             "command": " ".join(map(quote, program.command)),
             "environment": ",".join(f"{key}={quote(value)}" for key, value in program.environment.items()),
             "priority": str(program.priority),
-            "autostart": str(not program.late).lower(),
             "autorestart": "true",
             "startsecs": "1",
             "startretries": "100",
@@ -87,7 +86,7 @@ class Supervisor:
             return False
 
     def start(self, programs: list[Program]) -> None:
-        """Starts supervisord with all but the late programs; a running one is brought to the present configuration."""
+        """Starts supervisord; a running one is brought to the present configuration, and starts whatever gave up."""
         text = config_text(self._site, programs)
         self._site.logs.mkdir(parents=True, exist_ok=True)
         running = self.alive()
@@ -100,16 +99,14 @@ class Supervisor:
             environment = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
             command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
             subprocess.run(command, check=True, cwd=ROOT, env=environment)  # noqa: S603 - our own interpreter
-        elif changed:
+            return
+        if changed:
             added, altered, removed = self._rpc.reloadConfig()[0]
             for name in (*removed, *altered):
                 self._rpc.stopProcessGroup(name)
                 self._rpc.removeProcessGroup(name)
             for name in (*altered, *added):
                 self._rpc.addProcessGroup(name)
-
-    def start_rest(self) -> None:
-        """Starts every program that does not run: the late ones, and whatever gave up."""
         for process in self.processes():
             if process["statename"] in {"STOPPED", "EXITED", "FATAL"}:
                 self._rpc.startProcess(process["name"], False)

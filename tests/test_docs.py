@@ -1,0 +1,82 @@
+"""The documents say what the code does: every target, command, option, setting and key appears where a reader looks for it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from api.config import Settings
+from observability import catalogue
+from observability.__main__ import cli
+from observability.stack.site import Ports
+
+ROOT = Path(__file__).resolve().parent.parent
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^([a-z0-9]+):.*## ", MAKEFILE, re.MULTILINE)
+OF_GENERATE = {"--catalogue", "--policy", "--openapi", "--out"}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_make_target_is_documented(target: str) -> None:
+    """Each target of `make help` stands in docs/operations.md."""
+    assert f"`make {target}`" in OPERATIONS
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_is_a_target(name: str) -> None:
+    """Each command can be reached by `make`, and its options are documented."""
+    assert name in TARGETS
+    text = OPERATIONS + (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8") + MAKEFILE
+    for parameter in cli.commands[name].params:
+        for option in parameter.opts:
+            if option.startswith("--") and option not in {"--help", "--lines"}:
+                assert option in text, f"{name} {option}"
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_every_setting_is_in_the_example(field: str) -> None:
+    """Each setting of the API stands in .env.example with its EVARA_ name."""
+    assert f"EVARA_{field.upper()}=" in (ROOT / ".env.example").read_text(encoding="utf-8")
+
+
+def test_every_variable_that_code_reads_is_in_the_example() -> None:
+    """Variables that are read outside the settings class are documented, too, unless only the stack sets them."""
+    sources = [
+        path.read_text(encoding="utf-8") for folder in ("api", "observability", "loadtests") for path in (ROOT / folder).rglob("*.py")
+    ]
+    read = set(re.findall(r'environ\.get\("(EVARA_\w+)"', "\n".join(sources)))
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    internal = {"EVARA_LOAD_RATE", "EVARA_LOAD_USERS", "EVARA_LOAD_VERDICT"}
+    assert {name for name in read - internal if f"{name}=" not in example} == set()
+
+
+@pytest.mark.parametrize(
+    "model", [catalogue.Catalogue, catalogue.RouteEntry, catalogue.WatchEntry, catalogue.JobEntry, catalogue.ProbeEntry]
+)
+def test_every_catalogue_key_is_documented(model: type[BaseModel]) -> None:
+    """Each key that the catalogue may have is explained in docs/catalogue.md."""
+    text = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    for name, field in model.model_fields.items():
+        assert re.search(rf"\b{field.alias or name}\b", text), name
+
+
+@pytest.mark.parametrize(("name", "port"), sorted(Ports().named().items()))
+def test_every_port_is_documented(name: str, port: int) -> None:
+    """Each process of the stack stands in the table with its port."""
+    assert re.search(rf"\| `{name}` \| {port} \|", OPERATIONS)
+
+
+@pytest.mark.parametrize("check", ["catalogue", "contract", "drift", "lint"])
+def test_every_check_has_a_section(check: str) -> None:
+    """The name of a check is a heading in docs/checks.md."""
+    assert f"## {check}\n" in (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
+
+
+def test_lock_files_name_no_index_and_no_path() -> None:
+    """Locked requirements carry hashes and nothing of the machine that locked them."""
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "--hash=sha256:" in text
+        assert not re.search(r"https?://|--index-url|--find-links|file:|^/", text, re.MULTILINE)
