@@ -38,12 +38,14 @@ fetch: .venv/run ## Find or unpack Prometheus and Alertmanager, start nothing
 	@$(EVARA) fetch
 
 ##@ Change what is watched
-generate: .venv/run ## Write rules, routes, scenarios and tests from the catalogue
-	@$(FLASK) openapi write api/openapi.json
+generate: api/openapi.json ## Write rules, routes, scenarios and tests from the catalogue
 	@$(EVARA) generate
 check: .venv/run fetch ## Compare generated files, rules and contract with the catalogue
 	@$(FLASK) openapi print | cmp -s - api/openapi.json || { echo "api/openapi.json is not what the app serves; mend: make generate" >&2; exit 1; }
 	@$(EVARA) check
+
+api/openapi.json: $(shell find api -name '*.py') | .venv/run
+	@$(FLASK) openapi write $@
 
 ##@ Ask and provoke the running stack
 slo: .venv/run ## Judge every SLO (ARGS="--window 1h --strict --json")

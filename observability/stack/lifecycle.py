@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,17 @@ from observability import conventions as names
 from observability.live.servers import Prometheus, Unreachable, exposed, inbox
 from observability.plan import Plan
 from observability.stack import servers as server_files
-from observability.stack.programs import Program, announce, api_environment, conceal, configure, process_environment, programs, targets
+from observability.stack.programs import (
+    Program,
+    announce,
+    api_environment,
+    conceal,
+    configure,
+    process_environment,
+    programs,
+    release,
+    targets,
+)
 from observability.stack.site import HOST, ROOT, Site
 from observability.stack.supervisor import Supervisor
 
@@ -62,7 +73,7 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
         prepare_database(site, plan)
     since = time.time()
     with step("starting the processes" if not running else "bringing the running processes up to date"):
-        bring_up(supervisor, everything, running)
+        bring_up(site, supervisor, everything, running)
     before, after = waits(site, plan, 0 if running else since)
     for wait in before:
         with step(wait.label):
@@ -135,15 +146,19 @@ def prepare_database(site: Site, plan: Plan) -> None:
     stamp.write_text(digest, encoding="utf-8")
 
 
-def bring_up(supervisor: Supervisor, everything: list[Program], running: bool) -> None:
+def bring_up(site: Site, supervisor: Supervisor, everything: list[Program], running: bool) -> None:
+    """Starts the processes; running ones take a new configuration or a new release without an outage."""
+    stamp, current = site.state / "release", release()
     try:
         supervisor.start(everything)
     except (subprocess.CalledProcessError, OSError) as error:
-        raise Refused(f"supervisord did not start: {error}; see .stack/logs/supervisord.log") from error
-    if running:  # a running server takes its new configuration without a restart
-        for process in supervisor.processes():
-            if process["name"] in ("prometheus", "alertmanager") and process["statename"] == "RUNNING":
-                supervisor.signal(process["name"], "HUP")
+        raise Refused(f"supervisord did not start: {error}; see {site.logs}/supervisord.log") from error
+    stale = ["api"] if stamp.exists() and stamp.read_text(encoding="utf-8") != current else []
+    stamp.write_text(current, encoding="utf-8")
+    if running:
+        alive = {process["name"] for process in supervisor.processes() if process["statename"] == "RUNNING"}
+        for name in alive & {"prometheus", "alertmanager", *stale}:
+            supervisor.signal(name, "HUP")
 
 
 def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]:
@@ -178,7 +193,7 @@ def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]
         if not sent:
             send_test_alert(site, plan, mark)
             sent.append(mark)
-        return any(alert["labels"].get("mark") == mark for alert in inbox(site.url("console")))
+        return any(alert["labels"].get(names.SLO) == mark for alert in inbox(site.url("console")))
 
     return [
         Wait("the API answers and is migrated", ready, "make logs P=api"),
@@ -192,8 +207,10 @@ def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]
 
 
 def send_test_alert(site: Site, plan: Plan, mark: str) -> None:
-    labels = {"alertname": TEST_ALERT, names.SEVERITY: "heartbeat", names.OWNER: plan.owner, "mark": mark}
-    alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}}
+    """An alert of its own group (the mark stands where groups have their SLO), so that it waits for no earlier one."""
+    labels = {"alertname": TEST_ALERT, names.SLO: mark, names.SEVERITY: "heartbeat", names.OWNER: plan.owner}
+    ends = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}, "endsAt": ends}
     httpx.post(f"{site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5).raise_for_status()
 
 

@@ -1,5 +1,6 @@
 """Every process of the native stack: command, environment and order; `up` gives them to supervisor, drills start them alone."""
 
+import hashlib
 import os
 import sys
 from dataclasses import dataclass, field, replace
@@ -46,18 +47,33 @@ def api_environment(site: Site, plan: Plan, *, faults: bool = False) -> dict[str
     return environment | ({"EVARA_FAULTS_FILE": str(site.fault)} if faults else {})
 
 
+def release() -> str:
+    """A digest of everything that the stack's own processes read at their start: when it changes, they must start anew."""
+    folders = (ROOT / "api", ROOT / "observability", ROOT / "loadtests")
+    sources = (
+        path for folder in folders for path in folder.rglob("*") if path.suffix in {".py", ".yaml"} and "generated" not in path.parts
+    )
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()[:16]
+
+
 def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool = False) -> list[Program]:
     """The processes in the order of their start."""
     python, ports = sys.executable, site.ports
     environment = api_environment(site, plan, faults=faults)
     host = (HOST,)
+    current = {"EVARA_RELEASE": release()}  # a new release restarts these; gunicorn changes its workers one by one instead
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
-        Program("replay", (python, "-m", "loadtests.replay", "--host", *host, "--port", str(ports.replay)), 10),
-        Program("console", (python, "-m", "observability.console", str(site.inbox), *host, str(ports.console)), 10),
-        Program("metrics", (python, "-m", "api.exporter", *host, str(ports.metrics)), 10, environment),
+        Program("replay", (python, "-m", "loadtests.replay", "--host", *host, "--port", str(ports.replay)), 10, current),
+        Program("console", (python, "-m", "observability.console", str(site.inbox), *host, str(ports.console)), 10, current),
+        Program("metrics", (python, "-m", "api.exporter", *host, str(ports.metrics)), 10, environment | current),
         Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
-        Program("sync", (python, "-m", "flask", "--app", "api.app", "sync", "--every", environment["EVARA_SYNC_EVERY"]), 30, environment),
+        Program(
+            "sync",
+            (python, "-m", "flask", "--app", "api.app", "sync", "--every", environment["EVARA_SYNC_EVERY"]),
+            30,
+            environment | current,
+        ),
         Program(
             "alertmanager",
             tuple(
@@ -70,7 +86,9 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
             ),
             30,
         ),
-        Program("prober", (python, "-m", "observability.live", site.url("api"), *host, str(ports.prober), span(plan.probe_every)), 40),
+        Program(
+            "prober", (python, "-m", "observability.live", site.url("api"), *host, str(ports.prober), span(plan.probe_every)), 40, current
+        ),
         Program(
             "prometheus",
             tuple(
