@@ -18,13 +18,10 @@ OPENAPI = {
 
 
 class ProblemApi(Api):  # type: ignore[misc]
-    """smorest's Api with our error shape; it would drop the headers of HTTP exceptions."""
+    """smorest's Api with our error shape in the contract; errors.init_app replaces its handler, which drops headers."""
 
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
-
-    def handle_http_exception(self, error: Exception) -> object:
-        return errors.problem(error)  # type: ignore[arg-type]
 
 
 def create_app(settings: Settings | None = None) -> Flask:

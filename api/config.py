@@ -15,13 +15,13 @@ class Settings(BaseSettings):
 
     env: Literal["development", "test", "production"] = "development"
     database_url: str = "sqlite:///evara.db"
-    limiter_url: str = "memory://"  # sqlite:///file is shared between workers without a server, redis:// between machines
+    limiter_url: str = "memory://"  # sqlite:///file is shared between the workers of one machine without a server
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    max_body_bytes: int = Field(1 << 20, ge=1024)
+    max_body_bytes: int = Field(default=1 << 20, ge=1024)
     load_token: SecretStr | None = None  # requests that carry it belong to a load run and are not limited
     thingspeak_url: str = "https://api.thingspeak.com"
-    thingspeak_timeout: float = Field(10.0, gt=0)  # seconds
-    sync_every: float = Field(60.0, gt=0)  # seconds between the starts of two syncs
+    thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
+    sync_every: float = Field(default=60.0, gt=0)  # seconds between the starts of two syncs
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")

@@ -1,16 +1,18 @@
 """Serves /metrics for all workers from their files, in a process of its own, so that a scrape costs no request anything.
 
 Counters must never decrease, but a worker that dies leaves its file behind, and thousands of files make scrapes slow.
-So files of dead processes are merged into one archive per kind, under a journal that survives a crash at any line.
+So files of dead processes are merged into one archive per kind, in steps that survive a crash between any two:
+set aside (a new process with the same id starts a file of its own), combine, write the journal, carry it out.
 """
 
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 from prometheus_client import CollectorRegistry, generate_latest
@@ -24,7 +26,20 @@ from observability import conventions as names
 
 ARCHIVE = "0"  # stands where the file names of workers have their process id
 JOURNAL = "merge.json"
+ASIDE = ".dead"  # instead of .db: no worker opens it, no scrape reads it
 SUMMED, LARGEST = "sum", "max"
+
+
+class ValueFile(Protocol):
+    """What is used here of prometheus_client's untyped MmapedDict."""
+
+    def write_value(self, key: str, value: float, timestamp: float) -> object: ...
+
+    def close(self) -> object: ...
+
+
+new_file: Callable[[str], ValueFile] = MmapedDict
+read_file: Callable[[str], Iterator[tuple[str, float, float, int]]] = MmapedDict.read_all_values_from_file
 KINDS = {"counter": SUMMED, "histogram": SUMMED, "gauge_max": LARGEST}
 
 
@@ -37,7 +52,10 @@ def kind_and_pid(path: Path) -> tuple[str, str]:
 def merge_dead(folder: Path) -> int:
     """Merges the files of processes that are gone into the archives; returns how many files went."""
     finish(folder)
-    dead = [path for path in folder.glob("*.db") if is_dead(path)]
+    for path in folder.glob("*.db"):
+        if is_dead(path) and not path.with_suffix(ASIDE).exists():
+            path.rename(path.with_suffix(ASIDE))
+    dead = sorted(folder.glob("*" + ASIDE))
     swaps = []
     for kind, how in KINDS.items():
         group = [path for path in dead if kind_and_pid(path)[0] == kind]
@@ -52,7 +70,7 @@ def merge_dead(folder: Path) -> int:
         draft.write_text(json.dumps({"swap": swaps, "remove": [path.name for path in dead]}))
         draft.replace(folder / JOURNAL)  # from here on the merge has happened, whatever happens to us
         finish(folder)
-    return len(dead) if swaps else 0
+    return len(dead)
 
 
 def finish(folder: Path) -> None:
@@ -78,10 +96,12 @@ def combine(sources: list[Path], target: Path, how: str) -> None:
     """Adds up (or takes the largest of) every value of the sources into a new file."""
     totals: dict[str, tuple[float, float]] = {}
     for source in sources:
-        for key, value, stamp, _ in MmapedDict.read_all_values_from_file(str(source)):
-            before, at = totals.get(key, (0.0, 0.0))
+        if not source.stat().st_size:
+            continue  # its process died between making the file and writing to it
+        for key, value, stamp, _ in read_file(str(source)):
+            before, at = totals.get(key, (0.0 if how == SUMMED else value, 0.0))
             totals[key] = (before + value if how == SUMMED else max(before, value), max(at, stamp))
-    archive = MmapedDict(str(target))
+    archive = new_file(str(target))
     for key, (value, stamp) in totals.items():
         archive.write_value(key, value, stamp)
     archive.close()

@@ -20,7 +20,7 @@ def current(path: Path) -> dict[str, Any]:
     """The fault in force: {route, kind, until, seconds}, or {} when there is none, it has expired or is unreadable."""
     try:
         fault = json.loads(path.read_text(encoding="utf-8"))
-        return fault if fault["until"] > time.time() else {}
+        return dict(fault) if fault["until"] > time.time() else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -31,9 +31,9 @@ def init_app(app: Flask, path: Path) -> None:
         fault = current(path)
         if fault.get("route") != telemetry.current_route(app):
             return
-        if fault["kind"] == "slow":
+        if fault.get("kind") == "slow":
             time.sleep(float(fault.get("seconds", 1.0)))
-        elif fault["kind"] == "exception":
+        elif fault.get("kind") == "exception":
             raise InjectedError("a drill asked for this")
         else:
             abort(500, "A drill asked for this.")

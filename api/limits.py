@@ -5,7 +5,6 @@ import sqlite3
 import threading
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask, request
 from flask_limiter import Limiter
@@ -19,14 +18,14 @@ LOAD_HEADER = "X-Load-Token"
 
 
 class SharedFileStorage(Storage):
-    """`sqlite:///path`: counters that expire, in a file that all workers of one machine open; lost counts cost nothing."""
+    """`sqlite:///file`: counters that expire, in a file that all workers of one machine open; lost counts cost nothing."""
 
     STORAGE_SCHEME = ["sqlite"]  # noqa: RUF012 - the base class declares it so
     base_exceptions = sqlite3.Error
 
     def __init__(self, uri: str, wrap_exceptions: bool = False, **_: Any):
         super().__init__(uri, wrap_exceptions)
-        self._path = urlsplit(uri).path.replace("//", "/", 1)
+        self._path = uri.removeprefix("sqlite:///")  # as in database URLs: a fourth slash begins an absolute path
         self._local = threading.local()
 
     def _run(self, sql: str, *values: Any) -> list[Any]:
@@ -56,7 +55,10 @@ class SharedFileStorage(Storage):
         return float(rows[0][0]) if rows else time.time()
 
     def check(self) -> bool:
-        return bool(self._run("SELECT 1"))
+        try:
+            return bool(self._run("SELECT 1"))
+        except sqlite3.Error:
+            return False  # raising would let the request that asked pass uncounted
 
     def reset(self) -> int | None:
         return len(self._run("DELETE FROM counters RETURNING 1"))

@@ -52,8 +52,6 @@ def init_app(app: Flask) -> None:
 
     @app.after_request
     def end(answer: Response) -> Response:
-        if "request_id" not in g:  # refused before `begin` ran
-            return answer
         answer.headers[HEADER] = g.request_id
         line: dict[str, Any] = {
             "route": telemetry.current_route(app),

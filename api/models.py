@@ -53,6 +53,11 @@ class Node(Base):
 
     __table_args__ = (CheckConstraint(f"kind in {KINDS}", name="kind"),)
 
+    @property
+    def source(self) -> tuple[int | None, dict[str, str]]:
+        """What decides which readings a sync makes of the channel."""
+        return self.channel_id, self.fields
+
 
 class Reading(Base):
     """One value of one metric of one node at one time (UTC); the first value stored for that key stays."""

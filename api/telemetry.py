@@ -69,6 +69,7 @@ def init_app(app: Flask, plan: Plan) -> None:
     )
     exceptions = Counter(names.HTTP_EXCEPTIONS, "Exceptions that nobody handled", (names.ROUTE,), registry=registry)
     dispatch = super(ObservedFlask, app).full_dispatch_request  # type: ignore[misc]
+    app.extensions["evara_registry"] = registry
     app.extensions["evara_timed"] = by_class(by_code(dispatch))
     app.extensions["evara_exceptions"] = exceptions
     app.extensions["evara_route"] = route
@@ -77,6 +78,12 @@ def init_app(app: Flask, plan: Plan) -> None:
         for status in names.STATUS_CLASSES:
             registry.by_name[names.HTTP_DURATION].labels(route_id, status)
     init_process(plan)
+
+
+def registry_of(app: Flask) -> CollectorRegistry:
+    """The registry of the app's request metrics; REGISTRY holds the rest."""
+    found: CollectorRegistry = app.extensions["evara_registry"]
+    return found
 
 
 def init_process(plan: Plan) -> None:
@@ -95,6 +102,8 @@ def init_process(plan: Plan) -> None:
             DEPENDENCY_CALLS.labels(dependency, outcome)
         for job in plan.jobs:
             JOB_RUNS.labels(job, outcome)
+    for job in plan.jobs:
+        JOB_STORED.labels(job)
 
 
 def openapi_path(rule: str) -> str:

@@ -7,6 +7,7 @@ because `import locust` replaces the sockets of its process.
 
 import copy
 import json
+import math
 import os
 import random
 import uuid
@@ -70,18 +71,23 @@ class ApiUser(HttpUser):
     def draw(self) -> None:
         scenario = random.choices(self.choices, self.weights)[0]  # noqa: S311 - load, not secrets
         if scenario["consumes"]:  # a resource of its own, so that the others keep theirs
-            provider = next(s for s in SCENARIOS if scenario["consumes"] in s["provides"])
-            self.send(provider)
-            self.send(scenario, self.pool[scenario["consumes"]].pop() if self.pool[scenario["consumes"]] else None)
+            if self.make(scenario["consumes"]):
+                self.send(scenario, self.pool[scenario["consumes"]].pop())
         else:
             self.send(scenario)
 
     tasks = [draw]  # noqa: RUF012 - locust wants a plain list
 
+    def make(self, parameter: str) -> bool:
+        """One more resource in the pool, if the service lets us."""
+        before = len(self.pool[parameter])
+        self.send(next(scenario for scenario in SCENARIOS if parameter in scenario["provides"]))
+        return len(self.pool[parameter]) > before
+
     def send(self, scenario: dict[str, Any], resource: str | None = None) -> None:
         """One request, judged by the statuses that the contract calls good."""
         needed = [name for name in self.pool if f"{{{name}}}" in scenario["path"]] or parameters(scenario["path"])
-        if needed and resource is None and not self.pool[needed[0]]:
+        if needed and resource is None and not self.pool[needed[0]] and not self.make(needed[0]):
             return
         values = {name: resource or random.choice(self.pool[name]) for name in needed}  # noqa: S311
         with self.client.request(
@@ -169,4 +175,4 @@ def conclude(environment: Environment, **_: Any) -> None:
 
 def quantile(ordered: list[float], share: float) -> float | None:
     """The nearest-rank quantile in seconds; None without values."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

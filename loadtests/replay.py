@@ -25,6 +25,8 @@ HISTORY = 7 * 86400  # seconds that the channel remembers; with STEP, more than 
 PAGE = 8_000
 MODES = ("ok", "fail", "stall", "throttle", "rubbish")
 STALL = 60.0
+LONGEST = 86_400  # seconds that a mode may last, so that every one ends by itself
+LARGEST_BODY = 65_536
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -89,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
     def feeds(self, parts: list[str], query: dict[str, str]) -> None:
         if len(parts) != 3 or parts[0] != "channels" or parts[2] != "feeds.json":
             return self.answer(404, error("error_not_found", "Not Found"))
-        if not parts[1].isdigit() or int(parts[1]) not in CHANNELS:
+        if not parts[1].isdecimal() or int(parts[1]) not in CHANNELS:
             return self.answer(200, -1)
         now = time.time()
         try:
@@ -100,12 +102,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         try:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            length = int(self.headers.get("Content-Length", 0))
+            body = json.loads(self.rfile.read(min(max(length, 0), LARGEST_BODY)))
             mode, seconds = body["mode"], float(body.get("seconds", 30))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, AttributeError, RecursionError):
             mode, seconds = None, 0.0
-        if self.path != "/control" or mode not in MODES:
-            return self.answer(400, {"error": f'POST /control {{"mode": one of {", ".join(MODES)}, "seconds": 30}}'})
+        if self.path != "/control" or mode not in MODES or not 0 <= seconds <= LONGEST:
+            usage = f'POST /control {{"mode": one of {", ".join(MODES)}, "seconds": 0 to {LONGEST}}}'
+            return self.answer(400, {"error": usage})
         self.server.behave(mode, seconds)
         return self.answer(200, {"mode": mode, "seconds_left": seconds})
 

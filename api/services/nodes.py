@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import Conflict, NotFound
 
 from api.db import database
-from api.models import Node
+from api.models import Node, SyncState
 
 
 def require(session: Session, node_id: str) -> Node:
     """The node; NotFound when there is none."""
-    node = session.get(Node, node_id)
+    node = session.get(Node, node_id) if node_id.isprintable() else None  # PostgreSQL refuses even to look for NUL
     if node is None:
         raise NotFound(f"There is no node {node_id!r}.")
     return node
@@ -46,10 +46,14 @@ def get(node_id: str) -> Node:
 
 
 def update(node_id: str, values: dict[str, Any]) -> Node:
+    """The changed node. With another channel or other fields, its history is read again from the beginning."""
     with database().write() as session:
         node = require(session, node_id)
+        source = node.source
         for key, value in values.items():
             setattr(node, key, value)
+        if node.source != source:
+            session.execute(sql_delete(SyncState).where(SyncState.node_id == node_id))
     return node
 
 

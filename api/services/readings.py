@@ -26,31 +26,34 @@ def store(node_id: str, rows: list[Row]) -> dict[str, int]:
 def insert(session: Session, node_id: str, rows: list[Row]) -> dict[str, int]:
     """Stores rows in the session's transaction. The first value stored for a metric and time stays."""
     unique: dict[tuple[str, datetime], float] = {}
-    conflicts = 0
     for row in rows:
-        conflicts += unique.setdefault((row["metric"], row["time"]), row["value"]) != row["value"]
+        unique.setdefault((row["metric"], row["time"]), row["value"])
     values = [{"node_id": node_id, "metric": metric, "time": time, "value": value} for (metric, time), value in unique.items()]
     stored = 0
     make = INSERT[session.get_bind().dialect.name]
     for start in range(0, len(values), CHUNK):
         chunk = values[start : start + CHUNK]
         statement = make(Reading).values(chunk).on_conflict_do_nothing()
-        fresh = len(session.execute(statement.returning(Reading.metric)).all())
-        if fresh < len(chunk):
-            conflicts += differing(session, node_id, chunk)
-        stored += fresh
+        stored += len(session.execute(statement.returning(Reading.metric)).all())
     remember(session, values)
+    conflicts = differing(session, node_id, rows) if stored < len(rows) else 0
     return {"stored": stored, "duplicates": len(rows) - stored - conflicts, "conflicts": conflicts}
 
 
-def differing(session: Session, node_id: str, values: list[Row]) -> int:
-    """How many of the values are stored with another value."""
-    times = [value["time"] for value in values]
-    query = select(Reading.metric, Reading.time, Reading.value).where(
-        Reading.node_id == node_id, Reading.metric.in_({value["metric"] for value in values}), Reading.time.between(min(times), max(times))
-    )
-    kept = {(metric, time): value for metric, time, value in session.execute(query)}
-    return sum(kept[value["metric"], value["time"]] != value["value"] for value in values)
+def differing(session: Session, node_id: str, rows: list[Row]) -> int:
+    """How many of the rows are stored with another value."""
+    keys = sorted({(row["metric"], row["time"]) for row in rows})
+    kept: dict[tuple[str, datetime], float] = {}
+    for start in range(0, len(keys), CHUNK):
+        metrics, times = map(set, zip(*keys[start : start + CHUNK], strict=True))
+        query = select(Reading.metric, Reading.time, Reading.value).where(
+            # Keys of the index: between the first and the last time may lie years, and for pairs SQLite would scan the node.
+            Reading.node_id == node_id,
+            Reading.metric.in_(metrics),
+            Reading.time.in_(times),
+        )
+        kept |= {(metric, time): value for metric, time, value in session.execute(query)}
+    return sum(kept[row["metric"], row["time"]] != row["value"] for row in rows)
 
 
 def remember(session: Session, values: list[Row]) -> None:

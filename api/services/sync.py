@@ -1,11 +1,12 @@
 """Pulls what is new from ThingSpeak into readings; resumable after any crash, without loss and without doubles."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from api.db import database
 from api.models import Node, SyncState, now
@@ -34,30 +35,32 @@ def sync_all(client: ThingSpeak) -> Outcome:
     stored, failed = 0, []
     for node in nodes:
         try:
-            stored += sync_node(client, node)
+            for fresh in sync_node(client, node):
+                stored += fresh
         except ThingSpeakError as error:
             failed.append(node.id)
             log.warning("sync failed", extra={"node": node.id, "error": str(error)})
     return Outcome(len(nodes), stored, tuple(failed))
 
 
-def sync_node(client: ThingSpeak, node: Node) -> int:
-    """New readings of one node stored; the mark moves with each commit, so a crash repeats at most one commit."""
+def sync_node(client: ThingSpeak, node: Node) -> Iterator[int]:
+    """Stores the new readings of one node and says after each commit how many.
+
+    The mark moves with each commit, so a crash repeats at most one commit.
+    """
     with database().read() as session:
         state = session.get(SyncState, node.id)
     start = state.synced_until - OVERLAP if state else BEGINNING
-    stored = 0
     for entries in client.feeds(node.channel_id or 0, node.channel_key, start, now()):
         for index in range(0, len(entries), COMMIT_ROWS):
-            stored += commit(node, entries[index : index + COMMIT_ROWS])
+            yield commit(node, entries[index : index + COMMIT_ROWS])
     with database().write() as session:
-        if session.get(Node, node.id):
+        if is_same(session, node):
             session.merge(SyncState(node_id=node.id, synced_until=mark(session, node.id, None), finished_at=now()))
-    return stored
 
 
 def commit(node: Node, entries: list[Entry]) -> int:
-    """Stores entries and moves the mark, both or neither; a node deleted meanwhile stores nothing."""
+    """Stores entries and moves the mark, both or neither; a node deleted or changed meanwhile stores nothing."""
     rows = [
         {"metric": metric, "time": entry.time, "value": entry.fields[field]}
         for entry in entries
@@ -65,14 +68,20 @@ def commit(node: Node, entries: list[Entry]) -> int:
         if field in entry.fields
     ]
     with database().write() as session:
-        if session.get(Node, node.id) is None:
+        if not is_same(session, node):
             return 0
         stored = readings.insert(session, node.id, rows)["stored"] if rows else 0
         session.merge(SyncState(node_id=node.id, synced_until=mark(session, node.id, entries[-1].time)))
     return stored
 
 
-def mark(session: Any, node_id: str, reached: datetime | None) -> datetime:
+def is_same(session: Session, node: Node) -> bool:
+    """The node is still there, and its readings still come from where this sync takes them."""
+    current = session.get(Node, node.id)
+    return current is not None and current.source == node.source
+
+
+def mark(session: Session, node_id: str, reached: datetime | None) -> datetime:
     """The later of the stored mark and `reached`: overlap re-reads old entries and must not move it back."""
     state = session.get(SyncState, node_id)
     known = [moment for moment in (state and state.synced_until, reached) if moment]

@@ -6,14 +6,17 @@ from marshmallow import Schema, fields, validate
 
 from api.models import KINDS
 from api.services import nodes
-from api.v1.parsing import METRIC, SLUG, V1, Instant, PageQuery, PageSchema
+from api.v1.parsing import METRIC, PRINTABLE, SLUG, V1, Instant, PageQuery, PageSchema
 
 blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water tanks, bore wells and flow meters")
 EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}
 
 
+NAME = (validate.Length(1, 200), validate.Regexp(PRINTABLE + r"\Z"))
+
+
 class NodePatch(Schema):
-    name = fields.String(validate=validate.Length(1, 200))
+    name = fields.String(validate=NAME)
     kind = fields.String(validate=validate.OneOf(KINDS))
     channel_id = fields.Integer(strict=True, allow_none=True, validate=validate.Range(1, 2**31 - 1))
     channel_key = fields.String(allow_none=True, load_only=True, validate=validate.Regexp(r"[A-Z0-9]{8,64}\Z"))
@@ -28,7 +31,7 @@ class NodePatch(Schema):
 
 class NodeSchema(NodePatch):
     id = fields.String(required=True, validate=validate.Regexp(SLUG + r"\Z"), metadata={"description": "Lower case, digits, hyphens"})
-    name = fields.String(required=True, validate=validate.Length(1, 200))
+    name = fields.String(required=True, validate=NAME)
     kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     created_at = Instant(dump_only=True)
     updated_at = Instant(dump_only=True)

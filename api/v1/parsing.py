@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from flask import Request, abort
 from flask_smorest import Blueprint
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -14,10 +14,13 @@ MOST_AHEAD = timedelta(days=1)  # device clocks run fast; more than a day is a f
 LARGEST = 1e12
 SLUG = r"[a-z0-9][a-z0-9-]{0,62}"
 METRIC = r"[a-z][a-z0-9_]{0,62}"
+PRINTABLE = r"[^\x00-\x1f\x7f]+"  # PostgreSQL stores no NUL, and nobody wants line breaks in a name
 
 
 class StrictParser(FlaskParser):
     """Refuses what a lenient parser lets through: other content types, NaN, deep nesting, unknown query parameters."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION | {"query": RAISE}
 
     def load_json(self, req: Request, _: Schema) -> Any:
         if req.mimetype != "application/json":
@@ -41,6 +44,8 @@ class Instant(fields.AwareDateTime):
     """An ISO 8601 time with its zone, given back in UTC."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:
+        if not str(value).isprintable():  # Python stops reading a time at NUL
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
         try:
             moment: datetime = super()._deserialize(value, attr, data, **kwargs)
             return moment.astimezone(UTC)

@@ -1,0 +1,67 @@
+"""Small things that tests of the API say often."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from prometheus_client import CollectorRegistry
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from api.models import Reading
+
+TOKEN = "token-of-a-load-run"
+NODE = {"id": "tank-01", "name": "Roof tank", "kind": "water_tank"}
+NODES = "/api/v1/nodes"
+READINGS = f"{NODES}/tank-01/readings"
+BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
+
+
+def at(second: float) -> str:
+    """A plausible time, so many seconds after BASE."""
+    return (BASE + timedelta(seconds=second)).isoformat()
+
+
+def reading(second: float = 0, value: Any = 1.5, metric: Any = "level_m") -> dict[str, Any]:
+    return {"metric": metric, "time": at(second), "value": value}
+
+
+def batch(*readings: dict[str, Any]) -> dict[str, Any]:
+    return {"readings": list(readings)}
+
+
+def sample(registry: CollectorRegistry, name: str, **labels: str) -> float:
+    """The value of one series; a missing series is a failure of the test, not a zero."""
+    value = registry.get_sample_value(name, labels)
+    assert value is not None, f"no series {name}{labels}"
+    return value
+
+
+def label_values(registry: CollectorRegistry, label: str) -> set[str]:
+    return {s.labels[label] for metric in registry.collect() for s in metric.samples if label in s.labels}
+
+
+def stored(app: Flask) -> int:
+    """How many readings are in the database."""
+    with app.extensions["evara_database"].read() as session:
+        return session.scalar(select(func.count()).select_from(Reading))
+
+
+def is_problem(answer: TestResponse, status: int) -> dict[str, Any]:
+    """The problem document, after a look at everything that all of them must have."""
+    assert answer.status_code == status, answer.text
+    assert answer.mimetype == "application/problem+json"
+    body = json.loads(answer.data)
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    return body
+
+
+def send(client: FlaskClient, *readings: dict[str, Any]) -> dict[str, int]:
+    answer = client.post(READINGS, json=batch(*readings))
+    assert answer.status_code == 201, answer.text
+    return answer.get_json()

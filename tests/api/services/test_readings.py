@@ -1,0 +1,102 @@
+"""Storing readings through the real database: against a model, and from many threads at once."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, text
+
+from api.db import database
+from api.models import Latest, Node, Reading
+from api.services import nodes, readings
+from tests.api.helpers import BASE, NODE
+
+rows = st.lists(
+    st.fixed_dictionaries(
+        {
+            "metric": st.sampled_from("ab"),
+            "time": st.integers(0, 4).map(lambda second: BASE + timedelta(seconds=second)),
+            "value": st.sampled_from([0.0, 1.0, 2.0]),
+        }
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(batches=st.lists(rows, min_size=1, max_size=4))
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[str, Any]]]) -> None:
+    """Receipts, stored values and latest values are those of one dictionary that is filled row by row."""
+    with app.app_context():
+        nodes.create({"id": "model", "name": "Model", "kind": "bore_well"})
+        try:
+            model: dict[tuple[str, Any], float] = {}
+            for batch in batches:
+                expected = {"stored": 0, "duplicates": 0, "conflicts": 0}
+                for row in batch:
+                    key = row["metric"], row["time"]
+                    verdict = "stored" if key not in model else "duplicates" if model[key] == row["value"] else "conflicts"
+                    expected[verdict] += 1
+                    model.setdefault(key, row["value"])
+                assert readings.store("model", batch) == expected
+            with database().read() as session:
+                assert {(r.metric, r.time): r.value for r in session.query(Reading)} == model
+                newest = {metric: max(time for m, time in model if m == metric) for metric, _ in model}
+                kept = {latest.metric: (latest.time, latest.value) for latest in session.query(Latest)}
+                assert kept == {metric: (time, model[metric, time]) for metric, time in newest.items()}
+        finally:
+            nodes.delete("model")
+
+
+def test_concurrent_writers_lose_nothing(app: Flask) -> None:
+    """Threads that store overlapping batches at once store each reading exactly once."""
+    writers, batches, size = 6, 8, 40
+    receipts: list[dict[str, int]] = []
+    with app.app_context():
+        nodes.create(NODE)
+
+    def write(writer: int) -> None:
+        for number in range(batches):
+            first = (number * writers + writer) * size // 2  # the second half is the next writer's first
+            values = [{"metric": "m", "time": BASE + timedelta(seconds=first + i), "value": float(first + i)} for i in range(size)]
+            with app.app_context():
+                receipts.append(readings.store(NODE["id"], values))
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    distinct = writers * batches * size // 2 + size // 2
+    assert len(receipts) == writers * batches
+    assert sum(receipt["stored"] for receipt in receipts) == distinct
+    assert sum(receipt["conflicts"] for receipt in receipts) == 0
+    with app.app_context(), database().read() as session:
+        assert session.query(Reading).count() == distinct
+        latest = session.query(Latest).one()
+        assert latest.value == distinct - 1
+
+
+def test_asking_for_stored_values_reads_no_span(app: Flask) -> None:
+    """Duplicates are looked up by their keys in the index, however far apart their times are."""
+    with app.app_context():
+        seen: list[str] = []
+        engine = database().engine
+        with database().write() as session:
+            session.add(Node(**NODE))
+        values = [{"metric": "m", "time": BASE - timedelta(days=days), "value": 1.0} for days in (0, 3000)]
+        readings.store(NODE["id"], values)
+
+        def remember(_: Any, __: Any, statement: str, ___: Any, ____: Any, _____: Any) -> None:
+            seen.append(statement)
+
+        event.listen(engine, "before_cursor_execute", remember)
+        assert readings.store(NODE["id"], values)["duplicates"] == 2
+        lookup = next(statement for statement in seen if statement.startswith("SELECT readings"))
+        with engine.connect() as connection:
+            plan = connection.execute(text("EXPLAIN QUERY PLAN " + lookup.replace("?", "'x'"))).all()
+        assert any("node_id=? AND metric=? AND time=?" in step[-1] for step in plan), plan

@@ -1,0 +1,277 @@
+"""The ThingSpeak client against the real replay server, and against everything that a server may say instead."""
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import stamina
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api import telemetry
+from api.services.thingspeak import (
+    ATTEMPTS,
+    DEPENDENCY,
+    PAGE,
+    TIME_FORMAT,
+    Entry,
+    NoAccess,
+    ThingSpeak,
+    ThingSpeakError,
+    Throttled,
+    Unavailable,
+    number,
+    parse,
+    parse_entry,
+)
+from loadtests.replay import Replay
+from observability import conventions as names
+from observability import plan
+from tests.api.helpers import sample
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+END = START + timedelta(hours=1)
+Answerer = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture(autouse=True)
+def _quick_retries() -> Iterator[None]:
+    """As many attempts as in production, without the waits."""
+    telemetry.init_process(plan.from_files())
+    with stamina.set_testing(True, attempts=ATTEMPTS):
+        yield
+
+
+def client_of(answer: Answerer) -> ThingSpeak:
+    """A client whose server is a function."""
+    return ThingSpeak("http://thingspeak.invalid", 1, httpx.MockTransport(answer))
+
+
+def feed(entry_id: int, second: float, value: Any = "1.5") -> dict[str, Any]:
+    return {"created_at": (START + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ"), "entry_id": entry_id, "field1": value}
+
+
+def says(*feeds: Any) -> httpx.Response:
+    return httpx.Response(200, json={"channel": {"id": 1}, "feeds": list(feeds)})
+
+
+def entries_of(client: ThingSpeak, start: datetime = START, end: datetime = END) -> list[Entry]:
+    return [entry for page in client.feeds(1, None, start, end) for entry in page]
+
+
+def calls(outcome: str) -> float:
+    return sample(telemetry.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency=DEPENDENCY, outcome=outcome)
+
+
+def test_the_replay_server_is_read_whole(replay: Replay) -> None:
+    """A week of entries, more than a page of them, comes whole, once and in order, with its numbers."""
+    client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 5)
+    end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
+    start = end - timedelta(minutes=9_000)
+    found = [entry for page in client.feeds(1001, None, start, end) for entry in page]
+    client.close()
+    first = int(start.timestamp()) // 60
+    assert [entry.id for entry in found] == list(range(first, first + 9_001))
+    assert found[0].time == start
+    assert found[0].fields == {"field1": float(replay.values[first % len(replay.values)])}
+
+
+@pytest.mark.parametrize("newest", [True, False], ids=["oldest cut off", "newest cut off"])
+@pytest.mark.parametrize("count", [PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
+def test_a_long_range_comes_whole(newest: bool, count: int) -> None:
+    """Whichever end the server cuts off at 8 000 entries, all of them come, once and in order."""
+    feeds = [(START + timedelta(seconds=second), feed(second, second)) for second in range(count)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        first, last = (datetime.strptime(request.url.params[key], TIME_FORMAT).replace(tzinfo=UTC) for key in ("start", "end"))
+        inside = [entry for moment, entry in feeds if first <= moment <= last]
+        return says(*(inside[-PAGE:] if newest else inside[:PAGE]))
+
+    found = entries_of(client_of(answer), START, START + timedelta(days=2))
+    assert [entry.id for entry in found] == list(range(count))
+
+
+def test_values_are_texts_and_gaps_are_no_readings() -> None:
+    """Numbers come as strings; null, words, NaN and infinities are left out, and the entry stays."""
+    values = {
+        "field1": "100.59",
+        "field2": None,
+        "field3": "NaN",
+        "field4": "inf",
+        "field5": "",
+        "field6": "dry",
+        "field7": 5,
+        "field8": " 6 ",
+    }
+    [entry] = entries_of(client_of(lambda _: says(feed(1, 0) | values)))
+    assert entry == Entry(1, START, {"field1": 100.59, "field7": 5.0, "field8": 6.0})
+
+
+def test_entries_are_sorted_and_given_once() -> None:
+    """Doubles by entry id are dropped, and unreadable entries do not hurt their neighbours."""
+    junk = [
+        None,
+        5,
+        [],
+        "x",
+        {},
+        {"created_at": None, "entry_id": 9},
+        {"created_at": "yesterday", "entry_id": 9},
+        feed(8, 8) | {"entry_id": None},
+    ]
+    found = entries_of(client_of(lambda _: says(feed(3, 30), feed(1, 10), *junk, feed(3, 30), feed(2, 10))))
+    assert [entry.id for entry in found] == [1, 2, 3]
+
+
+def test_entries_outside_the_range_are_left_out() -> None:
+    """A server that answers with other times than were asked for cannot carry the mark into the future."""
+    odd = {"created_at": "2999-01-01T00:00:00Z", "entry_id": 9, "field1": "1"}
+    found = entries_of(client_of(lambda _: says(feed(1, -1), feed(2, 0), feed(3, 3600), feed(4, 3601), odd)))
+    assert [entry.id for entry in found] == [2, 3]
+
+
+def test_the_key_is_sent_and_never_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A private channel's key is in the request, and in no log line even when the call is retried."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(500)
+
+    with caplog.at_level(logging.DEBUG), pytest.raises(Unavailable):
+        list(client_of(answer).feeds(7, "SECRETKEY", START, END))
+    assert [request.url.params["api_key"] for request in asked] == ["SECRETKEY"] * ATTEMPTS
+    assert asked[0].url.path == "/channels/7/feeds.json"
+    assert not any("SECRETKEY" in repr(record.__dict__) for record in caplog.records if not record.name.startswith(("httpx", "httpcore")))
+
+
+REFUSAL = {"status": "401", "error": {"error_code": "error_auth_required", "message": "Authorization Required", "details": ""}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (httpx.Response(200, text="-1"), "-1"),
+        (httpx.Response(200, text='"-1"'), "-1"),
+        (httpx.Response(400, json=REFUSAL), "error_auth_required: Authorization Required"),
+        (httpx.Response(401, json=REFUSAL), "error_auth_required: Authorization Required"),
+        (httpx.Response(403, text="<html>no"), "<html>no"),
+        (httpx.Response(404, text="-1"), "404"),
+        (httpx.Response(404, json=[1]), "404"),
+        (httpx.Response(404, json={"error": "gone"}), "404"),
+    ],
+)
+def test_a_refusal_is_not_asked_again(answer: httpx.Response, told: str) -> None:
+    """No such channel and no access are told at once, in the server's words, and are no outage of the dependency."""
+    asked = []
+    errors, successes = calls("error"), calls("ok")
+    with pytest.raises(NoAccess, match=told):
+        entries_of(client_of(lambda request: asked.append(request) or answer))
+    assert len(asked) == 1
+    assert (calls("error"), calls("ok")) == (errors, successes + 1)
+
+
+def broken(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("too slow", request=request)
+
+
+def away(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("refused", request=request)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda _: httpx.Response(429, json={"status": "429"}), Throttled),
+        (lambda _: httpx.Response(500), Unavailable),
+        (lambda _: httpx.Response(503, text="maintenance"), Unavailable),
+        (lambda _: httpx.Response(302, headers={"Location": "http://elsewhere.invalid"}), Unavailable),
+        (lambda _: httpx.Response(204), Unavailable),
+        (lambda _: httpx.Response(200, content=b"\xff\xfe\x00rubbish"), Unavailable),
+        (lambda _: httpx.Response(200, text="[" * 100_000), Unavailable),
+        (lambda _: httpx.Response(200, text="9" * 5000), Unavailable),
+        (lambda _: httpx.Response(200, text='{"feeds": null}'), Unavailable),
+        (lambda _: httpx.Response(200, text="0"), Unavailable),
+        (lambda _: httpx.Response(200, content=b"x", headers={"Content-Encoding": "gzip"}), Unavailable),
+        (broken, Unavailable),
+        (away, Unavailable),
+    ],
+)
+def test_what_may_pass_is_tried_again_and_then_told(answer: Answerer, error: type[ThingSpeakError]) -> None:
+    """Throttling, failures, time-outs and rubbish are asked for four times, each counted as an error of the dependency."""
+    asked = []
+    before = calls("error")
+    with pytest.raises(error):
+        entries_of(client_of(lambda request: asked.append(request) or answer(request)))
+    assert len(asked) == ATTEMPTS
+    assert calls("error") == before + ATTEMPTS
+
+
+def test_a_passing_trouble_is_survived() -> None:
+    """Three failures and then an answer are an answer."""
+    answers = iter([httpx.Response(500), httpx.Response(429), httpx.Response(200, text="oops"), says(feed(1, 0))])
+    assert [entry.id for entry in entries_of(client_of(lambda _: next(answers)))] == [1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "error"), [("fail", Unavailable), ("throttle", Throttled), ("rubbish", Unavailable), ("stall", Unavailable)]
+)
+def test_every_mode_of_the_replay_server_is_understood(replay: Replay, mode: str, error: type[ThingSpeakError]) -> None:
+    """What the stand-in does on demand arrives as the error that it stands for."""
+    client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 0.1)
+    replay.behave(mode, 3)
+    with pytest.raises(error):
+        list(client.feeds(1001, None, START, END))
+    replay.behave("ok", 0)
+    with pytest.raises(NoAccess):
+        list(client.feeds(5, None, START, END))
+    client.close()
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("2026-01-01T00:00:00Z")
+fields = st.sampled_from(["created_at", "entry_id", "field1", "field2", "feeds", "channel", "error", "error_code", "message"]) | st.text()
+documents = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(fields, inner, max_size=5), max_leaves=15)
+
+
+@given(feed=documents)
+@settings(max_examples=300, deadline=None, database=None)
+def test_no_feed_entry_breaks_the_parser(feed: Any) -> None:
+    """Any JSON value is an entry with finite numbers and a UTC time, or nothing."""
+    entry = parse_entry(feed)
+    assert entry is None or (entry.time.tzinfo is UTC and all(map(math.isfinite, entry.fields.values())))
+
+
+@given(
+    document=documents | st.fixed_dictionaries({"feeds": st.lists(documents, max_size=4)}),
+    status=st.sampled_from([200, 400, 401, 404, 429, 500]),
+)
+@settings(max_examples=300, deadline=None, database=None)
+def test_no_document_breaks_the_parser(document: Any, status: int) -> None:
+    """Any JSON with any status gives entries in order or a ThingSpeakError."""
+    try:
+        found = parse(httpx.Response(status, content=json.dumps(document).encode("utf-8", "surrogatepass")))
+    except ThingSpeakError:
+        return
+    assert [(entry.time, entry.id) for entry in found] == sorted((entry.time, entry.id) for entry in found)
+
+
+@given(content=st.binary(max_size=100))
+@settings(max_examples=200, deadline=None, database=None)
+def test_no_bytes_break_the_parser(content: bytes) -> None:
+    """Any bytes give entries or a ThingSpeakError."""
+    try:
+        parse(httpx.Response(200, content=content))
+    except ThingSpeakError:
+        return
+
+
+@pytest.mark.parametrize("text", ["1e999", "-inf", "nan", "9" * 400, "x", None, [], {}, "1,5"])
+def test_what_is_no_finite_number_is_no_reading(text: Any) -> None:
+    """Only finite numbers become values."""
+    assert number(text) is None

@@ -1,0 +1,138 @@
+"""/api/v1/nodes as its callers see it."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from tests.api.helpers import NODE, NODES, READINGS, is_problem, reading, send, stored
+
+
+@pytest.mark.parametrize("path", [NODES, NODES + "/"])
+def test_both_spellings_answer_without_a_redirect(client: FlaskClient, path: str) -> None:
+    """With and without the last slash, listing and making work at once."""
+    assert client.post(path, json=NODE).status_code == 201
+    assert client.get(path).get_json()["total"] == 1
+
+
+def test_a_node_is_made_and_read_back(client: FlaskClient) -> None:
+    """What was sent comes back, with times, and with the channel's key withheld."""
+    sent = NODE | {"channel_id": 7, "channel_key": "ABCDEFGH12", "fields": {"field1": "flow_lps"}}
+    made = client.post(NODES, json=sent).get_json()
+    assert made == client.get(f"{NODES}/tank-01").get_json()
+    assert "channel_key" not in made
+    assert {key: made[key] for key in sent if key != "channel_key"} == {key: sent[key] for key in sent if key != "channel_key"}
+    assert made["created_at"].endswith("+00:00")
+
+
+def test_listing_filters_and_pages(client: FlaskClient) -> None:
+    """Pages follow the order of ids, and say how many nodes match."""
+    for number in range(5):
+        client.post(NODES, json=NODE | {"id": f"n{number}", "kind": "bore_well" if number % 2 else "water_tank"})
+    second = client.get(f"{NODES}?page=2&page_size=2").get_json()
+    assert [item["id"] for item in second.pop("items")] == ["n2", "n3"]
+    assert second == {"page": 2, "page_size": 2, "total": 5}
+    wells = client.get(f"{NODES}?kind=bore_well").get_json()
+    assert ([item["id"] for item in wells["items"]], wells["total"]) == (["n1", "n3"], 2)
+    assert client.get(f"{NODES}?page=9").get_json()["items"] == []
+
+
+def test_a_taken_id_is_a_conflict(client: FlaskClient, node: str) -> None:
+    """The second node of one id is refused, and the first stays as it was."""
+    is_problem(client.post(NODES, json=NODE | {"name": "Another"}), 409)
+    assert client.get(f"{NODES}/{node}").get_json()["name"] == NODE["name"]
+
+
+def test_patch_changes_only_what_it_names(client: FlaskClient, node: str) -> None:
+    """Fields that are not in the body keep their values; an empty body changes nothing."""
+    changed = client.patch(f"{NODES}/{node}", json={"name": "West"}).get_json()
+    assert (changed["name"], changed["kind"]) == ("West", "water_tank")
+    assert client.patch(f"{NODES}/{node}", json={}).get_json()["name"] == "West"
+    assert client.patch(f"{NODES}/{node}", json={"channel_id": 5}).get_json()["channel_id"] == 5
+    assert client.patch(f"{NODES}/{node}", json={"channel_id": None}).get_json()["channel_id"] is None
+
+
+def test_delete_takes_the_readings_along(client: FlaskClient, app: Flask, node: str) -> None:
+    """After a delete the node, its readings and its latest values are gone."""
+    send(client, reading(0), reading(1))
+    answer = client.delete(f"{NODES}/{node}")
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert stored(app) == 0
+    assert client.post(NODES, json=NODE).status_code == 201
+    assert client.get(f"{NODES}/{node}/latest").get_json() == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", f"{NODES}/nobody", None),
+        ("PATCH", f"{NODES}/nobody", {"name": "x"}),
+        ("DELETE", f"{NODES}/nobody", None),
+        ("GET", f"{NODES}/nobody/readings", None),
+        ("GET", f"{NODES}/nobody/latest", None),
+        ("POST", f"{NODES}/nobody/readings", {"readings": [reading()]}),
+        ("GET", f"{NODES}/%00", None),
+        ("GET", f"{NODES}/%ff%fe", None),
+        ("GET", f"{NODES}/{'x' * 5000}", None),
+        ("POST", f"{NODES}/a%00b/readings", {"readings": [reading()]}),
+    ],
+)
+def test_an_unknown_node_is_not_found(client: FlaskClient, method: str, path: str, body: object) -> None:
+    """Every route of a node that is not there answers 404, however odd its id."""
+    is_problem(client.open(path, method=method, json=body), 404)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "UPPER"}, {"id": ""}, {"id": "-first"}, {"id": "x" * 64}, {"id": "tank-01\n"}, {"id": "a/b"}, {"id": 5}, {"id": None},
+        {"name": ""}, {"name": "x" * 201}, {"name": None}, {"name": 5}, {"name": "nul\0"}, {"name": "two\nlines"},
+        {"kind": "house"}, {"kind": None}, {"kind": ["water_tank"]},
+        {"channel_id": 0}, {"channel_id": True}, {"channel_id": "7"}, {"channel_id": 1.5}, {"channel_id": 2**31}, {"channel_id": 10**18},
+        {"channel_key": "short"}, {"channel_key": "ABCDEFGH\n"}, {"channel_key": 12345678},
+        {"fields": {"field9": "flow"}}, {"fields": {"field1": "Flow"}}, {"fields": {"field1": None}}, {"fields": []}, {"fields": None},
+        {"unknown": 1}, {"created_at": "2026-01-01T00:00:00Z"},
+    ],
+)  # fmt: skip
+def test_a_bad_node_is_refused_and_not_made(client: FlaskClient, change: dict[str, object]) -> None:
+    """A field that is not as the schema wants it is named, and nothing is stored."""
+    body = is_problem(client.post(NODES, json=NODE | change), 422)
+    assert list(body["errors"]["json"]) == list(change)
+    assert client.get(NODES).get_json()["total"] == 0
+
+
+@pytest.mark.parametrize("change", [{"id": "other"}, {"name": None}, {"kind": "house"}, {"fields": None}, {"name": "nul\0"}])
+def test_a_bad_patch_changes_nothing(client: FlaskClient, node: str, change: dict[str, object]) -> None:
+    """A refused patch leaves the node as it was; its id can never change."""
+    before = client.get(f"{NODES}/{node}").get_json()
+    is_problem(client.patch(f"{NODES}/{node}", json=change), 422)
+    assert client.get(f"{NODES}/{node}").get_json() == before
+
+
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=-1", f"page={10**30}", "page=x", f"page={'9' * 5000}", "page_size=0", "page_size=1001", "kind=house", "foo=1"]
+)
+def test_a_bad_query_is_refused(client: FlaskClient, query: str) -> None:
+    """Pages outside the range, unknown kinds and unknown parameters are told, not guessed at."""
+    body = is_problem(client.get(f"{NODES}?{query}"), 422)
+    assert list(body["errors"]["query"]) == [query.split("=")[0]]
+
+
+def test_head_is_a_get_without_its_body(client: FlaskClient, node: str) -> None:
+    """HEAD tells the length of the GET's answer and sends none of it."""
+    answer = client.head(f"{NODES}/{node}")
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert answer.headers["Content-Length"] == client.get(f"{NODES}/{node}").headers["Content-Length"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (f"{NODES}/", {"GET", "HEAD", "OPTIONS", "POST"}),
+        (f"{NODES}/tank-01", {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}),
+        (READINGS, {"GET", "HEAD", "OPTIONS", "POST"}),
+    ],
+)
+def test_options_tells_the_methods(client: FlaskClient, path: str, methods: set[str]) -> None:
+    """OPTIONS names exactly the methods that the URL has."""
+    answer = client.options(path)
+    assert (answer.status_code, set(answer.allow)) == (200, methods)

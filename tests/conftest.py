@@ -1,0 +1,24 @@
+"""What all tests share: an environment without settings of other stacks, and a replay server."""
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHEUS_"))]:
+    del os.environ[name]  # before anything imports prometheus_client, which looks once
+
+from loadtests.replay import Replay  # noqa: E402
+
+
+@pytest.fixture
+def replay() -> Iterator[Replay]:
+    """The real replay server on a free port of its own."""
+    server = Replay(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()

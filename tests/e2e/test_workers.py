@@ -1,0 +1,194 @@
+"""Workers that are killed under load: no acknowledged reading is lost, no answer uncounted, and no counter ever decreases."""
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from observability import conventions as names
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "token-of-a-load-run"
+NODE = {"id": "killed", "name": "Under fire", "kind": "flow_meter"}
+KILLS = 20
+CLIENTS = 4
+MOST = 20_000  # requests per client at most
+ROUTE = "readings.ingest"
+
+
+def until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Servers:
+    master: psutil.Process
+    api: str
+    metrics: str
+    database: Path
+    folder: Path
+
+    def workers(self) -> list[psutil.Process]:
+        return [child for child in self.master.children() if child.status() != psutil.STATUS_ZOMBIE]
+
+    def counted(self) -> dict[str, float]:
+        """Every cumulative series of the exporter."""
+        text = httpx.get(f"{self.metrics}/metrics", timeout=20).text
+        return {
+            f"{s.name}{sorted(s.labels.items())}": s.value
+            for metric in text_string_to_metric_families(text)
+            for s in metric.samples
+            if metric.type in ("counter", "histogram") and s.name.startswith("evara_") and not s.name.endswith("_created")
+        }
+
+    def answered(self) -> float:
+        """Requests to ROUTE that any worker, dead or alive, counted."""
+        prefix = f"{names.HTTP_REQUESTS}_total"
+        return sum(value for series, value in self.counted().items() if series.startswith(prefix) and f"'{ROUTE}'" in series)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Servers]:
+    """A real gunicorn with two workers and a real metrics process, both gone afterwards."""
+    folder, database, log = tmp_path / "metrics", tmp_path / "evara.db", tmp_path / "gunicorn.log"
+    folder.mkdir()
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
+    settings = {
+        "EVARA_DATABASE_URL": f"sqlite:///{database}",
+        "EVARA_LIMITER_URL": f"sqlite:///{tmp_path}/limits.db",
+        "EVARA_LOAD_TOKEN": TOKEN,
+        "EVARA_LOG_LEVEL": "WARNING",
+        "EVARA_BIND": "127.0.0.1:0",
+        "EVARA_WORKERS": "2",
+    }
+    environment = kept | settings
+    flask = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
+    subprocess.run(flask, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True)
+    environment |= {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    metrics_port = free_port()
+    gunicorn = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
+    exporter = [sys.executable, "-m", "api.exporter", "127.0.0.1", str(metrics_port)]
+    with log.open("w") as output:
+        processes = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output) for command in (gunicorn, exporter)]
+    try:
+        found: list[str] = []
+        until(lambda: found.extend(re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())) or found, 60, "listening")
+        running = Servers(psutil.Process(processes[0].pid), found[0], f"http://127.0.0.1:{metrics_port}", database, folder)
+        until(lambda: answers(f"{found[0]}/health/ready"), 60, "a ready API")
+        until(lambda: answers(f"{running.metrics}/metrics"), 60, "a metrics process")
+        yield running
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=20).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@dataclass
+class Client:
+    """One device: stores one reading per request, and remembers what was acknowledged and what it does not know of."""
+
+    api: str
+    number: int
+    stop: threading.Event
+    acknowledged: list[float] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    unknown: int = 0
+
+    def run(self) -> None:
+        first = datetime.now(UTC) - timedelta(days=1)
+        with httpx.Client(base_url=self.api, headers={"X-Load-Token": TOKEN}, timeout=30) as http:
+            for number in range(MOST):
+                if self.stop.is_set():
+                    return
+                value = float(self.number * MOST + number)
+                moment = (first + timedelta(seconds=number)).isoformat()
+                body = {"readings": [{"metric": f"m{self.number}", "time": moment, "value": value}]}
+                try:
+                    answer = http.post(f"/api/v1/nodes/{NODE['id']}/readings", json=body)
+                except httpx.HTTPError:
+                    self.unknown += 1
+                    self.stop.wait(0.01)
+                    continue
+                if answer.status_code == 201:
+                    self.acknowledged.append(value)
+                else:
+                    self.refused.append(f"{answer.status_code} {answer.text}")
+
+
+def test_kills_lose_nothing(servers: Servers) -> None:
+    """Twenty workers die by SIGKILL under load: acknowledged readings are stored, answers counted, and counters only rise."""
+    assert httpx.post(f"{servers.api}/api/v1/nodes/", json=NODE).status_code == 201
+    stop = threading.Event()
+    clients = [Client(servers.api, number, stop) for number in range(CLIENTS)]
+    threads = [threading.Thread(target=client.run) for client in clients]
+    scrapes: list[dict[str, float]] = []
+    killed: set[int] = set()
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(KILLS):
+            before = sum(len(client.acknowledged) for client in clients)
+            until(lambda: sum(len(client.acknowledged) for client in clients) >= before + 10, 60, "ten more answers")  # noqa: B023
+            victim = servers.workers()[0]
+            os.kill(victim.pid, signal.SIGKILL)
+            killed.add(victim.pid)
+            scrapes.append(servers.counted())
+            until(lambda: len([w for w in servers.workers() if w.pid not in killed]) == 2, 60, "two living workers")
+            scrapes.append(servers.counted())
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    scrapes.append(servers.counted())
+
+    acknowledged = {value for client in clients for value in client.acknowledged}
+    known = len(acknowledged) + sum(len(client.refused) for client in clients)
+    unknown = sum(client.unknown for client in clients)
+    assert [client.refused for client in clients] == [[]] * CLIENTS
+    assert len(killed) == KILLS
+    assert known <= servers.answered() <= known + unknown
+    for earlier, later in pairwise(scrapes):
+        assert not {series: (value, later.get(series)) for series, value in earlier.items() if later.get(series, -1.0) < value}
+    connection = sqlite3.connect(servers.database)
+    stored = {value for (value,) in connection.execute("SELECT value FROM readings WHERE node_id = ?", (NODE["id"],))}
+    connection.close()
+    assert acknowledged <= stored
+    assert len(stored) <= known + unknown
+    left = {path.stem.rpartition("_")[2] for path in servers.folder.glob("*.db")}
+    assert not left & {str(pid) for pid in killed}

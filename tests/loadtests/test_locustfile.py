@@ -1,0 +1,196 @@
+"""The load users' helpers, in a process of their own: `import locust` replaces the sockets of whoever imports it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PRELUDE = """
+import json, os
+from loadtests import locustfile as l
+
+class Answer:
+    def __init__(self, status, body): self.status_code, self.text, self.body, self.verdict = status, "", body, None
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+    def success(self): self.verdict = "good"
+    def failure(self, text): self.verdict = text
+    def json(self): return self.body
+
+class Client:
+    def __init__(self, status): self.sent, self.headers, self.status, self.made = [], {}, status, 0
+    def request(self, method, path, name, json, catch_response):
+        self.sent.append([name, path, json])
+        status = self.status(name)
+        self.made += method == "POST"
+        self.answers = getattr(self, "answers", []) + [Answer(status, {"id": f"made-{self.made}"})]
+        return self.answers[-1]
+
+def user(status=lambda name: l.BY_ID[name]["expect"][0]):
+    made = object.__new__(l.ApiUser)
+    made.client = Client(status)
+    made.on_start()
+    return made
+result = {}
+"""
+
+CASES = {
+    "holders": """
+nested = {"a": [{"b": {"c": 1}}, {"b": {"c": 2}}]}
+result["one"] = l.holders({"x": 1}, [])
+result["list"] = l.holders([{"x": 1}, {"x": 2}], [])
+result["deep"] = l.holders(nested, ["a", "b"])
+""",
+    "body": """
+ingest, create = l.BY_ID["readings.ingest"], l.BY_ID["nodes.create"]
+before = json.dumps(ingest)
+bodies = [l.body(ingest) for _ in range(3)]
+result["kept"] = json.dumps(ingest) == before
+result["varied"] = len({b["readings"][0]["time"] for b in bodies})
+result["same"] = [b["readings"][0]["value"] for b in bodies]
+result["ids"] = len({l.body(create)["id"] for _ in range(50)})
+result["none"] = l.body(l.BY_ID["nodes.get"])
+""",
+    "quantile": """
+hundred = list(range(1, 101))
+result["none"] = l.quantile([], 0.5)
+result["one"] = [l.quantile([7.0], share) for share in (0, 0.5, 1)]
+result["two"] = l.quantile([1, 2], 0.5)
+result["hundred"] = [l.quantile(hundred, share) for share in (0, 0.5, 0.95, 0.99, 1)]
+""",
+    "judge": """
+tally = l.TALLY
+for number in range(1000):
+    tally.add("nodes.list", 0.5 if number < 40 else 0.01, "")
+tally.add("nodes.get", 0.01, "500 oops")
+for number in range(100):
+    tally.add("readings.latest", 0.5, "")
+rows = {row["slo"]: row for row in l.judge()}
+for name in ("nodes.list-availability", "nodes.list-latency-200ms", "nodes.get-availability", "nodes.get-latency-200ms",
+             "readings.latest-latency-200ms", "nodes.create-availability"):
+    result[name] = [rows[name][key] for key in ("good", "total", "measured", "verdict")]
+result["errors"] = dict(tally.errors)
+""",
+    "conclude": """
+class Environment: process_exit_code = None
+codes = []
+for good, bad in ((0, 0), (10, 0), (0, 10)):
+    l.TALLY.__init__()
+    for _ in range(good): l.TALLY.add("nodes.list", 0.01, "")
+    for _ in range(bad): l.TALLY.add("nodes.list", 0.01, "500 oops")
+    environment = Environment()
+    l.conclude(environment)
+    codes.append(environment.process_exit_code)
+result["codes"] = codes
+result["report"] = json.load(open(l.VERDICT))
+""",
+    "user": """
+made = user()
+result["start"] = [name for name, _, _ in made.client.sent]
+made.send(l.BY_ID["readings.ingest"])
+result["path"] = made.client.sent[-1][1]
+l.random.choices = lambda choices, weights: [l.BY_ID["nodes.delete"]]
+made.draw()
+result["consumed"] = [[name, path] for name, path, _ in made.client.sent[-2:]]
+result["left"] = list(made.pool["node_id"])
+made.on_stop()
+result["stopped"] = [made.client.sent[-1][:2], made.pool["node_id"]]
+result["verdicts"] = sorted({answer.verdict for answer in made.client.answers})
+""",
+    "failing": """
+made = user()
+made.client.status = lambda name: 500
+l.random.choices = lambda choices, weights: [l.BY_ID["nodes.delete"]]
+made.draw()
+result["kept"] = made.pool["node_id"]
+result["asked"] = made.client.sent[-1][0]
+result["verdict"] = made.client.answers[-1].verdict
+empty = user(lambda name: 500)
+size = len(empty.client.sent)
+empty.send(l.BY_ID["nodes.get"])
+result["tried"] = [name for name, _, _ in empty.client.sent[size:]]
+empty.client.status = lambda name: l.BY_ID[name]["expect"][0]
+empty.send(l.BY_ID["nodes.get"])
+result["recovered"] = [name for name, _, _ in empty.client.sent[-2:]]
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the cases found, all from one process because starting it is slow."""
+    verdict = tmp_path_factory.mktemp("load") / "verdict.json"
+    script = PRELUDE + "".join(f"\nresult = {{}}\n{code}\nprint(json.dumps([{name!r}, result]))\n" for name, code in CASES.items())
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "EVARA_LOAD_VERDICT": str(verdict), "EVARA_LOAD_TOKEN": "t"}
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return dict(json.loads(line) for line in run.stdout.splitlines())
+
+
+def test_holders_find_every_mapping(answers: dict[str, Any]) -> None:
+    """A list on the way means each of its elements."""
+    assert answers["holders"] == {"one": [{"x": 1}], "list": [{"x": 1}, {"x": 2}], "deep": [{"c": 1}, {"c": 2}]}
+
+
+def test_bodies_vary_only_what_the_catalogue_names(answers: dict[str, Any]) -> None:
+    """Times and ids are new in every request, the rest is the contract's example, which itself stays as it is."""
+    found = answers["body"]
+    assert found["kept"]
+    assert found["varied"] == 3
+    assert len(set(found["same"])) == 1
+    assert found["ids"] == 50
+    assert found["none"] is None
+
+
+def test_quantiles_are_nearest_ranks(answers: dict[str, Any]) -> None:
+    """The p-th of a hundred ordered values is the p-th value; of none there is none."""
+    assert answers["quantile"] == {"none": None, "one": [7.0] * 3, "two": 1, "hundred": [1, 50, 95, 99, 100]}
+
+
+def test_the_run_is_judged_by_the_objectives(answers: dict[str, Any]) -> None:
+    """Availability counts all requests, latency the good ones alone, and without events an objective is idle, not met."""
+    assert answers["judge"] == {
+        "nodes.list-availability": [1000, 1000, 1.0, "met"],
+        "nodes.list-latency-200ms": [960, 1000, 0.96, "met"],
+        "nodes.get-availability": [0, 1, 0.0, "missed"],
+        "nodes.get-latency-200ms": [0, 0, None, "idle"],
+        "readings.latest-latency-200ms": [0, 100, 0.0, "missed"],
+        "nodes.create-availability": [0, 0, None, "idle"],
+        "errors": {"nodes.get: 500 oops": 1},
+    }
+
+
+def test_the_exit_code_is_the_verdict(answers: dict[str, Any]) -> None:
+    """2 when nothing was measured, 0 when all was met, 1 when something was missed, and the report says what."""
+    assert answers["conclude"]["codes"] == [2, 0, 1]
+    report = answers["conclude"]["report"]
+    assert (report["requests"], report["failed"], report["p50"]) == (10, 10, None)
+    assert report["errors"] == [{"what": "nodes.list: 500 oops", "count": 10}]
+
+
+def test_a_user_makes_uses_and_removes_its_own_nodes(answers: dict[str, Any]) -> None:
+    """It starts with a node, deletes only extra ones, and leaves nothing behind."""
+    found = answers["user"]
+    assert found["start"] == ["nodes.create"]
+    assert found["path"] == "/api/v1/nodes/made-1/readings"
+    assert [name for name, _ in found["consumed"]] == ["nodes.create", "nodes.delete"]
+    assert found["consumed"][1][1] != "/api/v1/nodes/made-1"
+    assert found["left"] == ["made-1"]
+    assert found["stopped"] == [["nodes.delete", "/api/v1/nodes/made-1"], []]
+    assert found["verdicts"] == ["good"]
+
+
+def test_a_user_outlives_failures(answers: dict[str, Any]) -> None:
+    """A failed creation costs it no node of its own, and without any node it tries to make one first."""
+    found = answers["failing"]
+    assert found["kept"] == ["made-1"]
+    assert found["asked"] == "nodes.create"
+    assert found["verdict"].startswith("500")
+    assert found["tried"] == ["nodes.create"]
+    assert found["recovered"] == ["nodes.create", "nodes.get"]
