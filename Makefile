@@ -32,7 +32,7 @@ doctor: .venv/run ## Check everything that `up` depends on
 	@$(EVARA) doctor
 clean: ## Stop the stack and remove all that it, and this Makefile, made
 	@if [ -x $(BIN)/python ]; then $(EVARA) clean; fi
-	@rm -rf .venv .coverage .hypothesis .mypy_cache .ruff_cache .import_linter_cache; find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .venv .coverage* .hypothesis .mypy_cache .ruff_cache .import_linter_cache; find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 fetch: .venv/run ## Find or unpack Prometheus and Alertmanager, start nothing
 	@$(EVARA) fetch

@@ -21,7 +21,6 @@ class Settings(BaseSettings):
     load_token: SecretStr | None = None  # requests that carry it belong to a load run and are not limited
     thingspeak_url: str = "https://api.thingspeak.com"
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
-    sync_every: float = Field(default=60.0, gt=0)  # seconds between the starts of two syncs
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")

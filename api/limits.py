@@ -15,6 +15,7 @@ from api.config import Settings
 from observability.plan import Plan
 
 LOAD_HEADER = "X-Load-Token"
+PURGE_EVERY = 1_000  # counted requests
 
 
 class SharedFileStorage(Storage):
@@ -27,6 +28,7 @@ class SharedFileStorage(Storage):
         super().__init__(uri, wrap_exceptions)
         self._path = uri.removeprefix("sqlite:///")  # as in database URLs: a fourth slash begins an absolute path
         self._local = threading.local()
+        self._since_purge = 0
 
     def _run(self, sql: str, *values: Any) -> list[Any]:
         if not hasattr(self._local, "connection"):
@@ -44,6 +46,10 @@ class SharedFileStorage(Storage):
             " amount = iif(expires <= ?4, 0, amount) + ?2, expires = iif(expires <= ?4, ?3, expires) RETURNING amount",
             *(key, amount, now + expiry, now),
         )
+        self._since_purge += 1
+        if self._since_purge >= PURGE_EVERY:  # one row per client and route would stay for ever
+            self._since_purge = 0
+            self._run("DELETE FROM counters WHERE expires <= ?", now)
         return int(rows[0][0])
 
     def get(self, key: str) -> int:

@@ -33,7 +33,21 @@ openapi_option = click.option("--openapi", type=click.Path(path_type=Path), defa
 out_option = click.option("--out", "folder", type=click.Path(path_type=Path), default=outputs.ROOT, help="Where generated files go.")
 
 
-@click.group()
+class Cli(click.Group):
+    """Whatever command meets a catalogue that is not valid says so in the same way."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Invalid as error:
+            if "--json" in sys.argv:
+                out.print_json(json.dumps({"problems": [vars(problem) for problem in error.problems]}))
+            else:
+                show(error.problems)
+            sys.exit(WRONG)
+
+
+@click.group(cls=Cli)
 def cli() -> None:
     """Everything that watches the API, generated from one catalogue."""
 
@@ -52,11 +66,7 @@ def fail(text: str, code: int) -> None:
 
 
 def render(catalogue: Path, policy: Path, openapi: Path) -> tuple[plan.Plan, dict[str, Any], dict[Path, str]]:
-    try:
-        made, document = plan.from_files(catalogue, policy), outputs.contract(openapi)
-    except Invalid as error:
-        show(error.problems)
-        sys.exit(WRONG)
+    made, document = plan.from_files(catalogue, policy), outputs.contract(openapi)
     return made, document, outputs.render(made, document)
 
 

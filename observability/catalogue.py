@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from observability import conventions as names
 from observability.problems import Invalid, Problem
 
 HERE = Path(__file__).parent
@@ -49,6 +50,14 @@ def duration(value: Any) -> Duration:
     return Duration(str(value), Decimal(match[1]) * UNITS[match[2]])
 
 
+def length(value: Any) -> Duration:
+    """A duration that is longer than nothing."""
+    found = duration(value)
+    if not found.seconds:
+        raise ValueError(f"{value!r} is no time at all; write a duration above zero, as in 200ms")
+    return found
+
+
 def percent(value: Any) -> Decimal:
     """An objective in per cent. Below 50 an alert would fire while the objective is met; 100 leaves no budget."""
     try:
@@ -78,6 +87,7 @@ def pattern(regex: str, example: str) -> BeforeValidator:
 
 
 Span = Annotated[Duration, BeforeValidator(duration)]
+Length = Annotated[Duration, BeforeValidator(length)]
 Percent = Annotated[Decimal, BeforeValidator(percent)]
 Route = Annotated[Http, BeforeValidator(http)]
 RateLimit = Annotated[str, pattern(r"[1-9]\d*/(second|minute|hour|day)", "120/minute")]
@@ -92,7 +102,7 @@ class Model(BaseModel):
 
 
 class LatencyTarget(Model):
-    threshold: Span
+    threshold: Length
     objective: Percent
 
 
@@ -131,15 +141,15 @@ class DependencyEntry(Model):
 
 
 class JobEntry(Model):
-    fresh_within: Span
+    fresh_within: Length
     objective: Percent
     next_steps: Steps
     owner: str | None = None
 
 
 class ProbeEntry(Model):
-    every: Span
-    fresh_within: Span
+    every: Length
+    fresh_within: Length
     objective: Percent
     routes: tuple[str, ...]
     next_steps: Steps
@@ -166,7 +176,7 @@ class WatchEntry(Model):
 class Catalogue(Model):
     service: str
     owner: str
-    period: Span
+    period: Length
     defaults: Defaults
     routes: Annotated[dict[RouteId, RouteEntry], Field(min_length=1)]
     dependencies: dict[DependencyId, DependencyEntry] = {}
@@ -181,9 +191,9 @@ class Catalogue(Model):
 
 
 class Window(Model):
-    over: Span
-    factor: Decimal | None = None
-    ratio: Decimal | None = None
+    over: Length
+    factor: Annotated[Decimal, Field(gt=0)] | None = None
+    ratio: Annotated[Decimal, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
     def one_threshold(self) -> "Window":
@@ -193,16 +203,16 @@ class Window(Model):
 
 
 class Guard(Model):
-    over: Span
-    events: Decimal
+    over: Length
+    events: Annotated[Decimal, Field(gt=0)]
 
 
 class Tier(Model):
     severity: str
     for_: Annotated[Span, Field(alias="for")]
-    windows: tuple[Window, ...]
+    windows: Annotated[tuple[Window, ...], Field(min_length=1)]
     failed: Guard
-    slis: tuple[str, ...] | None = None
+    slis: Annotated[tuple[Literal["availability", "latency", "freshness", "probe"], ...], Field(min_length=1)] | None = None
 
 
 class GuardAlert(Model):
@@ -213,19 +223,19 @@ class GuardAlert(Model):
 
 
 class Clock(Model):
-    scrape: Span
-    evaluate: Span
-    thin: Span
-    fine_up_to: Span
-    thin_up_to: Span
-    long: Span
+    scrape: Length
+    evaluate: Length
+    thin: Length
+    fine_up_to: Length
+    thin_up_to: Length
+    long: Length
 
 
 class Severity(Model):
     integrations: tuple[str, ...]
     group_wait: Span
-    group_interval: Span
-    repeat_interval: Span
+    group_interval: Length
+    repeat_interval: Length
 
 
 class Owner(Model):
@@ -238,6 +248,12 @@ class Integration(Model):
     channel: str | None = None
     pagerduty_key_file: str | None = None
 
+    @model_validator(mode="after")
+    def one_kind(self) -> "Integration":
+        if sum(kind is not None for kind in (self.webhook, self.slack_url_file, self.pagerduty_key_file)) != 1:
+            raise ValueError("needs exactly one of webhook, slack_url_file and pagerduty_key_file")
+        return self
+
 
 class Inhibition(Model):
     source: dict[str, str]
@@ -246,18 +262,18 @@ class Inhibition(Model):
 
 
 class DrillClock(Model):
-    speed: int
-    scrape: Span
-    scrapes_per_window: int
+    speed: Annotated[int, Field(ge=1)]
+    scrape: Length
+    scrapes_per_window: Annotated[int, Field(ge=2)]  # a rate needs two samples
 
 
 class Policy(Model):
     clock: Clock
-    buckets: tuple[Span, ...]
-    max_threshold: Decimal
+    buckets: tuple[Length, ...]
+    max_threshold: Annotated[Decimal, Field(gt=0, lt=1)]
     tiers: dict[str, Tier]
     guards: dict[str, GuardAlert]
-    severities: dict[str, Severity]
+    severities: Annotated[dict[str, Severity], Field(min_length=1)]
     owners: dict[str, Owner]
     integrations: dict[str, Integration]
     inhibit: tuple[Inhibition, ...]
@@ -272,11 +288,12 @@ class UniqueKeyLoader(yaml.SafeLoader):
         self.duplicates: list[tuple[str, int]] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                self.duplicates.append((key.value, key.start_mark.line + 1))
-            seen.add(key.value)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    self.duplicates.append((key.value, key.start_mark.line + 1))
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -327,7 +344,9 @@ def explain(path: Path, model: type[BaseModel], error: ValidationError) -> Itera
         elif item["type"] == "missing":
             message, fix = "is missing", f"add `{location[-1]}:` (docs/catalogue.md says what it holds)"
         elif item["type"] in {"too_short", "dict_type", "model_type", "model_attributes_type"}:
-            fix = "write at least one entry" if item["type"] == "too_short" else "write a mapping of keys and values"
+            empty = item["type"] == "too_short"
+            message = "is empty" if empty else "is no mapping"
+            fix = "write at least one entry" if empty else "write `key: value` lines (docs/catalogue.md says which)"
         yield Problem(where, message, fix)
 
 
@@ -355,6 +374,15 @@ def load(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Catalogue,
     if problems or entries is None or rules is None:
         raise Invalid(sorted(problems))
     return entries, rules
+
+
+def twice(where: str, values: Iterable[str]) -> Iterator[Problem]:
+    """Entries of a list that would make two SLOs of one name."""
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            yield Problem(where, f"{value} stands there twice", "remove one of the two")
+        seen.add(value)
 
 
 def crosscheck(catalogue: Catalogue, policy: Policy, catalogue_name: str, policy_name: str) -> Iterator[Problem]:
@@ -385,9 +413,17 @@ def crosscheck(catalogue: Catalogue, policy: Policy, catalogue_name: str, policy
     for key, watch in catalogue.watch.items():
         yield from known(f"{at}watch.{key}.severity", [watch.severity], policy.severities, "severity")
     yield from known(f"{at}probe.routes", catalogue.probe.routes, endpoints, "route")
+    yield from twice(f"{at}probe.routes", catalogue.probe.routes)
     for name in set(catalogue.probe.routes) & endpoints.keys():
         if endpoints[name].method != "GET":
             yield Problem(f"{at}probe.routes", f"{name} is not a GET; a probe must change nothing", "probe another route")
+    latencies = {"defaults": catalogue.defaults.latency}
+    latencies |= {f"routes.{name}": route.latency or () for name, route in catalogue.routes.items()}
+    latencies |= {f"dependencies.{name}": entry.latency for name, entry in catalogue.dependencies.items()}
+    for key, targets in latencies.items():
+        yield from twice(f"{at}{key}.latency", [f"{target.threshold.seconds.normalize():f}s" for target in targets])
+    for name in catalogue.watch.keys() & {names.BURN_ALERT, *names.GUARDS}:
+        yield Problem(f"{at}watch.{name}", "is the name of an alert that every service has", "choose another name")
     for name, route in catalogue.routes.items():
         yield from known(f"{at}routes.{name}.needs", route.needs, catalogue.dependencies, "dependency")
         objective = route.availability or catalogue.defaults.availability
@@ -404,5 +440,20 @@ def crosscheck(catalogue: Catalogue, policy: Policy, catalogue_name: str, policy
         yield from known(f"{at}severities.{name}.integrations", severity.integrations, policy.integrations, "integration")
     for name, owner in policy.owners.items():
         yield from known(f"{at}owners.{name}.only", owner.only or (), policy.integrations, "integration")
-    for name, tier in [*policy.tiers.items(), *policy.guards.items()]:
-        yield from known(f"{at}{name}.severity", [tier.severity], policy.severities, "severity")
+    for owner_name, owner in policy.owners.items():
+        for name, severity in policy.severities.items():
+            if not set(severity.integrations) & set(severity.integrations if owner.only is None else owner.only):
+                message = f"severity {name} has no integration left, so its alerts would reach nobody"
+                yield Problem(f"{at}owners.{owner_name}.only", message, f"add one of: {', '.join(severity.integrations)}")
+    for section, entries in (("tiers", policy.tiers), ("guards", policy.guards)):
+        for name, entry in entries.items():
+            yield from known(f"{at}{section}.{name}.severity", [entry.severity], policy.severities, "severity")
+    yield from known(f"{at}guards", policy.guards, names.GUARDS, "guard")
+    for name in names.GUARDS:
+        if name not in policy.guards:
+            yield Problem(f"{at}guards.{name}", "is missing", f"add `{name}:`; nothing else watches the watching")
+    for name, tier in policy.tiers.items():
+        for over in (*(window.over for window in tier.windows), tier.failed.over):
+            if over.seconds > catalogue.period.seconds:
+                message = f"looks back {over.text}, which is longer than the period of {catalogue.period.text}"
+                yield Problem(f"{at}tiers.{name}", message, "shorten the window, or lengthen `period` in the catalogue")

@@ -39,11 +39,12 @@ SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), 
 
 # Series of the watchers themselves that guards and symptoms may read.
 UP = "up"
+ALERTS = "ALERTS"  # alertname, alertstate and the alert's own labels: 1 while it is pending or firing
 RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
 FOREIGN = frozenset(
     {
         UP,
-        "ALERTS",
+        ALERTS,
         RULE_FAILURES,
         "prometheus_notifications_dropped_total",
         "prometheus_notifications_alertmanagers_discovered",
@@ -99,6 +100,14 @@ def error_ratio(window: str) -> str:
     """Recorded series of bad ÷ total over `window`, 0..1; no sample where nothing happened."""
     return f"slo:error:ratio{window}"
 
+
+# Rule groups in the order in which they feed each other.
+FINE_GROUP = "slo_fine"
+THIN_GROUP = "slo_thin"
+LONG_GROUP = "slo_long"
+BURN_GROUP = "slo_alerts"
+ALERT_GROUP = "alerts"
+GROUPS = (FINE_GROUP, THIN_GROUP, LONG_GROUP, BURN_GROUP, ALERT_GROUP)
 
 # --- alerts ------------------------------------------------------------------------------------------------------
 

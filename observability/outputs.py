@@ -17,10 +17,10 @@ SCENARIOS = Path("loadtests")
 def contract(path: Path = OPENAPI) -> dict[str, Any]:
     """The API's committed OpenAPI document; Invalid when it cannot be read."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise Invalid([Problem(str(path), f"cannot be read: {error}", "flask --app api.app openapi write api/openapi.json")]) from error
-    return dict(document)
+    return document
 
 
 def render(plan: Plan, openapi: dict[str, Any]) -> dict[Path, str]:
@@ -43,7 +43,7 @@ def write(wanted: dict[Path, str], out: Path) -> list[Path]:
         (out / path).unlink()
     for path, text in sorted(wanted.items()):
         target = out / path
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
+        if not target.exists() or target.read_bytes() != text.encode():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
             changed.append(path)

@@ -17,6 +17,7 @@ JOB_SOURCE = "job"
 PROBE_SOURCE = "probe"
 
 FINE, THIN, LONG = "fine", "thin", "long"
+SHORT = "5m"  # a window that is always recorded: guards and `slo` ask for it
 
 AVAILABILITY = "availability"
 LATENCY = "latency"
@@ -234,7 +235,9 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
         for name, entry in catalogue.watch.items()
     )
     period = window(catalogue.period)
-    spans = {c.window for tier in tiers for c in tier.conditions} | {tier.guard_window for tier in tiers} | {period}
+    spans = (
+        {c.window for tier in tiers for c in tier.conditions} | {tier.guard_window for tier in tiers} | {period, window(duration(SHORT))}
+    )
     thresholds = {slo.threshold.seconds for slo in slos if slo.threshold and slo.sli == LATENCY}
     endpoints = catalogue.endpoints()
     return Plan(
@@ -307,7 +310,7 @@ def scaled(plan: Plan) -> Plan:
         return replace(s, threshold=Duration(s.threshold.text, fast(s.threshold.seconds, shortest)))
 
     def expression(text: str | None) -> str | None:
-        return text and re.sub(r"(?<=\[)\w+(?=\])", lambda range_: span(fast(duration(range_[0]).seconds, shortest)), text)
+        return text and re.sub(r"(?<=\[)\d+(?:ms|s|m|h|d)(?=[]:])", lambda range_: span(fast(duration(range_[0]).seconds, shortest)), text)
 
     def delivery(severity: Severity) -> Severity:
         timings = ("group_wait", "group_interval", "repeat_interval")

@@ -6,23 +6,23 @@ from marshmallow import Schema, fields, validate
 
 from api.models import KINDS
 from api.services import nodes
-from api.v1.parsing import METRIC, PRINTABLE, SLUG, V1, Instant, PageQuery, PageSchema
+from api.v1.parsing import METRIC, PRINTABLE, SLUG, V1, Instant, PageQuery, PageSchema, Whole
 
 blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water tanks, bore wells and flow meters")
 EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}
 
 
-NAME = (validate.Length(1, 200), validate.Regexp(PRINTABLE + r"\Z"))
+NAME = (validate.Length(1, 200), Whole(PRINTABLE))
 
 
 class NodePatch(Schema):
     name = fields.String(validate=NAME)
     kind = fields.String(validate=validate.OneOf(KINDS))
     channel_id = fields.Integer(strict=True, allow_none=True, validate=validate.Range(1, 2**31 - 1))
-    channel_key = fields.String(allow_none=True, load_only=True, validate=validate.Regexp(r"[A-Z0-9]{8,64}\Z"))
+    channel_key = fields.String(allow_none=True, load_only=True, validate=Whole(r"[A-Z0-9]{8,64}"))
     fields_ = fields.Dict(
-        fields.String(validate=validate.Regexp(r"field[1-8]\Z")),
-        fields.String(validate=validate.Regexp(METRIC + r"\Z")),
+        fields.String(validate=Whole(r"field[1-8]")),
+        fields.String(validate=Whole(METRIC)),
         data_key="fields",
         attribute="fields",
         metadata={"description": "ThingSpeak field → metric", "example": {"field1": "flow_lps"}},
@@ -30,7 +30,7 @@ class NodePatch(Schema):
 
 
 class NodeSchema(NodePatch):
-    id = fields.String(required=True, validate=validate.Regexp(SLUG + r"\Z"), metadata={"description": "Lower case, digits, hyphens"})
+    id = fields.String(required=True, validate=Whole(SLUG), metadata={"description": "Lower case, digits, hyphens"})
     name = fields.String(required=True, validate=NAME)
     kind = fields.String(required=True, validate=validate.OneOf(KINDS))
     created_at = Instant(dump_only=True)

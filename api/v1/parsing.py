@@ -17,6 +17,19 @@ METRIC = r"[a-z][a-z0-9_]{0,62}"
 PRINTABLE = r"[^\x00-\x1f\x7f]+"  # PostgreSQL stores no NUL, and nobody wants line breaks in a name
 
 
+class Whole(validate.Regexp):
+    """A pattern for all of a text. It is published with ^ and $ as every dialect knows them; Python's $ alone would let a final
+    line break through."""
+
+    def __init__(self, pattern: str):
+        super().__init__(f"^{pattern}$")
+
+    def __call__(self, value: Any) -> Any:
+        if not self.regex.fullmatch(value):
+            raise ValidationError(self._format_error(value))
+        return value
+
+
 class StrictParser(FlaskParser):
     """Refuses what a lenient parser lets through: other content types, NaN, deep nesting, unknown query parameters."""
 

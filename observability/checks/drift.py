@@ -16,12 +16,12 @@ def check(wanted: dict[Path, str], out: Path) -> list[Problem]:
         target = out / path
         if not target.exists():
             problems.append(Problem(str(path), "is missing", MEND, "drift"))
-        elif (found := target.read_text(encoding="utf-8")) != text:
+        elif (found := target.read_bytes().decode("utf-8", "replace")) != text:
             problems.append(Problem(f"{path}:{first_difference(found, text)}", "is not what the catalogue generates", MEND, "drift"))
     return problems
 
 
 def first_difference(found: str, wanted: str) -> int:
     """The first line, from 1, in which the two texts differ."""
-    lines = zip_longest(found.splitlines(), wanted.splitlines())
+    lines = zip_longest(found.split("\n"), wanted.split("\n"))
     return next((number for number, (a, b) in enumerate(lines, 1) if a != b), 1)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def check(plan: Plan, root: Path) -> list[Problem]:
     """House rules only; no server program is needed."""
     rules = [(group, rule) for group in prometheus.groups(plan) for rule in group["rules"]]
     recorded = {rule["record"] for _, rule in rules if "record" in rule}
-    known = recorded | exposed() | names.FOREIGN
-    edges = set(plan.buckets)
+    known = exposed() | names.FOREIGN | recorded
+    edges = frozenset(plan.buckets)
     problems = []
     for group, rule in rules:
         name = rule.get("record") or f"{rule['alert']} {rule['labels'].get(names.TIER, '')}".strip()
@@ -65,7 +66,7 @@ def selectors(node: Any) -> Iterator[Any]:
                 yield from selectors(part)
 
 
-def expression(expr: str, known: frozenset[str], edges: set[Any]) -> Iterator[tuple[str, str]]:
+def expression(expr: str, known: frozenset[str], edges: frozenset[Decimal]) -> Iterator[tuple[str, str]]:
     """Unparsable text, metrics that nobody exposes or records, and bucket edges that no histogram has."""
     try:
         tree = promql_parser.parse(expr)
@@ -76,8 +77,16 @@ def expression(expr: str, known: frozenset[str], edges: set[Any]) -> Iterator[tu
         if selector.name not in known:
             yield f"asks for {selector.name}, which nothing exposes or records", "use a name from observability/conventions.py"
         for matcher in selector.matchers.matchers:
-            if matcher.name == "le" and not {edge for edge in edges if re.fullmatch(matcher.value, f"{edge.normalize():f}")}:
-                yield f"asks for the bucket le={matcher.value}, which no histogram has", "add it to buckets in policy.yaml"
+            if matcher.name == "le" and not has_edge(matcher, edges):
+                fix = 'add it to buckets in policy.yaml; a whole number needs both spellings, as in le=~"1|1[.]0"'
+                yield f"asks for the bucket le={matcher.value}, which no histogram has", fix
+
+
+def has_edge(matcher: Any, edges: frozenset[Decimal]) -> bool:
+    """Whether some bucket fits, in every spelling that a version of Prometheus stores it under."""
+    pattern = matcher.value if matcher.op == promql_parser.MatchOp.Re else re.escape(matcher.value)
+    spellings = [["+Inf"], *([f"{edge.normalize():f}", *([f"{int(edge)}.0"] if edge == int(edge) else [])] for edge in edges)]
+    return any(all(re.fullmatch(pattern, text) for text in alike) for alike in spellings)
 
 
 def alert(rule: dict[str, Any], plan: Plan) -> Iterator[tuple[str, str]]:
@@ -121,7 +130,7 @@ def tools(root: Path, path: str | None = None) -> tuple[list[Problem], list[str]
 
 
 def failure(command: list[str], result: "subprocess.CompletedProcess[str]", root: Path) -> Problem:
-    lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]
-    said = " | ".join(line[:300] for line in lines[1:7])
+    lines = [re.sub(r"^(Unit Testing:|Checking)\s+\S+", "", line).strip() for line in (result.stdout + result.stderr).splitlines()]
+    said = " | ".join(line[:300] for line in [line for line in lines if line][:6])
     where = str(Path(command[-1]).relative_to(root))
     return Problem(where, f"{Path(command[0]).name} says: {said}", MEND, "lint")

@@ -6,6 +6,7 @@ rules follows the distinct thresholds, objectives and windows, not the number of
 
 from collections import defaultdict
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from observability import conventions as names
@@ -21,6 +22,7 @@ from observability.plan import (
     LONG,
     PROBE,
     PROBE_SOURCE,
+    SHORT,
     THIN,
     Alert,
     Plan,
@@ -33,7 +35,6 @@ from observability.plan import (
 from observability.promql import by_slo, constants, edge, labelled, selector
 
 RULES = "prometheus/rules.yaml"
-GUARD_WINDOW = "5m"
 Rule = dict[str, Any]
 
 
@@ -46,14 +47,16 @@ def groups(plan: Plan) -> list[dict[str, Any]]:
     """Rule groups in the order in which they feed each other."""
     clock = plan.clock
     by_pace = {pace: [w for w in plan.windows if w.pace == pace] for pace in (FINE, THIN, LONG)}
-    fine = [*objectives(plan), *events(plan), *freshness(plan), *(rule for w in by_pace[FINE] for rule in ratios(w))]
-    thin = [*(record(name + names.THIN, name) for name in (names.TOTAL, names.BAD, names.FRESH))]
+    shares = freshness(plan)
+    timed = bool(shares)  # nothing may read a series that nothing records
+    recorded = {pace: [rule for window in by_pace[pace] for rule in ratios(window, timed)] for pace in by_pace}
+    thin = [record(name + names.THIN, name) for name in (names.TOTAL, names.BAD, *([names.FRESH] if timed else []))]
     return [
-        {"name": "slo_fine", "interval": span(clock.evaluate), "rules": fine},
-        {"name": "slo_thin", "interval": span(clock.thin), "rules": thin + [rule for w in by_pace[THIN] for rule in ratios(w)]},
-        {"name": "slo_long", "interval": span(clock.long), "rules": [*(r for w in by_pace[LONG] for r in ratios(w)), budget(plan)]},
-        {"name": "slo_alerts", "interval": span(clock.evaluate), "rules": [burn(plan, tier) for tier in plan.tiers]},
-        {"name": "alerts", "interval": span(clock.evaluate), "rules": [single(plan, alert) for alert in plan.alerts]},
+        {"name": names.FINE_GROUP, "interval": span(clock.evaluate), "rules": [*objectives(plan), *events(plan), *shares, *recorded[FINE]]},
+        {"name": names.THIN_GROUP, "interval": span(clock.thin), "rules": thin + recorded[THIN]},
+        {"name": names.LONG_GROUP, "interval": span(clock.long), "rules": [*recorded[LONG], budget(plan)]},
+        {"name": names.BURN_GROUP, "interval": span(clock.evaluate), "rules": [burn(plan, tier) for tier in plan.tiers]},
+        {"name": names.ALERT_GROUP, "interval": span(clock.evaluate), "rules": [single(plan, alert) for alert in plan.alerts]},
     ]
 
 
@@ -103,8 +106,8 @@ def events(plan: Plan) -> Iterator[Rule]:
         yield record(name, "(\n{}\n)\nand on ({}) {}".format("\nor ".join(terms), names.SLO, names.OBJECTIVE))
 
 
-def freshness(plan: Plan) -> Iterator[Rule]:
-    """1 while the last success is recent enough, else 0.
+def freshness(plan: Plan) -> list[Rule]:
+    """1 while the last success is recent enough, else 0; no rule where neither jobs nor probes are declared.
 
     Silence counts as bad: no series is 0, too, as soon as Prometheus knows the target that should have it.
     """
@@ -119,7 +122,7 @@ def freshness(plan: Plan) -> Iterator[Rule]:
             if slo.threshold:
                 alike[slo.threshold.seconds].append(slo)
         terms += [fresh(slos, metric, label, f"-{sli}", plain(seconds), target) for seconds, slos in sorted(alike.items())]
-    yield record(names.FRESH, "\nor ".join(terms))
+    return [record(names.FRESH, "\nor ".join(terms))] if terms else []
 
 
 def fresh(slos: list[Slo], metric: str, label: str, suffix: str, seconds: str, target: str) -> str:
@@ -130,14 +133,17 @@ def fresh(slos: list[Slo], metric: str, label: str, suffix: str, seconds: str, t
     return f"(time() - {last} <= bool {seconds})\nor on ({names.SLO}) ({silent})"
 
 
-def ratios(window: Window) -> Iterator[Rule]:
-    """Events and bad events per second over one window, and their quotient where anything happened."""
+def ratios(window: Window, timed: bool) -> Iterator[Rule]:
+    """Events and bad events per second over one window, and their quotient where anything happened.
+
+    `timed` adds the SLOs that count seconds: every second is an event, and bad while nothing was fresh.
+    """
     suffix = "" if window.pace == FINE else names.THIN
     range_ = f"{suffix}[{window.text}]"
     fresh_share = f"avg_over_time({names.FRESH}{range_})"
     total, bad = names.total_rate(window.name), names.bad_rate(window.name)
-    yield record(total, f"sum by ({names.SLO}) (rate({names.TOTAL}{range_}))\nor (0 * {fresh_share} + 1)")
-    yield record(bad, f"sum by ({names.SLO}) (rate({names.BAD}{range_}))\nor (1 - {fresh_share})")
+    yield record(total, f"sum by ({names.SLO}) (rate({names.TOTAL}{range_}))" + (f"\nor (0 * {fresh_share} + 1)" if timed else ""))
+    yield record(bad, f"sum by ({names.SLO}) (rate({names.BAD}{range_}))" + (f"\nor (1 - {fresh_share})" if timed else ""))
     yield record(names.error_ratio(window.name), f"{bad} / ({total} > 0)")
 
 
@@ -157,7 +163,7 @@ def burn(plan: Plan, tier: Tier) -> Rule:
         if condition.ratio is not None:
             terms.append(f"{ratio} > {plain(condition.ratio)}")
         else:
-            limit = f"clamp_max({plain(condition.factor or 0)} * (1 - {names.OBJECTIVE}), {plain(plan.policy.max_threshold)})"
+            limit = f"clamp_max({plain(condition.factor or Decimal(0))} * (1 - {names.OBJECTIVE}), {plain(plan.policy.max_threshold)})"
             terms.append(f"{ratio} > {on} {limit}")
     terms.append(f"{names.bad_rate(tier.guard_window.name)} * {plain(tier.guard_window.seconds)} >= {plain(tier.guard_events)}")
     slis = selector(names.OBJECTIVE, **{names.SLI: "~" + "|".join(tier.slis)})
@@ -196,10 +202,13 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
     ratio = of(names.error_ratio(window.name))
     left = f"(clamp_min({of(names.BUDGET_LEFT)}, 0) or 0 * {ratio} + 1)"
     pace = f"{left} * on ({names.SLO}) (1 - {of(names.OBJECTIVE)}) * {period} / on ({names.SLO}) {ratio}"
-    gone = ask(pace, "value | humanizeDuration")
+    budget_text = (  # nothing comes back where nothing is left
+        f"{{{{ with printf `{pace} > 0` $labels.{names.SLO} | query }}}}at this pace the budget of {plan.period.name} is gone in "
+        f"{{{{ . | first | value | humanizeDuration }}}}{{{{ else }}}}the budget of {plan.period.name} is spent{{{{ end }}}}."
+    )
     return {
         "summary": f"About {{{{ $value | humanizePercentage }}}} of {what} in the last {window.name}",
-        "description": f"{failed} of {total}{unit} in the last {window.name} were bad; at this pace the budget of {plan.period.name} is gone in {gone}.",
+        "description": f"{failed} of {total}{unit} in the last {window.name} were bad; {budget_text}",
         names.NEXT_STEPS: ask(of(names.NEXT_STEPS_INFO), f'label "{names.NEXT_STEPS}"'),
     }
 
@@ -218,9 +227,10 @@ def single(plan: Plan, alert: Alert) -> Rule:
 
 def guard(plan: Plan, name: str) -> str:
     """The expressions of the alerts that watch the rules themselves."""
-    window = next(w for w in plan.windows if w.name == GUARD_WINDOW)
+    measured = f"{names.BAD} or {names.FRESH}" if freshness(plan) else names.BAD
+    window = next(w for w in plan.windows if w.name == SHORT)
     return {
-        names.UNMEASURED_ALERT: f"{names.OBJECTIVE} unless on ({names.SLO}) ({names.BAD} or {names.FRESH})",
+        names.UNMEASURED_ALERT: f"{names.OBJECTIVE} unless on ({names.SLO}) ({measured})",
         names.COUNT_ALERT: f"(count({names.OBJECTIVE}) or vector(0)) != {len(plan.slos)}",
         names.RULES_ALERT: f"sum by (rule_group) (increase({names.RULE_FAILURES}[{window.text}])) > 0",
         names.WATCHDOG_ALERT: "vector(1)",

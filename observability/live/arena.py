@@ -34,7 +34,7 @@ class Arena:
             self._programs = {program.name: program for program in programs(self.site, self.plan, servers, faults=True)}
             configure(self.site, self.plan)
             copy_database(Site.main().database, self.site.database)
-            lifecycle.prepare_database(self.site, self.plan)
+            lifecycle.prepare_database(self.site)
             for program in self._programs.values():
                 self.start(program.name)
             before, after = lifecycle.waits(self.site, self.plan, 0)

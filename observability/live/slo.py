@@ -1,5 +1,6 @@
 """Judges every SLO by what a running Prometheus recorded: met, missed, idle or unmeasured."""
 
+import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -59,7 +60,7 @@ def sums(window: Window, plan: Plan) -> tuple[str, str]:
 def judge(slo: Slo, total: float | None, bad: float | None, burn: float | None) -> Row:
     """The verdict on one SLO; `total` None means that its series are missing."""
     promised = float(slo.objective)
-    if total is None or bad is None:
+    if total is None or bad is None or math.isnan(total + bad):
         return Row(slo.name, slo.promise, slo.owner, promised, None, None, None, None, None, Verdict.UNMEASURED)
     if total < 0.5:  # increase() interpolates: less than half an event is none
         return Row(slo.name, slo.promise, slo.owner, promised, None, 0.0, 0.0, 1.0, burn, Verdict.IDLE)

@@ -70,7 +70,7 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
         configure(site, plan, ROOT / "secrets")
         if not running:
             conceal(site)
-        prepare_database(site, plan)
+        prepare_database(site)
     since = time.time()
     with step("starting the processes" if not running else "bringing the running processes up to date"):
         bring_up(site, supervisor, everything, running)
@@ -130,14 +130,14 @@ def owner(port: int) -> str:
     return "a process of another user"
 
 
-def prepare_database(site: Site, plan: Plan) -> None:
+def prepare_database(site: Site) -> None:
     """Migrates and seeds, unless this database has been through the present migrations and seeds already."""
     sources = [*sorted((ROOT / "migrations" / "versions").glob("*.py")), ROOT / "api" / "cli.py"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     stamp = site.state / "prepared"
     if site.database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
         return
-    environment = process_environment(Program("flask", (), 0, api_environment(site, plan)))
+    environment = process_environment(Program("flask", (), 0, api_environment(site)))
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
     command = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own

@@ -18,6 +18,7 @@ from observability.stack.site import HOST, ROOT, Site
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
 WORKERS = 2
+SYNC_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,12 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def api_environment(site: Site, plan: Plan, *, faults: bool = False) -> dict[str, str]:
+def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
     """What every process of the API needs to know."""
-    sync_every = 60 if plan.clock.scrape > plan.policy.drill.scrape.seconds else 1
     environment = {
         "EVARA_DATABASE_URL": f"sqlite:///{site.database}",
         "EVARA_LIMITER_URL": f"sqlite:///{site.state}/limits.db",
         "EVARA_THINGSPEAK_URL": site.url("replay"),
-        "EVARA_SYNC_EVERY": str(sync_every),
         "EVARA_LOAD_TOKEN": site.load_token(),
         "EVARA_BIND": f"{HOST}:{site.ports.api}",
         "EVARA_WORKERS": str(WORKERS),
@@ -59,8 +58,9 @@ def release() -> str:
 def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool = False) -> list[Program]:
     """The processes in the order of their start."""
     python, ports = sys.executable, site.ports
-    environment = api_environment(site, plan, faults=faults)
+    environment = api_environment(site, faults=faults)
     host = (HOST,)
+    sync_every = SYNC_SECONDS if plan.clock.scrape == plan.policy.clock.scrape.seconds else 1  # drills have a faster clock
     current = {"EVARA_RELEASE": release()}  # a new release restarts these; gunicorn changes its workers one by one instead
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
@@ -70,7 +70,7 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
         Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
         Program(
             "sync",
-            (python, "-m", "flask", "--app", "api.app", "sync", "--every", environment["EVARA_SYNC_EVERY"]),
+            (python, "-m", "flask", "--app", "api.app", "sync", "--every", str(sync_every)),
             30,
             environment | current,
         ),

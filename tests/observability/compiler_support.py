@@ -1,0 +1,40 @@
+"""Helpers of the compiler's tests that are no fixtures; imports the code under test, and no test."""
+
+from typing import Any
+
+from observability.plan import Plan
+from observability.stack import servers
+from observability.stack.site import servers_folder
+
+SMALL = """
+service: small
+owner: platform
+period: 30d
+defaults: {availability: 99.9, latency: [], rate_limit: 10/second, load: {weight: 1}}
+routes:
+  things.list: {http: GET /things/, next_steps: [Look at it.]}
+probe: {every: 5s, fresh_within: 12s, objective: 99.9, routes: [], next_steps: [Look at it.]}
+"""
+
+
+def changed(text: str, *edits: tuple[str, str]) -> str:
+    """`text` with each passage replaced by another; the passage must be there, exactly once."""
+    for old, new in edits:
+        assert text.count(old) == 1, f"{old!r} stands there {text.count(old)} times"
+        text = text.replace(old, new)
+    return text
+
+
+def program(name: str) -> str:
+    """The path of a server's tool; it must be there."""
+    found = servers.find(name, servers_folder())
+    assert found, f"{name} is missing; unpack it with: python -m observability fetch"
+    return str(found)
+
+
+def openapi_for(plan: Plan) -> dict[str, Any]:
+    """A contract that serves exactly the plan's routes."""
+    document: dict[str, Any] = {"paths": {}}
+    for http in plan.route_ids:
+        document["paths"].setdefault(http.path, {})[http.method.lower()] = {"responses": {"200": {}}}
+    return document

@@ -1,0 +1,84 @@
+"""What the compiler's tests share: the real files, ways to edit their text, and the servers' own tools."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compiler_support import changed, program
+
+from observability import outputs
+from observability.catalogue import CATALOGUE, POLICY
+from observability.plan import Plan, from_files, scaled
+from observability.problems import Invalid, Problem
+
+
+@pytest.fixture(scope="session")
+def plan() -> Plan:
+    """The real Plan."""
+    return from_files()
+
+
+@pytest.fixture(scope="session")
+def fast(plan: Plan) -> Plan:
+    """The real Plan on the drill's clock."""
+    return scaled(plan)
+
+
+@pytest.fixture(scope="session")
+def openapi() -> dict[str, Any]:
+    """The API's committed contract."""
+    return outputs.contract()
+
+
+Edit = tuple[str, str]
+PlanOf = Callable[..., Plan]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Writes copies of both files, edited; a text instead of edits replaces a file whole."""
+
+    def write(catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()) -> tuple[Path, Path]:
+        made = []
+        for source, edits in ((CATALOGUE, catalogue), (POLICY, policy)):
+            text = edits if isinstance(edits, str) else changed(source.read_text(encoding="utf-8"), *edits)
+            target = tmp_path / source.name
+            target.write_text(text, encoding="utf-8")
+            made.append(target)
+        return made[0], made[1]
+
+    return write
+
+
+@pytest.fixture
+def plan_of(files: Callable[..., tuple[Path, Path]]) -> PlanOf:
+    """The Plan of edited files."""
+    return lambda catalogue=(), policy=(): from_files(*files(catalogue, policy))
+
+
+@pytest.fixture
+def problems_of(files: Callable[..., tuple[Path, Path]]) -> Callable[..., list[Problem]]:
+    """The problems of edited files; there must be some."""
+
+    def find(catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()) -> list[Problem]:
+        with pytest.raises(Invalid) as error:
+            from_files(*files(catalogue, policy))
+        return error.value.problems
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs promtool with the given words."""
+    path = program("promtool")
+    return lambda *words: subprocess.run([path, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def amtool() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs amtool with the given words."""
+    path = program("amtool")
+    return lambda *words: subprocess.run([path, *map(str, words)], capture_output=True, text=True, check=False)

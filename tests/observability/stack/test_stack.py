@@ -1,0 +1,247 @@
+"""Pure decisions of the native stack: quoting, finding servers, taken ports, and what each process is given."""
+
+import configparser
+import os
+import shlex
+import socket
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from observability.plan import Plan
+from observability.stack import lifecycle, servers, supervisor
+from observability.stack.programs import Program, announce, conceal, configure, process_environment, programs, prometheus_config
+from observability.stack.servers import Server
+from observability.stack.site import Ports, Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "state", Ports().shifted(30_000), tmp_path / "servers")
+
+
+# --- supervisor -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["plain", "two words", "100%", "%(here)s", 'say "hi"', "back\\slash", "it's", "a,b;c", "ünïcode", ""])
+def test_words_reach_the_process_as_they_are(word: str, site: Site) -> None:
+    """Spaces, quotes, backslashes and % survive supervisor's own syntax, in commands and in the environment."""
+    text = supervisor.config_text(site, [Program("p", ("run", word), 10, {"EVARA_X": word})])
+    config = configparser.ConfigParser(inline_comment_prefixes=(";", "#"))
+    config.optionxform = str  # type: ignore[assignment, method-assign]
+    config.read_string(text)
+    assert shlex.split(config["program:p"]["command"]) == ["run", word]
+    assert shlex.split(config["program:p"]["environment"].removeprefix("EVARA_X="))[0:1] == [word]
+
+
+def test_processes_are_restarted_and_the_socket_is_private(site: Site) -> None:
+    """Whatever ends comes back; nobody else may talk to supervisor."""
+    config = configparser.RawConfigParser()
+    config.read_string(supervisor.config_text(site, [Program("p", ("x",), 1)]))
+    assert config["program:p"]["autorestart"] == "true"
+    assert config["unix_http_server"]["chmod"] == "0700"
+
+
+def test_the_socket_is_short_and_a_sites_own(site: Site, tmp_path: Path) -> None:
+    """A deep checkout does not make the path too long for a socket."""
+    deep = replace(site, state=tmp_path / ("x" * 200))
+    assert len(str(supervisor.socket_path(deep))) < 107
+    assert supervisor.socket_path(deep) != supervisor.socket_path(site)
+    assert not supervisor.Supervisor(site).alive()
+    assert supervisor.Supervisor(site).stop() is False
+
+
+# --- servers ----------------------------------------------------------------------------------------------------------
+
+
+def executable(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_server_on_path_comes_before_an_unpacked_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system has is used; the unpacked one stands in; else there is none."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert servers.find("alertmanager", tmp_path / "s") is None
+    unpacked = executable(tmp_path / "s" / "root" / "usr" / "bin" / "prometheus-alertmanager")
+    assert servers.find("alertmanager", tmp_path / "s") == unpacked
+    on_path = executable(tmp_path / "bin" / "alertmanager")
+    assert servers.find("alertmanager", tmp_path / "s") == on_path
+
+
+def test_without_apt_the_mend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another system there is nothing to unpack with."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(servers.MissingServers, match="there is no apt-get to fetch it with; install prometheus"):
+        servers.ensure(tmp_path, lambda _: None)
+
+
+def test_servers_that_are_all_there_are_only_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is downloaded, and nothing is said."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in servers.WANTED:
+        executable(tmp_path / "bin" / name)
+    said: list[str] = []
+    found = servers.ensure(tmp_path / "s", said.append)
+    assert {name: server.path.name for name, server in found.items()} == {name: name for name in servers.WANTED}
+    assert said == []
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """An unpacked Alertmanager whose templates are nowhere yet."""
+    monkeypatch.setattr(servers, "TEMPLATES", tmp_path / "share" / "alertmanager")
+    (tmp_path / "s" / "root" / "usr" / "share" / "prometheus" / "alertmanager").mkdir(parents=True)
+    return Server(executable(tmp_path / "s" / "root" / "usr" / "bin" / "alertmanager"))
+
+
+def test_templates_that_are_there_need_nothing(packed: Server, tmp_path: Path) -> None:
+    """Nor does a server of the system's own."""
+    assert servers.with_templates(Server(Path("/usr/bin/alertmanager")), tmp_path / "s").wrap == ()
+    servers.TEMPLATES.mkdir(parents=True)
+    assert servers.with_templates(packed, tmp_path / "s") == packed
+
+
+def test_an_overlay_is_the_first_choice(packed: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server sees its templates, and nobody else does."""
+    monkeypatch.setattr(servers, "runs", lambda command: "unshare" in command[0])
+    monkeypatch.setattr(servers.shutil, "which", lambda name, **_: f"/usr/bin/{name}")
+    command = servers.with_templates(packed, tmp_path / "s").command("--x")
+    assert command[:3] == ["unshare", "-rm", "sh"]
+    assert command[-2:] == [str(packed.path), "--x"]
+
+
+def test_proot_is_the_second_choice(packed: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where namespaces are forbidden."""
+    monkeypatch.setattr(servers, "runs", lambda command: "unshare" not in command[0])
+    monkeypatch.setattr(servers.shutil, "which", lambda name, **_: f"/usr/bin/{name}")
+    assert servers.with_templates(packed, tmp_path / "s").wrap[0] == "/usr/bin/proot"
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_root_is_the_last_choice(user: int, packed: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root makes a link that is taken back; anybody else is told what to install."""
+    monkeypatch.setattr(servers, "runs", lambda _: False)
+    monkeypatch.setattr(servers, "unpack", lambda *_, **__: None)
+    monkeypatch.setattr(servers.os, "geteuid", lambda: user)
+    folder = tmp_path / "s"
+    if user:
+        with pytest.raises(servers.MissingServers, match="install proot or prometheus-alertmanager"):
+            servers.with_templates(packed, folder)
+        return
+    assert servers.with_templates(packed, folder) == packed
+    assert servers.TEMPLATES.is_symlink()
+    servers.forget_templates(tmp_path / "another")
+    assert servers.TEMPLATES.is_symlink()
+    servers.forget_templates(folder)
+    assert not servers.TEMPLATES.is_symlink()
+
+
+# --- ports ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_taken_port_is_seen_and_its_owner_named() -> None:
+    """The refusal names who holds the port: this very process."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert not lifecycle.is_free(port)
+        assert lifecycle.owner(port).startswith(f"pid {os.getpid()} (")
+    assert lifecycle.is_free(port)
+    assert lifecycle.owner(port) == "a process of another user"
+
+
+def test_a_taken_port_refuses_the_stack(site: Site) -> None:
+    """Before anything starts, with the port, its use, and the way around it; a running stack holds its own."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        taken = replace(site, ports=replace(site.ports, api=port))
+        with pytest.raises(lifecycle.Refused, match=rf"port {port} \(api\) is taken by pid {os.getpid()}.*EVARA_PORT_OFFSET"):
+            lifecycle.check_machine(taken, running=False)
+        lifecycle.check_machine(taken, running=True)
+
+
+# --- what the processes get -------------------------------------------------------------------------------------------
+
+
+def test_ports_move_together(site: Site) -> None:
+    """One offset moves the whole stack."""
+    assert site.url("api") == "http://127.0.0.1:38000"
+    assert {port - 30_000 for port in site.ports.named().values()} == set(Ports().named().values())
+
+
+def test_a_second_stack_is_a_matter_of_two_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its folder and its offset; everything else follows."""
+    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
+    monkeypatch.setenv("EVARA_PORT_OFFSET", "100")
+    made = Site.main()
+    assert (made.state, made.ports.api) == (tmp_path.resolve(), 8100)
+    assert {path.parent for path in (made.database, made.metrics, made.logs, made.config, made.inbox, made.fault)} == {made.state}
+
+
+def test_the_load_token_is_made_once_and_kept_private(site: Site) -> None:
+    """Readable by its owner alone, the same the next time."""
+    token = site.load_token()
+    assert len(token) >= 24
+    assert site.load_token() == token
+    assert stat.S_IMODE((site.state / "load-token").stat().st_mode) == 0o600
+
+
+def test_retention_is_longer_than_the_period(site: Site, plan: Plan) -> None:
+    """A window of 30 days needs more than 30 days of data; faults are for drills alone."""
+    made = {program.name: program for program in programs(site, plan, {n: Server(Path("/bin") / n) for n in servers.WANTED})}
+    assert "--storage.tsdb.retention.time=31d" in made["prometheus"].command
+    assert not [key for program in made.values() for key in program.environment if "FAULT" in key]
+    drilled = programs(site, plan, {n: Server(Path("/bin") / n) for n in servers.WANTED}, faults=True)
+    assert any("EVARA_FAULTS_FILE" in program.environment for program in drilled)
+
+
+def test_settings_of_another_stack_are_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process sees what its program says, and nothing meant for others."""
+    monkeypatch.setenv("EVARA_DATABASE_URL", "another")
+    monkeypatch.setenv("HOME", "/here")
+    environment = process_environment(Program("p", (), 0, {"EVARA_BIND": "x"}))
+    assert (environment.get("EVARA_DATABASE_URL"), environment["EVARA_BIND"], environment["HOME"]) == (None, "x", "/here")
+
+
+def test_only_the_clock_of_the_hand_written_configuration_changes(plan: Plan, fast: Plan) -> None:
+    """A drill scrapes faster; everything else in the file is what ships."""
+    shipped, quick = yaml.safe_load(prometheus_config(plan)), yaml.safe_load(prometheus_config(fast))
+    assert shipped.pop("global") == {"scrape_interval": "5s", "scrape_timeout": "4s", "evaluation_interval": "5s"}
+    assert quick.pop("global") == {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    assert shipped == quick
+
+
+def test_the_servers_configuration_names_this_sites_addresses(site: Site, plan: Plan, tmp_path: Path) -> None:
+    """The inbox is this site's; integrations join when their secret is there."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "slack_url").write_text("x", encoding="utf-8")
+    configure(site, plan, secrets)
+    text = (site.config / "alertmanager.yaml").read_text(encoding="utf-8")
+    assert "http://127.0.0.1:38080/api/inbox" in text
+    assert f"{secrets}/slack_url" in text
+    assert "pagerduty" not in text
+
+
+def test_targets_are_announced_when_they_work_and_concealed_before_a_start(site: Site, plan: Plan) -> None:
+    """Every file that the hand-written configuration names, with this site's ports, and none before its time."""
+    configure(site, plan)
+    config = yaml.safe_load((site.config / "prometheus.yaml").read_text(encoding="utf-8"))
+    jobs = [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
+    wanted = {name for job in jobs for found in job["file_sd_configs"] for name in found["files"]}
+    folder = site.config / "targets"
+    assert list(folder.iterdir()) == []
+    announce(site)
+    assert {f"targets/{path.name}" for path in folder.iterdir()} == wanted
+    assert yaml.safe_load((folder / "api.yaml").read_text(encoding="utf-8")) == [{"targets": ["127.0.0.1:39101"]}]
+    conceal(site)
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,74 @@
+"""Runs the hand-written promtool cases of this folder, and what they promise once more on left-open ranges."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from observability import outputs
+from observability.catalogue import duration
+from observability.emit import prometheus
+from observability.stack import servers
+from observability.stack.site import servers_folder
+
+HERE = Path(__file__).parent
+RULES = outputs.ROOT / outputs.GENERATED / prometheus.RULES
+BLIP = """
+rule_files: [rules.yaml]
+evaluation_interval: 5s
+group_eval_order: [slo_fine, slo_thin, slo_long, slo_alerts, alerts]
+tests:
+  - interval: 5s
+    input_series:
+      - {series: 'evara_http_request_duration_seconds_count{route="nodes.list", status="2xx", instance="a"}', values: "9000+50x24 10200x50"}
+      - {series: 'evara_http_request_duration_seconds_count{route="nodes.list", status="5xx", instance="a"}', values: "500x24 550+50x50"}
+      - {series: 'evara_http_request_duration_seconds_count{route="nodes.get", status="2xx", instance="a"}',
+         values: "9000+50x24 10200x11 10250+50x50"}
+      - {series: 'evara_http_request_duration_seconds_count{route="nodes.get", status="5xx", instance="a"}',
+         values: "500x24 550+50x11 1100x51"}
+    promql_expr_test:
+      - {eval_time: 185s, expr: 'count by (slo) (ALERTS{severity="page", alertstate="firing"})', exp_samples: []}
+      - eval_time: 190s
+        expr: count by (slo) (ALERTS{severity="page", alertstate="firing"})
+        exp_samples: [{labels: '{slo="nodes.list-availability"}', value: 1}]
+      - eval_time: 300s
+        expr: count_over_time(ALERTS{slo="nodes.get-availability", alertstate="firing"}[300s])
+        exp_samples: []
+"""
+
+
+def run(path: Path) -> "subprocess.CompletedProcess[str]":
+    promtool = servers.find("promtool", servers_folder())
+    assert promtool, "promtool is missing; unpack it with: python -m observability fetch"
+    return subprocess.run([str(promtool), "test", "rules", str(path)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("path", sorted(HERE.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_rules_keep_what_the_policy_promises(path: Path) -> None:
+    """Detection, silence and clearing of the committed rules, second by second."""
+    result = run(path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_left_open_ranges_page_for_the_outage_and_not_for_the_blip(tmp_path: Path) -> None:
+    """Prometheus 3 leaves out the sample at the left end of a range: a range shorter by a millisecond does the same in 2.42."""
+
+    def shorter(match: "re.Match[str]") -> str:
+        return f"[{duration(match[1]).seconds * 1000 - 1:.0f}ms]"
+
+    text, changed = re.subn(r"\[(\d+(?:s|m|h|d))\]", shorter, RULES.read_text(encoding="utf-8"))
+    assert changed > 20
+    (tmp_path / "rules.yaml").write_text(text, encoding="utf-8")
+    (tmp_path / "blip.yaml").write_text(BLIP, encoding="utf-8")
+    result = run(tmp_path / "blip.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_case_that_is_wrong_is_noticed(tmp_path: Path) -> None:
+    """The runner itself can fail: an outage that is said to be silent is red."""
+    text = BLIP.replace("exp_samples: [{labels: '{slo=\"nodes.list-availability\"}', value: 1}]", "exp_samples: []")
+    assert text != BLIP
+    (tmp_path / "rules.yaml").write_text(RULES.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "wrong.yaml").write_text(text.replace("190s", "205s"), encoding="utf-8")
+    assert run(tmp_path / "wrong.yaml").returncode != 0
