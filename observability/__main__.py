@@ -130,7 +130,7 @@ def slo_command(window: str | None, strict: bool, json_: bool) -> None:
 
 
 COLOURS = {"met": "green", "missed": "red", "idle": "dim", "unmeasured": "yellow"}
-BAR = 8
+BAR = 5
 
 
 def print_slos(rows: list[slos.Row], window: str) -> None:
@@ -140,7 +140,9 @@ def print_slos(rows: list[slos.Row], window: str) -> None:
     for row in rows:
         measured = "–" if row.measured is None else f"{row.measured * 100:.3f}"
         events = "–" if row.total is None else f"{row.total:.0f}"
-        burn = "–" if row.burn_rate is None else f"{row.burn_rate:.1f}"
+        burn = (
+            "–" if row.burn_rate is None else ">999" if row.burn_rate >= 999.5 else f"{row.burn_rate:.{0 if row.burn_rate >= 99.5 else 1}f}"
+        )
         colour = COLOURS[row.verdict]
         table.add_row(
             row.slo, f"{row.objective * 100:g}", measured, events, bar(row.budget_remaining), burn, f"[{colour}]{row.verdict}[/{colour}]"

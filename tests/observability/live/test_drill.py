@@ -1,0 +1,105 @@
+"""The rules by which a drill passes or fails, without servers; tests/e2e/test_drill.py has them."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from observability import conventions as names
+from observability.live import drill
+from observability.live.drill import DRILLS, Failed, Traffic, Watch
+
+WANTED = DRILLS["route-errors"]
+SLO = "readings.latest-availability"
+
+
+def alert(name: str, state: str = "firing", **labels: str) -> dict[str, Any]:
+    return {"labels": {"alertname": name, **labels}, "state": state}
+
+
+def watch(*alerts: dict[str, Any]) -> Watch:
+    prometheus: Any = SimpleNamespace(alerts=lambda: list(alerts))
+    arena: Any = SimpleNamespace(site=SimpleNamespace(url=lambda _: "http://127.0.0.1:9"))
+    return Watch(WANTED, prometheus, arena)
+
+
+def test_an_alert_that_was_not_wanted_fails_the_drill() -> None:
+    """Anything that fires beside what must and what may is an error of the drill, or of the rules."""
+    seen = watch(alert(names.BURN_ALERT, slo=SLO), alert("TargetDown"))
+    with pytest.raises(Failed, match="TargetDown fired"):
+        seen.look()
+
+
+def test_the_watchdog_and_pending_strangers_are_no_trouble() -> None:
+    """The watchdog always fires, and a pending alert has told nobody."""
+    seen = watch(alert(names.WATCHDOG_ALERT), alert("TargetDown", "pending"), alert(names.BURN_ALERT, "pending", slo=SLO))
+    seen.look()
+    assert seen.seen["pending"] >= WANTED.must
+
+
+def test_an_alert_that_never_comes_fails_the_drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names what was awaited."""
+    monkeypatch.setattr(drill, "STEP_SECONDS", 0.3)
+    with pytest.raises(Failed, match=f"not firing after .*{SLO}"):
+        watch().until("firing", lambda: False)
+
+
+def test_a_fault_without_effect_fails_the_drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traffic in which nothing failed proves nothing."""
+    monkeypatch.setattr(drill, "EFFECT_SECONDS", 0.3)
+    traffic = Traffic("http://127.0.0.1:9", 1, "")
+    with pytest.raises(Failed, match="no effect"):
+        drill.check_effect(WANTED, watch()._arena, traffic)
+    traffic.bad = 1
+    drill.check_effect(WANTED, watch()._arena, traffic)
+
+
+def test_a_stack_that_is_not_calm_is_not_drilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alerts before the fault, failing requests before it, and no answers at all make a drill worthless."""
+    monkeypatch.setattr(drill, "STEP_SECONDS", 0.3)
+    monkeypatch.setattr(drill, "BASELINE_SECONDS", 0.6)
+    with pytest.raises(Failed, match="not calm"):
+        drill.settle(watch(alert("TargetDown"))._prometheus)
+    traffic = Traffic("http://127.0.0.1:9", 1, "")
+    with pytest.raises(Failed, match="no answers"):
+        drill.calm(watch(), traffic)
+    traffic.bad = 1
+    with pytest.raises(Failed, match="1 failed"):
+        drill.calm(watch(), traffic)
+
+
+def test_an_inbox_that_is_away_has_nothing_yet() -> None:
+    """While the inbox is being started again, nothing is delivered and nothing is resolved."""
+    assert watch().delivered() == set()
+    assert not watch().resolved()
+
+
+def test_tickets_about_budgets_linger() -> None:
+    """Only burn tickets look back over days; pages must resolve."""
+    assert drill.lingers({"alertname": names.BURN_ALERT, names.SEVERITY: "ticket"})
+    assert not drill.lingers({"alertname": names.BURN_ALERT, names.SEVERITY: "page"})
+
+
+def test_a_fault_is_a_file_that_expires(tmp_path: Path) -> None:
+    """The file names route, kind and end, and mending removes it; stopped programs are started again in reverse."""
+    done: list[str] = []
+    site = SimpleNamespace(fault=tmp_path / "fault.json")
+    arena: Any = SimpleNamespace(site=site, stop=lambda name: done.append(f"stop {name}"), start=lambda name: done.append(f"start {name}"))
+    drill.begin(WANTED, arena)
+    fault = json.loads(site.fault.read_text())
+    assert (fault["route"], fault["kind"]) == (drill.ROUTE, "error")
+    assert fault["until"] > 0
+    drill.end(WANTED, arena)
+    assert not site.fault.exists()
+    drill.begin(DRILLS["stop-api"], arena)
+    drill.end(DRILLS["stop-api"], arena)
+    assert done == ["stop api", "stop metrics", "start metrics", "start api"]
+
+
+def test_every_drill_can_be_noticed() -> None:
+    """A drill breaks a route or stops something, and has an alert that must follow."""
+    for row in DRILLS.values():
+        assert bool(row.fault) != bool(row.stops)
+        assert row.must

@@ -1,0 +1,223 @@
+"""What people see of `slo`, `load`, `drill`, `up`, `status` and their like: text for 80 columns, and the right exit code."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from observability import __main__ as main
+from observability import plan
+from observability.live import drill as drills
+from observability.live import load as loads
+from observability.live import slo as slos
+from observability.live.slo import Row, Verdict
+from observability.plan import Plan
+from observability.problems import Invalid, Problem
+from observability.stack import lifecycle
+
+WIDTH = 80
+REPORT: dict[str, Any] = {
+    "requests": 1200,
+    "failed": 3,
+    "p50": 0.012,
+    "p95": 0.08,
+    "p99": None,
+    "errors": [{"what": "nodes.list: 500 [boom]", "count": 3}],
+    "objectives": [
+        {"slo": "nodes.list-availability", "objective": 0.999, "measured": 0.9, "good": 9, "total": 10, "verdict": "missed"},
+        {"slo": "nodes.get-availability", "objective": 0.999, "measured": None, "good": 0, "total": 0, "verdict": "idle"},
+    ],
+}
+
+
+def invoke(*words: str) -> Result:
+    return CliRunner(env={"NO_COLOR": "1", "COLUMNS": str(WIDTH)}).invoke(main.cli, list(words))
+
+
+def rows(plan: Plan) -> list[Row]:
+    """One row of each verdict, with the longest name and the worst numbers."""
+    longest = max((slo.name for slo in plan.slos), key=len)
+    return [
+        Row(longest, "", "platform", 0.9995, 0.123456, 1.0, 123456.0, -999.0, 1234.5, Verdict.MISSED),
+        Row("met", "", "platform", 0.95, 1.0, 10.0, 10.0, 1.0, 0.0, Verdict.MET),
+        Row("idle", "", "platform", 0.95, None, 0.0, 0.0, 1.0, 0.0, Verdict.IDLE),
+        Row("unmeasured", "", "platform", 0.95, None, None, None, None, None, Verdict.UNMEASURED),
+    ]
+
+
+def test_the_slo_table_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
+    """Even the longest name and the worst numbers fit into 80 columns, uncut, and unmeasured exits 2."""
+    monkeypatch.setattr(slos, "measure", lambda *_: rows(plan))
+    result = invoke("slo")
+    assert result.exit_code == 2
+    assert max(len(line.rstrip()) for line in result.output.splitlines()) <= WIDTH
+    assert "…" not in result.output
+    assert all(verdict in result.output for verdict in Verdict)
+
+
+@pytest.mark.parametrize(("kept", "words", "code"), [((1,), (), 0), ((0, 1), (), 1), ((1, 2), (), 0), ((1, 2), ("--strict",), 1)])
+def test_verdicts_decide_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, plan: Plan, kept: tuple[int, ...], words: tuple[str, ...], code: int
+) -> None:
+    """Met is 0, missed is 1, idle is 1 only with --strict."""
+    monkeypatch.setattr(slos, "measure", lambda *_: [rows(plan)[index] for index in kept])
+    assert invoke("slo", *words).exit_code == code
+    assert len(json.loads(invoke("slo", "--json", *words).output)["slos"]) == len(kept)
+
+
+def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objectives, percentiles and errors are shown, and Locust's exit code is ours."""
+    monkeypatch.setattr(loads, "run", lambda *_: loads.Result(REPORT, 1))
+    result = invoke("load")
+    assert result.exit_code == 1
+    assert "nodes.list-availability" in result.output
+    assert "p95 80 ms, p99 –" in result.output
+    assert "3 × nodes.list: 500 [boom]" in result.output
+    assert json.loads(invoke("load", "--json").stdout)["failed"] == 3
+
+
+def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a verdict the exit code is 2, and Locust's last words are shown."""
+
+    def broken(*_: object) -> loads.Result:
+        raise loads.Failed("locust ended without a verdict: boom")
+
+    monkeypatch.setattr(loads, "run", broken)
+    result = invoke("load")
+    assert result.exit_code == 2
+    assert "boom" in result.stderr
+
+
+def test_a_length_that_is_none_is_refused() -> None:
+    """`--time soon` says what a duration looks like."""
+    result = invoke("load", "--time", "soon")
+    assert result.exit_code == 2
+    assert "no duration" in result.stderr
+
+
+@pytest.mark.parametrize(("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(drills.DRILLS))])
+@pytest.mark.parametrize("passed", [True, False])
+def test_drills_report_and_fail(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], count: int, passed: bool) -> None:
+    """One drill by default, one by name or all of them; a failed one makes the exit code 1."""
+    monkeypatch.setattr(drills, "run", lambda drill, *_: drills.Result(drill.name, passed, "because [so]"))
+    result = invoke("drill", *words)
+    assert result.exit_code == (0 if passed else 1)
+    assert result.output.count("because [so]") == count
+    assert len(json.loads(invoke("drill", "--json", *words).output)["drills"]) == count
+
+
+def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
+    """After the steps come the addresses, the SLOs and what to do next."""
+    monkeypatch.setattr(lifecycle, "up", lambda *_: None)
+    monkeypatch.setattr(lifecycle, "addresses", lambda _: [("API", "http://localhost:8000/docs")])
+    monkeypatch.setattr(slos, "measure", lambda *_: rows(plan))
+    result = invoke("up")
+    assert result.exit_code == 0, result.output
+    assert "http://localhost:8000/docs" in result.output
+    assert "1 missed" in result.output
+    assert "make down" in result.output
+
+
+def test_up_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is the message, not a traceback."""
+
+    def refuse(*_: object) -> None:
+        raise lifecycle.Refused("port 8000 [api] is taken")
+
+    monkeypatch.setattr(lifecycle, "up", refuse)
+    result = invoke("up")
+    assert result.exit_code == 1
+    assert "port 8000 [api] is taken" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["slo", "up", "drill"])
+def test_a_wrong_catalogue_is_no_traceback(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """Whatever reads the catalogue shows its problems and exits 1."""
+
+    def invalid() -> Plan:
+        raise Invalid([Problem("catalogue.yaml: owner", "is missing", "add it")])
+
+    monkeypatch.setattr(plan, "from_files", invalid)
+    result = invoke(command)
+    assert result.exit_code == 1
+    assert "catalogue.yaml: owner: is missing" in result.stderr
+
+
+class FakeSupervisor:
+    """A supervisor that is there, with one process that is not."""
+
+    state = "RUNNING"
+
+    def __init__(self, _: object) -> None: ...
+
+    def alive(self) -> bool:
+        return self.state != "DOWN"
+
+    def processes(self) -> list[dict[str, Any]]:
+        return [{"name": "api", "statename": self.state, "pid": 1, "description": "pid 1"}]
+
+
+@pytest.mark.parametrize(("state", "code"), [("RUNNING", 0), ("FATAL", 1), ("DOWN", 2)])
+def test_status_tells_by_its_exit_code(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
+    """0 all run, 1 one does not, 2 the stack is down."""
+    monkeypatch.setattr(FakeSupervisor, "state", state)
+    monkeypatch.setattr(main, "Supervisor", FakeSupervisor)
+    assert invoke("status").exit_code == code
+    assert code == 2 or json.loads(invoke("status", "--json").output)[0]["statename"] == state
+
+
+def test_logs_are_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One program's lines as they are, all programs' lines with their name, an unknown name with the known ones."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "api.log").write_text("one\n[two]\n")
+    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
+    assert invoke("logs", "api", "--lines", "1").output == "[two]\n"
+    assert "api: one" in invoke("logs").output
+    refused = invoke("logs", "ap")
+    assert refused.exit_code == 1
+    assert "known: api" in refused.stderr
+
+
+def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both are harmless when there is nothing."""
+    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path / "none"))
+    assert "nothing was running" in invoke("down").output
+    assert "it was clean" in invoke("clean").output
+
+
+def test_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing tool is named with the command that installs it, and the exit code is 1."""
+    monkeypatch.setattr(lifecycle, "doctor", lambda _: [("git on PATH", False, "install it: sudo apt install git")])
+    result = invoke("doctor")
+    assert result.exit_code == 1
+    assert "sudo apt install git" in result.output
+
+
+def test_steps_say_how_long_they_took() -> None:
+    """A step is printed when it is done; what it tells comes before."""
+    said: list[str] = []
+    with lifecycle.Steps(said.append)("unpacking") as tell:
+        tell("downloading")
+    assert said[0].strip() == "downloading"
+    assert "unpacking" in said[1]
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    with pytest.raises(lifecycle.Refused) as caught:
+        yield
+    assert "make logs P=api" in str(caught.value)
+
+
+def test_waiting_in_vain_names_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that gives up, and a wait that lasts too long, both name what to read."""
+    wait = lifecycle.Wait("the API answers", lambda: False, "make logs P=api")
+    with failing():
+        lifecycle.until(wait, lambda: ["api"])
+    monkeypatch.setattr(lifecycle, "READY_SECONDS", 0.3)
+    with failing():
+        lifecycle.until(wait, list)
