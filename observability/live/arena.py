@@ -55,7 +55,7 @@ class Arena:
         program = self._programs[name]
         with (self.site.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603 - our own programs
-                program.command, cwd=ROOT, env=process_environment(program), stdout=log, stderr=log, start_new_session=True
+                program.command, cwd=ROOT, env=process_environment(program, self.site), stdout=log, stderr=log, start_new_session=True
             )
 
     def stop(self, name: str) -> None:

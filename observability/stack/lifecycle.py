@@ -56,7 +56,9 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
     """Brings the stack up, or brings a running one to the present configuration; raises Refused."""
     supervisor = Supervisor(site)
     running = supervisor.alive()
-    with step("checking ports and disk"):
+    with step("checking ports and disk") as tell:
+        if not running and supervisor.stop():
+            tell("ended what a stale run had left behind")
         check_machine(site, running)
     with step("finding Prometheus and Alertmanager") as tell:
         if server_files.find("prometheus", site.servers) is None:
@@ -137,7 +139,7 @@ def prepare_database(site: Site) -> None:
     stamp = site.state / "prepared"
     if site.database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
         return
-    environment = process_environment(Program("flask", (), 0, api_environment(site)))
+    environment = process_environment(Program("flask", (), 0, api_environment(site)), site)
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
     command = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own

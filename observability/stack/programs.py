@@ -3,9 +3,11 @@
 import hashlib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psutil
 import yaml
 
 from observability import conventions as names
@@ -19,6 +21,7 @@ DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
 WORKERS = 2
 SYNC_SECONDS = 60
+MARK = "EVARA_STACK"
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,35 @@ def prometheus_config(plan: Plan) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def process_environment(program: Program) -> dict[str, str]:
+def process_environment(program: Program, site: Site) -> dict[str, str]:
     """The environment that the process starts with: ours, without settings meant for other stacks, and its own."""
+    return clean_environment(site) | program.environment
+
+
+def clean_environment(site: Site) -> dict[str, str]:
+    """What all processes of a site inherit; the mark is how they are found again when their supervisor is gone."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
-    return inherited | program.environment
+    return inherited | {MARK: str(site.state)}
+
+
+def leftovers(site: Site) -> list[psutil.Process]:
+    """Every process of this user that was started for the site, except the one that asks."""
+
+    def marked(process: psutil.Process) -> bool:
+        try:
+            return process.pid != os.getpid() and process.environ().get(MARK) == str(site.state)
+        except (psutil.Error, OSError):
+            return False  # somebody else's, or gone meanwhile
+
+    return [process for process in psutil.process_iter() if marked(process)]
+
+
+def end(processes: list[psutil.Process], seconds: float) -> None:
+    """Asks processes to stop, and kills those that do not."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.terminate()
+    for process in psutil.wait_procs(processes, timeout=seconds)[1]:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, timeout=seconds)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -14,7 +13,7 @@ from xmlrpc.client import Fault, ServerProxy
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from observability.stack.programs import Program
+from observability.stack.programs import Program, clean_environment, end, leftovers
 from observability.stack.site import ROOT, Site
 
 STOP_SECONDS = 25  # gunicorn's graceful time-out and a little
@@ -96,9 +95,8 @@ class Supervisor:
             self._config.write_text(text, encoding="utf-8")
         if not running:
             socket_path(self._site).unlink(missing_ok=True)
-            environment = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
             command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
-            subprocess.run(command, check=True, cwd=ROOT, env=environment)  # noqa: S603 - our own interpreter
+            subprocess.run(command, check=True, cwd=ROOT, env=clean_environment(self._site))  # noqa: S603 - our own interpreter
             return
         if changed:
             added, altered, removed = self._rpc.reloadConfig()[0]
@@ -123,16 +121,11 @@ class Supervisor:
         self._rpc.signalProcess(name, signal)
 
     def stop(self) -> bool:
-        """Stops everything and waits until it is gone; False when nothing ran."""
-        if not self.alive():
-            return False
-        pid = self._rpc.getPID()
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        self._rpc.shutdown()
-        _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS + 5)
-        for process in alive:
-            process.kill()
-        deadline = time.monotonic() + 5
-        while socket_path(self._site).exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return True
+        """Stops everything and waits until it is gone; what a killed supervisord left behind goes, too. False when nothing ran."""
+        family = leftovers(self._site)
+        if self.alive():
+            self._rpc.shutdown()  # in order: what measures goes first
+            psutil.wait_procs(family, timeout=STOP_SECONDS)
+        end([process for process in family if process.is_running()], STOP_SECONDS)
+        socket_path(self._site).unlink(missing_ok=True)
+        return bool(family)

@@ -167,6 +167,16 @@ def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None
     assert all(after[row["slo"]] >= 0.9 * (row["total"] or 0) for row in before if row["slo"].startswith("readings.ingest"))
 
 
+def test_a_stale_run_is_ended_and_replaced(stack: Stack) -> None:
+    """When supervisord itself is killed, its orphans hold the ports; the next `up` ends them, says so, and works."""
+    orphan = stack.pid("alertmanager")
+    os.kill(int((stack.site.state / "supervisord.pid").read_text()), signal.SIGKILL)
+    up = stack.run("up")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "stale run" in up.stdout
+    assert stack.pid("alertmanager") != orphan
+
+
 def test_clean_leaves_nothing_behind(stack: Stack) -> None:
     """`clean` stops the stack and removes its folder."""
     assert stack.run("clean").returncode == 0

@@ -204,11 +204,11 @@ def test_retention_is_longer_than_the_period(site: Site, plan: Plan) -> None:
     assert any("EVARA_FAULTS_FILE" in program.environment for program in drilled)
 
 
-def test_settings_of_another_stack_are_not_inherited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_another_stack_are_not_inherited(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
     """A process sees what its program says, and nothing meant for others."""
     monkeypatch.setenv("EVARA_DATABASE_URL", "another")
     monkeypatch.setenv("HOME", "/here")
-    environment = process_environment(Program("p", (), 0, {"EVARA_BIND": "x"}))
+    environment = process_environment(Program("p", (), 0, {"EVARA_BIND": "x"}), site)
     assert (environment.get("EVARA_DATABASE_URL"), environment["EVARA_BIND"], environment["HOME"]) == (None, "x", "/here")
 
 
