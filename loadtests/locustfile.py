@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import time
 import uuid
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -19,11 +20,12 @@ from typing import Any
 from locust import HttpUser, constant_throughput, events
 from locust.env import Environment
 
-SCENARIOS = json.loads((Path(__file__).parent / "scenarios.json").read_text(encoding="utf-8"))["scenarios"]
-BY_ID = {scenario["id"]: scenario for scenario in SCENARIOS}
+GENERATED = Path(os.environ.get("EVARA_LOAD_SCENARIOS", Path(__file__).parent / "scenarios.json"))  # another service's, if set
+SCENARIOS = json.loads(GENERATED.read_text(encoding="utf-8"))["scenarios"]
 RATE = float(os.environ.get("EVARA_LOAD_RATE", "50"))  # requests per second of all users together
 USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
 TOKEN = os.environ.get("EVARA_LOAD_TOKEN", "")
+FAREWELL_SECONDS = 4.0
 VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
 
 
@@ -63,7 +65,8 @@ class ApiUser(HttpUser):
                 self.send(scenario)
 
     def on_stop(self) -> None:
-        """Leaves nothing behind: consumes whatever was made and is still there."""
+        """Leaves nothing behind: consumes whatever was made and is still there, not all clients at the same moment."""
+        time.sleep(random.uniform(0, FAREWELL_SECONDS))  # noqa: S311
         for scenario in SCENARIOS:
             while scenario["consumes"] and self.pool[scenario["consumes"]]:
                 self.send(scenario, self.pool[scenario["consumes"]].pop())

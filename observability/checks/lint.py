@@ -119,8 +119,7 @@ def tools(root: Path, path: str | None = None) -> tuple[list[Problem], list[str]
     commands: list[list[str]] = []
     if promtool:
         commands += [[promtool, "check", "rules", str(folder / prometheus.RULES)]]
-        tests = [*sorted((folder / promtool_tests.FOLDER).glob("*.yaml")), *sorted((root / "tests" / "rules").glob("*.yaml"))]
-        commands += [[promtool, "test", "rules", str(test)] for test in tests]
+        commands += [[promtool, "test", "rules", str(test)] for test in sorted((folder / promtool_tests.FOLDER).glob("*.yaml"))]
     if amtool:
         commands += [[amtool, "check-config", str(folder / alertmanager.CONFIG)]]
     missing = [name for name, found in (("promtool", promtool), ("amtool", amtool)) if not found]

@@ -39,8 +39,8 @@ class Row:
 def sums(window: Window, plan: Plan) -> tuple[str, str]:
     """Expressions of all and of bad events in a window, by SLO.
 
-    Long windows read the thinned series, as the rules do; where those are too young to have two samples, every sample
-    of the last hours is read instead.
+    Long windows read the thinned series, as the rules do. What has not been recorded for longer than the shorter
+    windows reach is read from every sample instead, so that a young server's figures are exact.
     """
     fine_window = max((w for w in plan.windows if w.pace != LONG), key=lambda w: w.seconds)
 
@@ -52,7 +52,8 @@ def sums(window: Window, plan: Plan) -> tuple[str, str]:
 
         if window.pace == FINE or window.seconds <= fine_window.seconds:
             return one(window, "")
-        return f"({one(window, names.THIN)}) or ({one(fine_window, '')})"
+        known_then = f"and on ({names.SLO}) {names.OBJECTIVE} offset {fine_window.text}"
+        return f"(({one(window, names.THIN)}) {known_then}) or ({one(fine_window, '')})"
 
     return over(names.TOTAL, "1"), over(names.BAD, "(1 - avg_over_time({}))")
 

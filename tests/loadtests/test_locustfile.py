@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
+from observability import outputs, plan
+from observability.emit import locust
+
 ROOT = Path(__file__).resolve().parents[2]
+SERVICE = ROOT / "tests" / "observability" / "service" / "catalogue.yaml"
 PRELUDE = """
 import json, os
 from loadtests import locustfile as l
+
+by_id = {scenario["id"]: scenario for scenario in l.SCENARIOS}
 
 class Answer:
     def __init__(self, status, body): self.status_code, self.text, self.body, self.verdict = status, "", body, None
@@ -30,7 +36,7 @@ class Client:
         self.answers = getattr(self, "answers", []) + [Answer(status, {"id": f"made-{self.made}"})]
         return self.answers[-1]
 
-def user(status=lambda name: l.BY_ID[name]["expect"][0]):
+def user(status=lambda name: by_id[name]["expect"][0]):
     made = object.__new__(l.ApiUser)
     made.client = Client(status)
     made.on_start()
@@ -46,14 +52,14 @@ result["list"] = l.holders([{"x": 1}, {"x": 2}], [])
 result["deep"] = l.holders(nested, ["a", "b"])
 """,
     "body": """
-ingest, create = l.BY_ID["readings.ingest"], l.BY_ID["nodes.create"]
+ingest, create = by_id["readings.ingest"], by_id["nodes.create"]
 before = json.dumps(ingest)
 bodies = [l.body(ingest) for _ in range(3)]
 result["kept"] = json.dumps(ingest) == before
 result["varied"] = len({b["readings"][0]["time"] for b in bodies})
 result["same"] = [b["readings"][0]["value"] for b in bodies]
 result["ids"] = len({l.body(create)["id"] for _ in range(50)})
-result["none"] = l.body(l.BY_ID["nodes.get"])
+result["none"] = l.body(by_id["nodes.get"])
 """,
     "quantile": """
 hundred = list(range(1, 101))
@@ -91,9 +97,9 @@ result["report"] = json.load(open(l.VERDICT))
     "user": """
 made = user()
 result["start"] = [name for name, _, _ in made.client.sent]
-made.send(l.BY_ID["readings.ingest"])
+made.send(by_id["readings.ingest"])
 result["path"] = made.client.sent[-1][1]
-l.random.choices = lambda choices, weights: [l.BY_ID["nodes.delete"]]
+l.random.choices = lambda choices, weights: [by_id["nodes.delete"]]
 made.draw()
 result["consumed"] = [[name, path] for name, path, _ in made.client.sent[-2:]]
 result["left"] = list(made.pool["node_id"])
@@ -104,17 +110,17 @@ result["verdicts"] = sorted({answer.verdict for answer in made.client.answers})
     "failing": """
 made = user()
 made.client.status = lambda name: 500
-l.random.choices = lambda choices, weights: [l.BY_ID["nodes.delete"]]
+l.random.choices = lambda choices, weights: [by_id["nodes.delete"]]
 made.draw()
 result["kept"] = made.pool["node_id"]
 result["asked"] = made.client.sent[-1][0]
 result["verdict"] = made.client.answers[-1].verdict
 empty = user(lambda name: 500)
 size = len(empty.client.sent)
-empty.send(l.BY_ID["nodes.get"])
+empty.send(by_id["nodes.get"])
 result["tried"] = [name for name, _, _ in empty.client.sent[size:]]
-empty.client.status = lambda name: l.BY_ID[name]["expect"][0]
-empty.send(l.BY_ID["nodes.get"])
+empty.client.status = lambda name: by_id[name]["expect"][0]
+empty.send(by_id["nodes.get"])
 result["recovered"] = [name for name, _, _ in empty.client.sent[-2:]]
 """,
 }
@@ -124,8 +130,11 @@ result["recovered"] = [name for name, _, _ in empty.client.sent[-2:]]
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the cases found, all from one process because starting it is slow."""
     verdict = tmp_path_factory.mktemp("load") / "verdict.json"
+    scenarios = verdict.with_name("scenarios.json")
+    scenarios.write_text(locust.render(plan.from_files(SERVICE), outputs.contract())[locust.SCENARIOS], encoding="utf-8")
     script = PRELUDE + "".join(f"\nresult = {{}}\n{code}\nprint(json.dumps([{name!r}, result]))\n" for name, code in CASES.items())
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "EVARA_LOAD_VERDICT": str(verdict), "EVARA_LOAD_TOKEN": "t"}
+    environment["EVARA_LOAD_SCENARIOS"] = str(scenarios)
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
     )

@@ -1,4 +1,4 @@
-"""What the compiler's tests share: the real files, ways to edit their text, and the servers' own tools."""
+"""What the compiler's tests share: a fixed service under the real policy, ways to edit their text, and the servers' own tools."""
 
 import subprocess
 from collections.abc import Callable
@@ -9,20 +9,22 @@ import pytest
 from compiler_support import changed, program
 
 from observability import outputs
-from observability.catalogue import CATALOGUE, POLICY
+from observability.catalogue import POLICY
 from observability.plan import Plan, from_files, scaled
 from observability.problems import Invalid, Problem
+
+CATALOGUE = Path(__file__).parent / "service" / "catalogue.yaml"
 
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
-    """The real Plan."""
-    return from_files()
+    """The Plan of the fixed service."""
+    return from_files(CATALOGUE)
 
 
 @pytest.fixture(scope="session")
 def fast(plan: Plan) -> Plan:
-    """The real Plan on the drill's clock."""
+    """That Plan on the drill's clock."""
     return scaled(plan)
 
 

@@ -132,20 +132,6 @@ def test_amtools_words_are_in_the_problem(tree: Path) -> None:
     assert "nobody" in problems[0].message
 
 
-def test_hand_written_cases_are_run_with_the_generated_ones(tree: Path) -> None:
-    """A failing case in tests/rules is a problem of that file."""
-    case = tree / "tests" / "rules" / "wrong.yaml"
-    case.parent.mkdir(parents=True)
-    case.write_text(
-        "rule_files: [../../observability/generated/prometheus/rules.yaml]\n"
-        "tests: [{promql_expr_test: [{expr: slo:objective:ratio, eval_time: 1m, exp_samples: []}]}]\n",
-        encoding="utf-8",
-    )
-    problems, _ = lint.tools(tree, search_path(servers_folder()))
-    assert [p.where for p in problems] == ["tests/rules/wrong.yaml"]
-    assert "slo:objective:ratio" in problems[0].message
-
-
 def test_missing_tools_are_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be asked is not passed over."""
     monkeypatch.setenv("PATH", str(tree))

@@ -103,10 +103,10 @@ def test_other_windows_are_refused(text: str, plan: Plan) -> None:
 
 
 def test_long_windows_read_thinned_series_and_fall_back(plan: Plan) -> None:
-    """A young server has no two thinned samples yet: the last hours stand in."""
+    """What was not known six hours ago is counted from every sample: a young server's figures are exact."""
     total, bad = slo.sums(slo.parse_window(plan, None), plan)
     assert f"{names.TOTAL}{names.THIN}[30d]" in total
-    assert f"or (sum by (slo) (increase({names.TOTAL}[6h]))" in total
+    assert f"and on (slo) {names.OBJECTIVE} offset 6h) or (sum by (slo) (increase({names.TOTAL}[6h]))" in total
     assert f"{names.BAD}{names.THIN}[30d]" in bad
     short, _ = slo.sums(slo.parse_window(plan, "1h"), plan)
     assert names.THIN not in short
