@@ -1,11 +1,13 @@
 """Helpers of the compiler's tests that are no fixtures; imports the code under test, and no test."""
 
+from pathlib import Path
 from typing import Any
 
 from observability.plan import Plan
 from observability.stack import servers
 from observability.stack.site import servers_folder
 
+SERVICE = Path(__file__).parent / "service" / "catalogue.yaml"
 SMALL = """
 service: small
 owner: platform

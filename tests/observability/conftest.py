@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiler_support import changed, program
+from compiler_support import SERVICE, changed, program
 
 from observability import outputs
 from observability.catalogue import POLICY
 from observability.plan import Plan, from_files, scaled
 from observability.problems import Invalid, Problem
 
-CATALOGUE = Path(__file__).parent / "service" / "catalogue.yaml"
-
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
     """The Plan of the fixed service."""
-    return from_files(CATALOGUE)
+    return from_files(SERVICE)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +42,7 @@ def files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
 
     def write(catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()) -> tuple[Path, Path]:
         made = []
-        for source, edits in ((CATALOGUE, catalogue), (POLICY, policy)):
+        for source, edits in ((SERVICE, catalogue), (POLICY, policy)):
             text = edits if isinstance(edits, str) else changed(source.read_text(encoding="utf-8"), *edits)
             target = tmp_path / source.name
             target.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
+from compiler_support import SERVICE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,8 +23,8 @@ from observability.emit import prometheus
 from observability.plan import FINE, LONG, SHORT, THIN, Plan, Slo, from_files, plain, scaled, span
 
 HASH = (
-    "import hashlib; from observability import outputs, plan;"
-    "files = outputs.render(plan.from_files(), outputs.contract());"
+    "import hashlib, pathlib, sys; from observability import outputs, plan;"
+    "files = outputs.render(plan.from_files(pathlib.Path(sys.argv[1])), outputs.contract());"
     "print(hashlib.sha256(repr(sorted((str(p), t) for p, t in files.items())).encode()).hexdigest())"
 )
 
@@ -117,10 +118,12 @@ def test_output_is_the_same_every_time(plan: Plan, openapi: dict[str, Any]) -> N
     """Another process with another hash seed writes the same bytes."""
     files = outputs.render(plan, openapi)
     mine = hashlib.sha256(repr(sorted((str(p), t) for p, t in files.items())).encode()).hexdigest()
-    assert files == outputs.render(from_files(), outputs.contract())
+    assert files == outputs.render(from_files(SERVICE), outputs.contract())
     for seed in ("1", "4711"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
-        said = subprocess.run([sys.executable, "-c", HASH], env=environment, cwd=outputs.ROOT, capture_output=True, text=True, check=True)
+        said = subprocess.run(
+            [sys.executable, "-c", HASH, str(SERVICE)], env=environment, cwd=outputs.ROOT, capture_output=True, text=True, check=True
+        )
         assert said.stdout.strip() == mine
 
 

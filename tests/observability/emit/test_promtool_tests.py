@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from compiler_support import SERVICE
 
 from observability import conventions as names
 from observability.emit import prometheus, promtool_tests
 from observability.plan import Plan, from_files
 
-ALERTS = [rule for group in prometheus.groups(from_files()) for rule in group["rules"] if "alert" in rule]
+ALERTS = [rule for group in prometheus.groups(from_files(SERVICE)) for rule in group["rules"] if "alert" in rule]
 TIERS = sorted(rule["labels"][names.TIER] for rule in ALERTS if names.TIER in rule["labels"])
 OTHERS = sorted(rule["alert"] for rule in ALERTS if names.TIER not in rule["labels"])
 
@@ -20,7 +21,7 @@ OTHERS = sorted(rule["alert"] for rule in ALERTS if names.TIER not in rule["labe
 @cache
 def documents() -> dict[str, Any]:
     """File → what is in it; reading them takes a second each time."""
-    return {path: yaml.safe_load(text) for path, text in promtool_tests.render(from_files()).items()}
+    return {path: yaml.safe_load(text) for path, text in promtool_tests.render(from_files(SERVICE)).items()}
 
 
 def cases(mark: str) -> Iterator[tuple[bool, bool]]:
