@@ -15,10 +15,10 @@ from rich.table import Table
 from observability import outputs, plan
 from observability.catalogue import CATALOGUE, POLICY
 from observability.checks import contract, drift, lint
+from observability.clients import Prometheus, Unreachable
 from observability.live import drill as drills
 from observability.live import load as loads
 from observability.live import slo as slos
-from observability.live.servers import Prometheus, Unreachable
 from observability.problems import Invalid, Problem
 from observability.stack import lifecycle, servers
 from observability.stack.site import Site

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 
 from observability import conventions as names
+from observability.clients import Prometheus, Unreachable, inbox
 from observability.live.arena import Arena
-from observability.live.servers import Prometheus, Unreachable, inbox
 from observability.plan import Plan, scaled
 from observability.stack.lifecycle import Refused
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from observability import conventions as names
 from observability.catalogue import duration
-from observability.live.servers import Prometheus
+from observability.clients import Prometheus
 from observability.plan import FINE, LONG, Plan, Slo, Window, plain
 
 

@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from observability import conventions as names
-from observability.live.servers import Prometheus, Unreachable, exposed, inbox
+from observability.clients import Prometheus, Unreachable, exposed, inbox
 from observability.plan import Plan
 from observability.stack import servers as server_files
 from observability.stack.programs import (

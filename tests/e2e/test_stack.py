@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from observability import plan
-from observability.live.servers import Prometheus, inbox
+from observability.clients import Prometheus, inbox
 from tests.e2e.conftest import Stack
 
 DEADLINE = 60.0

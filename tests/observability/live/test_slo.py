@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observability import conventions as names
+from observability.clients import Prometheus, Unreachable
 from observability.emit import prometheus
 from observability.live import slo
-from observability.live.servers import Prometheus, Unreachable
 from observability.live.slo import Verdict
 from observability.outputs import ROOT
 from observability.plan import FINE, LONG, Plan, Slo

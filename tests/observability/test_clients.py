@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from observability.live.servers import Prometheus, Unreachable, inbox
+from observability.clients import Prometheus, Unreachable, inbox
 
 
 class Stranger(BaseHTTPRequestHandler):
