@@ -161,8 +161,10 @@ def bar(left: float | None) -> str:
 
 
 @cli.command()
-@click.option("--users", default=20, show_default=True, help="Clients at the same time.")
-@click.option("--rate", default=50.0, show_default=True, help="Requests per second of all clients together.")
+@click.option("--users", default=20, type=click.IntRange(1), show_default=True, help="Clients at the same time.")
+@click.option(
+    "--rate", default=50.0, type=click.FloatRange(0, min_open=True), show_default=True, help="Requests per second of all clients together."
+)
 @click.option("--time", "length", default="60s", show_default=True, help="How long.")
 @click.option("--host", default=None, help="Another API than the one of make up.")
 @as_json

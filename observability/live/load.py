@@ -16,6 +16,7 @@ from observability.stack.site import ROOT, Site
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 PROGRESS_SECONDS = 5
+OVERTIME_SECONDS = 60  # after its time, for clients to say goodbye
 RAMP_SECONDS = 5  # clients arrive one after the other: a start all at once would measure itself
 
 
@@ -37,6 +38,8 @@ def run(site: Site, users: int, rate: float, length: str, host: str, tell: Calla
         seconds = float(duration(length).seconds)
     except ValueError as error:
         raise Failed(f"--time: {error}") from error
+    if seconds < 1:
+        raise Failed(f"--time: {length} is too short to load anything; write at least 1s")
     with tempfile.TemporaryDirectory(prefix="evara-load-") as folder:
         verdict, log = Path(folder) / "verdict.json", Path(folder) / "locust.log"
         command = [
@@ -69,6 +72,8 @@ def run(site: Site, users: int, rate: float, length: str, host: str, tell: Calla
                     code = process.wait(timeout=PROGRESS_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
+                    if time.monotonic() - started > seconds + OVERTIME_SECONDS:
+                        process.kill()
                     tell(f"{time.monotonic() - started:.0f} of {seconds:.0f} s")
                 except BaseException:
                     process.terminate()

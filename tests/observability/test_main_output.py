@@ -92,11 +92,21 @@ def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch)
     assert "boom" in result.stderr
 
 
-def test_a_length_that_is_none_is_refused() -> None:
-    """`--time soon` says what a duration looks like."""
-    result = invoke("load", "--time", "soon")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--time", "soon"), "no duration"),
+        (("--time", "0s"), "at least 1s"),
+        (("--time", "900ms"), "at least 1s"),
+        (("--users", "0"), "--users"),
+        (("--rate", "0"), "--rate"),
+    ],
+)
+def test_load_that_makes_no_sense_is_refused(words: tuple[str, ...], said: str) -> None:
+    """Each with what is wrong; a run without end would be the worst of answers."""
+    result = invoke("load", *words)
     assert result.exit_code == 2
-    assert "no duration" in result.stderr
+    assert said in result.stderr
 
 
 @pytest.mark.parametrize(("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(drills.DRILLS))])
