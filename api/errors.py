@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, fields
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnava
 
 from api import telemetry
 
+NOWHERE = "Nothing is served at this URL; /docs lists what is."
 PROBLEM_JSON = "application/problem+json"
 
 
@@ -34,7 +35,7 @@ def problem(error: HTTPException) -> Response:
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
-        "detail": data.get("message") or error.description or status.phrase,
+        "detail": data.get("message") or (NOWHERE if is_nowhere(error) else error.description) or status.phrase,
         "request_id": g.get("request_id", ""),
     }
     if messages := data.get("messages"):
@@ -43,6 +44,11 @@ def problem(error: HTTPException) -> Response:
     own = {**dict(error.get_headers()), **(data.get("headers") or {})}
     answer.headers.update({key: value for key, value in own.items() if key.lower() not in {"content-type", "content-length"}})
     return answer
+
+
+def is_nowhere(error: HTTPException) -> bool:
+    """No route has this URL; other 404s say what they did not find."""
+    return error.code == HTTPStatus.NOT_FOUND and request.url_rule is None
 
 
 def unhandled(error: Exception) -> Response:

@@ -101,7 +101,7 @@ class ApiUser(HttpUser):
             catch_response=True,
         ) as answer:
             if answer.status_code not in scenario["expect"]:
-                answer.failure(f"{answer.status_code} {(answer.text or '')[:120]}")
+                answer.failure(f"{answer.status_code} {(answer.text or '')[:120]}" if answer.status_code else str(answer.error))
             else:
                 answer.success()
                 for parameter, field in scenario["provides"].items():

@@ -150,6 +150,7 @@ def print_slos(rows: list[slos.Row], window: str) -> None:
     out.print(table)
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in slos.Verdict}
     out.print(", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number))
+    out.print("[dim]Events are counted by scrapes: those of the last 10 s may be missing.[/dim]")
 
 
 def bar(left: float | None) -> str:
@@ -206,6 +207,9 @@ def print_load(report: dict[str, Any]) -> None:
 @as_json
 def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
     """Break something on purpose, beside the stack, and see its alert arrive and resolve."""
+    if list_ and json_:
+        out.print_json(json.dumps({"drills": [{"name": drill.name, "what": drill.what} for drill in drills.DRILLS.values()]}))
+        return
     if list_:
         for drill in drills.DRILLS.values():
             out.print(f"  [bold]{drill.name}[/bold]  {drill.what}")
@@ -230,6 +234,8 @@ def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> Non
 def up() -> None:
     """Bring the native stack up, wait until it works, and show the SLOs."""
     site, made = Site.main(), plan.from_files()
+    if problems := contract.check(made, outputs.contract()):  # the API would refuse to start
+        raise Invalid(problems)
     started = time.monotonic()
     out.print("[bold]Evara[/bold], native: gunicorn, SQLite, Prometheus and Alertmanager under supervisor")
     try:

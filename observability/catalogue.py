@@ -307,7 +307,11 @@ def parse(path: Path) -> tuple[Any, list[Problem]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path.name}:{mark.line + 1}" if mark else path.name
-        return None, [Problem(where, f"is not YAML: {getattr(error, 'problem', None) or error}", "correct that line")]
+        return None, [
+            Problem(
+                where, f"is not YAML: {getattr(error, 'problem', None) or error}", "correct that line; quote texts with : ? # or brackets"
+            )
+        ]
     twice = [
         Problem(f"{path.name}:{line}", f"the key {key!r} is written twice", "rename or remove one of the two")
         for key, line in loader.duplicates

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from api.config import Settings
@@ -72,6 +73,15 @@ def test_every_port_is_documented(name: str, port: int) -> None:
 def test_every_check_has_a_section(check: str) -> None:
     """The name of a check is a heading in docs/checks.md."""
     assert f"## {check}\n" in (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
+
+
+def test_the_route_in_the_readme_is_valid() -> None:
+    """The README's example can be pasted into the catalogue as it stands."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    assert example
+    for entry in yaml.safe_load(example[1]).values():
+        assert catalogue.RouteEntry.model_validate(entry).next_steps
 
 
 def test_lock_files_name_no_index_and_no_path() -> None:

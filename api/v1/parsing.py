@@ -22,7 +22,7 @@ class Whole(validate.Regexp):
     line break through."""
 
     def __init__(self, pattern: str):
-        super().__init__(f"^{pattern}$")
+        super().__init__(f"^{pattern}$", error="Must match {regex}")
 
     def __call__(self, value: Any) -> Any:
         if not self.regex.fullmatch(value):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from observability.catalogue import duration
 from observability.stack.site import ROOT, Site
 
@@ -40,6 +42,10 @@ def run(site: Site, users: int, rate: float, length: str, host: str, tell: Calla
         raise Failed(f"--time: {error}") from error
     if seconds < 1:
         raise Failed(f"--time: {length} is too short to load anything; write at least 1s")
+    try:
+        httpx.get(host, timeout=5)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Failed(f"nothing answers at {host} ({error}); start it with: make up") from error
     with tempfile.TemporaryDirectory(prefix="evara-load-") as folder:
         verdict, log = Path(folder) / "verdict.json", Path(folder) / "locust.log"
         command = [
@@ -74,7 +80,7 @@ def run(site: Site, users: int, rate: float, length: str, host: str, tell: Calla
                 except subprocess.TimeoutExpired:
                     if time.monotonic() - started > seconds + OVERTIME_SECONDS:
                         process.kill()
-                    tell(f"{time.monotonic() - started:.0f} of {seconds:.0f} s")
+                    tell(f"{min(time.monotonic() - started, seconds):.0f} of {seconds:.0f} s")
                 except BaseException:
                     process.terminate()
                     raise

@@ -211,8 +211,9 @@ def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]
 def send_test_alert(site: Site, plan: Plan, mark: str) -> None:
     """An alert of its own group (the mark stands where groups have their SLO), so that it waits for no earlier one."""
     labels = {"alertname": TEST_ALERT, names.SLO: mark, names.SEVERITY: "heartbeat", names.OWNER: plan.owner}
-    ends = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
-    alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}, "endsAt": ends}
+    now = datetime.now(UTC)
+    span = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(minutes=1)).isoformat()}
+    alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}, **span}
     httpx.post(f"{site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5).raise_for_status()
 
 

@@ -5,8 +5,11 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from observability.problems import Invalid, Problem
+
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
+HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Site:
     def main(cls) -> "Site":
         """The stack of `make up`; EVARA_STACK_DIR and EVARA_PORT_OFFSET put a second one beside it."""
         state = Path(os.environ.get("EVARA_STACK_DIR", ROOT / ".stack")).resolve()
-        return cls(state, Ports().shifted(int(os.environ.get("EVARA_PORT_OFFSET", "0"))), servers_folder())
+        return cls(state, Ports().shifted(port_offset()), servers_folder())
 
     def url(self, name: str) -> str:
         return f"http://{HOST}:{self.ports.named()[name]}"
@@ -77,6 +80,24 @@ class Site:
             path.touch(mode=0o600)
             path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
         return path.read_text(encoding="utf-8")
+
+
+def port_offset() -> int:
+    """EVARA_PORT_OFFSET; Invalid when it is no number, or moves a port out of range."""
+    text = os.environ.get("EVARA_PORT_OFFSET", "0")
+    highest = HIGHEST_PORT - max(Ports().named().values())
+    if not text.isdecimal() or int(text) > highest:
+        raise Invalid(
+            [
+                Problem(
+                    "EVARA_PORT_OFFSET",
+                    f"{text!r} cannot be added to the ports",
+                    f"export a whole number from 0 to {highest}",
+                    "environment",
+                )
+            ]
+        )
+    return int(text)
 
 
 def servers_folder() -> Path:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from observability.plan import Plan
+from observability.problems import Invalid
 from observability.stack import lifecycle, servers, supervisor
 from observability.stack.programs import Program, announce, conceal, configure, process_environment, programs, prometheus_config
 from observability.stack.servers import Server
@@ -185,6 +186,14 @@ def test_a_second_stack_is_a_matter_of_two_settings(monkeypatch: pytest.MonkeyPa
     made = Site.main()
     assert (made.state, made.ports.api) == (tmp_path.resolve(), 8100)
     assert {path.parent for path in (made.database, made.metrics, made.logs, made.config, made.inbox, made.fault)} == {made.state}
+
+
+@pytest.mark.parametrize("wrong", ["abc", "-1", "60000", "1.5"])
+def test_an_offset_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """The variable, its value and what it may be are named."""
+    monkeypatch.setenv("EVARA_PORT_OFFSET", wrong)
+    with pytest.raises(Invalid, match=f"(?s)EVARA_PORT_OFFSET: .{wrong}.*whole number"):
+        Site.main()
 
 
 def test_the_load_token_is_made_once_and_kept_private(site: Site) -> None:
