@@ -1,11 +1,11 @@
-"""Reads catalogue.yaml and policy.yaml into frozen models, or fails once with every problem; it imports conventions only.
+"""The shape of catalogue.yaml and policy.yaml: frozen models, and what is wrong with a file; it imports problems only.
 
-What the keys mean is written in docs/catalogue.md. Merging with defaults and arithmetic live in plan.py.
+What the keys mean is written in docs/catalogue.md. How the two fit together is in crosscheck.py, arithmetic in plan.py.
 """
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -13,8 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from observability import conventions as names
-from observability.problems import Invalid, Problem
+from observability.problems import Problem
 
 HERE = Path(__file__).parent
 CATALOGUE = HERE / "catalogue.yaml"
@@ -366,98 +365,3 @@ def read(path: Path, model: type[M]) -> tuple[M | None, list[Problem]]:
         return model.model_validate(data), problems
     except ValidationError as error:
         return None, problems + list(explain(path, model, error))
-
-
-def load(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Catalogue, Policy]:
-    """Both files, validated alone and against each other; Invalid with every problem of both."""
-    entries, problems = read(catalogue, Catalogue)
-    rules, more = read(policy, Policy)
-    problems += more
-    if entries and rules:
-        problems += crosscheck(entries, rules, catalogue.name, policy.name)
-    if problems or entries is None or rules is None:
-        raise Invalid(sorted(problems))
-    return entries, rules
-
-
-def twice(where: str, values: Iterable[str]) -> Iterator[Problem]:
-    """Entries of a list that would make two SLOs of one name."""
-    seen: set[str] = set()
-    for value in values:
-        if value in seen:
-            yield Problem(where, f"{value} stands there twice", "remove one of the two")
-        seen.add(value)
-
-
-def crosscheck(catalogue: Catalogue, policy: Policy, catalogue_name: str, policy_name: str) -> Iterator[Problem]:
-    """What no single key can show: names that must exist, routes declared twice, objectives that cannot be kept."""
-
-    def known(where: str, names: Iterable[str | None], among: Iterable[str], kind: str) -> Iterator[Problem]:
-        for name in names:
-            if name is not None and name not in among:
-                yield Problem(where, f"{kind} {name!r} is not declared", f"use one of: {', '.join(sorted(among))}")
-
-    at = f"{catalogue_name}: "
-    endpoints = catalogue.endpoints()
-    by_http: dict[Http, str] = {}
-    for name, address in [*((n, e.http) for n, e in catalogue.routes.items()), *catalogue.exempt.items()]:
-        if address in by_http:
-            yield Problem(f"{at}{name}", f"{address} is declared by {by_http[address]} already", "keep one of the two")
-        by_http[address] = name
-    for name in catalogue.routes.keys() & catalogue.exempt.keys():
-        yield Problem(f"{at}exempt.{name}", "is a watched route too", "keep it under routes or under exempt")
-    owned: dict[str, Any] = {
-        f"{section}.{name}": entry
-        for section in ("routes", "dependencies", "jobs", "watch")
-        for name, entry in getattr(catalogue, section).items()
-    }
-    yield from known(f"{at}owner", [catalogue.owner], policy.owners, "owner")
-    for key, entry in owned.items():
-        yield from known(f"{at}{key}.owner", [entry.owner], policy.owners, "owner")
-    for key, watch in catalogue.watch.items():
-        yield from known(f"{at}watch.{key}.severity", [watch.severity], policy.severities, "severity")
-    yield from known(f"{at}probe.routes", catalogue.probe.routes, endpoints, "route")
-    yield from twice(f"{at}probe.routes", catalogue.probe.routes)
-    for name in set(catalogue.probe.routes) & endpoints.keys():
-        if endpoints[name].method != "GET":
-            yield Problem(f"{at}probe.routes", f"{name} is not a GET; a probe must change nothing", "probe another route")
-    latencies = {"defaults": catalogue.defaults.latency}
-    latencies |= {f"routes.{name}": route.latency or () for name, route in catalogue.routes.items()}
-    latencies |= {f"dependencies.{name}": entry.latency for name, entry in catalogue.dependencies.items()}
-    for key, targets in latencies.items():
-        yield from twice(f"{at}{key}.latency", [f"{target.threshold.seconds.normalize():f}s" for target in targets])
-    for name in catalogue.watch.keys() & {names.BURN_ALERT, *names.GUARDS}:
-        yield Problem(f"{at}watch.{name}", "is the name of an alert that every service has", "choose another name")
-    for name, route in catalogue.routes.items():
-        yield from known(f"{at}routes.{name}.needs", route.needs, catalogue.dependencies, "dependency")
-        objective = route.availability or catalogue.defaults.availability
-        for dependency in route.needs:
-            promised = catalogue.dependencies[dependency].availability if dependency in catalogue.dependencies else objective
-            if objective > promised:
-                yield Problem(
-                    f"{at}routes.{name}.availability",
-                    f"{objective} cannot be kept: it needs {dependency}, which is promised for {promised} only",
-                    f"promise at most {promised} here, or raise dependencies.{dependency}.availability",
-                )
-    at = f"{policy_name}: "
-    for name, severity in policy.severities.items():
-        yield from known(f"{at}severities.{name}.integrations", severity.integrations, policy.integrations, "integration")
-    for name, owner in policy.owners.items():
-        yield from known(f"{at}owners.{name}.only", owner.only or (), policy.integrations, "integration")
-    for owner_name, owner in policy.owners.items():
-        for name, severity in policy.severities.items():
-            if not set(severity.integrations) & set(severity.integrations if owner.only is None else owner.only):
-                message = f"severity {name} has no integration left, so its alerts would reach nobody"
-                yield Problem(f"{at}owners.{owner_name}.only", message, f"add one of: {', '.join(severity.integrations)}")
-    for section, entries in (("tiers", policy.tiers), ("guards", policy.guards)):
-        for name, entry in entries.items():
-            yield from known(f"{at}{section}.{name}.severity", [entry.severity], policy.severities, "severity")
-    yield from known(f"{at}guards", policy.guards, names.GUARDS, "guard")
-    for name in names.GUARDS:
-        if name not in policy.guards:
-            yield Problem(f"{at}guards.{name}", "is missing", f"add `{name}:`; nothing else watches the watching")
-    for name, tier in policy.tiers.items():
-        for over in (*(window.over for window in tier.windows), tier.failed.over):
-            if over.seconds > catalogue.period.seconds:
-                message = f"looks back {over.text}, which is longer than the period of {catalogue.period.text}"
-                yield Problem(f"{at}tiers.{name}", message, "shorten the window, or lengthen `period` in the catalogue")

@@ -1,15 +1,17 @@
-"""Catalogue and policy → Plan: every SLO, window, bucket, limit and alert as data; it imports catalogue alone.
+"""Catalogue and policy → Plan: every SLO, window, bucket, limit and alert as data; it imports catalogue and crosscheck.
 
 The Plan is what the API registers its metrics from, what every emitter renders, and what `slo` and `drill` judge by.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
-from observability.catalogue import CATALOGUE, POLICY, Catalogue, Duration, Http, Load, Policy, Severity, duration, load
+from observability.catalogue import CATALOGUE, POLICY, Catalogue, Duration, Http, Load, Policy, Severity, duration
+from observability.crosscheck import load
 
 HTTP_SOURCE = "http"
 DEPENDENCY_SOURCE = "dependency"
@@ -181,46 +183,77 @@ def span(seconds: Decimal) -> str:
 
 
 def build(catalogue: Catalogue, policy: Policy) -> Plan:
-    """Merges entries with defaults and works out everything that is derived; both must come from `catalogue.load`."""
+    """Merges entries with defaults and works out everything that is derived; both must come from `crosscheck.load`."""
     routes = tuple(route(name, catalogue) for name in sorted(catalogue.routes))
     slos = (
         *(slo for entry in routes for slo in entry.slos),
         *(slo for name in sorted(catalogue.dependencies) for slo in dependency(name, catalogue)),
-        *(
-            Slo(f"{name}-{FRESHNESS}", FRESHNESS, JOB_SOURCE, name, entry.objective / 100, entry.owner or catalogue.owner,
-                entry.next_steps, entry.fresh_within)
-            for name, entry in sorted(catalogue.jobs.items())
-        ),
-        *(
-            Slo(f"{name}-{PROBE}", PROBE, PROBE_SOURCE, name, catalogue.probe.objective / 100, catalogue.owner,
-                catalogue.probe.next_steps, catalogue.probe.fresh_within)
-            for name in sorted(catalogue.probe.routes)
-        ),
-    )  # fmt: skip
-
-    def window(length: Duration) -> Window:
-        clock = policy.clock
-        pace = FINE if length.seconds <= clock.fine_up_to.seconds else THIN if length.seconds <= clock.thin_up_to.seconds else LONG
-        return Window(length.text, length.seconds, pace)
-
-    tiers = tuple(
-        Tier(
-            name,
-            entry.severity,
-            entry.for_.seconds,
-            tuple(Condition(window(w.over), w.factor, w.ratio) for w in entry.windows),
-            window(entry.failed.over),
-            entry.failed.events,
-            entry.slis or (AVAILABILITY, LATENCY, FRESHNESS, PROBE),
-        )
-        for name, entry in policy.tiers.items()
+        *timed(catalogue),
     )
-    guards = tuple(
-        Alert(name, entry.severity, catalogue.owner, entry.for_.seconds, entry.summary, entry.next_steps)
-        for name, entry in policy.guards.items()
+    tiers = tuple(tier(name, policy) for name in policy.tiers)
+    period = window(catalogue.period, policy)
+    used = {c.window for entry in tiers for c in entry.conditions} | {entry.guard_window for entry in tiers}
+    thresholds = {slo.threshold.seconds for slo in slos if slo.threshold and slo.sli == LATENCY}
+    endpoints = catalogue.endpoints()
+    return Plan(
+        service=catalogue.service,
+        owner=catalogue.owner,
+        period=period,
+        routes=routes,
+        exempt=tuple(sorted(catalogue.exempt.items())),
+        slos=slos,
+        tiers=tiers,
+        alerts=(*guards(catalogue, policy), *symptoms(catalogue)),
+        buckets=tuple(sorted(thresholds | {bucket.seconds for bucket in policy.buckets})),
+        windows=tuple(sorted(used | {period, window(duration(SHORT), policy)}, key=lambda w: w.seconds)),
+        clock=Clock(*(getattr(policy.clock, key).seconds for key in ("scrape", "evaluate", "thin", "long"))),
+        probe_every=catalogue.probe.every.seconds,
+        probe_routes=tuple((name, endpoints[name]) for name in sorted(catalogue.probe.routes)),
+        jobs=tuple(sorted(catalogue.jobs)),
+        dependencies=tuple(sorted(catalogue.dependencies)),
+        policy=policy,
     )
-    symptoms = tuple(
-        Alert(
+
+
+def window(length: Duration, policy: Policy) -> Window:
+    """A span with the pace that the policy's clock gives it."""
+    clock = policy.clock
+    pace = FINE if length.seconds <= clock.fine_up_to.seconds else THIN if length.seconds <= clock.thin_up_to.seconds else LONG
+    return Window(length.text, length.seconds, pace)
+
+
+def timed(catalogue: Catalogue) -> Iterator[Slo]:
+    """The SLOs that are judged by the clock: freshness of jobs, and probes."""
+    for name, entry in sorted(catalogue.jobs.items()):
+        owner = entry.owner or catalogue.owner
+        yield Slo(f"{name}-{FRESHNESS}", FRESHNESS, JOB_SOURCE, name, entry.objective / 100, owner, entry.next_steps, entry.fresh_within)
+    probe = catalogue.probe
+    for name in sorted(probe.routes):
+        objective = probe.objective / 100
+        yield Slo(f"{name}-{PROBE}", PROBE, PROBE_SOURCE, name, objective, catalogue.owner, probe.next_steps, probe.fresh_within)
+
+
+def tier(name: str, policy: Policy) -> Tier:
+    entry = policy.tiers[name]
+    return Tier(
+        name,
+        entry.severity,
+        entry.for_.seconds,
+        tuple(Condition(window(w.over, policy), w.factor, w.ratio) for w in entry.windows),
+        window(entry.failed.over, policy),
+        entry.failed.events,
+        entry.slis or (AVAILABILITY, LATENCY, FRESHNESS, PROBE),
+    )
+
+
+def guards(catalogue: Catalogue, policy: Policy) -> Iterator[Alert]:
+    for name, entry in policy.guards.items():
+        yield Alert(name, entry.severity, catalogue.owner, entry.for_.seconds, entry.summary, entry.next_steps)
+
+
+def symptoms(catalogue: Catalogue) -> Iterator[Alert]:
+    for name, entry in catalogue.watch.items():
+        yield Alert(
             name,
             entry.severity,
             entry.owner or catalogue.owner,
@@ -232,32 +265,6 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
             tuple(entry.cases.silent.items()),
             entry.drill,
         )
-        for name, entry in catalogue.watch.items()
-    )
-    period = window(catalogue.period)
-    spans = (
-        {c.window for tier in tiers for c in tier.conditions} | {tier.guard_window for tier in tiers} | {period, window(duration(SHORT))}
-    )
-    thresholds = {slo.threshold.seconds for slo in slos if slo.threshold and slo.sli == LATENCY}
-    endpoints = catalogue.endpoints()
-    return Plan(
-        service=catalogue.service,
-        owner=catalogue.owner,
-        period=period,
-        routes=routes,
-        exempt=tuple(sorted(catalogue.exempt.items())),
-        slos=slos,
-        tiers=tiers,
-        alerts=guards + symptoms,
-        buckets=tuple(sorted(thresholds | {bucket.seconds for bucket in policy.buckets})),
-        windows=tuple(sorted(spans, key=lambda window: window.seconds)),
-        clock=Clock(*(getattr(policy.clock, key).seconds for key in ("scrape", "evaluate", "thin", "long"))),
-        probe_every=catalogue.probe.every.seconds,
-        probe_routes=tuple((name, endpoints[name]) for name in sorted(catalogue.probe.routes)),
-        jobs=tuple(sorted(catalogue.jobs)),
-        dependencies=tuple(sorted(catalogue.dependencies)),
-        policy=policy,
-    )
 
 
 def route(name: str, catalogue: Catalogue) -> Route:

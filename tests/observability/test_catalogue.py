@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from observability import catalogue as reader
 from observability import plan as plans
-from observability.catalogue import Duration, Tier, duration, http, load, percent
+from observability.catalogue import Duration, Tier, duration, http, percent
+from observability.crosscheck import load
 from observability.problems import Invalid, Problem
 
 LIST = "    http: GET /api/v1/nodes/\n"
