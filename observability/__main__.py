@@ -66,7 +66,12 @@ def fail(text: str, code: int) -> None:
 
 
 def render(catalogue: Path, policy: Path, openapi: Path) -> tuple[plan.Plan, dict[str, Any], dict[Path, str]]:
-    made, document = plan.from_files(catalogue, policy), outputs.contract(openapi)
+    document = outputs.contract(openapi)
+    try:
+        made = plan.from_files(catalogue, policy)
+    except Invalid as error:
+        more = contract.check(plan.build(*error.salvaged), document) if error.salvaged else []
+        raise Invalid(error.problems + more) from error
     return made, document, outputs.render(made, document)
 
 

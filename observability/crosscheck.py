@@ -25,7 +25,7 @@ def load(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Catalogue,
             *alerts(entries, rules, in_policy),
         ]
     if problems or entries is None or rules is None:
-        raise Invalid(sorted(problems))
+        raise Invalid(sorted(problems), (entries, rules) if entries and rules else None)
     return entries, rules
 
 

@@ -1,6 +1,7 @@
 """The one shape in which anything that is wrong is reported; it imports nothing of ours."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -19,6 +20,7 @@ class Problem:
 class Invalid(Exception):
     """Raised once, with every problem found, by loaders that cannot return anything."""
 
-    def __init__(self, problems: list[Problem]):
+    def __init__(self, problems: list[Problem], salvaged: Any = None):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+        self.salvaged = salvaged  # what could be read all the same, for checks that want to go on

@@ -321,3 +321,13 @@ def test_edges_of_objectives_and_routes_are_read() -> None:
     assert (percent(50), percent("99.999")) == (Decimal(50), Decimal("99.999"))
     assert str(http("DELETE /a/{b_c}/d.e-f")) == "DELETE /a/{b_c}/d.e-f"
     assert duration(Duration("x", Decimal(1))).text == "x"
+
+
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "routes: []", "routes: {a.b: 5}", "routes: {a.b: {http: [], latency: {x: 1}}}", "probe: text", "5"]
+)
+def test_what_cannot_be_salvaged_is_still_only_a_list_of_problems(files: Callable[..., tuple[Path, Path]], text: str) -> None:
+    """Whatever stands in the file, the answer is problems and never a crash."""
+    with pytest.raises(Invalid) as caught:
+        load(*files(text))
+    assert caught.value.problems

@@ -128,3 +128,33 @@ def test_a_window_that_nothing_is_kept_for_is_refused(window: str) -> None:
 def test_a_budget_is_drawn(left: float | None, text: str) -> None:
     """Blocks for the eye, per cent for the mind, and no overflow."""
     assert bar(left) == text
+
+
+EVERY_KIND = (
+    ("service: evara-api", "service: evara-api\nservise: x"),
+    ("    availability: 99.95\n", "    availability: 99.999\n"),
+    ("http: GET /api/v1/nodes/{node_id}/latest", "http: GET /api/v1/nodes/{node_id}/newest"),
+    ("    availability: 99\n", "    availability: 100\n"),
+    ("threshold: 200ms, objective: 95}", "threshold: 200, objective: 95}"),
+    ("  health.detail: GET /health\n", "  health.detail: GET /health\n  nodes.list: GET /elsewhere\n"),
+    ("next_steps:\n      - Is ThingSpeak itself", "next_stepz:\n      - Is ThingSpeak itself"),
+)
+EXPECTED = (
+    "servise: unknown key",
+    "routes.readings.ingest.availability: 99.999 cannot be kept",
+    "GET /api/v1/nodes/{node_id}/newest is not in the app",
+    "dependencies.thingspeak.availability: 100 is no objective",
+    "defaults.latency.0.threshold: 200 is no duration",
+    "exempt.nodes.list: is a watched route too",
+    "dependencies.thingspeak.next_steps: is missing",
+    "did you mean next_steps?",
+)
+
+
+def test_mistakes_of_every_kind_are_listed_in_one_run(files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+    """Wrong shapes do not hide wrong names, promises that cannot be kept, or routes that the app lacks; nothing is written."""
+    catalogue, _ = files(EVERY_KIND)
+    result = CliRunner().invoke(cli, ["generate", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert [text for text in EXPECTED if text not in result.stderr] == []
+    assert not (tmp_path / "out").exists()
