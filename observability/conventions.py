@@ -74,6 +74,13 @@ UNMATCHED = "unmatched"  # the route label of every URL and method that the cata
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 OUTCOMES = ("ok", "error")
 
+# --- logs: the stream labels, few so that streams stay few; everything else is structured metadata or in the line ----
+
+LOG_SERVICE = "service"  # the catalogue's service
+LOG_PROGRAM = "program"  # which process wrote the line
+LOG_LEVEL = "level"  # debug, info, warning, error
+LOG_IDS = ("request_id", "trace_id")  # structured metadata
+
 # --- recorded series ---------------------------------------------------------------------------------------------
 
 OBJECTIVE = "slo:objective:ratio"  # slo, sli, subject, owner: the promised share of good events, 0..1
