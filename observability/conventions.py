@@ -13,6 +13,8 @@ DEPENDENCY_DURATION = "evara_dependency_call_duration_seconds"  # histogram: dep
 JOB_RUNS = "evara_job_runs"  # counter (exposed with _total): job, outcome
 JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
 JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
+JOB_REACHED = "evara_job_reached_timestamp_seconds"  # gauge: job; time of the newest reading of the node furthest behind
+POOL = "evara_database_connections"  # gauge: state
 PROBES = "evara_probes"  # counter (exposed with _total): route, outcome
 PROBE_DURATION = "evara_probe_duration_seconds"  # histogram: route
 PROBE_LAST_SUCCESS = "evara_probe_last_success_timestamp_seconds"  # gauge: route
@@ -28,6 +30,8 @@ EMITTED = {
     JOB_RUNS: "counter",
     JOB_LAST_SUCCESS: "gauge",
     JOB_STORED: "counter",
+    JOB_REACHED: "gauge",
+    POOL: "gauge",
     PROBES: "counter",
     PROBE_DURATION: "histogram",
     PROBE_LAST_SUCCESS: "gauge",
@@ -41,15 +45,22 @@ SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), 
 UP = "up"
 ALERTS = "ALERTS"  # alertname, alertstate and the alert's own labels: 1 while it is pending or firing
 RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
+RULE_SECONDS = "prometheus_rule_group_last_duration_seconds"  # rule_group: path;name
+HEAD_SERIES = "prometheus_tsdb_head_series"
+SCRAPE_SECONDS = "scrape_duration_seconds"
+SCRAPE_SAMPLES = "scrape_samples_scraped"
+PROCESS_MEMORY = "process_resident_memory_bytes"  # of the watchers; workers have WORKER_MEMORY
+NOTIFICATIONS = "alertmanager_notifications_total"
+NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
 FOREIGN = frozenset(
     {
-        UP,
-        ALERTS,
-        RULE_FAILURES,
-        "prometheus_notifications_dropped_total",
-        "prometheus_notifications_alertmanagers_discovered",
-        "alertmanager_notifications_failed_total",
-        "alertmanager_notifications_total",
+        *(UP, ALERTS, RULE_FAILURES, RULE_SECONDS, HEAD_SERIES, SCRAPE_SECONDS, SCRAPE_SAMPLES, PROCESS_MEMORY),
+        *(
+            NOTIFICATIONS,
+            NOTIFICATIONS_FAILED,
+            "prometheus_notifications_dropped_total",
+            "prometheus_notifications_alertmanagers_discovered",
+        ),
     }
 )
 
@@ -62,6 +73,7 @@ DEPENDENCY = "dependency"
 OUTCOME = "outcome"
 JOB = "task"  # `job` is Prometheus' own label for the scrape
 ROLE = "role"
+STATE = "state"
 SLO = "slo"
 SLI = "sli"
 OWNER = "owner"

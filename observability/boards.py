@@ -1,0 +1,539 @@
+"""Plan → dashboards as data: what every panel asks, in which unit and why; it imports the plan, promql and conventions.
+
+Grafana's JSON is made of it in emit/grafana.py, the console and the load report draw the same panels as SVG. `$slo` and
+`$route` in a query are the board's variables, `$__rate_interval` is the span that suits the resolution.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+
+from observability import conventions as names
+from observability.plan import DEPENDENCY_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Slo, Tier, plain
+from observability.promql import quote, selector
+
+# Okabe and Ito's palette: eight colours that people with any colour vision tell apart.
+GOOD, BAD, WARN, BLUE, SKY, PINK, YELLOW, GREY = "#009E73", "#D55E00", "#E69F00", "#0072B2", "#56B4E9", "#CC79A7", "#F0E442", "#8A8F98"
+PALETTE = (BLUE, WARN, GOOD, PINK, SKY, BAD, YELLOW)
+RATE = "$__rate_interval"
+QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
+
+
+class Unit(StrEnum):
+    """Grafana's id of the unit in which a panel's values are."""
+
+    SECONDS = "s"
+    RATIO = "percentunit"
+    REQUESTS = "reqps"
+    PER_SECOND = "cps"
+    BYTES = "bytes"
+    NUMBER = "short"
+    TIMES = "suffix:×"
+    TEXT = "string"
+
+
+class Kind(StrEnum):
+    """Grafana's id of how a panel looks."""
+
+    LINES = "timeseries"
+    STAT = "stat"
+    TABLE = "table"
+    HEATMAP = "heatmap"
+    LOGS = "logs"
+
+
+METRICS, LOGS = "prometheus", "loki"  # types of data source
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question. `legend` names the answer; in tables it is the column's title, and `unit` and `bar` say how it looks."""
+
+    expr: str
+    legend: str
+    unit: Unit | None = None
+    bar: bool = False
+    line: bool = False  # a limit: drawn dashed, and no data of its own
+    colour: str | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture; `steps` are (lowest value, colour) ascending, `key` the label that makes a table's rows."""
+
+    title: str
+    description: str
+    kind: Kind
+    unit: Unit
+    queries: tuple[Query, ...]
+    width: int = 12  # of 24
+    height: int = 8
+    steps: tuple[tuple[float, str], ...] = ()
+    key: str = ""
+    link: str = ""  # slug of the board that a row's key leads to
+    stacked: bool = False
+    maximum: float | None = None
+    source: str = METRICS
+    expected: bool = True  # a healthy stack with a little traffic has an answer
+
+    def bind(self, **values: str) -> "Panel":
+        """The panel with its variables filled in; values of `route` are regular expressions."""
+
+        def fill(text: str) -> str:
+            return re.sub(r"\$(\w+)", lambda found: values.get(found[1], found[0]), text)
+
+        return replace(self, queries=tuple(replace(query, expr=fill(query.expr)) for query in self.queries))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Panels under one heading, laid out from left to right."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """Something that the reader chooses. Values come from `query`, from `values`, or from what is typed."""
+
+    name: str
+    label: str
+    query: str = ""
+    values: tuple[str, ...] = ()
+    many: bool = False
+
+
+@dataclass(frozen=True)
+class Board:
+    """One dashboard; `slug` is its name in links."""
+
+    slug: str
+    title: str
+    description: str
+    rows: tuple[Row, ...]
+    variables: tuple[Variable, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()  # title, query whose samples mark moments
+    since: str = "now-1h"
+
+    @property
+    def panels(self) -> Iterator[Panel]:
+        return (panel for row in self.rows for panel in row.panels)
+
+
+OVERVIEW, SLO, ROUTES, DEPENDENCIES, RUNTIME, JOBS, LOG, LOAD = (
+    "overview",
+    "slo",
+    "routes",
+    "dependencies",
+    "runtime",
+    "jobs",
+    "logs",
+    "load",
+)
+
+
+def boards(plan: Plan) -> tuple[Board, ...]:
+    """Every dashboard, in the order in which people read them."""
+    return overview(plan), slo(plan), routes(plan), dependencies(plan), runtime(plan), jobs(plan), logs(plan), load(plan)
+
+
+def lines(
+    title: str, description: str, unit: Unit, *queries: Query, width: int = 12, expected: bool = True, stacked: bool = False
+) -> Panel:
+    return Panel(title, description, Kind.LINES, unit, queries, width=width, expected=expected, stacked=stacked)
+
+
+def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], expected: bool = True) -> Panel:
+    return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, expected=expected)
+
+
+def rate(metric: str, **labels: str) -> str:
+    return f"rate({selector(metric, **labels)}[{RATE}])"
+
+
+def budget_steps() -> tuple[tuple[float, str], ...]:
+    return (-1e9, BAD), (0.0, WARN), (0.25, GOOD)
+
+
+def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
+    """Fine up to spending exactly the budget; bad from the slowest burn that pages."""
+    slowest = min(c.factor for tier in plan.tiers if tier.severity == "page" for c in tier.conditions if c.factor)
+    return (0.0, GOOD), (1.0, WARN), (float(slowest), BAD)
+
+
+def overview(plan: Plan) -> Board:
+    period, short = plan.period.name, names.error_ratio(SHORT)
+    objective, left = names.OBJECTIVE, names.BUDGET_LEFT
+    quiet = next((alert.severity for alert in plan.alerts if alert.name == names.WATCHDOG_ALERT), "")
+    firing = selector(names.ALERTS, alertstate="firing", severity="~" + "|".join(s for s in plan.policy.severities if s != quiet))
+    now = Row(
+        "Now",
+        (
+            stat("Paging", "Alerts that somebody is being called for.", Unit.NUMBER,
+                 f"count({selector(names.ALERTS, alertstate='firing', severity='page')}) or vector(0)", (0, GOOD), (1, BAD)),
+            stat("SLOs out of budget", f"Promises that are broken over {period}.", Unit.NUMBER,
+                 f"count({left} < 0) or vector(0)", (0, GOOD), (1, BAD)),
+            stat("Smallest budget left", f"Of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
+            stat("Requests", "Requests that the API answered, of all routes.", Unit.REQUESTS,
+                 f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
+            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(names.ROUTE, ".*"), (0, GOOD), (0.001, WARN), (0.01, BAD)),
+            stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS, quantile(Decimal("0.95"), ".*"), *latency_steps(plan)),
+        ),
+    )  # fmt: skip
+    table = Panel(
+        "SLOs",
+        f"Every promise with what was measured over {period}; budget left is 100 % untouched, negative when the promise is broken. "
+        "Burn is of the last 5 minutes: 1 spends the budget exactly within the period.",
+        Kind.TABLE,
+        Unit.RATIO,
+        (
+            Query(f"max by ({names.SLO}) ({objective})", "goal", Unit.RATIO),
+            Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO),
+            Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
+            Query(f"max by ({names.SLO}) ({short} / on ({names.SLO}) (1 - {objective}))", "burn", Unit.TIMES),
+        ),
+        width=16,
+        height=20,
+        steps=budget_steps(),
+        key=names.SLO,
+        link=SLO,
+    )
+    paging = Panel(
+        "Firing",
+        "What fires now; the watchdog, which always does, is left out.",
+        Kind.TABLE,
+        Unit.NUMBER,
+        (Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({firing})", "alerts"),),
+        width=8,
+        height=10,
+        key=f"alertname,{names.SEVERITY},{names.SLO}",
+        expected=False,
+    )
+    burning = replace(burn_rates(), width=8, height=10)
+    return Board(
+        OVERVIEW,
+        "Overview",
+        "What is promised, what is kept, and what is paging",
+        (now, Row("Promises", (table, paging, burning)), Row("Traffic", traffic(".*"))),
+        annotations=(pages(),),
+    )
+
+
+def burn_rates() -> Panel:
+    """The SLOs that burn fastest."""
+    burn = f"{names.error_ratio(SHORT)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
+    return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
+                 Query(f"topk(5, {burn} > 0)", f"{{{{{names.SLO}}}}}"), expected=False)  # fmt: skip
+
+
+def pages(**labels: str) -> tuple[str, str]:
+    return "Pages", selector(names.ALERTS, alertstate="firing", severity="page", **labels)
+
+
+def traffic(route: str) -> tuple[Panel, ...]:
+    """Rate and errors of routes, as the overview and the board of a load run show them."""
+    return (
+        lines("Requests by route", "Requests answered, whatever the answer.", Unit.REQUESTS,
+              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', route=f'~{route}')})", f"{{{{{names.ROUTE}}}}}")),
+        lines("Failing requests by route", "Share of requests that ended in 5xx.", Unit.RATIO,
+              Query(failing(names.ROUTE, route, by=True), f"{{{{{names.ROUTE}}}}}")),
+    )  # fmt: skip
+
+
+def failing(label: str, route: str, *, by: bool = False) -> str:
+    """The share of requests that ended in 5xx; no sample where nothing was asked."""
+    count = names.HTTP_DURATION + "_count"
+    grouping = f" by ({label})" if by else ""
+    return f"sum{grouping} ({rate(count, route=f'~{route}', status='5xx')}) / (sum{grouping} ({rate(count, route=f'~{route}')}) > 0)"
+
+
+def quantile(share: Decimal, route: str, *, by: str = "") -> str:
+    """Seconds within which a share of good answers was given."""
+    good = rate(names.HTTP_DURATION + "_bucket", route=f"~{route}", status="~2xx|3xx")
+    return f"histogram_quantile({plain(share)}, sum by (le{', ' + by if by else ''}) ({good}))"
+
+
+def latency_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
+    edges = sorted({float(slo.threshold.seconds) for slo in plan.slos if slo.sli == LATENCY and slo.threshold})
+    return (0.0, GOOD), *((edge, WARN if edge != edges[-1] else BAD) for edge in edges)
+
+
+def slo(plan: Plan) -> Board:
+    mine = f'{{{names.SLO}="$slo"}}'
+    objective, left = names.OBJECTIVE + mine, names.BUDGET_LEFT + mine
+    budget = f"on ({names.SLO}) (1 - {objective})"
+    windows = [w for w in plan.windows if w.pace != LONG]
+    slow = windows[-1].name
+    facts = Row(
+        "Promise",
+        (
+            stat("Goal", "The promised share of good events.", Unit.RATIO, objective),
+            stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO, f"1 - {names.error_ratio(plan.period.name)}{mine}"),
+            stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
+            stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
+                 f"{names.error_ratio(SHORT)}{mine} / {budget}", *burn_steps(plan), expected=False),
+            stat("Budget gone in", f"At the pace of the last {slow}; no value while nothing burns.", Unit.SECONDS,
+                 f"clamp_min({left}, 0) * {budget} * {plain(plan.period.seconds)} / on ({names.SLO}) ({names.error_ratio(slow)}{mine} > 0)",
+                 expected=False),
+            stat("Events", "Events per second over the last 5 minutes.", Unit.PER_SECOND, names.total_rate(SHORT) + mine, expected=False),
+        ),
+    )  # fmt: skip
+    burn_lines = [Query(f"{names.error_ratio(w.name)}{mine} / {budget}", f"last {w.name}") for w in windows]
+    limits = [
+        Query(limit(plan, tier, objective, budget), f"{tier.name} {tier.severity}s", line=True, colour=colour(tier))
+        for tier in factors(plan)
+    ]
+    history = Row(
+        "Budget and burn",
+        (
+            replace(
+                lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
+                      Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD)),
+                maximum=1,
+            ),
+            lines("Burn rates and the tiers' lines",
+                  "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
+                  Unit.TIMES, *burn_lines, *limits, expected=False),
+            lines("Events", "Events per second, and those that broke the promise (seconds, for freshness and probes).", Unit.PER_SECOND,
+                  Query(names.total_rate(SHORT) + mine, "all"), Query(names.bad_rate(SHORT) + mine, "bad", colour=BAD), expected=False),
+            Panel("Next steps", "What the person on call does first; the runbook has more.", Kind.TABLE, Unit.TEXT,
+                  (Query(names.NEXT_STEPS_INFO + mine, ""),), key=names.NEXT_STEPS),
+        ),
+    )  # fmt: skip
+    return Board(
+        SLO,
+        "SLO detail",
+        "One promise: its budget, how fast it burns, and which alerts that means",
+        (facts, history),
+        (Variable("slo", "SLO", f"label_values({names.OBJECTIVE}, {names.SLO})"),),
+        (pages(**{names.SLO: "$slo"}), ("Tickets", selector(names.ALERTS, alertstate="firing", severity="ticket", slo="$slo"))),
+        since="now-6h",
+    )
+
+
+def factors(plan: Plan) -> list[Tier]:
+    """Tiers whose line is a multiple of the budget."""
+    return [tier for tier in plan.tiers if tier.conditions[0].factor]
+
+
+def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> str:
+    """The burn rate above which a tier may fire, for the SLO that was chosen."""
+    factor = tier.conditions[0].factor or Decimal(0)
+    return f"clamp_max({plain(factor)} * (1 - {objective}), {plain(plan.policy.max_threshold)}) / {budget}"
+
+
+def colour(tier: Tier) -> str:
+    return BAD if tier.severity == "page" else WARN
+
+
+def routes(plan: Plan) -> Board:
+    per = f"{{{{{names.ROUTE}}}}}"
+    codes = f"sum by ({names.CODE}) ({rate(names.HTTP_REQUESTS + '_total', route='~$route')})"
+    worst = selector(names.HTTP_REQUESTS + "_total", code="~[45]..", route="~$route")
+    table = Panel(
+        "Routes",
+        "Rate, errors and duration of every route over the last minutes.",
+        Kind.TABLE,
+        Unit.NUMBER,
+        (
+            Query(f"sum by ({names.ROUTE}) (rate({names.HTTP_REQUESTS}_total[{SHORT}]))", "requests/s", Unit.REQUESTS),
+            Query(failing(names.ROUTE, ".*", by=True).replace(RATE, SHORT), "failing", Unit.RATIO),
+            *(
+                Query(quantile(share, ".*", by=names.ROUTE).replace(RATE, SHORT), f"p{plain(share * 100)}", Unit.SECONDS)
+                for share in QUANTILES
+            ),
+        ),
+        width=16,
+        height=11,
+        key=names.ROUTE,
+        link=ROUTES,
+    )
+    top = Panel(
+        "Top errors",
+        "Which answers of 4xx and 5xx there were most of, over the last hour.",
+        Kind.TABLE,
+        Unit.NUMBER,
+        (Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers"),),
+        width=8,
+        height=11,
+        key=f"{names.ROUTE},{names.CODE}",
+        expected=False,
+    )
+    detail = (
+        lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, f"{{{{{names.CODE}}}}}"), stacked=True),
+        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing(names.ROUTE, "$route", by=True), per)),
+        lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
+              *(Query(quantile(share, "$route"), f"p{plain(share * 100)}") for share in QUANTILES), *thresholds(plan)),
+        Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
+              (Query(f"sum by (le) (increase({selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))", "{{le}}"),)),
+    )  # fmt: skip
+    chosen = Variable("route", "Route", f"label_values({names.HTTP_DURATION}_count, {names.ROUTE})", many=True)
+    return Board(
+        ROUTES,
+        "Routes",
+        "Rate, errors and duration (RED) of every route",
+        (Row("All routes", (table, top)), Row("Chosen: $route", detail)),
+        (chosen,),
+        (pages(**{names.SUBJECT: "~$route"}),),
+    )
+
+
+def thresholds(plan: Plan) -> Iterator[Query]:
+    """A line per latency target, drawn when one of the chosen routes has that target."""
+    edges: dict[str, Slo] = {slo.threshold.text: slo for slo in plan.slos if slo.source == "http" and slo.threshold}
+    for text, sample in sorted(edges.items(), key=lambda item: item[1].threshold.seconds if item[1].threshold else 0):
+        seconds = plain(sample.threshold.seconds) if sample.threshold else "0"
+        wanted = selector(names.OBJECTIVE, **{names.SLO: f"~$route-{LATENCY}-{text}"})
+        yield Query(f"{seconds} + 0 * max({wanted})", f"promised: {text}", line=True, colour=BAD)
+
+
+def dependencies(plan: Plan) -> Board:
+    rows = [Row(name.capitalize(), dependency(plan, name)) for name in plan.dependencies]
+    pool = lines("Connections", "Of the API's pool of database connections, by what they are doing.", Unit.NUMBER,
+                 Query(f"sum by ({names.STATE}) ({names.POOL})", f"{{{{{names.STATE}}}}}"))  # fmt: skip
+    return Board(
+        DEPENDENCIES,
+        "Dependencies",
+        "What the API needs: how often it is called, how often that fails, and how long it takes",
+        (*rows, Row("Database pool", (pool,))),
+    )
+
+
+def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
+    metric, label = names.DEPENDENCY_DURATION, {names.DEPENDENCY: name}
+    promised = [slo for slo in plan.sources(DEPENDENCY_SOURCE, LATENCY) if slo.subject == name and slo.threshold]
+    limits = (
+        Query(f"vector({plain(s.threshold.seconds)})", f"promised: {s.threshold.text}", line=True, colour=BAD)
+        for s in promised
+        if s.threshold
+    )
+    calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', **label)})"
+    duration = f"sum by (le) ({rate(metric + '_bucket', **label, outcome='ok')})"
+    failed = f"sum({rate(metric + '_count', **label, outcome='error')}) / (sum({rate(metric + '_count', **label)}) > 0)"
+    return (
+        lines(f"{name}: calls", "Calls per second, by outcome.", Unit.REQUESTS, Query(calls, f"{{{{{names.OUTCOME}}}}}"), width=8),
+        lines(f"{name}: failing", "Share of calls that failed.", Unit.RATIO, Query(failed, "failing", colour=BAD), width=8, expected=False),
+        lines(f"{name}: duration", "How long successful calls took; dashed is what was promised.", Unit.SECONDS,
+              *(Query(f"histogram_quantile({plain(share)}, {duration})", f"p{plain(share * 100)}") for share in QUANTILES), *limits,
+              width=8, expected=False),
+    )  # fmt: skip
+
+
+def runtime(_: Plan) -> Board:
+    role, job, group = (f"{{{{{label}}}}}" for label in (names.ROLE, "job", "rule_group"))
+    return Board(
+        RUNTIME,
+        "Runtime",
+        "What the API and its watchers cost",
+        (
+            Row("The API", (
+                lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
+                      Query(rate(names.WORKER_CPU + "_total"), role), width=8),
+                lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, role), width=8),
+                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, role), width=8),
+            )),
+            Row("Prometheus and Alertmanager", (
+                lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,
+                      Query(f"max by (job) ({names.SCRAPE_SECONDS})", job), width=8),
+                lines("Rules", "How long each group of rules takes; it must stay below its interval.", Unit.SECONDS,
+                      Query(f'max by (rule_group) (label_replace({names.RULE_SECONDS}, "rule_group", "$1", "rule_group", ".*;(.*)"))', group), width=8),
+                lines("Series", "Series in memory, and samples that one scrape brings.", Unit.NUMBER,
+                      Query(names.HEAD_SERIES, "series"), Query(f"sum({names.SCRAPE_SAMPLES})", "samples per scrape"), width=8),
+                lines("Memory of the servers", "Resident memory of Prometheus and Alertmanager.", Unit.BYTES, Query(f"max by (job) ({names.PROCESS_MEMORY})", job)),
+                lines("Notifications", "Delivered and failed notifications, by integration.", Unit.PER_SECOND,
+                      Query(f"sum by (integration) ({rate(names.NOTIFICATIONS)}) > 0", "{{integration}}"),
+                      Query(f"sum by (integration) ({rate(names.NOTIFICATIONS_FAILED)}) > 0", "{{integration}} failed", colour=BAD),
+                      expected=False),
+            )),
+        ),
+    )  # fmt: skip
+
+
+def jobs(plan: Plan) -> Board:
+    fresh = [slo for slo in plan.slos if slo.source == JOB_SOURCE and slo.threshold]
+    task = f"{{{{{names.JOB}}}}}"
+    limits = (
+        Query(f"vector({plain(s.threshold.seconds)})", f"promised: {s.threshold.text}", line=True, colour=BAD) for s in fresh if s.threshold
+    )
+    probes = f"sum by ({names.ROUTE}, {names.OUTCOME}) ({rate(names.PROBES + '_total')})"
+    return Board(
+        JOBS,
+        "Nodes and jobs",
+        "Whether readings arrive: age of the last sync, how far behind it is, and what was stored",
+        (
+            Row("Jobs", (
+                lines("Age of the last success", "How long ago each job last succeeded.", Unit.SECONDS,
+                      Query(f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})", task), *limits),
+                lines("Sync lag", "Age of the newest reading of the node that is furthest behind.", Unit.SECONDS,
+                      Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", task)),
+                lines("Runs", "Runs by outcome, per minute.", Unit.NUMBER,
+                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) (rate({names.JOB_RUNS}_total[{SHORT}]))", f"{task} {{{{{names.OUTCOME}}}}}")),
+                lines("Readings stored", "New readings per second that the job stored.", Unit.PER_SECOND,
+                      Query(f"sum by ({names.JOB}) (rate({names.JOB_STORED}_total[{SHORT}]))", task)),
+            )),
+            Row("From outside", (
+                lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,
+                      Query(probes, f"{{{{{names.ROUTE}}}}} {{{{{names.OUTCOME}}}}}")),
+                lines("Age of the last answer", "How long ago each probed route last answered.", Unit.SECONDS,
+                      Query(f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})", f"{{{{{names.ROUTE}}}}}")),
+            )),
+        ),
+    )  # fmt: skip
+
+
+def logs(plan: Plan) -> Board:
+    streams = f'{{{names.LOG_SERVICE}={quote(plan.service)}, {names.LOG_PROGRAM}=~"$program", {names.LOG_LEVEL}=~"$level"}}'
+    found = f'{streams} | {names.LOG_IDS[0]}=~"$request.*" |~ "(?i)$text"'
+    return Board(
+        LOG,
+        "Logs",
+        "Every line that the processes wrote, by level, program and request",
+        (
+            Row("How many", (
+                replace(lines("Lines by level", "Lines per second.", Unit.PER_SECOND,
+                              Query(f"sum by ({names.LOG_LEVEL}) (rate({streams}[$__auto]))", f"{{{{{names.LOG_LEVEL}}}}}"), stacked=True), source=LOGS),
+                replace(lines("Lines by program", "Lines per second.", Unit.PER_SECOND,
+                              Query(f"sum by ({names.LOG_PROGRAM}) (rate({streams}[$__auto]))", f"{{{{{names.LOG_PROGRAM}}}}}"), stacked=True), source=LOGS),
+            )),
+            Row("Which", (
+                Panel("Lines", "Newest first; a line unfolds, and its request_id finds all lines of the same request.", Kind.LOGS, Unit.TEXT,
+                      (Query(found, ""),), width=24, height=18, source=LOGS),
+            )),
+        ),
+        (
+            Variable("program", "Program", values=("api", "sync", "metrics", "prober", "console", "prometheus", "alertmanager"), many=True),
+            Variable("level", "Level", values=("error", "warning", "info", "debug"), many=True),
+            Variable("request", "Request id"),
+            Variable("text", "Text"),
+        ),
+    )  # fmt: skip
+
+
+def load(plan: Plan) -> Board:
+    return Board(
+        LOAD,
+        "Load run",
+        "The server's side of a load run: choose the run's time, as its report links it",
+        (
+            Row("Answers", traffic(".*")),
+            Row("Duration and cost", (
+                lines("Duration", "Good answers of all routes; dashed is what was promised.", Unit.SECONDS,
+                      *(Query(quantile(share, ".*"), f"p{plain(share * 100)}") for share in QUANTILES),
+                      *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
+                lines("p95 by route", "95 of 100 good answers of the route are at least so fast.", Unit.SECONDS,
+                      Query(quantile(Decimal("0.95"), ".*", by=names.ROUTE), f"{{{{{names.ROUTE}}}}}")),
+                lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
+                      Query(rate(names.WORKER_CPU + "_total"), f"{{{{{names.ROLE}}}}}")),
+                lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, f"{{{{{names.ROLE}}}}}")),
+                lines("Database time", "How long successful statements took.", Unit.SECONDS,
+                      *(Query(f"histogram_quantile({plain(share)}, sum by (le) ({rate(names.DEPENDENCY_DURATION + '_bucket', dependency='database', outcome='ok')}))",
+                              f"p{plain(share * 100)}") for share in QUANTILES)),
+                burn_rates(),
+            )),
+        ),
+        annotations=(pages(),),
+        since="now-15m",
+    )  # fmt: skip
