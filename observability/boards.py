@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from observability import conventions as names
-from observability.panels import BAD, GOOD, LOGS, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
+from observability.panels import BAD, BLUE, GOOD, LOGS, PALETTE, PINK, SKY, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
 from observability.plan import DEPENDENCY_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Slo, Tier, plain
 from observability.promql import quote, selector
 
@@ -29,6 +29,13 @@ OVERVIEW, SLO, ROUTES, DEPENDENCIES, RUNTIME, JOBS, LOG, LOAD = (
 def boards(plan: Plan) -> tuple[Board, ...]:
     """Every dashboard, in the order in which people read them."""
     return overview(plan), slo(plan), routes(plan), dependencies(plan), runtime(plan), jobs(plan), logs(plan), load(plan)
+
+
+def colours(plan: Plan) -> dict[str, str]:
+    """Series → the colour that stays theirs on every board."""
+    routes = {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)}
+    quantiles = dict(zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True))
+    return routes | quantiles | dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)) | {"200": GOOD, "201": BLUE, "500": BAD, "all": BLUE}
 
 
 def lines(
