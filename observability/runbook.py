@@ -78,8 +78,9 @@ def burning(plan: Plan) -> Entry:
             Check("What else is firing?", selector(names.ALERTS, alertstate="firing")),
         ),
         ("Open the page of the SLO that the alert names, and follow it.",),
-        *(f"make drill D={plan.policy.drill.by_sli[AVAILABILITY]}", "The share of bad events has left every tier's short window; the inbox says resolved."),
-    )  # fmt: skip
+        f"make drill D={plan.policy.drill.by_sli[AVAILABILITY]}",
+        "The share of bad events has left every tier's short window; the inbox says resolved.",
+    )
 
 
 def condition_text(factor: Decimal | None) -> str:
@@ -102,7 +103,7 @@ def promise(plan: Plan, slo: Slo) -> Entry:
         (still, *evidence(slo)),
         slo.next_steps,
         f"make drill D={drill} breaks such a promise on a stack of its own" if drill else CASES,
-        f"`{names.error_ratio(SHORT)}{mine}` stays below {plain(lowest * 100)} %, and the inbox says resolved: within 5 minutes of the recovery.",
+        f"`{still.query}` stays below {plain(lowest * 100)} %, and the inbox says resolved: within 5 minutes of the recovery.",
     )
 
 

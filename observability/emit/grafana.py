@@ -59,11 +59,11 @@ def provisioning(plan: Plan, sources: dict[str, str], folder: str) -> dict[str, 
 
 
 def text(board: core.Dashboard) -> str:
-    """JSON without the keys that say nothing, in a stable order."""
+    """JSON without the keys that say nothing, in a stable order; the lowest step of a threshold must have its null."""
 
     def said(node: Any) -> Any:
         if isinstance(node, dict):
-            return {key: said(value) for key, value in node.items() if value is not None}
+            return {key: said(value) for key, value in node.items() if value is not None or key == "value"}
         return [said(item) for item in node] if isinstance(node, list) else node
 
     plain = json.loads(json.dumps(board.to_json_data(), cls=DashboardEncoder))
@@ -162,6 +162,7 @@ def picture(plan: Plan, panel: Panel, at: core.GridPos) -> Any:
         dataSource=reference(panel.source),
         targets=targets,
         gridPos=at,
+        maxDataPoints=None,
         extraJson={"fieldConfig": config, "options": OPTIONS[panel.kind], "transformations": columns(panel)},
     )
 
