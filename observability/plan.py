@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
-from observability.catalogue import CATALOGUE, POLICY, Catalogue, Duration, Http, Load, Policy, Severity, duration
+from observability.catalogue import CATALOGUE, POLICY, Catalogue, Duration, Http, Load, LogEntry, Policy, Severity, duration
 from observability.crosscheck import load
 
 HTTP_SOURCE = "http"
@@ -117,6 +117,15 @@ class Alert:
 
 
 @dataclass(frozen=True)
+class LogAlert:
+    """A symptom that only the log shows, with its name and its owner."""
+
+    name: str
+    owner: str
+    entry: LogEntry
+
+
+@dataclass(frozen=True)
 class Route:
     """A watched route: its id is the `route` label, the load scenario's name and the limit's scope."""
 
@@ -147,6 +156,7 @@ class Plan:
     slos: tuple[Slo, ...]
     tiers: tuple[Tier, ...]
     alerts: tuple[Alert, ...]  # guards, then watched symptoms
+    log_alerts: tuple[LogAlert, ...]
     buckets: tuple[Decimal, ...]  # seconds, ascending
     windows: tuple[Window, ...]  # ascending, the period last
     clock: Clock
@@ -204,6 +214,7 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
         slos=slos,
         tiers=tiers,
         alerts=(*guards(catalogue, policy), *symptoms(catalogue)),
+        log_alerts=tuple(LogAlert(name, entry.owner or catalogue.owner, entry) for name, entry in catalogue.logs.items()),
         buckets=tuple(sorted(thresholds | {bucket.seconds for bucket in policy.buckets})),
         windows=tuple(sorted(used | {period, window(duration(SHORT), policy)}, key=lambda w: w.seconds)),
         clock=Clock(*(getattr(policy.clock, key).seconds for key in ("scrape", "evaluate", "thin", "long"))),

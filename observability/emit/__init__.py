@@ -18,6 +18,11 @@ def _text(dumper: Dumper, text: str) -> yaml.ScalarNode:
 Dumper.add_representer(str, _text)
 
 
+def steps(lines: tuple[str, ...]) -> str:
+    """Next steps as one numbered line."""
+    return " ".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+
+
 def dump(data: Any) -> str:
     """YAML in the order of the data, long lines unbroken."""
     return yaml.dump(data, Dumper=Dumper, sort_keys=False, width=10_000, allow_unicode=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from observability import conventions as names
-from observability.emit import HEADER, dump
+from observability.emit import HEADER, dump, steps
 from observability.plan import (
     AVAILABILITY,
     DEPENDENCY_SOURCE,
@@ -76,11 +76,6 @@ def objectives(plan: Plan) -> Iterator[Rule]:
     yield record(names.OBJECTIVE, "\nor ".join(terms))
     info = ({names.SLO: slo.name, names.NEXT_STEPS: steps(slo.next_steps)} for slo in plan.slos)
     yield record(names.NEXT_STEPS_INFO, constants(info))
-
-
-def steps(lines: tuple[str, ...]) -> str:
-    """Next steps as one numbered line."""
-    return " ".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
 
 
 def events(plan: Plan) -> Iterator[Rule]:
