@@ -13,8 +13,8 @@ class Unreachable(Exception):
     """A server that should be asked does not answer, or refuses the question."""
 
 
-class Prometheus:
-    """The HTTP API of one Prometheus."""
+class Server:
+    """What can be asked in the same form of Prometheus and Loki."""
 
     name, api = "Prometheus", "/api/v1"
 
@@ -40,6 +40,10 @@ class Prometheus:
     def by_label(self, expr: str, label: str) -> dict[str, float]:
         return {labels.get(label, ""): value for labels, value in self.query(expr)}
 
+
+class Prometheus(Server):
+    """The HTTP API of one Prometheus."""
+
     def rule_groups(self) -> list[dict[str, Any]]:
         """Every group with its interval in seconds, and in it every rule with its health and last error."""
         return list(self._get(f"{self.api}/rules")["groups"])
@@ -52,8 +56,8 @@ class Prometheus:
         return list(self._get(f"{self.api}/targets", state="active")["activeTargets"])
 
 
-class Loki(Prometheus):
-    """The HTTP API of one Loki, which answers in Prometheus' form."""
+class Loki(Server):
+    """The HTTP API of one Loki."""
 
     name, api = "Loki", "/loki/api/v1"
 

@@ -42,6 +42,7 @@ def config(plan: Plan) -> dict[str, Any]:
         "schema_config": {"configs": [{**SCHEMA, "index": {"prefix": "index_", "period": "24h"}}]},
         # lines may be older than their stream's last by half of max_chunk_age: for so long may Loki be away, and nothing is lost
         "ingester": {"lifecycler": {"min_ready_duration": "0s"}, "max_chunk_age": "24h"},
+        "frontend": {"scheduler_dns_lookup_period": "1s"},  # its parts find each other so often; 10s would be the length of every start
         "querier": {"query_ingesters_within": "0s"},  # a day's lines may still be in memory alone
         "compactor": {"retention_enabled": True, "delete_request_store": "filesystem"},
         "limits_config": {"retention_period": f"{(int(plan.period.seconds) + DAY) // 3600}h", **LIMITS},
