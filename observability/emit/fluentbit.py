@@ -70,6 +70,8 @@ def filters() -> list[Settings]:
     steps: list[tuple[str, Settings]] = [
         ("parser", parse),
         ("record_modifier", {"allowlist_key": [LINE, names.LOG_PROGRAM, level, *names.LOG_IDS]}),
+        # an id that is null would arrive as the word
+        *(("modify", {"condition": f"Key_value_does_not_match {key} .", "remove": key}) for key in names.LOG_IDS),
         ("modify", {"add": unknown}),
         *(("modify", {"condition": f"Key_value_matches {level} ^(?i:{SPELLINGS[name]})", "set": f"{level} {name}"}) for name in SPELLINGS),
         ("modify", {"condition": f"Key_value_does_not_match {level} ^({'|'.join(names.LOG_LEVELS)})$", "set": unknown}),

@@ -103,6 +103,13 @@ def test_foreign_lines_keep_their_words_and_get_a_level(program: str, stack: Sta
     assert {labels[names.LOG_LEVEL] for labels, _ in lines} <= set(names.LOG_LEVELS)
 
 
+def test_a_line_of_no_request_has_no_id(loki: Loki) -> None:
+    """The job's lines have null for an id, which is no word to find anything by."""
+    stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="sync"}}'
+    assert eventually(lambda: bool(loki.lines(stream, time.time() - 3600)))
+    assert not [labels for labels, _ in loki.lines(stream, time.time() - 3600) if "request_id" in labels]
+
+
 def test_every_log_rule_is_evaluated(stack: Stack) -> None:
     """Loki's ruler has the catalogue's alerts, and no error with any."""
     ruler = Prometheus(stack.site.url("loki") + "/prometheus")
@@ -133,7 +140,8 @@ def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
         assert f"{burst + 5} " in found["annotations"]["summary"]
 
 
-def test_nothing_is_lost_and_nothing_comes_twice(stack: Stack, loki: Loki, loki_away: None) -> None:
+@pytest.mark.usefixtures("loki_away")
+def test_nothing_is_lost_and_nothing_comes_twice(stack: Stack, loki: Loki) -> None:
     """Lines that are written while Loki is away, even with Fluent Bit killed in between, are all there afterwards, once each."""
     mark, since = f"outage-{uuid.uuid4().hex}", time.time()
     ids = [f"{mark}-{number}" for number in range(OUTAGE_LINES)]
