@@ -111,6 +111,19 @@ def test_loki_and_fluent_bit_take_part_together(tmp_path: Path, monkeypatch: pyt
     assert servers.log_servers() == {name: Server(tmp_path / name) for name in ("loki", "fluent-bit")}
 
 
+def test_a_missing_loki_is_no_fault(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` names what may take part, and asks for its ports only where it does."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    rows = {what: (fine, how) for what, fine, how in lifecycle.doctor(site)}
+    assert rows["loki"] == rows["fluent-bit"] == (True, "not on PATH; without it logs stay in files, which is fine")
+    assert f"port {site.ports.loki}" not in rows
+    speaking(tmp_path / "loki", "loki, version 3.7.6")
+    speaking(tmp_path / "fluent-bit", "Fluent Bit v5.1.2")
+    rows = {what: (fine, how) for what, fine, how in lifecycle.doctor(site)}
+    assert rows["loki"] == (True, str(tmp_path / "loki"))
+    assert f"port {site.ports.loki}" in rows
+
+
 @pytest.mark.parametrize("script", ["#!/bin/sh\necho 'LOKI genetics, version 2'\n", "#!/bin/sh\nexit 1\n", "no program at all"])
 def test_another_program_called_loki_is_passed_over(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's is about genetics; a file that cannot be run is none either."""
