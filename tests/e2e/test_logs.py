@@ -8,14 +8,18 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import httpx
 import pytest
 
 from observability import conventions as names
 from observability import plan
+from observability.catalogue import duration
 from observability.clients import Loki, Prometheus, Unreachable, inbox
+from observability.emit import loki as emitter
 from observability.stack.servers import log_servers
 from observability.stack.supervisor import socket_path
 from tests.e2e.conftest import Stack
@@ -39,12 +43,12 @@ def eventually(true: Callable[[], bool], seconds: float = DEADLINE) -> bool:
     return False
 
 
-def write(stack: Stack, message: str, ids: list[str], level: str = "ERROR") -> None:
+def write(stack: Stack, message: str, ids: list[str], level: str = "ERROR", age: timedelta = timedelta(0)) -> None:
     """Lines as the API writes them, at the end of its log."""
     with (stack.site.logs / "api.log").open("a", encoding="utf-8") as log:
         for request_id in ids:
             line = {"level": level, "logger": "evara.test", "message": message, "request_id": request_id, "service": "evara-api"}
-            log.write(json.dumps(line | {"timestamp": datetime.now(UTC).isoformat(timespec="microseconds")}) + "\n")
+            log.write(json.dumps(line | {"timestamp": (datetime.now(UTC) - age).isoformat(timespec="microseconds")}) + "\n")
 
 
 def supervise(stack: Stack, *words: str) -> None:
@@ -76,6 +80,15 @@ def test_a_request_is_found_by_its_id(stack: Stack, loki: Loki) -> None:
     assert labels == {"service": "evara-api", "program": "api", "level": "info", "request_id": mark}
     assert line in (stack.site.logs / "api.log").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["route"] == "nodes.list"
+
+
+def test_a_line_keeps_its_own_time(stack: Stack, loki: Loki) -> None:
+    """A line that comes late stands where it belongs, so that one that comes twice is the same one."""
+    mark = f"late-{uuid.uuid4().hex}"
+    write(stack, "late", [mark], "INFO", timedelta(minutes=20))
+    question = f'{API} | request_id="{mark}"'
+    assert eventually(lambda: bool(loki.lines(question, time.time() - 3600)))
+    assert loki.lines(question, time.time() - 600) == []
 
 
 def test_streams_have_the_declared_labels_alone(stack: Stack, loki: Loki) -> None:
@@ -140,6 +153,38 @@ def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
         assert f"{burst + 5} " in found["annotations"]["summary"]
 
 
+@pytest.fixture
+def hasty(stack: Stack) -> Iterator[str]:
+    """The alert about silence, over seconds instead of minutes; Loki reads the rules again by itself."""
+    path = stack.site.config / "loki-rules" / emitter.TENANT / "rules.yaml"
+    shipped, made = path.read_text(encoding="utf-8"), plan.from_files()
+    [silence] = [alert for alert in made.log_alerts if alert.entry.silence]
+    soon = silence.entry.model_copy(update={"over": duration("20s"), "for_": duration("0s")})
+    quick = replace(made, log_alerts=(replace(silence, entry=soon),), clock=replace(made.clock, thin=Decimal(5)))
+    path.write_text(emitter.render(quick)[emitter.RULES], encoding="utf-8")
+    yield silence.name
+    path.write_text(shipped, encoding="utf-8")
+
+
+def test_silence_is_noticed_and_ends(stack: Stack, hasty: str) -> None:
+    """Without new lines of requests the alert fires, and it resolves as soon as they come again; before, it is silent."""
+    ruler = Prometheus(stack.site.url("loki") + "/prometheus")
+
+    def interval() -> set[float]:
+        return {group["interval"] for group in ruler.rule_groups()}
+
+    def firing() -> bool:
+        return any(alert["labels"]["alertname"] == hasty and alert["state"] == "firing" for alert in ruler.alerts())
+
+    assert eventually(lambda: interval() == {5.0})
+    time.sleep(10)  # two evaluations
+    assert not firing()
+    supervise(stack, "stop", "fluent-bit")
+    assert eventually(firing)
+    supervise(stack, "start", "fluent-bit")
+    assert eventually(lambda: not firing())
+
+
 @pytest.mark.usefixtures("loki_away")
 def test_nothing_is_lost_and_nothing_comes_twice(stack: Stack, loki: Loki) -> None:
     """Lines that are written while Loki is away, even with Fluent Bit killed in between, are all there afterwards, once each."""
@@ -148,9 +193,10 @@ def test_nothing_is_lost_and_nothing_comes_twice(stack: Stack, loki: Loki) -> No
     half = len(ids) // 2
     write(stack, mark, ids[:half], "INFO")
     time.sleep(3)  # so that some were read, and wait on disk
-    os.kill(stack.pid("fluent-bit"), signal.SIGKILL)
+    dead = stack.pid("fluent-bit")
+    os.kill(dead, signal.SIGKILL)
     write(stack, mark, ids[half:], "INFO")
-    assert eventually(lambda: any(p["name"] == "fluent-bit" and p["statename"] == "RUNNING" for p in stack.processes()))
+    assert eventually(lambda: stack.pid("fluent-bit") not in (dead, 0))
     with pytest.raises(Unreachable):
         loki.lines(API, since)
     supervise(stack, "start", "loki")
