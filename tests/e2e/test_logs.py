@@ -17,6 +17,7 @@ import pytest
 
 from observability import conventions as names
 from observability import plan
+from observability.boards import LOG, boards
 from observability.catalogue import duration
 from observability.clients import Loki, Prometheus, Unreachable, inbox
 from observability.emit import loki as emitter
@@ -124,7 +125,7 @@ def test_a_line_of_no_request_has_no_id(loki: Loki) -> None:
 
 
 def test_every_log_rule_is_evaluated(stack: Stack) -> None:
-    """Loki's ruler has the catalogue's alerts, and no error with any."""
+    """Loki's ruler has the catalogue's alerts, and no error with any; none is about silence once lines have come."""
     ruler = Prometheus(stack.site.url("loki") + "/prometheus")
 
     def health() -> dict[str, str]:
@@ -132,7 +133,7 @@ def test_every_log_rule_is_evaluated(stack: Stack) -> None:
 
     wanted = {alert.name: "ok" for alert in plan.from_files().log_alerts}
     assert eventually(lambda: health() == wanted), health()
-    assert "LogSilence" not in {alert["labels"]["alertname"] for alert in ruler.alerts()}
+    assert eventually(lambda: "LogSilence" not in {alert["labels"]["alertname"] for alert in ruler.alerts()})
 
 
 def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
@@ -209,3 +210,14 @@ def test_nothing_is_lost_and_nothing_comes_twice(stack: Stack, loki: Loki) -> No
     assert arrived() == sorted(ids)
     counted = loki.query(f'sum(count_over_time({API} |= "{mark}" [1h]))')
     assert [value for _, value in counted] == [len(ids)]
+
+
+def test_the_log_board_has_answers(loki: Loki) -> None:
+    """Every question of the board is understood, and lines are there."""
+    chosen = {"program": ".*", "level": ".*", "request": "", "text": "", "__auto": "5m"}
+    board = next(board for board in boards(plan.from_files()) if board.slug == LOG)
+    queries = [query.expr for panel in board.panels for query in panel.bind(**chosen).queries]
+    counts, lines = [query for query in queries if query.startswith("sum")], [query for query in queries if query.startswith("{")]
+    assert eventually(lambda: all(loki.query(query) for query in counts))
+    assert eventually(lambda: all(loki.lines(query, time.time() - 600) for query in lines))
+    assert len(queries) == len(counts) + len(lines)
