@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from api import telemetry
 BUSY_SECONDS = 5  # how long a SQLite writer waits for another before it gives up
 IMMEDIATE = "evara_immediate"
 DEPENDENCY = "database"
+POOL_EVENTS = {"connect": ("open", 1), "close": ("open", -1), "checkout": ("in_use", 1), "checkin": ("in_use", -1)}
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
@@ -35,6 +36,8 @@ class Database:
         event.listen(self.engine, "before_cursor_execute", _start)
         event.listen(self.engine, "after_cursor_execute", _stop)
         event.listen(self.engine, "handle_error", _failed)
+        for name, (state, change) in POOL_EVENTS.items():
+            event.listen(self.engine, name, _count(state, change))
         self._writer: Engine = self.engine.execution_options(**{IMMEDIATE: True})
 
     @contextmanager
@@ -62,6 +65,10 @@ def _tune(connection: sqlite3.Connection, _: Any) -> None:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(IMMEDIATE) else "BEGIN")
+
+
+def _count(state: str, change: int) -> Callable[..., None]:
+    return lambda *_: telemetry.POOL.labels(state).inc(change)
 
 
 def _start(*args: Any) -> None:

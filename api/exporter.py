@@ -41,6 +41,7 @@ class ValueFile(Protocol):
 new_file: Callable[[str], ValueFile] = MmapedDict
 read_file: Callable[[str], Iterator[tuple[str, float, float, int]]] = MmapedDict.read_all_values_from_file
 KINDS = {"counter": SUMMED, "histogram": SUMMED, "gauge_max": LARGEST}
+LIVE = "gauge_live"  # values that end with their process
 
 
 def kind_and_pid(path: Path) -> tuple[str, str]:
@@ -53,7 +54,9 @@ def merge_dead(folder: Path) -> int:
     """Merges the files of processes that are gone into the archives; returns how many files went."""
     finish(folder)
     for path in folder.glob("*.db"):
-        if is_dead(path) and not path.with_suffix(ASIDE).exists():
+        if is_dead(path) and kind_and_pid(path)[0].startswith(LIVE):
+            path.unlink()  # what a process that is no more had open or had reached says nothing
+        elif is_dead(path) and not path.with_suffix(ASIDE).exists():
             path.rename(path.with_suffix(ASIDE))
     dead = sorted(folder.glob("*" + ASIDE))
     swaps = []
@@ -89,7 +92,7 @@ def finish(folder: Path) -> None:
 
 def is_dead(path: Path) -> bool:
     kind, pid = kind_and_pid(path)
-    return kind in KINDS and pid != ARCHIVE and pid.isdigit() and not psutil.pid_exists(int(pid))
+    return (kind in KINDS or kind.startswith(LIVE)) and pid != ARCHIVE and pid.isdigit() and not psutil.pid_exists(int(pid))
 
 
 def combine(sources: list[Path], target: Path, how: str) -> None:

@@ -26,6 +26,8 @@ def run(name: str, work: Callable[[], Outcome]) -> bool:
     ok = not outcome.failed
     telemetry.JOB_RUNS.labels(name, "ok" if ok else "error").inc()
     telemetry.JOB_STORED.labels(name).inc(outcome.stored)
+    if outcome.reached:
+        telemetry.JOB_REACHED.labels(name).set(outcome.reached.timestamp())
     if ok:
         telemetry.JOB_LAST_SUCCESS.labels(name).set_to_current_time()
     seconds = round(time.perf_counter() - started, 2)

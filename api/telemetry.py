@@ -22,6 +22,12 @@ JOB_STORED = Counter(names.JOB_STORED, "Readings that a job stored", (names.JOB,
 JOB_LAST_SUCCESS = Gauge(
     names.JOB_LAST_SUCCESS, "When a job last succeeded", (names.JOB,), registry=REGISTRY, multiprocess_mode="max"
 )  # fmt: skip
+JOB_REACHED = Gauge(
+    names.JOB_REACHED, "Newest reading of the node that is furthest behind", (names.JOB,), registry=REGISTRY, multiprocess_mode="livemax"
+)  # fmt: skip
+POOL = Gauge(
+    names.POOL, "Connections of the database pool", (names.STATE,), registry=REGISTRY, multiprocess_mode="livesum"
+)  # fmt: skip
 
 
 class Registry(CollectorRegistry):

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from observability import outputs, plan
 from observability.catalogue import CATALOGUE, POLICY
-from observability.checks import contract, drift, lint
+from observability.checks import boards, contract, drift, lint
 from observability.clients import Prometheus, Unreachable
 from observability.live import drill as drills
 from observability.live import load as loads
@@ -101,7 +101,7 @@ def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None
 def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: bool) -> None:
     """Compare generated files, rules and contract with the catalogue."""
     made, document, files = render(catalogue, policy, openapi)
-    problems = contract.check(made, document) + drift.check(files, folder) + lint.check(made, folder)
+    problems = contract.check(made, document) + drift.check(files, folder) + lint.check(made, folder) + boards.check(made, files)
     failures, missing = lint.tools(folder, servers.search_path(Site.main().servers)) if not problems else ([], [])
     problems += failures
     if json_:
@@ -109,7 +109,7 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
     elif problems:
         show(problems)
     else:
-        out.print(f"[green]✓[/green] {len(made.slos)} SLOs, {len(files)} generated files: drift, contract and lint are fine")
+        out.print(f"[green]✓[/green] {len(made.slos)} SLOs, {len(files)} generated files: drift, contract, lint and boards are fine")
     if missing and not problems:
         fail(f"could not tell whether the servers accept them: {', '.join(missing)} missing; make up unpacks them", UNKNOWN)
     sys.exit(WRONG if problems else FINE)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from observability import conventions as names
-from observability.panels import BAD, GOOD, LOGS, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
+from observability.panels import BAD, BLUE, GOOD, LOGS, PALETTE, PINK, SKY, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
 from observability.plan import DEPENDENCY_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Slo, Tier, plain
 from observability.promql import quote, selector
 
@@ -31,6 +31,13 @@ def boards(plan: Plan) -> tuple[Board, ...]:
     return overview(plan), slo(plan), routes(plan), dependencies(plan), runtime(plan), jobs(plan), logs(plan), load(plan)
 
 
+def colours(plan: Plan) -> dict[str, str]:
+    """Series → the colour that stays theirs on every board."""
+    routes = {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)}
+    quantiles = dict(zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True))
+    return routes | quantiles | dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)) | {"200": GOOD, "201": BLUE, "500": BAD, "all": BLUE}
+
+
 def lines(
     title: str, description: str, unit: Unit, *queries: Query, width: int = 12, expected: bool = True, stacked: bool = False
 ) -> Panel:
@@ -39,6 +46,18 @@ def lines(
 
 def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], expected: bool = True) -> Panel:
     return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, expected=expected)
+
+
+def each(*labels: str) -> str:
+    """A legend made of the values of labels."""
+    return " ".join(f"{{{{{label}}}}}" for label in labels)
+
+
+def quantiles(metric: str, **labels: str) -> Iterator[Query]:
+    """Seconds within which 50, 90 and 99 of 100 events were done."""
+    for share in QUANTILES:
+        expr = f"histogram_quantile({plain(share)}, sum by (le) ({rate(metric + '_bucket', **labels)}))"
+        yield Query(expr, f"p{plain(share * 100)}")
 
 
 def rate(metric: str, **labels: str) -> str:
@@ -70,8 +89,10 @@ def overview(plan: Plan) -> Board:
             stat("Smallest budget left", f"Of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
             stat("Requests", "Requests that the API answered, of all routes.", Unit.REQUESTS,
                  f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
-            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(names.ROUTE, ".*"), (0, GOOD), (0.001, WARN), (0.01, BAD)),
-            stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS, quantile(Decimal("0.95"), ".*"), *latency_steps(plan)),
+            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(names.ROUTE, ".*"),
+                 (0, GOOD), (0.001, WARN), (0.01, BAD)),
+            stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS, quantile(Decimal("0.95"), ".*"),
+                 *latency_steps(plan)),
         ),
     )  # fmt: skip
     table = Panel(
@@ -117,7 +138,7 @@ def burn_rates() -> Panel:
     """The SLOs that burn fastest."""
     burn = f"{names.error_ratio(SHORT)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
     return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
-                 Query(f"topk(5, {burn} > 0)", f"{{{{{names.SLO}}}}}"), expected=False)  # fmt: skip
+                 Query(f"topk(5, {burn} > 0)", each(names.SLO)), expected=False)  # fmt: skip
 
 
 def pages(**labels: str) -> tuple[str, str]:
@@ -128,9 +149,9 @@ def traffic(route: str) -> tuple[Panel, ...]:
     """Rate and errors of routes, as the overview and the board of a load run show them."""
     return (
         lines("Requests by route", "Requests answered, whatever the answer.", Unit.REQUESTS,
-              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', route=f'~{route}')})", f"{{{{{names.ROUTE}}}}}")),
+              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', route=f'~{route}')})", each(names.ROUTE))),
         lines("Failing requests by route", "Share of requests that ended in 5xx.", Unit.RATIO,
-              Query(failing(names.ROUTE, route, by=True), f"{{{{{names.ROUTE}}}}}")),
+              Query(failing(names.ROUTE, route, by=True), each(names.ROUTE))),
     )  # fmt: skip
 
 
@@ -162,7 +183,8 @@ def slo(plan: Plan) -> Board:
         "Promise",
         (
             stat("Goal", "The promised share of good events.", Unit.RATIO, objective),
-            stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO, f"1 - {names.error_ratio(plan.period.name)}{mine}"),
+            stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
+                 f"1 - {names.error_ratio(plan.period.name)}{mine}"),
             stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
             stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
                  f"{names.error_ratio(SHORT)}{mine} / {budget}", *burn_steps(plan), expected=False),
@@ -188,7 +210,8 @@ def slo(plan: Plan) -> Board:
             lines("Burn rates and the tiers' lines",
                   "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
                   Unit.TIMES, *burn_lines, *limits, expected=False),
-            lines("Events", "Events per second, and those that broke the promise (seconds, for freshness and probes).", Unit.PER_SECOND,
+            lines("Events and bad events", "Events per second, and those that broke the promise (seconds, for freshness and probes).",
+                  Unit.PER_SECOND,
                   Query(names.total_rate(SHORT) + mine, "all"), Query(names.bad_rate(SHORT) + mine, "bad", colour=BAD), expected=False),
             Panel("Next steps", "What the person on call does first; the runbook has more.", Kind.TABLE, Unit.TEXT,
                   (Query(names.NEXT_STEPS_INFO + mine, ""),), key=names.NEXT_STEPS),
@@ -221,7 +244,7 @@ def colour(tier: Tier) -> str:
 
 
 def routes(plan: Plan) -> Board:
-    per = f"{{{{{names.ROUTE}}}}}"
+    per = each(names.ROUTE)
     codes = f"sum by ({names.CODE}) ({rate(names.HTTP_REQUESTS + '_total', route='~$route')})"
     worst = selector(names.HTTP_REQUESTS + "_total", code="~[45]..", route="~$route")
     table = Panel(
@@ -254,10 +277,10 @@ def routes(plan: Plan) -> Board:
         expected=False,
     )
     detail = (
-        lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, f"{{{{{names.CODE}}}}}"), stacked=True),
+        lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)), stacked=True),
         lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing(names.ROUTE, "$route", by=True), per)),
         lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
-              *(Query(quantile(share, "$route"), f"p{plain(share * 100)}") for share in QUANTILES), *thresholds(plan)),
+              *quantiles(names.HTTP_DURATION, route="~$route", status="~2xx|3xx"), *thresholds(plan)),
         Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
               (Query(f"sum by (le) (increase({selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))", "{{le}}"),)),
     )  # fmt: skip
@@ -284,7 +307,7 @@ def thresholds(plan: Plan) -> Iterator[Query]:
 def dependencies(plan: Plan) -> Board:
     rows = [Row(name.capitalize(), dependency(plan, name)) for name in plan.dependencies]
     pool = lines("Connections", "Of the API's pool of database connections, by what they are doing.", Unit.NUMBER,
-                 Query(f"sum by ({names.STATE}) ({names.POOL})", f"{{{{{names.STATE}}}}}"))  # fmt: skip
+                 Query(f"sum by ({names.STATE}) ({names.POOL})", each(names.STATE)))  # fmt: skip
     return Board(
         DEPENDENCIES,
         "Dependencies",
@@ -302,13 +325,12 @@ def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
         if s.threshold
     )
     calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', **label)})"
-    duration = f"sum by (le) ({rate(metric + '_bucket', **label, outcome='ok')})"
     failed = f"sum({rate(metric + '_count', **label, outcome='error')}) / (sum({rate(metric + '_count', **label)}) > 0)"
     return (
-        lines(f"{name}: calls", "Calls per second, by outcome.", Unit.REQUESTS, Query(calls, f"{{{{{names.OUTCOME}}}}}"), width=8),
+        lines(f"{name}: calls", "Calls per second, by outcome.", Unit.REQUESTS, Query(calls, each(names.OUTCOME)), width=8),
         lines(f"{name}: failing", "Share of calls that failed.", Unit.RATIO, Query(failed, "failing", colour=BAD), width=8, expected=False),
         lines(f"{name}: duration", "How long successful calls took; dashed is what was promised.", Unit.SECONDS,
-              *(Query(f"histogram_quantile({plain(share)}, {duration})", f"p{plain(share * 100)}") for share in QUANTILES), *limits,
+              *quantiles(metric, **label, outcome="ok"), *limits,
               width=8, expected=False),
     )  # fmt: skip
 
@@ -330,10 +352,13 @@ def runtime(_: Plan) -> Board:
                 lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,
                       Query(f"max by (job) ({names.SCRAPE_SECONDS})", job), width=8),
                 lines("Rules", "How long each group of rules takes; it must stay below its interval.", Unit.SECONDS,
-                      Query(f'max by (rule_group) (label_replace({names.RULE_SECONDS}, "rule_group", "$1", "rule_group", ".*;(.*)"))', group), width=8),
+                      Query(f'max by (rule_group) (label_replace({names.RULE_SECONDS}, "rule_group", "$1", "rule_group", ".*;(.*)"))',
+                            group),
+                      width=8),
                 lines("Series", "Series in memory, and samples that one scrape brings.", Unit.NUMBER,
                       Query(names.HEAD_SERIES, "series"), Query(f"sum({names.SCRAPE_SAMPLES})", "samples per scrape"), width=8),
-                lines("Memory of the servers", "Resident memory of Prometheus and Alertmanager.", Unit.BYTES, Query(f"max by (job) ({names.PROCESS_MEMORY})", job)),
+                lines("Memory of the servers", "Resident memory of Prometheus and Alertmanager.", Unit.BYTES,
+                      Query(f"max by (job) ({names.PROCESS_MEMORY})", job)),
                 lines("Notifications", "Delivered and failed notifications, by integration.", Unit.PER_SECOND,
                       Query(f"sum by (integration) ({rate(names.NOTIFICATIONS)}) > 0", "{{integration}}"),
                       Query(f"sum by (integration) ({rate(names.NOTIFICATIONS_FAILED)}) > 0", "{{integration}} failed", colour=BAD),
@@ -345,7 +370,7 @@ def runtime(_: Plan) -> Board:
 
 def jobs(plan: Plan) -> Board:
     fresh = [slo for slo in plan.slos if slo.source == JOB_SOURCE and slo.threshold]
-    task = f"{{{{{names.JOB}}}}}"
+    task = each(names.JOB)
     limits = (
         Query(f"vector({plain(s.threshold.seconds)})", f"promised: {s.threshold.text}", line=True, colour=BAD) for s in fresh if s.threshold
     )
@@ -361,15 +386,16 @@ def jobs(plan: Plan) -> Board:
                 lines("Sync lag", "Age of the newest reading of the node that is furthest behind.", Unit.SECONDS,
                       Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", task)),
                 lines("Runs", "Runs by outcome, per minute.", Unit.NUMBER,
-                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) (rate({names.JOB_RUNS}_total[{SHORT}]))", f"{task} {{{{{names.OUTCOME}}}}}")),
+                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) (rate({names.JOB_RUNS}_total[{SHORT}]))",
+                            each(names.JOB, names.OUTCOME))),
                 lines("Readings stored", "New readings per second that the job stored.", Unit.PER_SECOND,
                       Query(f"sum by ({names.JOB}) (rate({names.JOB_STORED}_total[{SHORT}]))", task)),
             )),
             Row("From outside", (
                 lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,
-                      Query(probes, f"{{{{{names.ROUTE}}}}} {{{{{names.OUTCOME}}}}}")),
+                      Query(probes, each(names.ROUTE, names.OUTCOME))),
                 lines("Age of the last answer", "How long ago each probed route last answered.", Unit.SECONDS,
-                      Query(f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})", f"{{{{{names.ROUTE}}}}}")),
+                      Query(f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})", each(names.ROUTE))),
             )),
         ),
     )  # fmt: skip
@@ -378,21 +404,19 @@ def jobs(plan: Plan) -> Board:
 def logs(plan: Plan) -> Board:
     streams = f'{{{names.LOG_SERVICE}={quote(plan.service)}, {names.LOG_PROGRAM}=~"$program", {names.LOG_LEVEL}=~"$level"}}'
     found = f'{streams} | {names.LOG_IDS[0]}=~"$request.*" |~ "(?i)$text"'
+
+    def volume(title: str, label: str) -> Panel:
+        query = Query(f"sum by ({label}) (rate({streams}[$__auto]))", each(label))
+        return replace(lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True), source=LOGS)
+
+    about = "Newest first; a line unfolds, and its request_id finds all lines of the same request."
     return Board(
         LOG,
         "Logs",
         "Every line that the processes wrote, by level, program and request",
         (
-            Row("How many", (
-                replace(lines("Lines by level", "Lines per second.", Unit.PER_SECOND,
-                              Query(f"sum by ({names.LOG_LEVEL}) (rate({streams}[$__auto]))", f"{{{{{names.LOG_LEVEL}}}}}"), stacked=True), source=LOGS),
-                replace(lines("Lines by program", "Lines per second.", Unit.PER_SECOND,
-                              Query(f"sum by ({names.LOG_PROGRAM}) (rate({streams}[$__auto]))", f"{{{{{names.LOG_PROGRAM}}}}}"), stacked=True), source=LOGS),
-            )),
-            Row("Which", (
-                Panel("Lines", "Newest first; a line unfolds, and its request_id finds all lines of the same request.", Kind.LOGS, Unit.TEXT,
-                      (Query(found, ""),), width=24, height=18, source=LOGS),
-            )),
+            Row("How many", (volume("Lines by level", names.LOG_LEVEL), volume("Lines by program", names.LOG_PROGRAM))),
+            Row("Which", (Panel("Lines", about, Kind.LOGS, Unit.TEXT, (Query(found, ""),), width=24, height=18, source=LOGS),)),
         ),
         (
             Variable("program", "Program", values=("api", "sync", "metrics", "prober", "console", "prometheus", "alertmanager"), many=True),
@@ -400,7 +424,7 @@ def logs(plan: Plan) -> Board:
             Variable("request", "Request id"),
             Variable("text", "Text"),
         ),
-    )  # fmt: skip
+    )
 
 
 def load(plan: Plan) -> Board:
@@ -412,16 +436,15 @@ def load(plan: Plan) -> Board:
             Row("Answers", traffic(".*")),
             Row("Duration and cost", (
                 lines("Duration", "Good answers of all routes; dashed is what was promised.", Unit.SECONDS,
-                      *(Query(quantile(share, ".*"), f"p{plain(share * 100)}") for share in QUANTILES),
+                      *quantiles(names.HTTP_DURATION, status="~2xx|3xx"),
                       *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
                 lines("p95 by route", "95 of 100 good answers of the route are at least so fast.", Unit.SECONDS,
-                      Query(quantile(Decimal("0.95"), ".*", by=names.ROUTE), f"{{{{{names.ROUTE}}}}}")),
+                      Query(quantile(Decimal("0.95"), ".*", by=names.ROUTE), each(names.ROUTE))),
                 lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
-                      Query(rate(names.WORKER_CPU + "_total"), f"{{{{{names.ROLE}}}}}")),
-                lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, f"{{{{{names.ROLE}}}}}")),
+                      Query(rate(names.WORKER_CPU + "_total"), each(names.ROLE))),
+                lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, each(names.ROLE))),
                 lines("Database time", "How long successful statements took.", Unit.SECONDS,
-                      *(Query(f"histogram_quantile({plain(share)}, sum by (le) ({rate(names.DEPENDENCY_DURATION + '_bucket', dependency='database', outcome='ok')}))",
-                              f"p{plain(share * 100)}") for share in QUANTILES)),
+                      *quantiles(names.DEPENDENCY_DURATION, dependency="database", outcome="ok")),
                 burn_rates(),
             )),
         ),

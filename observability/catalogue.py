@@ -126,6 +126,7 @@ class RouteEntry(Model):
     http: Route
     next_steps: Steps
     owner: str | None = None
+    impact: str = ""
     needs: tuple[str, ...] = ()
     availability: Percent | None = None
     latency: tuple[LatencyTarget, ...] | None = None
@@ -138,6 +139,7 @@ class DependencyEntry(Model):
     availability: Percent
     latency: tuple[LatencyTarget, ...] = ()
     owner: str | None = None
+    impact: str = ""
 
 
 class JobEntry(Model):
@@ -145,6 +147,7 @@ class JobEntry(Model):
     objective: Percent
     next_steps: Steps
     owner: str | None = None
+    impact: str = ""
 
 
 class ProbeEntry(Model):
@@ -153,6 +156,7 @@ class ProbeEntry(Model):
     objective: Percent
     routes: tuple[str, ...]
     next_steps: Steps
+    impact: str = ""
 
 
 class Cases(Model):
@@ -166,6 +170,8 @@ class WatchEntry(Model):
     expr: str
     severity: str
     summary: str
+    meaning: str
+    impact: str
     next_steps: Steps
     cases: Cases
     drill: str
@@ -219,7 +225,16 @@ class GuardAlert(Model):
     severity: str
     for_: Annotated[Span, Field(alias="for")]
     summary: str
+    meaning: str
+    impact: str
     next_steps: Steps
+
+
+class Links(Model):
+    """Where people look: addresses without a slash at their end."""
+
+    console: str
+    grafana: str | None = None
 
 
 class Clock(Model):
@@ -265,6 +280,7 @@ class DrillClock(Model):
     speed: Annotated[int, Field(ge=1)]
     scrape: Length
     scrapes_per_window: Annotated[int, Field(ge=2)]  # a rate needs two samples
+    by_sli: dict[str, str]  # which drill breaks such a promise
 
 
 class Policy(Model):
@@ -277,6 +293,7 @@ class Policy(Model):
     owners: dict[str, Owner]
     integrations: dict[str, Integration]
     inhibit: tuple[Inhibition, ...]
+    links: Links
     drill: DrillClock
 
 
@@ -289,6 +306,8 @@ STAND_INS: dict[str, Any] = {
     "load": {"weight": 0},
     "severity": "page",
     "summary": "?",
+    "meaning": "?",
+    "impact": "?",
 }
 SALVAGE_ROUNDS = 8
 

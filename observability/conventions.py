@@ -137,6 +137,14 @@ RULES_ALERT = "RuleEvaluationFailing"
 WATCHDOG_ALERT = "Watchdog"
 GUARDS = (UNMEASURED_ALERT, COUNT_ALERT, RULES_ALERT, WATCHDOG_ALERT)
 
+# --- dashboards --------------------------------------------------------------------------------------------------
+
+
+def board_uid(service: str, slug: str) -> str:
+    """The stable uid of a dashboard, at most 40 characters as Grafana wants it."""
+    return f"{service}-{slug}"
+
+
 # --- scrape jobs -------------------------------------------------------------------------------------------------
 
 SCRAPE_API = "api"

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from observability.emit import alertmanager, locust, prometheus, promtool_tests
+from observability.emit import alertmanager, grafana, locust, prometheus, promtool_tests, runbook
 from observability.plan import Plan
 from observability.problems import Invalid, Problem
 
@@ -25,7 +25,8 @@ def contract(path: Path = OPENAPI) -> dict[str, Any]:
 
 def render(plan: Plan, openapi: dict[str, Any]) -> dict[Path, str]:
     """Path relative to the output folder → text."""
-    ours = {**prometheus.render(plan), **alertmanager.render(plan), **promtool_tests.render(plan)}
+    emitters = (prometheus, alertmanager, promtool_tests, grafana, runbook)
+    ours = {name: text for emitter in emitters for name, text in emitter.render(plan).items()}
     files = {GENERATED / name: text for name, text in ours.items()}
     return files | {SCENARIOS / name: text for name, text in locust.render(plan, openapi).items()}
 

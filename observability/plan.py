@@ -10,7 +10,20 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
-from observability.catalogue import CATALOGUE, POLICY, Catalogue, Duration, Http, Load, Policy, Severity, duration
+from observability.catalogue import (
+    CATALOGUE,
+    POLICY,
+    Catalogue,
+    DependencyEntry,
+    Duration,
+    Http,
+    LatencyTarget,
+    Load,
+    Policy,
+    RouteEntry,
+    Severity,
+    duration,
+)
 from observability.crosscheck import load
 
 HTTP_SOURCE = "http"
@@ -39,6 +52,7 @@ class Slo:
     owner: str
     next_steps: tuple[str, ...]
     threshold: Duration | None = None  # latency: the slowest good event; freshness and probe: the oldest good success
+    impact: str = ""  # what users notice, where the catalogue says it
 
     @property
     def budget(self) -> Decimal:
@@ -109,6 +123,8 @@ class Alert:
     owner: str
     for_: Decimal  # seconds
     summary: str
+    meaning: str
+    impact: str
     next_steps: tuple[str, ...]
     expr: str | None = None
     fires: tuple[tuple[str, str], ...] = ()
@@ -226,11 +242,12 @@ def timed(catalogue: Catalogue) -> Iterator[Slo]:
     """The SLOs that are judged by the clock: freshness of jobs, and probes."""
     for name, entry in sorted(catalogue.jobs.items()):
         owner = entry.owner or catalogue.owner
-        yield Slo(f"{name}-{FRESHNESS}", FRESHNESS, JOB_SOURCE, name, entry.objective / 100, owner, entry.next_steps, entry.fresh_within)
+        objective = entry.objective / 100
+        yield Slo(f"{name}-{FRESHNESS}", FRESHNESS, JOB_SOURCE, name, objective, owner, entry.next_steps, entry.fresh_within, entry.impact)
     probe = catalogue.probe
     for name in sorted(probe.routes):
-        objective = probe.objective / 100
-        yield Slo(f"{name}-{PROBE}", PROBE, PROBE_SOURCE, name, objective, catalogue.owner, probe.next_steps, probe.fresh_within)
+        about = (probe.objective / 100, catalogue.owner, probe.next_steps, probe.fresh_within, probe.impact)
+        yield Slo(f"{name}-{PROBE}", PROBE, PROBE_SOURCE, name, *about)
 
 
 def tier(name: str, policy: Policy) -> Tier:
@@ -248,7 +265,8 @@ def tier(name: str, policy: Policy) -> Tier:
 
 def guards(catalogue: Catalogue, policy: Policy) -> Iterator[Alert]:
     for name, entry in policy.guards.items():
-        yield Alert(name, entry.severity, catalogue.owner, entry.for_.seconds, entry.summary, entry.next_steps)
+        texts = (entry.summary, entry.meaning, entry.impact, entry.next_steps)
+        yield Alert(name, entry.severity, catalogue.owner, entry.for_.seconds, *texts)
 
 
 def symptoms(catalogue: Catalogue) -> Iterator[Alert]:
@@ -259,6 +277,8 @@ def symptoms(catalogue: Catalogue) -> Iterator[Alert]:
             entry.owner or catalogue.owner,
             entry.for_.seconds,
             entry.summary,
+            entry.meaning,
+            entry.impact,
             entry.next_steps,
             entry.expr,
             tuple(entry.cases.fires.items()),
@@ -269,30 +289,27 @@ def symptoms(catalogue: Catalogue) -> Iterator[Alert]:
 
 def route(name: str, catalogue: Catalogue) -> Route:
     entry, defaults = catalogue.routes[name], catalogue.defaults
-    owner = entry.owner or catalogue.owner
     latency = defaults.latency if entry.latency is None else entry.latency
-    objective = entry.availability or defaults.availability
-    slos = (
-        Slo(f"{name}-{AVAILABILITY}", AVAILABILITY, HTTP_SOURCE, name, objective / 100, owner, entry.next_steps),
-        *(
-            Slo(f"{name}-{LATENCY}-{t.threshold.text}", LATENCY, HTTP_SOURCE, name, t.objective / 100, owner, entry.next_steps, t.threshold)
-            for t in latency
-        ),
-    )
+    slos = promises(HTTP_SOURCE, name, entry, entry.availability or defaults.availability, latency, catalogue.owner)
     return Route(name, entry.http, entry.rate_limit or defaults.rate_limit, entry.load or defaults.load, slos)
 
 
 def dependency(name: str, catalogue: Catalogue) -> tuple[Slo, ...]:
     entry = catalogue.dependencies[name]
-    owner = entry.owner or catalogue.owner
-    return (
-        Slo(f"{name}-{AVAILABILITY}", AVAILABILITY, DEPENDENCY_SOURCE, name, entry.availability / 100, owner, entry.next_steps),
-        *(
-            Slo(f"{name}-{LATENCY}-{t.threshold.text}", LATENCY, DEPENDENCY_SOURCE, name, t.objective / 100, owner,
-                entry.next_steps, t.threshold)
-            for t in entry.latency
-        ),
-    )  # fmt: skip
+    return promises(DEPENDENCY_SOURCE, name, entry, entry.availability, entry.latency, catalogue.owner)
+
+
+def promises(
+    source: str, name: str, entry: RouteEntry | DependencyEntry, available: Decimal, latency: tuple[LatencyTarget, ...], owner: str
+) -> tuple[Slo, ...]:
+    """The SLOs of something that is called: availability, and one per latency target."""
+
+    def slo(suffix: str, sli: str, objective: Decimal, threshold: Duration | None = None) -> Slo:
+        about = (entry.owner or owner, entry.next_steps, threshold, entry.impact)
+        return Slo(f"{name}-{suffix}", sli, source, name, objective / 100, *about)
+
+    slow = (slo(f"{LATENCY}-{target.threshold.text}", LATENCY, target.objective, target.threshold) for target in latency)
+    return slo(AVAILABILITY, AVAILABILITY, available), *slow
 
 
 def from_files(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> Plan:

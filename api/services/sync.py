@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.db import database
@@ -26,6 +26,7 @@ class Outcome:
     nodes: int
     stored: int
     failed: tuple[str, ...]  # ids of nodes that could not be synced
+    reached: datetime | None = None  # newest reading of the node that is furthest behind
 
 
 def sync_all(client: ThingSpeak) -> Outcome:
@@ -40,7 +41,9 @@ def sync_all(client: ThingSpeak) -> Outcome:
         except ThingSpeakError as error:
             failed.append(node.id)
             log.warning("sync failed", extra={"node": node.id, "error": str(error)})
-    return Outcome(len(nodes), stored, tuple(failed))
+    with database().read() as session:
+        reached = session.scalar(select(func.min(SyncState.synced_until)).where(SyncState.synced_until > BEGINNING))
+    return Outcome(len(nodes), stored, tuple(failed), reached)
 
 
 def sync_node(client: ThingSpeak, node: Node) -> Iterator[int]:

@@ -27,15 +27,12 @@ MEND = "correct the catalogue or the emitter, then make generate"
 
 def check(plan: Plan, root: Path) -> list[Problem]:
     """House rules only; no server program is needed."""
-    rules = [(group, rule) for group in prometheus.groups(plan) for rule in group["rules"]]
-    recorded = {rule["record"] for _, rule in rules if "record" in rule}
-    known = exposed() | names.FOREIGN | recorded
-    edges = frozenset(plan.buckets)
+    series, edges = known(plan), frozenset(plan.buckets)
     problems = []
-    for group, rule in rules:
+    for group, rule in rules(plan):
         name = rule.get("record") or f"{rule['alert']} {rule['labels'].get(names.TIER, '')}".strip()
         where = f"{GENERATED / prometheus.RULES}: {name}"
-        problems += [Problem(where, text, fix, "lint") for text, fix in expression(rule["expr"], known, edges)]
+        problems += [Problem(where, text, fix, "lint") for text, fix in expression(rule["expr"], series, edges)]
         if "alert" in rule:
             problems += [Problem(where, text, fix, "lint") for text, fix in alert(rule, plan)]
         if duration(group["interval"]).seconds >= STALE:
@@ -48,6 +45,17 @@ def check(plan: Plan, root: Path) -> list[Problem]:
                 )
             )
     return problems + list(clock(plan, root / PROMETHEUS_CONFIG))
+
+
+def rules(plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every rule with its group."""
+    return ((group, rule) for group in prometheus.groups(plan) for rule in group["rules"])
+
+
+def known(plan: Plan) -> frozenset[str]:
+    """Every series name that somebody exposes or records."""
+    recorded = {rule["record"] for _, rule in rules(plan) if "record" in rule}
+    return exposed() | names.FOREIGN | recorded
 
 
 def exposed() -> frozenset[str]:

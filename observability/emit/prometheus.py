@@ -210,7 +210,19 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
         "summary": f"About {{{{ $value | humanizePercentage }}}} of {what} in the last {window.name}",
         "description": f"{failed} of {total}{unit} in the last {window.name} were bad; {budget_text}",
         names.NEXT_STEPS: ask(of(names.NEXT_STEPS_INFO), f'label "{names.NEXT_STEPS}"'),
+        **links(
+            plan, f"/slo/{{{{ $labels.{names.SLO} }}}}", f"{names.board_uid(plan.service, 'slo')}?var-slo={{{{ $labels.{names.SLO} }}}}"
+        ),
     }
+
+
+def links(plan: Plan, runbook: str, board: str) -> dict[str, str]:
+    """Where a person reads on: the console's page with the runbook, the board, and the log lines."""
+    console, grafana = plan.policy.links.console, plan.policy.links.grafana
+    boards = (
+        {"dashboard_url": f"{grafana}/d/{board}", "logs_url": f"{grafana}/d/{names.board_uid(plan.service, 'logs')}"} if grafana else {}
+    )
+    return {"runbook_url": console + runbook} | boards
 
 
 def single(plan: Plan, alert: Alert) -> Rule:
@@ -221,7 +233,11 @@ def single(plan: Plan, alert: Alert) -> Rule:
         **({"for": span(alert.for_)} if alert.for_ else {}),
         # an unmeasured SLO keeps its own owner, which its objective carries
         "labels": {names.SEVERITY: alert.severity} | ({} if alert.name == names.UNMEASURED_ALERT else {names.OWNER: alert.owner}),
-        "annotations": {"summary": alert.summary, names.NEXT_STEPS: steps(alert.next_steps)},
+        "annotations": {
+            "summary": alert.summary,
+            names.NEXT_STEPS: steps(alert.next_steps),
+            **links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, "overview")),
+        },
     }
 
 

@@ -11,7 +11,7 @@ import psutil
 import yaml
 
 from observability import conventions as names
-from observability.catalogue import Integration
+from observability.catalogue import Integration, Links
 from observability.emit import alertmanager, prometheus
 from observability.plan import Plan, span
 from observability.stack.servers import Server
@@ -111,10 +111,13 @@ def configure(site: Site, plan: Plan, secrets: Path | None = None) -> None:
     """Writes the servers' configuration for this site's addresses below its folder."""
     for folder in (site.config / "targets", site.logs, site.metrics):
         folder.mkdir(parents=True, exist_ok=True)
+    local = {
+        "integrations": plan.policy.integrations | {"inbox": Integration(webhook=f"{site.url('console')}/api/inbox")},
+        "links": Links(console=site.url("console")),
+    }
+    here = replace(plan, policy=plan.policy.model_copy(update=local))
     (site.config / "prometheus.yaml").write_text(prometheus_config(plan), encoding="utf-8")
-    (site.config / "rules.yaml").write_text(prometheus.render(plan)[prometheus.RULES], encoding="utf-8")
-    local = plan.policy.integrations | {"inbox": Integration(webhook=f"{site.url('console')}/api/inbox")}
-    here = replace(plan, policy=plan.policy.model_copy(update={"integrations": local}))
+    (site.config / "rules.yaml").write_text(prometheus.render(here)[prometheus.RULES], encoding="utf-8")
     present = frozenset(path.name for path in secrets.iterdir()) if secrets and secrets.is_dir() else frozenset()
     rendered = alertmanager.render(here, present, str(secrets))[alertmanager.CONFIG]
     (site.config / "alertmanager.yaml").write_text(rendered, encoding="utf-8")

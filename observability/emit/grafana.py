@@ -1,0 +1,276 @@
+"""Plan → Grafana's dashboards and their provisioning; pure, and the only module that knows grafanalib."""
+
+import json
+from typing import Any
+
+from grafanalib import core
+from grafanalib._gen import DashboardEncoder
+
+from observability import conventions as names
+from observability.boards import boards, colours
+from observability.emit import HEADER, dump
+from observability.panels import GOOD, GREY, LOGS, METRICS, Board, Kind, Panel, Query, Unit, Variable
+from observability.plan import Plan
+
+DASHBOARDS, PROVISIONING = "grafana/dashboards", "grafana/provisioning"
+MOUNTED = "/etc/grafana/dashboards"  # where compose mounts the dashboards
+SOURCES = {METRICS: "http://prometheus:9090", LOGS: "http://loki:3100"}
+SCHEMA = 42  # of Grafana 12
+COLUMNS, HEADING = 24, 1
+CLASSES = {Kind.LINES: core.TimeSeries, Kind.STAT: core.Stat, Kind.TABLE: core.Table, Kind.HEATMAP: core.Heatmap, Kind.LOGS: core.Logs}
+EMPTY = "nothing yet"
+
+
+class Target(core.Target):  # type: ignore[misc]
+    """grafanalib's target with what Grafana asks for since exemplars and typed ranges exist."""
+
+    def to_json_data(self) -> dict[str, Any]:
+        kept = ("expr", "format", "instant", "legendFormat", "refId", "datasource")
+        answer = {key: value for key, value in super().to_json_data().items() if key in kept}
+        return answer | {"range": not self.instant, "exemplar": False, "editorMode": "code"}
+
+
+def render(plan: Plan) -> dict[str, str]:
+    """One file per board, and the two files that tell Grafana where boards and data are."""
+    made = boards(plan)
+    files = {f"{DASHBOARDS}/{board.slug}.json": text(dashboard(plan, board)) for board in made}
+    return files | {f"{PROVISIONING}/{name}": content for name, content in provisioning(plan, SOURCES, MOUNTED).items()}
+
+
+def provisioning(plan: Plan, sources: dict[str, str], folder: str) -> dict[str, str]:
+    """Data sources (type → address) and the folder of dashboards, in Grafana's provisioning format."""
+    data_sources = [
+        {
+            "name": kind.capitalize(),
+            "uid": kind,
+            "type": kind,
+            "access": "proxy",
+            "url": url,
+            "isDefault": kind == METRICS,
+            "jsonData": {"timeInterval": f"{plan.clock.scrape}s"} if kind == METRICS else {"maxLines": 1000},
+        }
+        for kind, url in sources.items()
+    ]
+    provider = {"name": plan.service, "folder": plan.service, "type": "file", "allowUiUpdates": False, "options": {"path": folder}}
+    return {
+        "datasources/datasources.yaml": HEADER + dump({"apiVersion": 1, "datasources": data_sources}),
+        "dashboards/dashboards.yaml": HEADER + dump({"apiVersion": 1, "providers": [provider]}),
+    }
+
+
+def text(board: core.Dashboard) -> str:
+    """JSON without the keys that say nothing, in a stable order; the lowest step of a threshold must have its null."""
+
+    def said(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: said(value) for key, value in node.items() if value is not None or key == "value"}
+        return [said(item) for item in node] if isinstance(node, list) else node
+
+    plain = json.loads(json.dumps(board.to_json_data(), cls=DashboardEncoder))
+    return json.dumps(said(plain), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def dashboard(plan: Plan, board: Board) -> core.Dashboard:
+    return core.Dashboard(
+        title=f"{plan.service}: {board.title}",
+        description=board.description,
+        uid=names.board_uid(plan.service, board.slug),
+        tags=[plan.service],
+        schemaVersion=SCHEMA,
+        editable=False,
+        timezone="browser",
+        refresh="10s",
+        sharedCrosshair=True,
+        time=core.Time(board.since, "now"),
+        templating=core.Templating([*(source(kind) for kind in sources(board)), *map(variable, board.variables)]),
+        annotations=core.Annotations([annotation(title, expr) for title, expr in board.annotations]),
+        links=[
+            core.DashboardLink(title="Boards", tags=[plan.service], asDropdown=True, includeVars=True, keepTime=True),
+            *(link("Logs", f"/d/{names.board_uid(plan.service, 'logs')}") for _ in range(board.slug != "logs")),
+            link("Traces", "/explore?schemaVersion=1&panes=" + TRACES),
+            link("Runbook", f"{plan.policy.links.console}/", "The console: what every alert means, and what to do first"),
+        ],
+        panels=place(plan, board),
+    ).auto_panel_ids()
+
+
+# Explore's own address form, with the board's time range.
+TRACES = '{"t":{"datasource":"jaeger","queries":[{"refId":"A","queryType":"search"}],"range":{"from":"${__from}","to":"${__to}"}}}'
+
+
+def link(title: str, url: str, tooltip: str = "") -> core.DashboardLink:
+    return core.DashboardLink(title=title, uri=url, type="link", keepTime=True, includeVars=False, tooltip=tooltip, icon="external link")
+
+
+def sources(board: Board) -> list[str]:
+    """Which types of data source a board asks, in the order in which it does."""
+    return list(dict.fromkeys(panel.source for panel in board.panels))
+
+
+def source(kind: str) -> core.Template:
+    """The data source as a variable, so that boards work in any Grafana."""
+    return core.Template(name=kind, label=kind.capitalize(), type="datasource", query=kind, default=kind, hide=2)
+
+
+def reference(kind: str) -> dict[str, str]:
+    return {"type": kind, "uid": f"${{{kind}}}"}
+
+
+def variable(entry: Variable) -> core.Template:
+    every = {"multi": entry.many, "includeAll": entry.many, "allValue": ".*" if entry.many else None}
+    default = {"default": "All"} if entry.many else {}
+    if entry.query:
+        return core.Template(entry.name, entry.query, label=entry.label, dataSource=reference(METRICS), refresh=2, **every, **default)
+    if entry.values:
+        return core.Template(entry.name, ",".join(entry.values), label=entry.label, type="custom", **every, **default)
+    return core.Template(entry.name, "", label=entry.label, type="textbox", default="")
+
+
+def annotation(title: str, expr: str) -> dict[str, Any]:
+    tags = f"alertname,{names.SLO},{names.TIER}"
+    look = {"iconColor": "red" if title == "Pages" else "orange", "titleFormat": title, "tagKeys": tags, "step": "10s"}
+    return {"name": title, "enable": True, "datasource": reference(METRICS), "expr": expr, **look}
+
+
+def place(plan: Plan, board: Board) -> list[Any]:
+    """Rows one below the other; in each, a panel goes where it comes to lie highest, the leftmost of such places."""
+    placed: list[Any] = []
+    top = 0
+    for row in board.rows:
+        placed.append(core.RowPanel(title=row.title, gridPos=core.GridPos(HEADING, COLUMNS, 0, top)))
+        depth = [top + HEADING] * COLUMNS
+        for panel in row.panels:
+            x = min(range(COLUMNS - panel.width + 1), key=lambda at: (max(depth[at : at + panel.width]), at))
+            y = max(depth[x : x + panel.width])
+            depth[x : x + panel.width] = [y + panel.height] * panel.width
+            placed.append(picture(plan, panel, core.GridPos(panel.height, panel.width, x, y)))
+        top = max(depth)
+    return placed
+
+
+def picture(plan: Plan, panel: Panel, at: core.GridPos) -> Any:
+    instant = panel.kind in (Kind.TABLE, Kind.STAT)
+    shape = {Kind.TABLE: "table", Kind.HEATMAP: "heatmap"}.get(panel.kind, "time_series")
+    targets = [
+        Target(query.expr, format=shape, instant=instant, legendFormat=query.legend, refId=ref(n), datasource=reference(panel.source))
+        for n, query in enumerate(panel.queries)
+    ]
+    config = {"defaults": defaults(panel), "overrides": overrides(plan, panel)}
+    return CLASSES[panel.kind](
+        title=panel.title,
+        description=panel.description,
+        dataSource=reference(panel.source),
+        targets=targets,
+        gridPos=at,
+        maxDataPoints=None,
+        extraJson={"fieldConfig": config, "options": OPTIONS[panel.kind], "transformations": columns(panel)},
+    )
+
+
+OPTIONS: dict[Kind, dict[str, Any]] = {
+    Kind.LINES: {
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    },
+    Kind.STAT: {
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "colorMode": "value",
+        "graphMode": "none",
+        "textMode": "value",
+        "justifyMode": "center",
+    },
+    Kind.TABLE: {"showHeader": True, "cellHeight": "sm"},
+    Kind.HEATMAP: {
+        "calculate": False,
+        "cellGap": 1,
+        "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64, "reverse": False},
+        "yAxis": {"unit": Unit.SECONDS, "axisPlacement": "left"},
+        "legend": {"show": True},
+        "tooltip": {"mode": "single", "yHistogram": True},
+    },
+    Kind.LOGS: {"showTime": True, "wrapLogMessage": True, "enableLogDetails": True, "sortOrder": "Descending", "dedupStrategy": "none"},
+}
+
+
+def ref(number: int) -> str:
+    """A, B, C … as Grafana names queries."""
+    return chr(ord("A") + number)
+
+
+def defaults(panel: Panel) -> dict[str, Any]:
+    steps = [{"color": colour, "value": None if n == 0 else value} for n, (value, colour) in enumerate(panel.steps)]
+    look: dict[str, Any] = {
+        "unit": panel.unit,
+        "noValue": EMPTY,
+        "thresholds": {"mode": "absolute", "steps": steps or [{"color": GREY if panel.kind == Kind.TABLE else GOOD, "value": None}]},
+        "color": {"mode": "thresholds" if panel.kind in (Kind.STAT, Kind.TABLE) else "palette-classic"},
+        "mappings": [],
+    }
+    if panel.kind == Kind.STAT and not panel.steps:
+        look["color"] = {"mode": "fixed", "fixedColor": "text"}
+    if panel.kind == Kind.LINES:
+        stacking = {"mode": "normal" if panel.stacked else "none", "group": "A"}
+        look["custom"] = {"lineWidth": 2, "fillOpacity": 25 if panel.stacked else 5, "showPoints": "never", "spanNulls": False}
+        look["custom"] |= {"stacking": stacking, "axisSoftMin": 0}
+        look["max"] = panel.maximum
+    return look
+
+
+def overrides(plan: Plan, panel: Panel) -> list[dict[str, Any]]:
+    """Limits dashed, columns in their units, and series in colours that stay theirs."""
+    found = []
+    if panel.kind == Kind.LINES:
+        found += [rule("byName", name, color=fixed(colour)) for name, colour in colours(plan).items() if mentions(panel, name)]
+    for number, query in enumerate(panel.queries):
+        if panel.kind == Kind.TABLE and query.legend:
+            found.append(column(panel, query))
+        elif query.line:
+            dashed = {"custom.lineStyle": {"fill": "dash", "dash": [8, 6]}, "custom.lineWidth": 1, "custom.fillOpacity": 0}
+            found.append(rule("byFrameRefID", ref(number), color=fixed(query.colour or GREY), **dashed))
+        elif query.colour:
+            found.append(rule("byFrameRefID", ref(number), color=fixed(query.colour)))
+    if panel.link:
+        url = f"/d/{names.board_uid(plan.service, panel.link)}?var-{panel.key}=${{__value.raw}}&${{__url_time_range}}"
+        found.append(
+            rule("byName", panel.key, links=[{"title": f"Open {panel.key} ${{__value.raw}}", "url": url}], **{"custom.width": 260})
+        )
+    return found
+
+
+def mentions(panel: Panel, name: str) -> bool:
+    """Whether a series of that name can be in the panel: by its legend, or by a label that fills it."""
+    return any(query.legend == name or query.legend.startswith("{{") for query in panel.queries)
+
+
+def rule(matcher: str, options: str, **properties: Any) -> dict[str, Any]:
+    pairs = [{"id": key, "value": value} for key, value in properties.items()]
+    return {"matcher": {"id": matcher, "options": options}, "properties": pairs}
+
+
+def fixed(colour: str) -> dict[str, str]:
+    return {"mode": "fixed", "fixedColor": colour}
+
+
+def column(panel: Panel, query: Query) -> dict[str, Any]:
+    look: dict[str, Any] = {"unit": query.unit or panel.unit}
+    if query.bar:
+        look |= {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
+    else:
+        look["color"] = fixed("text")
+    return rule("byName", query.legend, **look)
+
+
+def columns(panel: Panel) -> list[dict[str, Any]]:
+    """Makes one table of a table panel's queries: joined by the key, other fields left out, values named by their legends."""
+    if panel.kind != Kind.TABLE:
+        return []
+    keys = panel.key.split(",")
+    values = {f"Value #{ref(n)}": query.legend for n, query in enumerate(panel.queries) if query.legend}
+    names_ = values | ({"Value": panel.queries[0].legend} if len(panel.queries) == 1 and values else {})
+    order = {name: place for place, name in enumerate([*keys, *names_])}
+    joined = [{"id": "joinByField", "options": {"byField": keys[0], "mode": "outer"}}] if len(panel.queries) > 1 else []
+    return [
+        *joined,
+        {"id": "filterFieldsByName", "options": {"include": {"names": [*keys, *names_]}}},
+        {"id": "organize", "options": {"renameByName": names_, "indexByName": order, "excludeByName": {}}},
+    ]

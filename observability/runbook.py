@@ -1,0 +1,172 @@
+"""Plan → what a person on call needs about every alert and SLO, as data; it imports the plan, promql and conventions.
+
+emit/runbook.py writes it as Markdown, the console shows it beside the present numbers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from observability import conventions as names
+from observability.plan import (
+    AVAILABILITY,
+    DEPENDENCY_SOURCE,
+    FRESHNESS,
+    JOB_SOURCE,
+    LATENCY,
+    PROBE,
+    SHORT,
+    Alert,
+    Plan,
+    Slo,
+    plain,
+)
+from observability.promql import selector
+
+ALERT, PROMISE = "alert", "slo"
+CASES = "Its promtool cases in observability/generated/prometheus/tests run it on the real clock: make check"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at the running system: the question in words, and the query that answers it."""
+
+    text: str
+    query: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One alert, or one SLO, whose alerts share a page."""
+
+    name: str
+    kind: str  # ALERT or PROMISE
+    owner: str
+    severity: str
+    meaning: str
+    users: str  # what users notice
+    checks: tuple[Check, ...]
+    steps: tuple[str, ...]
+    drill: str
+    over: str  # how to know that it is over
+
+
+def entries(plan: Plan) -> dict[str, Entry]:
+    """Every alert and every SLO by name."""
+    burn = burning(plan)
+    return {entry.name: entry for entry in (burn, *(single(alert) for alert in plan.alerts), *(promise(plan, slo) for slo in plan.slos))}
+
+
+def burning(plan: Plan) -> Entry:
+    """The one alert of all SLOs; which SLO it is about stands in its label."""
+    burn = f"{names.error_ratio(SHORT)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
+    tiers = "; ".join(
+        f"{tier.name} ({tier.severity}) {condition_text(tier.conditions[0].factor)} over {tier.conditions[0].window.name}"
+        for tier in plan.tiers
+    )
+    return Entry(
+        names.BURN_ALERT,
+        ALERT,
+        plan.owner,
+        " or ".join(sorted({tier.severity for tier in plan.tiers})),
+        f"An SLO spends its error budget of {plan.period.name} so fast that somebody should look now (page) or soon (ticket). The label "
+        f"{names.SLO} says which, the label {names.TIER} how fast: {tiers}. A burn rate of 1 spends the budget exactly within the period.",
+        "That depends on the SLO: its own page says it.",
+        (
+            Check("Which SLOs burn, and how fast?", f"topk(10, {burn} > 1)"),
+            Check("How much budget is left?", f"bottomk(10, {names.BUDGET_LEFT})"),
+            Check("What else is firing?", selector(names.ALERTS, alertstate="firing")),
+        ),
+        ("Open the page of the SLO that the alert names, and follow it.",),
+        f"make drill D={plan.policy.drill.by_sli[AVAILABILITY]}",
+        "The share of bad events has left every tier's short window; the inbox says resolved.",
+    )
+
+
+def condition_text(factor: Decimal | None) -> str:
+    return f"{plain(factor)} × budget" if factor else "nearly everything bad"
+
+
+def promise(plan: Plan, slo: Slo) -> Entry:
+    mine = f'{{{names.SLO}="{slo.name}"}}'
+    still = Check("Is it still bad, and how much of it?", names.error_ratio(SHORT) + mine)
+    severities = " or ".join(sorted({tier.severity for tier in plan.tiers if slo.sli in tier.slis}))
+    drill = plan.policy.drill.by_sli.get(slo.sli) if slo.source != DEPENDENCY_SOURCE else None
+    lowest = min(condition.threshold(slo, plan.policy.max_threshold) for tier in plan.tiers for condition in tier.conditions)
+    return Entry(
+        slo.name,
+        PROMISE,
+        slo.owner,
+        severities,
+        f"Promised over {plan.period.name}: {slo.promise}. An alert means that the error budget is being spent too fast to last.",
+        notice(slo),
+        (still, *evidence(slo)),
+        slo.next_steps,
+        f"make drill D={drill} breaks such a promise on a stack of its own" if drill else CASES,
+        f"`{still.query}` stays below {plain(lowest * 100)} %, and the inbox says resolved: within 5 minutes of the recovery.",
+    )
+
+
+def notice(slo: Slo) -> str:
+    """What users see: as the catalogue says it of failures, else what follows from the kind of promise."""
+    if slo.impact and slo.sli != LATENCY:
+        return slo.impact
+    if slo.source == DEPENDENCY_SOURCE:
+        return f"Nothing by itself; routes that need {slo.subject} become slow, fail, or answer with what is old."
+    return {
+        AVAILABILITY: f"Requests to {slo.subject} are answered with an error of the server.",
+        LATENCY: f"Answers of {slo.subject} take longer than {slo.threshold.text if slo.threshold else 'promised'}.",
+        FRESHNESS: f"What {slo.subject} brings is older than it should be.",
+        PROBE: f"{slo.subject} cannot be reached from outside: most likely nobody gets an answer.",
+    }[slo.sli]
+
+
+def evidence(slo: Slo) -> Iterator[Check]:
+    """The second and third look, by what the SLO is about."""
+    failing = f"sum by ({names.DEPENDENCY}) (rate({selector(names.DEPENDENCY_DURATION + '_count', outcome='error')}[{SHORT}]))"
+    route, dependency = {names.ROUTE: slo.subject}, {names.DEPENDENCY: slo.subject}
+    if slo.source == JOB_SOURCE:
+        yield Check(
+            "When did it last succeed? Seconds ago:", f"time() - max({selector(names.JOB_LAST_SUCCESS, **{names.JOB: slo.subject})})"
+        )
+        yield Check(
+            "Does it run and fail, or not run?",
+            f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **{names.JOB: slo.subject})}[1h]))",
+        )
+    elif slo.sli == PROBE:
+        yield Check("When did it last answer? Seconds ago:", f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})")
+        yield Check("Is anything up?", names.UP)
+    elif slo.source == DEPENDENCY_SOURCE:
+        calls = f"sum by ({names.OUTCOME}) (rate({selector(names.DEPENDENCY_DURATION + '_count', **dependency)}[{SHORT}]))"
+        yield Check("How often is it called, and with what outcome?", calls)
+        yield Check("How long do successful calls take (p99)?", slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"))
+    else:
+        codes = f"sum by ({names.CODE}) (rate({selector(names.HTTP_REQUESTS + '_total', **route)}[{SHORT}]))"
+        yield (
+            Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route))
+            if slo.sli == LATENCY
+            else Check("Which answers are given?", codes)
+        )
+        yield Check("Does something that it needs fail?", failing)
+
+
+def slow(metric: str, **labels: str) -> str:
+    return f"histogram_quantile(0.99, sum by (le) (rate({selector(metric + '_bucket', **labels)}[{SHORT}])))"
+
+
+def single(alert: Alert) -> Entry:
+    """A guard or a watched symptom."""
+    mine = selector(names.ALERTS, alertname=alert.name)
+    first = Check("Is it still so?", alert.expr) if alert.expr else Check("What does it say?", mine)
+    return Entry(
+        alert.name,
+        ALERT,
+        alert.owner,
+        alert.severity,
+        alert.meaning,
+        alert.impact,
+        (first, Check("What else is firing?", selector(names.ALERTS, alertstate="firing")), Check("Is every target up?", names.UP)),
+        alert.next_steps,
+        f"make drill D={alert.drill}" if alert.drill else CASES,
+        f"`{mine}` has no sample any more, and the inbox says resolved.",
+    )
