@@ -1,11 +1,13 @@
 """What the command line prints: tables that fit 80 columns and can be read without colour; it imports what it shows."""
 
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from observability.live import comparison, slo
@@ -60,6 +62,11 @@ def bar(left: float | None) -> str:
     return f"{'█' * full}{'░' * (BAR - full)} {max(left, -9.99) * 100:.0f}%"
 
 
+def wrapped(text: str, indent: int = 2) -> None:
+    """Prose, broken at the terminal's width."""
+    out.print(Padding(text, (0, 0, 0, indent)), soft_wrap=False)
+
+
 def number(value: float | None, scale: float = 1) -> str:
     """Two digits for what is small, none behind the point for the rest."""
     return "–" if value is None else f"{value * scale:.2g}" if abs(value * scale) < 9.5 else f"{value * scale:.0f}"
@@ -86,12 +93,15 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
     out.print(sides)
     for error in report["errors"][:LISTED]:
         out.print(f"  [red]{error['count']} ×[/red] {escape(error['what'])}")
-    for finding in report["findings"]:
-        out.print(f"  [red]≠[/red] {escape(finding['text'])}\n    [dim]{escape(finding['meaning'])}[/dim]")
+    for (_, meaning), findings in groupby(report["findings"], key=lambda finding: (finding["route"], finding["meaning"])):
+        for finding in findings:
+            wrapped(f"[red]≠[/red] {escape(finding['text'])}")
+        wrapped(f"[dim]{escape(meaning)}[/dim]", 4)
     verdict = report["verdict"]
-    out.print(f"\n[{COLOURS[verdict]}]{MARKS[verdict]}[/{COLOURS[verdict]}] {escape(report['summary'])}")
+    out.print()
+    wrapped(f"[{COLOURS[verdict]}]{MARKS[verdict]}[/{COLOURS[verdict]}] {escape(report['summary'])}", 0)
     if report["server"]["missing"] and verdict != "unknown":
-        out.print(f"  {escape(report['server']['missing'])}")
+        wrapped(escape(report["server"]["missing"]))
     out.print(f"  Report: {escape(str(folder / 'index.html'))}")
 
 
@@ -105,6 +115,8 @@ def print_comparison(found: dict[str, Any], page: Path) -> None:
             cells.append(f"{number(old, scale)} → {number(new, scale)}\n{comparison.change(key, old, new)}")
         made.add_row(row["route"], *cells)
     out.print(made)
+    if found["unlike"]:
+        wrapped(f"[yellow]![/yellow] The runs are not alike: {escape('; '.join(found['unlike']))}.", 0)
     for row in found["broken"]:
         measured = f"{row['old'] * 100:.3f} % → {row['new'] * 100:.3f} %"
         out.print(f"[red]✗[/red] {row['slo']}: was met, is missed now: {measured}, promised {row['objective'] * 100:g} %")

@@ -60,13 +60,14 @@ def compare(row: dict[str, Any], side: Side) -> Iterator[Finding]:
     slack = PROBES_BETWEEN if side.probes else 0
     least = row["answered"] + side.probes - side.probes_failed - slack
     most = row["sent"] + side.probes + slack
-    if not least <= side.requests <= most:
-        meaning = OTHERS if side.requests > most else LOST
+    others = side.requests > most
+    if others or side.requests < least:
+        meaning = OTHERS if others else LOST
         yield Finding(name, "requests", clients["requests"], side.requests, "server", max(least, 0), most, meaning)
     least = clients["failed"] - (clients["requests"] - row["answered"])  # what broke has no answer that the server could count
     most = least + unknown + side.probes_failed
     if not least <= side.failed <= most:
-        meaning = UNSEEN if side.failed > most else IN_FRONT
+        meaning = IN_FRONT if side.failed < least else OTHERS if others else UNSEEN
         yield Finding(name, "failed", clients["failed"], side.failed, "server", least, most, meaning)
     if clients["p95"] is not None:
         low, high = bounds(row, side)
@@ -100,10 +101,11 @@ def words(finding: Finding) -> str:
     def value(number: float) -> str:
         return f"{number * 1000:.0f} ms" if finding.number == "p95" else f"{number:.0f}"
 
-    limits = f"at least {value(finding.low)}" if math.isinf(finding.high) else f"{value(finding.low)} to {value(finding.high)}"
+    limits = f"{value(finding.low)} to {value(finding.high)}" if math.isfinite(finding.high) else f"at least {value(finding.low)}"
+    limits = value(finding.low) if finding.low == finding.high else limits
     what = {"requests": "requests", "failed": "failures", "p95": "p95"}[finding.number]
     whose = "the server's" if finding.judged == "server" else "the clients'"
-    return f"{finding.route}, {what}: clients {value(finding.clients)}, server {value(finding.server)}; {whose} may be {limits}."
+    return f"{finding.route}, {what}: clients {value(finding.clients)}, server {value(finding.server)}; {whose} must be {limits}."
 
 
 def as_dict(finding: Finding) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from observability.live import report
 from observability.live.report import Report
 
 PAGE = "compare.html"
+ORDER = ("host", "users", "rate", "time")
 FIGURES = ("rate", "failing", "p50", "p95", "p99")  # what runs of different length can be compared by, as the clients saw it
 
 
@@ -32,11 +33,12 @@ def read(folder: Path) -> Report:
 
 
 def compare(old: Report, new: Report) -> dict[str, Any]:
-    """Each route's figures before and after, None where a run did not call it; and the objectives that were met and no longer are."""
+    """Each route's figures before and after, None where a run did not call it; what was met and is no longer, and what else differs."""
     before, after = ({row["route"]: figures(row["clients"]) for row in (run["total"], *run["routes"])} for run in (old, new))
     none = dict.fromkeys(FIGURES)
     met = {row["slo"]: row for row in old["objectives"] if row["verdict"] == "met"}
     return {
+        "unlike": [f"{key} was {old['run'][key]}, is {new['run'][key]}" for key in ORDER if old["run"][key] != new["run"][key]],
         "routes": [{"route": name, "old": before.get(name, none), "new": after.get(name, none)} for name in after | before],
         "broken": [
             {"slo": row["slo"], "objective": row["objective"], "old": met[row["slo"]]["measured"], "new": row["measured"]}

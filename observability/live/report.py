@@ -22,6 +22,7 @@ from observability.stack.site import Site
 VERSION = 1  # of report.json
 DATA, PAGE = "report.json", "index.html"
 COLOURS = {"good": panels.GOOD, "bad": panels.BAD, "warn": panels.WARN, "blue": panels.BLUE, "grey": panels.GREY}
+PICTURE = 470  # pixels; two beside each other on a wide page, and legible on a phone
 Report = dict[str, Any]
 
 
@@ -138,7 +139,10 @@ def judge(objectives: list[dict[str, Any]], disagreements: int, silent: str, alo
 def draw(prometheus: Prometheus, plan: Plan, counted: server.Counted) -> Iterator[dict[str, str]]:
     """The panels of the `load` board over the run, in light and dark, as addresses that hold the picture itself."""
     for panel in boards.load(plan).panels:
-        drawn = {theme: charts.svg(panel, prometheus, counted.start, counted.end, dark=theme == "dark") for theme in ("light", "dark")}
+        drawn = {
+            theme: charts.svg(panel, prometheus, counted.start, counted.end, dark=theme == "dark", width=PICTURE)
+            for theme in ("light", "dark")
+        }
         pictures = {theme: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() for theme, svg in drawn.items()}
         yield {"title": panel.title, "description": panel.description, **pictures}
 
