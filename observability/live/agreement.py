@@ -57,7 +57,7 @@ def compare(row: dict[str, Any], side: Side) -> Iterator[Finding]:
     What was sent and not answered, the server may have counted or not. What the prober sent, it has counted, too.
     """
     name, clients, unknown = row["route"], row["clients"], row["sent"] - row["answered"]
-    slack = PROBES_BETWEEN if side.probes else 0
+    slack = PROBES_BETWEEN if side.probed else 0
     least = row["answered"] + side.probes - side.probes_failed - slack
     most = row["sent"] + side.probes + slack
     others = side.requests > most

@@ -81,6 +81,7 @@ class Side:
     failed: int
     probes: int
     probes_failed: int
+    probed: bool  # the prober calls one of the routes, even if it did not in this time
     buckets: Buckets
 
     def figures(self, seconds: float) -> dict[str, Any]:
@@ -153,6 +154,7 @@ def side(counted: Counted, expect: dict[str, list[int]]) -> Side:
         round(sum(count for (route, code), count in codes if route in expect and int(code) not in expect[route])),
         round(sum(count for (route, _), count in probes if route in expect)),
         round(sum(count for (route, outcome), count in probes if route in expect and outcome != names.OUTCOMES[0])),
+        any(route in expect for (route, _), _ in probes),
         Buckets(tuple(edges), tuple(sums[edge] for edge in edges)),
     )
 
