@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 from observability.live.arena import free_ports
 from observability.stack.site import ROOT, Ports, Site, servers_folder
@@ -47,3 +49,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert up.returncode == 0, up.stdout + up.stderr
     yield made
     made.run("down")
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page of the distribution's chromium."""
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is missing; install it: sudo apt install chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
+        yield browser.new_page()
+        browser.close()

@@ -1,23 +1,8 @@
 """The API's own page in a real browser: it works under its strict policy, and asks nobody else for anything."""
 
-import shutil
-from collections.abc import Iterator
-
-import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from tests.e2e.conftest import Stack
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of the distribution's chromium."""
-    chromium = shutil.which("chromium")
-    assert chromium, "chromium is missing; install it: sudo apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
-        yield browser.new_page()
-        browser.close()
 
 
 def test_docs_render_under_the_strict_policy(stack: Stack, page: Page) -> None:
