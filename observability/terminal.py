@@ -2,6 +2,7 @@
 
 import sys
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,8 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
     out.print(sides)
     for error in report["errors"][:LISTED]:
         out.print(f"  [red]{error['count']} ×[/red] {escape(error['what'])}")
-    for (_, meaning), findings in groupby(report["findings"], key=lambda finding: (finding["route"], finding["meaning"])):
+    by_meaning = itemgetter("meaning")
+    for meaning, findings in groupby(sorted(report["findings"], key=by_meaning), by_meaning):
         for finding in findings:
             wrapped(f"[red]≠[/red] {escape(finding['text'])}")
         wrapped(f"[dim]{escape(meaning)}[/dim]", 4)

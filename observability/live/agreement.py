@@ -26,7 +26,7 @@ class Finding:
 
 
 OTHERS = (
-    "Somebody else called this route during the run: a person, a script, another load run. "
+    "Somebody else called during the run: a person, a script, another load run. "
     "The log names every request and its caller (make logs P=api); run again while nobody else calls."
 )
 LOST = (
@@ -43,7 +43,7 @@ IN_FRONT = (
 )
 IMPOSSIBLE = (
     "No client can be faster than the server that answers it: durations are measured or counted in the wrong buckets. "
-    "Look at the buckets of this route in Prometheus and at how the API measures."
+    "Look at the route's buckets in Prometheus and at how the API measures."
 )
 WAITING = (
     "Requests wait in front of the server, where it does not measure and no promise is judged: too few workers or threads for "

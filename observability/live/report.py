@@ -131,7 +131,7 @@ def judge(objectives: list[dict[str, Any]], disagreements: int, silent: str, alo
         return Verdict.UNKNOWN, f"By the clients' count {clients}, but the server's side is missing: {silent}"
     if disagreements:
         numbers = f"{disagreements} number{'s' if disagreements > 1 else ''}"
-        return Verdict.DISAGREE, f"Clients and server disagree on {numbers}, so neither can be relied on. By the clients' count {clients}."
+        return Verdict.DISAGREE, f"Clients and server disagree on {numbers}, by more than their error. By the clients' count {clients}."
     sides = "by the clients' count alone" if alone else "and clients and server agree"
     return (Verdict.MISSED if missed else Verdict.MET), f"{clients[0].upper()}{clients[1:]}, {sides}."
 

@@ -46,7 +46,7 @@ ORDER = load.Order(20, 50, "10s", "http://127.0.0.1:8000")
     [
         ("met", 100, "", "", Verdict.MET, "All 1 objectives that had traffic met, and clients and server agree."),
         ("missed", 100, "", "", Verdict.MISSED, "1 of 1 objectives missed, and clients and server agree."),
-        ("met", 150, "", "", Verdict.DISAGREE, "disagree on 1 number, so neither can be relied on"),
+        ("met", 150, "", "", Verdict.DISAGREE, "disagree on 1 number, by more than their error"),
         ("missed", 150, "", "", Verdict.DISAGREE, "By the clients' count 1 of 1 objectives missed"),
         ("met", None, "no scrape", "", Verdict.UNKNOWN, "the server's side is missing: no scrape"),
         ("met", None, "", "elsewhere", Verdict.MET, "by the clients' count alone"),
@@ -167,7 +167,7 @@ def test_the_page_marks_what_disagrees() -> None:
     made = report.put_together(ORDER, told(), counted(150), "", "") | {"period": "30d"}
     page = report.page("report.html", report=made, pictures=[])
     assert "The two sides disagree" in page
-    assert "Somebody else called this route during the run" in page
+    assert "Somebody else called during the run" in page
     assert page.count('class="off"') == 2
     assert "≠" in page
 
