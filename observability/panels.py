@@ -36,7 +36,7 @@ class Kind(StrEnum):
     LOGS = "logs"
 
 
-METRICS, LOGS = "prometheus", "loki"  # types of data source
+METRICS, LOGS, TRACES = "prometheus", "loki", "jaeger"  # types of data source
 
 
 @dataclass(frozen=True)

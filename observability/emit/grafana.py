@@ -9,12 +9,12 @@ from grafanalib._gen import DashboardEncoder
 from observability import conventions as names
 from observability.boards import boards, colours
 from observability.emit import HEADER, dump
-from observability.panels import GOOD, GREY, LOGS, METRICS, Board, Kind, Panel, Query, Unit, Variable
-from observability.plan import Plan
+from observability.panels import GOOD, GREY, LOGS, METRICS, TRACES, Board, Kind, Panel, Query, Unit, Variable
+from observability.plan import Plan, span
 
 DASHBOARDS, PROVISIONING = "grafana/dashboards", "grafana/provisioning"
 MOUNTED = "/etc/grafana/dashboards"  # where compose mounts the dashboards
-SOURCES = {METRICS: "http://prometheus:9090", LOGS: "http://loki:3100"}
+SOURCES = {METRICS: "http://prometheus:9090", LOGS: "http://loki:3100", TRACES: "http://jaeger:16686"}
 SCHEMA = 42  # of Grafana 12
 COLUMNS, HEADING = 24, 1
 CLASSES = {Kind.LINES: core.TimeSeries, Kind.STAT: core.Stat, Kind.TABLE: core.Table, Kind.HEATMAP: core.Heatmap, Kind.LOGS: core.Logs}
@@ -47,7 +47,7 @@ def provisioning(plan: Plan, sources: dict[str, str], folder: str) -> dict[str, 
             "access": "proxy",
             "url": url,
             "isDefault": kind == METRICS,
-            "jsonData": {"timeInterval": f"{plan.clock.scrape}s"} if kind == METRICS else {"maxLines": 1000},
+            "jsonData": {"timeInterval": span(plan.clock.scrape)} if kind == METRICS else {},
         }
         for kind, url in sources.items()
     ]
@@ -87,7 +87,7 @@ def dashboard(plan: Plan, board: Board) -> core.Dashboard:
         links=[
             core.DashboardLink(title="Boards", tags=[plan.service], asDropdown=True, includeVars=True, keepTime=True),
             *(link("Logs", f"/d/{names.board_uid(plan.service, 'logs')}") for _ in range(board.slug != "logs")),
-            link("Traces", "/explore?schemaVersion=1&panes=" + TRACES),
+            link("Traces", "/explore?schemaVersion=1&panes=" + EXPLORE),
             link("Runbook", f"{plan.policy.links.console}/", "The console: what every alert means, and what to do first"),
         ],
         panels=place(plan, board),
@@ -95,7 +95,7 @@ def dashboard(plan: Plan, board: Board) -> core.Dashboard:
 
 
 # Explore's own address form, with the board's time range.
-TRACES = '{"t":{"datasource":"jaeger","queries":[{"refId":"A","queryType":"search"}],"range":{"from":"${__from}","to":"${__to}"}}}'
+EXPLORE = '{"t":{"datasource":"jaeger","queries":[{"refId":"A","queryType":"search"}],"range":{"from":"${__from}","to":"${__to}"}}}'
 
 
 def link(title: str, url: str, tooltip: str = "") -> core.DashboardLink:
