@@ -51,7 +51,7 @@ api/openapi.json: $(shell find api -name '*.py') | .venv/run
 ##@ Ask and provoke the running stack
 slo: .venv/run ## Judge every SLO (ARGS="--window 1h --strict --json")
 	@$(EVARA) slo $(ARGS)
-load: .venv/run ## Send load and judge it (USERS=20 RATE=50 TIME=60s HOST=)
+load: .venv/run ## Send load, judge it, leave a report (USERS=20 RATE=50 TIME=60s HOST=, ARGS="--compare OLD NEW")
 	@$(EVARA) load --users $(USERS) --rate $(RATE) --time $(TIME) $(if $(HOST),--host $(HOST)) $(ARGS)
 drill: .venv/run ## Break something beside the stack and see its alert arrive (D=name, ARGS=--list, --all or --json)
 	@$(EVARA) drill $(D) $(ARGS)
