@@ -70,7 +70,7 @@ class Buckets:
         if math.isinf(upper):
             return lower
         before = self.counts[index - 1] if index else 0.0
-        return lower + (upper - lower) * (rank - before) / (self.counts[index] - before)
+        return lower + (upper - lower) * ((rank - before) / (self.counts[index] - before))
 
 
 @dataclass(frozen=True)

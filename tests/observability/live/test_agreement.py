@@ -66,6 +66,8 @@ def test_a_disagreement_is_found(row: dict[str, Any], side: Side, number: str, m
         (clients(p95=0.05), server()),
         (clients(p95=0.3), server()),
         (clients(p95=9, within=None), server()),
+        (clients(p95=0.008, answered=90, failed=10), server(slow=10)),  # the slow ones are those that broke
+        (clients(p95=0.15), Side(100, 0, 0, 0, False, Buckets((0.152, 0.3, INF), (0, 100, 100)))),  # 153 ms, as Locust keeps it
         (clients(0, p95=None), server(0, slow=0)),
     ],
 )
