@@ -236,8 +236,8 @@ def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
 def addresses(site: Site) -> list[tuple[str, str]]:
     """What there is to look at; nothing that would be a blank page."""
     rows = [
+        ("Console", site.url("console")),
         ("API", site.url("api") + "/docs"),
-        ("Inbox of delivered alerts", site.url("console") + "/api/inbox"),
         ("Metrics of the API", site.url("metrics") + "/metrics"),
     ]
     ui = has_ui(site.url("prometheus"))
