@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
@@ -26,7 +26,7 @@ class Outcome:
     nodes: int
     stored: int
     failed: tuple[str, ...]  # ids of nodes that could not be synced
-    reached: datetime | None = None  # newest reading of the node that is furthest behind
+    reached: datetime | None = field(default=None, compare=False)  # newest reading of the node that is furthest behind
 
 
 def sync_all(client: ThingSpeak) -> Outcome:

@@ -273,3 +273,13 @@ def test_cpu_never_decreases(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     before = cpu()
     monkeypatch.setattr(exporter.psutil, "Process", lambda _: (_ for _ in ()).throw(exporter.psutil.NoSuchProcess(1)))
     assert cpu() == before > 0
+
+
+def test_what_a_dead_process_had_open_is_forgotten(folder: Path, dead: list[int]) -> None:
+    """Gauges that end with their process are removed with it; a living one keeps its own."""
+    gone = write(folder, "gauge_livesum", dead[0], {key("open", "open", state="open"): 3})
+    stays = write(folder, "gauge_livesum", os.getpid(), {key("open", "open", state="open"): 2})
+    exporter.merge_dead(folder)
+    assert not gone.exists()
+    assert stays.exists()
+    assert scrape(folder)["open[('state', 'open')]"] == 2

@@ -1,6 +1,7 @@
 """Jobs: counted, logged, and alive after every failure."""
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from flask import Flask
@@ -59,3 +60,10 @@ def test_it_runs_until_it_is_stopped(app: Flask) -> None:
 
     jobs.run_forever(app, jobs.SYNC, work, 0.0, stop)
     assert runs == [0, 1, 2, 3]
+
+
+def test_how_far_a_sync_reached_is_exposed() -> None:
+    """The newest reading of the node that is furthest behind, as a Unix time."""
+    reached = datetime(2026, 1, 2, tzinfo=UTC)
+    assert jobs.run(jobs.SYNC, lambda: Outcome(2, 0, (), reached))
+    assert telemetry.REGISTRY.get_sample_value(names.JOB_REACHED, {names.JOB: jobs.SYNC}) == reached.timestamp()

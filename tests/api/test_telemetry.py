@@ -198,3 +198,20 @@ def test_a_call_that_raises_is_an_error() -> None:
     with telemetry.dependency_call("database"):
         pass
     assert database_calls() == (before[0] + 1, before[1] + 1)
+
+
+def connections(state: str) -> float:
+    return telemetry.REGISTRY.get_sample_value(names.POOL, {names.STATE: state}) or 0.0
+
+
+def test_connections_are_counted_while_they_are_used(app: Flask) -> None:
+    """One in use while a session holds it, open until the pool lets it go."""
+    with app.app_context():
+        engine = database().engine
+        engine.dispose()
+        before = connections("open"), connections("in_use")
+        with engine.connect():
+            assert (connections("open"), connections("in_use")) == (before[0] + 1, before[1] + 1)
+        assert (connections("open"), connections("in_use")) == (before[0] + 1, before[1])
+        engine.dispose()
+        assert (connections("open"), connections("in_use")) == before

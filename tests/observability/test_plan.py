@@ -95,15 +95,17 @@ def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan
 
 
 def test_one_edit_moves_everything_that_follows_from_it(plan: Plan, plan_of: Callable[..., Plan], openapi: dict[str, Any]) -> None:
-    """200ms → 150ms changes the bucket, the rules, the promtool cases and the load scenarios, each in every place."""
+    """200ms → 150ms changes the bucket, rules, promtool cases, panels, runbook and load scenarios, each in every place."""
     made = plan_of((("{threshold: 200ms, objective: 95}", "{threshold: 150ms, objective: 95}"),))
     assert set(plan.buckets) ^ set(made.buckets) == {Decimal("0.2"), Decimal("0.15")}
     before, after = outputs.render(plan, openapi), outputs.render(made, openapi)
     moved = {str(path) for path in before if before[path] != after[path]}
-    assert moved == {str(path) for path in before if "200ms" in before[path] or '"0.2"' in before[path]}
+    assert moved == {str(path) for path in before if re.search(r'200ms|"0\.2"|: 0\.2$', before[path], re.MULTILINE)}
     assert {path.rsplit("/", 1)[1] for path in moved} == {
         *("rules.yaml", "scenarios.json", "healthy.yaml", "others.yaml", "P0.yaml"),
         *(f"T{number}.yaml" for number in range(6)),
+        *("overview.json", "routes.json", "load.json", "runbook.md"),
+        *(f"{route.id}.md" for route in plan.routes if any(slo.threshold and slo.threshold.text == "200ms" for slo in route.slos)),
     }
     for text in after.values():
         assert "200ms" not in text

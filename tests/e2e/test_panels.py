@@ -1,0 +1,46 @@
+"""Every question of every board is asked of the running stack: none is refused, and those that should have an answer have one."""
+
+import time
+
+import httpx
+import pytest
+
+from observability import plan
+from observability.boards import boards
+from observability.clients import Prometheus
+from observability.panels import METRICS, Panel
+from tests.e2e.conftest import Stack
+
+PLAN = plan.from_files()
+BOARDS = {board.slug: board for board in boards(PLAN)}
+CHOSEN = {"slo": "nodes.list-availability", "route": ".*", "__rate_interval": "1m"}
+PATIENCE = 150  # seconds: the budget is computed every two minutes
+
+
+def unanswered(panel: Panel, prometheus: Prometheus) -> list[str]:
+    """The panel's questions without a single sample; Unreachable when one is refused."""
+    return [query.expr for query in panel.bind(**CHOSEN).queries if not prometheus.query(query.expr)]
+
+
+@pytest.mark.parametrize("slug", [slug for slug, board in BOARDS.items() if any(panel.source == METRICS for panel in board.panels)])
+def test_every_panel_has_an_answer(stack: Stack, slug: str) -> None:
+    """No question is refused; within minutes of a start every panel that should show something does."""
+    prometheus = Prometheus(stack.site.url("prometheus"))
+    httpx.get(stack.site.url("api") + "/api/v1/nodes/")
+    waiting = [panel for panel in BOARDS[slug].panels if panel.source == METRICS]
+    deadline = time.monotonic() + PATIENCE
+    while waiting and time.monotonic() < deadline:
+        waiting = [panel for panel in waiting if unanswered(panel, prometheus) and panel.expected]
+        time.sleep(1 if waiting else 0)
+    assert {panel.title: unanswered(panel, prometheus) for panel in waiting} == {}
+
+
+def test_a_refused_question_is_seen(stack: Stack) -> None:
+    """The test above can fail: a panel about nothing is waited for in vain."""
+    panel = next(BOARDS["runtime"].panels)
+    prometheus = Prometheus(stack.site.url("prometheus"))
+    assert unanswered(panel, prometheus) == []
+    lost = panel.bind(**CHOSEN)
+    assert unanswered(type(lost)(**{**vars(lost), "queries": (type(lost.queries[0])("evara_nothing", ""),)}), prometheus) == [
+        "evara_nothing"
+    ]

@@ -1,0 +1,98 @@
+"""Dashboards as Grafana loads them: layout, columns, colours, and where data comes from."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from observability.emit import grafana
+from observability.plan import Plan
+
+
+@pytest.fixture(scope="module")
+def made(plan: Plan) -> dict[str, Any]:
+    """Board name → dashboard."""
+    files = grafana.render(plan)
+    return {path.split("/")[-1].removesuffix(".json"): json.loads(text) for path, text in files.items() if path.endswith(".json")}
+
+
+def panel(board: dict[str, Any], title: str) -> dict[str, Any]:
+    return next(entry for entry in board["panels"] if entry["title"] == title)
+
+
+def test_uids_are_stable_and_speak(made: dict[str, Any]) -> None:
+    """A board's uid is the service and the board, so that links outlive every edit."""
+    assert {board["uid"] for board in made.values()} >= {"evara-api-overview", "evara-api-slo", "evara-api-load"}
+
+
+def test_panels_fill_gaps_from_the_left(made: dict[str, Any]) -> None:
+    """Beside a tall table two shorter panels stand one above the other."""
+    table, firing, burning = (panel(made["overview"], title)["gridPos"] for title in ("SLOs", "Firing", "Burn rates"))
+    assert (firing["x"], burning["x"]) == (table["w"], table["w"])
+    assert (firing["y"], burning["y"]) == (table["y"], table["y"] + firing["h"])
+
+
+def test_tables_join_their_questions_by_the_key(made: dict[str, Any]) -> None:
+    """Several instant questions become one table with a column each, named and in its own unit."""
+    table = panel(made["overview"], "SLOs")
+    assert [step["id"] for step in table["transformations"]] == ["joinByField", "filterFieldsByName", "organize"]
+    assert table["transformations"][0]["options"]["byField"] == "slo"
+    assert table["transformations"][2]["options"]["renameByName"] == {
+        "Value #A": "goal",
+        "Value #B": "measured",
+        "Value #C": "budget left",
+        "Value #D": "burn",
+    }
+    assert all(target["instant"] and target["format"] == "table" for target in table["targets"])
+    looks = {rule["matcher"]["options"]: {p["id"]: p["value"] for p in rule["properties"]} for rule in table["fieldConfig"]["overrides"]}
+    assert looks["budget left"]["custom.cellOptions"]["type"] == "gauge"
+    assert looks["burn"]["unit"] == "suffix:×"
+
+
+def test_rows_lead_to_the_board_of_their_key(made: dict[str, Any]) -> None:
+    """A click on an SLO opens its board, with its name and the present time range."""
+    rules = panel(made["overview"], "SLOs")["fieldConfig"]["overrides"]
+    urls = [link["url"] for rule in rules for pair in rule["properties"] if pair["id"] == "links" for link in pair["value"]]
+    assert urls == ["/d/evara-api-slo?var-slo=${__value.raw}&${__url_time_range}"]
+
+
+def test_limits_are_dashed(made: dict[str, Any]) -> None:
+    """A promised threshold is a thin dashed line in the colour of trouble."""
+    rules = panel(made["routes"], "Duration")["fieldConfig"]["overrides"]
+    limit = next(rule for rule in rules if rule["matcher"] == {"id": "byFrameRefID", "options": "D"})
+    looks = {pair["id"]: pair["value"] for pair in limit["properties"]}
+    assert looks["custom.lineStyle"]["fill"] == "dash"
+    assert looks["color"]["fixedColor"] == "#D55E00"
+
+
+def test_the_lowest_step_keeps_its_null(made: dict[str, Any]) -> None:
+    """Grafana wants the first threshold without a number; other empty keys are left out."""
+    steps = panel(made["overview"], "Paging")["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [step["value"] for step in steps] == [None, 1]
+    assert "maxDataPoints" not in panel(made["overview"], "Paging")
+
+
+def test_variables_offer_what_they_should(made: dict[str, Any]) -> None:
+    """Routes may be chosen together, SLOs one at a time, logs by fixed values and by text."""
+    routes = {entry["name"]: entry for entry in made["routes"]["templating"]["list"]}
+    assert routes["route"]["includeAll"]
+    assert routes["route"]["allValue"] == ".*"
+    assert {entry["name"]: entry["multi"] for entry in made["slo"]["templating"]["list"]}["slo"] is False
+    logs = {entry["name"]: entry["type"] for entry in made["logs"]["templating"]["list"]}
+    assert logs == {"loki": "datasource", "program": "custom", "level": "custom", "request": "textbox", "text": "textbox"}
+
+
+def test_alerts_are_annotations(made: dict[str, Any]) -> None:
+    """The detail of an SLO marks when its pages and tickets fired."""
+    marks = {entry["name"]: entry["expr"] for entry in made["slo"]["annotations"]["list"]}
+    assert marks["Pages"] == 'ALERTS{alertstate="firing", severity="page", slo="$slo"}'
+    assert 'severity="ticket"' in marks["Tickets"]
+
+
+def test_data_sources_have_fixed_names(plan: Plan) -> None:
+    """What boards ask by name is provisioned under that name, at the scrape's pace."""
+    files = grafana.render(plan)
+    sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])["datasources"]
+    assert {source["uid"] for source in sources} >= {"prometheus", "loki"}
+    assert next(s for s in sources if s["uid"] == "prometheus")["jsonData"]["timeInterval"] == "5s"
