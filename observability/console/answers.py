@@ -1,5 +1,6 @@
 """What the pages show, asked once for all readers; it imports boards, runbook, clients, stack, live and charts."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,8 +86,8 @@ class Answers:
         return self.once("alertmanager", NUMBERS, lambda: answers(self.site.url("alertmanager") + "/-/ready"))
 
     def links(self) -> list[tuple[str, str]]:
-        """Every address of the stack that answers."""
-        return self.once("links", LINKS, lambda: [(name, url) for name, url in addresses(self.site) if answers(url)])
+        """Every other address of the stack that answers; the console's own stands first."""
+        return self.once("links", LINKS, lambda: [(name, url) for name, url in addresses(self.site)[1:] if answers(url)])
 
     def slos(self) -> list[Row]:
         """As `slo` judges them; those that need somebody stand first."""
@@ -94,12 +95,16 @@ class Answers:
         return sorted(rows, key=lambda row: URGENCY.index(row.verdict) if row.verdict in URGENCY else len(URGENCY))
 
     def alerts(self) -> list[dict[str, Any]]:
-        """What is firing or pending, pages first; heartbeats fire always and are left out."""
-        order = list(self.plan.policy.severities)
-        calling = [name for name in order if name != self.heartbeat]
-        told = self.once("alerts", NUMBERS, self._prometheus.alerts)
-        found = [alert | {"since": seconds(alert["activeAt"])} for alert in told if alert["labels"].get(names.SEVERITY) in calling]
-        return sorted(found, key=lambda a: (a["state"], order.index(a["labels"][names.SEVERITY]), sorted(a["labels"].items())))
+        """What is firing or pending, pages first, tiers of one burn as one; heartbeats, which always fire, are left out."""
+        order = [name for name in self.plan.policy.severities if name != self.heartbeat]
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for alert in self.once("alerts", NUMBERS, self._prometheus.alerts):
+            labels = alert["labels"]
+            if labels.get(names.SEVERITY) in order:
+                same = tuple(sorted((key, value) for key, value in labels.items() if key != names.TIER))
+                entry = found.setdefault((alert["state"], order.index(labels[names.SEVERITY]), same), alert | {"since": math.inf})
+                entry["since"] = min(entry["since"], seconds(alert["activeAt"]) or math.inf)
+        return [alert for _, alert in sorted(found.items(), key=lambda item: item[0])]
 
     @property
     def heartbeat(self) -> str:
@@ -113,7 +118,8 @@ class Answers:
             rows: dict[str, list[float | None]] = {}
             for column, query in enumerate(panel.queries):
                 for name, value in self._prometheus.by_label(query.expr, panel.key).items():
-                    rows.setdefault(name, [None] * len(panel.queries))[column] = value
+                    if not math.isnan(value):  # as quantiles of nothing are
+                        rows.setdefault(name, [None] * len(panel.queries))[column] = value
             return rows
 
         return self.once(f"table {panel}", NUMBERS, ask)

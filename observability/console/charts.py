@@ -66,7 +66,8 @@ def text(value: float | None, unit: Unit) -> str:
         return f"{value / size:.3g} {name}"
     size, name = next((step for step in THOUSANDS if abs(value) >= step[0]), THOUSANDS[-1])
     ending = {Unit.BYTES: "B", Unit.TIMES: "×", Unit.REQUESTS: "/s", Unit.PER_SECOND: "/s"}.get(unit, "")
-    return f"{value / size:.3g}{' ' if name or unit == Unit.BYTES else ''}{name}{ending}"
+    digits = 3 if abs(value) >= 1 else 2
+    return f"{value / size:.{digits}g}{' ' if name or unit == Unit.BYTES else ''}{name}{ending}"
 
 
 def svg(
