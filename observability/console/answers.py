@@ -20,8 +20,8 @@ from observability.plan import Plan
 from observability.stack.lifecycle import addresses
 from observability.stack.site import Site
 
-PATIENCE, GLANCE = 3.0, 1.0  # seconds until a server counts as silent: for a question, and for being there at all
-NUMBERS, PICTURES, LINKS = 5.0, 15.0, 60.0  # seconds for which an answer is good
+PATIENCE, GLANCE = 5.0, 1.0  # seconds until a server counts as silent: for a question, and for being there at all
+NUMBERS, PICTURES, LINKS = 5.0, 15.0, 30.0  # seconds for which an answer is good
 BUSY = 20  # an answer that was slow is good for so many times longer, so that readers cost at most 5 % of a Prometheus
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800}
 LOOKS = {GOOD: "good", WARN: "warn", BAD: "bad"}
@@ -78,8 +78,9 @@ class Answers:
         return found
 
     def alive(self) -> None:
-        """Raises Unreachable when Prometheus is: asked first, so that no page waits for more than one silence."""
-        self.once("alive", NUMBERS, lambda: self._prometheus.query("vector(1)"))
+        """Raises Unreachable when Prometheus is: asked first, so that a page waits for one short silence at most."""
+        if not self.once("alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready")):
+            raise Unreachable(f"{self._prometheus.url} is not ready within {GLANCE:.0f} s")
 
     def delivers(self) -> bool:
         """Whether Alertmanager answers."""

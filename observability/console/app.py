@@ -102,7 +102,9 @@ def home() -> str:
         return {"slos": answers.slos(), "alerts": answers.alerts(), "stats": stats, "rates": rates, "jobs": answers.table(JOBS)}
 
     durations = [picture for picture in pictures(boards.LOAD) if picture.panel.unit == Unit.SECONDS][:1]
-    return page("home.html", ask, red=routes, sync=JOBS, charts=[*pictures(boards.OVERVIEW), *durations], links=answers.links())
+    shown = {"charts": [*pictures(boards.OVERVIEW), *durations], "links": answers.links()}
+    calls = [alert for alert in here().inbox.alerts() if alert["labels"].get(names.SEVERITY) != answers.heartbeat]
+    return page("home.html", ask, red=routes, sync=JOBS, delivered=calls, **shown)
 
 
 @web.get("/slo/<name>")
@@ -211,8 +213,8 @@ def page(template: str, ask: Callable[[], dict[str, Any]], **known: Any) -> str:
         seen = ask()
     except Unreachable as error:
         silent = str(error)
-    state = {"seen": bool(seen), "silent": silent, "delivers": answers.delivers(), "heard": kept.heard, "inbox": kept.alerts()}
-    return render_template(template, span=span(), now=time.time(), heartbeat=answers.heartbeat, **state, **seen, **known)
+    state = {"seen": bool(seen), "silent": silent, "delivers": answers.delivers(), "heard": kept.heard}
+    return render_template(template, span=span(), now=time.time(), **state, **seen, **known)
 
 
 def span() -> str:

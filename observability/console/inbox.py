@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-RUBBISH = (ValueError, AttributeError, TypeError)  # what reading something else than a notification raises
+RUBBISH = (ValueError, AttributeError, TypeError, RecursionError)  # what reading something else than a notification raises
 Key = tuple[str, str]
 
 
@@ -54,8 +54,8 @@ def read(record: dict[str, Any]) -> list[tuple[Key, dict[str, Any], bool]]:
     found = []
     for alert in record["alerts"]:
         entry = {
-            "labels": dict(alert.get("labels", {})),
-            "annotations": dict(alert.get("annotations", {})),
+            "labels": texts(alert.get("labels", {})),
+            "annotations": texts(alert.get("annotations", {})),
             "receiver": record["receiver"],
             "started": seconds(alert.get("startsAt")),
             "delivered": record["at"],
@@ -66,9 +66,14 @@ def read(record: dict[str, Any]) -> list[tuple[Key, dict[str, Any], bool]]:
     return found
 
 
+def texts(mapping: dict[str, str]) -> dict[str, str]:
+    """The same with everything as text that can be written as UTF-8."""
+    return {str(key): str(value).encode(errors="replace").decode() for key, value in mapping.items()}
+
+
 def seconds(text: str | None) -> float | None:
     """RFC 3339 with any number of digits → Unix seconds."""
     try:
         return datetime.fromisoformat((text or "").replace("Z", "+00:00")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +36,16 @@ class Stack:
 
     def pid(self, program: str) -> int:
         return next(int(p["pid"]) for p in self.processes() if p["name"] == program)
+
+    @contextmanager
+    def halted(self, program: str) -> Iterator[None]:
+        """The program hangs meanwhile: it takes connections and does not answer."""
+        pid = self.pid(program)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")
