@@ -309,7 +309,9 @@ def test_slow_answers_are_kept_longer(app: Flask) -> None:
         time.sleep(0.2)
         raise Unreachable("nobody there")
 
-    assert {answers.once("slow", 0.001, slow) for _ in range(3)} == {"answer"}
+    for _ in range(2):
+        assert answers.once("slow", 0.001, slow) == "answer"
+        time.sleep(0.01)
     for _ in range(2):
         with pytest.raises(Unreachable, match="nobody there"):
             answers.once("fail", 60.0, fail)
