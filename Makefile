@@ -13,7 +13,7 @@ HOST ?=
 P ?=
 D ?=
 
-.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint lock fetch
+.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint screens lock fetch
 
 help: ## Show this map
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,8 @@ e2e: .venv/dev ## Run the slow tests: real stack, kills, drill, fuzzing, browser
 	@$(BIN)/python -m pytest tests/e2e -v $(ARGS)
 lint: .venv/dev ## Check the Python: ruff, mypy, import arrows
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+screens: .venv/dev ## Take the pictures of docs/screens.md from the running stack
+	@$(BIN)/python -m tests.screens
 lock: .venv/dev ## Pin the newest versions of requirements*.in with hashes
 	@for name in requirements requirements-dev; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \

@@ -14,16 +14,9 @@ from observability.promql import quote, selector
 
 RATE = "$__rate_interval"
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
-OVERVIEW, SLO, ROUTES, DEPENDENCIES, RUNTIME, JOBS, LOG, LOAD = (
-    "overview",
-    "slo",
-    "routes",
-    "dependencies",
-    "runtime",
-    "jobs",
-    "logs",
-    "load",
-)
+FINE_RATIO = 3  # decimals of per cent: 99.95 and 99.99 are not 100
+OVERVIEW, SLO, ROUTES, DEPENDENCIES = "overview", "slo", "routes", "dependencies"
+RUNTIME, JOBS, LOG, LOAD = "runtime", "jobs", "logs", "load"
 
 
 def boards(plan: Plan) -> tuple[Board, ...]:
@@ -31,11 +24,19 @@ def boards(plan: Plan) -> tuple[Board, ...]:
     return overview(plan), slo(plan), routes(plan), dependencies(plan), runtime(plan), jobs(plan), logs(plan), load(plan)
 
 
+def colours_by_label(plan: Plan) -> dict[str, dict[str, str]]:
+    """Label → its values → the colour that stays theirs on every board; "" has the legends that are no label's value."""
+    return {
+        names.ROUTE: {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)},
+        names.OUTCOME: dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)),
+        names.CODE: {"200": GOOD, "201": BLUE, "500": BAD},
+        "": dict(zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True)) | {"all": BLUE},
+    }
+
+
 def colours(plan: Plan) -> dict[str, str]:
-    """Series → the colour that stays theirs on every board."""
-    routes = {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)}
-    quantiles = dict(zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True))
-    return routes | quantiles | dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)) | {"200": GOOD, "201": BLUE, "500": BAD, "all": BLUE}
+    """Series → the colour that stays theirs on every picture."""
+    return {name: colour for values in colours_by_label(plan).values() for name, colour in values.items()}
 
 
 def lines(
@@ -70,7 +71,7 @@ def budget_steps() -> tuple[tuple[float, str], ...]:
 
 def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
     """Fine up to spending exactly the budget; bad from the slowest burn that pages."""
-    slowest = min(c.factor for tier in plan.tiers if tier.severity == "page" for c in tier.conditions if c.factor)
+    slowest = min(c.factor for tier in plan.tiers if tier.severity == gravest(plan) for c in tier.conditions if c.factor)
     return (0.0, GOOD), (1.0, WARN), (float(slowest), BAD)
 
 
@@ -83,7 +84,7 @@ def overview(plan: Plan) -> Board:
         "Now",
         (
             stat("Paging", "Alerts that somebody is being called for.", Unit.NUMBER,
-                 f"count({selector(names.ALERTS, alertstate='firing', severity='page')}) or vector(0)", (0, GOOD), (1, BAD)),
+                 f"count({selector(names.ALERTS, alertstate='firing', severity=gravest(plan))}) or vector(0)", (0, GOOD), (1, BAD)),
             stat("SLOs out of budget", f"Promises that are broken over {period}.", Unit.NUMBER,
                  f"count({left} < 0) or vector(0)", (0, GOOD), (1, BAD)),
             stat("Smallest budget left", f"Of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
@@ -102,8 +103,8 @@ def overview(plan: Plan) -> Board:
         Kind.TABLE,
         Unit.RATIO,
         (
-            Query(f"max by ({names.SLO}) ({objective})", "goal", Unit.RATIO),
-            Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO),
+            Query(f"max by ({names.SLO}) ({objective})", "goal", Unit.RATIO, decimals=FINE_RATIO),
+            Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
             Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
             Query(f"max by ({names.SLO}) ({short} / on ({names.SLO}) (1 - {objective}))", "burn", Unit.TIMES),
         ),
@@ -130,7 +131,7 @@ def overview(plan: Plan) -> Board:
         "Overview",
         "What is promised, what is kept, and what is paging",
         (now, Row("Promises", (table, paging, burning)), Row("Traffic", traffic(".*"))),
-        annotations=(pages(),),
+        annotations=marks(plan),
     )
 
 
@@ -141,8 +142,16 @@ def burn_rates() -> Panel:
                  Query(f"topk(5, {burn} > 0)", each(names.SLO)), expected=False)  # fmt: skip
 
 
-def pages(**labels: str) -> tuple[str, str]:
-    return "Pages", selector(names.ALERTS, alertstate="firing", severity="page", **labels)
+def gravest(plan: Plan) -> str:
+    """The severity that calls somebody: the policy's first."""
+    return next(iter(plan.policy.severities))
+
+
+def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
+    """Moments at which alerts fired, by severity: Pages, Tickets."""
+    return tuple(
+        (f"{s.capitalize()}s", selector(names.ALERTS, alertstate="firing", severity=s, **labels)) for s in severities or [gravest(plan)]
+    )
 
 
 def traffic(route: str) -> tuple[Panel, ...]:
@@ -182,9 +191,9 @@ def slo(plan: Plan) -> Board:
     facts = Row(
         "Promise",
         (
-            stat("Goal", "The promised share of good events.", Unit.RATIO, objective),
-            stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
-                 f"1 - {names.error_ratio(plan.period.name)}{mine}"),
+            replace(stat("Goal", "The promised share of good events.", Unit.RATIO, objective), decimals=FINE_RATIO),
+            replace(stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
+                         f"1 - {names.error_ratio(plan.period.name)}{mine}"), decimals=FINE_RATIO),
             stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
             stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
                  f"{names.error_ratio(SHORT)}{mine} / {budget}", *burn_steps(plan), expected=False),
@@ -196,7 +205,12 @@ def slo(plan: Plan) -> Board:
     )  # fmt: skip
     burn_lines = [Query(f"{names.error_ratio(w.name)}{mine} / {budget}", f"last {w.name}") for w in windows]
     limits = [
-        Query(limit(plan, tier, objective, budget), f"{tier.name} {tier.severity}s", line=True, colour=colour(tier))
+        Query(
+            limit(plan, tier, objective, budget),
+            f"{tier.name} {tier.severity}s",
+            line=True,
+            colour=BAD if tier.severity == gravest(plan) else WARN,
+        )
         for tier in factors(plan)
     ]
     history = Row(
@@ -223,7 +237,7 @@ def slo(plan: Plan) -> Board:
         "One promise: its budget, how fast it burns, and which alerts that means",
         (facts, history),
         (Variable("slo", "SLO", f"label_values({names.OBJECTIVE}, {names.SLO})"),),
-        (pages(**{names.SLO: "$slo"}), ("Tickets", selector(names.ALERTS, alertstate="firing", severity="ticket", slo="$slo"))),
+        marks(plan, *sorted({tier.severity for tier in plan.tiers}), **{names.SLO: "$slo"}),
         since="now-6h",
     )
 
@@ -237,10 +251,6 @@ def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> str:
     """The burn rate above which a tier may fire, for the SLO that was chosen."""
     factor = tier.conditions[0].factor or Decimal(0)
     return f"clamp_max({plain(factor)} * (1 - {objective}), {plain(plan.policy.max_threshold)}) / {budget}"
-
-
-def colour(tier: Tier) -> str:
-    return BAD if tier.severity == "page" else WARN
 
 
 def routes(plan: Plan) -> Board:
@@ -291,7 +301,7 @@ def routes(plan: Plan) -> Board:
         "Rate, errors and duration (RED) of every route",
         (Row("All routes", (table, top)), Row("Chosen: $route", detail)),
         (chosen,),
-        (pages(**{names.SUBJECT: "~$route"}),),
+        marks(plan, **{names.SUBJECT: "~$route"}),
     )
 
 
@@ -448,6 +458,6 @@ def load(plan: Plan) -> Board:
                 burn_rates(),
             )),
         ),
-        annotations=(pages(),),
+        annotations=marks(plan),
         since="now-15m",
     )  # fmt: skip

@@ -16,9 +16,9 @@ class Unreachable(Exception):
 class Prometheus:
     """The HTTP API of one Prometheus."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, timeout: float = TIMEOUT):
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT)
+        self._http = httpx.Client(base_url=self.url, timeout=timeout)
 
     def _get(self, path: str, **params: str) -> Any:
         try:

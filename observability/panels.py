@@ -47,6 +47,7 @@ class Query:
     legend: str
     unit: Unit | None = None
     bar: bool = False
+    decimals: int | None = None
     line: bool = False  # a limit: drawn dashed, and no data of its own
     colour: str | None = None
 
@@ -67,6 +68,7 @@ class Panel:
     link: str = ""  # slug of the board that a row's key leads to
     stacked: bool = False
     maximum: float | None = None
+    decimals: int | None = None
     source: str = METRICS
     expected: bool = True  # a healthy stack with a little traffic has an answer
 

@@ -11,14 +11,14 @@ from typing import Any
 from observability import conventions as names
 from observability.checks import lint
 from observability.emit.grafana import COLUMNS, DASHBOARDS, SCHEMA
-from observability.panels import LOGS, METRICS, PALETTE, Unit
+from observability.panels import GREY, LOGS, METRICS, PALETTE, Unit
 from observability.plan import Plan
 from observability.problems import Problem
 
 MEND = "correct observability/boards.py or emit/grafana.py, then make generate"
 LONGEST_UID = 40  # Grafana cuts off what is longer
 BUILT_IN = {"__rate_interval": "1m", "__auto": "1m", "__range": "1h"}
-COLOURS = frozenset({*PALETTE, "text", "red", "orange"}) | {"#8A8F98"}
+COLOURS = frozenset({*PALETTE, GREY, "text"})
 LABELS = frozenset({names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL})
 
 

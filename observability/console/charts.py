@@ -7,10 +7,12 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from observability.clients import Prometheus
@@ -50,6 +52,9 @@ class Line:
         return max(self.known, default=-math.inf)
 
 
+Drawn = tuple[Line, dict[str, Any]]  # with how it looks
+
+
 def text(value: float | None, unit: Unit) -> str:
     """A value as people write it: 200 ms, 1.2 k, 35 %, 64 MB."""
     if value is None or not math.isfinite(value):
@@ -61,18 +66,31 @@ def text(value: float | None, unit: Unit) -> str:
         return f"{value / size:.3g} {name}"
     size, name = next((step for step in THOUSANDS if abs(value) >= step[0]), THOUSANDS[-1])
     ending = {Unit.BYTES: "B", Unit.TIMES: "×", Unit.REQUESTS: "/s", Unit.PER_SECOND: "/s"}.get(unit, "")
-    return f"{value / size:.3g}{' ' if name or unit == Unit.BYTES else ''}{name}{ending}"
+    digits = 3 if abs(value) >= 1 else 2
+    return f"{value / size:.{digits}g}{' ' if name or unit == Unit.BYTES else ''}{name}{ending}"
 
 
-def svg(panel: Panel, prometheus: Prometheus, start: float, end: float, *, dark: bool, width: int = 640) -> str:
-    """The panel between two Unix times; its variables must be bound, but for `$__rate_interval`. Raises Unreachable."""
+def svg(
+    panel: Panel,
+    prometheus: Prometheus,
+    start: float,
+    end: float,
+    *,
+    dark: bool,
+    width: int = 640,
+    colours: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The panel between two Unix times; its variables must be bound, but for `$__rate_interval`. Raises Unreachable.
+
+    `colours` are those that lines keep on every picture, by what the legend calls them (`boards.colours`).
+    """
     step = math.ceil(max((end - start) / POINTS, 1) / SHORTEST_STEP) * SHORTEST_STEP
     first = math.floor(start / step)  # on multiples of the step, so that the same moment is the same point in every picture
     grid = [moment * step for moment in range(first, max(math.floor(end / step), first + 1) + 1)]
     asked = panel.bind(__rate_interval=f"{max(SHORTEST_RATE, step):.0f}s")
     lines = [line for query in asked.queries for line in ask(query, prometheus, grid, step)]
     with _one_at_a_time:
-        return draw(asked, lines, grid, dark=dark, width=width)
+        return draw(asked, lines, grid, colours, dark=dark, width=width)
 
 
 def ask(query: Query, prometheus: Prometheus, grid: list[float], step: float) -> Iterator[Line]:
@@ -84,7 +102,7 @@ def ask(query: Query, prometheus: Prometheus, grid: list[float], step: float) ->
         yield Line(label, query, labels, [known.get(round(moment / step), math.nan) for moment in grid])
 
 
-def draw(panel: Panel, lines: list[Line], grid: list[float], *, dark: bool, width: int) -> str:
+def draw(panel: Panel, lines: list[Line], grid: list[float], colours: Mapping[str, str], *, dark: bool, width: int) -> str:
     """One picture, the same for the same data."""
     import matplotlib as mpl  # here, because it takes half a second that the inbox must not wait for
     from matplotlib.figure import Figure
@@ -94,9 +112,8 @@ def draw(panel: Panel, lines: list[Line], grid: list[float], *, dark: bool, widt
     ink, faint = ("#c9d1d9", "#30363d") if dark else ("#3d444d", "#e4e7eb")
     data, limits = [line for line in lines if not line.query.line], [line for line in lines if line.query.line]
     peak = max((line.peak for line in data), default=-math.inf)
-    keys: list[tuple[str, dict[str, Any]]] = []
-    if peak > -math.inf and panel.kind == Kind.LINES:
-        keys = legend(data, limits, peak, dark=dark)
+    drawn, edges = (list(zip(some, looks(some, colours, dark=dark), strict=True)) for some in (data, limits))
+    keys = legend(drawn, edges, peak) if peak > -math.inf and panel.kind == Kind.LINES else []
     columns = max(1, min(len(keys), int((width - LEFT) // (max((len(label) for label, _ in keys), default=1) * LETTER + 38))))
     height = TOP + PLOT + BOTTOM + math.ceil(len(keys) / columns) * LEGEND_ROW + 4 * bool(keys)
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
@@ -119,53 +136,51 @@ def draw(panel: Panel, lines: list[Line], grid: list[float], *, dark: bool, widt
         cells(axes, data, grid, panel.unit, dark=dark)
     else:
         axes.grid(axis="y", color=faint, linewidth=0.8)
-        curves(panel, axes, data, limits, peak, grid, dark=dark)
+        curves(panel, axes, drawn, edges, grid)
         rows = [key for column in range(columns) for key in keys[column::columns]]  # matplotlib fills columns, people read rows
         handles = [Line2D([], [], label=label, **look) for label, look in rows]
         figure.legend(handles=handles, loc="lower left", bbox_to_anchor=((LEFT - 6) / width, 0), ncols=columns, frameon=False,
                       labelcolor=ink, borderpad=0, handlelength=1.6, columnspacing=1.4, labelspacing=0.35, borderaxespad=0.1)  # fmt: skip
     out = StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    drawn = out.getvalue()
-    drawn = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 system-ui, sans-serif", drawn[drawn.index("<svg") :])
-    return re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', drawn, count=2)
+    made = out.getvalue()
+    made = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 system-ui, sans-serif", made[made.index("<svg") :])
+    return re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', made, count=2)
 
 
-def style(order: int, line: Line, *, dark: bool) -> dict[str, Any]:
-    """How a line looks; limits are dashed."""
-    colours = ON_BLACK if dark else ON_WHITE
-    dash = "--" if line.query.line else DASHES[order // len(colours) % len(DASHES)]
-    return {"color": line.query.colour or colours[order % len(colours)], "linestyle": dash, "linewidth": 1.2 if line.query.line else 1.6}
+def looks(lines: list[Line], colours: Mapping[str, str], *, dark: bool) -> list[dict[str, Any]]:
+    """How each line is drawn: in its own colour, or the next one; limits dashed, further lines of one colour dotted."""
+    order, used = ON_BLACK if dark else ON_WHITE, Counter[str]()
+    styles = []
+    for line in lines:
+        own = line.query.colour or colours.get(line.label) or order[used.total() % len(order)]
+        colour = GREY if own == YELLOW and not dark else own  # yellow on white cannot be seen
+        dash = "--" if line.query.line else DASHES[used[colour] % len(DASHES)]
+        styles.append({"color": colour, "linestyle": dash, "linewidth": 1.2 if line.query.line else 1.6})
+        used[colour] += 1
+    return styles
 
 
-def legend(data: list[Line], limits: list[Line], peak: float, *, dark: bool) -> list[tuple[str, dict[str, Any]]]:
+def legend(drawn: list[Drawn], limits: list[Drawn], peak: float) -> list[tuple[str, dict[str, Any]]]:
     """The largest lines, how many more there are, and the limits; an arrow marks those that are too far up to draw."""
-    styled = [(line, style(order, line, dark=dark)) for order, line in enumerate(data)]
-    if len(styled) > LISTED:
-        styled.sort(key=lambda item: -item[0].peak)
-    keys = [(line.label, look) for line, look in styled[:LISTED]]
-    if len(styled) > LISTED:
-        keys.append((f"and {len(styled) - LISTED} more", {"color": "none"}))
-    marked = {line.label + (" ↑" if line.peak > FAR * peak else ""): style(0, line, dark=dark) for line in limits}
-    return [*keys, *marked.items()]
+    first = sorted(drawn, key=lambda item: -item[0].peak)[:LISTED] if len(drawn) > LISTED else drawn
+    more = [(f"and {len(drawn) - LISTED} more", {"color": "none"})] if len(drawn) > LISTED else []
+    marked = {line.label + (" ↑" if line.peak > FAR * peak else ""): look for line, look in limits}
+    return [*((line.label, look) for line, look in first), *more, *marked.items()]
 
 
-def curves(panel: Panel, axes: "Axes", data: list[Line], limits: list[Line], peak: float, grid: list[float], *, dark: bool) -> None:
+def curves(panel: Panel, axes: "Axes", drawn: list[Drawn], limits: list[Drawn], grid: list[float]) -> None:
     """Lines, or areas on top of each other, with limits where they are near."""
-    near = [line for line in limits if line.peak <= FAR * peak]
-    looks = [style(order, line, dark=dark) for order, line in enumerate(data)]
+    peak = max(line.peak for line, _ in drawn)
+    near = [(line, look) for line, look in limits if line.peak <= FAR * peak]
     if panel.stacked:
-        heights = [[0.0 if math.isnan(value) else value for value in line.values] for line in data]
-        axes.stackplot(grid, *heights, colors=[look["color"] for look in looks], alpha=0.8, linewidth=0)
+        heights = [[0.0 if math.isnan(value) else value for value in line.values] for line, _ in drawn]
+        axes.stackplot(grid, *heights, colors=[look["color"] for _, look in drawn], alpha=0.8, linewidth=0)
         peak = max(map(sum, zip(*heights, strict=True)))
-    else:
-        for line, look in zip(data, looks, strict=True):
-            lonely = len(line.known) == 1
-            axes.plot(grid, line.values, marker="o" if lonely else "", markersize=3, solid_joinstyle="round", **look)
-    for line in near:
-        axes.plot(grid, line.values, **style(0, line, dark=dark))
-    low = min(0.0, *(value for line in data for value in line.known))
-    high = max(panel.maximum or 0.0, peak, LEAST.get(panel.unit, 0.1), *(line.peak for line in near))
+    for line, look in near if panel.stacked else [*drawn, *near]:
+        axes.plot(grid, line.values, marker="o" if len(line.known) == 1 else "", markersize=3, **look)
+    low = min(0.0, *(value for line, _ in drawn for value in line.known))
+    high = max(panel.maximum or 0.0, peak, LEAST.get(panel.unit, 0.1), *(line.peak for line, _ in near))
     axes.set_ylim(low * 1.06, high * 1.06)
     marks = ticks(low, high * 1.001, 4, clock=panel.unit == Unit.SECONDS and high > 60)
     axes.set_yticks(marks, [text(mark, panel.unit) for mark in marks])

@@ -7,9 +7,9 @@ from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
 from observability import conventions as names
-from observability.boards import boards, colours
+from observability.boards import LOG, boards, colours_by_label
 from observability.emit import HEADER, dump
-from observability.panels import GOOD, GREY, LOGS, METRICS, TRACES, Board, Kind, Panel, Query, Unit, Variable
+from observability.panels import BAD, BLUE, GOOD, GREY, LOGS, METRICS, TRACES, Board, Kind, Panel, Query, Unit, Variable
 from observability.plan import Plan, span
 
 DASHBOARDS, PROVISIONING = "grafana/dashboards", "grafana/provisioning"
@@ -21,13 +21,25 @@ CLASSES = {Kind.LINES: core.TimeSeries, Kind.STAT: core.Stat, Kind.TABLE: core.T
 EMPTY = "nothing yet"
 
 
-class Target(core.Target):  # type: ignore[misc]
-    """grafanalib's target with what Grafana asks for since exemplars and typed ranges exist."""
-
-    def to_json_data(self) -> dict[str, Any]:
-        kept = ("expr", "format", "instant", "legendFormat", "refId", "datasource")
-        answer = {key: value for key, value in super().to_json_data().items() if key in kept}
-        return answer | {"range": not self.instant, "exemplar": False, "editorMode": "code"}
+# What Grafana still reads of what grafanalib writes; the rest are keys of versions long gone.
+KEPT_OF_BOARD = (
+    "uid",
+    "title",
+    "description",
+    "tags",
+    "schemaVersion",
+    "editable",
+    "timezone",
+    "refresh",
+    "time",
+    "templating",
+    "annotations",
+    "links",
+    "panels",
+)
+KEPT_OF_PANEL = ("id", "type", "title", "description", "gridPos", "datasource", "targets", "collapsed", "panels")
+KEPT_OF_VARIABLE = ("name", "label", "type", "query", "datasource", "hide", "refresh", "sort", "multi", "includeAll", "allValue")
+EVERYTHING = {"text": ["All"], "value": ["$__all"]}
 
 
 def render(plan: Plan) -> dict[str, str]:
@@ -58,20 +70,24 @@ def provisioning(plan: Plan, sources: dict[str, str], folder: str) -> dict[str, 
     }
 
 
-def text(board: core.Dashboard) -> str:
-    """JSON without the keys that say nothing, in a stable order; the lowest step of a threshold must have its null."""
+def text(board: dict[str, Any]) -> str:
+    """JSON in a stable order, without keys that say nothing; the lowest step of a threshold must have its null."""
 
     def said(node: Any) -> Any:
         if isinstance(node, dict):
             return {key: said(value) for key, value in node.items() if value is not None or key == "value"}
         return [said(item) for item in node] if isinstance(node, list) else node
 
-    plain = json.loads(json.dumps(board.to_json_data(), cls=DashboardEncoder))
+    plain = json.loads(json.dumps(board, cls=DashboardEncoder))
     return json.dumps(said(plain), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def dashboard(plan: Plan, board: Board) -> core.Dashboard:
-    return core.Dashboard(
+def kept(made: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in made.to_json_data().items() if key in keys}
+
+
+def dashboard(plan: Plan, board: Board) -> dict[str, Any]:
+    made = core.Dashboard(
         title=f"{plan.service}: {board.title}",
         description=board.description,
         uid=names.board_uid(plan.service, board.slug),
@@ -80,26 +96,29 @@ def dashboard(plan: Plan, board: Board) -> core.Dashboard:
         editable=False,
         timezone="browser",
         refresh="10s",
-        sharedCrosshair=True,
         time=core.Time(board.since, "now"),
-        templating=core.Templating([*(source(kind) for kind in sources(board)), *map(variable, board.variables)]),
         annotations=core.Annotations([annotation(title, expr) for title, expr in board.annotations]),
         links=[
             core.DashboardLink(title="Boards", tags=[plan.service], asDropdown=True, includeVars=True, keepTime=True),
-            *(link("Logs", f"/d/{names.board_uid(plan.service, 'logs')}") for _ in range(board.slug != "logs")),
+            link("Logs", f"/d/{names.board_uid(plan.service, LOG)}", keep=True),
             link("Traces", "/explore?schemaVersion=1&panes=" + EXPLORE),
             link("Runbook", f"{plan.policy.links.console}/", "The console: what every alert means, and what to do first"),
         ],
-        panels=place(plan, board),
-    ).auto_panel_ids()
+    )
+    chosen = [*(source(kind) for kind in sources(board)), *map(variable, board.variables)]
+    return kept(made, KEPT_OF_BOARD) | {"graphTooltip": SHARED_CROSSHAIR, "templating": {"list": chosen}, "panels": place(plan, board)}
 
 
+SHARED_CROSSHAIR = 1
 # Explore's own address form, with the board's time range.
-EXPLORE = '{"t":{"datasource":"jaeger","queries":[{"refId":"A","queryType":"search"}],"range":{"from":"${__from}","to":"${__to}"}}}'
+EXPLORE = (
+    '{"t":{"datasource":"jaeger","queries":[{"refId":"A","queryType":"search","datasource":{"type":"jaeger","uid":"jaeger"}}],'
+    '"range":{"from":"${__from}","to":"${__to}"}}}'
+)
 
 
-def link(title: str, url: str, tooltip: str = "") -> core.DashboardLink:
-    return core.DashboardLink(title=title, uri=url, type="link", keepTime=True, includeVars=False, tooltip=tooltip, icon="external link")
+def link(title: str, url: str, tooltip: str = "", *, keep: bool = False) -> core.DashboardLink:
+    return core.DashboardLink(title=title, uri=url, type="link", keepTime=keep, includeVars=False, tooltip=tooltip, icon="external link")
 
 
 def sources(board: Board) -> list[str]:
@@ -107,37 +126,39 @@ def sources(board: Board) -> list[str]:
     return list(dict.fromkeys(panel.source for panel in board.panels))
 
 
-def source(kind: str) -> core.Template:
+def source(kind: str) -> dict[str, Any]:
     """The data source as a variable, so that boards work in any Grafana."""
-    return core.Template(name=kind, label=kind.capitalize(), type="datasource", query=kind, default=kind, hide=2)
+    made = core.Template(name=kind, label=kind.capitalize(), type="datasource", query=kind, hide=2)
+    return kept(made, KEPT_OF_VARIABLE) | {"current": {"text": kind, "value": kind}}
 
 
 def reference(kind: str) -> dict[str, str]:
     return {"type": kind, "uid": f"${{{kind}}}"}
 
 
-def variable(entry: Variable) -> core.Template:
-    every = {"multi": entry.many, "includeAll": entry.many, "allValue": ".*" if entry.many else None}
-    default = {"default": "All"} if entry.many else {}
+def variable(entry: Variable) -> dict[str, Any]:
+    every: dict[str, Any] = {"label": entry.label, "multi": entry.many, "includeAll": entry.many, "allValue": ".*" if entry.many else None}
     if entry.query:
-        return core.Template(entry.name, entry.query, label=entry.label, dataSource=reference(METRICS), refresh=2, **every, **default)
-    if entry.values:
-        return core.Template(entry.name, ",".join(entry.values), label=entry.label, type="custom", **every, **default)
-    return core.Template(entry.name, "", label=entry.label, type="textbox", default="")
+        made = core.Template(entry.name, entry.query, dataSource=reference(METRICS), refresh=2, **every)
+    else:
+        made = core.Template(entry.name, ",".join(entry.values), type="custom" if entry.values else "textbox", **every)
+    return kept(made, KEPT_OF_VARIABLE) | ({"current": EVERYTHING} if entry.many else {})
 
 
 def annotation(title: str, expr: str) -> dict[str, Any]:
     tags = f"alertname,{names.SLO},{names.TIER}"
-    look = {"iconColor": "red" if title == "Pages" else "orange", "titleFormat": title, "tagKeys": tags, "step": "10s"}
-    return {"name": title, "enable": True, "datasource": reference(METRICS), "expr": expr, **look}
+    target = {"expr": expr, "refId": "Anno", "interval": "10s"}
+    look = {"iconColor": BAD, "titleFormat": title, "tagKeys": tags}
+    return {"name": title, "enable": True, "datasource": reference(METRICS), "target": target, **look}
 
 
-def place(plan: Plan, board: Board) -> list[Any]:
+def place(plan: Plan, board: Board) -> list[dict[str, Any]]:
     """Rows one below the other; in each, a panel goes where it comes to lie highest, the leftmost of such places."""
-    placed: list[Any] = []
+    placed: list[dict[str, Any]] = []
     top = 0
     for row in board.rows:
-        placed.append(core.RowPanel(title=row.title, gridPos=core.GridPos(HEADING, COLUMNS, 0, top)))
+        heading = core.RowPanel(title=row.title, gridPos=core.GridPos(HEADING, COLUMNS, 0, top))
+        placed.append(kept(heading, ("type", "title", "gridPos", "collapsed", "panels")))
         depth = [top + HEADING] * COLUMNS
         for panel in row.panels:
             x = min(range(COLUMNS - panel.width + 1), key=lambda at: (max(depth[at : at + panel.width]), at))
@@ -145,26 +166,23 @@ def place(plan: Plan, board: Board) -> list[Any]:
             depth[x : x + panel.width] = [y + panel.height] * panel.width
             placed.append(picture(plan, panel, core.GridPos(panel.height, panel.width, x, y)))
         top = max(depth)
-    return placed
+    return [panel | {"id": number} for number, panel in enumerate(placed, 1)]
 
 
-def picture(plan: Plan, panel: Panel, at: core.GridPos) -> Any:
+def picture(plan: Plan, panel: Panel, at: core.GridPos) -> dict[str, Any]:
+    look = {"title": panel.title, "description": panel.description, "dataSource": reference(panel.source), "gridPos": at}
+    made = CLASSES[panel.kind](targets=[target(panel, n, query) for n, query in enumerate(panel.queries)], **look)
+    config = {"defaults": defaults(panel), "overrides": overrides(plan, panel)}
+    return kept(made, KEPT_OF_PANEL) | {"fieldConfig": config, "options": OPTIONS[panel.kind], "transformations": columns(panel)}
+
+
+def target(panel: Panel, number: int, query: Query) -> dict[str, Any]:
+    asked = {"refId": ref(number), "expr": query.expr, "legendFormat": query.legend, "datasource": reference(panel.source)}
+    if panel.source == LOGS:
+        return asked | {"queryType": "range"}
     instant = panel.kind in (Kind.TABLE, Kind.STAT)
     shape = {Kind.TABLE: "table", Kind.HEATMAP: "heatmap"}.get(panel.kind, "time_series")
-    targets = [
-        Target(query.expr, format=shape, instant=instant, legendFormat=query.legend, refId=ref(n), datasource=reference(panel.source))
-        for n, query in enumerate(panel.queries)
-    ]
-    config = {"defaults": defaults(panel), "overrides": overrides(plan, panel)}
-    return CLASSES[panel.kind](
-        title=panel.title,
-        description=panel.description,
-        dataSource=reference(panel.source),
-        targets=targets,
-        gridPos=at,
-        maxDataPoints=None,
-        extraJson={"fieldConfig": config, "options": OPTIONS[panel.kind], "transformations": columns(panel)},
-    )
+    return asked | {"format": shape, "instant": instant, "range": not instant, "editorMode": "code"}
 
 
 OPTIONS: dict[Kind, dict[str, Any]] = {
@@ -178,12 +196,13 @@ OPTIONS: dict[Kind, dict[str, Any]] = {
         "graphMode": "none",
         "textMode": "value",
         "justifyMode": "center",
+        "wideLayout": True,
     },
     Kind.TABLE: {"showHeader": True, "cellHeight": "sm"},
     Kind.HEATMAP: {
         "calculate": False,
         "cellGap": 1,
-        "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64, "reverse": False},
+        "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64, "reverse": False, "exponent": 0.5, "fill": BLUE},
         "yAxis": {"unit": Unit.SECONDS, "axisPlacement": "left"},
         "legend": {"show": True},
         "tooltip": {"mode": "single", "yHistogram": True},
@@ -202,6 +221,7 @@ def defaults(panel: Panel) -> dict[str, Any]:
     look: dict[str, Any] = {
         "unit": panel.unit,
         "noValue": EMPTY,
+        "decimals": panel.decimals,
         "thresholds": {"mode": "absolute", "steps": steps or [{"color": GREY if panel.kind == Kind.TABLE else GOOD, "value": None}]},
         "color": {"mode": "thresholds" if panel.kind in (Kind.STAT, Kind.TABLE) else "palette-classic"},
         "mappings": [],
@@ -220,7 +240,11 @@ def overrides(plan: Plan, panel: Panel) -> list[dict[str, Any]]:
     """Limits dashed, columns in their units, and series in colours that stay theirs."""
     found = []
     if panel.kind == Kind.LINES:
-        found += [rule("byName", name, color=fixed(colour)) for name, colour in colours(plan).items() if mentions(panel, name)]
+        palette = colours_by_label(plan)
+        own = {query.legend: colour for query in panel.queries if (colour := palette[""].get(query.legend))}
+        for query in panel.queries:
+            own |= palette.get(query.legend.strip("{}"), {}) if query.legend.startswith("{{") else {}
+        found += [rule("byName", name, color=fixed(colour)) for name, colour in own.items()]
     for number, query in enumerate(panel.queries):
         if panel.kind == Kind.TABLE and query.legend:
             found.append(column(panel, query))
@@ -237,11 +261,6 @@ def overrides(plan: Plan, panel: Panel) -> list[dict[str, Any]]:
     return found
 
 
-def mentions(panel: Panel, name: str) -> bool:
-    """Whether a series of that name can be in the panel: by its legend, or by a label that fills it."""
-    return any(query.legend == name or query.legend.startswith("{{") for query in panel.queries)
-
-
 def rule(matcher: str, options: str, **properties: Any) -> dict[str, Any]:
     pairs = [{"id": key, "value": value} for key, value in properties.items()]
     return {"matcher": {"id": matcher, "options": options}, "properties": pairs}
@@ -252,7 +271,7 @@ def fixed(colour: str) -> dict[str, str]:
 
 
 def column(panel: Panel, query: Query) -> dict[str, Any]:
-    look: dict[str, Any] = {"unit": query.unit or panel.unit}
+    look: dict[str, Any] = {"unit": query.unit or panel.unit, **({} if query.decimals is None else {"decimals": query.decimals})}
     if query.bar:
         look |= {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
     else:

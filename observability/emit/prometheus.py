@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from observability import conventions as names
+from observability.boards import LOG, OVERVIEW, SLO
 from observability.emit import HEADER, dump
 from observability.plan import (
     AVAILABILITY,
@@ -210,18 +211,14 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
         "summary": f"About {{{{ $value | humanizePercentage }}}} of {what} in the last {window.name}",
         "description": f"{failed} of {total}{unit} in the last {window.name} were bad; {budget_text}",
         names.NEXT_STEPS: ask(of(names.NEXT_STEPS_INFO), f'label "{names.NEXT_STEPS}"'),
-        **links(
-            plan, f"/slo/{{{{ $labels.{names.SLO} }}}}", f"{names.board_uid(plan.service, 'slo')}?var-slo={{{{ $labels.{names.SLO} }}}}"
-        ),
+        **links(plan, f"/slo/{{{{ $labels.{names.SLO} }}}}", f"{names.board_uid(plan.service, SLO)}?var-slo={{{{ $labels.{names.SLO} }}}}"),
     }
 
 
 def links(plan: Plan, runbook: str, board: str) -> dict[str, str]:
     """Where a person reads on: the console's page with the runbook, the board, and the log lines."""
     console, grafana = plan.policy.links.console, plan.policy.links.grafana
-    boards = (
-        {"dashboard_url": f"{grafana}/d/{board}", "logs_url": f"{grafana}/d/{names.board_uid(plan.service, 'logs')}"} if grafana else {}
-    )
+    boards = {"dashboard_url": f"{grafana}/d/{board}", "logs_url": f"{grafana}/d/{names.board_uid(plan.service, LOG)}"} if grafana else {}
     return {"runbook_url": console + runbook} | boards
 
 
@@ -236,7 +233,7 @@ def single(plan: Plan, alert: Alert) -> Rule:
         "annotations": {
             "summary": alert.summary,
             names.NEXT_STEPS: steps(alert.next_steps),
-            **links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, "overview")),
+            **links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, OVERVIEW)),
         },
     }
 

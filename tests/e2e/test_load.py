@@ -9,11 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page
 
 from observability import conventions as names
 from observability.clients import Prometheus, exposed
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, Watched
 from tests.e2e.test_stack import eventually
 
 LATEST = "/api/v1/nodes/main-branch/latest"
@@ -90,16 +89,12 @@ def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
     assert spent["readings.ingest-availability"] == pytest.approx(totals["readings.ingest-availability"])
 
 
-def test_the_page_stands_alone(run: Run, page: Page) -> None:
+def test_the_page_stands_alone(run: Run, watched: Watched) -> None:
     """It opens from disk in light and dark, asks nobody for anything, complains of nothing and fits a phone."""
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page, address = watched.page, (run.folder / "index.html").as_uri()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.goto((run.folder / "index.html").as_uri())
+        page.goto(address)
         loaded = page.locator("figure img").evaluate_all("all => all.map(image => image.complete && image.naturalWidth > 0)")
         assert len(loaded) == 8
         assert all(loaded)
@@ -107,8 +102,8 @@ def test_the_page_stands_alone(run: Run, page: Page) -> None:
     assert page.get_by_role("rowheader", name="readings.ingest").count() == 1
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert {url for url in asked if not url.startswith("data:")} == {(run.folder / "index.html").as_uri()}
-    assert complaints == []
+    assert watched.elsewhere(address) == set()
+    assert watched.complaints == []
 
 
 def test_somebody_elses_calls_are_noticed(stack: Stack, run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from observability.console import charts
-from observability.panels import BAD, BLUE, Kind, Panel, Query, Unit
+from observability.panels import BAD, BLUE, GREY, YELLOW, Kind, Panel, Query, Unit
 
 START, END, STEP = 1_000_000.0, 1_000_900.0, 10.0
 Series = tuple[dict[str, str], list[tuple[float, float]]]
@@ -87,6 +87,15 @@ def test_a_near_limit_is_dashed_and_a_far_one_is_named() -> None:
     assert {"promised: near", "promised: far ↑"} <= set(words(drawn))
     assert len(paths(drawn, BAD)) == 1
     assert re.search(rf'stroke-dasharray[^"]*stroke: {BAD.lower()}', drawn)
+
+
+def test_a_line_keeps_its_colour_on_every_picture() -> None:
+    """Colours by name are used where they are given; yellow, which white swallows, is grey on it."""
+    asked, prometheus = panel(Query("a", "{{n}}")), Recorded(a=[level(1.0, n="one"), level(2.0, n="two")])
+    own = {"one": BAD, "two": YELLOW}
+    light, dark = (charts.svg(asked, prometheus, START, END, dark=dark, colours=own) for dark in (False, True))  # type: ignore[arg-type]
+    assert [len(paths(light, colour)) for colour in (BAD, GREY, YELLOW)] == [1, 1, 0]
+    assert [len(paths(dark, colour)) for colour in (BAD, GREY, YELLOW)] == [1, 0, 1]
 
 
 def test_many_lines_are_counted_instead_of_listed() -> None:

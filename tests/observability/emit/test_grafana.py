@@ -85,7 +85,7 @@ def test_variables_offer_what_they_should(made: dict[str, Any]) -> None:
 
 def test_alerts_are_annotations(made: dict[str, Any]) -> None:
     """The detail of an SLO marks when its pages and tickets fired."""
-    marks = {entry["name"]: entry["expr"] for entry in made["slo"]["annotations"]["list"]}
+    marks = {entry["name"]: entry["target"]["expr"] for entry in made["slo"]["annotations"]["list"]}
     assert marks["Pages"] == 'ALERTS{alertstate="firing", severity="page", slo="$slo"}'
     assert 'severity="ticket"' in marks["Tickets"]
 
@@ -96,3 +96,23 @@ def test_data_sources_have_fixed_names(plan: Plan) -> None:
     sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])["datasources"]
     assert {source["uid"] for source in sources} >= {"prometheus", "loki"}
     assert next(s for s in sources if s["uid"] == "prometheus")["jsonData"]["timeInterval"] == "5s"
+
+
+def test_promises_are_shown_to_the_last_nine(made: dict[str, Any]) -> None:
+    """99.95 and 99.99 % are not rounded to 100."""
+    rules = panel(made["overview"], "SLOs")["fieldConfig"]["overrides"]
+    looks = {rule["matcher"]["options"]: {p["id"]: p["value"] for p in rule["properties"]} for rule in rules}
+    assert looks["goal"]["decimals"] == looks["measured"]["decimals"] == 3
+    assert panel(made["slo"], "Goal")["fieldConfig"]["defaults"]["decimals"] == 3
+
+
+def test_series_keep_their_colours(made: dict[str, Any]) -> None:
+    """Routes by name where routes are drawn, outcomes where outcomes are, and nothing else."""
+
+    def named(board: str, title: str) -> set[str]:
+        rules = panel(made[board], title)["fieldConfig"]["overrides"]
+        return {rule["matcher"]["options"] for rule in rules if rule["matcher"]["id"] == "byName"}
+
+    assert "nodes.list" in named("overview", "Requests by route")
+    assert named("dependencies", "database: calls") == {"ok", "error"}
+    assert named("load", "Duration") == {"p50", "p90", "p99"}
