@@ -13,7 +13,7 @@ HOST ?=
 P ?=
 D ?=
 
-.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint lock fetch
+.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint screens lock fetch
 
 help: ## Show this map
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ api/openapi.json: $(shell find api -name '*.py') | .venv/run
 ##@ Ask and provoke the running stack
 slo: .venv/run ## Judge every SLO (ARGS="--window 1h --strict --json")
 	@$(EVARA) slo $(ARGS)
-load: .venv/run ## Send load and judge it (USERS=20 RATE=50 TIME=60s HOST=)
+load: .venv/run ## Send load, judge it, leave a report (USERS=20 RATE=50 TIME=60s HOST=, ARGS="--compare OLD NEW")
 	@$(EVARA) load --users $(USERS) --rate $(RATE) --time $(TIME) $(if $(HOST),--host $(HOST)) $(ARGS)
 drill: .venv/run ## Break something beside the stack and see its alert arrive (D=name, ARGS=--list, --all or --json)
 	@$(EVARA) drill $(D) $(ARGS)
@@ -63,6 +63,8 @@ e2e: .venv/dev ## Run the slow tests: real stack, kills, drill, fuzzing, browser
 	@$(BIN)/python -m pytest tests/e2e -v -rs $(ARGS)
 lint: .venv/dev ## Check the Python: ruff, mypy, import arrows
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+screens: .venv/dev ## Take the pictures of docs/screens.md from the running stack
+	@$(BIN)/python -m tests.screens
 lock: .venv/dev ## Pin the newest versions of requirements*.in with hashes
 	@for name in requirements requirements-dev; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \

@@ -7,7 +7,6 @@ because `import locust` replaces the sockets of its process.
 
 import copy
 import json
-import math
 import os
 import random
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from locust import HttpUser, constant_throughput, events
+from locust import stats as locust_stats
 from locust.env import Environment
 
 GENERATED = Path(os.environ.get("EVARA_LOAD_SCENARIOS", Path(__file__).parent / "scenarios.json"))  # another service's, if set
@@ -27,22 +27,29 @@ USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
 TOKEN = os.environ.get("EVARA_LOAD_TOKEN", "")
 FAREWELL_SECONDS = 4.0
 VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
+PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 
 
 class Tally:
-    """What the clients saw, per scenario: all requests, failures, and good answers by how long they took."""
+    """What the clients did and saw, per scenario: requests sent, answered and ended, failures, and good answers by how long they took.
+
+    What was sent and not answered, the server may or may not have counted: it was cut off at the end, or the connection broke.
+    """
 
     def __init__(self) -> None:
+        self.sent: dict[str, int] = defaultdict(int)
+        self.answered: dict[str, int] = defaultdict(int)
         self.total: dict[str, int] = defaultdict(int)
         self.failed: dict[str, int] = defaultdict(int)
         self.good: dict[str, list[float]] = defaultdict(list)  # seconds
         self.errors: dict[str, int] = defaultdict(int)
 
-    def add(self, name: str, seconds: float, error: str) -> None:
+    def add(self, name: str, seconds: float, error: str, *, answered: bool = True) -> None:
         self.total[name] += 1
+        self.answered[name] += answered
         if error:
             self.failed[name] += 1
-            self.errors[f"{name}: {error}"] += 1
+            self.errors[f"{name}: {''.join(sign if sign.isprintable() else '�' for sign in error)}"] += 1
         else:
             self.good[name].append(seconds)
 
@@ -93,6 +100,7 @@ class ApiUser(HttpUser):
         if needed and resource is None and not self.pool[needed[0]] and not self.make(needed[0]):
             return
         values = {name: resource or random.choice(self.pool[name]) for name in needed}  # noqa: S311
+        TALLY.sent[scenario["id"]] += 1
         with self.client.request(
             scenario["method"],
             scenario["path"].format(**values),
@@ -151,9 +159,18 @@ def judge() -> list[dict[str, Any]]:
     return rows
 
 
+def figures(entry: locust_stats.StatsEntry | None) -> dict[str, Any]:
+    """Locust's own numbers, as its CSV files have them, with times in seconds."""
+    if entry is None or not entry.num_requests:
+        return {"requests": 0, "failed": 0, "rate": 0.0} | dict.fromkeys(PERCENTILES)
+    times = {key: entry.get_response_time_percentile(share) / 1000 for key, share in PERCENTILES.items()}
+    return {"requests": entry.num_requests, "failed": entry.num_failures, "rate": entry.total_rps, **times}
+
+
 @events.request.add_listener
-def count(name: str, response_time: float, exception: Exception | None, **_: Any) -> None:
-    TALLY.add(name, response_time / 1000, str(exception) if exception else "")
+def count(name: str, response_time: float, exception: Exception | None, response: Any = None, **_: Any) -> None:
+    answered = bool(response is not None and response.status_code)  # 0 is a connection that broke
+    TALLY.add(name, response_time / 1000, str(exception) if exception else "", answered=answered)
 
 
 @events.quitting.add_listener
@@ -162,20 +179,28 @@ def conclude(environment: Environment, **_: Any) -> None:
     verdicts = {row["verdict"] for row in rows}
     environment.process_exit_code = 1 if "missed" in verdicts else 0 if "met" in verdicts else 2
     if VERDICT:
-        durations = sorted(seconds for good in TALLY.good.values() for seconds in good)
+        stats = environment.stats
+        routes = [
+            {
+                "route": scenario["id"],
+                "expect": scenario["expect"],
+                "within": min((o["within"] for o in scenario["objectives"] if o["within"]), default=None),
+                "sent": TALLY.sent[scenario["id"]],
+                "answered": TALLY.answered[scenario["id"]],
+                "clients": figures(stats.entries.get((scenario["id"], scenario["method"]))),
+            }
+            for scenario in SCENARIOS
+        ]
         errors = [{"what": what, "count": number} for what, number in sorted(TALLY.errors.items(), key=lambda item: -item[1])]
         report = {
-            "requests": sum(TALLY.total.values()),
-            "failed": sum(TALLY.failed.values()),
-            "p50": quantile(durations, 0.50),
-            "p95": quantile(durations, 0.95),
-            "p99": quantile(durations, 0.99),
+            "started": stats.start_time,
+            "ended": stats.last_request_timestamp or stats.start_time,
+            "total": figures(stats.total),
+            "routes": routes,
             "errors": errors,
             "objectives": rows,
         }
         Path(VERDICT).write_text(json.dumps(report, indent=1), encoding="utf-8")
-
-
-def quantile(ordered: list[float], share: float) -> float | None:
-    """The nearest-rank quantile in seconds; None without values."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+    if environment.parsed_options and environment.parsed_options.csv_prefix:
+        # Locust writes its CSV files every second, but not at its end: without this they lack the last requests
+        time.sleep(2 * locust_stats.CSV_STATS_INTERVAL_SEC)

@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from observability import outputs, plan
+from observability import outputs, plan, terminal
 from observability.catalogue import CATALOGUE, POLICY
 from observability.checks import boards, contract, drift, lint
 from observability.clients import Prometheus, Unreachable
+from observability.live import comparison
 from observability.live import drill as drills
 from observability.live import load as loads
+from observability.live import report as load_reports
 from observability.live import slo as slos
 from observability.problems import Invalid, Problem
 from observability.stack import lifecycle, servers
-from observability.stack.site import Site
+from observability.stack.site import ROOT, Site
 from observability.stack.supervisor import Supervisor
+from observability.terminal import err, fail, out, print_slos
 
 FINE, WRONG, UNKNOWN = 0, 1, 2
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for scripts.")
 catalogue_option = click.option("--catalogue", type=click.Path(path_type=Path), default=CATALOGUE, help="Another service's catalogue.")
 policy_option = click.option("--policy", type=click.Path(path_type=Path), default=POLICY, help="Another policy.")
@@ -58,11 +58,6 @@ def show(problems: Iterable[Problem]) -> None:
         err.print(f"[red]✗[/red] [bold]{escape(problem.where)}[/bold]: {escape(problem.message)}")
         err.print(f"    mend: {escape(problem.fix)}  [dim]({problem.check})[/dim]")
     err.print(f"{len(listed)} problem{'s' if len(listed) != 1 else ''}")
-
-
-def fail(text: str, code: int) -> None:
-    err.print(f"[red]✗[/red] {escape(text)}")
-    sys.exit(code)
 
 
 def render(catalogue: Path, policy: Path, openapi: Path) -> tuple[plan.Plan, dict[str, Any], dict[Path, str]]:
@@ -135,38 +130,6 @@ def slo_command(window: str | None, strict: bool, json_: bool) -> None:
     sys.exit(slos.exit_code(rows, strict))
 
 
-COLOURS = {"met": "green", "missed": "red", "idle": "dim", "unmeasured": "yellow"}
-BAR = 5
-
-
-def print_slos(rows: list[slos.Row], window: str) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=f"SLOs over {window}", title_justify="left")
-    for name in ("SLO", "goal", "measured", "events", "budget left", "burn", "verdict"):
-        table.add_column(name, justify="right" if name in ("goal", "measured", "events", "burn") else "left", no_wrap=True)
-    for row in rows:
-        measured = "–" if row.measured is None else f"{row.measured * 100:.3f}"
-        events = "–" if row.total is None else f"{row.total:.0f}"
-        burn = (
-            "–" if row.burn_rate is None else ">999" if row.burn_rate >= 999.5 else f"{row.burn_rate:.{0 if row.burn_rate >= 99.5 else 1}f}"
-        )
-        colour = COLOURS[row.verdict]
-        table.add_row(
-            row.slo, f"{row.objective * 100:g}", measured, events, bar(row.budget_remaining), burn, f"[{colour}]{row.verdict}[/{colour}]"
-        )
-    out.print(table)
-    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in slos.Verdict}
-    out.print(", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number))
-    out.print("[dim]Events are counted by scrapes: those of the last 10 s may be missing.[/dim]")
-
-
-def bar(left: float | None) -> str:
-    """A budget as blocks and per cent."""
-    if left is None:
-        return "–"
-    full = round(max(0.0, min(1.0, left)) * BAR)
-    return f"{'█' * full}{'░' * (BAR - full)} {max(left, -9.99) * 100:.0f}%"
-
-
 @cli.command()
 @click.option("--users", default=20, type=click.IntRange(1), show_default=True, help="Clients at the same time.")
 @click.option(
@@ -174,36 +137,41 @@ def bar(left: float | None) -> str:
 )
 @click.option("--time", "length", default="60s", show_default=True, help="How long.")
 @click.option("--host", default=None, help="Another API than the one of make up.")
+@click.option("--reports", type=click.Path(path_type=Path), default=ROOT / "reports", help="Folder of all reports.  [default: reports]")
+@click.option("--compare", nargs=2, type=click.Path(path_type=Path), metavar="OLD NEW", help="Send nothing; compare two reports' folders.")
 @as_json
-def load(users: int, rate: float, length: str, host: str | None, json_: bool) -> None:
-    """Send load as the catalogue says, and judge it by the SLOs."""
-    site = Site.main()
+def load(users: int, rate: float, length: str, host: str | None, reports: Path, compare: tuple[Path, Path] | None, json_: bool) -> None:
+    """Send load as the catalogue says, judge it by the SLOs, and report what clients and server saw."""
+    if compare:
+        compare_loads(*compare, json_=json_)
+    site, made = Site.main(), plan.from_files()
+    order = loads.Order(users, rate, length, host or site.url("api"))
     try:
-        result = loads.run(
-            site, users, rate, length, host or site.url("api"), lambda text: None if json_ else err.print(f"  [dim]{escape(text)}[/dim]")
+        report, folder = load_reports.run(
+            site, made, order, reports, lambda text: None if json_ else err.print(f"  [dim]{escape(text)}[/dim]")
         )
     except loads.Failed as error:
         fail(str(error), UNKNOWN)
     if json_:
-        out.print_json(json.dumps(result.report))
+        out.print_json(json.dumps(report))
     else:
-        print_load(result.report)
-    sys.exit(result.exit_code)
+        terminal.print_load(report, folder)
+    sys.exit(load_reports.EXIT_CODES[report["verdict"]])
 
 
-def print_load(report: dict[str, Any]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("SLO", "goal %", "measured %", "requests", "verdict"):
-        table.add_column(name, justify="left" if name in ("SLO", "verdict") else "right", no_wrap=True)
-    for row in report["objectives"]:
-        measured = "–" if row["measured"] is None else f"{row['measured'] * 100:.3f}"
-        colour = COLOURS[row["verdict"]]
-        table.add_row(row["slo"], f"{row['objective'] * 100:g}", measured, str(row["total"]), f"[{colour}]{row['verdict']}[/{colour}]")
-    out.print(table)
-    ms = {key: "–" if report[key] is None else f"{report[key] * 1000:.0f} ms" for key in ("p50", "p95", "p99")}
-    out.print(f"{report['requests']} requests, {report['failed']} failed; p50 {ms['p50']}, p95 {ms['p95']}, p99 {ms['p99']}")
-    for error in report["errors"][:10]:
-        out.print(f"  [red]{error['count']} ×[/red] {escape(error['what'])}")
+def compare_loads(old: Path, new: Path, *, json_: bool) -> None:
+    try:
+        before, after = comparison.read(old), comparison.read(new)
+    except comparison.NoReport as error:
+        fail(str(error), UNKNOWN)
+    found = comparison.compare(before, after)
+    page = new / comparison.PAGE
+    page.write_text(load_reports.page(comparison.PAGE, old=before, new=after, change=comparison.change, **found), encoding="utf-8")
+    if json_:
+        out.print_json(json.dumps(found))
+    else:
+        terminal.print_comparison(found, page)
+    sys.exit(WRONG if found["broken"] else FINE)
 
 
 @cli.command("drill")

@@ -18,9 +18,9 @@ class Server:
 
     name, api = "Prometheus", "/api/v1"
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, timeout: float = TIMEOUT):
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT)
+        self._http = httpx.Client(base_url=self.url, timeout=timeout)
 
     def _get(self, path: str, **params: str) -> Any:
         try:
@@ -36,6 +36,11 @@ class Server:
         """An instant vector as (labels, value) pairs."""
         data = self._get(f"{self.api}/query", query=expr, time=str(at or time.time()))
         return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
+
+    def query_range(self, expr: str, start: float, end: float, step: float) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """A range of vectors as (labels, [(Unix time, value), …]) pairs; moments without a sample are left out."""
+        data = self._get("/api/v1/query_range", query=expr, start=str(start), end=str(end), step=str(step))
+        return [(series["metric"], [(float(at), float(value)) for at, value in series["values"]]) for series in data["result"]]
 
     def by_label(self, expr: str, label: str) -> dict[str, float]:
         return {labels.get(label, ""): value for labels, value in self.query(expr)}

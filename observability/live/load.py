@@ -1,4 +1,4 @@
-"""Runs Locust headless in a process of its own, with progress, and brings back its verdict."""
+"""Runs Locust headless in a process of its own, with progress, and brings back what its clients saw."""
 
 import json
 import os
@@ -14,12 +14,14 @@ from typing import Any
 import httpx
 
 from observability.catalogue import duration
-from observability.stack.site import ROOT, Site
+from observability.stack.site import HOST, ROOT, Site
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
+CSV = "locust"  # how the names of Locust's files in the report's folder begin
 PROGRESS_SECONDS = 5
 OVERTIME_SECONDS = 60  # after its time, for clients to say goodbye
 RAMP_SECONDS = 5  # clients arrive one after the other: a start all at once would measure itself
+Tell = Callable[[str], None]
 
 
 class Failed(Exception):
@@ -27,55 +29,56 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True)
-class Result:
-    """Locust's report (see loadtests/locustfile.py) and its exit code: 0 met, 1 missed, 2 nothing measured."""
+class Order:
+    """What to send: so many clients, requests per second of all of them together, for how long, to whom."""
 
-    report: dict[str, Any]
-    exit_code: int
+    users: int
+    rate: float
+    length: str
+    host: str
+
+    def check(self) -> float:
+        """The length in seconds; raises Failed when the order makes no sense or nobody is there."""
+        try:
+            seconds = float(duration(self.length).seconds)
+        except ValueError as error:
+            raise Failed(f"--time: {error}") from error
+        if seconds < 1:
+            raise Failed(f"--time: {self.length} is too short to load anything; write at least 1s")
+        try:
+            httpx.get(self.host, timeout=5)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Failed(f"nothing answers at {self.host} ({error}); start it with: make up") from error
+        return seconds
+
+    def is_for(self, site: Site) -> bool:
+        """Whether the site's own API is to be loaded, and so its own Prometheus knows the server's side."""
+        return self.host.rstrip("/").replace("//localhost:", f"//{HOST}:") == site.url("api")
 
 
-def run(site: Site, users: int, rate: float, length: str, host: str, tell: Callable[[str], None]) -> Result:
-    """A load run against `host`; raises Failed."""
-    try:
-        seconds = float(duration(length).seconds)
-    except ValueError as error:
-        raise Failed(f"--time: {error}") from error
-    if seconds < 1:
-        raise Failed(f"--time: {length} is too short to load anything; write at least 1s")
-    try:
-        httpx.get(host, timeout=5)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Failed(f"nothing answers at {host} ({error}); start it with: make up") from error
-    with tempfile.TemporaryDirectory(prefix="evara-load-") as folder:
-        verdict, log = Path(folder) / "verdict.json", Path(folder) / "locust.log"
+def run(site: Site, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
+    """What the clients saw (see loadtests/locustfile.py), with Locust's CSV files in `folder`; raises Failed."""
+    seconds = order.check()
+    with tempfile.TemporaryDirectory(prefix="evara-load-") as scratch:
+        verdict, log = Path(scratch) / "verdict.json", Path(scratch) / "locust.log"
         command = [
             *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--skip-log-setup"),
-            *(
-                "--host",
-                host,
-                "--users",
-                str(users),
-                "--spawn-rate",
-                str(max(1.0, users / RAMP_SECONDS)),
-                "--run-time",
-                f"{seconds:.0f}s",
-                "--stop-timeout",
-                "10",
-            ),
+            *("--csv", str(folder / CSV), "--host", order.host, "--users", str(order.users)),
+            *("--spawn-rate", str(max(1.0, order.users / RAMP_SECONDS)), "--run-time", f"{seconds:.0f}s", "--stop-timeout", "10"),
         ]
         settings = {
-            "EVARA_LOAD_RATE": str(rate),
-            "EVARA_LOAD_USERS": str(users),
-            "EVARA_LOAD_TOKEN": site.load_token() if host == site.url("api") else "",
+            "EVARA_LOAD_RATE": str(order.rate),
+            "EVARA_LOAD_USERS": str(order.users),
+            "EVARA_LOAD_TOKEN": site.load_token() if order.is_for(site) else "",
             "EVARA_LOAD_VERDICT": str(verdict),
         }
-        tell(f"{users} clients, {rate:g} requests/s, {length}, against {host}")
+        tell(f"{order.users} clients, {order.rate:g} requests/s, {order.length}, against {order.host}")
         started = time.monotonic()
         with log.open("w", encoding="utf-8") as sink:
             process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=sink, stderr=sink)  # noqa: S603 - our own
             while True:
                 try:
-                    code = process.wait(timeout=PROGRESS_SECONDS)
+                    process.wait(timeout=PROGRESS_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
                     if time.monotonic() - started > seconds + OVERTIME_SECONDS:
@@ -87,4 +90,5 @@ def run(site: Site, users: int, rate: float, length: str, host: str, tell: Calla
         if not verdict.exists():
             said = log.read_text(encoding="utf-8").strip().splitlines()[-5:]
             raise Failed("locust ended without a verdict: " + " | ".join(said))
-        return Result(json.loads(verdict.read_text(encoding="utf-8")), code)
+        told: dict[str, Any] = json.loads(verdict.read_text(encoding="utf-8"))
+        return told

@@ -251,8 +251,8 @@ def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
 def addresses(site: Site) -> list[tuple[str, str]]:
     """What there is to look at; nothing that would be a blank page."""
     rows = [
+        ("Console", site.url("console")),
         ("API", site.url("api") + "/docs"),
-        ("Inbox of delivered alerts", site.url("console") + "/api/inbox"),
         ("Metrics of the API", site.url("metrics") + "/metrics"),
     ]
     ui = has_ui(site.url("prometheus"))
@@ -266,9 +266,9 @@ def addresses(site: Site) -> list[tuple[str, str]]:
 def has_ui(url: str) -> bool:
     """Whether the server's own page has the scripts that it asks for; the distribution packs some without."""
     try:
-        page = httpx.get(url, follow_redirects=True, timeout=5)
+        page = httpx.get(url, follow_redirects=True, timeout=2)
         sources = [part.split('"')[0] for part in page.text.split('src="')[1:]]
-        found = [httpx.get(page.url.join(source), timeout=5) for source in sources]
+        found = [httpx.get(page.url.join(source), timeout=2) for source in sources]
     except httpx.HTTPError:
         return False
     return bool(found) and all(script.is_success for script in found)

@@ -15,7 +15,7 @@ from observability.catalogue import Integration, Links
 from observability.emit import alertmanager, fluentbit, loki, prometheus
 from observability.plan import Plan, span
 from observability.stack.servers import Server
-from observability.stack.site import HOST, ROOT, Site
+from observability.stack.site import HOST, ROOT, Ports, Site
 
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
@@ -49,11 +49,26 @@ def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
     return environment | ({"EVARA_FAULTS_FILE": str(site.fault)} if faults else {})
 
 
+def console_environment(site: Site) -> dict[str, str]:
+    """Where the console finds the stack that it shows."""
+    return {"EVARA_STACK_DIR": str(site.state), "EVARA_PORT_OFFSET": str(site.ports.api - Ports().api)}
+
+
+def console_command(site: Site) -> tuple[str, ...]:
+    """One worker, because the inbox lives in its memory; threads, because readers wait for Prometheus."""
+    address = f"{HOST}:{site.ports.console}"
+    settings = ("--workers", "1", "--threads", "8", "--graceful-timeout", "5", "--no-control-socket")
+    return (sys.executable, "-m", "gunicorn", "--bind", address, *settings, "observability.console.app:main()")
+
+
 def release() -> str:
     """A digest of everything that the stack's own processes read at their start: when it changes, they must start anew."""
     folders = (ROOT / "api", ROOT / "observability", ROOT / "loadtests")
     sources = (
-        path for folder in folders for path in folder.rglob("*") if path.suffix in {".py", ".yaml"} and "generated" not in path.parts
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.suffix in {".py", ".yaml", ".html"} and "generated" not in path.parts
     )
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()[:16]
 
@@ -68,7 +83,7 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
         Program("replay", (python, "-m", "loadtests.replay", "--host", *host, "--port", str(ports.replay)), 10, current),
-        Program("console", (python, "-m", "observability.console", str(site.inbox), *host, str(ports.console)), 10, current),
+        Program("console", console_command(site), 10, current | console_environment(site)),
         Program("metrics", (python, "-m", "api.exporter", *host, str(ports.metrics)), 10, environment | current),
         Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
         Program(

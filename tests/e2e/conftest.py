@@ -2,13 +2,17 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from observability.live.arena import free_ports
 from observability.stack.site import ROOT, Ports, Site, servers_folder
@@ -35,6 +39,16 @@ class Stack:
     def pid(self, program: str) -> int:
         return next(int(p["pid"]) for p in self.processes() if p["name"] == program)
 
+    @contextmanager
+    def halted(self, program: str) -> Iterator[None]:
+        """The program hangs meanwhile: it takes connections and does not answer."""
+        pid = self.pid(program)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
@@ -47,3 +61,39 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert up.returncode == 0, up.stdout + up.stderr
     yield made
     made.run("down")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The distribution's chromium."""
+    chromium = shutil.which("chromium")
+    assert chromium, "chromium is missing; install it: sudo apt install chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Watched:
+    """What a page complained about, and whom it asked."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def elsewhere(self, home: str) -> set[str]:
+        return {url for url in self.asked if not url.startswith((home, "data:"))}
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    """A new page, watched from its beginning."""
+    made = Watched(browser.new_page())
+    yield made
+    made.page.close()

@@ -1,34 +1,120 @@
-"""The API's own page in a real browser: it works under its strict policy, and asks nobody else for anything."""
+"""Both pages of the stack in a real browser: they work under their strict policies, and ask nobody else for anything."""
 
-import shutil
-from collections.abc import Iterator
+import uuid
+from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.e2e.conftest import Stack
+from observability import plan
+from tests.e2e.conftest import Stack, Watched
+from tests.e2e.test_stack import eventually
 
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of the distribution's chromium."""
-    chromium = shutil.which("chromium")
-    assert chromium, "chromium is missing; install it: sudo apt install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
-        yield browser.new_page()
-        browser.close()
+PAGES = ("/", "/slo/nodes.list-availability", "/routes/nodes.list", "/alerts/TargetDown")
 
 
-def test_docs_render_under_the_strict_policy(stack: Stack, page: Page) -> None:
+def test_docs_render_under_the_strict_policy(stack: Stack, watched: Watched) -> None:
     """/docs shows every operation, without console errors and without a request to elsewhere."""
-    complaints: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(stack.site.url("api") + "/docs")
-    page.get_by_text("Store up to 1 000 readings").wait_for()
-    assert page.locator(".opblock").count() == 8
-    assert complaints == []
-    assert {url for url in asked if not url.startswith((stack.site.url("api"), "data:"))} == set()
+    watched.page.goto(stack.site.url("api") + "/docs")
+    watched.page.get_by_text("Store up to 1 000 readings").wait_for()
+    assert watched.page.locator(".opblock").count() == 8
+    assert watched.complaints == []
+    assert watched.elsewhere(stack.site.url("api")) == set()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_console_renders_under_the_strict_policy(stack: Stack, watched: Watched, path: str) -> None:
+    """Each page has its heading and every one of its pictures, without console errors and without a request to elsewhere."""
+    watched.page.goto(stack.site.url("console") + path, wait_until="networkidle")
+    assert watched.page.get_by_role("heading", level=1).count() == 1
+    widths = watched.page.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
+    assert all(widths), widths
+    assert len(widths) >= (1 if path.startswith("/alerts") else 4)  # the logo and charts
+    assert watched.complaints == []
+    assert watched.elsewhere(stack.site.url("console")) == set()
+
+
+def test_the_console_judges_as_the_command_does(stack: Stack, watched: Watched) -> None:
+    """Names, goals and verdicts of the page are those of `slo --json`."""
+
+    def same() -> bool:
+        watched.page.goto(stack.site.url("console"))
+        rows = watched.page.eval_on_selector_all("tr[data-slo]", "rows => rows.map(row => Object.assign({}, row.dataset))")
+        shown = {row["slo"]: (float(row["goal"]), row["verdict"]) for row in rows}
+        told = {row["slo"]: (row["objective"], row["verdict"]) for row in stack.json("slo")["slos"]}
+        return shown == told and len(told) == len(plan.from_files().slos)
+
+    assert eventually(same)
+
+
+def test_an_alert_appears_and_is_resolved_while_one_looks(stack: Stack, watched: Watched) -> None:
+    """A page that reached the inbox is in the open table within seconds, without a reload, and so is its end."""
+    name = f"Browser{uuid.uuid4().hex[:8]}"
+    watched.page.goto(stack.site.url("console"))
+    row = watched.page.locator(".inbox tr", has_text=name)
+    assert row.count() == 0
+    watched.page.evaluate("window.untouched = true")
+    send(stack, name, timedelta(minutes=5))
+    row.get_by_text("open").wait_for(timeout=40_000)
+    assert "hand" in row.inner_text()
+    send(stack, name, timedelta(0))
+    row.get_by_text("resolved").wait_for(timeout=90_000)
+    assert watched.page.evaluate("window.untouched")
+    row.get_by_role("link").click()
+    assert watched.page.get_by_role("heading", level=1).inner_text() == name
+    assert watched.complaints == []
+
+
+def send(stack: Stack, name: str, length: timedelta) -> None:
+    """An alert by hand, as a rule would send it; without length it is over."""
+    now = datetime.now(UTC)
+    labels = {"alertname": name, "severity": "page", "owner": "platform"}
+    span = {"startsAt": (now - timedelta(seconds=1)).isoformat(), "endsAt": (now + length).isoformat()}
+    alert = {"labels": labels, "annotations": {"summary": "sent by hand"}, **span}
+    httpx.post(f"{stack.site.url('alertmanager')}/api/v2/alerts", json=[alert]).raise_for_status()
+
+
+def test_where_one_reads_stays_while_the_page_looks_again(stack: Stack, watched: Watched) -> None:
+    """A refresh keeps the scroll position and the focus, and brings newer numbers."""
+    page = watched.page
+    page.goto(stack.site.url("console"))
+    page.get_by_role("link", name="nodes.list-probe").first.focus()
+    page.evaluate("window.scrollTo(0, 300)")
+    page.wait_for_function("() => window.scrollY === 300")
+    before = page.evaluate("window.old = document.querySelector('main'), document.querySelector('.headline').innerText")
+    page.wait_for_function("() => window.old !== document.querySelector('main')", timeout=30_000)
+    assert page.evaluate("window.scrollY") == 300
+    assert page.evaluate("document.activeElement.innerText") == "nodes.list-probe"
+    assert page.locator(".headline").inner_text() != before  # it says the time
+
+
+def test_a_console_that_is_gone_is_noticed(stack: Stack, watched: Watched) -> None:
+    """A page whose console does not answer any more says that its numbers are old."""
+    watched.page.goto(stack.site.url("console"))
+    watched.page.route("**/*", lambda route: route.abort())
+    watched.page.get_by_text("The console does not answer").wait_for(timeout=30_000)
+    watched.page.unroute("**/*")
+    watched.page.get_by_text("The console does not answer").wait_for(state="hidden", timeout=30_000)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_phone_needs_no_sideways_scrolling_and_no_script(stack: Stack, browser: Browser, path: str) -> None:
+    """At 390 pixels, without JavaScript, in the dark: everything is there and nothing is wider than the screen."""
+    phone = browser.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=False, color_scheme="dark")
+    page = phone.new_page()
+    page.goto(stack.site.url("console") + path, wait_until="networkidle")
+    assert page.get_by_role("heading", name="Inbox" if path == "/" else "Runbook").is_visible() or path.startswith("/alerts")
+    assert page.get_by_role("heading", level=1).is_visible()
+    width = page.evaluate("document.documentElement.scrollWidth")
+    phone.close()
+    assert width <= 390
+
+
+def test_a_silent_prometheus_costs_a_moment(stack: Stack, watched: Watched) -> None:
+    """While Prometheus hangs the page says so, opens, and is whole again afterwards."""
+    with stack.halted("prometheus"):
+        assert eventually(lambda: "Prometheus does not answer" in httpx.get(stack.site.url("console"), timeout=30).text)
+        watched.page.goto(stack.site.url("console") + "/alerts/TargetDown")
+        assert watched.page.get_by_text("Users notice").is_visible()
+    assert eventually(lambda: "Prometheus does not answer" not in httpx.get(stack.site.url("console"), timeout=30).text)

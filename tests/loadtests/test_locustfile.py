@@ -61,12 +61,13 @@ result["same"] = [b["readings"][0]["value"] for b in bodies]
 result["ids"] = len({l.body(create)["id"] for _ in range(50)})
 result["none"] = l.body(by_id["nodes.get"])
 """,
-    "quantile": """
-hundred = list(range(1, 101))
-result["none"] = l.quantile([], 0.5)
-result["one"] = [l.quantile([7.0], share) for share in (0, 0.5, 1)]
-result["two"] = l.quantile([1, 2], 0.5)
-result["hundred"] = [l.quantile(hundred, share) for share in (0, 0.5, 0.95, 0.99, 1)]
+    "figures": """
+stats = l.locust_stats.RequestStats()
+for number in range(1, 101):
+    stats.log_request("GET", "nodes.list", number * 3, 0)
+stats.log_error("GET", "nodes.list", "500")
+result["none"] = [l.figures(None), l.figures(stats.get("nodes.get", "GET"))]
+result["hundred"] = l.figures(stats.get("nodes.list", "GET"))
 """,
     "judge": """
 tally = l.TALLY
@@ -82,19 +83,29 @@ for name in ("nodes.list-availability", "nodes.list-latency-200ms", "nodes.get-a
 result["errors"] = dict(tally.errors)
 """,
     "conclude": """
-class Environment: process_exit_code = None
-codes = []
+class Options: csv_prefix = "x"
+class Environment: process_exit_code, stats, parsed_options = None, l.locust_stats.RequestStats(), Options
+class Broken: status_code = 0
+class Fine: status_code = 200
+codes, naps = [], []
+l.time.sleep = naps.append
 for good, bad in ((0, 0), (10, 0), (0, 10)):
     l.TALLY.__init__()
     for _ in range(good): l.TALLY.add("nodes.list", 0.01, "")
-    for _ in range(bad): l.TALLY.add("nodes.list", 0.01, "500 oops")
+    for _ in range(bad): l.TALLY.add("nodes.list", 0.01, "500 oops\\x1b[31m")
     environment = Environment()
     l.conclude(environment)
     codes.append(environment.process_exit_code)
-result["codes"] = codes
+l.TALLY.sent["nodes.list"] = 13
+l.count("nodes.list", 10, OSError("gone"), response=Broken)
+l.count("nodes.list", 10, None, response=Fine)
+Environment.stats.log_request("GET", "nodes.list", 12, 0)
+l.conclude(environment)
+result["codes"], result["naps"] = codes, naps
 result["report"] = json.load(open(l.VERDICT))
 """,
     "user": """
+l.TALLY.__init__()
 made = user()
 result["start"] = [name for name, _, _ in made.client.sent]
 made.send(by_id["readings.ingest"])
@@ -106,6 +117,7 @@ result["left"] = list(made.pool["node_id"])
 made.on_stop()
 result["stopped"] = [made.client.sent[-1][:2], made.pool["node_id"]]
 result["verdicts"] = sorted({answer.verdict for answer in made.client.answers})
+result["sent"] = sum(l.TALLY.sent.values()) == len(made.client.sent)
 """,
     "failing": """
 made = user()
@@ -157,9 +169,13 @@ def test_bodies_vary_only_what_the_catalogue_names(answers: dict[str, Any]) -> N
     assert found["none"] is None
 
 
-def test_quantiles_are_nearest_ranks(answers: dict[str, Any]) -> None:
-    """The p-th of a hundred ordered values is the p-th value; of none there is none."""
-    assert answers["quantile"] == {"none": None, "one": [7.0] * 3, "two": 1, "hundred": [1, 50, 95, 99, 100]}
+def test_figures_are_locusts_own(answers: dict[str, Any]) -> None:
+    """Counts and percentiles are what Locust's CSV has, in seconds; what was never asked for has none."""
+    none = {"requests": 0, "failed": 0, "rate": 0.0, "p50": None, "p90": None, "p95": None, "p99": None}
+    assert answers["figures"]["none"] == [none, none]
+    hundred = answers["figures"]["hundred"]
+    assert (hundred["requests"], hundred["failed"]) == (100, 1)
+    assert [hundred[key] for key in ("p50", "p90", "p95", "p99")] == [0.15, 0.27, 0.29, 0.3]
 
 
 def test_the_run_is_judged_by_the_objectives(answers: dict[str, Any]) -> None:
@@ -179,8 +195,24 @@ def test_the_exit_code_is_the_verdict(answers: dict[str, Any]) -> None:
     """2 when nothing was measured, 0 when all was met, 1 when something was missed, and the report says what."""
     assert answers["conclude"]["codes"] == [2, 0, 1]
     report = answers["conclude"]["report"]
-    assert (report["requests"], report["failed"], report["p50"]) == (10, 10, None)
-    assert report["errors"] == [{"what": "nodes.list: 500 oops", "count": 10}]
+    row = next(row for row in report["routes"] if row["route"] == "nodes.list")
+    assert (row["expect"], row["within"]) == ([200], 0.2)
+    assert row["clients"]["requests"] == 1
+    assert report["total"]["p95"] == 0.012
+
+
+def test_what_was_not_answered_is_known(answers: dict[str, Any]) -> None:
+    """Requests that were cut off or broke are told from answers, because the server may or may not have counted them."""
+    row = next(row for row in answers["conclude"]["report"]["routes"] if row["route"] == "nodes.list")
+    assert (row["sent"], row["answered"]) == (13, 11)
+    errors = answers["conclude"]["report"]["errors"]
+    assert errors == [{"what": "nodes.list: 500 oops�[31m", "count": 10}, {"what": "nodes.list: gone", "count": 1}]
+
+
+def test_the_end_waits_for_the_last_rows(answers: dict[str, Any]) -> None:
+    """Locust writes its CSV files once a second: the process stays for one more turn."""
+    assert all(nap > 1 for nap in answers["conclude"]["naps"])
+    assert len(answers["conclude"]["naps"]) == 4
 
 
 def test_a_user_makes_uses_and_removes_its_own_nodes(answers: dict[str, Any]) -> None:
@@ -193,6 +225,7 @@ def test_a_user_makes_uses_and_removes_its_own_nodes(answers: dict[str, Any]) ->
     assert found["left"] == ["made-1"]
     assert found["stopped"] == [["nodes.delete", "/api/v1/nodes/made-1"], []]
     assert found["verdicts"] == ["good"]
+    assert found["sent"]
 
 
 def test_a_user_outlives_failures(answers: dict[str, Any]) -> None:

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 from compiler_support import SMALL, openapi_for
 
 from observability import outputs
-from observability.__main__ import bar, cli
+from observability.__main__ import cli
 from observability.live.drill import DRILLS
 from observability.plan import from_files
+from observability.terminal import bar
 
 COMMANDS = ("check", "clean", "doctor", "down", "drill", "fetch", "generate", "load", "logs", "slo", "status", "up")
 

@@ -13,6 +13,7 @@ from observability import __main__ as main
 from observability import plan
 from observability.live import drill as drills
 from observability.live import load as loads
+from observability.live import report as load_reports
 from observability.live import slo as slos
 from observability.live.slo import Row, Verdict
 from observability.plan import Plan
@@ -20,17 +21,33 @@ from observability.problems import Invalid, Problem
 from observability.stack import lifecycle
 
 WIDTH = 80
+SIDE = {"requests": 1200, "failed": 3, "rate": 19.987, "p50": 0.0012, "p90": 0.05, "p95": 0.08, "p99": 12.5}
 REPORT: dict[str, Any] = {
-    "requests": 1200,
-    "failed": 3,
-    "p50": 0.012,
-    "p95": 0.08,
-    "p99": None,
+    "verdict": "disagree",
+    "summary": "Clients and server disagree on 1 number, so neither can be relied on. By the clients' count 1 of 1 objectives missed.",
+    "run": {
+        "host": "http://localhost:8000",
+        "users": 20,
+        "rate": 50.0,
+        "time": "60s",
+        "seconds": 60.0,
+        "started": "2026-11-23T01:20:33+00:00",
+    },
+    "server": {"missing": ""},
+    "findings": [
+        {"route": "readings.latest", "number": "p95", "text": "readings.latest, p95: [too slow].", "meaning": "Requests wait. " * 9}
+    ],
+    "total": {"route": "all", "clients": SIDE, "server": SIDE},
+    "routes": [
+        {"route": "readings.latest", "clients": SIDE, "server": SIDE | {"p95": 1.2}},
+        {"route": "nodes.list", "clients": dict.fromkeys(SIDE) | {"requests": 0, "failed": 0, "rate": 0.0}, "server": None},
+    ],
     "errors": [{"what": "nodes.list: 500 [boom]", "count": 3}],
     "objectives": [
         {"slo": "nodes.list-availability", "objective": 0.999, "measured": 0.9, "good": 9, "total": 10, "verdict": "missed"},
         {"slo": "nodes.get-availability", "objective": 0.999, "measured": None, "good": 0, "total": 0, "verdict": "idle"},
     ],
+    "version": 1,
 }
 
 
@@ -70,23 +87,58 @@ def test_verdicts_decide_the_exit_code(
 
 
 def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Objectives, percentiles and errors are shown, and Locust's exit code is ours."""
-    monkeypatch.setattr(loads, "run", lambda *_: loads.Result(REPORT, 1))
+    """Objectives, both sides, errors, disagreements, the verdict and the report's place, all within 80 columns."""
+    monkeypatch.setattr(load_reports, "run", lambda *_: (REPORT, Path("reports/now")))
     result = invoke("load")
     assert result.exit_code == 1
-    assert "nodes.list-availability" in result.output
-    assert "p95 80 ms, p99 –" in result.output
-    assert "3 × nodes.list: 500 [boom]" in result.output
-    assert json.loads(invoke("load", "--json").stdout)["failed"] == 3
+    for words in ("nodes.list-availability", "1200/1200", "80/1200≠", "3 × nodes.list: 500 [boom]", "≠ readings.latest, p95: [too slow]."):
+        assert words in result.output
+    assert "≠ Clients and server disagree on 1 number" in result.output
+    assert result.output.splitlines()[-1] == "  Report: reports/now/index.html"
+    assert max(len(line.rstrip()) for line in result.output.splitlines()) <= WIDTH
+    assert "…" not in result.output
+    assert json.loads(invoke("load", "--json").stdout) == REPORT
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("met", 0), ("missed", 1), ("disagree", 1), ("unknown", 2)])
+def test_the_verdict_on_a_load_run_decides_the_exit_code(monkeypatch: pytest.MonkeyPatch, verdict: str, code: int) -> None:
+    """0 met, 1 missed or disagreeing, 2 when the server's side is missing; why it is missing is said once."""
+    said = {"verdict": verdict, "summary": "So it is.", "findings": [], "server": {"missing": "Elsewhere."}}
+    monkeypatch.setattr(load_reports, "run", lambda *_: (REPORT | said, Path("x")))
+    result = invoke("load")
+    assert result.exit_code == code
+    assert ("Elsewhere." in result.output) == (verdict != "unknown")
+
+
+def test_two_load_reports_are_compared(tmp_path: Path) -> None:
+    """A table within 80 columns and a page beside the new report; what was met and is missed now fails."""
+    better = REPORT | {"objectives": [row | {"verdict": "met", "measured": 1.0} for row in REPORT["objectives"][:1]]}
+    for name, content in (("old", better), ("new", REPORT | {"run": REPORT["run"] | {"users": 21}})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    folders = str(tmp_path / "old"), str(tmp_path / "new")
+    result = invoke("load", "--compare", *folders)
+    assert result.exit_code == 1, result.output
+    assert "nodes.list-availability: was met, is missed now: 100.000 % → 90.000 %, promised 99.9 %" in result.output
+    assert "The runs are not alike: users was 20, is 21." in result.output
+    table = result.output.split("!")[0]
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= WIDTH
+    assert "1 objective no longer met" in (tmp_path / "new" / "compare.html").read_text(encoding="utf-8")
+    assert not (tmp_path / "old" / "compare.html").exists()
+    assert json.loads(invoke("load", "--compare", *folders, "--json").stdout)["broken"][0]["new"] == 0.9
+    assert invoke("load", "--compare", folders[1], folders[0]).exit_code == 0
+    refused = invoke("load", "--compare", folders[0], str(tmp_path))
+    assert refused.exit_code == 2
+    assert "has no report.json" in refused.stderr
 
 
 def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a verdict the exit code is 2, and Locust's last words are shown."""
 
-    def broken(*_: object) -> loads.Result:
+    def broken(*_: object) -> None:
         raise loads.Failed("locust ended without a verdict: boom")
 
-    monkeypatch.setattr(loads, "run", broken)
+    monkeypatch.setattr(load_reports, "run", broken)
     result = invoke("load")
     assert result.exit_code == 2
     assert "boom" in result.stderr

@@ -1,15 +1,13 @@
 """The inbox: what is delivered is kept, once, over restarts and cut lines."""
 
 import json
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from flask.testing import FlaskClient
 
-from observability.console.inbox import Inbox, seconds, server
+from observability.console.inbox import Inbox, seconds
 
 FIRING = {
     "status": "firing",
@@ -18,29 +16,19 @@ FIRING = {
     "startsAt": "2026-01-02T03:04:05.123456789Z",
     "fingerprint": "f1",
 }
+URL = "/api/inbox"
 
 
 def notification(**changes: Any) -> dict[str, Any]:
     return {"version": "4", "receiver": "platform-page", "alerts": [FIRING | changes]}
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    made = server(tmp_path / "inbox.jsonl", "127.0.0.1", 0)
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{made.server_address[1]}/api/inbox"
-    made.shutdown()
-    thread.join()
-    made.server_close()
-
-
-def test_an_alert_is_delivered_repeated_and_resolved(url: str) -> None:
+def test_an_alert_is_delivered_repeated_and_resolved(client: FlaskClient) -> None:
     """A repeat counts, a resolution closes; both are the same entry."""
-    assert httpx.get(url).json() == {"alerts": []}
+    assert client.get(URL).json == {"alerts": []}
     for changes in ({}, {}, {"status": "resolved", "annotations": {"summary": "over"}}):
-        assert httpx.post(url, json=notification(**changes)).json() == {"status": "kept"}
-    [alert] = httpx.get(url).json()["alerts"]
+        assert client.post(URL, json=notification(**changes)).json == {"status": "kept"}
+    [alert] = client.get(URL).json["alerts"]
     assert alert["notifications"] == 3
     assert alert["labels"] == FIRING["labels"]
     assert alert["annotations"] == {"summary": "over"}
@@ -48,11 +36,11 @@ def test_an_alert_is_delivered_repeated_and_resolved(url: str) -> None:
     assert alert["delivered"] <= alert["resolved"]
 
 
-def test_the_same_alert_at_another_time_is_another_entry(url: str) -> None:
+def test_the_same_alert_at_another_time_is_another_entry(client: FlaskClient) -> None:
     """What fires again is not hidden behind what was resolved; the newest is first."""
-    httpx.post(url, json=notification(status="resolved"))
-    httpx.post(url, json=notification(startsAt="2026-01-02T04:00:00Z"))
-    alerts = httpx.get(url).json()["alerts"]
+    client.post(URL, json=notification(status="resolved"))
+    client.post(URL, json=notification(startsAt="2026-01-02T04:00:00Z"))
+    alerts = client.get(URL).json["alerts"]
     assert [alert["resolved"] is None for alert in alerts] == [True, False]
 
 
@@ -72,6 +60,7 @@ def test_what_was_delivered_survives_a_restart(tmp_path: Path) -> None:
     before.deliver(notification())
     before.deliver(notification(fingerprint="f2"))
     assert Inbox(path).alerts() == before.alerts()
+    assert Inbox(path).heard == before.heard
     text = path.read_text(encoding="utf-8")
     path.write_text(text[:-20] + "\n", encoding="utf-8")
     after = Inbox(path)
@@ -80,19 +69,31 @@ def test_what_was_delivered_survives_a_restart(tmp_path: Path) -> None:
     assert len(Inbox(path).alerts()) == 2
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"3", b'"words"', b"null", b"\xff\xfe"])
-def test_other_bodies_are_refused(body: bytes, url: str) -> None:
-    """400 with a sentence, and nothing is kept."""
-    answer = httpx.post(url, content=body)
+RUBBISH = [b"", b"{", b"[]", b"3", b'"words"', b"null", b"\xff\xfe", b"[" * 100_000]
+RUBBISH += [json.dumps({"alerts": alerts}).encode() for alerts in (3, "abc", [3], [None], [{"labels": 3}], [{"annotations": "x"}])]
+
+
+@pytest.mark.parametrize("body", RUBBISH, ids=range(len(RUBBISH)))
+def test_other_bodies_are_refused(body: bytes, client: FlaskClient, tmp_path: Path) -> None:
+    """400 with a sentence, and nothing is kept, neither in sight nor on disk."""
+    answer = client.post(URL, data=body)
     assert answer.status_code == 400
-    assert "not a notification" in answer.json()["error"]
-    assert httpx.get(url).json() == {"alerts": []}
+    assert "not a notification" in answer.json["error"]
+    assert client.get(URL).json == {"alerts": []}
+    assert not (tmp_path / "inbox.jsonl").exists()
 
 
-def test_other_paths_are_not_found(url: str) -> None:
-    """The page says what is here."""
-    answer = httpx.get(url.replace("/api/inbox", "/"))
-    assert (answer.status_code, answer.json()) == (404, {"error": "only /api/inbox is here"})
+def test_a_body_beyond_all_measure_is_refused(client: FlaskClient) -> None:
+    """No more than 4 MB of it are read."""
+    assert client.post(URL, json=notification(annotations={"summary": "x" * (4 << 20)})).status_code == 400
+    assert client.get(URL).json == {"alerts": []}
+
+
+def test_other_paths_and_methods_are_refused_as_json(client: FlaskClient) -> None:
+    """A program gets JSON that says what is here."""
+    answer = client.get("/api/other")
+    assert (answer.status_code, answer.json) == (404, {"error": "only /api/inbox is here"})
+    assert client.delete(URL).status_code == 405
 
 
 @pytest.mark.parametrize(

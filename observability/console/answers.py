@@ -1,0 +1,156 @@
+"""What the pages show, asked once for all readers; it imports boards, runbook, clients, stack, live and charts."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+from dogpile.cache import make_region
+
+from observability import boards, runbook
+from observability import conventions as names
+from observability.clients import Prometheus, Unreachable
+from observability.console.charts import svg
+from observability.console.inbox import seconds
+from observability.live.slo import Row, Verdict, measure
+from observability.panels import BAD, GOOD, METRICS, WARN, Kind, Panel, Query, Unit
+from observability.plan import Plan
+from observability.stack.lifecycle import addresses
+from observability.stack.site import Site
+
+PATIENCE, GLANCE = 5.0, 1.0  # seconds until a server counts as silent: for a question, and for being there at all
+NUMBERS, PICTURES, LINKS = 5.0, 15.0, 30.0  # seconds for which an answer is good
+BUSY = 20  # an answer that was slow is good for so many times longer, so that readers cost at most 5 % of a Prometheus
+SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800}
+LOOKS = {GOOD: "good", WARN: "warn", BAD: "bad"}
+URGENCY = (Verdict.MISSED, Verdict.UNMEASURED)  # stand first
+T = TypeVar("T")
+
+JOBS = Panel(
+    "Last syncs", "How long ago each job last succeeded, and what it has done since its counters began.", Kind.TABLE, Unit.NUMBER,
+    (
+        Query(f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})", "last success", Unit.SECONDS),
+        Query(f"sum by ({names.JOB}) ({names.JOB_STORED}_total)", "readings stored"),
+        Query(f'sum by ({names.JOB}) ({names.JOB_RUNS}_total{{{names.OUTCOME}="error"}})', "failed runs"),
+    ),
+    key=names.JOB,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stat:
+    """One number with its panel; `look` is good, warn, bad or nothing."""
+
+    panel: Panel
+    value: float | None
+    look: str
+
+
+class Answers:
+    """Questions to one stack. Whoever asks while an answer is being fetched, or soon after, gets the same one."""
+
+    def __init__(self, site: Site, plan: Plan):
+        self.site, self.plan = site, plan
+        self.boards = {board.slug: board for board in boards.boards(plan)}
+        self.runbook = runbook.entries(plan)
+        self._colours = boards.colours(plan)
+        self._prometheus = Prometheus(site.url("prometheus"), PATIENCE)
+        self._region = make_region().configure("dogpile.cache.memory")
+        self._took: dict[str, float] = {}
+
+    def once(self, key: str, good_for: float, ask: Callable[[], T]) -> T:
+        """The answer, at most so many seconds old; that nobody answers is an answer, too. Raises Unreachable."""
+
+        def timed() -> T | Unreachable:
+            started, self._took[key] = time.monotonic(), 0.0
+            try:
+                found = ask()
+            except Unreachable as error:
+                return error
+            self._took[key] = time.monotonic() - started
+            return found
+
+        found: T | Unreachable = self._region.get_or_create(key, timed, max(good_for, BUSY * self._took.get(key, 0.0)))
+        if isinstance(found, Unreachable):
+            raise Unreachable(str(found))
+        return found
+
+    def alive(self) -> None:
+        """Raises Unreachable when Prometheus is: asked first, so that a page waits for one short silence at most."""
+        if not self.once("alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready")):
+            raise Unreachable(f"{self._prometheus.url} is not ready within {GLANCE:.0f} s")
+
+    def delivers(self) -> bool:
+        """Whether Alertmanager answers."""
+        return self.once("alertmanager", NUMBERS, lambda: answers(self.site.url("alertmanager") + "/-/ready"))
+
+    def links(self) -> list[tuple[str, str]]:
+        """Every other address of the stack that answers; the console's own stands first."""
+        return self.once("links", LINKS, lambda: [(name, url) for name, url in addresses(self.site)[1:] if answers(url)])
+
+    def slos(self) -> list[Row]:
+        """As `slo` judges them; those that need somebody stand first."""
+        rows = self.once("slos", NUMBERS, lambda: measure(self.plan, self._prometheus, self.plan.period))
+        return sorted(rows, key=lambda row: URGENCY.index(row.verdict) if row.verdict in URGENCY else len(URGENCY))
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What is firing or pending, pages first, tiers of one burn as one; heartbeats, which always fire, are left out."""
+        order = [name for name in self.plan.policy.severities if name != self.heartbeat]
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for alert in self.once("alerts", NUMBERS, self._prometheus.alerts):
+            labels = alert["labels"]
+            if labels.get(names.SEVERITY) in order:
+                same = tuple(sorted((key, value) for key, value in labels.items() if key != names.TIER))
+                entry = found.setdefault((alert["state"], order.index(labels[names.SEVERITY]), same), alert | {"since": math.inf})
+                entry["since"] = min(entry["since"], seconds(alert["activeAt"]) or math.inf)
+        return [alert for _, alert in sorted(found.items(), key=lambda item: item[0])]
+
+    @property
+    def heartbeat(self) -> str:
+        """The severity that says no more than that delivery works."""
+        return next((alert.severity for alert in self.plan.alerts if alert.name == names.WATCHDOG_ALERT), "")
+
+    def table(self, panel: Panel) -> dict[str, list[float | None]]:
+        """A panel's rows: the value of its key → a number per query."""
+
+        def ask() -> dict[str, list[float | None]]:
+            rows: dict[str, list[float | None]] = {}
+            for column, query in enumerate(panel.queries):
+                for name, value in self._prometheus.by_label(query.expr, panel.key).items():
+                    if not math.isnan(value):  # as quantiles of nothing are
+                        rows.setdefault(name, [None] * len(panel.queries))[column] = value
+            return rows
+
+        return self.once(f"table {panel}", NUMBERS, ask)
+
+    def stat(self, panel: Panel) -> Stat:
+        [query] = panel.bind(__rate_interval="1m").queries
+        value = next((value for _, value in self.query(query.expr)), None)
+        passed = [colour for least, colour in panel.steps if value is not None and value >= least]
+        return Stat(panel, value, LOOKS[passed[-1]] if passed else "")
+
+    def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
+        return self.once(f"query {expr}", NUMBERS, lambda: self._prometheus.query(expr))
+
+    def picture(self, panel: Panel, span: str, width: int, *, dark: bool) -> str:
+        """The panel over the last `span`, as SVG."""
+
+        def ask() -> str:
+            now = time.time()
+            return svg(panel, self._prometheus, now - SPANS[span], now, dark=dark, width=width, colours=self._colours)
+
+        return self.once(f"picture {span} {width} {dark} {panel}", PICTURES, ask)
+
+
+def drawn(panel: Panel) -> bool:
+    """Whether a panel is a picture that can be drawn here."""
+    return panel.source == METRICS and panel.kind in (Kind.LINES, Kind.HEATMAP)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=GLANCE, follow_redirects=True).is_success
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,96 @@
+"""A console whose Prometheus and Alertmanager are one small server that answers as it is told, and counts."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from observability.console.app import create_app
+from observability.plan import Plan
+from observability.stack.site import Ports, Site
+
+NOBODY = 1  # a port at which nothing answers
+
+
+@dataclass
+class Fake:
+    """What the servers know: samples by a part of the query, and alerts."""
+
+    samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+    delay: float = 0.0
+    port: int = NOBODY
+
+    def answer(self, path: str, query: str) -> Any:
+        self.asked[query or path] += 1
+        time.sleep(self.delay)
+        if path == "/api/v1/alerts":
+            return {"alerts": self.alerts}
+        found = next((samples for part, samples in self.samples.items() if part in query), [])
+        values = [(labels, str(value)) for labels, value in found]
+        if path == "/api/v1/query_range":
+            return {"result": [{"metric": labels, "values": [[time.time() // 5 * 5 - 60, value]]} for labels, value in values]}
+        return {"result": [{"metric": labels, "value": [time.time(), value]} for labels, value in values]}
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    """The server, which knows nothing yet."""
+    known = Fake()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            body = json.dumps({"status": "success", "data": known.answer(path, parse_qs(query).get("query", [""])[0])}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    known.port = server.server_port
+    yield known
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, fake: Fake) -> Site:
+    """A stack of which Prometheus and Alertmanager answer, and nothing else does."""
+    nobody = Ports(**dict.fromkeys(Ports().named(), NOBODY))
+    return Site(tmp_path, replace(nobody, prometheus=fake.port, alertmanager=fake.port), tmp_path)
+
+
+@pytest.fixture
+def app(site: Site, plan: Plan) -> Flask:
+    """The console of that stack."""
+    return create_app(site, plan)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """Its reader."""
+    return app.test_client()
+
+
+@pytest.fixture
+def deaf(site: Site, plan: Plan) -> FlaskClient:
+    """A reader of a console whose servers do not answer."""
+    return create_app(replace(site, ports=replace(site.ports, prometheus=NOBODY, alertmanager=NOBODY)), plan).test_client()

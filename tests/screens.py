@@ -1,0 +1,68 @@
+"""`python -m tests.screens` takes the pictures of docs/screens.md from the running stack; each is a row of SCREENS."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+
+import httpx
+from playwright.sync_api import sync_playwright
+
+from observability.stack.site import ROOT, Site
+
+FOLDER = ROOT / "docs" / "screens"
+WIDE, PHONE = (1280, 900), (390, 844)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One picture: whose page, at which path, seen how. `whole` takes the page to its end."""
+
+    name: str
+    server: str
+    path: str
+    viewport: tuple[int, int] = WIDE
+    scheme: str = "light"
+    whole: bool = False
+
+
+SCREENS = (
+    Screen("console-light", "console", "/", whole=True),
+    Screen("console-dark", "console", "/", scheme="dark"),
+    Screen("console-phone", "console", "/", PHONE),
+    Screen("slo", "console", "/slo/readings.ingest-latency-200ms"),
+    Screen("route", "console", "/routes/readings.ingest", scheme="dark"),
+    Screen("alert", "console", "/alerts/TargetDown"),
+)
+
+
+def main() -> int:
+    """Takes every picture; 2 when the stack does not answer, 1 when a page does not open."""
+    site, chromium = Site.main(), shutil.which("chromium")
+    if not chromium:
+        print("chromium is missing; install it: sudo apt install chromium", file=sys.stderr)
+        return 2
+    FOLDER.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
+        for screen in SCREENS:
+            url = site.url(screen.server) + screen.path
+            try:
+                httpx.get(url, timeout=10).raise_for_status()
+            except httpx.HTTPStatusError as error:
+                print(f"{screen.name}: {error}", file=sys.stderr)
+                return 1
+            except httpx.HTTPError as error:
+                print(f"{url} does not answer ({error}); start the stack with: make up", file=sys.stderr)
+                return 2
+            width, height = screen.viewport
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=screen.scheme, device_scale_factor=1)
+            page.goto(url, wait_until="networkidle")
+            page.screenshot(path=FOLDER / f"{screen.name}.png", full_page=screen.whole)
+            page.close()
+            print(f"  docs/screens/{screen.name}.png")
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
