@@ -102,7 +102,8 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
     """Compare generated files, rules and contract with the catalogue."""
     made, document, files = render(catalogue, policy, openapi)
     problems = contract.check(made, document) + drift.check(files, folder) + lint.check(made, folder) + boards.check(made, files)
-    failures, missing = lint.tools(folder, servers.search_path(Site.main().servers)) if not problems else ([], [])
+    path, loki = servers.search_path(Site.main().servers), servers.find_log_server("loki")
+    failures, missing = lint.tools(folder, path, loki) if not problems else ([], [])
     problems += failures
     if json_:
         out.print_json(json.dumps({"problems": [vars(problem) for problem in problems], "missing_tools": missing}))

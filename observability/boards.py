@@ -430,7 +430,7 @@ def logs(plan: Plan) -> Board:
         ),
         (
             Variable("program", "Program", values=("api", "sync", "metrics", "prober", "console", "prometheus", "alertmanager"), many=True),
-            Variable("level", "Level", values=("error", "warning", "info", "debug"), many=True),
+            Variable("level", "Level", values=(*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN), many=True),
             Variable("request", "Request id"),
             Variable("text", "Text"),
         ),

@@ -166,17 +166,37 @@ class Cases(Model):
     silent: dict[str, str]
 
 
-class WatchEntry(Model):
-    expr: str
+class Symptom(Model):
     severity: str
     summary: str
     meaning: str
     impact: str
     next_steps: Steps
-    cases: Cases
-    drill: str
     for_: Annotated[Span, Field(alias="for")] = Duration("0s", Decimal(0))
     owner: str | None = None
+
+
+class WatchEntry(Symptom):
+    expr: str
+    cases: Cases
+    drill: str
+
+
+class LogEntry(Symptom):
+    """Lines of one program with a level and a text, of which there are too many, or none, within `over`."""
+
+    over: Length
+    program: str | None = None
+    level: Literal["debug", "info", "warning", "error"] | None = None
+    text: str | None = None
+    more_than: Annotated[int, Field(ge=0)] | None = None
+    silence: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def one_kind(self) -> "LogEntry":
+        if (self.more_than is None) == (self.silence is None):
+            raise ValueError("needs exactly one of more_than and silence")
+        return self
 
 
 class Catalogue(Model):
@@ -189,6 +209,7 @@ class Catalogue(Model):
     jobs: dict[RouteId, JobEntry] = {}
     probe: ProbeEntry
     watch: dict[AlertName, WatchEntry] = {}
+    logs: dict[AlertName, LogEntry] = {}
     exempt: dict[RouteId, Route] = {}
 
     def endpoints(self) -> dict[str, Http]:

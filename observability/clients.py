@@ -1,4 +1,4 @@
-"""Asks a running Prometheus and Alertmanager; every failure to ask is one exception with the mend in it."""
+"""Asks a running Prometheus, Alertmanager and Loki; every failure to ask is one exception with the mend in it."""
 
 import time
 from typing import Any
@@ -13,8 +13,10 @@ class Unreachable(Exception):
     """A server that should be asked does not answer, or refuses the question."""
 
 
-class Prometheus:
-    """The HTTP API of one Prometheus."""
+class Server:
+    """What can be asked in the same form of Prometheus and Loki."""
+
+    name, api = "Prometheus", "/api/v1"
 
     def __init__(self, url: str, timeout: float = TIMEOUT):
         self.url = url.rstrip("/")
@@ -25,34 +27,50 @@ class Prometheus:
             answer = self._http.get(path, params=params)
             body = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise Unreachable(f"Prometheus at {self.url} does not answer ({error}); start the stack with: make up") from error
+            raise Unreachable(f"{self.name} at {self.url} does not answer ({error}); start the stack with: make up") from error
         if body.get("status") != "success":
-            raise Unreachable(f"Prometheus at {self.url} refused {params.get('query', path)!r}: {body.get('error')}")
+            raise Unreachable(f"{self.name} at {self.url} refused {params.get('query', path)!r}: {body.get('error')}")
         return body["data"]
 
     def query(self, expr: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
         """An instant vector as (labels, value) pairs."""
-        data = self._get("/api/v1/query", query=expr, time=str(at or time.time()))
+        data = self._get(f"{self.api}/query", query=expr, time=str(at or time.time()))
         return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
 
     def query_range(self, expr: str, start: float, end: float, step: float) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
         """A range of vectors as (labels, [(Unix time, value), …]) pairs; moments without a sample are left out."""
-        data = self._get("/api/v1/query_range", query=expr, start=str(start), end=str(end), step=str(step))
+        data = self._get(f"{self.api}/query_range", query=expr, start=str(start), end=str(end), step=str(step))
         return [(series["metric"], [(float(at), float(value)) for at, value in series["values"]]) for series in data["result"]]
 
     def by_label(self, expr: str, label: str) -> dict[str, float]:
         return {labels.get(label, ""): value for labels, value in self.query(expr)}
 
+
+class Prometheus(Server):
+    """The HTTP API of one Prometheus."""
+
     def rule_groups(self) -> list[dict[str, Any]]:
         """Every group with its interval in seconds, and in it every rule with its health and last error."""
-        return list(self._get("/api/v1/rules")["groups"])
+        return list(self._get(f"{self.api}/rules")["groups"])
 
     def alerts(self) -> list[dict[str, Any]]:
         """Pending and firing alerts."""
-        return list(self._get("/api/v1/alerts")["alerts"])
+        return list(self._get(f"{self.api}/alerts")["alerts"])
 
     def targets(self) -> list[dict[str, Any]]:
-        return list(self._get("/api/v1/targets", state="active")["activeTargets"])
+        return list(self._get(f"{self.api}/targets", state="active")["activeTargets"])
+
+
+class Loki(Server):
+    """The HTTP API of one Loki."""
+
+    name, api = "Loki", "/loki/api/v1"
+
+    def lines(self, query: str, since: float, limit: int = 1000) -> list[tuple[dict[str, str], str]]:
+        """(labels and structured metadata, line) of everything that matches from `since`, Unix seconds, until now."""
+        span = {"start": f"{int(since)}000000000", "end": f"{time.time() + 1:.0f}000000000"}
+        data = self._get(f"{self.api}/query_range", query=query, limit=str(limit), direction="forward", **span)
+        return [(stream["stream"], line) for stream in data["result"] for _, line in stream["values"]]
 
 
 def exposed(url: str, metric: str, label: str) -> dict[str, float]:

@@ -90,7 +90,9 @@ OUTCOMES = ("ok", "error")
 
 LOG_SERVICE = "service"  # the catalogue's service
 LOG_PROGRAM = "program"  # which process wrote the line
-LOG_LEVEL = "level"  # debug, info, warning, error
+LOG_LEVEL = "level"  # one of LOG_LEVELS
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
 
 # --- recorded series ---------------------------------------------------------------------------------------------
@@ -127,6 +129,7 @@ LONG_GROUP = "slo_long"
 BURN_GROUP = "slo_alerts"
 ALERT_GROUP = "alerts"
 GROUPS = (FINE_GROUP, THIN_GROUP, LONG_GROUP, BURN_GROUP, ALERT_GROUP)
+LOG_GROUP = "log_alerts"  # the one group that Loki evaluates
 
 # --- alerts ------------------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Proble
     endpoints = catalogue.endpoints()
     owned: dict[str, Any] = {
         f"{section}.{name}": entry
-        for section in ("routes", "dependencies", "jobs", "watch")
+        for section in ("routes", "dependencies", "jobs", "watch", "logs")
         for name, entry in getattr(catalogue, section).items()
     }
     yield from known(f"{at}owner", [catalogue.owner], policy.owners, "owner")
@@ -69,15 +69,18 @@ def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Proble
         yield from known(f"{at}{key}.owner", [entry.owner], policy.owners, "owner")
     for name, route in catalogue.routes.items():
         yield from known(f"{at}routes.{name}.needs", route.needs, catalogue.dependencies, "dependency")
-    for key, watch in catalogue.watch.items():
-        yield from known(f"{at}watch.{key}.severity", [watch.severity], policy.severities, "severity")
+    for section, entries in (("watch", catalogue.watch), ("logs", catalogue.logs)):
+        for name, symptom in entries.items():
+            yield from known(f"{at}{section}.{name}.severity", [symptom.severity], policy.severities, "severity")
+        for name in entries.keys() & {conventions.BURN_ALERT, *conventions.GUARDS}:
+            yield Problem(f"{at}{section}.{name}", "is the name of an alert that every service has", "choose another name")
+    for name in catalogue.logs.keys() & catalogue.watch.keys():
+        yield Problem(f"{at}logs.{name}", "is the name of an alert under watch, too", "choose another name")
     yield from known(f"{at}probe.routes", catalogue.probe.routes, endpoints, "route")
     yield from twice(f"{at}probe.routes", catalogue.probe.routes)
     for name in set(catalogue.probe.routes) & endpoints.keys():
         if endpoints[name].method != "GET":
             yield Problem(f"{at}probe.routes", f"{name} is not a GET; a probe must change nothing", "probe another route")
-    for name in catalogue.watch.keys() & {conventions.BURN_ALERT, *conventions.GUARDS}:
-        yield Problem(f"{at}watch.{name}", "is the name of an alert that every service has", "choose another name")
 
 
 def latencies(catalogue: Catalogue, at: str) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from observability.emit import alertmanager, grafana, locust, prometheus, promtool_tests, runbook
+from observability.emit import alertmanager, fluentbit, grafana, locust, loki, prometheus, promtool_tests, runbook
 from observability.plan import Plan
 from observability.problems import Invalid, Problem
 
@@ -25,7 +25,7 @@ def contract(path: Path = OPENAPI) -> dict[str, Any]:
 
 def render(plan: Plan, openapi: dict[str, Any]) -> dict[Path, str]:
     """Path relative to the output folder → text."""
-    emitters = (prometheus, alertmanager, promtool_tests, grafana, runbook)
+    emitters = (prometheus, alertmanager, promtool_tests, grafana, runbook, loki, fluentbit)
     ours = {name: text for emitter in emitters for name, text in emitter.render(plan).items()}
     files = {GENERATED / name: text for name, text in ours.items()}
     return files | {SCENARIOS / name: text for name, text in locust.render(plan, openapi).items()}

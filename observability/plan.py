@@ -19,6 +19,7 @@ from observability.catalogue import (
     Http,
     LatencyTarget,
     Load,
+    LogEntry,
     Policy,
     RouteEntry,
     Severity,
@@ -133,6 +134,15 @@ class Alert:
 
 
 @dataclass(frozen=True)
+class LogAlert:
+    """A symptom that only the log shows, with its name and its owner."""
+
+    name: str
+    owner: str
+    entry: LogEntry
+
+
+@dataclass(frozen=True)
 class Route:
     """A watched route: its id is the `route` label, the load scenario's name and the limit's scope."""
 
@@ -163,6 +173,7 @@ class Plan:
     slos: tuple[Slo, ...]
     tiers: tuple[Tier, ...]
     alerts: tuple[Alert, ...]  # guards, then watched symptoms
+    log_alerts: tuple[LogAlert, ...]
     buckets: tuple[Decimal, ...]  # seconds, ascending
     windows: tuple[Window, ...]  # ascending, the period last
     clock: Clock
@@ -220,6 +231,7 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
         slos=slos,
         tiers=tiers,
         alerts=(*guards(catalogue, policy), *symptoms(catalogue)),
+        log_alerts=tuple(LogAlert(name, entry.owner or catalogue.owner, entry) for name, entry in catalogue.logs.items()),
         buckets=tuple(sorted(thresholds | {bucket.seconds for bucket in policy.buckets})),
         windows=tuple(sorted(used | {period, window(duration(SHORT), policy)}, key=lambda w: w.seconds)),
         clock=Clock(*(getattr(policy.clock, key).seconds for key in ("scrape", "evaluate", "thin", "long"))),

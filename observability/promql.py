@@ -39,3 +39,10 @@ def labelled(expr: str, labels: dict[str, str]) -> str:
 def constants(rows: Iterable[dict[str, str]]) -> str:
     """A vector of ones with the given label sets, made without any data."""
     return "\nor ".join(labelled("vector(1)", labels) for labels in rows)
+
+
+def log_lines(service: str, program: str | None, level: str | None, text: str | None) -> str:
+    """LogQL for the lines of a service, of one program, of one level and with one text, as far as they are given."""
+    labels = {names.LOG_SERVICE: service, names.LOG_PROGRAM: program, names.LOG_LEVEL: level}
+    stream = selector("", **{label: value for label, value in labels.items() if value})
+    return f"{stream} |= {quote(text)}" if text else stream

@@ -17,14 +17,17 @@ from observability.plan import (
     PROBE,
     SHORT,
     Alert,
+    LogAlert,
     Plan,
     Slo,
     plain,
 )
-from observability.promql import selector
+from observability.promql import log_lines, selector
 
 ALERT, PROMISE = "alert", "slo"
 CASES = "Its promtool cases in observability/generated/prometheus/tests run it on the real clock: make check"
+
+LOG_CASES = "Where Loki is on PATH, tests/e2e/test_logs.py sees rules of this kind fire into the inbox and resolve"
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class Entry:
 
 def entries(plan: Plan) -> dict[str, Entry]:
     """Every alert and every SLO by name."""
-    burn = burning(plan)
-    return {entry.name: entry for entry in (burn, *(single(alert) for alert in plan.alerts), *(promise(plan, slo) for slo in plan.slos))}
+    burn, singles, logged = burning(plan), map(single, plan.alerts), (of_log(plan, alert) for alert in plan.log_alerts)
+    promises = (promise(plan, slo) for slo in plan.slos)
+    return {entry.name: entry for entry in (burn, *singles, *logged, *promises)}
 
 
 def burning(plan: Plan) -> Entry:
@@ -169,4 +173,26 @@ def single(alert: Alert) -> Entry:
         alert.next_steps,
         f"make drill D={alert.drill}" if alert.drill else CASES,
         f"`{mine}` has no sample any more, and the inbox says resolved.",
+    )
+
+
+def of_log(plan: Plan, alert: LogAlert) -> Entry:
+    """A symptom that Loki evaluates."""
+    entry = alert.entry
+    volume = f"sum by ({names.LOG_LEVEL}) (count_over_time({log_lines(plan.service, entry.program, None, None)} [{SHORT}]))"
+    return Entry(
+        alert.name,
+        ALERT,
+        alert.owner,
+        entry.severity,
+        entry.meaning,
+        entry.impact,
+        (
+            Check("Which lines are these? (Loki)", log_lines(plan.service, entry.program, entry.level, entry.text)),
+            Check("How many lines are there at all, by level? (Loki)", volume),
+            Check("What else is firing?", selector(names.ALERTS, alertstate="firing")),
+        ),
+        entry.next_steps,
+        LOG_CASES,
+        "Loki's rule has no sample any more, and the inbox says resolved.",
     )

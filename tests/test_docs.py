@@ -54,7 +54,8 @@ def test_every_variable_that_code_reads_is_in_the_example() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [catalogue.Catalogue, catalogue.RouteEntry, catalogue.WatchEntry, catalogue.JobEntry, catalogue.ProbeEntry]
+    "model",
+    [catalogue.Catalogue, catalogue.RouteEntry, catalogue.WatchEntry, catalogue.LogEntry, catalogue.JobEntry, catalogue.ProbeEntry],
 )
 def test_every_catalogue_key_is_documented(model: type[BaseModel]) -> None:
     """Each key that the catalogue may have is explained in docs/catalogue.md."""

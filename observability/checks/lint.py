@@ -15,13 +15,14 @@ import yaml
 
 from observability import conventions as names
 from observability.catalogue import Duration, duration
-from observability.emit import alertmanager, prometheus, promtool_tests
+from observability.emit import alertmanager, loki, prometheus, promtool_tests
 from observability.outputs import GENERATED
 from observability.plan import Plan
 from observability.problems import Problem
 
 STALE = 300  # seconds after which Prometheus forgets a series that is not evaluated again
 PROMETHEUS_CONFIG = Path("observability/stack/prometheus.yaml")
+LOG_LABELS = (names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL)
 MEND = "correct the catalogue or the emitter, then make generate"
 
 
@@ -44,7 +45,23 @@ def check(plan: Plan, root: Path) -> list[Problem]:
                     "lint",
                 )
             )
-    return problems + list(clock(plan, root / PROMETHEUS_CONFIG))
+    return problems + list(clock(plan, root / PROMETHEUS_CONFIG)) + list(logs(plan))
+
+
+def logs(plan: Plan) -> Iterator[Problem]:
+    """Log alerts owe the same as all others, and may ask for the labels alone that lines are shipped with."""
+    for rule in (loki.rule(plan, entry) for entry in plan.log_alerts):
+        where = f"{GENERATED / loki.RULES}: {rule['alert']}"
+        yield from (Problem(where, text, fix, "lint") for text, fix in alert(rule, plan))
+        for label in stream_labels(rule["expr"]):
+            if label not in LOG_LABELS:
+                yield Problem(where, f"asks for the label {label}, which no line has", f"use one of: {', '.join(LOG_LABELS)}", "lint")
+
+
+def stream_labels(expr: str) -> list[str]:
+    """The labels in the stream selectors of a LogQL expression."""
+    bare = re.sub(r'"(?:\\.|[^"\\])*"|`[^`]*`', '""', expr)
+    return [label for selector in re.findall(r"\{([^}]*)\}", bare) for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector)]
 
 
 def rules(plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -119,8 +136,8 @@ def clock(plan: Plan, path: Path) -> Iterator[Problem]:
             yield Problem(f"{path.name}: global.{key}", text, f"write {key}: {wanted.text}", "lint")
 
 
-def tools(root: Path, path: str | None = None) -> tuple[list[Problem], list[str]]:
-    """Runs promtool and amtool over the generated files: problems, and the names of tools that are not there."""
+def tools(root: Path, path: str | None = None, loki_program: Path | None = None) -> tuple[list[Problem], list[str]]:
+    """Runs promtool, amtool and, where there is one, Loki over the generated files: problems, and the names of tools that are missing."""
     folder = root / GENERATED
     search = os.pathsep.join(filter(None, [path, os.environ.get("PATH", "")]))
     promtool, amtool = (shutil.which(tool, path=search) for tool in ("promtool", "amtool"))
@@ -130,6 +147,8 @@ def tools(root: Path, path: str | None = None) -> tuple[list[Problem], list[str]
         commands += [[promtool, "test", "rules", str(test)] for test in sorted((folder / promtool_tests.FOLDER).glob("*.yaml"))]
     if amtool:
         commands += [[amtool, "check-config", str(folder / alertmanager.CONFIG)]]
+    if loki_program:
+        commands += [[str(loki_program), "-verify-config", "-config.expand-env=true", "-config.file", str(folder / loki.CONFIG)]]
     missing = [name for name, found in (("promtool", promtool), ("amtool", amtool)) if not found]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda command: (command, subprocess.run(command, capture_output=True, text=True, check=False)), commands))  # noqa: S603 - fixed programs over our own files

@@ -241,9 +241,9 @@ def mine(alerts: Iterable[dict[str, Any]], label: str, value: str) -> list[dict[
 
 
 def looks(entries: Iterable[Entry]) -> dict[str, list[tuple[dict[str, str], float]]]:
-    """What the runbook's questions are answered with now."""
-    answers = here().answers
-    return {check.query: answers.query(check.query) for entry in entries for check in entry.checks}
+    """What the runbook's questions are answered with now; those about log lines are for Loki."""
+    answers, asked = here().answers, {check.query for entry in entries for check in entry.checks}
+    return {query: answers.query(query) for query in sorted(asked) if f"{names.LOG_SERVICE}=" not in query}
 
 
 def about(labels: dict[str, str]) -> str:

@@ -4,6 +4,10 @@ from typing import Any
 
 import yaml
 
+from observability import conventions as names
+from observability.boards import LOG
+from observability.plan import Plan
+
 HEADER = "# Generated from observability/catalogue.yaml and policy.yaml; mend those, then: make generate\n"
 
 
@@ -16,6 +20,18 @@ def _text(dumper: Dumper, text: str) -> yaml.ScalarNode:
 
 
 Dumper.add_representer(str, _text)
+
+
+def steps(lines: tuple[str, ...]) -> str:
+    """Next steps as one numbered line."""
+    return " ".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+
+
+def links(plan: Plan, runbook: str, board: str) -> dict[str, str]:
+    """Where a person reads on: the console's page with the runbook, the board, and the log lines."""
+    console, grafana = plan.policy.links.console, plan.policy.links.grafana
+    boards = {"dashboard_url": f"{grafana}/d/{board}", "logs_url": f"{grafana}/d/{names.board_uid(plan.service, LOG)}"} if grafana else {}
+    return {"runbook_url": console + runbook} | boards
 
 
 def dump(data: Any) -> str:

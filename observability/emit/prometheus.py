@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from observability import conventions as names
-from observability.boards import LOG, OVERVIEW, SLO
-from observability.emit import HEADER, dump
+from observability.boards import OVERVIEW, SLO
+from observability.emit import HEADER, dump, links, steps
 from observability.plan import (
     AVAILABILITY,
     DEPENDENCY_SOURCE,
@@ -77,11 +77,6 @@ def objectives(plan: Plan) -> Iterator[Rule]:
     yield record(names.OBJECTIVE, "\nor ".join(terms))
     info = ({names.SLO: slo.name, names.NEXT_STEPS: steps(slo.next_steps)} for slo in plan.slos)
     yield record(names.NEXT_STEPS_INFO, constants(info))
-
-
-def steps(lines: tuple[str, ...]) -> str:
-    """Next steps as one numbered line."""
-    return " ".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
 
 
 def events(plan: Plan) -> Iterator[Rule]:
@@ -213,13 +208,6 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
         names.NEXT_STEPS: ask(of(names.NEXT_STEPS_INFO), f'label "{names.NEXT_STEPS}"'),
         **links(plan, f"/slo/{{{{ $labels.{names.SLO} }}}}", f"{names.board_uid(plan.service, SLO)}?var-slo={{{{ $labels.{names.SLO} }}}}"),
     }
-
-
-def links(plan: Plan, runbook: str, board: str) -> dict[str, str]:
-    """Where a person reads on: the console's page with the runbook, the board, and the log lines."""
-    console, grafana = plan.policy.links.console, plan.policy.links.grafana
-    boards = {"dashboard_url": f"{grafana}/d/{board}", "logs_url": f"{grafana}/d/{names.board_uid(plan.service, LOG)}"} if grafana else {}
-    return {"runbook_url": console + runbook} | boards
 
 
 def single(plan: Plan, alert: Alert) -> Rule:

@@ -16,8 +16,9 @@ import httpx
 import psutil
 
 from observability import conventions as names
-from observability.clients import Prometheus, Unreachable, exposed, inbox
+from observability.clients import Loki, Prometheus, Unreachable, exposed, inbox
 from observability.plan import Plan
+from observability.promql import selector
 from observability.stack import servers as server_files
 from observability.stack.programs import (
     Program,
@@ -56,15 +57,16 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
     """Brings the stack up, or brings a running one to the present configuration; raises Refused."""
     supervisor = Supervisor(site)
     running = supervisor.alive()
+    log_servers = server_files.log_servers()
     with step("checking ports and disk") as tell:
         if not running and supervisor.stop():
             tell("ended what a stale run had left behind")
-        check_machine(site, running)
+        check_machine(site, running, ports(site, log_servers))
     with step("finding Prometheus and Alertmanager") as tell:
         if server_files.find("prometheus", site.servers) is None:
             tell(f"first run: downloads {server_files.DOWNLOAD}")
         try:
-            servers = server_files.ensure(site.servers, tell)
+            servers = server_files.ensure(site.servers, tell) | log_servers
         except server_files.MissingServers as error:
             raise Refused(str(error)) from error
     everything = programs(site, plan, servers)
@@ -77,6 +79,7 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
     with step("starting the processes" if not running else "bringing the running processes up to date"):
         bring_up(site, supervisor, everything, running)
     before, after = waits(site, plan, 0 if running else since)
+    after += log_waits(site, plan, since) if log_servers else []
     for wait in before:
         with step(wait.label):
             until(wait, supervisor.given_up)
@@ -99,11 +102,16 @@ class Steps:
         self._say(f"  [green]✓[/green] {label} [dim]{time.monotonic() - started:.1f} s[/dim]")
 
 
-def check_machine(site: Site, running: bool) -> None:
+def ports(site: Site, log_servers: dict[str, server_files.Server]) -> dict[str, int]:
+    """The ports that this stack will listen on: Loki's only where Loki takes part."""
+    return {name: port for name, port in site.ports.named().items() if log_servers or not name.startswith("loki")}
+
+
+def check_machine(site: Site, running: bool, ports: dict[str, int]) -> None:
     """Refuses taken ports and a full disk, by name."""
     site.state.mkdir(parents=True, exist_ok=True)
     if not running:
-        taken = [f"port {port} ({name}) is taken by {owner(port)}" for name, port in site.ports.named().items() if not is_free(port)]
+        taken = [f"port {port} ({name}) is taken by {owner(port)}" for name, port in ports.items() if not is_free(port)]
         if taken:
             raise Refused("; ".join(taken) + ". Stop that process, or move this stack: EVARA_PORT_OFFSET=100 make up")
     free = shutil.disk_usage(site.state).free
@@ -208,6 +216,13 @@ def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]
     ]
 
 
+def log_waits(site: Site, plan: Plan, since: float) -> list[Wait]:
+    """Where logs are kept: a line that was written after the start has gone all the way."""
+    loki, stream = Loki(site.url("loki")), selector("", **{names.LOG_SERVICE: plan.service, names.LOG_PROGRAM: "api"})
+    look_at = "make logs P=loki, and make logs P=fluent-bit"
+    return [Wait("log lines arrive in Loki", lambda: bool(loki.lines(stream, since, limit=1)), look_at)]
+
+
 def send_test_alert(site: Site, plan: Plan, mark: str) -> None:
     """An alert of its own group (the mark stands where groups have their SLO), so that it waits for no earlier one."""
     labels = {"alertname": TEST_ALERT, names.SLO: mark, names.SEVERITY: "heartbeat", names.OWNER: plan.owner}
@@ -243,6 +258,9 @@ def addresses(site: Site) -> list[tuple[str, str]]:
     ui = has_ui(site.url("prometheus"))
     rows.append(("Prometheus", site.url("prometheus") + ("/alerts" if ui else "/api/v1/rules")))
     rows.append(("Alertmanager", site.url("alertmanager") + ("/" if has_ui(site.url("alertmanager")) else "/api/v2/alerts")))
+    supervisor = Supervisor(site)
+    if supervisor.alive() and any(process["name"] == "loki" for process in supervisor.processes()):
+        rows.append(("Labels of the logs in Loki", site.url("loki") + "/loki/api/v1/labels"))
     return rows
 
 
@@ -286,6 +304,9 @@ def doctor(site: Site) -> list[tuple[str, bool, str]]:
     for name in server_files.WANTED:
         path = server_files.find(name, site.servers)
         rows.append((name, bool(path), str(path) if path else "missing; make up unpacks it"))
+    for name in server_files.LOG_SERVERS:
+        path = server_files.find_log_server(name)
+        rows.append((name, True, str(path) if path else "not on PATH; without it logs stay in files, which is fine"))
     running = Supervisor(site).alive()
     rows.append(("the stack", True, "runs" if running else "does not run"))
     if running:
@@ -293,7 +314,8 @@ def doctor(site: Site) -> list[tuple[str, bool, str]]:
         rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in processes]
     else:
         rows += [
-            (f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}") for port in site.ports.named().values()
+            (f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}")
+            for port in ports(site, server_files.log_servers()).values()
         ]
     return rows
 

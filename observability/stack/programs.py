@@ -12,7 +12,7 @@ import yaml
 
 from observability import conventions as names
 from observability.catalogue import Integration, Links
-from observability.emit import alertmanager, prometheus
+from observability.emit import alertmanager, fluentbit, loki, prometheus
 from observability.plan import Plan, span
 from observability.stack.servers import Server
 from observability.stack.site import HOST, ROOT, Ports, Site
@@ -119,12 +119,39 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
             ),
             50,
         ),
+        *(log_programs(site, plan, servers) if "loki" in servers else ()),
     ]
+
+
+def log_programs(site: Site, plan: Plan, servers: dict[str, Server]) -> list[Program]:
+    """Loki and Fluent Bit: the first to start and the last to stop, so that they see everything; a new configuration restarts them."""
+    texts = loki.render(plan)[loki.CONFIG] + fluentbit.render(plan)[fluentbit.NATIVE]
+    environment = log_environment(site) | {"EVARA_RELEASE": hashlib.sha256(texts.encode()).hexdigest()[:16]}
+    config = (f"-config.file={site.config}/loki.yaml", "-config.expand-env=true")
+    return [
+        Program("loki", tuple(servers["loki"].command(*config)), 5, environment),
+        Program("fluent-bit", tuple(servers["fluent-bit"].command(f"--config={site.config}/fluent-bit.yaml")), 6, environment),
+    ]
+
+
+def log_environment(site: Site) -> dict[str, str]:
+    """What the generated configurations of Loki and Fluent Bit leave to the place where they run."""
+    return {
+        "EVARA_LOKI_HOST": HOST,
+        "EVARA_LOKI_PORT": str(site.ports.loki),
+        "EVARA_LOKI_GRPC_PORT": str(site.ports.loki_grpc),
+        "EVARA_LOKI_FOLDER": f"{site.state}/loki",
+        "EVARA_LOKI_RULES": f"{site.config}/loki-rules",
+        "EVARA_LOKI_ALERTMANAGER": site.url("alertmanager"),
+        "EVARA_LOG_FOLDER": str(site.logs),
+        "EVARA_LOG_STATE": f"{site.state}/fluent-bit",
+    }
 
 
 def configure(site: Site, plan: Plan, secrets: Path | None = None) -> None:
     """Writes the servers' configuration for this site's addresses below its folder."""
-    for folder in (site.config / "targets", site.logs, site.metrics):
+    rules = site.config / "loki-rules" / loki.TENANT
+    for folder in (site.config / "targets", site.logs, site.metrics, site.state / "fluent-bit", rules):
         folder.mkdir(parents=True, exist_ok=True)
     local = {
         "integrations": plan.policy.integrations | {"inbox": Integration(webhook=f"{site.url('console')}/api/inbox")},
@@ -132,7 +159,13 @@ def configure(site: Site, plan: Plan, secrets: Path | None = None) -> None:
     }
     here = replace(plan, policy=plan.policy.model_copy(update=local))
     (site.config / "prometheus.yaml").write_text(prometheus_config(plan), encoding="utf-8")
-    (site.config / "rules.yaml").write_text(prometheus.render(here)[prometheus.RULES], encoding="utf-8")
+    for path, text in (
+        (site.config / "rules.yaml", prometheus.render(here)[prometheus.RULES]),
+        (site.config / "loki.yaml", loki.render(here)[loki.CONFIG]),
+        (rules / "rules.yaml", loki.render(here)[loki.RULES]),
+        (site.config / "fluent-bit.yaml", fluentbit.render(here)[fluentbit.NATIVE]),
+    ):
+        path.write_text(text, encoding="utf-8")
     present = frozenset(path.name for path in secrets.iterdir()) if secrets and secrets.is_dir() else frozenset()
     rendered = alertmanager.render(here, present, str(secrets))[alertmanager.CONFIG]
     (site.config / "alertmanager.yaml").write_text(rendered, encoding="utf-8")

@@ -1,4 +1,7 @@
-"""Finds Prometheus and Alertmanager on PATH, or unpacks the distribution's packages into the stack's folder, without root."""
+"""Finds Prometheus and Alertmanager on PATH, or unpacks the distribution's packages into the stack's folder, without root.
+
+Loki and Fluent Bit are in no distribution; they take part when both are on PATH.
+"""
 
 import os
 import shutil
@@ -14,6 +17,8 @@ WANTED = {
     "promtool": (("promtool",), ("prometheus", "promtool")),
     "amtool": (("amtool",), ("prometheus-alertmanager",)),
 }
+# optional program → the option that makes it say who it is, and how that begins; Debian's loki is a genetics program
+LOG_SERVERS = {"loki": ("-version", "loki, version"), "fluent-bit": ("--version", "Fluent Bit v")}
 DOWNLOAD = "about 30 MB of server packages, and 10 to 20 MB of package lists where the system has none"
 TEMPLATES = Path("/usr/share/prometheus/alertmanager")  # Debian's Alertmanager reads its templates from here alone
 Tell = Callable[[str], None]
@@ -43,6 +48,24 @@ def find(name: str, folder: Path) -> Path | None:
     """One of our names → the program, or None."""
     found = (shutil.which(program, path=search_path(folder)) for program in WANTED[name][0])
     return next((Path(path) for path in found if path), None)
+
+
+def find_log_server(name: str) -> Path | None:
+    """Loki or Fluent Bit on PATH, or None: something else of that name is passed over."""
+    (option, words), path = LOG_SERVERS[name], shutil.which(name)
+    if path is None:
+        return None
+    try:
+        said = subprocess.run([path, option], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)  # noqa: S603 - fixed option
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return Path(path) if said.stdout.strip().startswith(words.encode()) else None
+
+
+def log_servers() -> dict[str, Server]:
+    """Both, or none: one is of no use without the other."""
+    found = {name: Server(path) for name in LOG_SERVERS if (path := find_log_server(name))}
+    return found if len(found) == len(LOG_SERVERS) else {}
 
 
 def ensure(folder: Path, tell: Tell) -> dict[str, Server]:

@@ -17,10 +17,12 @@ class Ports:
     """The stable ports; all are moved together by EVARA_PORT_OFFSET."""
 
     api: int = 8000
+    loki: int = 3100
     console: int = 8080
     replay: int = 8091
     prometheus: int = 9090
     alertmanager: int = 9093
+    loki_grpc: int = 9095  # between Loki's own parts
     metrics: int = 9101
     prober: int = 9102
 

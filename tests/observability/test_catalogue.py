@@ -134,6 +134,38 @@ WRONG_IN_CATALOGUE = {
         ("  TargetDown:\n", "  Watchdog:\n"),
         ("watch.Watchdog", "is the name of an alert that every service has", "choose another name"),
     ),
+    "a log alert with an unknown severity": (
+        ("    more_than: 20\n    severity: ticket", "    more_than: 20\n    severity: loud"),
+        ("logs.LogErrorBurst.severity", "severity 'loud' is not declared", "use one of: heartbeat, page, ticket"),
+    ),
+    "a log alert of nobody": (
+        ("    more_than: 20\n", "    more_than: 20\n    owner: nobody\n"),
+        ("logs.LogErrorBurst.owner", "owner 'nobody' is not declared", "use one of: platform, upstream"),
+    ),
+    "a log alert with a name that is taken": (
+        ("  LogErrorBurst:\n", "  Watchdog:\n"),
+        ("logs.Watchdog", "is the name of an alert that every service has", "choose another name"),
+    ),
+    "a log alert with the name of a symptom": (
+        ("  LogErrorBurst:\n", "  TargetDown:\n"),
+        ("logs.TargetDown", "is the name of an alert under watch, too", "choose another name"),
+    ),
+    "a log alert for too many lines and for none": (
+        ("    more_than: 20\n", "    more_than: 20\n    silence: true\n"),
+        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "correct the value"),
+    ),
+    "a log alert for nothing": (
+        ("    more_than: 20\n", ""),
+        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "correct the value"),
+    ),
+    "a log alert for a level that no line has": (
+        ("    level: error\n    over: 5m\n    more_than: 20\n", "    level: fatal\n    over: 5m\n    more_than: 20\n"),
+        ("logs.LogErrorBurst.level", "Input should be 'debug', 'info', 'warning' or 'error'", "correct the value"),
+    ),
+    "a log alert over no time": (
+        ("    over: 10m\n", "    over: 0s\n"),
+        ("logs.LogSilence.over", "'0s' is no time at all", "correct the value"),
+    ),
     "a key written twice": (
         ("period: 30d", "period: 30d\nperiod: 7d"),
         (None, "the key 'period' is written twice", "rename or remove one of the two"),

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from observability.clients import Prometheus, Unreachable, inbox
+from observability.clients import Loki, Prometheus, Unreachable, inbox
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -35,7 +35,8 @@ def stranger() -> Iterator[str]:
 
 def test_a_server_that_is_gone_names_the_mend() -> None:
     """Nobody has to know what a refused connection means."""
-    for ask in (lambda: Prometheus("http://127.0.0.1:9").alerts(), lambda: inbox("http://127.0.0.1:9")):
+    nobody = "http://127.0.0.1:9"
+    for ask in (lambda: Prometheus(nobody).alerts(), lambda: inbox(nobody), lambda: Loki(nobody).lines("{}", 0)):
         with pytest.raises(Unreachable, match="make up"):
             ask()
 
@@ -45,3 +46,17 @@ def test_a_stranger_on_the_port_is_unreachable(stranger: str) -> None:
     for ask in (lambda: Prometheus(stranger).query("up"), lambda: inbox(stranger)):
         with pytest.raises(Unreachable):
             ask()
+
+
+def test_lines_come_with_their_labels_from_whole_seconds_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loki's answer is flattened; a moment is rounded down, so that nothing after it is missed."""
+    asked: list[dict[str, str]] = []
+    streams = [{"stream": {"level": "info"}, "values": [["1", "a"], ["2", "b"]]}, {"stream": {"level": "error"}, "values": [["3", "c"]]}]
+
+    def answer(_: Loki, path: str, **params: str) -> dict[str, object]:
+        asked.append(params | {"path": path})
+        return {"result": streams}
+
+    monkeypatch.setattr(Loki, "_get", answer)
+    assert Loki("http://x").lines('{service="s"}', 1.9) == [({"level": "info"}, "a"), ({"level": "info"}, "b"), ({"level": "error"}, "c")]
+    assert (asked[0]["path"], asked[0]["start"]) == ("/loki/api/v1/query_range", "1000000000")

@@ -103,6 +103,38 @@ def test_a_watched_symptom_is_linted_with_the_rest(plan_of: Callable[..., Plan])
     assert problem.message == "asks for upp, which nothing exposes or records"
 
 
+@pytest.mark.parametrize(
+    ("expr", "labels"),
+    [
+        ('sum by (program) (count_over_time({service="a", level=~"x|y"} |= "{job=" [5m])) > 0', ["service", "level"]),
+        ('absent_over_time({service!="a\\"}{"} [5m])', ["service"]),
+        ('{a="1"} |= `{b="2"}` or {c!~"3"}', ["a", "c"]),
+    ],
+)
+def test_labels_are_read_from_selectors_alone(expr: str, labels: list[str]) -> None:
+    """Texts that are looked for may hold braces and signs of equality."""
+    assert lint.stream_labels(expr) == labels
+
+
+def test_a_log_alert_about_a_label_that_no_line_has_is_a_problem(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipper's labels are the only ones, and the problem names them."""
+    monkeypatch.setattr(lint, "LOG_LABELS", ("service", "level"))
+    problems = lint.check(plan, outputs.ROOT)
+    assert {p.message for p in problems} == {"asks for the label program, which no line has"}
+    assert {p.where for p in problems} == {f"{outputs.GENERATED}/loki/rules.yaml: {alert.name}" for alert in plan.log_alerts}
+    assert {p.fix for p in problems} == {"use one of: service, level"}
+
+
+def test_a_log_alert_owes_its_reader_the_same(plan_of: Callable[..., Plan]) -> None:
+    """Without a summary nobody knows what it is about."""
+    made = plan_of(
+        (("    more_than: 0\n    severity: ticket\n    summary: ", '    more_than: 0\n    severity: ticket\n    summary: "" # '),)
+    )
+    assert [(p.where, p.message) for p in lint.check(made, outputs.ROOT)] == [
+        (f"{outputs.GENERATED}/loki/rules.yaml: LogUnhandledException", "has no summary")
+    ]
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the committed files that the tools read, without the cases that take long."""
@@ -136,6 +168,17 @@ def test_missing_tools_are_named(tree: Path, monkeypatch: pytest.MonkeyPatch) ->
     """What could not be asked is not passed over."""
     monkeypatch.setenv("PATH", str(tree))
     assert lint.tools(tree, os.pathsep.join([str(tree), "/nowhere"])) == ([], ["promtool", "amtool"])
+
+
+@pytest.mark.parametrize(("code", "problems"), [(0, 0), (1, 1)])
+def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) -> None:
+    """Its own check of the generated configuration is part of the lint; what it says stands in the problem."""
+    program = tree / "loki"
+    program.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n', encoding="utf-8")
+    program.chmod(0o755)
+    found, _ = lint.tools(tree, search_path(servers_folder()), program)
+    assert [p.where for p in found] == [f"{outputs.GENERATED}/loki/loki.yaml"] * problems
+    assert all("loki says: -verify-config -config.expand-env=true" in p.message for p in found)
 
 
 def test_the_servers_accept_everything_that_is_generated(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from compiler_support import SMALL
 
 from observability import conventions as names
 from observability.checks import lint
-from observability.emit import prometheus
+from observability.emit import prometheus, steps
 from observability.plan import Plan
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -75,7 +75,7 @@ def test_an_slo_is_joined_by_its_name_alone(plan: Plan) -> None:
 
 def test_next_steps_are_numbered() -> None:
     """One line, in the order of the catalogue."""
-    assert prometheus.steps(("Look.", "Mend.")) == "1. Look. 2. Mend."
+    assert steps(("Look.", "Mend.")) == "1. Look. 2. Mend."
 
 
 def test_labels_of_an_objective_may_hold_any_text(plan_of: Callable[..., Plan], promtool: Run, tmp_path: Path) -> None:

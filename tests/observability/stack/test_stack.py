@@ -2,9 +2,11 @@
 
 import configparser
 import os
+import re
 import shlex
 import socket
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +95,43 @@ def test_servers_that_are_all_there_are_only_found(tmp_path: Path, monkeypatch: 
     assert said == []
 
 
+def speaking(path: Path, words: str) -> None:
+    executable(path).write_text(f"#!/bin/sh\necho '{words}'\n", encoding="utf-8")
+
+
+def test_loki_and_fluent_bit_take_part_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One alone is of no use; both are known by what they say about themselves."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    speaking(tmp_path / "loki", "loki, version 3.7.6 (branch: x)")
+    speaking(tmp_path / "fluent-bit", "something else")
+    assert servers.find_log_server("loki") == tmp_path / "loki"
+    assert servers.find_log_server("fluent-bit") is None
+    assert servers.log_servers() == {}
+    speaking(tmp_path / "fluent-bit", "Fluent Bit v5.1.2")
+    assert servers.log_servers() == {name: Server(tmp_path / name) for name in ("loki", "fluent-bit")}
+
+
+def test_a_missing_loki_is_no_fault(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` names what may take part, and asks for its ports only where it does."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    rows = {what: (fine, how) for what, fine, how in lifecycle.doctor(site)}
+    assert rows["loki"] == rows["fluent-bit"] == (True, "not on PATH; without it logs stay in files, which is fine")
+    assert f"port {site.ports.loki}" not in rows
+    speaking(tmp_path / "loki", "loki, version 3.7.6")
+    speaking(tmp_path / "fluent-bit", "Fluent Bit v5.1.2")
+    rows = {what: (fine, how) for what, fine, how in lifecycle.doctor(site)}
+    assert rows["loki"] == (True, str(tmp_path / "loki"))
+    assert f"port {site.ports.loki}" in rows
+
+
+@pytest.mark.parametrize("script", ["#!/bin/sh\necho 'LOKI genetics, version 2'\n", "#!/bin/sh\nexit 1\n", "no program at all"])
+def test_another_program_called_loki_is_passed_over(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's is about genetics; a file that cannot be run is none either."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    executable(tmp_path / "loki").write_text(script, encoding="utf-8")
+    assert servers.find_log_server("loki") is None
+
+
 @pytest.fixture
 def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """An unpacked Alertmanager whose templates are nowhere yet."""
@@ -166,8 +205,15 @@ def test_a_taken_port_refuses_the_stack(site: Site) -> None:
         port = listener.getsockname()[1]
         taken = replace(site, ports=replace(site.ports, api=port))
         with pytest.raises(lifecycle.Refused, match=rf"port {port} \(api\) is taken by pid {os.getpid()}.*EVARA_PORT_OFFSET"):
-            lifecycle.check_machine(taken, running=False)
-        lifecycle.check_machine(taken, running=True)
+            lifecycle.check_machine(taken, False, lifecycle.ports(taken, {}))
+        lifecycle.check_machine(taken, True, lifecycle.ports(taken, {}))
+
+
+def test_ports_of_loki_matter_where_it_takes_part(site: Site) -> None:
+    """Without Loki anybody may have them."""
+    both = {name: Server(Path(name)) for name in servers.LOG_SERVERS}
+    assert lifecycle.ports(site, both) == site.ports.named()
+    assert site.ports.named().keys() - lifecycle.ports(site, {}).keys() == {"loki", "loki_grpc"}
 
 
 # --- what the processes get -------------------------------------------------------------------------------------------
@@ -211,6 +257,33 @@ def test_retention_is_longer_than_the_period(site: Site, plan: Plan) -> None:
     assert not [key for program in made.values() for key in program.environment if "FAULT" in key]
     drilled = programs(site, plan, {n: Server(Path("/bin") / n) for n in servers.WANTED}, faults=True)
     assert any("EVARA_FAULTS_FILE" in program.environment for program in drilled)
+
+
+def test_log_servers_start_first_and_know_where_they_are(site: Site, plan: Plan) -> None:
+    """They join where they were found, see the first and the last line of all others, and get every setting that their files ask for."""
+    found = {name: Server(Path("/bin") / name) for name in (*servers.WANTED, *servers.LOG_SERVERS)}
+    made = {program.name: program for program in programs(site, plan, found)}
+    assert sorted(made, key=lambda name: made[name].priority)[:2] == ["loki", "fluent-bit"]
+    assert not {"loki", "fluent-bit"} & {p.name for p in programs(site, plan, {n: found[n] for n in servers.WANTED})}
+    configure(site, plan)
+    for name in ("loki", "fluent-bit"):
+        [path] = [Path(word.split("=", 1)[1]) for word in made[name].command if "config" in word and word.endswith(".yaml")]
+        asked = set(re.findall(r"\$\{(\w+)", path.read_text(encoding="utf-8")))
+        assert asked
+        assert asked <= made[name].environment.keys()
+    assert (Path(made["loki"].environment["EVARA_LOKI_RULES"]) / "fake" / "rules.yaml").exists()
+    assert made["loki"].environment["EVARA_LOKI_PORT"] == "33100"
+
+
+def test_a_new_configuration_restarts_the_log_servers(site: Site, plan: Plan, plan_of: Callable[..., Plan]) -> None:
+    """Neither of them reads it again by itself; rules are read again, so they restart nothing."""
+
+    def settings(made: Plan) -> list[dict[str, str]]:
+        found = {name: Server(Path("/bin") / name) for name in (*servers.WANTED, *servers.LOG_SERVERS)}
+        return [program.environment for program in programs(site, made, found) if program.name in servers.LOG_SERVERS]
+
+    assert settings(plan_of((("period: 30d", "period: 7d"),))) != settings(plan)
+    assert settings(plan_of((("more_than: 20", "more_than: 30"),))) == settings(plan)
 
 
 def test_settings_of_another_stack_are_not_inherited(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
