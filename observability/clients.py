@@ -39,7 +39,7 @@ class Server:
 
     def query_range(self, expr: str, start: float, end: float, step: float) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
         """A range of vectors as (labels, [(Unix time, value), …]) pairs; moments without a sample are left out."""
-        data = self._get("/api/v1/query_range", query=expr, start=str(start), end=str(end), step=str(step))
+        data = self._get(f"{self.api}/query_range", query=expr, start=str(start), end=str(end), step=str(step))
         return [(series["metric"], [(float(at), float(value)) for at, value in series["values"]]) for series in data["result"]]
 
     def by_label(self, expr: str, label: str) -> dict[str, float]:

@@ -99,13 +99,20 @@ class Answers:
         """What is firing or pending, pages first, tiers of one burn as one; heartbeats, which always fire, are left out."""
         order = [name for name in self.plan.policy.severities if name != self.heartbeat]
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for alert in self.once("alerts", NUMBERS, self._prometheus.alerts):
+        for alert in self.once("alerts", NUMBERS, self._prometheus.alerts) + self.once("log alerts", NUMBERS, self._log_alerts):
             labels = alert["labels"]
             if labels.get(names.SEVERITY) in order:
                 same = tuple(sorted((key, value) for key, value in labels.items() if key != names.TIER))
                 entry = found.setdefault((alert["state"], order.index(labels[names.SEVERITY]), same), alert | {"since": math.inf})
                 entry["since"] = min(entry["since"], seconds(alert["activeAt"]) or math.inf)
         return [alert for _, alert in sorted(found.items(), key=lambda item: item[0])]
+
+    def _log_alerts(self) -> list[dict[str, Any]]:
+        """Loki tells of its alerts as Prometheus does, and need not be there."""
+        try:
+            return Prometheus(self.site.url("loki") + "/prometheus", GLANCE).alerts()
+        except Unreachable:
+            return []
 
     @property
     def heartbeat(self) -> str:

@@ -97,7 +97,9 @@ def home() -> str:
     overview, routes = answers.boards[boards.OVERVIEW], red(answers)
 
     def ask() -> dict[str, Any]:
-        stats = [answers.stat(panel) for panel in overview.panels if panel.kind == Kind.STAT]
+        # what is left of budgets is recorded every two minutes, which is later than the verdicts beside it
+        now = (panel for panel in overview.panels if panel.kind == Kind.STAT and names.BUDGET_LEFT not in panel.queries[0].expr)
+        stats = [answers.stat(panel) for panel in now]
         rates = {route.id: [None] * len(routes.queries) for route in answers.plan.routes} | answers.table(routes)
         return {"slos": answers.slos(), "alerts": answers.alerts(), "stats": stats, "rates": rates, "jobs": answers.table(JOBS)}
 
@@ -239,9 +241,9 @@ def mine(alerts: Iterable[dict[str, Any]], label: str, value: str) -> list[dict[
 
 
 def looks(entries: Iterable[Entry]) -> dict[str, list[tuple[dict[str, str], float]]]:
-    """What the runbook's questions are answered with now."""
-    answers = here().answers
-    return {check.query: answers.query(check.query) for entry in entries for check in entry.checks}
+    """What the runbook's questions are answered with now; those about log lines are for Loki."""
+    answers, asked = here().answers, {check.query for entry in entries for check in entry.checks}
+    return {query: answers.query(query) for query in sorted(asked) if f"{names.LOG_SERVICE}=" not in query}
 
 
 def about(labels: dict[str, str]) -> str:

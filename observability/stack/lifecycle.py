@@ -258,7 +258,8 @@ def addresses(site: Site) -> list[tuple[str, str]]:
     ui = has_ui(site.url("prometheus"))
     rows.append(("Prometheus", site.url("prometheus") + ("/alerts" if ui else "/api/v1/rules")))
     rows.append(("Alertmanager", site.url("alertmanager") + ("/" if has_ui(site.url("alertmanager")) else "/api/v2/alerts")))
-    if any(process["name"] == "loki" for process in Supervisor(site).processes()):
+    supervisor = Supervisor(site)
+    if supervisor.alive() and any(process["name"] == "loki" for process in supervisor.processes()):
         rows.append(("Labels of the logs in Loki", site.url("loki") + "/loki/api/v1/labels"))
     return rows
 

@@ -28,6 +28,7 @@ class Fake:
 
     samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    log_alerts: list[dict[str, Any]] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
     delay: float = 0.0
     port: int = NOBODY
@@ -37,6 +38,8 @@ class Fake:
         time.sleep(self.delay)
         if path == "/api/v1/alerts":
             return {"alerts": self.alerts}
+        if path == "/prometheus/api/v1/alerts":
+            return {"alerts": self.log_alerts}
         found = next((samples for part, samples in self.samples.items() if part in query), [])
         values = [(labels, str(value)) for labels, value in found]
         if path == "/api/v1/query_range":

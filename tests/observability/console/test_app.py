@@ -3,6 +3,7 @@
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from observability import conventions as names
 from observability import panels, runbook
 from observability.clients import Prometheus, Unreachable
 from observability.console import app as console
-from observability.console.app import prose
+from observability.console.app import create_app, prose
 from observability.live.slo import measure
 from observability.plan import Plan
+from observability.stack.site import Site
 
 EVIL = "<script>alert('x')</script>\"' onload=x {{ 7*7 }}"
 PAGES = ("/", "/slo/nodes.list-availability", "/routes/nodes.list", "/alerts/TargetDown")
@@ -164,6 +166,18 @@ def test_an_alert_has_its_runbook_and_its_deliveries(client: FlaskClient, fake: 
     assert "● open TargetDown prober" in page.text
     assert "ByHand" not in page.text
     assert "somebody sent it by hand" in read(client, "/alerts/ByHand").text
+
+
+def test_alerts_about_log_lines_are_told_by_loki(app: Flask, site: Site, fake: Fake, plan: Plan) -> None:
+    """Where Loki is, its alerts stand beside those of Prometheus; the runbook's questions about lines are not put to Prometheus."""
+    measured(fake, plan)
+    fake.log_alerts = [alert("LogSilence", "page", program="api")]
+    assert "All is calm" in read(app.test_client()).text
+    beside = create_app(replace(site, ports=replace(site.ports, loki=fake.port)), plan).test_client()
+    assert "1 page: LogSilence api" in read(beside).text
+    entry = runbook.entries(plan)["LogSilence"]
+    assert "Users notice" in read(beside, "/alerts/LogSilence").text
+    assert [bool(fake.asked[check.query]) for check in entry.checks] == [False, False, True]
 
 
 @pytest.mark.parametrize("path", PAGES)
