@@ -21,7 +21,7 @@ from observability.live import report as load_reports
 from observability.live import slo as slos
 from observability.problems import Invalid, Problem
 from observability.stack import lifecycle, servers
-from observability.stack.site import ROOT, Site
+from observability.stack.site import Site
 from observability.stack.supervisor import Supervisor
 from observability.terminal import err, fail, out, print_slos
 
@@ -137,10 +137,12 @@ def slo_command(window: str | None, strict: bool, json_: bool) -> None:
 )
 @click.option("--time", "length", default="60s", show_default=True, help="How long.")
 @click.option("--host", default=None, help="Another API than the one of make up.")
-@click.option("--reports", type=click.Path(path_type=Path), default=ROOT / "reports", help="Folder of all reports.  [default: reports]")
+@click.option("--reports", type=click.Path(path_type=Path), help="Folder of all reports; `reports` by default.")
 @click.option("--compare", nargs=2, type=click.Path(path_type=Path), metavar="OLD NEW", help="Send nothing; compare two reports' folders.")
 @as_json
-def load(users: int, rate: float, length: str, host: str | None, reports: Path, compare: tuple[Path, Path] | None, json_: bool) -> None:
+def load(
+    users: int, rate: float, length: str, host: str | None, reports: Path | None, compare: tuple[Path, Path] | None, json_: bool
+) -> None:
     """Send load as the catalogue says, judge it by the SLOs, and report what clients and server saw."""
     if compare:
         compare_loads(*compare, json_=json_)
@@ -148,7 +150,7 @@ def load(users: int, rate: float, length: str, host: str | None, reports: Path, 
     order = loads.Order(users, rate, length, host or site.url("api"))
     try:
         report, folder = load_reports.run(
-            site, made, order, reports, lambda text: None if json_ else err.print(f"  [dim]{escape(text)}[/dim]")
+            site, made, order, reports or site.reports, lambda text: None if json_ else err.print(f"  [dim]{escape(text)}[/dim]")
         )
     except loads.Failed as error:
         fail(str(error), UNKNOWN)

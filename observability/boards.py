@@ -69,10 +69,14 @@ def budget_steps() -> tuple[tuple[float, str], ...]:
     return (-1e9, BAD), (0.0, WARN), (0.25, GOOD)
 
 
+def slowest(plan: Plan) -> float:
+    """The burn rate at which the slowest tier pages."""
+    return min(float(c.factor) for tier in plan.tiers if tier.severity == gravest(plan) for c in tier.conditions[:1] if c.factor)
+
+
 def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
     """Fine up to spending exactly the budget; bad from the slowest burn that pages."""
-    slowest = min(c.factor for tier in plan.tiers if tier.severity == gravest(plan) for c in tier.conditions if c.factor)
-    return (0.0, GOOD), (1.0, WARN), (float(slowest), BAD)
+    return (0.0, GOOD), (1.0, WARN), (slowest(plan), BAD)
 
 
 def overview(plan: Plan) -> Board:
@@ -221,9 +225,12 @@ def slo(plan: Plan) -> Board:
                       Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD)),
                 maximum=1,
             ),
-            lines("Burn rates and the tiers' lines",
-                  "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
-                  Unit.TIMES, *burn_lines, *limits, expected=False),
+            replace(
+                lines("Burn rates and the tiers' lines",
+                      "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
+                      Unit.TIMES, *burn_lines, *limits, expected=False),
+reach=slowest(plan),
+            ),
             lines("Events and bad events", "Events per second, and those that broke the promise (seconds, for freshness and probes).",
                   Unit.PER_SECOND,
                   Query(names.total_rate(SHORT) + mine, "all"), Query(names.bad_rate(SHORT) + mine, "bad", colour=BAD), expected=False),

@@ -67,7 +67,8 @@ class Panel:
     key: str = ""
     link: str = ""  # slug of the board that a row's key leads to
     stacked: bool = False
-    maximum: float | None = None
+    maximum: float | None = None  # where the axis ends
+    reach: float | None = None  # how high the axis goes at least
     decimals: int | None = None
     source: str = METRICS
     expected: bool = True  # a healthy stack with a little traffic has an answer

@@ -13,6 +13,7 @@ from observability.stack.site import ROOT, Site
 
 FOLDER = ROOT / "docs" / "screens"
 WIDE, PHONE = (1280, 900), (390, 844)
+REPORT = "report"  # instead of a server: the newest load report
 COLOURS = 128  # pages have few: a third of the size, and nobody sees it
 
 
@@ -35,11 +36,24 @@ SCREENS = (
     Screen("slo", "console", "/slo/readings.ingest-latency-200ms"),
     Screen("route", "console", "/routes/readings.ingest", scheme="dark"),
     Screen("alert", "console", "/alerts/TargetDown"),
+    Screen("report", REPORT, "index.html", whole=True),
 )
 
 
+def address(screen: Screen, site: Site) -> str:
+    """Where the page is; raises when it does not open, or when there is no report."""
+    if screen.server == REPORT:
+        reports = sorted(site.reports.glob(f"*/{screen.path}"))
+        if not reports:
+            raise FileNotFoundError("there is no load report")
+        return reports[-1].as_uri()
+    url = site.url(screen.server) + screen.path
+    httpx.get(url, timeout=10).raise_for_status()
+    return url
+
+
 def main() -> int:
-    """Takes every picture; 2 when the stack does not answer, 1 when a page does not open."""
+    """Takes every picture; 2 when a page cannot be had."""
     site, chromium = Site.main(), shutil.which("chromium")
     if not chromium:
         print("chromium is missing; install it: sudo apt install chromium", file=sys.stderr)
@@ -48,14 +62,10 @@ def main() -> int:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
         for screen in SCREENS:
-            url = site.url(screen.server) + screen.path
             try:
-                httpx.get(url, timeout=10).raise_for_status()
-            except httpx.HTTPStatusError as error:
-                print(f"{screen.name}: {error}", file=sys.stderr)
-                return 1
-            except httpx.HTTPError as error:
-                print(f"{url} does not answer ({error}); start the stack with: make up", file=sys.stderr)
+                url = address(screen, site)
+            except (httpx.HTTPError, FileNotFoundError) as error:
+                print(f"{screen.name}: {error}; start the stack with: make up, and load it with: make load", file=sys.stderr)
                 return 2
             width, height = screen.viewport
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=screen.scheme, device_scale_factor=1)

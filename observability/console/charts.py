@@ -111,7 +111,7 @@ def draw(panel: Panel, lines: list[Line], grid: list[float], colours: Mapping[st
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "evara", "font.size": 11, "text.parse_math": False})
     ink, faint = ("#c9d1d9", "#30363d") if dark else ("#3d444d", "#e4e7eb")
     data, limits = [line for line in lines if not line.query.line], [line for line in lines if line.query.line]
-    peak = max((line.peak for line in data), default=-math.inf)
+    peak = max((max(line.peak, panel.reach or line.peak) for line in data), default=-math.inf)
     drawn, edges = (list(zip(some, looks(some, colours, dark=dark), strict=True)) for some in (data, limits))
     keys = legend(drawn, edges, peak) if peak > -math.inf and panel.kind == Kind.LINES else []
     columns = max(1, min(len(keys), int((width - LEFT) // (max((len(label) for label, _ in keys), default=1) * LETTER + 38))))
@@ -171,7 +171,7 @@ def legend(drawn: list[Drawn], limits: list[Drawn], peak: float) -> list[tuple[s
 
 def curves(panel: Panel, axes: "Axes", drawn: list[Drawn], limits: list[Drawn], grid: list[float]) -> None:
     """Lines, or areas on top of each other, with limits where they are near."""
-    peak = max(line.peak for line, _ in drawn)
+    peak = max(panel.reach or -math.inf, *(line.peak for line, _ in drawn))
     near = [(line, look) for line, look in limits if line.peak <= FAR * peak]
     if panel.stacked:
         heights = [[0.0 if math.isnan(value) else value for value in line.values] for line, _ in drawn]

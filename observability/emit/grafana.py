@@ -231,7 +231,7 @@ def defaults(panel: Panel) -> dict[str, Any]:
     if panel.kind == Kind.LINES:
         stacking = {"mode": "normal" if panel.stacked else "none", "group": "A"}
         look["custom"] = {"lineWidth": 2, "fillOpacity": 25 if panel.stacked else 5, "showPoints": "never", "spanNulls": False}
-        look["custom"] |= {"stacking": stacking, "axisSoftMin": 0}
+        look["custom"] |= {"stacking": stacking, "axisSoftMin": 0, "axisSoftMax": panel.reach}
         look["max"] = panel.maximum
     return look
 

@@ -138,9 +138,10 @@ def judge(objectives: list[dict[str, Any]], disagreements: int, silent: str, alo
 
 def draw(prometheus: Prometheus, plan: Plan, counted: server.Counted) -> Iterator[dict[str, str]]:
     """The panels of the `load` board over the run, in light and dark, as addresses that hold the picture itself."""
+    colours = boards.colours(plan)
     for panel in boards.load(plan).panels:
         drawn = {
-            theme: charts.svg(panel, prometheus, counted.start, counted.end, dark=theme == "dark", width=PICTURE)
+            theme: charts.svg(panel, prometheus, counted.start, counted.end, dark=theme == "dark", width=PICTURE, colours=colours)
             for theme in ("light", "dark")
         }
         pictures = {theme: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode() for theme, svg in drawn.items()}

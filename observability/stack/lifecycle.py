@@ -285,7 +285,7 @@ def down(site: Site) -> bool:
 def clean(site: Site) -> list[Path]:
     """Stops everything and removes what the stack wrote; returns the folders removed."""
     down(site)
-    gone = [folder for folder in (site.state, ROOT / "reports") if folder.exists()]
+    gone = [folder for folder in (site.reports, site.state) if folder.exists()]
     for folder in gone:
         shutil.rmtree(folder)
     return gone

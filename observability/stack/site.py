@@ -71,6 +71,11 @@ class Site:
         return self.state / "inbox.jsonl"
 
     @property
+    def reports(self) -> Path:
+        """Load reports: beside the code for the stack of `make up`, in the folder of any other."""
+        return ROOT / "reports" if self.state == ROOT / ".stack" else self.state / "reports"
+
+    @property
     def fault(self) -> Path:
         return self.state / "fault.json"
 

@@ -43,7 +43,7 @@ def test_the_tiers_lines_stand_in_the_burn_panel(plan: Plan) -> None:
 
 def test_burn_colours_follow_the_policy(plan: Plan) -> None:
     """From the slowest burn that pages on, the number is shown as bad."""
-    assert burn_steps(plan)[-1][0] == 3  # T3's short window
+    assert burn_steps(plan)[-1][0] == 6  # T3's
 
 
 def test_variables_are_filled_in() -> None:

@@ -19,6 +19,7 @@ from observability.live.slo import Row, Verdict
 from observability.plan import Plan
 from observability.problems import Invalid, Problem
 from observability.stack import lifecycle
+from observability.stack.site import Site
 
 WIDTH = 80
 SIDE = {"requests": 1200, "failed": 3, "rate": 19.987, "p50": 0.0012, "p90": 0.05, "p95": 0.08, "p99": 12.5}
@@ -245,8 +246,9 @@ def test_logs_are_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Both are harmless when there is nothing."""
+    """Both are harmless when there is nothing, and touch no other stack."""
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path / "none"))
+    assert Site.main().reports.is_relative_to(tmp_path)
     assert "nothing was running" in invoke("down").output
     assert "it was clean" in invoke("clean").output
 
