@@ -74,7 +74,7 @@ lock: .venv/dev ## Pin the newest versions of requirements*.in with hashes
 	@for tool in git make; do command -v $$tool >/dev/null || { echo "$$tool is missing; install it: sudo apt install $$tool" >&2; exit 1; }; done
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is missing or older than 3.11; install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "python3-venv is missing; install it: sudo apt install python3-venv" >&2; exit 1; }
-	@echo "First run: making .venv; downloads about 25 MB of Python packages"
+	@echo "First run: making .venv; downloads about 65 MB of Python packages"
 	@$(PYTHON) -m venv .venv && touch $@
 .venv/run: .venv/base requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
