@@ -10,7 +10,7 @@ from decimal import Decimal
 from observability import conventions as names
 from observability.panels import BAD, BLUE, GOOD, LOGS, PALETTE, PINK, SKY, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
 from observability.plan import DEPENDENCY_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Slo, Tier, plain
-from observability.promql import quote, selector
+from observability.promql import burn_rate, firing, quote, selector
 
 RATE = "$__rate_interval"
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
@@ -76,15 +76,14 @@ def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
 
 
 def overview(plan: Plan) -> Board:
-    period, short = plan.period.name, names.error_ratio(SHORT)
-    objective, left = names.OBJECTIVE, names.BUDGET_LEFT
+    period, left = plan.period.name, names.BUDGET_LEFT
     quiet = next((alert.severity for alert in plan.alerts if alert.name == names.WATCHDOG_ALERT), "")
-    firing = selector(names.ALERTS, alertstate="firing", severity="~" + "|".join(s for s in plan.policy.severities if s != quiet))
+    loud = firing(severity="~" + "|".join(s for s in plan.policy.severities if s != quiet))
     now = Row(
         "Now",
         (
             stat("Paging", "Alerts that somebody is being called for.", Unit.NUMBER,
-                 f"count({selector(names.ALERTS, alertstate='firing', severity=gravest(plan))}) or vector(0)", (0, GOOD), (1, BAD)),
+                 f"count({firing(severity=gravest(plan))}) or vector(0)", (0, GOOD), (1, BAD)),
             stat("SLOs out of budget", f"Promises that are broken over {period}.", Unit.NUMBER,
                  f"count({left} < 0) or vector(0)", (0, GOOD), (1, BAD)),
             stat("Smallest budget left", f"Of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
@@ -103,10 +102,10 @@ def overview(plan: Plan) -> Board:
         Kind.TABLE,
         Unit.RATIO,
         (
-            Query(f"max by ({names.SLO}) ({objective})", "goal", Unit.RATIO, decimals=FINE_RATIO),
+            Query(f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
             Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
             Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
-            Query(f"max by ({names.SLO}) ({short} / on ({names.SLO}) (1 - {objective}))", "burn", Unit.TIMES),
+            Query(f"max by ({names.SLO}) ({burn_rate(SHORT)})", "burn", Unit.TIMES),
         ),
         width=16,
         height=20,
@@ -119,7 +118,7 @@ def overview(plan: Plan) -> Board:
         "What fires now; the watchdog, which always does, is left out.",
         Kind.TABLE,
         Unit.NUMBER,
-        (Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({firing})", "alerts"),),
+        (Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),),
         width=8,
         height=10,
         key=f"alertname,{names.SEVERITY},{names.SLO}",
@@ -137,9 +136,8 @@ def overview(plan: Plan) -> Board:
 
 def burn_rates() -> Panel:
     """The SLOs that burn fastest."""
-    burn = f"{names.error_ratio(SHORT)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
     return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
-                 Query(f"topk(5, {burn} > 0)", each(names.SLO)), expected=False)  # fmt: skip
+                 Query(f"topk(5, {burn_rate(SHORT)} > 0)", each(names.SLO)), expected=False)  # fmt: skip
 
 
 def gravest(plan: Plan) -> str:
@@ -149,9 +147,7 @@ def gravest(plan: Plan) -> str:
 
 def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
     """Moments at which alerts fired, by severity: Pages, Tickets."""
-    return tuple(
-        (f"{s.capitalize()}s", selector(names.ALERTS, alertstate="firing", severity=s, **labels)) for s in severities or [gravest(plan)]
-    )
+    return tuple((f"{s.capitalize()}s", firing(severity=s, **labels)) for s in severities or [gravest(plan)])
 
 
 def traffic(route: str) -> tuple[Panel, ...]:

@@ -33,7 +33,7 @@ from observability.plan import (
     plain,
     span,
 )
-from observability.promql import by_slo, constants, edge, labelled, selector
+from observability.promql import burn_rate, by_slo, constants, edge, labelled, selector
 
 RULES = "prometheus/rules.yaml"
 Rule = dict[str, Any]
@@ -145,8 +145,7 @@ def ratios(window: Window, timed: bool) -> Iterator[Rule]:
 
 def budget(plan: Plan) -> Rule:
     """What is left of the period's error budget: 1 untouched, 0 spent, negative when the promise is broken."""
-    spent = f"{names.error_ratio(plan.period.name)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
-    return record(names.BUDGET_LEFT, f"1 - {spent}")
+    return record(names.BUDGET_LEFT, f"1 - {burn_rate(plan.period.name)}")
 
 
 def burn(plan: Plan, tier: Tier) -> Rule:

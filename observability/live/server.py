@@ -17,7 +17,7 @@ from observability.clients import Prometheus, Unreachable
 from observability.emit import prometheus as rules
 from observability.live import slo as slos
 from observability.plan import FINE, Plan, Window, plain
-from observability.promql import selector
+from observability.promql import firing, selector
 
 PATIENCE = 6  # scrape intervals until a target that was not scraped counts as silent
 POLL_SECONDS = 0.25
@@ -178,8 +178,7 @@ def budgets(prometheus: Prometheus, plan: Plan, counted: Counted) -> Iterator[di
 
 def alerts(prometheus: Prometheus, plan: Plan, counted: Counted) -> list[dict[str, Any]]:
     """What fired between two samples, and for about how many seconds; the watchdog always does, and is left out."""
-    firing = selector(names.ALERTS, alertstate="firing")
-    found = prometheus.query(f"count_over_time({firing}[{counted.span}])", counted.end)
+    found = prometheus.query(f"count_over_time({firing()}[{counted.span}])", counted.end)
     rows = [
         {"alert": labels["alertname"], "slo": labels.get(names.SLO, ""), "severity": labels.get(names.SEVERITY, ""),
          "seconds": count * float(plan.clock.evaluate)}
