@@ -77,8 +77,7 @@ def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
 
 def overview(plan: Plan) -> Board:
     period, left = plan.period.name, names.BUDGET_LEFT
-    quiet = next((alert.severity for alert in plan.alerts if alert.name == names.WATCHDOG_ALERT), "")
-    loud = firing(severity="~" + "|".join(s for s in plan.policy.severities if s != quiet))
+    loud = firing(severity="~" + "|".join(severity for severity in plan.policy.severities if severity != plan.heartbeat))
     now = Row(
         "Now",
         (

@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
+from observability import conventions as names
 from observability.catalogue import (
     CATALOGUE,
     POLICY,
@@ -187,6 +188,11 @@ class Plan:
     def route_ids(self) -> dict[Http, str]:
         """(method, OpenAPI path) → route id, exempt ones too."""
         return {route.http: route.id for route in self.routes} | {http: name for name, http in self.exempt}
+
+    @cached_property
+    def heartbeat(self) -> str:
+        """The severity that says no more than that delivery works: the watchdog's."""
+        return next((alert.severity for alert in self.alerts if alert.name == names.WATCHDOG_ALERT), "")
 
     def slo(self, name: str) -> Slo:
         return next(slo for slo in self.slos if slo.name == name)

@@ -225,7 +225,7 @@ def log_waits(site: Site, plan: Plan, since: float) -> list[Wait]:
 
 def send_test_alert(site: Site, plan: Plan, mark: str) -> None:
     """An alert of its own group (the mark stands where groups have their SLO), so that it waits for no earlier one."""
-    labels = {"alertname": TEST_ALERT, names.SLO: mark, names.SEVERITY: "heartbeat", names.OWNER: plan.owner}
+    labels = {"alertname": TEST_ALERT, names.SLO: mark, names.SEVERITY: plan.heartbeat, names.OWNER: plan.owner}
     now = datetime.now(UTC)
     span = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(minutes=1)).isoformat()}
     alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}, **span}
