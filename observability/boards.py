@@ -8,12 +8,14 @@ from dataclasses import replace
 from decimal import Decimal
 
 from observability import conventions as names
+from observability.catalogue import Duration
 from observability.panels import BAD, BLUE, GOOD, LOGS, PALETTE, PINK, SKY, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
-from observability.plan import DEPENDENCY_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Slo, Tier, plain
+from observability.plan import DEPENDENCY_SOURCE, FRESHNESS, HTTP_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Tier, plain
 from observability.promql import burn_rate, firing, quote, selector
 
 RATE = "$__rate_interval"
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
+ANSWERED = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
 FINE_RATIO = 3  # decimals of per cent: 99.95 and 99.99 are not 100
 OVERVIEW, SLO, ROUTES, DEPENDENCIES = "overview", "slo", "routes", "dependencies"
 RUNTIME, JOBS, LOG, LOAD = "runtime", "jobs", "logs", "load"
@@ -54,11 +56,20 @@ def each(*labels: str) -> str:
     return " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
-def quantiles(metric: str, **labels: str) -> Iterator[Query]:
+def quantile(share: Decimal, metric: str, *, by: str = "", **labels: str) -> str:
+    """Seconds within which a share of events was done."""
+    grouping = f"le, {by}" if by else "le"
+    return f"histogram_quantile({plain(share)}, sum by ({grouping}) ({rate(metric + '_bucket', **labels)}))"
+
+
+def quantiles(metric: str, *, by: str = "", **labels: str) -> Iterator[Query]:
     """Seconds within which 50, 90 and 99 of 100 events were done."""
-    for share in QUANTILES:
-        expr = f"histogram_quantile({plain(share)}, sum by (le) ({rate(metric + '_bucket', **labels)}))"
-        yield Query(expr, f"p{plain(share * 100)}")
+    return (Query(quantile(share, metric, by=by, **labels), f"p{plain(share * 100)}") for share in QUANTILES)
+
+
+def promised(threshold: Duration, expr: str = "") -> Query:
+    """The line of a threshold in seconds; `expr` draws it under a condition."""
+    return Query(expr or f"vector({plain(threshold.seconds)})", f"promised: {threshold.text}", line=True, colour=BAD)
 
 
 def rate(metric: str, **labels: str) -> str:
@@ -90,8 +101,8 @@ def overview(plan: Plan) -> Board:
                  f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
             stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(names.ROUTE, ".*"),
                  (0, GOOD), (0.001, WARN), (0.01, BAD)),
-            stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS, quantile(Decimal("0.95"), ".*"),
-                 *latency_steps(plan)),
+            stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS,
+                 quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED), *latency_steps(plan)),
         ),
     )  # fmt: skip
     table = Panel(
@@ -164,12 +175,6 @@ def failing(label: str, route: str, *, by: bool = False) -> str:
     count = names.HTTP_DURATION + "_count"
     grouping = f" by ({label})" if by else ""
     return f"sum{grouping} ({rate(count, route=f'~{route}', status='5xx')}) / (sum{grouping} ({rate(count, route=f'~{route}')}) > 0)"
-
-
-def quantile(share: Decimal, route: str, *, by: str = "") -> str:
-    """Seconds within which a share of good answers was given."""
-    good = rate(names.HTTP_DURATION + "_bucket", route=f"~{route}", status="~2xx|3xx")
-    return f"histogram_quantile({plain(share)}, sum by (le{', ' + by if by else ''}) ({good}))"
 
 
 def latency_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
@@ -261,8 +266,8 @@ def routes(plan: Plan) -> Board:
             Query(f"sum by ({names.ROUTE}) (rate({names.HTTP_REQUESTS}_total[{SHORT}]))", "requests/s", Unit.REQUESTS),
             Query(failing(names.ROUTE, ".*", by=True).replace(RATE, SHORT), "failing", Unit.RATIO),
             *(
-                Query(quantile(share, ".*", by=names.ROUTE).replace(RATE, SHORT), f"p{plain(share * 100)}", Unit.SECONDS)
-                for share in QUANTILES
+                replace(query, expr=query.expr.replace(RATE, SHORT), unit=Unit.SECONDS)
+                for query in quantiles(names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED)
             ),
         ),
         width=16,
@@ -285,7 +290,7 @@ def routes(plan: Plan) -> Board:
         lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)), stacked=True),
         lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing(names.ROUTE, "$route", by=True), per)),
         lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
-              *quantiles(names.HTTP_DURATION, route="~$route", status="~2xx|3xx"), *thresholds(plan)),
+              *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED), *thresholds(plan)),
         Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
               (Query(f"sum by (le) (increase({selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))", "{{le}}"),)),
     )  # fmt: skip
@@ -302,11 +307,9 @@ def routes(plan: Plan) -> Board:
 
 def thresholds(plan: Plan) -> Iterator[Query]:
     """A line per latency target, drawn when one of the chosen routes has that target."""
-    edges: dict[str, Slo] = {slo.threshold.text: slo for slo in plan.slos if slo.source == "http" and slo.threshold}
-    for text, sample in sorted(edges.items(), key=lambda item: item[1].threshold.seconds if item[1].threshold else 0):
-        seconds = plain(sample.threshold.seconds) if sample.threshold else "0"
-        wanted = selector(names.OBJECTIVE, **{names.SLO: f"~$route-{LATENCY}-{text}"})
-        yield Query(f"{seconds} + 0 * max({wanted})", f"promised: {text}", line=True, colour=BAD)
+    for threshold in plan.thresholds(HTTP_SOURCE, LATENCY):
+        wanted = selector(names.OBJECTIVE, **{names.SLO: f"~$route-{LATENCY}-{threshold.text}"})
+        yield promised(threshold, f"{plain(threshold.seconds)} + 0 * max({wanted})")
 
 
 def dependencies(plan: Plan) -> Board:
@@ -323,12 +326,8 @@ def dependencies(plan: Plan) -> Board:
 
 def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
     metric, label = names.DEPENDENCY_DURATION, {names.DEPENDENCY: name}
-    promised = [slo for slo in plan.sources(DEPENDENCY_SOURCE, LATENCY) if slo.subject == name and slo.threshold]
-    limits = (
-        Query(f"vector({plain(s.threshold.seconds)})", f"promised: {s.threshold.text}", line=True, colour=BAD)
-        for s in promised
-        if s.threshold
-    )
+    known = plan.thresholds(DEPENDENCY_SOURCE, LATENCY).items()
+    limits = (promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos})
     calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', **label)})"
     failed = f"sum({rate(metric + '_count', **label, outcome='error')}) / (sum({rate(metric + '_count', **label)}) > 0)"
     return (
@@ -374,11 +373,7 @@ def runtime(_: Plan) -> Board:
 
 
 def jobs(plan: Plan) -> Board:
-    fresh = [slo for slo in plan.slos if slo.source == JOB_SOURCE and slo.threshold]
-    task = each(names.JOB)
-    limits = (
-        Query(f"vector({plain(s.threshold.seconds)})", f"promised: {s.threshold.text}", line=True, colour=BAD) for s in fresh if s.threshold
-    )
+    task, limits = each(names.JOB), map(promised, plan.thresholds(JOB_SOURCE, FRESHNESS))
     probes = f"sum by ({names.ROUTE}, {names.OUTCOME}) ({rate(names.PROBES + '_total')})"
     return Board(
         JOBS,
@@ -441,10 +436,10 @@ def load(plan: Plan) -> Board:
             Row("Answers", traffic(".*")),
             Row("Duration and cost", (
                 lines("Duration", "Good answers of all routes; dashed is what was promised.", Unit.SECONDS,
-                      *quantiles(names.HTTP_DURATION, status="~2xx|3xx"),
+                      *quantiles(names.HTTP_DURATION, **ANSWERED),
                       *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
                 lines("p95 by route", "95 of 100 good answers of the route are at least so fast.", Unit.SECONDS,
-                      Query(quantile(Decimal("0.95"), ".*", by=names.ROUTE), each(names.ROUTE))),
+                      Query(quantile(Decimal("0.95"), names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED), each(names.ROUTE))),
                 lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
                       Query(rate(names.WORKER_CPU + "_total"), each(names.ROLE))),
                 lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, each(names.ROLE))),

@@ -200,6 +200,14 @@ class Plan:
     def sources(self, source: str, sli: str) -> tuple[Slo, ...]:
         return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
 
+    def thresholds(self, source: str, sli: str) -> dict[Duration, list[Slo]]:
+        """The distinct thresholds of such SLOs, ascending, with the SLOs that have them."""
+        found: dict[Duration, list[Slo]] = {}
+        for slo in self.sources(source, sli):
+            if slo.threshold:
+                found.setdefault(slo.threshold, []).append(slo)
+        return dict(sorted(found.items(), key=lambda item: item[0].seconds))
+
 
 def plain(number: Decimal) -> str:
     """A decimal without exponent and trailing zeros: 99.90 → 99.9, 1E+1 → 10."""

@@ -91,8 +91,7 @@ def events(plan: Plan) -> Iterator[Rule]:
             suffix = f"-{AVAILABILITY}"
             totals.append(by_slo(metric + "_count", label, suffix))
             bads.append(by_slo(selector(metric + "_count", **failed), label, suffix))
-        thresholds = {slo.threshold for slo in plan.sources(source, LATENCY) if slo.threshold}
-        for threshold in sorted(thresholds, key=lambda t: t.seconds):
+        for threshold in plan.thresholds(source, LATENCY):
             suffix = f"-{LATENCY}-{threshold.text}"
             total = by_slo(selector(metric + "_count", **succeeded), label, suffix)
             good = by_slo(selector(metric + "_bucket", le=edge(threshold.seconds), **succeeded), label, suffix)
@@ -111,13 +110,11 @@ def freshness(plan: Plan) -> list[Rule]:
         (JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB, names.SCRAPE_API),
         (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE, names.SCRAPE_PROBER),
     )
-    terms = []
-    for source, sli, metric, label, target in kinds:
-        alike = defaultdict(list)
-        for slo in plan.sources(source, sli):
-            if slo.threshold:
-                alike[slo.threshold.seconds].append(slo)
-        terms += [fresh(slos, metric, label, f"-{sli}", plain(seconds), target) for seconds, slos in sorted(alike.items())]
+    terms = [
+        fresh(slos, metric, label, f"-{sli}", plain(threshold.seconds), target)
+        for source, sli, metric, label, target in kinds
+        for threshold, slos in plan.thresholds(source, sli).items()
+    ]
     return [record(names.FRESH, "\nor ".join(terms))] if terms else []
 
 
