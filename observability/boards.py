@@ -56,15 +56,15 @@ def each(*labels: str) -> str:
     return " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
-def quantile(share: Decimal, metric: str, *, by: str = "", **labels: str) -> str:
+def quantile(share: Decimal, metric: str, *, over: str = RATE, by: str = "", **labels: str) -> str:
     """Seconds within which a share of events was done."""
     grouping = f"le, {by}" if by else "le"
-    return f"histogram_quantile({plain(share)}, sum by ({grouping}) ({rate(metric + '_bucket', **labels)}))"
+    return f"histogram_quantile({plain(share)}, sum by ({grouping}) ({rate(metric + '_bucket', over, **labels)}))"
 
 
-def quantiles(metric: str, *, by: str = "", **labels: str) -> Iterator[Query]:
+def quantiles(metric: str, **asked: str) -> Iterator[Query]:
     """Seconds within which 50, 90 and 99 of 100 events were done."""
-    return (Query(quantile(share, metric, by=by, **labels), f"p{plain(share * 100)}") for share in QUANTILES)
+    return (Query(quantile(share, metric, **asked), f"p{plain(share * 100)}") for share in QUANTILES)
 
 
 def promised(threshold: Duration, expr: str = "") -> Query:
@@ -72,8 +72,8 @@ def promised(threshold: Duration, expr: str = "") -> Query:
     return Query(expr or f"vector({plain(threshold.seconds)})", f"promised: {threshold.text}", line=True, colour=BAD)
 
 
-def rate(metric: str, **labels: str) -> str:
-    return f"rate({selector(metric, **labels)}[{RATE}])"
+def rate(metric: str, over: str = RATE, **labels: str) -> str:
+    return f"rate({selector(metric, **labels)}[{over}])"
 
 
 def budget_steps() -> tuple[tuple[float, str], ...]:
@@ -99,7 +99,7 @@ def overview(plan: Plan) -> Board:
             stat("Smallest budget left", f"Of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
             stat("Requests", "Requests that the API answered, of all routes.", Unit.REQUESTS,
                  f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
-            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(names.ROUTE, ".*"),
+            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(".*"),
                  (0, GOOD), (0.001, WARN), (0.01, BAD)),
             stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS,
                  quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED), *latency_steps(plan)),
@@ -166,15 +166,15 @@ def traffic(route: str) -> tuple[Panel, ...]:
         lines("Requests by route", "Requests answered, whatever the answer.", Unit.REQUESTS,
               Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', route=f'~{route}')})", each(names.ROUTE))),
         lines("Failing requests by route", "Share of requests that ended in 5xx.", Unit.RATIO,
-              Query(failing(names.ROUTE, route, by=True), each(names.ROUTE))),
+              Query(failing(route, by=names.ROUTE), each(names.ROUTE))),
     )  # fmt: skip
 
 
-def failing(label: str, route: str, *, by: bool = False) -> str:
+def failing(route: str, *, over: str = RATE, by: str = "") -> str:
     """The share of requests that ended in 5xx; no sample where nothing was asked."""
-    count = names.HTTP_DURATION + "_count"
-    grouping = f" by ({label})" if by else ""
-    return f"sum{grouping} ({rate(count, route=f'~{route}', status='5xx')}) / (sum{grouping} ({rate(count, route=f'~{route}')}) > 0)"
+    failed, total = (rate(names.HTTP_DURATION + "_count", over, route=f"~{route}", **only) for only in ({names.STATUS: "5xx"}, {}))
+    grouping = f" by ({by})" if by else ""
+    return f"sum{grouping} ({failed}) / (sum{grouping} ({total}) > 0)"
 
 
 def latency_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
@@ -263,11 +263,11 @@ def routes(plan: Plan) -> Board:
         Kind.TABLE,
         Unit.NUMBER,
         (
-            Query(f"sum by ({names.ROUTE}) (rate({names.HTTP_REQUESTS}_total[{SHORT}]))", "requests/s", Unit.REQUESTS),
-            Query(failing(names.ROUTE, ".*", by=True).replace(RATE, SHORT), "failing", Unit.RATIO),
+            Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT)})", "requests/s", Unit.REQUESTS),
+            Query(failing(".*", over=SHORT, by=names.ROUTE), "failing", Unit.RATIO),
             *(
-                replace(query, expr=query.expr.replace(RATE, SHORT), unit=Unit.SECONDS)
-                for query in quantiles(names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED)
+                replace(query, unit=Unit.SECONDS)
+                for query in quantiles(names.HTTP_DURATION, over=SHORT, by=names.ROUTE, route="~.*", **ANSWERED)
             ),
         ),
         width=16,
@@ -288,7 +288,7 @@ def routes(plan: Plan) -> Board:
     )
     detail = (
         lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)), stacked=True),
-        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing(names.ROUTE, "$route", by=True), per)),
+        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per)),
         lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
               *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED), *thresholds(plan)),
         Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
@@ -339,18 +339,26 @@ def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
+def cost(width: int) -> tuple[Panel, ...]:
+    """What the workers need, as the runtime's board and the one of a load run show it."""
+    role = each(names.ROLE)
+    return (
+        lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
+              Query(rate(names.WORKER_CPU + "_total"), role), width=width),
+        lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, role), width=width),
+    )  # fmt: skip
+
+
 def runtime(_: Plan) -> Board:
-    role, job, group = (f"{{{{{label}}}}}" for label in (names.ROLE, "job", "rule_group"))
+    job, group = each("job"), each("rule_group")
     return Board(
         RUNTIME,
         "Runtime",
         "What the API and its watchers cost",
         (
             Row("The API", (
-                lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
-                      Query(rate(names.WORKER_CPU + "_total"), role), width=8),
-                lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, role), width=8),
-                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, role), width=8),
+                *cost(width=8),
+                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, each(names.ROLE)), width=8),
             )),
             Row("Prometheus and Alertmanager", (
                 lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,
@@ -386,10 +394,10 @@ def jobs(plan: Plan) -> Board:
                 lines("Sync lag", "Age of the newest reading of the node that is furthest behind.", Unit.SECONDS,
                       Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", task)),
                 lines("Runs", "Runs by outcome, per minute.", Unit.NUMBER,
-                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) (rate({names.JOB_RUNS}_total[{SHORT}]))",
+                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) ({rate(names.JOB_RUNS + '_total', SHORT)})",
                             each(names.JOB, names.OUTCOME))),
                 lines("Readings stored", "New readings per second that the job stored.", Unit.PER_SECOND,
-                      Query(f"sum by ({names.JOB}) (rate({names.JOB_STORED}_total[{SHORT}]))", task)),
+                      Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT)})", task)),
             )),
             Row("From outside", (
                 lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,
@@ -440,9 +448,7 @@ def load(plan: Plan) -> Board:
                       *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
                 lines("p95 by route", "95 of 100 good answers of the route are at least so fast.", Unit.SECONDS,
                       Query(quantile(Decimal("0.95"), names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED), each(names.ROUTE))),
-                lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
-                      Query(rate(names.WORKER_CPU + "_total"), each(names.ROLE))),
-                lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, each(names.ROLE))),
+                *cost(width=12),
                 lines("Database time", "How long successful statements took.", Unit.SECONDS,
                       *quantiles(names.DEPENDENCY_DURATION, dependency="database", outcome="ok")),
                 burn_rates(),
