@@ -6,6 +6,7 @@ Grafana's JSON is made of it in emit/grafana.py; the console and the load report
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from observability import conventions as names
 from observability.catalogue import Duration
@@ -41,14 +42,12 @@ def colours(plan: Plan) -> dict[str, str]:
     return {name: colour for values in colours_by_label(plan).values() for name, colour in values.items()}
 
 
-def lines(
-    title: str, description: str, unit: Unit, *queries: Query, width: int = 12, expected: bool = True, stacked: bool = False
-) -> Panel:
-    return Panel(title, description, Kind.LINES, unit, queries, width=width, expected=expected, stacked=stacked)
+def lines(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
+    return Panel(title, description, Kind.LINES, unit, queries, **look)
 
 
-def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], expected: bool = True) -> Panel:
-    return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, expected=expected)
+def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], **look: Any) -> Panel:
+    return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, **look)
 
 
 def each(*labels: str) -> str:
@@ -134,20 +133,19 @@ def overview(plan: Plan) -> Board:
         key=f"alertname,{names.SEVERITY},{names.SLO}",
         expected=False,
     )
-    burning = replace(burn_rates(), width=8, height=10)
     return Board(
         OVERVIEW,
         "Overview",
         "What is promised, what is kept, and what is paging",
-        (now, Row("Promises", (table, paging, burning)), Row("Traffic", traffic(".*"))),
+        (now, Row("Promises", (table, paging, burn_rates(width=8, height=10))), Row("Traffic", traffic(".*"))),
         annotations=marks(plan),
     )
 
 
-def burn_rates() -> Panel:
+def burn_rates(**look: Any) -> Panel:
     """The SLOs that burn fastest."""
     return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
-                 Query(f"topk(5, {burn_rate(SHORT)} > 0)", each(names.SLO)), expected=False)  # fmt: skip
+                 Query(f"topk(5, {burn_rate(SHORT)} > 0)", each(names.SLO)), expected=False, **look)  # fmt: skip
 
 
 def gravest(plan: Plan) -> str:
@@ -191,9 +189,9 @@ def slo(plan: Plan) -> Board:
     facts = Row(
         "Promise",
         (
-            replace(stat("Goal", "The promised share of good events.", Unit.RATIO, objective), decimals=FINE_RATIO),
-            replace(stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
-                         f"1 - {names.error_ratio(plan.period.name)}{mine}"), decimals=FINE_RATIO),
+            stat("Goal", "The promised share of good events.", Unit.RATIO, objective, decimals=FINE_RATIO),
+            stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
+                 f"1 - {names.error_ratio(plan.period.name)}{mine}", decimals=FINE_RATIO),
             stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
             stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
                  f"{names.error_ratio(SHORT)}{mine} / {budget}", *burn_steps(plan), expected=False),
@@ -204,23 +202,12 @@ def slo(plan: Plan) -> Board:
         ),
     )  # fmt: skip
     burn_lines = [Query(f"{names.error_ratio(w.name)}{mine} / {budget}", f"last {w.name}") for w in windows]
-    limits = [
-        Query(
-            limit(plan, tier, objective, budget),
-            f"{tier.name} {tier.severity}s",
-            line=True,
-            colour=BAD if tier.severity == gravest(plan) else WARN,
-        )
-        for tier in factors(plan)
-    ]
+    limits = (limit(plan, tier, objective, budget) for tier in factors(plan))
     history = Row(
         "Budget and burn",
         (
-            replace(
-                lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
-                      Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD)),
-                maximum=1,
-            ),
+            lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
+                  Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD), maximum=1),
             lines("Burn rates and the tiers' lines",
                   "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
                   Unit.TIMES, *burn_lines, *limits, expected=False),
@@ -247,10 +234,11 @@ def factors(plan: Plan) -> list[Tier]:
     return [tier for tier in plan.tiers if tier.conditions[0].factor]
 
 
-def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> str:
-    """The burn rate above which a tier may fire, for the SLO that was chosen."""
-    factor = tier.conditions[0].factor or Decimal(0)
-    return f"clamp_max({plain(factor)} * (1 - {objective}), {plain(plan.policy.max_threshold)}) / {budget}"
+def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
+    """The burn rate above which a tier may fire, for the SLO that was chosen, as a line in the colour of the tier's severity."""
+    share = f"{plain(tier.conditions[0].factor or Decimal(0))} * (1 - {objective})"
+    expr = f"clamp_max({share}, {plain(plan.policy.max_threshold)}) / {budget}"
+    return Query(expr, f"{tier.name} {tier.severity}s", line=True, colour=BAD if tier.severity == gravest(plan) else WARN)
 
 
 def routes(plan: Plan) -> Board:
@@ -415,7 +403,7 @@ def logs(plan: Plan) -> Board:
 
     def volume(title: str, label: str) -> Panel:
         query = Query(f"sum by ({label}) (rate({streams}[$__auto]))", each(label))
-        return replace(lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True), source=LOGS)
+        return lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True, source=LOGS)
 
     about = "Newest first; a line unfolds, and its request_id finds all lines of the same request."
     return Board(
