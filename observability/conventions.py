@@ -153,4 +153,3 @@ def board_uid(service: str, slug: str) -> str:
 SCRAPE_API = "api"
 SCRAPE_PROBER = "prober"
 SCRAPE_PROMETHEUS = "prometheus"
-SCRAPE_ALERTMANAGER = "alertmanager"
