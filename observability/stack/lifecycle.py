@@ -80,13 +80,7 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
         bring_up(site, supervisor, everything, running)
     before, after = waits(site, plan, 0 if running else since)
     after += log_waits(site, plan, since) if log_servers else []
-    for wait in before:
-        with step(wait.label):
-            until(wait, supervisor.given_up)
-    announce(site)
-    for wait in after:
-        with step(wait.label):
-            until(wait, supervisor.given_up)
+    settle(site, before, after, supervisor.given_up, step)
 
 
 class Steps:
@@ -230,6 +224,17 @@ def send_test_alert(site: Site, plan: Plan, mark: str) -> None:
     span = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(minutes=1)).isoformat()}
     alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}, **span}
     httpx.post(f"{site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5).raise_for_status()
+
+
+def settle(site: Site, before: list[Wait], after: list[Wait], dead: Callable[[], list[str]], step: "Steps") -> None:
+    """Waits for what must work first, lets Prometheus know, and waits for what must follow; raises Refused."""
+    for wait in before:
+        with step(wait.label):
+            until(wait, dead)
+    announce(site)
+    for wait in after:
+        with step(wait.label):
+            until(wait, dead)
 
 
 def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
