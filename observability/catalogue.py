@@ -429,7 +429,7 @@ def drop(data: Any, location: list[Any], missing: bool) -> None:
         location = location[:-1]
     holder = data
     for part in location[:-1]:
-        if isinstance(holder, list) or not isinstance(holder, dict) or part not in holder:
+        if not isinstance(holder, dict) or part not in holder:
             break
         if isinstance(holder[part], list):
             location = location[: location.index(part) + 1]  # a list with a mistake in it is dropped whole

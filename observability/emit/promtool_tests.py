@@ -142,9 +142,9 @@ def guards(plan: Plan) -> list[Case]:
     failures = {selector(names.RULE_FAILURES, rule_group=names.FINE_GROUP): counter(1)}
     stranger = {selector(names.OBJECTIVE, slo="stranger"): f"1x{SAMPLES}"}
 
-    def only(alert: Alert | str, name: str, inputs: dict[str, str], fires: bool) -> Case:
-        ask = f"count by (alertname) ({firing(alertname=str(alert))}) > bool 0"
-        return case(name, inputs, step, Decimal(600), ask, [str(alert)] if fires else [], "alertname")
+    def only(alert: str, name: str, inputs: dict[str, str], fires: bool) -> Case:
+        ask = f"count by (alertname) ({firing(alertname=alert)}) > bool 0"
+        return case(name, inputs, step, Decimal(600), ask, [alert] if fires else [], "alertname")
 
     return [
         case("no series at all: every SLO is unmeasured", {}, step, Decimal(900), unmeasured, everything),

@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from observability import conventions as names
-from observability.clients import Loki, Prometheus, Unreachable, exposed, inbox
+from observability.clients import Loki, Prometheus, Unreachable, exposed, inbox, polling
 from observability.plan import Plan
 from observability.promql import selector
 from observability.stack import servers as server_files
@@ -239,9 +239,8 @@ def settle(site: Site, before: list[Wait], after: list[Wait], dead: Callable[[],
 
 def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
     """Polls until the wait is over; Refused with the log to read when it takes too long or a process gave up."""
-    deadline = time.monotonic() + READY_SECONDS
     last = "it stayed false"
-    while time.monotonic() < deadline:
+    for _ in polling(READY_SECONDS, 0.2):
         try:
             if wait.true():
                 return
@@ -249,7 +248,6 @@ def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
             last = str(error)
         if gone := dead():
             raise Refused(f"{', '.join(gone)} does not stay up; read: make logs P={gone[0]}")
-        time.sleep(0.2)
     raise Refused(f"waited {READY_SECONDS} s in vain until {wait.label} ({last}); read: {wait.look_at}")
 
 
