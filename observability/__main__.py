@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> Non
         mark = "[green]✓[/green]" if result.passed else "[red]✗[/red]"
         say(f"{mark} {drill.name}: {escape(result.verdict)}")
     if json_:
-        out.print_json(data={"drills": [drills.as_json(result) for result in results]})
+        out.print_json(data={"drills": list(map(asdict, results))})
     sys.exit(FINE if all(result.passed for result in results) else WRONG)
 
 

@@ -129,35 +129,32 @@ def notice(slo: Slo) -> str:
 
 def evidence(slo: Slo) -> Iterator[Check]:
     """The second and third look, by what the SLO is about."""
-    failing = f"sum by ({names.DEPENDENCY}) (rate({selector(names.DEPENDENCY_DURATION + '_count', outcome='error')}[{SHORT}]))"
-    route, dependency = {names.ROUTE: slo.subject}, {names.DEPENDENCY: slo.subject}
+    route, dependency, job = ({label: slo.subject} for label in (names.ROUTE, names.DEPENDENCY, names.JOB))
     if slo.source == JOB_SOURCE:
-        yield Check(
-            "When did it last succeed? Seconds ago:", f"time() - max({selector(names.JOB_LAST_SUCCESS, **{names.JOB: slo.subject})})"
-        )
-        yield Check(
-            "Does it run and fail, or not run?",
-            f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **{names.JOB: slo.subject})}[1h]))",
-        )
+        runs = f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **job)}[1h]))"
+        yield Check("When did it last succeed? Seconds ago:", f"time() - max({selector(names.JOB_LAST_SUCCESS, **job)})")
+        yield Check("Does it run and fail, or not run?", runs)
     elif slo.sli == PROBE:
         yield Check("When did it last answer? Seconds ago:", f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})")
         yield Check("Is anything up?", names.UP)
     elif slo.source == DEPENDENCY_SOURCE:
-        calls = f"sum by ({names.OUTCOME}) (rate({selector(names.DEPENDENCY_DURATION + '_count', **dependency)}[{SHORT}]))"
+        calls = rates(names.OUTCOME, names.DEPENDENCY_DURATION + "_count", **dependency)
         yield Check("How often is it called, and with what outcome?", calls)
         yield Check("How long do successful calls take (p99)?", slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"))
     else:
-        codes = f"sum by ({names.CODE}) (rate({selector(names.HTTP_REQUESTS + '_total', **route)}[{SHORT}]))"
-        yield (
-            Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route))
-            if slo.sli == LATENCY
-            else Check("Which answers are given?", codes)
-        )
-        yield Check("Does something that it needs fail?", failing)
+        if slo.sli == LATENCY:
+            yield Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route))
+        else:
+            yield Check("Which answers are given?", rates(names.CODE, names.HTTP_REQUESTS + "_total", **route))
+        yield Check("Does something that it needs fail?", rates(names.DEPENDENCY, names.DEPENDENCY_DURATION + "_count", outcome="error"))
+
+
+def rates(by: str, metric: str, **labels: str) -> str:
+    return f"sum by ({by}) (rate({selector(metric, **labels)}[{SHORT}]))"
 
 
 def slow(metric: str, **labels: str) -> str:
-    return f"histogram_quantile(0.99, sum by (le) (rate({selector(metric + '_bucket', **labels)}[{SHORT}])))"
+    return f"histogram_quantile(0.99, {rates('le', metric + '_bucket', **labels)})"
 
 
 def single(alert: Alert) -> Entry:

@@ -182,13 +182,14 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
     seconds = plain(window.seconds)
     failed = ask(f"{of(names.bad_rate(window.name))} * {seconds}", whole)
     total = ask(f"{of(names.total_rate(window.name))} * {seconds}", whole)
-    sli = f"$labels.{names.SLI}"
-    what = (
-        f'{{{{ if eq {sli} "{LATENCY}" }}}}good answers of {{{{ $labels.{names.SUBJECT} }}}} were too slow'
-        f'{{{{ else if eq {sli} "{AVAILABILITY}" }}}}calls to {{{{ $labels.{names.SUBJECT} }}}} failed'
-        f'{{{{ else if eq {sli} "{PROBE}" }}}}the time nobody could reach {{{{ $labels.{names.SUBJECT} }}}} from outside'
-        f"{{{{ else }}}}the time {{{{ $labels.{names.SUBJECT} }}}} was overdue{{{{ end }}}}"
-    )
+    sli, subject = f"$labels.{names.SLI}", f"{{{{ $labels.{names.SUBJECT} }}}}"
+    kinds = {
+        LATENCY: f"good answers of {subject} were too slow",
+        AVAILABILITY: f"calls to {subject} failed",
+        PROBE: f"the time nobody could reach {subject} from outside",
+    }
+    cases = "{{ else ".join(f'if eq {sli} "{kind}" }}}}{words}' for kind, words in kinds.items())
+    what = f"{{{{ {cases}{{{{ else }}}}the time {subject} was overdue{{{{ end }}}}"
     unit = f'{{{{ if or (eq {sli} "{PROBE}") (eq {sli} "{FRESHNESS}") }}}} seconds{{{{ end }}}}'
     period = plain(plan.period.seconds)
     ratio = of(names.error_ratio(window.name))

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Set
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -296,7 +296,3 @@ def answers(url: str) -> bool:
     except Unreachable:
         return False
     return True
-
-
-def as_json(result: Result) -> dict[str, Any]:
-    return asdict(result)
