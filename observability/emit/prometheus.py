@@ -11,7 +11,7 @@ from typing import Any
 
 from observability import conventions as names
 from observability.boards import OVERVIEW, SLO
-from observability.emit import HEADER, dump, links, steps
+from observability.emit import HEADER, alerting, dump, links, steps, texts
 from observability.plan import (
     AVAILABILITY,
     DEPENDENCY_SOURCE,
@@ -147,7 +147,6 @@ def budget(plan: Plan) -> Rule:
 
 def burn(plan: Plan, tier: Tier) -> Rule:
     """One tier for all SLOs: the ratio in every window, the guard against too few events, then the labels joined on."""
-    first = tier.conditions[0]
     on = f"on ({names.SLO})"
     terms = []
     for condition in tier.conditions:
@@ -159,14 +158,10 @@ def burn(plan: Plan, tier: Tier) -> Rule:
             terms.append(f"{ratio} > {on} {limit}")
     terms.append(f"{names.bad_rate(tier.guard_window.name)} * {plain(tier.guard_window.seconds)} >= {plain(tier.guard_events)}")
     slis = selector(names.OBJECTIVE, **{names.SLI: "~" + "|".join(tier.slis)})
-    labels = f"{names.OWNER}, {names.SLI}, {names.SUBJECT}"
-    return {
-        "alert": names.BURN_ALERT,
-        "expr": "(\n  " + f"\n  and {on} ".join(terms) + f"\n)\n* {on} group_left ({labels}) ({slis} > bool 0)",
-        **({"for": span(tier.for_)} if tier.for_ else {}),
-        "labels": {names.SEVERITY: tier.severity, names.TIER: tier.name},
-        "annotations": burn_text(plan, first.window),
-    }
+    joined = f"{names.OWNER}, {names.SLI}, {names.SUBJECT}"
+    expr = "(\n  " + f"\n  and {on} ".join(terms) + f"\n)\n* {on} group_left ({joined}) ({slis} > bool 0)"
+    labels = {names.SEVERITY: tier.severity, names.TIER: tier.name}
+    return alerting(names.BURN_ALERT, expr, tier.for_, labels, burn_text(plan, tier.conditions[0].window))
 
 
 def burn_text(plan: Plan, window: Window) -> dict[str, str]:
@@ -209,18 +204,10 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
 
 def single(plan: Plan, alert: Alert) -> Rule:
     """A guard or a watched symptom."""
-    return {
-        "alert": alert.name,
-        "expr": alert.expr or guard(plan, alert.name),
-        **({"for": span(alert.for_)} if alert.for_ else {}),
-        # an unmeasured SLO keeps its own owner, which its objective carries
-        "labels": {names.SEVERITY: alert.severity} | ({} if alert.name == names.UNMEASURED_ALERT else {names.OWNER: alert.owner}),
-        "annotations": {
-            "summary": alert.summary,
-            names.NEXT_STEPS: steps(alert.next_steps),
-            **links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, OVERVIEW)),
-        },
-    }
+    # an unmeasured SLO keeps its own owner, which its objective carries
+    owner = {} if alert.name == names.UNMEASURED_ALERT else {names.OWNER: alert.owner}
+    annotations = texts(plan, alert.name, alert.summary, alert.next_steps, OVERVIEW)
+    return alerting(alert.name, alert.expr or guard(plan, alert.name), alert.for_, {names.SEVERITY: alert.severity} | owner, annotations)
 
 
 def guard(plan: Plan, name: str) -> str:

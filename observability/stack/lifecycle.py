@@ -310,11 +310,11 @@ def doctor(site: Site) -> list[tuple[str, bool, str]]:
     for name in server_files.LOG_SERVERS:
         path = server_files.find_log_server(name)
         rows.append((name, True, str(path) if path else "not on PATH; without it logs stay in files, which is fine"))
-    running = Supervisor(site).alive()
+    supervisor = Supervisor(site)
+    running = supervisor.alive()
     rows.append(("the stack", True, "runs" if running else "does not run"))
     if running:
-        processes = Supervisor(site).processes()
-        rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in processes]
+        rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in supervisor.processes()]
     else:
         rows += [
             (f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}")
