@@ -81,7 +81,7 @@ def budget_steps() -> tuple[tuple[float, str], ...]:
 
 def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
     """Fine up to spending exactly the budget; bad from the slowest burn that pages."""
-    slowest = min(c.factor for tier in plan.tiers if tier.severity == gravest(plan) for c in tier.conditions if c.factor)
+    slowest = min(c.factor for tier in plan.tiers if tier.severity == plan.gravest for c in tier.conditions if c.factor)
     return (0.0, GOOD), (1.0, WARN), (float(slowest), BAD)
 
 
@@ -92,7 +92,7 @@ def overview(plan: Plan) -> Board:
         "Now",
         (
             stat("Paging", "Alerts that somebody is being called for.", Unit.NUMBER,
-                 f"count({firing(severity=gravest(plan))}) or vector(0)", (0, GOOD), (1, BAD)),
+                 f"count({firing(severity=plan.gravest)}) or vector(0)", (0, GOOD), (1, BAD)),
             stat("SLOs out of budget", f"Promises that are broken over {period}.", Unit.NUMBER,
                  f"count({left} < 0) or vector(0)", (0, GOOD), (1, BAD)),
             stat("Smallest budget left", f"Of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
@@ -148,14 +148,9 @@ def burn_rates(**look: Any) -> Panel:
                  Query(f"topk(5, {burn_rate(SHORT)} > 0)", each(names.SLO)), expected=False, **look)  # fmt: skip
 
 
-def gravest(plan: Plan) -> str:
-    """The severity that calls somebody: the policy's first."""
-    return next(iter(plan.policy.severities))
-
-
 def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
     """Moments at which alerts fired, by severity: Pages, Tickets."""
-    return tuple((f"{s.capitalize()}s", firing(severity=s, **labels)) for s in severities or [gravest(plan)])
+    return tuple((f"{s.capitalize()}s", firing(severity=s, **labels)) for s in severities or [plan.gravest])
 
 
 def traffic(route: str) -> tuple[Panel, ...]:
@@ -238,7 +233,7 @@ def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
     """The burn rate above which a tier may fire, for the SLO that was chosen, as a line in the colour of the tier's severity."""
     share = f"{plain(tier.conditions[0].factor or Decimal(0))} * (1 - {objective})"
     expr = f"clamp_max({share}, {plain(plan.policy.max_threshold)}) / {budget}"
-    return Query(expr, f"{tier.name} {tier.severity}s", line=True, colour=BAD if tier.severity == gravest(plan) else WARN)
+    return Query(expr, f"{tier.name} {tier.severity}s", line=True, colour=BAD if tier.severity == plan.gravest else WARN)
 
 
 def routes(plan: Plan) -> Board:

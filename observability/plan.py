@@ -190,6 +190,11 @@ class Plan:
         return {route.http: route.id for route in self.routes} | {http: name for name, http in self.exempt}
 
     @cached_property
+    def gravest(self) -> str:
+        """The severity that calls somebody: the policy's first."""
+        return next(iter(self.policy.severities))
+
+    @cached_property
     def heartbeat(self) -> str:
         """The severity that says no more than that delivery works: the watchdog's."""
         return next((alert.severity for alert in self.alerts if alert.name == names.WATCHDOG_ALERT), "")
