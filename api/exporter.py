@@ -6,6 +6,7 @@ set aside (a new process with the same id starts a file of its own), combine, wr
 """
 
 import json
+import math
 import os
 import sys
 import threading
@@ -23,6 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from observability import conventions as names
+from observability import plan
 
 ARCHIVE = "0"  # stands where the file names of workers have their process id
 JOURNAL = "merge.json"
@@ -142,11 +144,28 @@ def family(kind: type[CounterMetricFamily] | type[GaugeMetricFamily], name: str,
     return metric
 
 
+class Declared(Collector):
+    """All workers' metrics, without buckets that the Plan no longer has.
+
+    The archive remembers the edges of former releases, but present workers count past them: such an edge would stand still while its
+    neighbours rise. Nothing is lost by leaving it out, because edges above it count what it counted.
+    """
+
+    def __init__(self, folder: Path, edges: frozenset[float]):
+        self._files = MultiProcessCollector(CollectorRegistry(), path=str(folder))  # type: ignore[no-untyped-call]
+        self._edges = edges | {math.inf}
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._files.collect():  # type: ignore[no-untyped-call]
+            metric.samples = [sample for sample in metric.samples if float(sample.labels.get("le", math.inf)) in self._edges]
+            yield metric
+
+
 class Exporter:
     """Renders the folder; one scrape at a time, because merging moves files under the reader."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, edges: frozenset[float]):
+        self._folder, self._edges = folder, edges
         self._lock = threading.Lock()
         self._processes = Processes(folder)
 
@@ -154,14 +173,14 @@ class Exporter:
         with self._lock:
             merge_dead(self._folder)
             registry = CollectorRegistry()
-            MultiProcessCollector(registry, path=str(self._folder))  # type: ignore[no-untyped-call]
+            registry.register(Declared(self._folder, self._edges))
             registry.register(self._processes)
             return generate_latest(registry)
 
 
 def serve(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     """A server for /metrics; the caller runs serve_forever."""
-    exporter = Exporter(folder)
+    exporter = Exporter(folder, frozenset(map(float, plan.from_files().buckets)))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,9 +1,9 @@
 """The command line: `python -m observability COMMAND`. Exit codes: 0 fine, 1 not fine, 2 could not tell."""
 
-import json
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ from observability.terminal import err, fail, out, print_slos
 
 FINE, WRONG, UNKNOWN = 0, 1, 2
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for scripts.")
-catalogue_option = click.option("--catalogue", type=click.Path(path_type=Path), default=CATALOGUE, help="Another service's catalogue.")
-policy_option = click.option("--policy", type=click.Path(path_type=Path), default=POLICY, help="Another policy.")
-openapi_option = click.option("--openapi", type=click.Path(path_type=Path), default=outputs.OPENAPI, help="The service's contract.")
-out_option = click.option("--out", "folder", type=click.Path(path_type=Path), default=outputs.ROOT, help="Where generated files go.")
+PATH = click.Path(path_type=Path)
+catalogue_option = click.option("--catalogue", type=PATH, default=CATALOGUE, help="Another service's catalogue.")
+policy_option = click.option("--policy", type=PATH, default=POLICY, help="Another policy.")
+openapi_option = click.option("--openapi", type=PATH, default=outputs.OPENAPI, help="The service's contract.")
+out_option = click.option("--out", "folder", type=PATH, default=outputs.ROOT, help="Where generated files go.")
 
 
 class Cli(click.Group):
@@ -41,7 +42,7 @@ class Cli(click.Group):
             return super().invoke(ctx)
         except Invalid as error:
             if "--json" in sys.argv:
-                out.print_json(json.dumps({"problems": [vars(problem) for problem in error.problems]}))
+                out.print_json(data={"problems": list(map(vars, error.problems))})
             else:
                 show(error.problems)
             sys.exit(WRONG)
@@ -58,6 +59,10 @@ def show(problems: Iterable[Problem]) -> None:
         err.print(f"[red]✗[/red] [bold]{escape(problem.where)}[/bold]: {escape(problem.message)}")
         err.print(f"    mend: {escape(problem.fix)}  [dim]({problem.check})[/dim]")
     err.print(f"{len(listed)} problem{'s' if len(listed) != 1 else ''}")
+
+
+def quiet(_: str) -> None:
+    """For progress that would stand between scripts and their JSON."""
 
 
 def render(catalogue: Path, policy: Path, openapi: Path) -> tuple[plan.Plan, dict[str, Any], dict[Path, str]]:
@@ -101,7 +106,7 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
     failures, missing = lint.tools(folder, path, loki) if not problems else ([], [])
     problems += failures
     if json_:
-        out.print_json(json.dumps({"problems": [vars(problem) for problem in problems], "missing_tools": missing}))
+        out.print_json(data={"problems": list(map(vars, problems)), "missing_tools": missing})
     elif problems:
         show(problems)
     else:
@@ -124,7 +129,7 @@ def slo_command(window: str | None, strict: bool, json_: bool) -> None:
     except (Unreachable, ValueError) as error:
         fail(str(error), UNKNOWN)
     if json_:
-        out.print_json(json.dumps(slos.as_json(rows, span)))
+        out.print_json(data=slos.as_json(rows, span))
     else:
         print_slos(rows, span.name)
     sys.exit(slos.exit_code(rows, strict))
@@ -137,8 +142,8 @@ def slo_command(window: str | None, strict: bool, json_: bool) -> None:
 )
 @click.option("--time", "length", default="60s", show_default=True, help="How long.")
 @click.option("--host", default=None, help="Another API than the one of make up.")
-@click.option("--reports", type=click.Path(path_type=Path), help="Folder of all reports; `reports` by default.")
-@click.option("--compare", nargs=2, type=click.Path(path_type=Path), metavar="OLD NEW", help="Send nothing; compare two reports' folders.")
+@click.option("--reports", type=PATH, help="Folder of all reports; `reports` by default.")
+@click.option("--compare", nargs=2, type=PATH, metavar="OLD NEW", help="Send nothing; compare two reports' folders.")
 @as_json
 def load(
     users: int, rate: float, length: str, host: str | None, reports: Path | None, compare: tuple[Path, Path] | None, json_: bool
@@ -149,13 +154,12 @@ def load(
     site, made = Site.main(), plan.from_files()
     order = loads.Order(users, rate, length, host or site.url("api"))
     try:
-        report, folder = load_reports.run(
-            site, made, order, reports or site.reports, lambda text: None if json_ else err.print(f"  [dim]{escape(text)}[/dim]")
-        )
+        say = quiet if json_ else err.print
+        report, folder = load_reports.run(site, made, order, reports or site.reports, lambda text: say(f"  [dim]{escape(text)}[/dim]"))
     except loads.Failed as error:
         fail(str(error), UNKNOWN)
     if json_:
-        out.print_json(json.dumps(report))
+        out.print_json(data=report)
     else:
         terminal.print_load(report, folder)
     sys.exit(load_reports.EXIT_CODES[report["verdict"]])
@@ -170,7 +174,7 @@ def compare_loads(old: Path, new: Path, *, json_: bool) -> None:
     page = new / comparison.PAGE
     page.write_text(load_reports.page(comparison.PAGE, old=before, new=after, change=comparison.change, **found), encoding="utf-8")
     if json_:
-        out.print_json(json.dumps(found))
+        out.print_json(data=found)
     else:
         terminal.print_comparison(found, page)
     sys.exit(WRONG if found["broken"] else FINE)
@@ -184,7 +188,7 @@ def compare_loads(old: Path, new: Path, *, json_: bool) -> None:
 def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
     """Break something on purpose, beside the stack, and see its alert arrive and resolve."""
     if list_ and json_:
-        out.print_json(json.dumps({"drills": [{"name": drill.name, "what": drill.what} for drill in drills.DRILLS.values()]}))
+        out.print_json(data={"drills": [{"name": drill.name, "what": drill.what} for drill in drills.DRILLS.values()]})
         return
     if list_:
         for drill in drills.DRILLS.values():
@@ -192,17 +196,16 @@ def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> Non
         return
     if name is not None and name not in drills.DRILLS:
         fail(f"there is no drill {name!r}; known: {', '.join(drills.DRILLS)}", WRONG)
+    say = quiet if json_ else out.print
     results = []
     for drill in drills.DRILLS.values() if all_ else [drills.DRILLS[name or drills.DEFAULT]]:
-        if not json_:
-            out.print(f"[bold]{drill.name}[/bold]: {drill.what}")
-        result = drills.run(drill, plan.from_files(), lambda line: None if json_ else out.print(f"  {escape(line)}"))
+        say(f"[bold]{drill.name}[/bold]: {drill.what}")
+        result = drills.run(drill, plan.from_files(), lambda line: say(f"  {escape(line)}"))
         results.append(result)
-        if not json_:
-            mark = "[green]✓[/green]" if result.passed else "[red]✗[/red]"
-            out.print(f"{mark} {drill.name}: {escape(result.verdict)}")
+        mark = "[green]✓[/green]" if result.passed else "[red]✗[/red]"
+        say(f"{mark} {drill.name}: {escape(result.verdict)}")
     if json_:
-        out.print_json(json.dumps({"drills": [drills.as_json(result) for result in results]}))
+        out.print_json(data={"drills": list(map(asdict, results))})
     sys.exit(FINE if all(result.passed for result in results) else WRONG)
 
 
@@ -260,7 +263,7 @@ def status(json_: bool) -> None:
         fail("the stack does not run; start it with: make up", UNKNOWN)
     processes = supervisor.processes()
     if json_:
-        out.print_json(json.dumps([{key: p[key] for key in ("name", "statename", "pid")} for p in processes]))
+        out.print_json(data=[{key: p[key] for key in ("name", "statename", "pid")} for p in processes])
     else:
         for process in processes:
             colour = "green" if process["statename"] == "RUNNING" else "red"

@@ -6,14 +6,17 @@ Grafana's JSON is made of it in emit/grafana.py; the console and the load report
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from observability import conventions as names
+from observability.catalogue import Duration
 from observability.panels import BAD, BLUE, GOOD, LOGS, PALETTE, PINK, SKY, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
-from observability.plan import DEPENDENCY_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Slo, Tier, plain
-from observability.promql import quote, selector
+from observability.plan import DEPENDENCY_SOURCE, FRESHNESS, HTTP_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Tier, plain
+from observability.promql import burn_rate, firing, quote, selector
 
 RATE = "$__rate_interval"
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
+ANSWERED = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
 FINE_RATIO = 3  # decimals of per cent: 99.95 and 99.99 are not 100
 OVERVIEW, SLO, ROUTES, DEPENDENCIES = "overview", "slo", "routes", "dependencies"
 RUNTIME, JOBS, LOG, LOAD = "runtime", "jobs", "logs", "load"
@@ -39,14 +42,12 @@ def colours(plan: Plan) -> dict[str, str]:
     return {name: colour for values in colours_by_label(plan).values() for name, colour in values.items()}
 
 
-def lines(
-    title: str, description: str, unit: Unit, *queries: Query, width: int = 12, expected: bool = True, stacked: bool = False
-) -> Panel:
-    return Panel(title, description, Kind.LINES, unit, queries, width=width, expected=expected, stacked=stacked)
+def lines(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
+    return Panel(title, description, Kind.LINES, unit, queries, **look)
 
 
-def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], expected: bool = True) -> Panel:
-    return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, expected=expected)
+def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], **look: Any) -> Panel:
+    return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, **look)
 
 
 def each(*labels: str) -> str:
@@ -54,15 +55,24 @@ def each(*labels: str) -> str:
     return " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
-def quantiles(metric: str, **labels: str) -> Iterator[Query]:
+def quantile(share: Decimal, metric: str, *, over: str = RATE, by: str = "", **labels: str) -> str:
+    """Seconds within which a share of events was done."""
+    grouping = f"le, {by}" if by else "le"
+    return f"histogram_quantile({plain(share)}, sum by ({grouping}) ({rate(metric + '_bucket', over, **labels)}))"
+
+
+def quantiles(metric: str, **asked: str) -> Iterator[Query]:
     """Seconds within which 50, 90 and 99 of 100 events were done."""
-    for share in QUANTILES:
-        expr = f"histogram_quantile({plain(share)}, sum by (le) ({rate(metric + '_bucket', **labels)}))"
-        yield Query(expr, f"p{plain(share * 100)}")
+    return (Query(quantile(share, metric, **asked), f"p{plain(share * 100)}") for share in QUANTILES)
 
 
-def rate(metric: str, **labels: str) -> str:
-    return f"rate({selector(metric, **labels)}[{RATE}])"
+def promised(threshold: Duration, expr: str = "") -> Query:
+    """The line of a threshold in seconds; `expr` draws it under a condition."""
+    return Query(expr or f"vector({plain(threshold.seconds)})", f"promised: {threshold.text}", line=True, colour=BAD)
+
+
+def rate(metric: str, over: str = RATE, **labels: str) -> str:
+    return f"rate({selector(metric, **labels)}[{over}])"
 
 
 def budget_steps() -> tuple[tuple[float, str], ...]:
@@ -71,7 +81,7 @@ def budget_steps() -> tuple[tuple[float, str], ...]:
 
 def slowest(plan: Plan) -> float:
     """The burn rate at which the slowest tier pages."""
-    return min(float(c.factor) for tier in plan.tiers if tier.severity == gravest(plan) for c in tier.conditions[:1] if c.factor)
+    return min(float(c.factor) for tier in plan.tiers if tier.severity == plan.gravest for c in tier.conditions[:1] if c.factor)
 
 
 def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
@@ -80,24 +90,22 @@ def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
 
 
 def overview(plan: Plan) -> Board:
-    period, short = plan.period.name, names.error_ratio(SHORT)
-    objective, left = names.OBJECTIVE, names.BUDGET_LEFT
-    quiet = next((alert.severity for alert in plan.alerts if alert.name == names.WATCHDOG_ALERT), "")
-    firing = selector(names.ALERTS, alertstate="firing", severity="~" + "|".join(s for s in plan.policy.severities if s != quiet))
+    period, left = plan.period.name, names.BUDGET_LEFT
+    loud = firing(severity="~" + "|".join(severity for severity in plan.policy.severities if severity != plan.heartbeat))
     now = Row(
         "Now",
         (
             stat("Paging", "Alerts that somebody is being called for.", Unit.NUMBER,
-                 f"count({selector(names.ALERTS, alertstate='firing', severity=gravest(plan))}) or vector(0)", (0, GOOD), (1, BAD)),
+                 f"count({firing(severity=plan.gravest)}) or vector(0)", (0, GOOD), (1, BAD)),
             stat("SLOs out of budget", f"Promises that are broken over {period}.", Unit.NUMBER,
                  f"count({left} < 0) or vector(0)", (0, GOOD), (1, BAD)),
             stat("Smallest budget left", f"Of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
             stat("Requests", "Requests that the API answered, of all routes.", Unit.REQUESTS,
                  f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
-            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(names.ROUTE, ".*"),
+            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(".*"),
                  (0, GOOD), (0.001, WARN), (0.01, BAD)),
-            stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS, quantile(Decimal("0.95"), ".*"),
-                 *latency_steps(plan)),
+            stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS,
+                 quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED), *latency_steps(plan)),
         ),
     )  # fmt: skip
     table = Panel(
@@ -107,10 +115,10 @@ def overview(plan: Plan) -> Board:
         Kind.TABLE,
         Unit.RATIO,
         (
-            Query(f"max by ({names.SLO}) ({objective})", "goal", Unit.RATIO, decimals=FINE_RATIO),
+            Query(f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
             Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
             Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
-            Query(f"max by ({names.SLO}) ({short} / on ({names.SLO}) (1 - {objective}))", "burn", Unit.TIMES),
+            Query(f"max by ({names.SLO}) ({burn_rate(SHORT)})", "burn", Unit.TIMES),
         ),
         width=16,
         height=20,
@@ -123,39 +131,30 @@ def overview(plan: Plan) -> Board:
         "What fires now; the watchdog, which always does, is left out.",
         Kind.TABLE,
         Unit.NUMBER,
-        (Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({firing})", "alerts"),),
+        (Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),),
         width=8,
         height=10,
         key=f"alertname,{names.SEVERITY},{names.SLO}",
         expected=False,
     )
-    burning = replace(burn_rates(), width=8, height=10)
     return Board(
         OVERVIEW,
         "Overview",
         "What is promised, what is kept, and what is paging",
-        (now, Row("Promises", (table, paging, burning)), Row("Traffic", traffic(".*"))),
+        (now, Row("Promises", (table, paging, burn_rates(width=8, height=10))), Row("Traffic", traffic(".*"))),
         annotations=marks(plan),
     )
 
 
-def burn_rates() -> Panel:
+def burn_rates(**look: Any) -> Panel:
     """The SLOs that burn fastest."""
-    burn = f"{names.error_ratio(SHORT)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
     return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
-                 Query(f"topk(5, {burn} > 0)", each(names.SLO)), expected=False)  # fmt: skip
-
-
-def gravest(plan: Plan) -> str:
-    """The severity that calls somebody: the policy's first."""
-    return next(iter(plan.policy.severities))
+                 Query(f"topk(5, {burn_rate(SHORT)} > 0)", each(names.SLO)), expected=False, **look)  # fmt: skip
 
 
 def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
     """Moments at which alerts fired, by severity: Pages, Tickets."""
-    return tuple(
-        (f"{s.capitalize()}s", selector(names.ALERTS, alertstate="firing", severity=s, **labels)) for s in severities or [gravest(plan)]
-    )
+    return tuple((f"{s.capitalize()}s", firing(severity=s, **labels)) for s in severities or [plan.gravest])
 
 
 def traffic(route: str) -> tuple[Panel, ...]:
@@ -164,21 +163,15 @@ def traffic(route: str) -> tuple[Panel, ...]:
         lines("Requests by route", "Requests answered, whatever the answer.", Unit.REQUESTS,
               Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', route=f'~{route}')})", each(names.ROUTE))),
         lines("Failing requests by route", "Share of requests that ended in 5xx.", Unit.RATIO,
-              Query(failing(names.ROUTE, route, by=True), each(names.ROUTE))),
+              Query(failing(route, by=names.ROUTE), each(names.ROUTE))),
     )  # fmt: skip
 
 
-def failing(label: str, route: str, *, by: bool = False) -> str:
+def failing(route: str, *, over: str = RATE, by: str = "") -> str:
     """The share of requests that ended in 5xx; no sample where nothing was asked."""
-    count = names.HTTP_DURATION + "_count"
-    grouping = f" by ({label})" if by else ""
-    return f"sum{grouping} ({rate(count, route=f'~{route}', status='5xx')}) / (sum{grouping} ({rate(count, route=f'~{route}')}) > 0)"
-
-
-def quantile(share: Decimal, route: str, *, by: str = "") -> str:
-    """Seconds within which a share of good answers was given."""
-    good = rate(names.HTTP_DURATION + "_bucket", route=f"~{route}", status="~2xx|3xx")
-    return f"histogram_quantile({plain(share)}, sum by (le{', ' + by if by else ''}) ({good}))"
+    failed, total = (rate(names.HTTP_DURATION + "_count", over, route=f"~{route}", **only) for only in ({names.STATUS: "5xx"}, {}))
+    grouping = f" by ({by})" if by else ""
+    return f"sum{grouping} ({failed}) / (sum{grouping} ({total}) > 0)"
 
 
 def latency_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
@@ -195,9 +188,9 @@ def slo(plan: Plan) -> Board:
     facts = Row(
         "Promise",
         (
-            replace(stat("Goal", "The promised share of good events.", Unit.RATIO, objective), decimals=FINE_RATIO),
-            replace(stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
-                         f"1 - {names.error_ratio(plan.period.name)}{mine}"), decimals=FINE_RATIO),
+            stat("Goal", "The promised share of good events.", Unit.RATIO, objective, decimals=FINE_RATIO),
+            stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
+                 f"1 - {names.error_ratio(plan.period.name)}{mine}", decimals=FINE_RATIO),
             stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
             stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
                  f"{names.error_ratio(SHORT)}{mine} / {budget}", *burn_steps(plan), expected=False),
@@ -208,29 +201,15 @@ def slo(plan: Plan) -> Board:
         ),
     )  # fmt: skip
     burn_lines = [Query(f"{names.error_ratio(w.name)}{mine} / {budget}", f"last {w.name}") for w in windows]
-    limits = [
-        Query(
-            limit(plan, tier, objective, budget),
-            f"{tier.name} {tier.severity}s",
-            line=True,
-            colour=BAD if tier.severity == gravest(plan) else WARN,
-        )
-        for tier in factors(plan)
-    ]
+    limits = (limit(plan, tier, objective, budget) for tier in factors(plan))
     history = Row(
         "Budget and burn",
         (
-            replace(
-                lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
-                      Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD)),
-                maximum=1,
-            ),
-            replace(
-                lines("Burn rates and the tiers' lines",
-                      "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
-                      Unit.TIMES, *burn_lines, *limits, expected=False),
-reach=slowest(plan),
-            ),
+            lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
+                  Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD), maximum=1),
+            lines("Burn rates and the tiers' lines",
+                  "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
+                  Unit.TIMES, *burn_lines, *limits, expected=False, reach=slowest(plan)),
             lines("Events and bad events", "Events per second, and those that broke the promise (seconds, for freshness and probes).",
                   Unit.PER_SECOND,
                   Query(names.total_rate(SHORT) + mine, "all"), Query(names.bad_rate(SHORT) + mine, "bad", colour=BAD), expected=False),
@@ -254,10 +233,11 @@ def factors(plan: Plan) -> list[Tier]:
     return [tier for tier in plan.tiers if tier.conditions[0].factor]
 
 
-def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> str:
-    """The burn rate above which a tier may fire, for the SLO that was chosen."""
-    factor = tier.conditions[0].factor or Decimal(0)
-    return f"clamp_max({plain(factor)} * (1 - {objective}), {plain(plan.policy.max_threshold)}) / {budget}"
+def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
+    """The burn rate above which a tier may fire, for the SLO that was chosen, as a line in the colour of the tier's severity."""
+    share = f"{plain(tier.conditions[0].factor or Decimal(0))} * (1 - {objective})"
+    expr = f"clamp_max({share}, {plain(plan.policy.max_threshold)}) / {budget}"
+    return Query(expr, f"{tier.name} {tier.severity}s", line=True, colour=BAD if tier.severity == plan.gravest else WARN)
 
 
 def routes(plan: Plan) -> Board:
@@ -270,11 +250,11 @@ def routes(plan: Plan) -> Board:
         Kind.TABLE,
         Unit.NUMBER,
         (
-            Query(f"sum by ({names.ROUTE}) (rate({names.HTTP_REQUESTS}_total[{SHORT}]))", "requests/s", Unit.REQUESTS),
-            Query(failing(names.ROUTE, ".*", by=True).replace(RATE, SHORT), "failing", Unit.RATIO),
+            Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT)})", "requests/s", Unit.REQUESTS),
+            Query(failing(".*", over=SHORT, by=names.ROUTE), "failing", Unit.RATIO),
             *(
-                Query(quantile(share, ".*", by=names.ROUTE).replace(RATE, SHORT), f"p{plain(share * 100)}", Unit.SECONDS)
-                for share in QUANTILES
+                replace(query, unit=Unit.SECONDS)
+                for query in quantiles(names.HTTP_DURATION, over=SHORT, by=names.ROUTE, route="~.*", **ANSWERED)
             ),
         ),
         width=16,
@@ -295,9 +275,9 @@ def routes(plan: Plan) -> Board:
     )
     detail = (
         lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)), stacked=True),
-        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing(names.ROUTE, "$route", by=True), per)),
+        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per)),
         lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
-              *quantiles(names.HTTP_DURATION, route="~$route", status="~2xx|3xx"), *thresholds(plan)),
+              *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED), *thresholds(plan)),
         Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
               (Query(f"sum by (le) (increase({selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))", "{{le}}"),)),
     )  # fmt: skip
@@ -314,11 +294,9 @@ def routes(plan: Plan) -> Board:
 
 def thresholds(plan: Plan) -> Iterator[Query]:
     """A line per latency target, drawn when one of the chosen routes has that target."""
-    edges: dict[str, Slo] = {slo.threshold.text: slo for slo in plan.slos if slo.source == "http" and slo.threshold}
-    for text, sample in sorted(edges.items(), key=lambda item: item[1].threshold.seconds if item[1].threshold else 0):
-        seconds = plain(sample.threshold.seconds) if sample.threshold else "0"
-        wanted = selector(names.OBJECTIVE, **{names.SLO: f"~$route-{LATENCY}-{text}"})
-        yield Query(f"{seconds} + 0 * max({wanted})", f"promised: {text}", line=True, colour=BAD)
+    for threshold in plan.thresholds(HTTP_SOURCE, LATENCY):
+        wanted = selector(names.OBJECTIVE, **{names.SLO: f"~$route-{LATENCY}-{threshold.text}"})
+        yield promised(threshold, f"{plain(threshold.seconds)} + 0 * max({wanted})")
 
 
 def dependencies(plan: Plan) -> Board:
@@ -335,12 +313,8 @@ def dependencies(plan: Plan) -> Board:
 
 def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
     metric, label = names.DEPENDENCY_DURATION, {names.DEPENDENCY: name}
-    promised = [slo for slo in plan.sources(DEPENDENCY_SOURCE, LATENCY) if slo.subject == name and slo.threshold]
-    limits = (
-        Query(f"vector({plain(s.threshold.seconds)})", f"promised: {s.threshold.text}", line=True, colour=BAD)
-        for s in promised
-        if s.threshold
-    )
+    known = plan.thresholds(DEPENDENCY_SOURCE, LATENCY).items()
+    limits = (promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos})
     calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', **label)})"
     failed = f"sum({rate(metric + '_count', **label, outcome='error')}) / (sum({rate(metric + '_count', **label)}) > 0)"
     return (
@@ -352,18 +326,26 @@ def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
+def cost(width: int) -> tuple[Panel, ...]:
+    """What the workers need, as the runtime's board and the one of a load run show it."""
+    role = each(names.ROLE)
+    return (
+        lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
+              Query(rate(names.WORKER_CPU + "_total"), role), width=width),
+        lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, role), width=width),
+    )  # fmt: skip
+
+
 def runtime(_: Plan) -> Board:
-    role, job, group = (f"{{{{{label}}}}}" for label in (names.ROLE, "job", "rule_group"))
+    job, group = each("job"), each("rule_group")
     return Board(
         RUNTIME,
         "Runtime",
         "What the API and its watchers cost",
         (
             Row("The API", (
-                lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
-                      Query(rate(names.WORKER_CPU + "_total"), role), width=8),
-                lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, role), width=8),
-                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, role), width=8),
+                *cost(width=8),
+                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, each(names.ROLE)), width=8),
             )),
             Row("Prometheus and Alertmanager", (
                 lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,
@@ -386,11 +368,7 @@ def runtime(_: Plan) -> Board:
 
 
 def jobs(plan: Plan) -> Board:
-    fresh = [slo for slo in plan.slos if slo.source == JOB_SOURCE and slo.threshold]
-    task = each(names.JOB)
-    limits = (
-        Query(f"vector({plain(s.threshold.seconds)})", f"promised: {s.threshold.text}", line=True, colour=BAD) for s in fresh if s.threshold
-    )
+    task, limits = each(names.JOB), map(promised, plan.thresholds(JOB_SOURCE, FRESHNESS))
     probes = f"sum by ({names.ROUTE}, {names.OUTCOME}) ({rate(names.PROBES + '_total')})"
     return Board(
         JOBS,
@@ -403,10 +381,10 @@ def jobs(plan: Plan) -> Board:
                 lines("Sync lag", "Age of the newest reading of the node that is furthest behind.", Unit.SECONDS,
                       Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", task)),
                 lines("Runs", "Runs by outcome, per minute.", Unit.NUMBER,
-                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) (rate({names.JOB_RUNS}_total[{SHORT}]))",
+                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) ({rate(names.JOB_RUNS + '_total', SHORT)})",
                             each(names.JOB, names.OUTCOME))),
                 lines("Readings stored", "New readings per second that the job stored.", Unit.PER_SECOND,
-                      Query(f"sum by ({names.JOB}) (rate({names.JOB_STORED}_total[{SHORT}]))", task)),
+                      Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT)})", task)),
             )),
             Row("From outside", (
                 lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,
@@ -424,7 +402,7 @@ def logs(plan: Plan) -> Board:
 
     def volume(title: str, label: str) -> Panel:
         query = Query(f"sum by ({label}) (rate({streams}[$__auto]))", each(label))
-        return replace(lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True), source=LOGS)
+        return lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True, source=LOGS)
 
     about = "Newest first; a line unfolds, and its request_id finds all lines of the same request."
     return Board(
@@ -453,13 +431,11 @@ def load(plan: Plan) -> Board:
             Row("Answers", traffic(".*")),
             Row("Duration and cost", (
                 lines("Duration", "Good answers of all routes; dashed is what was promised.", Unit.SECONDS,
-                      *quantiles(names.HTTP_DURATION, status="~2xx|3xx"),
+                      *quantiles(names.HTTP_DURATION, **ANSWERED),
                       *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
                 lines("p95 by route", "95 of 100 good answers of the route are at least so fast.", Unit.SECONDS,
-                      Query(quantile(Decimal("0.95"), ".*", by=names.ROUTE), each(names.ROUTE))),
-                lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
-                      Query(rate(names.WORKER_CPU + "_total"), each(names.ROLE))),
-                lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, each(names.ROLE))),
+                      Query(quantile(Decimal("0.95"), names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED), each(names.ROUTE))),
+                *cost(width=12),
                 lines("Database time", "How long successful statements took.", Unit.SECONDS,
                       *quantiles(names.DEPENDENCY_DURATION, dependency="database", outcome="ok")),
                 burn_rates(),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -98,7 +98,17 @@ Steps = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Model(BaseModel):
+    """A mapping with known keys, of which exactly one of those in `one_of` must be given."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+    one_of: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="after")
+    def exactly_one(self) -> Self:
+        if self.one_of and sum(getattr(self, key) is not None for key in self.one_of) != 1:
+            *others, last = self.one_of
+            raise ValueError(f"needs exactly one of {', '.join(others)} and {last}")
+        return self
 
 
 class LatencyTarget(Model):
@@ -122,11 +132,16 @@ class Defaults(Model):
     load: Load
 
 
-class RouteEntry(Model):
-    http: Route
+class Subject(Model):
+    """What something that is promised about has besides the promise."""
+
     next_steps: Steps
     owner: str | None = None
     impact: str = ""
+
+
+class RouteEntry(Subject):
+    http: Route
     needs: tuple[str, ...] = ()
     availability: Percent | None = None
     latency: tuple[LatencyTarget, ...] | None = None
@@ -134,20 +149,14 @@ class RouteEntry(Model):
     load: Load | None = None
 
 
-class DependencyEntry(Model):
-    next_steps: Steps
+class DependencyEntry(Subject):
     availability: Percent
     latency: tuple[LatencyTarget, ...] = ()
-    owner: str | None = None
-    impact: str = ""
 
 
-class JobEntry(Model):
+class JobEntry(Subject):
     fresh_within: Length
     objective: Percent
-    next_steps: Steps
-    owner: str | None = None
-    impact: str = ""
 
 
 class ProbeEntry(Model):
@@ -166,12 +175,16 @@ class Cases(Model):
     silent: dict[str, str]
 
 
-class Symptom(Model):
+class GuardAlert(Model):
     severity: str
+    for_: Annotated[Span, Field(alias="for")]
     summary: str
     meaning: str
     impact: str
     next_steps: Steps
+
+
+class Symptom(GuardAlert):
     for_: Annotated[Span, Field(alias="for")] = Duration("0s", Decimal(0))
     owner: str | None = None
 
@@ -185,18 +198,13 @@ class WatchEntry(Symptom):
 class LogEntry(Symptom):
     """Lines of one program with a level and a text, of which there are too many, or none, within `over`."""
 
+    one_of = ("more_than", "silence")
     over: Length
     program: str | None = None
     level: Literal["debug", "info", "warning", "error"] | None = None
     text: str | None = None
     more_than: Annotated[int, Field(ge=0)] | None = None
     silence: Literal[True] | None = None
-
-    @model_validator(mode="after")
-    def one_kind(self) -> "LogEntry":
-        if (self.more_than is None) == (self.silence is None):
-            raise ValueError("needs exactly one of more_than and silence")
-        return self
 
 
 class Catalogue(Model):
@@ -218,15 +226,10 @@ class Catalogue(Model):
 
 
 class Window(Model):
+    one_of = ("factor", "ratio")
     over: Length
     factor: Annotated[Decimal, Field(gt=0)] | None = None
     ratio: Annotated[Decimal, Field(gt=0, lt=1)] | None = None
-
-    @model_validator(mode="after")
-    def one_threshold(self) -> "Window":
-        if (self.factor is None) == (self.ratio is None):
-            raise ValueError("needs exactly one of factor and ratio")
-        return self
 
 
 class Guard(Model):
@@ -240,15 +243,6 @@ class Tier(Model):
     windows: Annotated[tuple[Window, ...], Field(min_length=1)]
     failed: Guard
     slis: Annotated[tuple[Literal["availability", "latency", "freshness", "probe"], ...], Field(min_length=1)] | None = None
-
-
-class GuardAlert(Model):
-    severity: str
-    for_: Annotated[Span, Field(alias="for")]
-    summary: str
-    meaning: str
-    impact: str
-    next_steps: Steps
 
 
 class Links(Model):
@@ -279,16 +273,11 @@ class Owner(Model):
 
 
 class Integration(Model):
+    one_of = ("webhook", "slack_url_file", "pagerduty_key_file")
     webhook: str | None = None
     slack_url_file: str | None = None
     channel: str | None = None
     pagerduty_key_file: str | None = None
-
-    @model_validator(mode="after")
-    def one_kind(self) -> "Integration":
-        if sum(kind is not None for kind in (self.webhook, self.slack_url_file, self.pagerduty_key_file)) != 1:
-            raise ValueError("needs exactly one of webhook, slack_url_file and pagerduty_key_file")
-        return self
 
 
 class Inhibition(Model):
@@ -360,11 +349,8 @@ def parse(path: Path) -> tuple[Any, list[Problem]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path.name}:{mark.line + 1}" if mark else path.name
-        return None, [
-            Problem(
-                where, f"is not YAML: {getattr(error, 'problem', None) or error}", "correct that line; quote texts with : ? # or brackets"
-            )
-        ]
+        what = getattr(error, "problem", None) or error
+        return None, [Problem(where, f"is not YAML: {what}", "correct that line; quote texts with : ? # or brackets")]
     twice = [
         Problem(f"{path.name}:{line}", f"the key {key!r} is written twice", "rename or remove one of the two")
         for key, line in loader.duplicates
@@ -443,7 +429,7 @@ def drop(data: Any, location: list[Any], missing: bool) -> None:
         location = location[:-1]
     holder = data
     for part in location[:-1]:
-        if isinstance(holder, list) or not isinstance(holder, dict) or part not in holder:
+        if not isinstance(holder, dict) or part not in holder:
             break
         if isinstance(holder[part], list):
             location = location[: location.index(part) + 1]  # a list with a mistake in it is dropped whole

@@ -1,6 +1,7 @@
 """Asks a running Prometheus, Alertmanager and Loki; every failure to ask is one exception with the mend in it."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -11,6 +12,15 @@ TIMEOUT = 30.0
 
 class Unreachable(Exception):
     """A server that should be asked does not answer, or refuses the question."""
+
+
+def polling(seconds: float, pause: float) -> Iterator[None]:
+    """At once, and again after every pause until the time is up; the body of the loop leaves it when it has its answer."""
+    deadline = time.monotonic() + seconds
+    yield
+    while time.monotonic() < deadline:
+        time.sleep(pause)
+        yield
 
 
 class Server:
@@ -42,8 +52,8 @@ class Server:
         data = self._get(f"{self.api}/query_range", query=expr, start=str(start), end=str(end), step=str(step))
         return [(series["metric"], [(float(at), float(value)) for at, value in series["values"]]) for series in data["result"]]
 
-    def by_label(self, expr: str, label: str) -> dict[str, float]:
-        return {labels.get(label, ""): value for labels, value in self.query(expr)}
+    def by_label(self, expr: str, label: str, at: float | None = None) -> dict[str, float]:
+        return {labels.get(label, ""): value for labels, value in self.query(expr, at)}
 
 
 class Prometheus(Server):

@@ -23,21 +23,9 @@ WORKER_MEMORY = "evara_worker_resident_memory_bytes"  # gauge: role
 WORKERS = "evara_worker_processes"  # gauge: role
 
 EMITTED = {
-    HTTP_DURATION: "histogram",
-    HTTP_REQUESTS: "counter",
-    HTTP_EXCEPTIONS: "counter",
-    DEPENDENCY_DURATION: "histogram",
-    JOB_RUNS: "counter",
-    JOB_LAST_SUCCESS: "gauge",
-    JOB_STORED: "counter",
-    JOB_REACHED: "gauge",
-    POOL: "gauge",
-    PROBES: "counter",
-    PROBE_DURATION: "histogram",
-    PROBE_LAST_SUCCESS: "gauge",
-    WORKER_CPU: "counter",
-    WORKER_MEMORY: "gauge",
-    WORKERS: "gauge",
+    **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
+    **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, PROBES, WORKER_CPU), "counter"),
+    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS), "gauge"),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 
@@ -55,12 +43,8 @@ NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
 FOREIGN = frozenset(
     {
         *(UP, ALERTS, RULE_FAILURES, RULE_SECONDS, HEAD_SERIES, SCRAPE_SECONDS, SCRAPE_SAMPLES, PROCESS_MEMORY),
-        *(
-            NOTIFICATIONS,
-            NOTIFICATIONS_FAILED,
-            "prometheus_notifications_dropped_total",
-            "prometheus_notifications_alertmanagers_discovered",
-        ),
+        *(NOTIFICATIONS, NOTIFICATIONS_FAILED),
+        *("prometheus_notifications_dropped_total", "prometheus_notifications_alertmanagers_discovered"),
     }
 )
 
@@ -153,4 +137,3 @@ def board_uid(service: str, slug: str) -> str:
 SCRAPE_API = "api"
 SCRAPE_PROBER = "prober"
 SCRAPE_PROMETHEUS = "prometheus"
-SCRAPE_ALERTMANAGER = "alertmanager"

@@ -10,6 +10,7 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
+from observability import conventions as names
 from observability.catalogue import (
     CATALOGUE,
     POLICY,
@@ -188,11 +189,29 @@ class Plan:
         """(method, OpenAPI path) → route id, exempt ones too."""
         return {route.http: route.id for route in self.routes} | {http: name for name, http in self.exempt}
 
+    @cached_property
+    def gravest(self) -> str:
+        """The severity that calls somebody: the policy's first."""
+        return next(iter(self.policy.severities))
+
+    @cached_property
+    def heartbeat(self) -> str:
+        """The severity that says no more than that delivery works: the watchdog's."""
+        return next((alert.severity for alert in self.alerts if alert.name == names.WATCHDOG_ALERT), "")
+
     def slo(self, name: str) -> Slo:
         return next(slo for slo in self.slos if slo.name == name)
 
     def sources(self, source: str, sli: str) -> tuple[Slo, ...]:
         return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
+
+    def thresholds(self, source: str, sli: str) -> dict[Duration, list[Slo]]:
+        """The distinct thresholds of such SLOs, ascending, with the SLOs that have them."""
+        found: dict[Duration, list[Slo]] = {}
+        for slo in self.sources(source, sli):
+            if slo.threshold:
+                found.setdefault(slo.threshold, []).append(slo)
+        return dict(sorted(found.items(), key=lambda item: item[0].seconds))
 
 
 def plain(number: Decimal) -> str:

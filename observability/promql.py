@@ -23,6 +23,16 @@ def edge(seconds: Decimal) -> str:
     return f"~{int(seconds)}|{int(seconds)}[.]0" if whole else f"{seconds.normalize():f}"
 
 
+def firing(**labels: str) -> str:
+    """The alerts that fire now, or those of them with the given labels."""
+    return selector(names.ALERTS, alertstate="firing", **labels)
+
+
+def burn_rate(window: str) -> str:
+    """Each SLO's bad share over `window` by its budget: 1 spends the budget exactly within the period."""
+    return f"{names.error_ratio(window)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
+
+
 def by_slo(expr: str, label: str, suffix: str, *, keep: Iterable[str] = (names.INSTANCE,)) -> str:
     """Sums `expr` per SLO, whose name is the value of `label` and `suffix`."""
     grouping = ", ".join((names.SLO, *keep))

@@ -22,7 +22,7 @@ from observability.plan import (
     Slo,
     plain,
 )
-from observability.promql import log_lines, selector
+from observability.promql import burn_rate, firing, log_lines, selector
 
 ALERT, PROMISE = "alert", "slo"
 CASES = "Its promtool cases in observability/generated/prometheus/tests run it on the real clock: make check"
@@ -54,6 +54,9 @@ class Entry:
     over: str  # how to know that it is over
 
 
+WHAT_ELSE = Check("What else is firing?", firing())
+
+
 def entries(plan: Plan) -> dict[str, Entry]:
     """Every alert and every SLO by name."""
     burn, singles, logged = burning(plan), map(single, plan.alerts), (of_log(plan, alert) for alert in plan.log_alerts)
@@ -63,7 +66,6 @@ def entries(plan: Plan) -> dict[str, Entry]:
 
 def burning(plan: Plan) -> Entry:
     """The one alert of all SLOs; which SLO it is about stands in its label."""
-    burn = f"{names.error_ratio(SHORT)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
     tiers = "; ".join(
         f"{tier.name} ({tier.severity}) {condition_text(tier.conditions[0].factor)} over {tier.conditions[0].window.name}"
         for tier in plan.tiers
@@ -77,9 +79,9 @@ def burning(plan: Plan) -> Entry:
         f"{names.SLO} says which, the label {names.TIER} how fast: {tiers}. A burn rate of 1 spends the budget exactly within the period.",
         "That depends on the SLO: its own page says it.",
         (
-            Check("Which SLOs burn, and how fast?", f"topk(10, {burn} > 1)"),
+            Check("Which SLOs burn, and how fast?", f"topk(10, {burn_rate(SHORT)} > 1)"),
             Check("How much budget is left?", f"bottomk(10, {names.BUDGET_LEFT})"),
-            Check("What else is firing?", selector(names.ALERTS, alertstate="firing")),
+            WHAT_ELSE,
         ),
         ("Open the page of the SLO that the alert names, and follow it.",),
         f"make drill D={plan.policy.drill.by_sli[AVAILABILITY]}",
@@ -127,35 +129,32 @@ def notice(slo: Slo) -> str:
 
 def evidence(slo: Slo) -> Iterator[Check]:
     """The second and third look, by what the SLO is about."""
-    failing = f"sum by ({names.DEPENDENCY}) (rate({selector(names.DEPENDENCY_DURATION + '_count', outcome='error')}[{SHORT}]))"
-    route, dependency = {names.ROUTE: slo.subject}, {names.DEPENDENCY: slo.subject}
+    route, dependency, job = ({label: slo.subject} for label in (names.ROUTE, names.DEPENDENCY, names.JOB))
     if slo.source == JOB_SOURCE:
-        yield Check(
-            "When did it last succeed? Seconds ago:", f"time() - max({selector(names.JOB_LAST_SUCCESS, **{names.JOB: slo.subject})})"
-        )
-        yield Check(
-            "Does it run and fail, or not run?",
-            f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **{names.JOB: slo.subject})}[1h]))",
-        )
+        runs = f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **job)}[1h]))"
+        yield Check("When did it last succeed? Seconds ago:", f"time() - max({selector(names.JOB_LAST_SUCCESS, **job)})")
+        yield Check("Does it run and fail, or not run?", runs)
     elif slo.sli == PROBE:
         yield Check("When did it last answer? Seconds ago:", f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})")
         yield Check("Is anything up?", names.UP)
     elif slo.source == DEPENDENCY_SOURCE:
-        calls = f"sum by ({names.OUTCOME}) (rate({selector(names.DEPENDENCY_DURATION + '_count', **dependency)}[{SHORT}]))"
+        calls = rates(names.OUTCOME, names.DEPENDENCY_DURATION + "_count", **dependency)
         yield Check("How often is it called, and with what outcome?", calls)
         yield Check("How long do successful calls take (p99)?", slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"))
     else:
-        codes = f"sum by ({names.CODE}) (rate({selector(names.HTTP_REQUESTS + '_total', **route)}[{SHORT}]))"
-        yield (
-            Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route))
-            if slo.sli == LATENCY
-            else Check("Which answers are given?", codes)
-        )
-        yield Check("Does something that it needs fail?", failing)
+        if slo.sli == LATENCY:
+            yield Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route))
+        else:
+            yield Check("Which answers are given?", rates(names.CODE, names.HTTP_REQUESTS + "_total", **route))
+        yield Check("Does something that it needs fail?", rates(names.DEPENDENCY, names.DEPENDENCY_DURATION + "_count", outcome="error"))
+
+
+def rates(by: str, metric: str, **labels: str) -> str:
+    return f"sum by ({by}) (rate({selector(metric, **labels)}[{SHORT}]))"
 
 
 def slow(metric: str, **labels: str) -> str:
-    return f"histogram_quantile(0.99, sum by (le) (rate({selector(metric + '_bucket', **labels)}[{SHORT}])))"
+    return f"histogram_quantile(0.99, {rates('le', metric + '_bucket', **labels)})"
 
 
 def single(alert: Alert) -> Entry:
@@ -169,7 +168,7 @@ def single(alert: Alert) -> Entry:
         alert.severity,
         alert.meaning,
         alert.impact,
-        (first, Check("What else is firing?", selector(names.ALERTS, alertstate="firing")), Check("Is every target up?", names.UP)),
+        (first, WHAT_ELSE, Check("Is every target up?", names.UP)),
         alert.next_steps,
         f"make drill D={alert.drill}" if alert.drill else CASES,
         f"`{mine}` has no sample any more, and the inbox says resolved.",
@@ -190,7 +189,7 @@ def of_log(plan: Plan, alert: LogAlert) -> Entry:
         (
             Check("Which lines are these? (Loki)", log_lines(plan.service, entry.program, entry.level, entry.text)),
             Check("How many lines are there at all, by level? (Loki)", volume),
-            Check("What else is firing?", selector(names.ALERTS, alertstate="firing")),
+            WHAT_ELSE,
         ),
         entry.next_steps,
         LOG_CASES,

@@ -19,7 +19,6 @@ MEND = "correct observability/boards.py or emit/grafana.py, then make generate"
 LONGEST_UID = 40  # Grafana cuts off what is longer
 BUILT_IN = {"__rate_interval": "1m", "__auto": "1m", "__range": "1h"}
 COLOURS = frozenset({*PALETTE, GREY, "text"})
-LABELS = frozenset({names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL})
 
 
 def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
@@ -119,5 +118,5 @@ def question(
     elif kind == METRICS:
         yield from lint.expression(bound, known, edges)
     else:
-        for label in sorted(set(re.findall(r"[{,]\s*(\w+)\s*[=!]", bound)) - LABELS):
-            yield f"selects streams by {label}, which is no label of them", f"use one of {', '.join(sorted(LABELS))}, or a filter"
+        for label in sorted(set(lint.stream_labels(bound)).difference(lint.LOG_LABELS)):
+            yield f"selects streams by {label}, which is no label of them", f"use one of {', '.join(sorted(lint.LOG_LABELS))}, or a filter"

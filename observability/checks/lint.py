@@ -37,15 +37,9 @@ def check(plan: Plan, root: Path) -> list[Problem]:
         if "alert" in rule:
             problems += [Problem(where, text, fix, "lint") for text, fix in alert(rule, plan)]
         if duration(group["interval"]).seconds >= STALE:
-            problems.append(
-                Problem(
-                    where,
-                    f"is evaluated every {group['interval']}, after which series are stale",
-                    "shorten the clock in policy.yaml",
-                    "lint",
-                )
-            )
-    return problems + list(clock(plan, root / PROMETHEUS_CONFIG)) + list(logs(plan))
+            text = f"is evaluated every {group['interval']}, after which series are stale"
+            problems.append(Problem(where, text, "shorten the clock in policy.yaml", "lint"))
+    return [*problems, *clock(plan, root / PROMETHEUS_CONFIG), *logs(plan)]
 
 
 def logs(plan: Plan) -> Iterator[Problem]:

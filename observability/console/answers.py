@@ -97,7 +97,7 @@ class Answers:
 
     def alerts(self) -> list[dict[str, Any]]:
         """What is firing or pending, pages first, tiers of one burn as one; heartbeats, which always fire, are left out."""
-        order = [name for name in self.plan.policy.severities if name != self.heartbeat]
+        order = [name for name in self.plan.policy.severities if name != self.plan.heartbeat]
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for alert in self.once("alerts", NUMBERS, self._prometheus.alerts) + self.once("log alerts", NUMBERS, self._log_alerts):
             labels = alert["labels"]
@@ -113,11 +113,6 @@ class Answers:
             return Prometheus(self.site.url("loki") + "/prometheus", GLANCE).alerts()
         except Unreachable:
             return []
-
-    @property
-    def heartbeat(self) -> str:
-        """The severity that says no more than that delivery works."""
-        return next((alert.severity for alert in self.plan.alerts if alert.name == names.WATCHDOG_ALERT), "")
 
     def table(self, panel: Panel) -> dict[str, list[float | None]]:
         """A panel's rows: the value of its key → a number per query."""

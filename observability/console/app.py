@@ -105,7 +105,7 @@ def home() -> str:
 
     durations = [picture for picture in pictures(boards.LOAD) if picture.panel.unit == Unit.SECONDS][:1]
     shown = {"charts": [*pictures(boards.OVERVIEW), *durations], "links": answers.links()}
-    calls = [alert for alert in here().inbox.alerts() if alert["labels"].get(names.SEVERITY) != answers.heartbeat]
+    calls = [alert for alert in here().inbox.alerts() if alert["labels"].get(names.SEVERITY) != answers.plan.heartbeat]
     return page("home.html", ask, red=routes, sync=JOBS, delivered=calls, **shown)
 
 

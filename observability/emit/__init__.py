@@ -1,12 +1,13 @@
 """One pure `render(plan) -> {path: text}` per file here; paths are relative to the folder of generated files."""
 
+from decimal import Decimal
 from typing import Any
 
 import yaml
 
 from observability import conventions as names
 from observability.boards import LOG
-from observability.plan import Plan
+from observability.plan import Plan, span
 
 HEADER = "# Generated from observability/catalogue.yaml and policy.yaml; mend those, then: make generate\n"
 
@@ -32,6 +33,21 @@ def links(plan: Plan, runbook: str, board: str) -> dict[str, str]:
     console, grafana = plan.policy.links.console, plan.policy.links.grafana
     boards = {"dashboard_url": f"{grafana}/d/{board}", "logs_url": f"{grafana}/d/{names.board_uid(plan.service, LOG)}"} if grafana else {}
     return {"runbook_url": console + runbook} | boards
+
+
+def alerting(name: str, expr: str, wait: Decimal, labels: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
+    """An alerting rule in the form that Prometheus and Loki share; `wait` is in seconds."""
+    pending = {"for": span(wait)} if wait else {}
+    return {"alert": name, "expr": expr, **pending, "labels": labels, "annotations": annotations}
+
+
+def texts(plan: Plan, name: str, summary: str, next_steps: tuple[str, ...], board: str) -> dict[str, str]:
+    """The annotations of an alert that has a page of its own."""
+    return {
+        "summary": summary,
+        names.NEXT_STEPS: steps(next_steps),
+        **links(plan, f"/alerts/{name}", names.board_uid(plan.service, board)),
+    }
 
 
 def dump(data: Any) -> str:

@@ -16,7 +16,7 @@ def render(plan: Plan, secrets: frozenset[str] = frozenset(), folder: str = SECR
     pairs = [(owner, severity) for severity in plan.policy.severities for owner in plan.policy.owners]
     config = {
         "route": {
-            "receiver": receiver_name(plan.owner, next(iter(plan.policy.severities))),
+            "receiver": receiver_name(plan.owner, plan.gravest),
             "group_by": ["alertname", names.SLO, names.SEVERITY],  # never the tier: one incident, one page
             "routes": [route(plan, owner, severity) for owner, severity in pairs],
         },

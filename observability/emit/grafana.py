@@ -19,7 +19,12 @@ SCHEMA = 42  # of Grafana 12
 COLUMNS, HEADING = 24, 1
 CLASSES = {Kind.LINES: core.TimeSeries, Kind.STAT: core.Stat, Kind.TABLE: core.Table, Kind.HEATMAP: core.Heatmap, Kind.LOGS: core.Logs}
 EMPTY = "nothing yet"
-
+SHARED_CROSSHAIR = 1
+# Explore's own address form, with the board's time range.
+EXPLORE = (
+    '{"t":{"datasource":"jaeger","queries":[{"refId":"A","queryType":"search","datasource":{"type":"jaeger","uid":"jaeger"}}],'
+    '"range":{"from":"${__from}","to":"${__to}"}}}'
+)
 
 # What Grafana still reads of what grafanalib writes; the rest are keys of versions long gone.
 KEPT_OF_BOARD = (
@@ -44,13 +49,11 @@ EVERYTHING = {"text": ["All"], "value": ["$__all"]}
 
 def render(plan: Plan) -> dict[str, str]:
     """One file per board, and the two files that tell Grafana where boards and data are."""
-    made = boards(plan)
-    files = {f"{DASHBOARDS}/{board.slug}.json": text(dashboard(plan, board)) for board in made}
-    return files | {f"{PROVISIONING}/{name}": content for name, content in provisioning(plan, SOURCES, MOUNTED).items()}
+    return {f"{DASHBOARDS}/{board.slug}.json": text(dashboard(plan, board)) for board in boards(plan)} | provisioning(plan)
 
 
-def provisioning(plan: Plan, sources: dict[str, str], folder: str) -> dict[str, str]:
-    """Data sources (type → address) and the folder of dashboards, in Grafana's provisioning format."""
+def provisioning(plan: Plan) -> dict[str, str]:
+    """Data sources and the folder of dashboards, in Grafana's provisioning format."""
     data_sources = [
         {
             "name": kind.capitalize(),
@@ -61,12 +64,12 @@ def provisioning(plan: Plan, sources: dict[str, str], folder: str) -> dict[str, 
             "isDefault": kind == METRICS,
             "jsonData": {"timeInterval": span(plan.clock.scrape)} if kind == METRICS else {},
         }
-        for kind, url in sources.items()
+        for kind, url in SOURCES.items()
     ]
-    provider = {"name": plan.service, "folder": plan.service, "type": "file", "allowUiUpdates": False, "options": {"path": folder}}
+    provider = {"name": plan.service, "folder": plan.service, "type": "file", "allowUiUpdates": False, "options": {"path": MOUNTED}}
     return {
-        "datasources/datasources.yaml": HEADER + dump({"apiVersion": 1, "datasources": data_sources}),
-        "dashboards/dashboards.yaml": HEADER + dump({"apiVersion": 1, "providers": [provider]}),
+        f"{PROVISIONING}/datasources/datasources.yaml": HEADER + dump({"apiVersion": 1, "datasources": data_sources}),
+        f"{PROVISIONING}/dashboards/dashboards.yaml": HEADER + dump({"apiVersion": 1, "providers": [provider]}),
     }
 
 
@@ -105,25 +108,13 @@ def dashboard(plan: Plan, board: Board) -> dict[str, Any]:
             link("Runbook", f"{plan.policy.links.console}/", "The console: what every alert means, and what to do first"),
         ],
     )
-    chosen = [*(source(kind) for kind in sources(board)), *map(variable, board.variables)]
+    asked = dict.fromkeys(panel.source for panel in board.panels)
+    chosen = [*map(source, asked), *map(variable, board.variables)]
     return kept(made, KEPT_OF_BOARD) | {"graphTooltip": SHARED_CROSSHAIR, "templating": {"list": chosen}, "panels": place(plan, board)}
-
-
-SHARED_CROSSHAIR = 1
-# Explore's own address form, with the board's time range.
-EXPLORE = (
-    '{"t":{"datasource":"jaeger","queries":[{"refId":"A","queryType":"search","datasource":{"type":"jaeger","uid":"jaeger"}}],'
-    '"range":{"from":"${__from}","to":"${__to}"}}}'
-)
 
 
 def link(title: str, url: str, tooltip: str = "", *, keep: bool = False) -> core.DashboardLink:
     return core.DashboardLink(title=title, uri=url, type="link", keepTime=keep, includeVars=False, tooltip=tooltip, icon="external link")
-
-
-def sources(board: Board) -> list[str]:
-    """Which types of data source a board asks, in the order in which it does."""
-    return list(dict.fromkeys(panel.source for panel in board.panels))
 
 
 def source(kind: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from observability import conventions as names
 from observability.boards import LOG
-from observability.emit import HEADER, dump, links, steps
+from observability.emit import HEADER, alerting, dump, texts
 from observability.plan import LogAlert, Plan, span
 from observability.promql import log_lines
 
@@ -53,18 +53,10 @@ def config(plan: Plan) -> dict[str, Any]:
 
 def rule(plan: Plan, alert: LogAlert) -> dict[str, Any]:
     """One log alert with the labels and annotations that all alerts have."""
-    waits = alert.entry.for_.seconds
-    return {
-        "alert": alert.name,
-        "expr": expression(plan, alert),
-        **({"for": span(waits)} if waits else {}),
-        "labels": {names.SEVERITY: alert.entry.severity, names.OWNER: alert.owner},
-        "annotations": {
-            "summary": alert.entry.summary,
-            names.NEXT_STEPS: steps(alert.entry.next_steps),
-            **links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, LOG)),
-        },
-    }
+    entry = alert.entry
+    labels = {names.SEVERITY: entry.severity, names.OWNER: alert.owner}
+    annotations = texts(plan, alert.name, entry.summary, entry.next_steps, LOG)
+    return alerting(alert.name, expression(plan, alert), entry.for_.seconds, labels, annotations)
 
 
 def expression(plan: Plan, alert: LogAlert) -> str:

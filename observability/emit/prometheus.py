@@ -11,7 +11,7 @@ from typing import Any
 
 from observability import conventions as names
 from observability.boards import OVERVIEW, SLO
-from observability.emit import HEADER, dump, links, steps
+from observability.emit import HEADER, alerting, dump, links, steps, texts
 from observability.plan import (
     AVAILABILITY,
     DEPENDENCY_SOURCE,
@@ -33,7 +33,7 @@ from observability.plan import (
     plain,
     span,
 )
-from observability.promql import by_slo, constants, edge, labelled, selector
+from observability.promql import burn_rate, by_slo, constants, edge, labelled, selector
 
 RULES = "prometheus/rules.yaml"
 Rule = dict[str, Any]
@@ -51,7 +51,9 @@ def groups(plan: Plan) -> list[dict[str, Any]]:
     shares = freshness(plan)
     timed = bool(shares)  # nothing may read a series that nothing records
     recorded = {pace: [rule for window in by_pace[pace] for rule in ratios(window, timed)] for pace in by_pace}
-    thin = [record(name + names.THIN, name) for name in (names.TOTAL, names.BAD, *([names.FRESH] if timed else []))]
+    thin = [record(name + names.THIN, name) for name in (names.TOTAL, names.BAD)]
+    # the mean, not the last value: of 30 s that were bad for 5 s, 5 s count
+    thin += [record(names.FRESH + names.THIN, f"avg_over_time({names.FRESH}[{span(clock.thin)}])")] if timed else []
     return [
         {"name": names.FINE_GROUP, "interval": span(clock.evaluate), "rules": [*objectives(plan), *events(plan), *shares, *recorded[FINE]]},
         {"name": names.THIN_GROUP, "interval": span(clock.thin), "rules": thin + recorded[THIN]},
@@ -91,8 +93,7 @@ def events(plan: Plan) -> Iterator[Rule]:
             suffix = f"-{AVAILABILITY}"
             totals.append(by_slo(metric + "_count", label, suffix))
             bads.append(by_slo(selector(metric + "_count", **failed), label, suffix))
-        thresholds = {slo.threshold for slo in plan.sources(source, LATENCY) if slo.threshold}
-        for threshold in sorted(thresholds, key=lambda t: t.seconds):
+        for threshold in plan.thresholds(source, LATENCY):
             suffix = f"-{LATENCY}-{threshold.text}"
             total = by_slo(selector(metric + "_count", **succeeded), label, suffix)
             good = by_slo(selector(metric + "_bucket", le=edge(threshold.seconds), **succeeded), label, suffix)
@@ -111,13 +112,11 @@ def freshness(plan: Plan) -> list[Rule]:
         (JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB, names.SCRAPE_API),
         (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE, names.SCRAPE_PROBER),
     )
-    terms = []
-    for source, sli, metric, label, target in kinds:
-        alike = defaultdict(list)
-        for slo in plan.sources(source, sli):
-            if slo.threshold:
-                alike[slo.threshold.seconds].append(slo)
-        terms += [fresh(slos, metric, label, f"-{sli}", plain(seconds), target) for seconds, slos in sorted(alike.items())]
+    terms = [
+        fresh(slos, metric, label, f"-{sli}", plain(threshold.seconds), target)
+        for source, sli, metric, label, target in kinds
+        for threshold, slos in plan.thresholds(source, sli).items()
+    ]
     return [record(names.FRESH, "\nor ".join(terms))] if terms else []
 
 
@@ -145,13 +144,11 @@ def ratios(window: Window, timed: bool) -> Iterator[Rule]:
 
 def budget(plan: Plan) -> Rule:
     """What is left of the period's error budget: 1 untouched, 0 spent, negative when the promise is broken."""
-    spent = f"{names.error_ratio(plan.period.name)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
-    return record(names.BUDGET_LEFT, f"1 - {spent}")
+    return record(names.BUDGET_LEFT, f"1 - {burn_rate(plan.period.name)}")
 
 
 def burn(plan: Plan, tier: Tier) -> Rule:
     """One tier for all SLOs: the ratio in every window, the guard against too few events, then the labels joined on."""
-    first = tier.conditions[0]
     on = f"on ({names.SLO})"
     terms = []
     for condition in tier.conditions:
@@ -163,14 +160,10 @@ def burn(plan: Plan, tier: Tier) -> Rule:
             terms.append(f"{ratio} > {on} {limit}")
     terms.append(f"{names.bad_rate(tier.guard_window.name)} * {plain(tier.guard_window.seconds)} >= {plain(tier.guard_events)}")
     slis = selector(names.OBJECTIVE, **{names.SLI: "~" + "|".join(tier.slis)})
-    labels = f"{names.OWNER}, {names.SLI}, {names.SUBJECT}"
-    return {
-        "alert": names.BURN_ALERT,
-        "expr": "(\n  " + f"\n  and {on} ".join(terms) + f"\n)\n* {on} group_left ({labels}) ({slis} > bool 0)",
-        **({"for": span(tier.for_)} if tier.for_ else {}),
-        "labels": {names.SEVERITY: tier.severity, names.TIER: tier.name},
-        "annotations": burn_text(plan, first.window),
-    }
+    joined = f"{names.OWNER}, {names.SLI}, {names.SUBJECT}"
+    expr = "(\n  " + f"\n  and {on} ".join(terms) + f"\n)\n* {on} group_left ({joined}) ({slis} > bool 0)"
+    labels = {names.SEVERITY: tier.severity, names.TIER: tier.name}
+    return alerting(names.BURN_ALERT, expr, tier.for_, labels, burn_text(plan, tier.conditions[0].window))
 
 
 def burn_text(plan: Plan, window: Window) -> dict[str, str]:
@@ -186,13 +179,14 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
     seconds = plain(window.seconds)
     failed = ask(f"{of(names.bad_rate(window.name))} * {seconds}", whole)
     total = ask(f"{of(names.total_rate(window.name))} * {seconds}", whole)
-    sli = f"$labels.{names.SLI}"
-    what = (
-        f'{{{{ if eq {sli} "{LATENCY}" }}}}good answers of {{{{ $labels.{names.SUBJECT} }}}} were too slow'
-        f'{{{{ else if eq {sli} "{AVAILABILITY}" }}}}calls to {{{{ $labels.{names.SUBJECT} }}}} failed'
-        f'{{{{ else if eq {sli} "{PROBE}" }}}}the time nobody could reach {{{{ $labels.{names.SUBJECT} }}}} from outside'
-        f"{{{{ else }}}}the time {{{{ $labels.{names.SUBJECT} }}}} was overdue{{{{ end }}}}"
-    )
+    sli, subject = f"$labels.{names.SLI}", f"{{{{ $labels.{names.SUBJECT} }}}}"
+    kinds = {
+        LATENCY: f"good answers of {subject} were too slow",
+        AVAILABILITY: f"calls to {subject} failed",
+        PROBE: f"the time nobody could reach {subject} from outside",
+    }
+    cases = "{{ else ".join(f'if eq {sli} "{kind}" }}}}{words}' for kind, words in kinds.items())
+    what = f"{{{{ {cases}{{{{ else }}}}the time {subject} was overdue{{{{ end }}}}"
     unit = f'{{{{ if or (eq {sli} "{PROBE}") (eq {sli} "{FRESHNESS}") }}}} seconds{{{{ end }}}}'
     period = plain(plan.period.seconds)
     ratio = of(names.error_ratio(window.name))
@@ -212,18 +206,10 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
 
 def single(plan: Plan, alert: Alert) -> Rule:
     """A guard or a watched symptom."""
-    return {
-        "alert": alert.name,
-        "expr": alert.expr or guard(plan, alert.name),
-        **({"for": span(alert.for_)} if alert.for_ else {}),
-        # an unmeasured SLO keeps its own owner, which its objective carries
-        "labels": {names.SEVERITY: alert.severity} | ({} if alert.name == names.UNMEASURED_ALERT else {names.OWNER: alert.owner}),
-        "annotations": {
-            "summary": alert.summary,
-            names.NEXT_STEPS: steps(alert.next_steps),
-            **links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, OVERVIEW)),
-        },
-    }
+    # an unmeasured SLO keeps its own owner, which its objective carries
+    owner = {} if alert.name == names.UNMEASURED_ALERT else {names.OWNER: alert.owner}
+    annotations = texts(plan, alert.name, alert.summary, alert.next_steps, OVERVIEW)
+    return alerting(alert.name, alert.expr or guard(plan, alert.name), alert.for_, {names.SEVERITY: alert.severity} | owner, annotations)
 
 
 def guard(plan: Plan, name: str) -> str:

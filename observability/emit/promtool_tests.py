@@ -20,7 +20,7 @@ from observability.plan import (
     plain,
     span,
 )
-from observability.promql import selector
+from observability.promql import firing, selector
 
 FOLDER = "prometheus/tests"
 EVENTS = 1_000_000  # per sample, so that the share of one SLO's budget is a whole number of events
@@ -35,7 +35,7 @@ def render(plan: Plan) -> dict[str, str]:
     """One file per tier, because a test file has one clock, one for healthy traffic and one for all other alerts."""
     files = {f"{FOLDER}/{tier.name}.yaml": suite(plan, tier) for tier in plan.tiers}
     step, at = HEALTHY
-    ask = f"count by (alertname) ({selector(names.ALERTS, alertstate='firing')}) > bool 0"
+    ask = f"count by (alertname) ({firing()}) > bool 0"
     healthy = case("healthy traffic fires the watchdog alone", series(plan, {}, step), step, at, ask, [names.WATCHDOG_ALERT], "alertname")
     files[f"{FOLDER}/healthy.yaml"] = document(step, [healthy])
     files[f"{FOLDER}/others.yaml"] = document(GUARD_STEP, [*guards(plan), *(case for a in plan.alerts if a.expr for case in watched(a))])
@@ -138,13 +138,13 @@ def guards(plan: Plan) -> list[Case]:
     step = GUARD_STEP
     everything = sorted(slo.name for slo in plan.slos)
     healthy = series(plan, {}, step)
-    unmeasured = f"count by ({names.SLO}) ({selector(names.ALERTS, alertstate='firing', alertname=names.UNMEASURED_ALERT)})"
+    unmeasured = f"count by ({names.SLO}) ({firing(alertname=names.UNMEASURED_ALERT)})"
     failures = {selector(names.RULE_FAILURES, rule_group=names.FINE_GROUP): counter(1)}
     stranger = {selector(names.OBJECTIVE, slo="stranger"): f"1x{SAMPLES}"}
 
-    def only(alert: Alert | str, name: str, inputs: dict[str, str], fires: bool) -> Case:
-        ask = f"count by (alertname) ({selector(names.ALERTS, alertstate='firing', alertname=str(alert))}) > bool 0"
-        return case(name, inputs, step, Decimal(600), ask, [str(alert)] if fires else [], "alertname")
+    def only(alert: str, name: str, inputs: dict[str, str], fires: bool) -> Case:
+        ask = f"count by (alertname) ({firing(alertname=alert)}) > bool 0"
+        return case(name, inputs, step, Decimal(600), ask, [alert] if fires else [], "alertname")
 
     return [
         case("no series at all: every SLO is unmeasured", {}, step, Decimal(900), unmeasured, everything),

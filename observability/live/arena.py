@@ -10,7 +10,7 @@ from types import TracebackType
 
 from observability.plan import Plan
 from observability.stack import lifecycle
-from observability.stack.programs import Program, announce, configure, process_environment, programs
+from observability.stack.programs import Program, configure, process_environment, programs
 from observability.stack.servers import ensure
 from observability.stack.site import ROOT, Ports, Site, servers_folder
 
@@ -38,11 +38,7 @@ class Arena:
             for program in self._programs.values():
                 self.start(program.name)
             before, after = lifecycle.waits(self.site, self.plan, 0)
-            for wait in before:
-                lifecycle.until(wait, self.dead)
-            announce(self.site)
-            for wait in after:
-                lifecycle.until(wait, self.dead)
+            lifecycle.settle(self.site, before, after, self.dead, lifecycle.Steps(lambda _: None))
         except BaseException:
             self.stop_all()
             raise

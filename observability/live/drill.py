@@ -7,14 +7,14 @@ touches the main one, and it fails when its fault had no effect.
 import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from observability import conventions as names
-from observability.clients import Prometheus, Unreachable, inbox
+from observability.clients import Prometheus, Unreachable, inbox, polling
 from observability.live.arena import Arena
 from observability.plan import Plan, scaled
 from observability.stack.lifecycle import Refused
@@ -26,6 +26,7 @@ BASELINE_SECONDS = 8.0
 FAULT_SECONDS = 90.0  # a fault expires by itself
 EFFECT_SECONDS = 10.0
 STEP_SECONDS = 60.0  # no step may take longer
+LOOK_SECONDS = 0.25  # between two looks at Prometheus and the inbox
 ROUTE, PATH = "readings.latest", "/api/v1/nodes/main-branch/latest"
 ALWAYS = frozenset({(names.WATCHDOG_ALERT, ""), ("PipelineTest", "")})
 Alert = tuple[str, str]  # alertname, slo
@@ -172,6 +173,10 @@ def go(drill: Drill, arena: Arena, traffic: Traffic, result: Result, say: Say) -
         result.steps.append(Step(what, round(time.monotonic() - started, 1), detail))
         say(f"{time.monotonic() - started:6.1f} s  {what:<10}{detail}")
 
+    def mend() -> None:
+        end(drill, arena)
+        step("mended", "fault taken away")
+
     traffic.reset()
     begin(drill, arena)
     step("fault", drill.what)
@@ -181,13 +186,11 @@ def go(drill: Drill, arena: Arena, traffic: Traffic, result: Result, say: Say) -
     watch.until("firing", lambda: drill.must <= watch.seen["firing"])
     step("firing", listed(drill.must))
     if drill.deaf:
-        end(drill, arena)
-        step("mended", "fault taken away")
+        mend()
     watch.until("delivered", lambda: drill.must <= watch.delivered())
     step("delivered", "to the inbox")
     if not drill.deaf:
-        end(drill, arena)
-        step("mended", "fault taken away")
+        mend()
     watch.until("resolved", watch.resolved)
     step("resolved", "in the inbox")
 
@@ -206,17 +209,15 @@ class Watch:
             a for a in self.seen["firing"] - ALWAYS - self.drill.must if a not in self.drill.may and (a[0], "*") not in self.drill.may
         }
         if strangers:
-            raise Failed(f"{listed(frozenset(strangers))} fired, which this drill neither wants nor allows")
+            raise Failed(f"{listed(strangers)} fired, which this drill neither wants nor allows")
 
     def until(self, what: str, true: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + STEP_SECONDS
-        while time.monotonic() < deadline:
+        for _ in polling(STEP_SECONDS, LOOK_SECONDS):
             self.look()
             if true():
                 return
-            time.sleep(0.25)
         missing = self.drill.must - (self.seen["firing"] if what == "firing" else self.seen["pending"] | self.seen["firing"])
-        raise Failed(f"not {what} after {STEP_SECONDS:.0f} s: {listed(frozenset(missing) or self.drill.must)}")
+        raise Failed(f"not {what} after {STEP_SECONDS:.0f} s: {listed(missing or self.drill.must)}")
 
     def _inbox(self) -> list[dict[str, Any]]:
         try:
@@ -241,28 +242,26 @@ def lingers(labels: dict[str, str]) -> bool:
     return labels["alertname"] == names.BURN_ALERT and labels[names.SEVERITY] == "ticket"
 
 
-def listed(alerts: frozenset[Alert]) -> str:
+def listed(alerts: Set[Alert]) -> str:
     return ", ".join(f"{name} {slo}".strip() for name, slo in sorted(alerts))
 
 
 def settle(prometheus: Prometheus) -> None:
     """A Prometheus that has just started knows nothing; waits until nothing but the watchdog is on its mind."""
-    deadline = time.monotonic() + STEP_SECONDS
-    while present := {identify(alert["labels"]) for alert in prometheus.alerts()} - ALWAYS:
-        if time.monotonic() > deadline:
-            raise Failed(f"not calm {STEP_SECONDS:.0f} s after the start: {listed(frozenset(present))}")
-        time.sleep(0.25)
+    for _ in polling(STEP_SECONDS, LOOK_SECONDS):
+        present = {identify(alert["labels"]) for alert in prometheus.alerts()} - ALWAYS
+        if not present:
+            return
+    raise Failed(f"not calm {STEP_SECONDS:.0f} s after the start: {listed(present)}")
 
 
 def calm(watch: Watch, traffic: Traffic) -> None:
     """Healthy traffic first: an alert, or a failing request, before the fault makes the drill worthless."""
-    deadline = time.monotonic() + BASELINE_SECONDS
-    while time.monotonic() < deadline:
+    for _ in polling(BASELINE_SECONDS, LOOK_SECONDS):
         watch.look()
         early = watch.seen["firing"] & watch.drill.must
         if early or traffic.bad:
-            raise Failed(f"not calm before the fault: {listed(frozenset(early)) or 'no alert'}, {traffic.bad} failed requests")
-        time.sleep(0.5)
+            raise Failed(f"not calm before the fault: {listed(early) or 'no alert'}, {traffic.bad} failed requests")
     if not traffic.good:
         raise Failed("the baseline got no answers")
 
@@ -285,20 +284,15 @@ def end(drill: Drill, arena: Arena) -> None:
 
 def check_effect(drill: Drill, arena: Arena, traffic: Traffic) -> None:
     """Somebody must notice: a fault that does nothing proves nothing."""
-    deadline = time.monotonic() + EFFECT_SECONDS
-    while time.monotonic() < deadline:
+    for _ in polling(EFFECT_SECONDS, 0.1):
         if not answers(arena.site.url("console")) if drill.deaf else traffic.slow if drill.fault == "slow" else traffic.bad:
             return
-        time.sleep(0.1)
     raise Failed(f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; look at api/faults.py")
 
 
 def answers(url: str) -> bool:
     try:
-        return bool(inbox(url) or True)
+        inbox(url)
     except Unreachable:
         return False
-
-
-def as_json(result: Result) -> dict[str, Any]:
-    return asdict(result)
+    return True

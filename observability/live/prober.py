@@ -1,6 +1,6 @@
 """Calls safe routes from outside, again and again, and says when each last answered: what notices a total outage.
 
-Listens on a port of its own for Prometheus; `python -m observability prober` runs it.
+Listens on a port of its own for Prometheus; `python -m observability.live` runs it.
 """
 
 import threading

@@ -5,7 +5,6 @@ next to nothing else, lies between them.
 """
 
 import math
-import time
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from decimal import Decimal
 from typing import Any
 
 from observability import conventions as names
-from observability.clients import Prometheus, Unreachable
+from observability.clients import Prometheus, Unreachable, polling
 from observability.emit import prometheus as rules
 from observability.live import slo as slos
 from observability.plan import FINE, Plan, Window, plain
-from observability.promql import selector
+from observability.promql import firing, selector
 
 PATIENCE = 6  # scrape intervals until a target that was not scraped counts as silent
 POLL_SECONDS = 0.25
@@ -93,13 +92,11 @@ class Side:
 def scraped(prometheus: Prometheus, plan: Plan, after: float) -> dict[str, float]:
     """Waits until every target was scraped after a moment; scrape job → time of its newest scrape. Raises Unreachable."""
     up = selector(names.UP, job=f"~{names.SCRAPE_API}|{names.SCRAPE_PROBER}")
-    deadline = time.monotonic() + PATIENCE * float(plan.clock.scrape)
-    while time.monotonic() < deadline:
+    for _ in polling(PATIENCE * float(plan.clock.scrape), POLL_SECONDS):
         seen = prometheus.query(f"timestamp({up}) * {up}")  # 0 for a target that is down
         newest = {job: max(at for labels, at in seen if labels["job"] == job) for job in {labels["job"] for labels, _ in seen}}
         if names.SCRAPE_API in newest and min(at for _, at in seen) > after:
             return newest
-        time.sleep(POLL_SECONDS)
     silent = sorted({labels["job"] for labels, at in seen if at <= after}) or [names.SCRAPE_API]
     raise Unreachable(
         f"Prometheus at {prometheus.url} has no new scrape of {' and '.join(silent)}; look at: make status, make logs P=metrics"
@@ -166,7 +163,7 @@ def budgets(prometheus: Prometheus, plan: Plan, counted: Counted) -> Iterator[di
     """
     totals, bads = counted.counters["total"], counted.counters["bad"]
     run = Window("run", Decimal(math.ceil(counted.end - counted.start)), FINE)
-    timed = [{labels[names.SLO]: value for labels, value in prometheus.query(expr, counted.end)} for expr in slos.sums(run, plan)]
+    timed = [prometheus.by_label(expr, names.SLO, counted.end) for expr in slos.sums(run, plan)]
     for row in slos.measure(plan, prometheus, plan.period):
         key = (row.slo,)
         seconds, bad_seconds = (found.get(row.slo, 0.0) for found in timed)
@@ -178,8 +175,7 @@ def budgets(prometheus: Prometheus, plan: Plan, counted: Counted) -> Iterator[di
 
 def alerts(prometheus: Prometheus, plan: Plan, counted: Counted) -> list[dict[str, Any]]:
     """What fired between two samples, and for about how many seconds; the watchdog always does, and is left out."""
-    firing = selector(names.ALERTS, alertstate="firing")
-    found = prometheus.query(f"count_over_time({firing}[{counted.span}])", counted.end)
+    found = prometheus.query(f"count_over_time({firing()}[{counted.span}])", counted.end)
     rows = [
         {"alert": labels["alertname"], "slo": labels.get(names.SLO, ""), "severity": labels.get(names.SEVERITY, ""),
          "seconds": count * float(plan.clock.evaluate)}

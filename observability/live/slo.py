@@ -36,13 +36,18 @@ class Row:
     verdict: Verdict
 
 
+def often(plan: Plan) -> Window:
+    """The longest window that is recorded often."""
+    return max((window for window in plan.windows if window.pace != LONG), key=lambda window: window.seconds)
+
+
 def sums(window: Window, plan: Plan) -> tuple[str, str]:
     """Expressions of all and of bad events in a window, by SLO.
 
     Long windows read the thinned series, as the rules do. What has not been recorded for longer than the shorter
     windows reach is read from every sample instead, so that a young server's figures are exact.
     """
-    fine_window = max((w for w in plan.windows if w.pace != LONG), key=lambda w: w.seconds)
+    fine_window = often(plan)
 
     def over(series: str, share: str) -> str:
         def one(w: Window, suffix: str) -> str:
@@ -105,5 +110,4 @@ def parse_window(plan: Plan, text: str | None) -> Window:
     length = duration(text)
     if not plan.clock.evaluate * 4 <= length.seconds <= plan.period.seconds:
         raise ValueError(f"--window {text} must lie between {plain(plan.clock.evaluate * 4)}s and {plan.period.name}")
-    fine = max(w.seconds for w in plan.windows if w.pace != LONG)
-    return Window(length.text, length.seconds, FINE if length.seconds <= fine else LONG)
+    return Window(length.text, length.seconds, FINE if length.seconds <= often(plan).seconds else LONG)

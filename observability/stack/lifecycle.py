@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from observability import conventions as names
-from observability.clients import Loki, Prometheus, Unreachable, exposed, inbox
+from observability.clients import Loki, Prometheus, Unreachable, exposed, inbox, polling
 from observability.plan import Plan
 from observability.promql import selector
 from observability.stack import servers as server_files
@@ -80,13 +80,7 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
         bring_up(site, supervisor, everything, running)
     before, after = waits(site, plan, 0 if running else since)
     after += log_waits(site, plan, since) if log_servers else []
-    for wait in before:
-        with step(wait.label):
-            until(wait, supervisor.given_up)
-    announce(site)
-    for wait in after:
-        with step(wait.label):
-            until(wait, supervisor.given_up)
+    settle(site, before, after, supervisor.given_up, step)
 
 
 class Steps:
@@ -225,18 +219,28 @@ def log_waits(site: Site, plan: Plan, since: float) -> list[Wait]:
 
 def send_test_alert(site: Site, plan: Plan, mark: str) -> None:
     """An alert of its own group (the mark stands where groups have their SLO), so that it waits for no earlier one."""
-    labels = {"alertname": TEST_ALERT, names.SLO: mark, names.SEVERITY: "heartbeat", names.OWNER: plan.owner}
+    labels = {"alertname": TEST_ALERT, names.SLO: mark, names.SEVERITY: plan.heartbeat, names.OWNER: plan.owner}
     now = datetime.now(UTC)
     span = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(minutes=1)).isoformat()}
     alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}, **span}
     httpx.post(f"{site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5).raise_for_status()
 
 
+def settle(site: Site, before: list[Wait], after: list[Wait], dead: Callable[[], list[str]], step: "Steps") -> None:
+    """Waits for what must work first, lets Prometheus know, and waits for what must follow; raises Refused."""
+    for wait in before:
+        with step(wait.label):
+            until(wait, dead)
+    announce(site)
+    for wait in after:
+        with step(wait.label):
+            until(wait, dead)
+
+
 def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
     """Polls until the wait is over; Refused with the log to read when it takes too long or a process gave up."""
-    deadline = time.monotonic() + READY_SECONDS
     last = "it stayed false"
-    while time.monotonic() < deadline:
+    for _ in polling(READY_SECONDS, 0.2):
         try:
             if wait.true():
                 return
@@ -244,7 +248,6 @@ def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
             last = str(error)
         if gone := dead():
             raise Refused(f"{', '.join(gone)} does not stay up; read: make logs P={gone[0]}")
-        time.sleep(0.2)
     raise Refused(f"waited {READY_SECONDS} s in vain until {wait.label} ({last}); read: {wait.look_at}")
 
 
@@ -307,11 +310,11 @@ def doctor(site: Site) -> list[tuple[str, bool, str]]:
     for name in server_files.LOG_SERVERS:
         path = server_files.find_log_server(name)
         rows.append((name, True, str(path) if path else "not on PATH; without it logs stay in files, which is fine"))
-    running = Supervisor(site).alive()
+    supervisor = Supervisor(site)
+    running = supervisor.alive()
     rows.append(("the stack", True, "runs" if running else "does not run"))
     if running:
-        processes = Supervisor(site).processes()
-        rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in processes]
+        rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in supervisor.processes()]
     else:
         rows += [
             (f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}")

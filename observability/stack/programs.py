@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ class Program:
     """One supervised process. Lower priorities start first and stop last."""
 
     name: str
-    command: tuple[str, ...]
+    command: Sequence[str]
     priority: int
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -64,58 +65,44 @@ def console_command(site: Site) -> tuple[str, ...]:
 def release() -> str:
     """A digest of everything that the stack's own processes read at their start: when it changes, they must start anew."""
     folders = (ROOT / "api", ROOT / "observability", ROOT / "loadtests")
-    sources = (
-        path
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix in {".py", ".yaml", ".html"} and "generated" not in path.parts
-    )
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()[:16]
+    read = (path for folder in folders for path in folder.rglob("*") if path.suffix in {".py", ".yaml", ".html"})
+    sources = sorted(path for path in read if "generated" not in path.parts)
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool = False) -> list[Program]:
     """The processes in the order of their start."""
     python, ports = sys.executable, site.ports
     environment = api_environment(site, faults=faults)
-    host = (HOST,)
     sync_every = SYNC_SECONDS if plan.clock.scrape == plan.policy.clock.scrape.seconds else 1  # drills have a faster clock
     current = {"EVARA_RELEASE": release()}  # a new release restarts these; gunicorn changes its workers one by one instead
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
-        Program("replay", (python, "-m", "loadtests.replay", "--host", *host, "--port", str(ports.replay)), 10, current),
+        Program("replay", (python, "-m", "loadtests.replay", "--host", HOST, "--port", str(ports.replay)), 10, current),
         Program("console", console_command(site), 10, current | console_environment(site)),
-        Program("metrics", (python, "-m", "api.exporter", *host, str(ports.metrics)), 10, environment | current),
+        Program("metrics", (python, "-m", "api.exporter", HOST, str(ports.metrics)), 10, environment | current),
         Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
-        Program(
-            "sync",
-            (python, "-m", "flask", "--app", "api.app", "sync", "--every", str(sync_every)),
-            30,
-            environment | current,
-        ),
+        Program("sync", (python, "-m", "flask", "--app", "api.app", "sync", "--every", str(sync_every)), 30, environment | current),
         Program(
             "alertmanager",
-            tuple(
-                servers["alertmanager"].command(
-                    f"--config.file={site.config}/alertmanager.yaml",
-                    f"--storage.path={site.state}/alertmanager",
-                    f"--web.listen-address={HOST}:{ports.alertmanager}",
-                    "--cluster.listen-address=",  # one of them: no gossip port
-                )
+            servers["alertmanager"].command(
+                f"--config.file={site.config}/alertmanager.yaml",
+                f"--storage.path={site.state}/alertmanager",
+                f"--web.listen-address={HOST}:{ports.alertmanager}",
+                "--cluster.listen-address=",  # one of them: no gossip port
             ),
             30,
         ),
         Program(
-            "prober", (python, "-m", "observability.live", site.url("api"), *host, str(ports.prober), span(plan.probe_every)), 40, current
+            "prober", (python, "-m", "observability.live", site.url("api"), HOST, str(ports.prober), span(plan.probe_every)), 40, current
         ),
         Program(
             "prometheus",
-            tuple(
-                servers["prometheus"].command(
-                    f"--config.file={site.config}/prometheus.yaml",
-                    f"--storage.tsdb.path={site.state}/prometheus",
-                    f"--storage.tsdb.retention.time={retention}",
-                    f"--web.listen-address={HOST}:{ports.prometheus}",
-                )
+            servers["prometheus"].command(
+                f"--config.file={site.config}/prometheus.yaml",
+                f"--storage.tsdb.path={site.state}/prometheus",
+                f"--storage.tsdb.retention.time={retention}",
+                f"--web.listen-address={HOST}:{ports.prometheus}",
             ),
             50,
         ),
@@ -129,8 +116,8 @@ def log_programs(site: Site, plan: Plan, servers: dict[str, Server]) -> list[Pro
     environment = log_environment(site) | {"EVARA_RELEASE": hashlib.sha256(texts.encode()).hexdigest()[:16]}
     config = (f"-config.file={site.config}/loki.yaml", "-config.expand-env=true")
     return [
-        Program("loki", tuple(servers["loki"].command(*config)), 5, environment),
-        Program("fluent-bit", tuple(servers["fluent-bit"].command(f"--config={site.config}/fluent-bit.yaml")), 6, environment),
+        Program("loki", servers["loki"].command(*config), 5, environment),
+        Program("fluent-bit", servers["fluent-bit"].command(f"--config={site.config}/fluent-bit.yaml"), 6, environment),
     ]
 
 
@@ -158,17 +145,16 @@ def configure(site: Site, plan: Plan, secrets: Path | None = None) -> None:
         "links": Links(console=site.url("console")),
     }
     here = replace(plan, policy=plan.policy.model_copy(update=local))
-    (site.config / "prometheus.yaml").write_text(prometheus_config(plan), encoding="utf-8")
+    present = frozenset(path.name for path in secrets.iterdir()) if secrets and secrets.is_dir() else frozenset()
     for path, text in (
+        (site.config / "prometheus.yaml", prometheus_config(plan)),
         (site.config / "rules.yaml", prometheus.render(here)[prometheus.RULES]),
+        (site.config / "alertmanager.yaml", alertmanager.render(here, present, str(secrets))[alertmanager.CONFIG]),
         (site.config / "loki.yaml", loki.render(here)[loki.CONFIG]),
         (rules / "rules.yaml", loki.render(here)[loki.RULES]),
         (site.config / "fluent-bit.yaml", fluentbit.render(here)[fluentbit.NATIVE]),
     ):
         path.write_text(text, encoding="utf-8")
-    present = frozenset(path.name for path in secrets.iterdir()) if secrets and secrets.is_dir() else frozenset()
-    rendered = alertmanager.render(here, present, str(secrets))[alertmanager.CONFIG]
-    (site.config / "alertmanager.yaml").write_text(rendered, encoding="utf-8")
 
 
 def targets(site: Site) -> dict[str, int]:

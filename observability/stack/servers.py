@@ -74,10 +74,9 @@ def ensure(folder: Path, tell: Tell) -> dict[str, Server]:
         for package in packages:
             if find(name, folder) is None:
                 unpack(package, folder, tell, optional=package != packages[0])
-    missing = [name for name in WANTED if find(name, folder) is None]
-    if missing:
-        raise MissingServers(f"{', '.join(missing)} could not be found or unpacked; install them so that they are on PATH")
     servers = {name: Server(path) for name in WANTED if (path := find(name, folder))}
+    if missing := [name for name in WANTED if name not in servers]:
+        raise MissingServers(f"{', '.join(missing)} could not be found or unpacked; install them so that they are on PATH")
     return servers | {"alertmanager": with_templates(servers["alertmanager"], folder)}
 
 
@@ -124,8 +123,8 @@ def with_templates(server: Server, folder: Path) -> Server:
     mount = f"mount -t overlay overlay -o lowerdir={unpacked}:/usr/share /usr/share"
     if shutil.which("unshare") and runs(["unshare", "-rm", "sh", "-c", mount]):
         return Server(server.path, ("unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "sh"))
-    if find_proot(folder):
-        return Server(server.path, (str(find_proot(folder)), "-b", f"{unpacked}/prometheus:/usr/share/prometheus"))
+    if proot := find_proot(folder):
+        return Server(server.path, (str(proot), "-b", f"{unpacked}/prometheus:/usr/share/prometheus"))
     if os.geteuid() == 0:
         TEMPLATES.parent.mkdir(parents=True, exist_ok=True)
         TEMPLATES.symlink_to(unpacked / "prometheus" / "alertmanager")

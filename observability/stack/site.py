@@ -94,16 +94,8 @@ def port_offset() -> int:
     text = os.environ.get("EVARA_PORT_OFFSET", "0")
     highest = HIGHEST_PORT - max(Ports().named().values())
     if not text.isdecimal() or int(text) > highest:
-        raise Invalid(
-            [
-                Problem(
-                    "EVARA_PORT_OFFSET",
-                    f"{text!r} cannot be added to the ports",
-                    f"export a whole number from 0 to {highest}",
-                    "environment",
-                )
-            ]
-        )
+        fix = f"export a whole number from 0 to {highest}"
+        raise Invalid([Problem("EVARA_PORT_OFFSET", f"{text!r} cannot be added to the ports", fix, "environment")])
     return int(text)
 
 
