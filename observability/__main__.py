@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable
+from itertools import groupby
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,14 @@ def cli() -> None:
 
 
 def show(problems: Iterable[Problem]) -> None:
-    listed = sorted(problems)
-    for problem in listed:
-        err.print(f"[red]✗[/red] [bold]{escape(problem.where)}[/bold]: {escape(problem.message)}")
-        err.print(f"    mend: {escape(problem.fix)}  [dim]({problem.check})[/dim]")
+    """Every problem with its mend; places with the same problem stand together."""
+    listed = sorted(problems, key=lambda problem: (problem.check, problem.message, problem.fix, problem.where))
+    for (check, message, fix), alike in groupby(listed, key=lambda problem: (problem.check, problem.message, problem.fix)):
+        *others, last = [problem.where for problem in alike]
+        for where in others:
+            err.print(f"[red]✗[/red] [bold]{escape(where)}[/bold]")
+        err.print(f"[red]✗[/red] [bold]{escape(last)}[/bold]: {escape(message)}")
+        err.print(f"    mend: {escape(fix)}  [dim]({check})[/dim]")
     err.print(f"{len(listed)} problem{'s' if len(listed) != 1 else ''}")
 
 
@@ -110,7 +115,8 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
     elif problems:
         show(problems)
     else:
-        out.print(f"[green]✓[/green] {len(made.slos)} SLOs, {len(files)} generated files: drift, contract, lint and boards are fine")
+        mark = "[yellow]?[/yellow]" if missing else "[green]✓[/green]"
+        out.print(f"{mark} {len(made.slos)} SLOs, {len(files)} generated files: drift, contract, lint and boards are fine")
     if missing and not problems:
         fail(f"could not tell whether the servers accept them: {', '.join(missing)} missing; make up unpacks them", UNKNOWN)
     sys.exit(WRONG if problems else FINE)

@@ -104,7 +104,7 @@ def overview(plan: Plan) -> Board:
                  f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
             stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(".*"),
                  (0, GOOD), (0.001, WARN), (0.01, BAD)),
-            stat("p95", "95 of 100 good answers are at least so fast.", Unit.SECONDS,
+            stat("p95", "95 of 100 good answers took no longer than this.", Unit.SECONDS,
                  quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED), *latency_steps(plan)),
         ),
     )  # fmt: skip
@@ -414,7 +414,7 @@ def logs(plan: Plan) -> Board:
             Row("Which", (Panel("Lines", about, Kind.LOGS, Unit.TEXT, (Query(found, ""),), width=24, height=18, source=LOGS),)),
         ),
         (
-            Variable("program", "Program", values=("api", "sync", "metrics", "prober", "console", "prometheus", "alertmanager"), many=True),
+            Variable("program", "Program", values=names.LOG_PROGRAMS, many=True),
             Variable("level", "Level", values=(*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN), many=True),
             Variable("request", "Request id"),
             Variable("text", "Text"),
@@ -433,7 +433,7 @@ def load(plan: Plan) -> Board:
                 lines("Duration", "Good answers of all routes; dashed is what was promised.", Unit.SECONDS,
                       *quantiles(names.HTTP_DURATION, **ANSWERED),
                       *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
-                lines("p95 by route", "95 of 100 good answers of the route are at least so fast.", Unit.SECONDS,
+                lines("p95 by route", "95 of 100 good answers of the route took no longer than this.", Unit.SECONDS,
                       Query(quantile(Decimal("0.95"), names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED), each(names.ROUTE))),
                 *cost(width=12),
                 lines("Database time", "How long successful statements took.", Unit.SECONDS,

@@ -107,7 +107,7 @@ class Model(BaseModel):
     def exactly_one(self) -> Self:
         if self.one_of and sum(getattr(self, key) is not None for key in self.one_of) != 1:
             *others, last = self.one_of
-            raise ValueError(f"needs exactly one of {', '.join(others)} and {last}")
+            raise ValueError(f"needs exactly one of {', '.join(others)} and {last}; add the one that is meant, and no other")
         return self
 
 
@@ -379,11 +379,14 @@ def explain(path: Path, model: type[BaseModel], error: ValidationError) -> Itera
     for item in error.errors():
         location = tuple(part for part in item["loc"] if part != "[key]")
         where = f"{path.name}: {'.'.join(map(str, location)) or 'the whole file'}"
-        message, fix = item["msg"].removeprefix("Value error, "), "correct the value"
+        message, _, fix = item["msg"].removeprefix("Value error, ").partition("; ")
+        fix = fix or "correct the value"
         if item["type"] == "extra_forbidden":
             keys = known_keys(model, location[:-1])
             close = difflib.get_close_matches(str(location[-1]), keys, n=1)
             message, fix = "unknown key", f"did you mean {close[0]}?" if close else f"remove it; known here: {', '.join(keys)}"
+        elif item["type"] == "literal_error":
+            message, fix = f"{item['input']!r} is not known here", f"write {item['ctx']['expected']}"
         elif item["type"] == "missing":
             message, fix = "is missing", f"add `{location[-1]}:` (docs/catalogue.md says what it holds)"
         elif item["type"] in {"too_short", "dict_type", "model_type", "model_attributes_type"}:

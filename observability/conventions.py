@@ -78,6 +78,7 @@ LOG_LEVEL = "level"  # one of LOG_LEVELS
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
+LOG_PROGRAMS = ("api", "sync", "metrics", "prober", "console", "replay", "prometheus", "alertmanager", "supervisord")
 
 # --- recorded series ---------------------------------------------------------------------------------------------
 
@@ -131,6 +132,10 @@ def board_uid(service: str, slug: str) -> str:
     """The stable uid of a dashboard, at most 40 characters as Grafana wants it."""
     return f"{service}-{slug}"
 
+
+# --- drills: what may be broken on purpose (live/drill.py) --------------------------------------------------------
+
+DRILLS = ("route-errors", "route-exception", "route-slow", "stop-api", "stop-inbox")
 
 # --- scrape jobs -------------------------------------------------------------------------------------------------
 

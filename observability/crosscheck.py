@@ -1,6 +1,7 @@
 """Loads both files and holds them against each other, or fails once with every problem; it imports the models."""
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Proble
             yield Problem(f"{at}{section}.{name}", "is the name of an alert that every service has", "choose another name")
     for name in catalogue.logs.keys() & catalogue.watch.keys():
         yield Problem(f"{at}logs.{name}", "is the name of an alert under watch, too", "choose another name")
+    yield from known("policy.yaml: drill.by_sli", policy.drill.by_sli.values(), conventions.DRILLS, "drill")
+    for name, watch in catalogue.watch.items():
+        yield from known(f"{at}watch.{name}.drill", [watch.drill], conventions.DRILLS, "drill")
+    for name, log in catalogue.logs.items():
+        yield from known(f"{at}logs.{name}.program", [log.program], conventions.LOG_PROGRAMS, "program")
     yield from known(f"{at}probe.routes", catalogue.probe.routes, endpoints, "route")
     yield from twice(f"{at}probe.routes", catalogue.probe.routes)
     for name in set(catalogue.probe.routes) & endpoints.keys():
@@ -84,12 +90,18 @@ def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Proble
 
 
 def latencies(catalogue: Catalogue, at: str) -> Iterator[Problem]:
-    """Thresholds that would make two SLOs of one name."""
+    """Thresholds that would make two SLOs of one name, and promises that another one includes."""
     targets_of = {"defaults": catalogue.defaults.latency}
     targets_of |= {f"routes.{name}": route.latency or () for name, route in catalogue.routes.items()}
     targets_of |= {f"dependencies.{name}": entry.latency for name, entry in catalogue.dependencies.items()}
     for key, targets in targets_of.items():
         yield from twice(f"{at}{key}.latency", [f"{target.threshold.seconds.normalize():f}s" for target in targets])
+        for quick, slow in pairwise(sorted(targets, key=lambda target: target.threshold.seconds)):
+            if quick.threshold.seconds < slow.threshold.seconds and quick.objective >= slow.objective:
+                message = f"{quick.objective} within {quick.threshold.text} makes {slow.objective} within {slow.threshold.text} say nothing"
+                yield Problem(
+                    f"{at}{key}.latency", message, f"promise more than {quick.objective} within {slow.threshold.text}, or leave one out"
+                )
 
 
 def promises(catalogue: Catalogue, at: str) -> Iterator[Problem]:

@@ -255,7 +255,7 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
         windows=tuple(sorted(used | {period, window(duration(SHORT), policy)}, key=lambda w: w.seconds)),
         clock=Clock(*(getattr(policy.clock, key).seconds for key in ("scrape", "evaluate", "thin", "long"))),
         probe_every=catalogue.probe.every.seconds,
-        probe_routes=tuple((name, endpoints[name]) for name in sorted(catalogue.probe.routes)),
+        probe_routes=tuple((name, endpoints[name]) for name in sorted(catalogue.probe.routes) if name in endpoints),
         jobs=tuple(sorted(catalogue.jobs)),
         dependencies=tuple(sorted(catalogue.dependencies)),
         policy=policy,

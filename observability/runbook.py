@@ -85,7 +85,7 @@ def burning(plan: Plan) -> Entry:
         ),
         ("Open the page of the SLO that the alert names, and follow it.",),
         f"make drill D={plan.policy.drill.by_sli[AVAILABILITY]}",
-        "The share of bad events has left every tier's short window; the inbox says resolved.",
+        "the share of bad events has left every tier's short window; the inbox says resolved.",
     )
 
 

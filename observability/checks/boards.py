@@ -52,7 +52,7 @@ def variables(board: dict[str, Any]) -> dict[str, str]:
 
 def form(plan: Plan, path: Path, board: dict[str, Any], uids: Counter[Any]) -> Complaints:
     """Current schema, a uid that is stable and its own, a description, and a way to the other boards."""
-    wanted = names.board_uid(plan.service, path.stem)
+    wanted = f"{plan.service}-{path.stem}"  # written out: links from elsewhere know it
     if board.get("schemaVersion") != SCHEMA:
         yield f"has schemaVersion {board.get('schemaVersion')}, current is {SCHEMA}", MEND
     if board.get("uid") != wanted or uids[board.get("uid")] > 1 or len(wanted) > LONGEST_UID:

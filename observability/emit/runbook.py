@@ -65,6 +65,6 @@ def section(entry: Entry) -> list[str]:
         f"**Owner:** {entry.owner}. **Severity:** {entry.severity}.",
         "**Look first:**\n\n" + checks.rstrip(),
         "**Then:**\n\n" + "\n".join(f"{number}. {step}" for number, step in enumerate(entry.steps, 1)),
-        f"**It is over when** {entry.over[0].lower() + entry.over[1:] if entry.over[0] != '`' else entry.over}",
+        f"**It is over when** {entry.over}",
         f"**Drilled by:** {entry.drill}",
     ]
