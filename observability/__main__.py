@@ -3,8 +3,8 @@
 import sys
 import time
 from collections.abc import Iterable
-from itertools import groupby
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 

@@ -8,7 +8,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from observability import conventions as names
 from observability.checks import lint
 from observability.emit.grafana import COLUMNS, DASHBOARDS, SCHEMA
 from observability.panels import GREY, LOGS, METRICS, PALETTE, Unit
