@@ -17,10 +17,9 @@ SCENARIOS = Path("loadtests")
 def contract(path: Path = OPENAPI) -> dict[str, Any]:
     """The API's committed OpenAPI document; Invalid when it cannot be read."""
     try:
-        document = dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise Invalid([Problem(str(path), f"cannot be read: {error}", "flask --app api.app openapi write api/openapi.json")]) from error
-    return document
 
 
 def render(plan: Plan, openapi: dict[str, Any]) -> dict[Path, str]:

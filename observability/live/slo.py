@@ -65,15 +65,15 @@ def sums(window: Window, plan: Plan) -> tuple[str, str]:
 
 def judge(slo: Slo, total: float | None, bad: float | None, burn: float | None) -> Row:
     """The verdict on one SLO; `total` None means that its series are missing."""
-    promised = float(slo.objective)
+    promise = (slo.name, slo.promise, slo.owner, float(slo.objective))
     if total is None or bad is None or math.isnan(total + bad):
-        return Row(slo.name, slo.promise, slo.owner, promised, None, None, None, None, None, Verdict.UNMEASURED)
+        return Row(*promise, None, None, None, None, None, Verdict.UNMEASURED)
     if total < 0.5:  # increase() interpolates: less than half an event is none
-        return Row(slo.name, slo.promise, slo.owner, promised, None, 0.0, 0.0, 1.0, burn, Verdict.IDLE)
+        return Row(*promise, None, 0.0, 0.0, 1.0, burn, Verdict.IDLE)
     measured = 1 - bad / total
     left = 1 - (bad / total) / float(slo.budget)
-    verdict = Verdict.MET if measured >= promised else Verdict.MISSED
-    return Row(slo.name, slo.promise, slo.owner, promised, measured, total - bad, total, left, burn, verdict)
+    verdict = Verdict.MET if measured >= float(slo.objective) else Verdict.MISSED
+    return Row(*promise, measured, total - bad, total, left, burn, verdict)
 
 
 def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[Row]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -53,10 +54,9 @@ def config_text(site: Site, programs: list[Program]) -> str:
             "stdout_logfile_maxbytes": "10MB",
             "stdout_logfile_backups": "2",
         }
-    lines: list[str] = []
-    for section in config.sections():
-        lines += [f"[{section}]", *(f"{key} = {value}" for key, value in config[section].items()), ""]
-    return "\n".join(lines)
+    text = StringIO()
+    config.write(text)
+    return text.getvalue()
 
 
 def quote(word: str) -> str:
