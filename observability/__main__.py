@@ -178,7 +178,9 @@ def compare_loads(old: Path, new: Path, *, json_: bool) -> None:
         fail(str(error), UNKNOWN)
     found = comparison.compare(before, after)
     page = new / comparison.PAGE
-    page.write_text(load_reports.page(comparison.PAGE, old=before, new=after, change=comparison.change, **found), encoding="utf-8")
+    page.write_text(
+        load_reports.page(comparison.PAGE, old=before, new=after, change=comparison.change, few=comparison.FEW, **found), encoding="utf-8"
+    )
     if json_:
         out.print_json(data=found)
     else:

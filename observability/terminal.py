@@ -17,6 +17,7 @@ out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highli
 COLOURS = {"met": "green", "missed": "red", "idle": "dim", "unmeasured": "yellow", "disagree": "red", "unknown": "yellow"}
 MARKS = {"met": "✓", "missed": "✗", "disagree": "≠", "unknown": "?"}
 BAR = 5
+WIDE = 80  # columns that the table of SLOs needs at its widest
 LISTED = 10  # errors
 
 
@@ -43,12 +44,15 @@ def coloured(verdict: str) -> str:
 
 
 def print_slos(rows: list[slo.Row], window: str) -> None:
-    made = table(f"SLOs over {window}", "SLO", ">goal", ">measured", ">events", "budget left", ">burn", "verdict")
+    wide = out.width >= WIDE
+    columns = ("SLO", ">goal", ">measured", ">events", "budget left", ">burn", "verdict")
+    made = table(f"SLOs over {window}", *(columns if wide else ("SLO", ">goal", ">measured", ">left", "verdict")))
     for row in rows:
         events = "–" if row.total is None else f"{row.total:.0f}"
         rate = row.burn_rate
         burn = "–" if rate is None else ">999" if rate >= 999.5 else f"{rate:.{0 if rate >= 99.5 else 1}f}"
-        made.add_row(*promise(vars(row)), events, bar(row.budget_remaining), burn, coloured(row.verdict))
+        left = bar(row.budget_remaining)
+        made.add_row(*promise(vars(row)), *((events, left, burn) if wide else (left.split()[-1],)), coloured(row.verdict))
     out.print(made)
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in slo.Verdict}
     out.print(", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number))
@@ -60,7 +64,7 @@ def bar(left: float | None) -> str:
     if left is None:
         return "–"
     full = round(max(0.0, min(1.0, left)) * BAR)
-    return f"{'█' * full}{'░' * (BAR - full)} {max(left, -9.99) * 100:.0f}%"
+    return f"{'█' * full}{'░' * (BAR - full)} {'<-999' if left < -9.995 else f'{left * 100:.0f}'}%"
 
 
 def wrapped(text: str, indent: int = 2) -> None:
@@ -79,7 +83,8 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
         promises.add_row(*promise(row), str(row["total"]), coloured(row["verdict"]))
     out.print(promises)
     differ = {(finding["route"], finding["number"]) for finding in report["findings"]}
-    sides = table("\nClients/server", "route", ">requests", ">failed", ">req/s", *(f">{key} ms" for key in ("p50", "p95", "p99")))
+    pairs = "Each pair is clients/server" if report["total"]["server"] else "What the clients saw"
+    sides = table(f"\n{pairs}", "route", ">requests", ">failed", ">req/s", *(f">{key} ms" for key in ("p50", "p95", "p99")))
     for row in (*report["routes"], report["total"]):
 
         def cell(key: str, scale: float = 1, row: dict[str, Any] = row) -> str:
@@ -108,20 +113,26 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
 
 
 def print_comparison(found: dict[str, Any], page: Path) -> None:
-    made = table("What the clients saw, old → new", "route", ">req/s", ">failing %", ">p50 ms", ">p95 ms", ">p99 ms")
+    made = table("What the clients saw, old → new", "route\nrequests", ">req/s", ">failing %", ">p50 ms", ">p95 ms", ">p99 ms")
     for row in found["routes"]:
         cells = []
         for key in comparison.FIGURES:
             scale = {"rate": 1, "failing": 100}.get(key, 1000)
             old, new = row["old"][key], row["new"][key]
-            cells.append(f"{number(old, scale)} → {number(new, scale)}\n{comparison.change(key, old, new)}")
-        made.add_row(row["route"], *cells)
+            change = comparison.change(key, old, new)
+            cells.append(f"{number(old, scale)} → {number(new, scale)}\n{f'[dim]({change})[/dim]' if row['few'] else change}")
+        counts = " → ".join("–" if row[when]["requests"] is None else str(row[when]["requests"]) for when in ("old", "new"))
+        made.add_row(f"{row['route']}\n[dim]{counts}[/dim]", *cells)
     out.print(made)
+    if any(row["few"] for row in found["routes"]):
+        wrapped(f"[dim](Changes in brackets may be chance: fewer than {comparison.FEW} requests in one of the runs.)[/dim]", 0)
     if found["unlike"]:
         wrapped(f"[yellow]![/yellow] The runs are not alike: {escape('; '.join(found['unlike']))}.", 0)
     for row in found["broken"]:
         measured = f"{row['old'] * 100:.3f} % → {row['new'] * 100:.3f} %"
         out.print(f"[red]✗[/red] {row['slo']}: was met, is missed now: {measured}, promised {row['objective'] * 100:g} %")
     if not found["broken"]:
-        out.print("[green]✓[/green] Nothing that was met is missed now.")
+        out.print(f"{'[yellow]?[/yellow]' if found['unsure'] else '[green]✓[/green]'} Nothing that was met is missed now.")
+    if found["unsure"]:
+        wrapped(f"[yellow]![/yellow] {found['unsure']}", 0)
     out.print(f"  Page: {escape(str(page))}")

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from observability.live import report
-from observability.live.report import Report
+from observability.live.report import Report, Verdict
 
 PAGE = "compare.html"
+UNSURE = (Verdict.DISAGREE, Verdict.UNKNOWN)
 ORDER = ("host", "users", "rate", "time")
 FIGURES = ("rate", "failing", "p50", "p95", "p99")  # what runs of different length can be compared by, as the clients saw it
+FEW = 100  # requests: of fewer, chance alone moves a p99 or a share of failures by as much as a change would
 
 
 class NoReport(Exception):
@@ -33,13 +35,15 @@ def read(folder: Path) -> Report:
 
 
 def compare(old: Report, new: Report) -> dict[str, Any]:
-    """Each route's figures before and after, None where a run did not call it; what was met and is no longer, and what else differs."""
+    """Each route's figures before and after, None where a run did not call it; what was met and is no longer, and what makes it doubtful."""
     before, after = ({row["route"]: figures(row["clients"]) for row in (run["total"], *run["routes"])} for run in (old, new))
-    none = dict.fromkeys(FIGURES)
+    none = dict.fromkeys(("requests", *FIGURES))
+    routes = [{"route": name, "old": before.get(name, none), "new": after.get(name, none)} for name in after | before]
     met = {row["slo"]: row for row in old["objectives"] if row["verdict"] == "met"}
     return {
         "unlike": [f"{key} was {old['run'][key]}, is {new['run'][key]}" for key in ORDER if old["run"][key] != new["run"][key]],
-        "routes": [{"route": name, "old": before.get(name, none), "new": after.get(name, none)} for name in after | before],
+        "unsure": unsure(old["verdict"], new["verdict"]),
+        "routes": [row | {"few": min(row[when]["requests"] or 0 for when in ("old", "new")) < FEW} for row in routes],
         "broken": [
             {"slo": row["slo"], "objective": row["objective"], "old": met[row["slo"]]["measured"], "new": row["measured"]}
             for row in new["objectives"]
@@ -48,9 +52,15 @@ def compare(old: Report, new: Report) -> dict[str, Any]:
     }
 
 
+def unsure(old: str, new: str) -> str:
+    """Why the comparison proves little, as a sentence; empty where both runs have numbers to rely on."""
+    said = [f"the {run} run's verdict is {verdict}" for run, verdict in (("old", old), ("new", new)) if verdict in UNSURE]
+    return f"{' and '.join(said).capitalize()}, so this comparison proves little." if said else ""
+
+
 def figures(clients: dict[str, Any]) -> dict[str, float | None]:
-    requests = clients["requests"]
-    return {key: clients[key] for key in FIGURES if key != "failing"} | {"failing": clients["failed"] / requests if requests else None}
+    share = clients["failed"] / clients["requests"] if clients["requests"] else None
+    return {key: clients[key] for key in ("requests", *FIGURES) if key != "failing"} | {"failing": share}
 
 
 def change(figure: str, old: float | None, new: float | None) -> str:

@@ -37,7 +37,7 @@ class Order:
     length: str
     host: str
 
-    def check(self) -> float:
+    def check(self, site: Site) -> float:
         """The length in seconds; raises Failed when the order makes no sense or nobody is there."""
         try:
             seconds = float(duration(self.length).seconds)
@@ -48,7 +48,8 @@ class Order:
         try:
             httpx.get(self.host, timeout=5)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Failed(f"nothing answers at {self.host} ({error}); start it with: make up") from error
+            mend = "start it with: make up" if self.is_for(site) else "is the address right?"
+            raise Failed(f"nothing answers at {self.host} ({error}); {mend}") from error
         return seconds
 
     def is_for(self, site: Site) -> bool:
@@ -58,7 +59,7 @@ class Order:
 
 def run(site: Site, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
     """What the clients saw (see loadtests/locustfile.py), with Locust's CSV files in `folder`; raises Failed."""
-    seconds = order.check()
+    seconds = order.check(site)
     with tempfile.TemporaryDirectory(prefix="evara-load-") as scratch:
         verdict, log = Path(scratch) / "verdict.json", Path(scratch) / "locust.log"
         command = [
@@ -73,7 +74,7 @@ def run(site: Site, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
             "EVARA_LOAD_VERDICT": str(verdict),
         }
         tell(f"{order.users} clients, {order.rate:g} requests/s, {order.length}, against {order.host}")
-        started = time.monotonic()
+        started, said = time.monotonic(), ""
         with log.open("w", encoding="utf-8") as sink:
             process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=sink, stderr=sink)  # noqa: S603 - our own
             while True:
@@ -83,7 +84,9 @@ def run(site: Site, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
                 except subprocess.TimeoutExpired:
                     if time.monotonic() - started > seconds + OVERTIME_SECONDS:
                         process.kill()
-                    tell(f"{min(time.monotonic() - started, seconds):.0f} of {seconds:.0f} s")
+                    last, said = said, f"{min(time.monotonic() - started, seconds):.0f} of {seconds:.0f} s"
+                    if said != last:  # overtime is not counted
+                        tell(said)
                 except BaseException:
                     process.terminate()
                     raise

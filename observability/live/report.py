@@ -40,7 +40,7 @@ EXIT_CODES = {Verdict.MET: 0, Verdict.MISSED: 1, Verdict.DISAGREE: 1, Verdict.UN
 
 def run(site: Site, plan: Plan, order: load.Order, reports: Path, tell: load.Tell) -> tuple[Report, Path]:
     """A load run with both of its sides, and the new folder below `reports` that has it all; raises load.Failed."""
-    order.check()
+    order.check(site)
     prometheus = Prometheus(site.url("prometheus"))
     own, silent, before, counted = order.is_for(site), "", None, None
     pictures: list[dict[str, str]] = []

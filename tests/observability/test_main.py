@@ -125,7 +125,9 @@ def test_a_window_that_nothing_is_kept_for_is_refused(window: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("left", "text"), [(None, "–"), (1.0, "█████ 100%"), (0.5, "██░░░ 50%"), (-50, "░░░░░ -999%")])
+@pytest.mark.parametrize(
+    ("left", "text"), [(None, "–"), (1.0, "█████ 100%"), (0.5, "██░░░ 50%"), (-50, "░░░░░ <-999%"), (-9.99, "░░░░░ -999%")]
+)
 def test_a_budget_is_drawn(left: float | None, text: str) -> None:
     """Blocks for the eye, per cent for the mind, and no overflow."""
     assert bar(left) == text

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from observability import __main__ as main
-from observability import plan
+from observability import plan, terminal
 from observability.live import drill as drills
 from observability.live import load as loads
 from observability.live import report as load_reports
@@ -77,6 +77,18 @@ def test_the_slo_table_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, plan: Pl
     assert all(verdict in result.output for verdict in Verdict)
 
 
+@pytest.mark.parametrize(("width", "columns"), [(60, 5), (79, 5), (80, 7)])
+def test_a_narrow_terminal_gets_fewer_columns(monkeypatch: pytest.MonkeyPatch, plan: Plan, width: int, columns: int) -> None:
+    """Below 80 columns events and burn rate go, and the budget is a number; what is left is not cut."""
+    monkeypatch.setattr(terminal.out, "width", width)
+    monkeypatch.setattr(slos, "measure", lambda *_: rows(plan)[:3])
+    table = invoke("slo").output.splitlines()[1:5]
+    assert len(table[0].replace("budget left", "left").split()) == columns
+    assert len(table[2].replace("█ ", "█").split()) == columns
+    assert max(len(line.rstrip()) for line in table) <= width
+    assert "…" not in "".join(table)
+
+
 @pytest.mark.parametrize(("kept", "words", "code"), [((1,), (), 0), ((0, 1), (), 1), ((1, 2), (), 0), ((1, 2), ("--strict",), 1)])
 def test_verdicts_decide_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, plan: Plan, kept: tuple[int, ...], words: tuple[str, ...], code: int
@@ -92,6 +104,7 @@ def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(load_reports, "run", lambda *_: (REPORT, Path("reports/now")))
     result = invoke("load")
     assert result.exit_code == 1
+    assert "Each pair is clients/server" in result.output
     for words in ("nodes.list-availability", "1200/1200", "80/1200≠", "3 × nodes.list: 500 [boom]", "≠ readings.latest, p95: [too slow]."):
         assert words in result.output
     assert "≠ Clients and server disagree on 1 number" in result.output
@@ -131,6 +144,24 @@ def test_two_load_reports_are_compared(tmp_path: Path) -> None:
     refused = invoke("load", "--compare", folders[0], str(tmp_path))
     assert refused.exit_code == 2
     assert "has no report.json" in refused.stderr
+
+
+@pytest.mark.parametrize(("verdicts", "sign"), [(("met", "missed"), "✓"), (("met", "disagree"), "?"), (("unknown", "met"), "?")])
+def test_a_comparison_says_what_it_is_worth(tmp_path: Path, verdicts: tuple[str, str], sign: str) -> None:
+    """Counts of both runs, changes of few requests in brackets, and no green where a run cannot be relied on; it still exits 0."""
+    few = {"route": "readings.latest", "clients": SIDE | {"requests": 20, "p95": 0.16}, "server": None}
+    for name, verdict in zip(("old", "new"), verdicts, strict=True):
+        (tmp_path / name).mkdir()
+        content = REPORT | {"verdict": verdict, "routes": [few if name == "new" else REPORT["routes"][0]]}
+        (tmp_path / name / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    result = invoke("load", "--compare", str(tmp_path / "old"), str(tmp_path / "new"))
+    assert result.exit_code == 0, result.output
+    assert "1200 → 20" in result.output
+    assert "(+100 %)" in result.output
+    assert result.output.count("fewer than 100 requests") == 1
+    assert f"{sign} Nothing that was met is missed now." in result.output
+    assert ("proves little" in result.output) == (sign == "?")
+    assert max(len(line.rstrip()) for line in result.output.splitlines()[:-1]) <= WIDTH
 
 
 def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plan: Plan) -> Callable
             return answer
 
         samples = iter(sample or (server.Sample(995, {}), server.Sample(1015, {})))
-        monkeypatch.setattr(load.Order, "check", lambda _: 10.0)
+        monkeypatch.setattr(load.Order, "check", lambda *_: 10.0)
         monkeypatch.setattr(load, "run", lambda *_: raising(locust or told()))
         monkeypatch.setattr(server, "sample", lambda *_: raising(next(samples)))
         monkeypatch.setattr(server, "between", lambda *_: counted())
@@ -191,9 +191,45 @@ def test_a_comparison_holds_routes_of_either_run() -> None:
     assert [row["route"] for row in found["routes"]] == ["all", "nodes.list"]
     assert found["routes"][1]["new"]["p95"] is None
     assert found["unlike"] == ["time was 10s, is 20s"]
-    page = report.page("compare.html", old=old, new=new, change=comparison.change, **found)
+    page = report.page("compare.html", old=old, new=new, change=comparison.change, few=comparison.FEW, **found)
     assert "Nothing that was met is missed now" in page
     assert "time was 10s, is 20s" in page
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (100, 100, ""),
+        (100, 150, "The new run's verdict is disagree, so this comparison proves little."),
+        (None, 100, "The old run's verdict is unknown, so this comparison proves little."),
+        (150, None, "The old run's verdict is disagree and the new run's verdict is unknown, so this comparison proves little."),
+    ],
+)
+def test_a_comparison_of_doubtful_runs_is_not_green(before: int | None, after: int | None, sentence: str) -> None:
+    """Where either run's own numbers cannot be relied on, the page says so and looks like it."""
+    old, new = (report.put_together(ORDER, told(), counted(n) if n else None, "" if n else "no scrape", "") for n in (before, after))
+    found = comparison.compare(old, new)
+    assert found["unsure"] == sentence
+    page = report.page("compare.html", old=old, new=new, change=comparison.change, few=comparison.FEW, **found)
+    assert f'<header class="verdict {"unknown" if sentence else "met"}">' in page
+    assert ("proves little" in page) == bool(sentence)
+
+
+def test_changes_of_few_requests_are_faint() -> None:
+    """Fewer than a hundred requests in either run make a change that may be chance: in brackets, faint, and explained once."""
+    new = report.put_together(ORDER, told(), counted(), "", "")
+    few = told(routes=[told()["routes"][0] | {"clients": FIGURES | {"requests": 99, "p95": 0.06}}])
+    old = report.put_together(ORDER, few, counted(), "", "")
+    for one, other in ((old, new), (new, old)):
+        found = comparison.compare(one, other)
+        assert [(row["route"], row["few"]) for row in found["routes"]] == [("all", False), ("nodes.list", True)]
+    page = report.page("compare.html", old=new, new=old, change=comparison.change, few=comparison.FEW, **found)
+    assert "<td>(+100 %)</td>" in page
+    assert page.count("fewer than 100 requests in one of the runs") == 1
+    assert page.count('<tr class="strong">') == 1
+    assert "<td>99</td>" in page
+    plain = report.page("compare.html", old=new, new=new, change=comparison.change, few=comparison.FEW, **comparison.compare(new, new))
+    assert "fewer than" not in plain
 
 
 @pytest.mark.parametrize(

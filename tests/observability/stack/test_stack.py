@@ -16,6 +16,7 @@ import yaml
 from observability.plan import Plan
 from observability.problems import Invalid
 from observability.stack import lifecycle, servers, supervisor
+from observability.stack import site as sites
 from observability.stack.programs import Program, announce, conceal, configure, process_environment, programs, prometheus_config
 from observability.stack.servers import Server
 from observability.stack.site import Ports, Site
@@ -327,3 +328,18 @@ def test_targets_are_announced_when_they_work_and_concealed_before_a_start(site:
     assert yaml.safe_load((folder / "api.yaml").read_text(encoding="utf-8")) == [{"targets": ["127.0.0.1:39101"]}]
     conceal(site)
     assert list(folder.iterdir()) == []
+
+
+def test_clean_leaves_the_reports_of_another_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A second stack has its reports in its own folder, so that removing it takes nothing of the first."""
+    monkeypatch.setattr(sites, "ROOT", tmp_path / "code")
+    second = Site(tmp_path / "second", Ports().shifted(30_000), tmp_path / "servers")
+    first = Site(tmp_path / "code" / ".stack", Ports().shifted(31_000), tmp_path / "servers")
+    for site in (first, second):
+        site.state.mkdir(parents=True)
+        (site.reports / "run").mkdir(parents=True)
+    assert lifecycle.clean(second) == [second.reports, second.state]
+    assert (first.reports / "run").exists()
+    assert first.state.exists()
+    assert not second.state.exists()
+    assert lifecycle.clean(first) == [tmp_path / "code" / "reports", first.state]
