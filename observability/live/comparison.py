@@ -35,7 +35,7 @@ def read(folder: Path) -> Report:
 
 
 def compare(old: Report, new: Report) -> dict[str, Any]:
-    """Each route's figures before and after, None where a run did not call it; what was met and is no longer, and what makes it doubtful."""
+    """Each route's figures before and after, None where a run did not call it; what is no longer met, and what makes that doubtful."""
     before, after = ({row["route"]: figures(row["clients"]) for row in (run["total"], *run["routes"])} for run in (old, new))
     none = dict.fromkeys(("requests", *FIGURES))
     routes = [{"route": name, "old": before.get(name, none), "new": after.get(name, none)} for name in after | before]

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Page
 
 from observability import conventions as names
 from observability.clients import Prometheus, exposed
@@ -90,6 +91,14 @@ def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
     assert spent["readings.ingest-availability"] == pytest.approx(totals["readings.ingest-availability"])
 
 
+def fits_a_phone(page: Page) -> None:
+    """The page does not scroll sideways, and the table of routes shows its last column whole."""
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.locator(".scroll:has(.pair)").evaluate("box => box.scrollWidth <= box.clientWidth")
+    assert page.get_by_role("columnheader", name="p99").bounding_box()["x"] < 340  # type: ignore[index]
+
+
 def test_the_page_stands_alone(run: Run, watched: Watched) -> None:
     """It opens from disk in light and dark, asks nobody for anything, complains of nothing and fits a phone."""
     page, address = watched.page, (run.folder / "index.html").as_uri()
@@ -101,13 +110,12 @@ def test_the_page_stands_alone(run: Run, watched: Watched) -> None:
         assert all(loaded)
     assert page.get_by_role("heading", level=1).inner_text().strip().lower().endswith(run.report["verdict"])
     assert page.get_by_role("rowheader", name="readings.ingest").count() == 1
-    page.set_viewport_size({"width": 360, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    fits_a_phone(page)
     assert watched.elsewhere(address) == set()
     assert watched.complaints == []
 
 
-def test_somebody_elses_calls_are_noticed(stack: Stack, run: Run, tmp_path: Path) -> None:
+def test_somebody_elses_calls_are_noticed(stack: Stack, run: Run, tmp_path: Path, watched: Watched) -> None:
     """Fifty calls that no client of the run sent make it fail, with the route, both counts and what it may mean."""
     answers: list[int] = []
 
@@ -131,4 +139,6 @@ def test_somebody_elses_calls_are_noticed(stack: Stack, run: Run, tmp_path: Path
     assert "The two sides disagree" in (disturbed.folder / "index.html").read_text(encoding="utf-8")
     compared = stack.run("load", "--compare", str(run.folder), str(disturbed.folder))
     assert compared.returncode in (0, 1), compared.stderr
-    assert (disturbed.folder / "compare.html").exists()
+    assert "the new run's verdict is disagree" in compared.stdout.lower()
+    watched.page.goto((disturbed.folder / "compare.html").as_uri())
+    fits_a_phone(watched.page)
