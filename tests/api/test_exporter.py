@@ -215,6 +215,30 @@ def test_the_journal_is_carried_out_from_wherever_it_stopped(folder: Path, dead:
         assert not list(folder.glob("*.dead"))
 
 
+def test_edges_of_a_former_release_are_not_exposed(tmp_path: Path, dead: list[int]) -> None:
+    """An edge that only the archive has would stand still while its neighbours rise; those above it count what it counted."""
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+
+    def edge(le: str) -> str:
+        return key("seconds", "seconds_bucket", route="a", le=le)
+
+    # buckets are not cumulative in the files; the collector adds them up
+    write(folder, "histogram", dead[0], {edge("0.1"): 1, edge("0.2"): 2, edge("1.0"): 4, edge("+Inf"): 8, SUM: 5})
+    write(folder, "counter", dead[0], {REQUESTS: 15})
+    exporter.merge_dead(folder)
+    write(folder, "histogram", os.getpid(), {edge("0.1"): 10, edge("1.0"): 20, edge("+Inf"): 40, SUM: 50})
+    text = exporter.Exporter(folder, frozenset({0.1, 1.0})).render().decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    buckets = {sample.labels["le"]: sample.value for sample in samples if sample.name == "seconds_bucket"}
+    assert buckets == {"0.1": 11, "1.0": 37, "+Inf": 85}
+    assert {sample.name: sample.value for sample in samples if sample.name in {"seconds_count", "seconds_sum", "requests_total"}} == {
+        "seconds_count": 85,
+        "seconds_sum": 55,
+        "requests_total": 15,
+    }
+
+
 @pytest.fixture
 def server(folder: Path) -> Iterator[str]:
     """The address of a real exporter."""

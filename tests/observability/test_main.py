@@ -12,9 +12,10 @@ from click.testing import CliRunner
 from compiler_support import SMALL, openapi_for
 
 from observability import outputs
-from observability.__main__ import cli
+from observability.__main__ import cli, show
 from observability.live.drill import DRILLS
 from observability.plan import from_files
+from observability.problems import Problem
 from observability.terminal import bar
 
 COMMANDS = ("check", "clean", "doctor", "down", "drill", "fetch", "generate", "load", "logs", "slo", "status", "up")
@@ -95,6 +96,20 @@ def test_mistakes_are_listed_and_nothing_is_written(files: Callable[..., tuple[P
         assert line in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_places_with_the_same_problem_stand_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their message and mend are said once, after the last of them; all are counted."""
+    alike = [Problem(f"[{place}]", "is missing", "add it", "catalogue") for place in ("c", "a")]
+    show([alike[0], Problem("b", "is missing", "add another"), alike[1]])
+    assert capsys.readouterr().err.splitlines() == [
+        "✗ b: is missing",
+        "    mend: add another  (catalogue)",
+        "✗ [a]",
+        "✗ [c]: is missing",
+        "    mend: add it  (catalogue)",
+        "3 problems",
+    ]
 
 
 def test_a_route_that_the_app_lacks_writes_nothing(files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:

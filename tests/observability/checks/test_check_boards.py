@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from observability import outputs
+from observability import conventions, outputs
 from observability.checks import boards
 from observability.emit import grafana
 from observability.plan import Plan
@@ -89,6 +89,13 @@ def test_a_stream_label_that_nobody_sets_is_named(plan: Plan) -> None:
     made = files(plan)
     made[path] = made[path].replace('level=~\\"$level\\"', 'severity=~\\"$level\\"')
     assert any("selects streams by severity" in problem.message for problem in boards.check(plan, made))
+
+
+def test_a_changed_convention_of_uids_is_noticed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links from elsewhere know the uids, so the check does not ask the convention that made them."""
+    monkeypatch.setattr(conventions, "board_uid", lambda service, slug: f"{slug}-{service}")
+    problems = boards.check(plan, files(plan))
+    assert any("has the uid 'routes-evara-api'; links want 'evara-api-routes'" in problem.message for problem in problems)
 
 
 def test_two_boards_with_one_uid_are_named(plan: Plan) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from compiler_support import SMALL
 
 from observability import conventions as names
@@ -71,6 +72,33 @@ def test_an_slo_is_joined_by_its_name_alone(plan: Plan) -> None:
         if rule.get("alert") == names.BURN_ALERT:
             assert f"on ({names.SLO})" in rule["expr"]
             assert f"on ({names.ROUTE})" not in rule["expr"]
+
+
+def test_thinned_freshness_is_a_mean(plan: Plan) -> None:
+    """The last value of 30 s would lose what was bad before it; counters lose nothing by their last value."""
+    thin = {rule["record"]: rule["expr"] for rule in rules(plan) if rule.get("record", "").endswith(names.THIN)}
+    assert thin[names.FRESH + names.THIN] == "avg_over_time(slo:fresh:bool[30s])"
+    assert thin[names.TOTAL + names.THIN] == names.TOTAL
+
+
+def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(plan: Plan, promtool: Run, tmp_path: Path) -> None:
+    """What Prometheus makes of it, sample by sample."""
+    [thin] = [rule for rule in rules(plan) if rule.get("record") == names.FRESH + names.THIN]
+    case = {
+        "interval": "5s",
+        "input_series": [{"series": f'{names.FRESH}{{slo="x"}}', "values": "_ 1 1 0 0 1 1"}],
+        "promql_expr_test": [
+            {
+                "expr": f"round(1000 * {thin['record']})",
+                "eval_time": "30s",
+                "exp_samples": [{"labels": '{slo="x"}', "value": 667}],
+            }
+        ],
+    }
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "thin", "interval": "30s", "rules": [thin]}]}))
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "5s", "tests": [case]}))
+    result = promtool("test", "rules", str(tmp_path / "test.yaml"))
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_next_steps_are_numbered() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from observability import conventions as names
+from observability.emit import fluentbit
 from observability.plan import Plan
 from observability.problems import Invalid
 from observability.stack import lifecycle, servers, supervisor
@@ -274,6 +276,13 @@ def test_log_servers_start_first_and_know_where_they_are(site: Site, plan: Plan)
         assert asked <= made[name].environment.keys()
     assert (Path(made["loki"].environment["EVARA_LOKI_RULES"]) / "fake" / "rules.yaml").exists()
     assert made["loki"].environment["EVARA_LOKI_PORT"] == "33100"
+
+
+def test_every_program_whose_lines_are_shipped_can_be_asked_for(site: Site, plan: Plan) -> None:
+    """The programs that log alerts and the board of logs may name are those of the stack, and its supervisor."""
+    found = {name: Server(Path("/bin") / name) for name in (*servers.WANTED, *servers.LOG_SERVERS)}
+    started = {program.name for program in programs(site, plan, found)}
+    assert set(names.LOG_PROGRAMS) == started - set(fluentbit.UNSHIPPED) | {"supervisord"}
 
 
 def test_a_new_configuration_restarts_the_log_servers(site: Site, plan: Plan, plan_of: Callable[..., Plan]) -> None:
