@@ -133,10 +133,6 @@ def board_uid(service: str, slug: str) -> str:
     return f"{service}-{slug}"
 
 
-# --- drills: what may be broken on purpose (live/drill.py) --------------------------------------------------------
-
-DRILLS = ("route-errors", "route-exception", "route-slow", "stop-api", "stop-inbox")
-
 # --- scrape jobs -------------------------------------------------------------------------------------------------
 
 SCRAPE_API = "api"

@@ -77,11 +77,6 @@ def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Proble
             yield Problem(f"{at}{section}.{name}", "is the name of an alert that every service has", "choose another name")
     for name in catalogue.logs.keys() & catalogue.watch.keys():
         yield Problem(f"{at}logs.{name}", "is the name of an alert under watch, too", "choose another name")
-    yield from known("policy.yaml: drill.by_sli", policy.drill.by_sli.values(), conventions.DRILLS, "drill")
-    for name, watch in catalogue.watch.items():
-        yield from known(f"{at}watch.{name}.drill", [watch.drill], conventions.DRILLS, "drill")
-    for name, log in catalogue.logs.items():
-        yield from known(f"{at}logs.{name}.program", [log.program], conventions.LOG_PROGRAMS, "program")
     yield from known(f"{at}probe.routes", catalogue.probe.routes, endpoints, "route")
     yield from twice(f"{at}probe.routes", catalogue.probe.routes)
     for name in set(catalogue.probe.routes) & endpoints.keys():

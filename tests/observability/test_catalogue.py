@@ -40,23 +40,23 @@ WRONG_IN_CATALOGUE = {
     ),
     "objective of 100": (
         ("    availability: 99.95", "    availability: 100"),
-        ("routes.readings.ingest.availability", "100 is no objective", "correct the value"),
+        ("routes.readings.ingest.availability", "100 is no objective", "write per cent from 50 to 99.999"),
     ),
     "objective of 40": (
         ("    availability: 99.95", "    availability: 40"),
-        ("routes.readings.ingest.availability", "from 50 to 99.999", "correct the value"),
+        ("routes.readings.ingest.availability", "40 is no objective", "write per cent from 50 to 99.999"),
     ),
     "objective in words": (
         ("    availability: 99.95", "    availability: high"),
-        ("routes.readings.ingest.availability", "'high' is no objective", "correct the value"),
+        ("routes.readings.ingest.availability", "'high' is no objective", "write per cent"),
     ),
     "threshold without unit": (
         ("{threshold: 200ms, objective: 95}", "{threshold: 200, objective: 95}"),
-        ("defaults.latency.0.threshold", "200 is no duration", "correct the value"),
+        ("defaults.latency.0.threshold", "200 is no duration", "write a whole number and one of ms, s, m, h, d"),
     ),
     "threshold of nothing": (
         ("{threshold: 200ms, objective: 95}", "{threshold: 0s, objective: 95}"),
-        ("defaults.latency.0.threshold", "'0s' is no time at all", "correct the value"),
+        ("defaults.latency.0.threshold", "'0s' is no time at all", "write a duration above zero"),
     ),
     "the same threshold twice": (
         ("{threshold: 1s, objective: 99.5}", "{threshold: 200ms, objective: 99.5}"),
@@ -68,7 +68,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "no route at all by that form": (
         (LIST, "    http: nodes\n"),
-        ("routes.nodes.list.http", "'nodes' is no route", "correct the value"),
+        ("routes.nodes.list.http", "'nodes' is no route", "write METHOD /path/"),
     ),
     "one address under two routes": (
         (LIST, "    http: POST /api/v1/nodes/\n"),
@@ -84,7 +84,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "an id that is no id": (
         ("  docs.page: GET /docs\n", "  DocsPage: GET /docs\n"),
-        ("exempt.DocsPage", "'DocsPage' does not fit; write it like nodes.list", "correct the value"),
+        ("exempt.DocsPage", "'DocsPage' does not fit", "write it like nodes.list"),
     ),
     "no next steps": (
         (SYNC_STEPS, ""),
@@ -128,7 +128,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "a rate limit that is none": (
         ("    rate_limit: 600/minute", "    rate_limit: 0/minute"),
-        ("routes.readings.ingest.rate_limit", "'0/minute' does not fit; write it like 120/minute", "correct the value"),
+        ("routes.readings.ingest.rate_limit", "'0/minute' does not fit", "write it like 120/minute"),
     ),
     "a watch with a name that is taken": (
         ("  TargetDown:\n", "  Watchdog:\n"),
@@ -152,19 +152,19 @@ WRONG_IN_CATALOGUE = {
     ),
     "a log alert for too many lines and for none": (
         ("    more_than: 20\n", "    more_than: 20\n    silence: true\n"),
-        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "correct the value"),
+        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "add the one that is meant"),
     ),
     "a log alert for nothing": (
         ("    more_than: 20\n", ""),
-        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "correct the value"),
+        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "add the one that is meant"),
     ),
     "a log alert for a level that no line has": (
         ("    level: error\n    over: 5m\n    more_than: 20\n", "    level: fatal\n    over: 5m\n    more_than: 20\n"),
-        ("logs.LogErrorBurst.level", "Input should be 'debug', 'info', 'warning' or 'error'", "correct the value"),
+        ("logs.LogErrorBurst.level", "'fatal' is not known here", "write 'debug', 'info', 'warning' or 'error'"),
     ),
     "a log alert over no time": (
         ("    over: 10m\n", "    over: 0s\n"),
-        ("logs.LogSilence.over", "'0s' is no time at all", "correct the value"),
+        ("logs.LogSilence.over", "'0s' is no time at all", "write a duration above zero"),
     ),
     "a key written twice": (
         ("period: 30d", "period: 30d\nperiod: 7d"),
@@ -172,13 +172,13 @@ WRONG_IN_CATALOGUE = {
     ),
     "a list instead of a mapping": (
         ("  docs.page: GET /docs\n  docs.file: GET /docs/{filename}\n", "  docs.page: [GET, /docs]\n  docs.file: GET /docs/{filename}\n"),
-        ("exempt.docs.page", "is no route", "correct the value"),
+        ("exempt.docs.page", "is no route", "write METHOD /path/"),
     ),
 }
 WRONG_IN_POLICY = {
     "a tier for an SLI that does not exist": (
         ("slis: [probe]", "slis: [probes]"),
-        ("tiers.P0.slis.0", "Input should be 'availability', 'latency', 'freshness' or 'probe'", "correct the value"),
+        ("tiers.P0.slis.0", "'probes' is not known here", "write 'availability', 'latency', 'freshness' or 'probe'"),
     ),
     "a tier without windows": (
         ("windows: [{over: 1m, ratio: 0.55}]", "windows: []"),
@@ -186,7 +186,7 @@ WRONG_IN_POLICY = {
     ),
     "a window with two thresholds": (
         ("{over: 1m, ratio: 0.55}", "{over: 1m, ratio: 0.55, factor: 3}"),
-        ("tiers.P0.windows.0", "needs exactly one of factor and ratio", "correct the value"),
+        ("tiers.P0.windows.0", "needs exactly one of factor and ratio", "add the one that is meant"),
     ),
     "a window longer than the period": (
         ("{over: 3d, factor: 1}", "{over: 31d, factor: 1}"),
@@ -206,7 +206,7 @@ WRONG_IN_POLICY = {
     ),
     "an integration of two kinds": (
         ("{pagerduty_key_file: pagerduty_key}", "{pagerduty_key_file: pagerduty_key, webhook: http://x}"),
-        ("integrations.pagerduty", "needs exactly one of webhook, slack_url_file and pagerduty_key_file", "correct the value"),
+        ("integrations.pagerduty", "needs exactly one of webhook, slack_url_file and pagerduty_key_file", "add the one that is meant"),
     ),
     "a guard that nothing builds": (
         ("  Watchdog:\n", "  Watchdgo:\n"),

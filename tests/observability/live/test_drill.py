@@ -10,6 +10,7 @@ import pytest
 from observability import conventions as names
 from observability.live import drill
 from observability.live.drill import DRILLS, Failed, Traffic, Watch
+from observability.plan import from_files
 
 WANTED = DRILLS["route-errors"]
 SLO = "readings.latest-availability"
@@ -103,3 +104,10 @@ def test_every_drill_can_be_noticed() -> None:
     for row in DRILLS.values():
         assert bool(row.fault) != bool(row.stops)
         assert row.must
+
+
+def test_the_catalogue_names_drills_that_exist() -> None:
+    """Every symptom, and every kind of promise that is drilled, names a row of DRILLS."""
+    made = from_files()
+    named = {alert.drill for alert in made.alerts if alert.drill} | set(made.policy.drill.by_sli.values())
+    assert named <= set(DRILLS)
