@@ -74,7 +74,7 @@ def run(site: Site, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
             "EVARA_LOAD_VERDICT": str(verdict),
         }
         tell(f"{order.users} clients, {order.rate:g} requests/s, {order.length}, against {order.host}")
-        started, told = time.monotonic(), ""
+        started, progress = time.monotonic(), ""
         with log.open("w", encoding="utf-8") as sink:
             process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=sink, stderr=sink)  # noqa: S603 - our own
             while True:
@@ -84,14 +84,14 @@ def run(site: Site, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
                 except subprocess.TimeoutExpired:
                     if time.monotonic() - started > seconds + OVERTIME_SECONDS:
                         process.kill()
-                    last, told = told, f"{min(time.monotonic() - started, seconds):.0f} of {seconds:.0f} s"
-                    if told != last:  # overtime is not counted
-                        tell(told)
+                    last, progress = progress, f"{min(time.monotonic() - started, seconds):.0f} of {seconds:.0f} s"
+                    if progress != last:  # overtime is not counted
+                        tell(progress)
                 except BaseException:
                     process.terminate()
                     raise
         if not verdict.exists():
             said = log.read_text(encoding="utf-8").strip().splitlines()[-5:]
             raise Failed("locust ended without a verdict: " + " | ".join(said))
-        brought: dict[str, Any] = json.loads(verdict.read_text(encoding="utf-8"))
-        return brought
+        told: dict[str, Any] = json.loads(verdict.read_text(encoding="utf-8"))
+        return told
