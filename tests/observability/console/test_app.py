@@ -402,6 +402,7 @@ def test_many_readers_ask_once(app: Flask, fake: Fake, plan: Plan) -> None:
     assert all("All is calm" in page for page in pages)
     assert fake.asked.pop("/-/ready") == 2  # Prometheus and Alertmanager
     assert fake.asked.pop("/") <= 4  # looking for their own pages
+    assert fake.asked.pop("/api/v2/alerts") == 2  # what Alertmanager holds; it also is its page where it has no other
     assert set(fake.asked.values()) == {1}
 
 
