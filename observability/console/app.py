@@ -219,7 +219,7 @@ def near(path: str) -> dict[str, str]:
     pages = {kind: {name: url_for(kind, name=name) for name in found} for kind, found in kinds.items()}
     own = [known for known in pages.values() if any(url.rsplit("/", 1)[0] == path.rsplit("/", 1)[0] for url in known.values())]
     for known in [*own, {name: url for found in pages.values() for name, url in found.items()}]:
-        if found := get_close_matches(asked, known, 6, 0.6) or [name for name in known if asked and asked in name][:6]:
+        if found := [name for name in known if asked and asked in name][:6] or get_close_matches(asked, known, 6, 0.6):
             return {name: known[name] for name in found}
     return {}
 

@@ -368,7 +368,7 @@ def test_there_is_no_picture_of_anything_else(client: FlaskClient, fake: Fake, p
         ("/nothing", []),
         ("/zzz/qqqq", []),
         ("/slo/nodes.lst-availability", ["/slo/nodes.list-availability"]),
-        ("/slo/nodes.list", ["/slo/nodes.list-probe"]),
+        ("/slo/nodes.list", ["/slo/nodes.list-probe", "/slo/nodes.list-latency-200ms"]),
         ("/routes/nodes", ["/routes/nodes.list"]),
         ("/alerts/Targetdown", ["/alerts/TargetDown"]),
         ("/alert/TargetDown", ["/alerts/TargetDown"]),
@@ -475,9 +475,10 @@ def test_faint_text_can_be_read(app: Flask) -> None:
 
 def test_long_words_and_foreign_scripts_stay_in_their_place(client: FlaskClient, app: Flask, fake: Fake) -> None:
     """What came from outside may break anywhere, and its writing direction ends with it."""
-    fake.alerts = [alert("TargetDown", "page", job="api\u202e")]
+    fake.alerts = [alert("TargetDown", "page", job="api\u202e"), alert("AboutNothing", "page")]
     text = client.get("/").text
     assert "<bdi>api\u202e</bdi>" in text
     assert '<td class="summary"><bdi>what is wrong</bdi>' in text
+    assert '<td data-name="about"></td>' in text  # empty, so that a phone leaves it out
     sheet = (Path(app.static_folder or "") / "console.css").read_text(encoding="utf-8")
     assert re.search(r"\.summary \{[^}]*overflow-wrap: anywhere", sheet)
