@@ -93,6 +93,17 @@ def exposed(url: str, metric: str, label: str) -> dict[str, float]:
     return {sample.labels[label]: sample.value for sample in samples if sample.name == metric}
 
 
+def active(url: str, timeout: float = TIMEOUT) -> list[dict[str, Any]]:
+    """What Alertmanager holds that has not ended; silenced and inhibited alerts, too, of which `status.state` is "suppressed"."""
+    try:
+        found = httpx.get(f"{url}/api/v2/alerts", timeout=timeout).json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise Unreachable(f"Alertmanager at {url} does not answer ({error}); start the stack with: make up") from error
+    if not isinstance(found, list):
+        raise Unreachable(f"Alertmanager at {url} answers something else than alerts: {found!r:.100}")
+    return found
+
+
 def inbox(url: str) -> list[dict[str, Any]]:
     """What Alertmanager delivered to the local receiver, newest first."""
     try:

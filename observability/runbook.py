@@ -1,4 +1,4 @@
-"""Plan → what a person on call needs about every alert and SLO, as data; it imports the plan, promql and conventions.
+"""Plan → what a person on call needs about every alert and SLO, as data; it imports the plan, promql, panels and conventions.
 
 emit/runbook.py writes it as Markdown, the console shows it beside the present numbers.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from observability import conventions as names
+from observability.panels import LOGS, METRICS, Unit
 from observability.plan import (
     AVAILABILITY,
     DEPENDENCY_SOURCE,
@@ -36,6 +37,8 @@ class Check:
 
     text: str
     query: str
+    unit: Unit = Unit.NUMBER
+    source: str = METRICS  # or LOGS
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ def burning(plan: Plan) -> Entry:
         f"{names.SLO} says which, the label {names.TIER} how fast: {tiers}. A burn rate of 1 spends the budget exactly within the period.",
         "That depends on the SLO: its own page says it.",
         (
-            Check("Which SLOs burn, and how fast?", f"topk(10, {burn_rate(SHORT)} > 1)"),
-            Check("How much budget is left?", f"bottomk(10, {names.BUDGET_LEFT})"),
+            Check("Which SLOs burn, and how fast?", f"topk(10, {burn_rate(SHORT)} > 1)", Unit.TIMES),
+            Check("How much budget is left?", f"bottomk(10, {names.BUDGET_LEFT})", Unit.RATIO),
             WHAT_ELSE,
         ),
         ("Open the page of the SLO that the alert names, and follow it.",),
@@ -95,7 +98,7 @@ def condition_text(factor: Decimal | None) -> str:
 
 def promise(plan: Plan, slo: Slo) -> Entry:
     mine = f'{{{names.SLO}="{slo.name}"}}'
-    still = Check("Is it still bad, and how much of it?", names.error_ratio(SHORT) + mine)
+    still = Check("Is it still bad, and how much of it?", names.error_ratio(SHORT) + mine, Unit.RATIO)
     severities = " or ".join(sorted({tier.severity for tier in plan.tiers if slo.sli in tier.slis}))
     drill = plan.policy.drill.by_sli.get(slo.sli) if slo.source != DEPENDENCY_SOURCE else None
     lowest = min(condition.threshold(slo, plan.policy.max_threshold) for tier in plan.tiers for condition in tier.conditions)
@@ -132,21 +135,22 @@ def evidence(slo: Slo) -> Iterator[Check]:
     route, dependency, job = ({label: slo.subject} for label in (names.ROUTE, names.DEPENDENCY, names.JOB))
     if slo.source == JOB_SOURCE:
         runs = f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **job)}[1h]))"
-        yield Check("When did it last succeed? Seconds ago:", f"time() - max({selector(names.JOB_LAST_SUCCESS, **job)})")
+        yield Check("How long ago did it last succeed?", f"time() - max({selector(names.JOB_LAST_SUCCESS, **job)})", Unit.SECONDS)
         yield Check("Does it run and fail, or not run?", runs)
     elif slo.sli == PROBE:
-        yield Check("When did it last answer? Seconds ago:", f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})")
+        yield Check("How long ago did it last answer?", f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})", Unit.SECONDS)
         yield Check("Is anything up?", names.UP)
     elif slo.source == DEPENDENCY_SOURCE:
         calls = rates(names.OUTCOME, names.DEPENDENCY_DURATION + "_count", **dependency)
-        yield Check("How often is it called, and with what outcome?", calls)
-        yield Check("How long do successful calls take (p99)?", slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"))
+        yield Check("How often is it called, and with what outcome?", calls, Unit.PER_SECOND)
+        yield Check("How long do successful calls take (p99)?", slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"), Unit.SECONDS)
     else:
         if slo.sli == LATENCY:
-            yield Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route))
+            yield Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route), Unit.SECONDS)
         else:
-            yield Check("Which answers are given?", rates(names.CODE, names.HTTP_REQUESTS + "_total", **route))
-        yield Check("Does something that it needs fail?", rates(names.DEPENDENCY, names.DEPENDENCY_DURATION + "_count", outcome="error"))
+            yield Check("Which answers are given?", rates(names.CODE, names.HTTP_REQUESTS + "_total", **route), Unit.REQUESTS)
+        failures = rates(names.DEPENDENCY, names.DEPENDENCY_DURATION + "_count", outcome="error")
+        yield Check("Does something that it needs fail?", failures, Unit.PER_SECOND)
 
 
 def rates(by: str, metric: str, **labels: str) -> str:
@@ -178,6 +182,7 @@ def single(alert: Alert) -> Entry:
 def of_log(plan: Plan, alert: LogAlert) -> Entry:
     """A symptom that Loki evaluates."""
     entry = alert.entry
+    which = "When did the last line come? (Loki)" if entry.silence else "Which lines are these? (Loki)"
     volume = f"sum by ({names.LOG_LEVEL}) (count_over_time({log_lines(plan.service, entry.program, None, None)} [{SHORT}]))"
     return Entry(
         alert.name,
@@ -187,8 +192,8 @@ def of_log(plan: Plan, alert: LogAlert) -> Entry:
         entry.meaning,
         entry.impact,
         (
-            Check("Which lines are these? (Loki)", log_lines(plan.service, entry.program, entry.level, entry.text)),
-            Check("How many lines are there at all, by level? (Loki)", volume),
+            Check(which, log_lines(plan.service, entry.program, entry.level, entry.text), Unit.TEXT, LOGS),
+            Check("How many lines are there at all, by level? (Loki)", volume, source=LOGS),
             WHAT_ELSE,
         ),
         entry.next_steps,

@@ -11,7 +11,7 @@ from dogpile.cache import make_region
 
 from observability import boards, runbook
 from observability import conventions as names
-from observability.clients import Prometheus, Unreachable
+from observability.clients import Prometheus, Unreachable, active
 from observability.console.charts import svg
 from observability.console.inbox import seconds
 from observability.live.slo import Row, Verdict, measure
@@ -27,6 +27,7 @@ SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800}
 LOOKS = {GOOD: "good", WARN: "warn", BAD: "bad"}
 URGENCY = (Verdict.MISSED, Verdict.UNMEASURED)  # stand first
 T = TypeVar("T")
+Labels = frozenset[tuple[str, str]]
 
 JOBS = Panel(
     "Last syncs", "How long ago each job last succeeded, and what it has done since its counters began.", Kind.TABLE, Unit.NUMBER,
@@ -46,6 +47,14 @@ class Stat:
     panel: Panel
     value: float | None
     look: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """What Alertmanager had not seen end when it was asked, Unix seconds."""
+
+    at: float
+    alerts: list[dict[str, Any]]
 
 
 class Answers:
@@ -96,23 +105,72 @@ class Answers:
         return sorted(rows, key=lambda row: URGENCY.index(row.verdict) if row.verdict in URGENCY else len(URGENCY))
 
     def alerts(self) -> list[dict[str, Any]]:
-        """What is firing or pending, pages first, tiers of one burn as one; heartbeats, which always fire, are left out."""
-        order = [name for name in self.plan.policy.severities if name != self.plan.heartbeat]
+        """What is firing or pending, pages first, tiers of one burn as one; heartbeats, which always fire, are left out.
+
+        What somebody sent straight to Alertmanager fires, too, unless it is silenced or inhibited.
+        """
+        order = list(self.plan.policy.severities)
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for alert in self.once("alerts", NUMBERS, self._prometheus.alerts) + self.once("log alerts", NUMBERS, self._log_alerts):
+        for alert in self._rules() + self.sent():
             labels = alert["labels"]
-            if labels.get(names.SEVERITY) in order:
-                same = tuple(sorted((key, value) for key, value in labels.items() if key != names.TIER))
-                entry = found.setdefault((alert["state"], order.index(labels[names.SEVERITY]), same), alert | {"since": math.inf})
+            severity = labels.get(names.SEVERITY)
+            if severity != self.plan.heartbeat:
+                one = tuple(sorted((key, value) for key, value in labels.items() if key != names.TIER))
+                rank = order.index(severity) if severity in order else len(order)
+                entry = found.setdefault((alert["state"], rank, one), alert | {"since": math.inf, "tiers": set()})
                 entry["since"] = min(entry["since"], seconds(alert["activeAt"]) or math.inf)
+                entry["tiers"] |= {labels[names.TIER]} if names.TIER in labels else set()
         return [alert for _, alert in sorted(found.items(), key=lambda item: item[0])]
 
-    def _log_alerts(self) -> list[dict[str, Any]]:
+    def _rules(self) -> list[dict[str, Any]]:
+        """What the rules of Prometheus, and of Loki where it runs, say."""
+        return self.once("alerts", NUMBERS, self._prometheus.alerts) + (self._log_alerts() or [])
+
+    def reads_logs(self) -> bool:
+        """Whether Loki answers, which evaluates the alerts about log lines."""
+        return self._log_alerts() is not None
+
+    def _log_alerts(self) -> list[dict[str, Any]] | None:
         """Loki tells of its alerts as Prometheus does, and need not be there."""
         try:
-            return Prometheus(self.site.url("loki") + "/prometheus", GLANCE).alerts()
+            return self.once("log alerts", NUMBERS, Prometheus(self.site.url("loki") + "/prometheus", GLANCE).alerts)
         except Unreachable:
-            return []
+            return None
+
+    def _held(self) -> Held | None:
+        """What Alertmanager holds, or nothing while it does not answer."""
+
+        def ask() -> Held:
+            return Held(time.time(), active(self.site.url("alertmanager"), GLANCE))
+
+        try:
+            return self.once("held", NUMBERS, ask) if self.delivers() else None
+        except Unreachable:
+            return None
+
+    def sent(self) -> list[dict[str, Any]]:
+        """What Alertmanager calls for, whoever sent it, in the form in which Prometheus tells of its alerts."""
+        held = self._held()
+        loud = [alert for alert in held.alerts if alert["status"]["state"] != "suppressed"] if held else []
+        return [alert | {"state": "firing", "activeAt": alert["startsAt"]} for alert in loud]
+
+    def judged(self, delivered: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Entries of the inbox, and whether they have `ended` though no resolution came: nobody holds them any more."""
+        held = self._held()
+        if held is None:
+            return [entry | {"ended": False} for entry in delivered]
+        try:
+            self.alive()  # an Alertmanager that has just started hears only within a minute of what fires
+            since: dict[Labels, float | None] = {same(alert): None for alert in self._rules() if alert["state"] == "firing"}
+        except Unreachable:
+            since = {}
+        since |= {same(alert): seconds(alert["startsAt"]) for alert in held.alerts}
+
+        def over(entry: dict[str, Any]) -> bool:
+            now, then = since.get(same(entry), math.inf), entry["started"]
+            return now is not None and then is not None and abs(now - then) >= 1  # Alertmanager rounds to milliseconds here alone
+
+        return [e | {"ended": e["delivered"] < held.at and e["resolved"] is None and over(e)} for e in delivered]
 
     def table(self, panel: Panel) -> dict[str, list[float | None]]:
         """A panel's rows: the value of its key → a number per query."""
@@ -129,7 +187,10 @@ class Answers:
 
     def stat(self, panel: Panel) -> Stat:
         [query] = panel.bind(__rate_interval="1m").queries
-        value = next((value for _, value in self.query(query.expr)), None)
+        return self.look(panel, next((value for _, value in self.query(query.expr)), None))
+
+    def look(self, panel: Panel, value: float | None) -> Stat:
+        """A value as the panel's steps judge it."""
         passed = [colour for least, colour in panel.steps if value is not None and value >= least]
         return Stat(panel, value, LOOKS[passed[-1]] if passed else "")
 
@@ -144,6 +205,11 @@ class Answers:
             return svg(panel, self._prometheus, now - SPANS[span], now, dark=dark, width=width, colours=self._colours)
 
         return self.once(f"picture {span} {width} {dark} {panel}", PICTURES, ask)
+
+
+def same(alert: dict[str, Any]) -> Labels:
+    """What makes two alerts the same one."""
+    return frozenset(alert["labels"].items())
 
 
 def drawn(panel: Panel) -> bool:

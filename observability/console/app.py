@@ -6,6 +6,7 @@ POST /api/inbox    Alertmanager's webhook (version 4)
 """
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -25,8 +26,8 @@ from observability.clients import Unreachable
 from observability.console import charts
 from observability.console.answers import JOBS, PICTURES, SPANS, Answers, drawn
 from observability.console.inbox import RUBBISH, Inbox
-from observability.panels import Kind, Panel, Unit
-from observability.runbook import Entry
+from observability.panels import METRICS, Kind, Panel, Unit
+from observability.runbook import ALERT, Entry
 from observability.stack.site import Site
 
 LARGEST = 4 << 20  # bytes of one notification
@@ -73,7 +74,8 @@ def create_app(site: Site, made: plan.Plan) -> Flask:
     app.extensions["console"] = Console(Answers(site, made), Inbox(site.inbox))
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(unit=charts.text, ago=ago, clock=clock, prose=prose)
-    app.jinja_env.globals.update(about=about, spans=SPANS, widths=WIDTHS, service=made.service, period=made.period.name)
+    app.jinja_env.globals.update(promise=promise, spans=SPANS, widths=WIDTHS, service=made.service, period=made.period.name)
+    app.jinja_env.globals.update(gravest=made.gravest, severities=set(made.policy.severities) - {made.heartbeat})
     app.register_blueprint(web)
     app.after_request(protect)
     return app
@@ -97,16 +99,19 @@ def home() -> str:
     overview, routes = answers.boards[boards.OVERVIEW], red(answers)
 
     def ask() -> dict[str, Any]:
+        alerts = answers.alerts()
+        calls = [alert for alert in alerts if alert["state"] == "firing" and alert["labels"].get(names.SEVERITY) == answers.plan.gravest]
         # what is left of budgets is recorded every two minutes, which is later than the verdicts beside it
         now = (panel for panel in overview.panels if panel.kind == Kind.STAT and names.BUDGET_LEFT not in panel.queries[0].expr)
-        stats = [answers.stat(panel) for panel in now]
+        stats = [answers.look(panel, len(calls)) if names.ALERTS in panel.queries[0].expr else answers.stat(panel) for panel in now]
         rates = {route.id: [None] * len(routes.queries) for route in answers.plan.routes} | answers.table(routes)
-        return {"slos": answers.slos(), "alerts": answers.alerts(), "stats": stats, "rates": rates, "jobs": answers.table(JOBS)}
+        shown = {"stats": stats, "rates": rates, "jobs": answers.table(JOBS)}
+        return {"slos": answers.slos(), "alerts": alerts, "calls": calls, **shown}
 
     durations = [picture for picture in pictures(boards.LOAD) if picture.panel.unit == Unit.SECONDS][:1]
     shown = {"charts": [*pictures(boards.OVERVIEW), *durations], "links": answers.links()}
-    calls = [alert for alert in here().inbox.alerts() if alert["labels"].get(names.SEVERITY) != answers.plan.heartbeat]
-    return page("home.html", ask, red=routes, sync=JOBS, delivered=calls, **shown)
+    delivered = [alert for alert in received() if alert["labels"].get(names.SEVERITY) != answers.plan.heartbeat]
+    return page("home.html", ask, red=routes, sync=JOBS, delivered=delivered, **shown)
 
 
 @web.get("/slo/<name>")
@@ -121,7 +126,7 @@ def slo(name: str) -> str:
         row = next(row for row in answers.slos() if row.slo == name)
         return {"row": row, "gone": answers.stat(gone), "alerts": mine(answers.alerts(), names.SLO, name), "live": looks([entry])}
 
-    delivered = mine(here().inbox.alerts(), names.SLO, name)
+    delivered = mine(received(), names.SLO, name)
     return page("slo.html", ask, slo=promise, entry=entry, charts=pictures(boards.SLO, slo=name), delivered=delivered)
 
 
@@ -151,12 +156,13 @@ def route(name: str) -> str:
 def alert(name: str) -> str:
     """One alert: what it means, what to do, and when it was delivered."""
     answers = here().answers
-    entry, delivered = answers.runbook.get(name), mine(here().inbox.alerts(), "alertname", name)
-    if entry is None and not delivered:
+    entry, delivered = answers.runbook.get(name), mine(received(), "alertname", name)
+    if entry is None and not delivered and not mine(answers.sent(), "alertname", name):
         abort(404)
 
     def ask() -> dict[str, Any]:
-        return {"alerts": mine(answers.alerts(), "alertname", name), "live": looks([entry] if entry else [])}
+        deaf = any(log.name == name for log in answers.plan.log_alerts) and not answers.reads_logs()
+        return {"alerts": mine(answers.alerts(), "alertname", name), "deaf": deaf, "live": looks([entry] if entry else [])}
 
     return page("alert.html", ask, name=name, entry=entry, delivered=delivered)
 
@@ -166,7 +172,8 @@ def chart(slug: str, number: int) -> ResponseReturnValue:
     """A panel of a board as a picture; 503 while Prometheus does not answer."""
     answers, wanted = here().answers, request.args
     panels = list(answers.boards[slug].panels) if slug in answers.boards else []
-    subjects = {"", *(slo.name for slo in answers.plan.slos), *(name.replace(".", "[.]") for name in answers.plan.route_ids.values())}
+    routes = {*answers.plan.route_ids.values(), names.UNMATCHED}
+    subjects = {"", *(slo.name for slo in answers.plan.slos), *(name.replace(".", "[.]") for name in routes)}
     bound = {key: wanted.get(key, "") for key in ("slo", "route")}
     if number >= len(panels) or not drawn(panels[number]) or not subjects.issuperset(bound.values()):
         abort(404)
@@ -198,12 +205,23 @@ def refuse(error: HTTPException) -> ResponseReturnValue:
     code = error.code or 500
     if request.path.startswith("/api"):
         return {"error": "only /api/inbox is here" if code == 404 else error.description}, code
-    answers = here().answers
-    known = {slo.name: url_for("web.slo", name=slo.name) for slo in answers.plan.slos}
-    known |= {name: url_for("web.route", name=name) for name in answers.plan.route_ids.values()}
-    known |= {name: url_for("web.alert", name=name) for name in answers.runbook if name not in known}
-    near = get_close_matches(request.path.rsplit("/", 1)[-1], known, 6, 0.3)
-    return render_template("missing.html", code=code, known={name: known[name] for name in near}), code
+    return render_template("missing.html", code=code, known=near(request.path)), code
+
+
+def near(path: str) -> dict[str, str]:
+    """Pages whose names are like that of a page that is not there, with their addresses; first those of its kind."""
+    answers, asked = here().answers, path.rsplit("/", 1)[-1]
+    kinds: dict[str, Iterable[str]] = {
+        "web.slo": [slo.name for slo in answers.plan.slos],
+        "web.route": answers.plan.route_ids.values(),
+        "web.alert": [entry.name for entry in answers.runbook.values() if entry.kind == ALERT],
+    }
+    pages = {kind: {name: url_for(kind, name=name) for name in found} for kind, found in kinds.items()}
+    own = [known for known in pages.values() if any(url.rsplit("/", 1)[0] == path.rsplit("/", 1)[0] for url in known.values())]
+    for known in [*own, {name: url for found in pages.values() for name, url in found.items()}]:
+        if found := [name for name in known if asked and asked in name][:6] or get_close_matches(asked, known, 6, 0.6):
+            return {name: known[name] for name in found}
+    return {}
 
 
 def page(template: str, ask: Callable[[], dict[str, Any]], **known: Any) -> str:
@@ -240,16 +258,22 @@ def mine(alerts: Iterable[dict[str, Any]], label: str, value: str) -> list[dict[
     return [alert for alert in alerts if alert["labels"].get(label) == value]
 
 
+def received() -> list[dict[str, Any]]:
+    """The inbox, newest first, with what has ended in silence."""
+    return here().answers.judged(here().inbox.alerts())
+
+
 def looks(entries: Iterable[Entry]) -> dict[str, list[tuple[dict[str, str], float]]]:
-    """What the runbook's questions are answered with now; those about log lines are for Loki."""
-    answers, asked = here().answers, {check.query for entry in entries for check in entry.checks}
-    return {query: answers.query(query) for query in sorted(asked) if f"{names.LOG_SERVICE}=" not in query}
+    """What the runbook's questions are answered with now; those about log lines are for Loki, and no number is no answer."""
+    answers = here().answers
+    asked = {check.query for entry in entries for check in entry.checks if check.source == METRICS}
+    return {query: [sample for sample in answers.query(query) if math.isfinite(sample[1])] for query in sorted(asked)}
 
 
-def about(labels: dict[str, str]) -> str:
-    """The page that an alert's labels lead to: its SLO, else the alert."""
+def promise(labels: dict[str, str]) -> str:
+    """The page of the SLO that an alert is about; empty when it is about none that is known."""
     known = labels.get(names.SLO) in {slo.name for slo in here().answers.plan.slos}
-    return url_for("web.slo", name=labels[names.SLO]) if known else url_for("web.alert", name=labels.get("alertname") or "?")
+    return url_for("web.slo", name=labels[names.SLO]) if known else ""
 
 
 def ago(moment: float | None) -> str:

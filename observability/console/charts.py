@@ -21,7 +21,7 @@ from observability.panels import BAD, BLUE, GOOD, GREY, PALETTE, PINK, SKY, WARN
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PLOT, LEFT, RIGHT, TOP, BOTTOM, LEGEND_ROW, LETTER = 176, 58, 20, 8, 24, 17, 6.4  # pixels
+PLOT, LEFT, RIGHT, TOP, BOTTOM, LEGEND_ROW, LETTER, SMALL = 176, 58, 20, 8, 24, 17, 6.4, 9  # pixels
 POINTS, SHORTEST_STEP, SHORTEST_RATE = 160, 5.0, 60.0
 LISTED = 9  # lines that the legend names; the largest come first
 FAR = 4  # a limit so many times above the data is named, not drawn: it would flatten the lines
@@ -131,7 +131,7 @@ def draw(panel: Panel, lines: list[Line], grid: list[float], colours: Mapping[st
     axes.set_xticks(hours, [time.strftime(pattern, time.localtime(hour)) for hour in hours])
     if peak == -math.inf:
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "no data in this span", transform=axes.transAxes, ha="center", va="center", color=ink)
+        axes.text(0.5, 0.5, nothing(panel), transform=axes.transAxes, ha="center", va="center", color=ink)
     elif panel.kind == Kind.HEATMAP:
         cells(axes, data, grid, panel.unit, dark=dark)
     else:
@@ -146,6 +146,11 @@ def draw(panel: Panel, lines: list[Line], grid: list[float], colours: Mapping[st
     made = out.getvalue()
     made = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 system-ui, sans-serif", made[made.index("<svg") :])
     return re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', made, count=2)
+
+
+def nothing(panel: Panel) -> str:
+    """Why there is nothing to draw: something is missing, or nothing of the kind happened."""
+    return "no data in this span" if panel.expected else "nothing to show: none of it happened in this span"
 
 
 def looks(lines: list[Line], colours: Mapping[str, str], *, dark: bool) -> list[dict[str, Any]]:
@@ -184,6 +189,16 @@ def curves(panel: Panel, axes: "Axes", drawn: list[Drawn], limits: list[Drawn], 
     axes.set_ylim(low * 1.06, high * 1.06)
     marks = ticks(low, high * 1.001, 4, clock=panel.unit == Unit.SECONDS and high > 60)
     axes.set_yticks(marks, [text(mark, panel.unit) for mark in marks])
+    name_limits(axes, near, 1.06 * (high - min(low, 0.0)) / PLOT)
+
+
+def name_limits(axes: "Axes", limits: list[Drawn], pixel: float) -> None:
+    """Each limit's name at its right end, above the line; `pixel` is its height in values, names that would touch move up."""
+    lowest = -math.inf
+    for line, look in sorted(limits, key=lambda item: item[0].peak):
+        height = max(line.known[-1] + 2 * pixel, lowest)
+        axes.text(0.995, height, line.label, transform=axes.get_yaxis_transform(), ha="right", va="bottom", size=SMALL, color=look["color"])
+        lowest = height + (SMALL + 1) * pixel
 
 
 def cells(axes: "Axes", data: list[Line], grid: list[float], unit: Unit, *, dark: bool) -> None:

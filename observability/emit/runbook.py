@@ -3,6 +3,7 @@
 from itertools import groupby
 
 from observability import conventions as names
+from observability.panels import LOGS
 from observability.plan import Plan
 from observability.runbook import ALERT, Entry, entries
 
@@ -57,7 +58,8 @@ def page(title: str, found: list[Entry]) -> str:
 
 def section(entry: Entry) -> list[str]:
     checks = "\n".join(
-        f"{number}. {check.text}\n\n   ```promql\n   {check.query}\n   ```\n" for number, check in enumerate(entry.checks, 1)
+        f"{number}. {check.text}\n\n   ```{'logql' if check.source == LOGS else 'promql'}\n   {check.query}\n   ```\n"
+        for number, check in enumerate(entry.checks, 1)
     )
     return [
         entry.meaning,

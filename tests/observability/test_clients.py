@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from observability.clients import Loki, Prometheus, Unreachable, inbox
+from observability.clients import Loki, Prometheus, Unreachable, active, inbox
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -36,14 +36,14 @@ def stranger() -> Iterator[str]:
 def test_a_server_that_is_gone_names_the_mend() -> None:
     """Nobody has to know what a refused connection means."""
     nobody = "http://127.0.0.1:9"
-    for ask in (lambda: Prometheus(nobody).alerts(), lambda: inbox(nobody), lambda: Loki(nobody).lines("{}", 0)):
+    for ask in (lambda: Prometheus(nobody).alerts(), lambda: inbox(nobody), lambda: active(nobody), lambda: Loki(nobody).lines("{}", 0)):
         with pytest.raises(Unreachable, match="make up"):
             ask()
 
 
 def test_a_stranger_on_the_port_is_unreachable(stranger: str) -> None:
     """An answer that is no Prometheus' is no answer."""
-    for ask in (lambda: Prometheus(stranger).query("up"), lambda: inbox(stranger)):
+    for ask in (lambda: Prometheus(stranger).query("up"), lambda: inbox(stranger), lambda: active(stranger)):
         with pytest.raises(Unreachable):
             ask()
 

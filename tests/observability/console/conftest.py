@@ -29,6 +29,7 @@ class Fake:
     samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     log_alerts: list[dict[str, Any]] = field(default_factory=list)
+    held: list[dict[str, Any]] | None = None  # what Alertmanager holds; it does not say while there is none
     asked: Counter[str] = field(default_factory=Counter)
     delay: float = 0.0
     port: int = NOBODY
@@ -55,7 +56,8 @@ def fake() -> Iterator[Fake]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
-            body = json.dumps({"status": "success", "data": known.answer(path, parse_qs(query).get("query", [""])[0])}).encode()
+            answer = known.answer(path, parse_qs(query).get("query", [""])[0])
+            body = json.dumps(known.held if path == "/api/v2/alerts" else {"status": "success", "data": answer}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -57,6 +57,12 @@ def alert(name: str, severity: str, state: str = "firing", **labels: str) -> dic
     return {"labels": told, "state": state, "activeAt": "2026-01-02T03:04:05Z", "annotations": {"summary": "what is wrong"}}
 
 
+def held(name: str, severity: str, state: str = "active", **labels: str) -> dict[str, Any]:
+    """As Alertmanager tells of an alert."""
+    told = alert(name, severity, **labels)
+    return {key: told[key] for key in ("labels", "annotations")} | {"startsAt": ENTRY["startsAt"], "status": {"state": state}}
+
+
 def deliver(client: FlaskClient, labels: dict[str, str], **changes: Any) -> None:
     entry = ENTRY | {"labels": labels, "annotations": {"summary": "what was wrong"}} | changes
     assert client.post("/api/inbox", json={"receiver": "r", "alerts": [entry]}).status_code == 200
@@ -86,22 +92,89 @@ def test_slos_are_what_the_command_says(client: FlaskClient, fake: Fake, plan: P
 
 
 @pytest.mark.parametrize(
-    ("alerts", "bad", "said"),
+    ("alerts", "bad", "said", "tab"),
     [
-        ([], 0.0, "All is calm"),
-        ([alert("Watchdog", "heartbeat")], 0.0, "All is calm"),
-        ([alert("X", "page", "pending")], 0.0, "All is calm"),
-        ([], 900.0, "Nobody is being called, but"),
-        ([alert("X", "ticket", slo="s")], 0.0, "1 ticket, nobody is being called"),
-        ([alert("X", "ticket"), alert("TargetDown", "page", job="api")], 0.0, "1 page: TargetDown api"),
-        ([alert("X", "page", slo="s", tier=tier) for tier in ("T1", "T2")], 0.0, "1 page: X s"),
+        ([], 0.0, "All is calm", "Calm"),
+        ([alert("Watchdog", "heartbeat")], 0.0, "All is calm", "Calm"),
+        ([alert("X", "page", "pending")], 0.0, "All is calm", "Calm"),
+        ([], 900.0, "Nobody is being called, but", "30 missed"),
+        ([alert("X", "ticket", slo="s")], 0.0, "1 ticket, nobody is being called", "1 ticket"),
+        ([alert("X", "ticket"), alert("TargetDown", "page", job="api")], 0.0, "1 page: TargetDown api", "1 paging"),
+        ([alert("X", "page", slo="s", tier=tier) for tier in ("T1", "T2")], 0.0, "1 page: X s", "1 paging"),
     ],
 )
-def test_the_headline_says_who_is_called(client: FlaskClient, fake: Fake, plan: Plan, alerts: list[Any], bad: float, said: str) -> None:
-    """Pages before tickets, tickets before broken promises; heartbeats are no news, tiers of one burn are one page."""
+def test_the_headline_says_who_is_called(
+    client: FlaskClient, fake: Fake, plan: Plan, alerts: list[Any], bad: float, said: str, tab: str
+) -> None:
+    """Pages before tickets, tickets before broken promises; heartbeats are no news, tiers of one burn are one page; so does the tab."""
     measured(fake, plan, bad=bad)
     fake.alerts = alerts
-    assert said in read(client).text
+    page = read(client)
+    assert said in page.text
+    assert page.text.startswith(f"{tab.replace('30', str(len(plan.slos)))} · evara-api")
+
+
+def test_a_page_that_no_rule_sent_is_a_page(client: FlaskClient, fake: Fake, plan: Plan) -> None:
+    """What somebody sent straight to Alertmanager counts in headline, tile and table, once, and has its own page; silenced does not."""
+    measured(fake, plan)
+    fake.alerts = [alert("TargetDown", "page", job="api"), alert("Early", "page", "pending")]
+    fake.held = [held("TargetDown", "page", job="api"), held("ByHand", "page"), held("Hushed", "page", "suppressed")]
+    page = read(client)
+    assert "2 pages: ByHand and more" in page.text
+    assert "Paging ✗ 2" in page.text
+    assert "Firing (2)" in page.text
+    assert "Pending (1)" in page.text
+    assert "it fires when it lasts" in page.text
+    assert "Hushed" not in page.text
+    assert "● firing ByHand page" in read(client, "/alerts/ByHand").text
+    assert "what is wrong" in read(client, "/alerts/ByHand").text
+
+
+def test_what_ended_unheard_is_not_open(site: Site, plan: Plan, fake: Fake) -> None:
+    """An alert that nobody holds any more is over though its resolution never came; so is an older bout of one that is held."""
+    client = create_app(site, plan).test_client()
+    fake.held = [held("Silenced", "page", "suppressed"), held("Again", "page")]
+    fake.alerts = [alert("Restarted", "page")]
+    for n, name in enumerate(("Gone", "Silenced", "Restarted", "Again")):
+        deliver(client, {"alertname": name, "severity": "page"}, fingerprint=f"f{n}")
+    deliver(client, {"alertname": "Again", "severity": "page"}, fingerprint="f3", startsAt="2026-01-01T00:00:00Z")
+    page = read(client)
+    assert "○ ended, resolution not delivered Gone" in page.text
+    assert all(f"● open {name}" in page.text for name in ("Silenced", "Restarted", "Again"))
+    assert page.text.count("resolution not delivered") == 2
+    deliver(client, {"alertname": "Fresh", "severity": "page"}, fingerprint="f9")
+    assert "● open Fresh" in read(client).text  # Alertmanager was asked before that
+
+
+def test_an_alert_and_its_promise_are_two_links(client: FlaskClient, fake: Fake) -> None:
+    """The alert's name leads to the alert, what it is about to the SLO; every tier that burns is named."""
+    name = "nodes.list-availability"
+    fake.alerts = [alert("ErrorBudgetBurn", "page", slo=name, tier=tier) for tier in ("T2", "T1")]
+    page = read(client, "/alerts/ErrorBudgetBurn")
+    assert f"ErrorBudgetBurn page {name} T1, T2" in page.text
+    deliver(client, {"alertname": "ErrorBudgetBurn", "slo": name, "severity": "page"})
+    links = read(client).all("a", "href")
+    assert links.count("/alerts/ErrorBudgetBurn") == 2
+    assert links.count(f"/slo/{name}") >= 3
+
+
+def test_a_spent_budget_is_named(client: FlaskClient, fake: Fake, plan: Plan) -> None:
+    """The tile of the smallest budget leads to its SLO; there the budget is spent, and not gone in no time."""
+    measured(fake, plan)
+    worst = plan.slos[3].name
+    fake.samples[f"increase({names.BAD}"] = [({"slo": worst}, 900.0)]
+    assert re.search(rf"Smallest budget left ✗ \S+ (\S+ )?% {re.escape(worst)} ", read(client).text)
+    assert "Budget gone in ✗ spent" in read(client, f"/slo/{worst}").text
+    assert "spent" not in read(client, f"/slo/{plan.slos[4].name}").text.split("Charts")[0]
+
+
+def test_answers_of_the_runbook_have_their_units(client: FlaskClient, fake: Fake, plan: Plan) -> None:
+    """Shares are per cent; no sample and no number are nothing at present."""
+    measured(fake, plan)
+    fake.samples = {names.error_ratio("5m") + "{": [({}, 0.25)], names.HTTP_REQUESTS: [({}, float("nan"))], **fake.samples}
+    text = read(client, "/slo/nodes.list-availability").text
+    assert re.search(r"how much of it\? \S+ 25 %", text)
+    assert text.count("nothing at present") == 2
 
 
 def test_routes_are_shown_with_their_numbers(client: FlaskClient, fake: Fake, plan: Plan) -> None:
@@ -178,6 +251,13 @@ def test_alerts_about_log_lines_are_told_by_loki(app: Flask, site: Site, fake: F
     entry = runbook.entries(plan)["LogSilence"]
     assert "Users notice" in read(beside, "/alerts/LogSilence").text
     assert [bool(fake.asked[check.query]) for check in entry.checks] == [False, False, True]
+    fake.log_alerts = []
+    assert (
+        "It does not fire now"
+        in read(create_app(replace(site, ports=replace(site.ports, loki=fake.port)), plan).test_client(), "/alerts/LogSilence").text
+    )
+    assert "It is not evaluated: Loki does not run here" in read(app.test_client(), "/alerts/LogSilence").text
+    assert "It does not fire now" in read(app.test_client(), "/alerts/TargetDown").text
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -262,6 +342,17 @@ def test_charts_are_pictures_in_both_schemes(client: FlaskClient, fake: Fake, pl
             assert "img-src data:" in answer.headers["Content-Security-Policy"]
 
 
+def test_every_route_that_is_linked_has_its_charts(client: FlaskClient, fake: Fake) -> None:
+    """Also those that the catalogue does not know."""
+    fake.samples = {names.HTTP_REQUESTS: [({"route": names.UNMATCHED}, 1.0)]}
+    linked = {address for address in read(client).all("a", "href") if address.startswith("/routes/")}
+    assert f"/routes/{names.UNMATCHED}" in linked
+    for path in sorted(linked):
+        addresses = [address for address in read(client, path).all("img", "src") if address.startswith("/charts")]
+        assert addresses
+        assert {client.get(address).status_code for address in addresses} == {200}, path
+
+
 @pytest.mark.parametrize(
     "path", ["none/1.svg", "overview/99.svg", "overview/0.svg", "logs/0.svg", "slo/6.svg?slo=x", "routes/2.svg?route=.*"]
 )
@@ -271,13 +362,28 @@ def test_there_is_no_picture_of_anything_else(client: FlaskClient, fake: Fake, p
     assert not fake.asked
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/slo/nodes.lst-availability", "/routes/nodes", "/alerts/Targetdown"])
-def test_a_page_that_is_not_there_helps(client: FlaskClient, path: str) -> None:
-    """404 with what pages there are, and names that are near."""
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/nothing", []),
+        ("/zzz/qqqq", []),
+        ("/slo/nodes.lst-availability", ["/slo/nodes.list-availability"]),
+        ("/slo/nodes.list", ["/slo/nodes.list-probe", "/slo/nodes.list-latency-200ms"]),
+        ("/routes/nodes", ["/routes/nodes.list"]),
+        ("/alerts/Targetdown", ["/alerts/TargetDown"]),
+        ("/alert/TargetDown", ["/alerts/TargetDown"]),
+    ],
+)
+def test_a_page_that_is_not_there_helps(client: FlaskClient, path: str, near: list[str]) -> None:
+    """404 with what pages there are, and names that are near: of the same kind if there are any; nothing about numbers."""
     page = read(client, path, 404)
     assert "There is no such page" in page.text
-    near = {"/slo/nodes.lst-availability": "/slo/nodes.list-availability", "/alerts/Targetdown": "/alerts/TargetDown"}
-    assert near.get(path, "/") in page.all("a", "href")
+    links = [link for link in page.all("a", "href") if link.count("/") == 2]
+    assert set(near) <= set(links)
+    assert bool(near) == bool(links)
+    assert {link.split("/")[1] for link in links} == {link.split("/")[1] for link in near}
+    assert "Numbers are" not in page.text
+    assert "refreshes every 10 s if JavaScript is on" in read(client).text
 
 
 def test_a_page_that_cannot_be_made_says_where_the_reason_is(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +402,7 @@ def test_many_readers_ask_once(app: Flask, fake: Fake, plan: Plan) -> None:
     assert all("All is calm" in page for page in pages)
     assert fake.asked.pop("/-/ready") == 2  # Prometheus and Alertmanager
     assert fake.asked.pop("/") <= 4  # looking for their own pages
+    assert fake.asked.pop("/api/v2/alerts") == 2  # what Alertmanager holds; it also is its page where it has no other
     assert set(fake.asked.values()) == {1}
 
 
@@ -347,3 +454,31 @@ def test_the_style_sheet_has_the_palette(app: Flask) -> None:
     found = dict(re.findall(r"--(\w+): (#[0-9A-F]{6});", sheet))
     palette = {"good": panels.GOOD, "bad": panels.BAD, "warn": panels.WARN, "blue": panels.BLUE, "idle": panels.GREY}
     assert {name: found[name] for name in palette} == palette
+
+
+def test_faint_text_can_be_read(app: Flask) -> None:
+    """The faint colour has a contrast of 4.5 on everything that lies below it, in both schemes; text is never made transparent."""
+    sheet = (Path(app.static_folder or "") / "console.css").read_text(encoding="utf-8")
+    assert [line for line in sheet.splitlines() if "opacity" in line] == [".urgent .track { fill: var(--bad); opacity: .3; }"]
+    light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9A-Fa-f]{6});", part)) for part in sheet.split("* { box-sizing")[0].split("@media"))
+
+    def brightness(colour: str) -> float:
+        shares = (int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for scheme in (light, light | dark):
+        for below in ("page", "card", "soft", "good-soft", "bad-soft", "warn-soft"):
+            one, other = sorted(brightness(scheme[name]) + 0.05 for name in ("faint", below))
+            assert other / one >= 4.5, (below, other / one)
+
+
+def test_long_words_and_foreign_scripts_stay_in_their_place(client: FlaskClient, app: Flask, fake: Fake) -> None:
+    """What came from outside may break anywhere, and its writing direction ends with it."""
+    fake.alerts = [alert("TargetDown", "page", job="api\u202e"), alert("AboutNothing", "page")]
+    text = client.get("/").text
+    assert "<bdi>api\u202e</bdi>" in text
+    assert '<td class="summary"><bdi>what is wrong</bdi>' in text
+    assert '<td data-name="about"></td>' in text  # empty, so that a phone leaves it out
+    sheet = (Path(app.static_folder or "") / "console.css").read_text(encoding="utf-8")
+    assert re.search(r"\.summary \{[^}]*overflow-wrap: anywhere", sheet)

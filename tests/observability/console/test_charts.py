@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -77,6 +78,23 @@ def test_nothing_to_draw_is_said() -> None:
     """No series, or series without a value, give words and no legend; limits alone are no data."""
     for answers in ({}, {"a": [level(math.nan)]}, {"limit": [level(1.0)]}):
         assert "no data in this span" in words(picture(panel(Query("a", "a"), Query("limit", "limit", line=True)), Recorded(**answers)))
+
+
+def test_where_nothing_happened_nothing_is_missing() -> None:
+    """A panel that a healthy stack leaves empty says so, and does not sound like a broken watcher."""
+    said = words(picture(replace(panel(Query("a", "a")), expected=False), Recorded()))
+    assert said[-1] == "nothing to show: none of it happened in this span"
+
+
+def test_limits_are_named_at_their_ends() -> None:
+    """Each dashed line that is drawn has its name beside it in its colour; names of lines close together do not touch."""
+    limits = (Query(name, name.upper(), line=True, colour=BAD) for name in ("t1", "t2", "far"))
+    asked = panel(Query("a", "a"), *limits)
+    drawn = picture(asked, Recorded(a=[level(1.0)], t1=[level(2.0)], t2=[level(2.01)], far=[level(3600.0)]))
+    assert [words(drawn).count(name) for name in ("T1", "T2", "FAR ↑", "FAR")] == [2, 2, 1, 0]
+    ends = re.findall(rf'<text style="[^"]*9px[^"]*fill: {BAD.lower()}"[^>]*?y="([\d.]+)"', drawn)
+    assert len(ends) == 2
+    assert abs(float(ends[0]) - float(ends[1])) >= 9
 
 
 def test_a_near_limit_is_dashed_and_a_far_one_is_named() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from observability.checks import lint
 from observability.emit import runbook
+from observability.panels import LOGS
 from observability.plan import Plan
 from observability.runbook import entries
 
@@ -27,11 +28,21 @@ def test_an_entry_says_all_that_is_owed(plan: Plan) -> None:
 
 
 def test_every_query_can_be_pasted(plan: Plan) -> None:
-    """The checks ask for series and buckets that exist; questions to Loki say so."""
+    """The checks ask for series and buckets that exist; questions to Loki are no PromQL, and marked so."""
     known, edges = lint.known(plan), frozenset(plan.buckets)
     for entry in entries(plan).values():
         for check in entry.checks:
-            assert "(Loki)" in check.text or list(lint.expression(check.query, known, edges)) == [], entry.name
+            assert check.source == LOGS or list(lint.expression(check.query, known, edges)) == [], entry.name
+            assert ("(Loki)" in check.text) == (check.source == LOGS)
+    page = runbook.render(plan)["runbook/LogErrorBurst.md"]
+    assert (page.count("```logql"), page.count("```promql")) == (2, 1)
+
+
+def test_silence_is_looked_at_by_its_last_line(plan: Plan) -> None:
+    """Where no line comes there are none to read: the question is when the last one came."""
+    known = entries(plan)
+    assert known["LogSilence"].checks[0].text == "When did the last line come? (Loki)"
+    assert known["LogErrorBurst"].checks[0].text == "Which lines are these? (Loki)"
 
 
 @pytest.mark.parametrize(
