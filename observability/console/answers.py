@@ -11,8 +11,8 @@ from dogpile.cache import make_region
 
 from observability import boards, runbook
 from observability import conventions as names
+from observability.charts import svg
 from observability.clients import Prometheus, Unreachable, active
-from observability.console.charts import svg
 from observability.console.inbox import seconds
 from observability.live.slo import Row, Verdict, measure
 from observability.panels import BAD, GOOD, METRICS, WARN, Kind, Panel, Query, Unit

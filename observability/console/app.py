@@ -20,10 +20,9 @@ from jinja2 import StrictUndefined
 from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException
 
-from observability import boards, plan
+from observability import boards, charts, plan
 from observability import conventions as names
 from observability.clients import Unreachable
-from observability.console import charts
 from observability.console.answers import JOBS, PICTURES, SPANS, Answers, drawn
 from observability.console.inbox import RUBBISH, Inbox
 from observability.panels import METRICS, Kind, Panel, Unit

@@ -12,9 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from observability import boards, panels
+from observability import boards, charts, panels
 from observability.clients import Prometheus, Unreachable
-from observability.console import charts
 from observability.live import agreement, load, server
 from observability.plan import Plan
 from observability.stack.site import Site

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from observability.console import charts
+from observability import charts
 from observability.panels import BAD, BLUE, GREY, YELLOW, Kind, Panel, Query, Unit
 
 START, END, STEP = 1_000_000.0, 1_000_900.0, 10.0
