@@ -193,12 +193,16 @@ def curves(panel: Panel, axes: "Axes", drawn: list[Drawn], limits: list[Drawn], 
 
 
 def name_limits(axes: "Axes", limits: list[Drawn], pixel: float) -> None:
-    """Each limit's name at its right end, above the line; `pixel` is its height in values, names that would touch move up."""
-    lowest = -math.inf
-    for line, look in sorted(limits, key=lambda item: item[0].peak):
-        height = max(line.known[-1] + 2 * pixel, lowest)
-        axes.text(0.995, height, line.label, transform=axes.get_yaxis_transform(), ha="right", va="bottom", size=SMALL, color=look["color"])
-        lowest = height + (SMALL + 1) * pixel
+    """The limits' names at their right end, above the line; `pixel` is its height in values, names that would touch share a line."""
+    groups: list[list[Drawn]] = []
+    for limit in sorted(limits, key=lambda item: item[0].peak):
+        near = bool(groups) and limit[0].known[-1] - groups[-1][0][0].known[-1] < (SMALL + 1) * pixel
+        groups = [*groups[:-1], [*groups[-1], limit]] if near else [*groups, [limit]]
+    for group in groups:
+        line, look = group[0]
+        names = " · ".join(line.label for line, _ in group)
+        height = line.known[-1] + 2 * pixel
+        axes.text(0.995, height, names, transform=axes.get_yaxis_transform(), ha="right", va="bottom", size=SMALL, color=look["color"])
 
 
 def cells(axes: "Axes", data: list[Line], grid: list[float], unit: Unit, *, dark: bool) -> None:
