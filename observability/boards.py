@@ -50,6 +50,10 @@ def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[floa
     return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, **look)
 
 
+def table(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
+    return Panel(title, description, Kind.TABLE, unit, queries, **look)
+
+
 def each(*labels: str) -> str:
     """A legend made of the values of labels."""
     return " ".join(f"{{{{{label}}}}}" for label in labels)
@@ -108,40 +112,27 @@ def overview(plan: Plan) -> Board:
                  quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED), *latency_steps(plan)),
         ),
     )  # fmt: skip
-    table = Panel(
-        "SLOs",
+    about = (
         f"Every promise with what was measured over {period}; budget left is 100 % untouched, negative when the promise is broken. "
-        "Burn is of the last 5 minutes: 1 spends the budget exactly within the period.",
-        Kind.TABLE,
-        Unit.RATIO,
-        (
-            Query(f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
-            Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
-            Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
-            Query(f"max by ({names.SLO}) ({burn_rate(SHORT)})", "burn", Unit.TIMES),
-        ),
-        width=16,
-        height=20,
-        steps=budget_steps(),
-        key=names.SLO,
-        link=SLO,
+        "Burn is of the last 5 minutes: 1 spends the budget exactly within the period."
     )
-    paging = Panel(
-        "Firing",
-        "What fires now; the watchdog, which always does, is left out.",
-        Kind.TABLE,
-        Unit.NUMBER,
-        (Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),),
-        width=8,
-        height=10,
-        key=f"alertname,{names.SEVERITY},{names.SLO}",
-        expected=False,
-    )
+    promises = (
+        table("SLOs", about, Unit.RATIO,
+              Query(f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
+              Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
+              Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
+              Query(f"max by ({names.SLO}) ({burn_rate(SHORT)})", "burn", Unit.TIMES),
+              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO),
+        table("Firing", "What fires now; the watchdog, which always does, is left out.", Unit.NUMBER,
+              Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),
+              width=8, height=10, key=f"alertname,{names.SEVERITY},{names.SLO}", expected=False),
+        burn_rates(width=8, height=10),
+    )  # fmt: skip
     return Board(
         OVERVIEW,
         "Overview",
         "What is promised, what is kept, and what is paging",
-        (now, Row("Promises", (table, paging, burn_rates(width=8, height=10))), Row("Traffic", traffic(".*"))),
+        (now, Row("Promises", promises), Row("Traffic", traffic(".*"))),
         annotations=marks(plan),
     )
 
@@ -213,8 +204,8 @@ def slo(plan: Plan) -> Board:
             lines("Events and bad events", "Events per second, and those that broke the promise (seconds, for freshness and probes).",
                   Unit.PER_SECOND,
                   Query(names.total_rate(SHORT) + mine, "all"), Query(names.bad_rate(SHORT) + mine, "bad", colour=BAD), expected=False),
-            Panel("Next steps", "What the person on call does first; the runbook has more.", Kind.TABLE, Unit.TEXT,
-                  (Query(names.NEXT_STEPS_INFO + mine, ""),), key=names.NEXT_STEPS),
+            table("Next steps", "What the person on call does first; the runbook has more.", Unit.TEXT,
+                  Query(names.NEXT_STEPS_INFO + mine, ""), key=names.NEXT_STEPS),
         ),
     )  # fmt: skip
     return Board(
@@ -244,35 +235,17 @@ def routes(plan: Plan) -> Board:
     per = each(names.ROUTE)
     codes = f"sum by ({names.CODE}) ({rate(names.HTTP_REQUESTS + '_total', route='~$route')})"
     worst = selector(names.HTTP_REQUESTS + "_total", code="~[45]..", route="~$route")
-    table = Panel(
-        "Routes",
-        "Rate, errors and duration of every route over the last minutes.",
-        Kind.TABLE,
-        Unit.NUMBER,
-        (
-            Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT)})", "requests/s", Unit.REQUESTS),
-            Query(failing(".*", over=SHORT, by=names.ROUTE), "failing", Unit.RATIO),
-            *(
-                replace(query, unit=Unit.SECONDS)
-                for query in quantiles(names.HTTP_DURATION, over=SHORT, by=names.ROUTE, route="~.*", **ANSWERED)
-            ),
-        ),
-        width=16,
-        height=11,
-        key=names.ROUTE,
-        link=ROUTES,
-    )
-    top = Panel(
-        "Top errors",
-        "Which answers of 4xx and 5xx there were most of, over the last hour.",
-        Kind.TABLE,
-        Unit.NUMBER,
-        (Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers"),),
-        width=8,
-        height=11,
-        key=f"{names.ROUTE},{names.CODE}",
-        expected=False,
-    )
+    durations = quantiles(names.HTTP_DURATION, over=SHORT, by=names.ROUTE, route="~.*", **ANSWERED)
+    everything = (
+        table("Routes", "Rate, errors and duration of every route over the last minutes.", Unit.NUMBER,
+              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT)})", "requests/s", Unit.REQUESTS),
+              Query(failing(".*", over=SHORT, by=names.ROUTE), "failing", Unit.RATIO),
+              *(replace(query, unit=Unit.SECONDS) for query in durations),
+              width=16, height=11, key=names.ROUTE, link=ROUTES),
+        table("Top errors", "Which answers of 4xx and 5xx there were most of, over the last hour.", Unit.NUMBER,
+              Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers"),
+              width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expected=False),
+    )  # fmt: skip
     detail = (
         lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)), stacked=True),
         lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per)),
@@ -286,7 +259,7 @@ def routes(plan: Plan) -> Board:
         ROUTES,
         "Routes",
         "Rate, errors and duration (RED) of every route",
-        (Row("All routes", (table, top)), Row("Chosen: $route", detail)),
+        (Row("All routes", everything), Row("Chosen: $route", detail)),
         (chosen,),
         marks(plan, **{names.SUBJECT: "~$route"}),
     )
