@@ -21,28 +21,20 @@ CLASSES = {Kind.LINES: core.TimeSeries, Kind.STAT: core.Stat, Kind.TABLE: core.T
 EMPTY = "nothing yet"
 SHARED_CROSSHAIR = 1
 # Explore's own address form, with the board's time range.
-EXPLORE = (
-    '{"t":{"datasource":"jaeger","queries":[{"refId":"A","queryType":"search","datasource":{"type":"jaeger","uid":"jaeger"}}],'
-    '"range":{"from":"${__from}","to":"${__to}"}}}'
+EXPLORE = json.dumps(
+    {
+        "t": {
+            "datasource": TRACES,
+            "queries": [{"refId": "A", "queryType": "search", "datasource": {"type": TRACES, "uid": TRACES}}],
+            "range": {"from": "${__from}", "to": "${__to}"},
+        }
+    },
+    separators=(",", ":"),
 )
 
 # What Grafana still reads of what grafanalib writes; the rest are keys of versions long gone.
-KEPT_OF_BOARD = (
-    "uid",
-    "title",
-    "description",
-    "tags",
-    "schemaVersion",
-    "editable",
-    "timezone",
-    "refresh",
-    "time",
-    "templating",
-    "annotations",
-    "links",
-    "panels",
-)
-KEPT_OF_PANEL = ("id", "type", "title", "description", "gridPos", "datasource", "targets", "collapsed", "panels")
+KEPT_OF_BOARD = ("uid", "title", "description", "tags", "schemaVersion", "editable", "timezone", "refresh", "time", "annotations", "links")
+KEPT_OF_PANEL = ("type", "title", "description", "gridPos", "datasource", "targets")
 KEPT_OF_VARIABLE = ("name", "label", "type", "query", "datasource", "hide", "refresh", "sort", "multi", "includeAll", "allValue")
 EVERYTHING = {"text": ["All"], "value": ["$__all"]}
 

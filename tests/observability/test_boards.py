@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import promql_parser
 import pytest
+from compiler_support import SMALL
 
 from observability.boards import boards, burn_steps, colours, factors
 from observability.panels import METRICS, PALETTE, Kind, Panel, Query, Unit
@@ -61,16 +62,7 @@ def test_routes_keep_their_colours(plan: Plan) -> None:
 @pytest.mark.parametrize("service", ["probe alone", "nothing timed"])
 def test_a_small_service_has_boards_too(plan_of: Callable[..., Plan], service: str) -> None:
     """Without jobs, dependencies and probes every question is still PromQL."""
-    text = """
-service: small
-owner: platform
-period: 30d
-defaults: {availability: 99.9, latency: [], rate_limit: 10/second, load: {weight: 1}}
-routes:
-  things.list: {http: GET /things/, next_steps: [Look at it.]}
-probe: {every: 5s, fresh_within: 12s, objective: 99.9, routes: [ROUTES], next_steps: [Look at it.]}
-"""
-    made = plan_of(text.replace("ROUTES", "things.list" if service == "probe alone" else ""))
+    made = plan_of(SMALL.replace("routes: []", "routes: [things.list]") if service == "probe alone" else SMALL)
     for board in boards(made):
         for entry in board.panels:
             for query in entry.bind(slo="a", route="a", __rate_interval="1m").queries:
