@@ -4,13 +4,13 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 from marshmallow import Schema, fields
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
-from api import telemetry
+from api import identity, telemetry
 
 NOWHERE = "Nothing is served at this URL; /docs lists what is."
 PROBLEM_JSON = "application/problem+json"
@@ -36,7 +36,7 @@ def problem(error: HTTPException) -> Response:
         "title": status.phrase,
         "status": status.value,
         "detail": data.get("message") or (NOWHERE if is_nowhere(error) else error.description) or status.phrase,
-        "request_id": g.get("request_id", ""),
+        "request_id": current.request_id if (current := identity.current()) else "",
     }
     if messages := data.get("messages"):
         body |= {"detail": "Some fields are not as the schema wants them.", "errors": messages}

@@ -1,26 +1,24 @@
 """JSON log lines: one per request and one per event, all with the request's id."""
 
 import logging
-import re
 import time
-import uuid
 from typing import Any
 
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, g, request
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from api import telemetry
+from api import identity, telemetry
 
-WELL_FORMED = re.compile(r"[A-Za-z0-9_.:-]{8,64}")  # anything else in X-Request-ID is replaced, so that logs stay ours
-HEADER = "X-Request-ID"
 SERVICE = "evara-api"
 
 
 class Context(logging.Filter):
-    """Adds the current request's id to every line that is logged while it is handled."""
+    """Adds the ids of the current request or job to every line that is logged while it is worked on."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = g.get("request_id") if has_request_context() else None
+        current = identity.current()
+        record.request_id = current.request_id if current else None
+        record.trace_id = current.trace_id if current else None
         return True
 
 
@@ -29,7 +27,7 @@ def configure(level: str, env: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         OrjsonFormatter(
-            "%(levelname)s %(name)s %(message)s %(request_id)s",
+            "%(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s",
             rename_fields={"levelname": "level", "name": "logger"},
             static_fields={"service": SERVICE, "env": env},
             timestamp=True,
@@ -46,13 +44,13 @@ def init_app(app: Flask) -> None:
 
     @app.before_request
     def begin() -> None:
-        given = request.headers.get(HEADER, "")
-        g.request_id = given if WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+        identity.begin(request.headers)
         g.started = time.perf_counter()
 
     @app.after_request
     def end(answer: Response) -> Response:
-        answer.headers[HEADER] = g.request_id
+        if current := identity.current():
+            answer.headers[identity.REQUEST_ID] = current.request_id
         line: dict[str, Any] = {
             "route": telemetry.current_route(app),
             "method": request.method,
@@ -62,3 +60,7 @@ def init_app(app: Flask) -> None:
         }
         access.info("request", extra=line)
         return answer
+
+    @app.teardown_request
+    def forget(_: BaseException | None) -> None:
+        identity.end()
