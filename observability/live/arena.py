@@ -1,5 +1,6 @@
 """A whole stack of its own for one drill: other ports, a copy of the database, the drill's clock, faults allowed."""
 
+import os
 import shutil
 import signal
 import sqlite3
@@ -74,9 +75,9 @@ class Arena:
 
 
 def free_ports() -> Ports:
-    """The first shifted set of ports that are all free."""
-    for offset in range(FIRST_OFFSET, FIRST_OFFSET + STEP * TRIES, STEP):
-        ports = Ports().shifted(offset)
+    """A shifted set of ports that are all free; stacks that start at the same time begin their search at different places."""
+    for turn in range(TRIES):
+        ports = Ports().shifted(FIRST_OFFSET + STEP * ((os.getpid() + turn) % TRIES))
         if all(lifecycle.is_free(port) for port in ports.named().values()):
             return ports
     raise lifecycle.Refused(f"no free ports above {FIRST_OFFSET}; stop other drills")

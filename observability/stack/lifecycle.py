@@ -21,6 +21,7 @@ from observability.plan import Plan
 from observability.promql import selector
 from observability.stack import servers as server_files
 from observability.stack.programs import (
+    API,
     Program,
     announce,
     api_environment,
@@ -152,7 +153,7 @@ def prepare_database(site: Site) -> None:
 
 def bring_up(site: Site, supervisor: Supervisor, everything: list[Program], running: bool) -> None:
     """Starts the processes; running ones take a new configuration or a new release without an outage."""
-    stamp, current = site.state / "release", release()
+    stamp, current = site.state / "release", release(*API)
     try:
         supervisor.start(everything)
     except (subprocess.CalledProcessError, OSError) as error:

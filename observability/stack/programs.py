@@ -23,6 +23,7 @@ PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
 WORKERS = 2
 SYNC_SECONDS = 60
 MARK = "EVARA_STACK"
+API = ("api", "observability")  # folders that the API's processes read
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,9 @@ def console_command(site: Site) -> tuple[str, ...]:
     return (sys.executable, "-m", "gunicorn", "--bind", address, *settings, "observability.console.app:main()")
 
 
-def release() -> str:
-    """A digest of everything that the stack's own processes read at their start: when it changes, they must start anew."""
-    folders = (ROOT / "api", ROOT / "observability", ROOT / "loadtests")
-    read = (path for folder in folders for path in folder.rglob("*") if path.suffix in {".py", ".yaml", ".html"})
+def release(*folders: str) -> str:
+    """A digest of what the processes from these folders read at their start: when it changes, they must start anew."""
+    read = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".yaml", ".html"})
     sources = sorted(path for path in read if "generated" not in path.parts)
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
@@ -75,14 +75,16 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
     python, ports = sys.executable, site.ports
     environment = api_environment(site, faults=faults)
     sync_every = SYNC_SECONDS if plan.clock.scrape == plan.policy.clock.scrape.seconds else 1  # drills have a faster clock
-    current = {"EVARA_RELEASE": release()}  # a new release restarts these; gunicorn changes its workers one by one instead
+    # A new release restarts its processes; gunicorn changes its workers one by one instead, and the prober stays while they do.
+    api, watching, upstream = ({"EVARA_RELEASE": release(*folders)} for folders in (API, API[1:], ("loadtests",)))
+    probed = (site.url("api"), HOST, str(ports.prober), span(plan.probe_every))
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
-        Program("replay", (python, "-m", "loadtests.replay", "--host", HOST, "--port", str(ports.replay)), 10, current),
-        Program("console", console_command(site), 10, current | console_environment(site)),
-        Program("metrics", (python, "-m", "api.exporter", HOST, str(ports.metrics)), 10, environment | current),
+        Program("replay", (python, "-m", "loadtests.replay", "--host", HOST, "--port", str(ports.replay)), 10, upstream),
+        Program("console", console_command(site), 10, watching | console_environment(site)),
+        Program("metrics", (python, "-m", "api.exporter", HOST, str(ports.metrics)), 10, environment | api),
         Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
-        Program("sync", (python, "-m", "flask", "--app", "api.app", "sync", "--every", str(sync_every)), 30, environment | current),
+        Program("sync", (python, "-m", "flask", "--app", "api.app", "sync", "--every", str(sync_every)), 30, environment | api),
         Program(
             "alertmanager",
             servers["alertmanager"].command(
@@ -93,9 +95,7 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
             ),
             30,
         ),
-        Program(
-            "prober", (python, "-m", "observability.live", site.url("api"), HOST, str(ports.prober), span(plan.probe_every)), 40, current
-        ),
+        Program("prober", (python, "-m", "observability.live", *probed), 40, watching),
         Program(
             "prometheus",
             servers["prometheus"].command(

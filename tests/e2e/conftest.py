@@ -50,6 +50,12 @@ class Stack:
             os.kill(pid, signal.SIGCONT)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of the one stack run in one process, the others of each file in another: both mostly wait."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("stack" if "stack" in getattr(item, "fixturenames", ()) else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that is up; it is down again afterwards whatever the tests did."""

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 
 from observability import plan
 from tests.e2e.conftest import Stack, Watched
-from tests.e2e.test_stack import eventually
+from tests.e2e.waiting import eventually
 
 PAGES = ("/", "/slo/nodes.list-availability", "/routes/nodes.list", "/alerts/TargetDown")
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from observability import conventions as names
 from observability.clients import Prometheus, exposed
 from tests.e2e.conftest import Stack, Watched
-from tests.e2e.test_stack import eventually
+from tests.e2e.waiting import eventually
 
 LATEST = "/api/v1/nodes/main-branch/latest"
 STRANGERS = 50

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -24,24 +24,11 @@ from observability.emit import loki as emitter
 from observability.stack.servers import log_servers
 from observability.stack.supervisor import socket_path
 from tests.e2e.conftest import Stack
+from tests.e2e.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not log_servers(), reason="loki and fluent-bit are not both on PATH, and no package registry offers them")
 API = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="api"}}'
-DEADLINE = 120.0  # an evaluation of the log rules and a ticket's group_wait are 30 s each
 OUTAGE_LINES = 400
-
-
-def eventually(true: Callable[[], bool], seconds: float = DEADLINE) -> bool:
-    """Polls until it is true; errors of servers that are just starting count as not yet."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if true():
-                return True
-        except (httpx.HTTPError, OSError, Unreachable):
-            pass
-        time.sleep(0.5)
-    return False
 
 
 def write(stack: Stack, message: str, ids: list[str], level: str = "ERROR", age: timedelta = timedelta(0)) -> None:

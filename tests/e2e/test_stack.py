@@ -2,8 +2,6 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -13,22 +11,9 @@ import pytest
 from observability import plan
 from observability.clients import Prometheus, inbox
 from tests.e2e.conftest import Stack
+from tests.e2e.waiting import eventually
 
-DEADLINE = 60.0
 LONGEST_INTERVAL = 150.0  # the slowest rule group takes its first turn within two minutes
-
-
-def eventually(true: Callable[[], bool], seconds: float = DEADLINE) -> bool:
-    """Polls until it is true; errors of servers that are just starting count as not yet."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if true():
-                return True
-        except (httpx.HTTPError, OSError):
-            pass
-        time.sleep(0.25)
-    return False
 
 
 def test_the_api_is_ready(stack: Stack) -> None:

@@ -18,6 +18,7 @@ from observability.emit import fluentbit
 from observability.plan import Plan
 from observability.problems import Invalid
 from observability.stack import lifecycle, servers, supervisor
+from observability.stack import programs as stack_programs
 from observability.stack import site as sites
 from observability.stack.programs import Program, announce, conceal, configure, process_environment, programs, prometheus_config
 from observability.stack.servers import Server
@@ -294,6 +295,27 @@ def test_a_new_configuration_restarts_the_log_servers(site: Site, plan: Plan, pl
 
     assert settings(plan_of((("period: 30d", "period: 7d"),))) != settings(plan)
     assert settings(plan_of((("more_than: 20", "more_than: 30"),))) == settings(plan)
+
+
+def test_a_new_release_restarts_those_who_read_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, site: Site, plan: Plan) -> None:
+    """The prober watches on while the API changes; gunicorn changes its workers by itself."""
+    for folder in ("api", "observability", "loadtests"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "code.py").write_text("before", encoding="utf-8")
+    monkeypatch.setattr(stack_programs, "ROOT", tmp_path)
+
+    def releases() -> dict[str, str]:
+        made = programs(site, plan, {n: Server(Path("/bin") / n) for n in servers.WANTED})
+        return {program.name: program.environment.get("EVARA_RELEASE", "") for program in made}
+
+    restarted = {}
+    for folder in ("api", "observability", "loadtests"):
+        before = releases()
+        (tmp_path / folder / "code.py").write_text("after", encoding="utf-8")
+        restarted[folder] = {name for name, digest in releases().items() if digest != before[name]}
+    assert restarted["api"] == {"metrics", "sync"}
+    assert restarted["observability"] == {"metrics", "sync", "prober", "console"}
+    assert restarted["loadtests"] == {"replay"}
 
 
 def test_settings_of_another_stack_are_not_inherited(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
