@@ -1,8 +1,9 @@
-"""Commands of `flask --app api.app`: seed, sync, health."""
+"""Commands of `flask --app api.app`: seed, sync, audit, health."""
 
 import signal
 import sys
 import threading
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -11,19 +12,27 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from api import audit as auditing
 from api import health as health_checks
 from api import jobs
 from api.config import Settings
 from api.db import database
-from api.models import Node
+from api.models import AuditEntry, Node, now
 from api.services import sync as syncing
 from api.services.thingspeak import ThingSpeak
+from observability.catalogue import Duration, duration
 
 SEEDS: tuple[dict[str, Any], ...] = (
     {"id": "main-branch", "name": "Main branch, flow meter", "kind": "flow_meter", "channel_id": 1001, "fields": {"field1": "flow_lps"}},
     {"id": "north-well", "name": "North bore well, discharge", "kind": "bore_well", "channel_id": 1002, "fields": {"field1": "flow_lps"}},
     {"id": "hill-tank", "name": "Hill tank, outlet", "kind": "water_tank", "channel_id": 1003, "fields": {"field1": "flow_lps"}},
 )
+
+
+def line(entry: AuditEntry) -> str:
+    """One entry for people: when, what, on what, which fields, by whom."""
+    who = entry.key_id or entry.address or "-"
+    return f"{entry.time:%Y-%m-%d %H:%M:%S}  {entry.action:<16} {entry.change:<7} {entry.subject:<32} {who:<18} {','.join(entry.fields)}"
 
 
 def init_app(app: Flask) -> None:
@@ -58,6 +67,19 @@ def init_app(app: Flask) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         jobs.run_forever(app, jobs.SYNC, lambda: syncing.sync_all(client), every, stop)
+
+    @app.cli.command("audit")
+    @click.option("--since", type=duration, metavar="DURATION", help="Only the last 1d, 6h, 30m.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+    def audit(since: Duration | None, as_json: bool) -> None:
+        """Print who changed what, oldest first."""
+        with database().read() as session:
+            for entry in auditing.entries(session, now() - timedelta(seconds=float(since.seconds)) if since else None):
+                click.echo(
+                    orjson.dumps({column.key: getattr(entry, column.key) for column in AuditEntry.__table__.columns})
+                    if as_json
+                    else line(entry)
+                )
 
     @app.cli.command("health")
     def health() -> None:
