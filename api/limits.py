@@ -123,6 +123,7 @@ def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
         storage_uri=settings.limiter_url,
         storage_options=REDIS if settings.limiter_url.startswith("redis") else {},
         in_memory_fallback_enabled=True,  # a dead store neither refuses everybody nor lets everybody through
+        swallow_errors=True,  # requests that waited for it together: the first falls back, the others would be errors
     )
 
     @app.after_request

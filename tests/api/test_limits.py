@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -257,6 +258,18 @@ def test_without_redis_memory_limits_until_it_is_back(make_app: MakeApp, redis: 
     back(first)
     assert first.get("/docs").status_code == 200
     assert allowed(second, "/docs") == 2
+
+
+@pytest.mark.usefixtures("database_file")
+def test_requests_that_wait_together_are_all_answered(make_app: MakeApp, redis: RedisServer) -> None:
+    """When the store hangs, the first request that gives up must not make errors of those that still wait."""
+    app = make_app(limiter_url=redis.url)
+    assert app.test_client().get(NODES).status_code == 200
+    redis.freeze()
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: app.test_client().get(NODES).status_code, range(16)))
+    redis.thaw()
+    assert statuses == [200] * 16
 
 
 @pytest.mark.usefixtures("database_file")
