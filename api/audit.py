@@ -17,12 +17,11 @@ from api.models import AuditEntry
 UNTOLD = {"created_at", "updated_at"}  # every change has them
 
 
-def watch(session: Session) -> None:
-    """From now on, changes of audited objects in this session leave their entries."""
-    event.listen(session, "after_flush", _record)
-    event.listen(session, "do_orm_execute", _refuse_bulk)
+class RecordingSession(Session):
+    """A session in which no change of an audited object goes without its entry."""
 
 
+@event.listens_for(RecordingSession, "after_flush")
 def _record(session: Session, _: Any) -> None:
     changes = (("insert", session.new), ("update", session.dirty), ("delete", session.deleted))
     entries = [_entry(kind, found) for kind, objects in changes for found in objects if found.__audited__]
@@ -53,6 +52,7 @@ def _action(change: str) -> str:
     return ".".join(["cli", *command.command_path.split()[1:]]) if command else f"code.{change}"
 
 
+@event.listens_for(RecordingSession, "do_orm_execute")
 def _refuse_bulk(statement: ORMExecuteState) -> None:
     """A statement over many rows does not say which it changed: RuntimeError, where the log would miss it."""
     changes = statement.is_insert or statement.is_update or statement.is_delete

@@ -49,8 +49,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits, audit entries included, at the end of the block, or rolls back when the block raises."""
-        with Session(self._writer, expire_on_commit=False) as session:
-            audit.watch(session)
+        with audit.RecordingSession(self._writer, expire_on_commit=False) as session:
             yield session
             session.flush()
             started = time.perf_counter()
