@@ -15,6 +15,7 @@ from api import identity, telemetry
 from api.models import AuditEntry
 
 UNTOLD = {"created_at", "updated_at"}  # every change has them
+LINE = "{time:%Y-%m-%d %H:%M:%S}  {action:<16} {change:<7} {subject:<32} {who!s:<18} {fields}"  # an entry for people
 
 
 class RecordingSession(Session):

@@ -29,12 +29,6 @@ SEEDS: tuple[dict[str, Any], ...] = (
 )
 
 
-def line(entry: AuditEntry) -> str:
-    """One entry for people: when, what, on what, which fields, by whom."""
-    who = entry.key_id or entry.address or "-"
-    return f"{entry.time:%Y-%m-%d %H:%M:%S}  {entry.action:<16} {entry.change:<7} {entry.subject:<32} {who:<18} {','.join(entry.fields)}"
-
-
 def init_app(app: Flask) -> None:
     settings: Settings = app.extensions["evara_settings"]
 
@@ -75,11 +69,8 @@ def init_app(app: Flask) -> None:
         """Print who changed what, oldest first."""
         with database().read() as session:
             for entry in auditing.entries(session, now() - timedelta(seconds=float(since.seconds)) if since else None):
-                click.echo(
-                    orjson.dumps({column.key: getattr(entry, column.key) for column in AuditEntry.__table__.columns})
-                    if as_json
-                    else line(entry)
-                )
+                values = {column.key: getattr(entry, column.key) for column in AuditEntry.__table__.columns}
+                click.echo(orjson.dumps(values) if as_json else auditing.LINE.format(**values, who=entry.key_id or entry.address))
 
     @app.cli.command("health")
     def health() -> None:

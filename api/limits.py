@@ -4,14 +4,16 @@ import math
 import sqlite3
 import threading
 import time
-from http import HTTPStatus
-from ipaddress import IPv4Address, IPv6Network, ip_address
+from contextlib import suppress
+from functools import partial
+from ipaddress import IPv6Network, ip_address
 from typing import Any
 
 from flask import Flask, Response, g, request
 from flask_limiter import Limit, Limiter, RequestLimit
 from limits.storage import Storage
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from api import telemetry
@@ -95,9 +97,7 @@ def caller() -> str:
         address = ip_address(request.remote_addr or "")
     except ValueError:
         return "nowhere"  # a socket file, or a proxy that says no address
-    if isinstance(address, IPv4Address):
-        return str(address)
-    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))
+    return str(address if address.version == 4 else address.ipv4_mapped or IPv6Network((address, 64), strict=False))
 
 
 def wait(limit: RequestLimit) -> int:
@@ -107,9 +107,7 @@ def wait(limit: RequestLimit) -> int:
 
 def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
     """Limits every request by its route's entry in the catalogue, also those that match no route; unlimited keys are spared."""
-
-    def limit_of_route() -> str:
-        return plan.rate_limits[telemetry.current_route(app)]
+    route = partial(telemetry.current_route, app)
 
     def refusal() -> str:
         limit = limiter.current_limit
@@ -118,8 +116,8 @@ def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
     limiter = Limiter(
         caller,
         app=app,
-        default_limits=[Limit(limit_of_route, error_message=refusal, exempt_when=lambda: bool(g.get("key_unlimited")))],
-        request_identifier=lambda: telemetry.current_route(app),
+        default_limits=[Limit(lambda: plan.rate_limits[route()], error_message=refusal, exempt_when=lambda: bool(g.get("key_unlimited")))],
+        request_identifier=route,
         storage_uri=settings.limiter_url,
         storage_options=REDIS if settings.limiter_url.startswith("redis") else {},
         in_memory_fallback_enabled=True,  # a dead store neither refuses everybody nor lets everybody through
@@ -129,15 +127,12 @@ def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
     @app.after_request
     def announce(answer: Response) -> Response:
         limit = limiter.current_limit
-        if not limit:
-            return answer
-        if limiter.limiter.storage is not limiter.storage:
+        if limit and limiter.limiter.storage is not limiter.storage:
             telemetry.LIMITER_FALLBACKS.inc()
-        try:
-            left = {"Limit": limit.limit.amount, "Remaining": limit.remaining, "Reset": limit.reset_at}
-            if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        with suppress(sqlite3.Error, RedisError):  # a store that died after the count: the next request finds out, and counts in memory
+            if limit:
+                told = {"Limit": limit.limit.amount, "Remaining": limit.remaining, "Reset": limit.reset_at}
+                answer.headers.update({f"X-RateLimit-{name}": str(value) for name, value in told.items()})
+            if limit and limit.breached:
                 answer.headers["Retry-After"] = str(wait(limit))
-        except limiter.storage.base_exceptions:
-            return answer  # died after the count; the next request finds out, and counts in memory
-        answer.headers.update({f"X-RateLimit-{name}": str(value) for name, value in left.items()})
         return answer

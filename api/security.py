@@ -17,7 +17,6 @@ HEADERS = {
 }
 HSTS = "max-age=31536000"
 EXPOSED = f"{REQUEST_ID}, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Location, ETag, Link"
-PREFLIGHT_SECONDS = "7200"  # Chrome keeps a preflight no longer
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -43,13 +42,14 @@ def share(app: Flask, origins: tuple[str, ...]) -> None:
 
     @app.before_request
     def preflight() -> Response | None:
-        if not is_preflight() or request.headers.get("Origin") not in origins or request.url_rule is None:
+        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not asks or request.url_rule is None or request.headers.get("Origin") not in origins:
             return None
         answer = app.make_default_options_response()
         answer.status_code = 204
         answer.headers["Access-Control-Allow-Methods"] = answer.headers["Allow"]
         answer.headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "")
-        answer.headers["Access-Control-Max-Age"] = PREFLIGHT_SECONDS
+        answer.headers["Access-Control-Max-Age"] = "7200"  # seconds; Chrome keeps it no longer
         return answer
 
     @app.after_request
@@ -60,7 +60,3 @@ def share(app: Flask, origins: tuple[str, ...]) -> None:
             answer.headers["Access-Control-Allow-Origin"] = origin
             answer.headers["Access-Control-Expose-Headers"] = EXPOSED
         return answer
-
-
-def is_preflight() -> bool:
-    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers

@@ -152,7 +152,7 @@ def test_the_command_prints_the_log(app: Flask, client: FlaskClient, node: str) 
     client.patch(f"{NODES}/{node}", json={"name": "x"}, environ_base={KEY: "key-7", UNLIMITED: "yes"})
     runner = app.test_cli_runner()
     lines = runner.invoke(args=["audit"]).output.splitlines()
-    assert [line.split()[2:] for line in lines][1] == ["nodes.update", "update", "nodes/tank-01", "key-7", "name"]
+    assert [line.split()[2:] for line in lines][1] == ["nodes.update", "update", "nodes/tank-01", "key-7", "['name']"]
     first, second = (json.loads(line) for line in runner.invoke(args=["audit", "--json", "--since", "1h"]).output.splitlines())
     assert (first["id"], second["id"], second["fields"]) == (1, 2, ["name"])
     with app.app_context(), database().write() as session:
