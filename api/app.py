@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     declared = plan.from_files()
 
     logs.init_app(app)
-    security.init_app(app)
+    security.init_app(app, settings)
     if settings.faults_file:
         faults.init_app(app, settings.faults_file)
     db.init_app(app, settings.database_url)

@@ -1,8 +1,9 @@
-"""Commands of `flask --app api.app`: seed, sync, health."""
+"""Commands of `flask --app api.app`: seed, sync, audit, health."""
 
 import signal
 import sys
 import threading
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -11,13 +12,15 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from api import audit as auditing
 from api import health as health_checks
 from api import jobs
 from api.config import Settings
 from api.db import database
-from api.models import Node
+from api.models import AuditEntry, Node, now
 from api.services import sync as syncing
 from api.services.thingspeak import ThingSpeak
+from observability.catalogue import Duration, duration
 
 SEEDS: tuple[dict[str, Any], ...] = (
     {"id": "main-branch", "name": "Main branch, flow meter", "kind": "flow_meter", "channel_id": 1001, "fields": {"field1": "flow_lps"}},
@@ -58,6 +61,16 @@ def init_app(app: Flask) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         jobs.run_forever(app, jobs.SYNC, lambda: syncing.sync_all(client), every, stop)
+
+    @app.cli.command("audit")
+    @click.option("--since", type=duration, metavar="DURATION", help="Only the last 1d, 6h, 30m.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+    def audit(since: Duration | None, as_json: bool) -> None:
+        """Print who changed what, oldest first."""
+        with database().read() as session:
+            for entry in auditing.entries(session, now() - timedelta(seconds=float(since.seconds)) if since else None):
+                values = {column.key: getattr(entry, column.key) for column in AuditEntry.__table__.columns}
+                click.echo(orjson.dumps(values) if as_json else auditing.LINE.format(**values, who=entry.key_id or entry.address))
 
     @app.cli.command("health")
     def health() -> None:

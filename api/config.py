@@ -2,10 +2,19 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def listed(given: Any) -> Any:
+    """`a, b` → ["a", "b"]; nothing → []."""
+    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+Host = Annotated[str, StringConstraints(pattern=r"^\.?[\w-]+(\.[\w-]+)*$")]  # .example.org: with all below it
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[\w.-]+(:\d+)?$")]
 
 
 class Settings(BaseSettings):
@@ -18,7 +27,9 @@ class Settings(BaseSettings):
     limiter_url: str = "memory://"  # sqlite:///file is shared between the workers of one machine without a server
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
-    load_token: SecretStr | None = None  # requests that carry it belong to a load run and are not limited
+    proxy_hops: int = Field(default=0, ge=0)  # proxies before the API whose X-Forwarded-For and -Proto are believed
+    trusted_hosts: Annotated[tuple[Host, ...], NoDecode, BeforeValidator(listed)] = ()  # names that Host may say; none: any
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(listed)] = ()  # pages of others that may call from a browser
     thingspeak_url: str = "https://api.thingspeak.com"
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys

@@ -14,7 +14,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from api import telemetry
+from api import audit, telemetry
 
 BUSY_SECONDS = 5  # how long a SQLite writer waits for another before it gives up
 IMMEDIATE = "evara_immediate"
@@ -48,8 +48,8 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session that commits at the end of the block, or rolls back when the block raises."""
-        with Session(self._writer, expire_on_commit=False) as session:
+        """A session that commits, audit entries included, at the end of the block, or rolls back when the block raises."""
+        with audit.RecordingSession(self._writer, expire_on_commit=False) as session:
             yield session
             session.flush()
             started = time.perf_counter()

@@ -2,6 +2,8 @@
 
 import os
 
+import gunicorn
+
 bind = os.environ.get("EVARA_BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("EVARA_WORKERS", "2"))
 threads = int(os.environ.get("EVARA_THREADS", "8"))
@@ -14,3 +16,5 @@ control_socket_disable = True  # it is per user: two stacks of one user would sh
 accesslog = None  # the app writes its own line per request
 errorlog = "-"
 proc_name = "evara-api"
+forwarded_allow_ips = ""  # EVARA_PROXY_HOPS alone says which proxies are believed
+gunicorn.SERVER = "evara"  # the Server header names no product; there is no setting for it

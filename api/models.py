@@ -1,9 +1,9 @@
 """The tables; it imports SQLAlchemy only."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, Float, ForeignKey, Integer, MetaData, String, TypeDecorator
+from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Dialect, Float, ForeignKey, Integer, MetaData, String, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 KINDS = ("water_tank", "bore_well", "flow_meter")
@@ -27,6 +27,7 @@ def now() -> datetime:
 
 
 class Base(DeclarativeBase):
+    __audited__: ClassVar[bool] = False  # True: no change without its entry in the audit log
     metadata = MetaData(
         naming_convention={
             "pk": "pk_%(table_name)s",
@@ -41,6 +42,7 @@ class Node(Base):
     """A tank, well or meter. `channel_id` and `fields` tell where ThingSpeak keeps its readings, if it does."""
 
     __tablename__ = "nodes"
+    __audited__ = True
 
     id: Mapped[str] = mapped_column(String(63), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
@@ -91,3 +93,22 @@ class SyncState(Base):
     node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
     synced_until: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AuditEntry(Base):
+    """Who changed what, and when; triggers refuse every later change of it (migrations/versions/0003_audit.py)."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    time: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+    action: Mapped[str] = mapped_column(String(100))  # the catalogue's route id, cli.<command>, or code.<change>
+    subject: Mapped[str] = mapped_column(String(200))  # table/id
+    change: Mapped[str] = mapped_column(String(10))  # insert, update or delete
+    fields: Mapped[list[str]] = mapped_column(JSON)  # names of what was changed, never values
+    key_id: Mapped[str | None] = mapped_column(String(64))
+    address: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    trace_id: Mapped[str | None] = mapped_column(String(32))
+
+    __table_args__: Any = ({"sqlite_autoincrement": True},)  # a number is never given twice, so gaps at the end are seen

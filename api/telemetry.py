@@ -28,6 +28,7 @@ JOB_REACHED = Gauge(
 POOL = Gauge(
     names.POOL, "Connections of the database pool", (names.STATE,), registry=REGISTRY, multiprocess_mode="livesum"
 )  # fmt: skip
+LIMITER_FALLBACKS = Counter(names.LIMITER_FALLBACKS, "Requests counted in memory while the shared store was away", registry=REGISTRY)
 
 
 class Registry(CollectorRegistry):

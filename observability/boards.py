@@ -319,6 +319,8 @@ def runtime(_: Plan) -> Board:
             Row("The API", (
                 *cost(width=8),
                 lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, each(names.ROLE)), width=8),
+                lines("Limits without their store", "Requests that workers counted alone: the shared store was away.", Unit.REQUESTS,
+                      Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory")),
             )),
             Row("Prometheus and Alertmanager", (
                 lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,

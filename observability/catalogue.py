@@ -140,12 +140,17 @@ class Subject(Model):
     impact: str = ""
 
 
-class RouteEntry(Subject):
+class Served(Model):
+    """What every route has, exempt or not."""
+
     http: Route
+    rate_limit: RateLimit | None = None
+
+
+class RouteEntry(Subject, Served):
     needs: tuple[str, ...] = ()
     availability: Percent | None = None
     latency: tuple[LatencyTarget, ...] | None = None
-    rate_limit: RateLimit | None = None
     load: Load | None = None
 
 
@@ -218,11 +223,14 @@ class Catalogue(Model):
     probe: ProbeEntry
     watch: dict[AlertName, WatchEntry] = {}
     logs: dict[AlertName, LogEntry] = {}
-    exempt: dict[RouteId, Route] = {}
+    exempt: dict[RouteId, Annotated[Served, BeforeValidator(lambda given: {"http": given} if isinstance(given, str) else given)]] = {}
+
+    def served(self) -> list[tuple[str, Served]]:
+        """Every route id, watched or exempt, with its entry."""
+        return [*self.routes.items(), *self.exempt.items()]
 
     def endpoints(self) -> dict[str, Http]:
-        """Every route id, watched or exempt, with its method and path."""
-        return {name: entry.http for name, entry in self.routes.items()} | self.exempt
+        return {name: entry.http for name, entry in self.served()}
 
 
 class Window(Model):

@@ -15,6 +15,7 @@ JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
 JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
 JOB_REACHED = "evara_job_reached_timestamp_seconds"  # gauge: job; time of the newest reading of the node furthest behind
 POOL = "evara_database_connections"  # gauge: state
+LIMITER_FALLBACKS = "evara_limiter_fallbacks"  # counter (exposed with _total)
 PROBES = "evara_probes"  # counter (exposed with _total): route, outcome
 PROBE_DURATION = "evara_probe_duration_seconds"  # histogram: route
 PROBE_LAST_SUCCESS = "evara_probe_last_success_timestamp_seconds"  # gauge: route
@@ -24,7 +25,7 @@ WORKERS = "evara_worker_processes"  # gauge: role
 
 EMITTED = {
     **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
-    **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, PROBES, WORKER_CPU), "counter"),
+    **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, LIMITER_FALLBACKS, PROBES, WORKER_CPU), "counter"),
     **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS), "gauge"),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}

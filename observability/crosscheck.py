@@ -49,10 +49,10 @@ def twice(where: str, values: Iterable[str]) -> Iterator[Problem]:
 def addresses(catalogue: Catalogue, at: str) -> Iterator[Problem]:
     """Routes that are declared twice, by method and path or by id."""
     by_http: dict[Http, str] = {}
-    for name, address in [*((n, e.http) for n, e in catalogue.routes.items()), *catalogue.exempt.items()]:
-        if address in by_http:
-            yield Problem(f"{at}{name}", f"{address} is declared by {by_http[address]} already", "keep one of the two")
-        by_http[address] = name
+    for name, entry in catalogue.served():
+        if entry.http in by_http:
+            yield Problem(f"{at}{name}", f"{entry.http} is declared by {by_http[entry.http]} already", "keep one of the two")
+        by_http[entry.http] = name
     for name in catalogue.routes.keys() & catalogue.exempt.keys():
         yield Problem(f"{at}exempt.{name}", "is a watched route too", "keep it under routes or under exempt")
 

@@ -149,7 +149,6 @@ class Route:
 
     id: str
     http: Http
-    rate_limit: str
     load: Load
     slos: tuple[Slo, ...]
 
@@ -171,6 +170,7 @@ class Plan:
     period: Window
     routes: tuple[Route, ...]
     exempt: tuple[tuple[str, Http], ...]
+    rate_limits: dict[str, str]  # by route id; exempt ones and `unmatched`, too
     slos: tuple[Slo, ...]
     tiers: tuple[Tier, ...]
     alerts: tuple[Alert, ...]  # guards, then watched symptoms
@@ -240,13 +240,14 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
     period = window(catalogue.period, policy)
     used = {c.window for entry in tiers for c in entry.conditions} | {entry.guard_window for entry in tiers}
     thresholds = {slo.threshold.seconds for slo in slos if slo.threshold and slo.sli == LATENCY}
-    endpoints = catalogue.endpoints()
+    endpoints, default = catalogue.endpoints(), catalogue.defaults.rate_limit
     return Plan(
         service=catalogue.service,
         owner=catalogue.owner,
         period=period,
         routes=routes,
-        exempt=tuple(sorted(catalogue.exempt.items())),
+        exempt=tuple((name, catalogue.exempt[name].http) for name in sorted(catalogue.exempt)),
+        rate_limits={name: entry.rate_limit or default for name, entry in catalogue.served()} | {names.UNMATCHED: default},
         slos=slos,
         tiers=tiers,
         alerts=(*guards(catalogue, policy), *symptoms(catalogue)),
@@ -322,7 +323,7 @@ def route(name: str, catalogue: Catalogue) -> Route:
     entry, defaults = catalogue.routes[name], catalogue.defaults
     latency = defaults.latency if entry.latency is None else entry.latency
     slos = promises(HTTP_SOURCE, name, entry, entry.availability or defaults.availability, latency, catalogue.owner)
-    return Route(name, entry.http, entry.rate_limit or defaults.rate_limit, entry.load or defaults.load, slos)
+    return Route(name, entry.http, entry.load or defaults.load, slos)
 
 
 def dependency(name: str, catalogue: Catalogue) -> tuple[Slo, ...]:

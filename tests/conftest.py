@@ -10,6 +10,7 @@ for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHE
     del os.environ[name]  # before anything imports prometheus_client, which looks once
 
 from loadtests.replay import Replay  # noqa: E402
+from tests.redis_server import RedisServer  # noqa: E402
 
 
 @pytest.fixture
@@ -22,3 +23,10 @@ def replay() -> Iterator[Replay]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """The address of a real Redis of the test's own."""
+    with RedisServer() as server:
+        yield server.url

@@ -91,3 +91,13 @@ def test_lock_files_name_no_index_and_no_path() -> None:
         text = (ROOT / name).read_text(encoding="utf-8")
         assert "--hash=sha256:" in text
         assert not re.search(r"https?://|--index-url|--find-links|file:|^/", text, re.MULTILINE)
+
+
+def test_every_defence_names_a_test_that_exists() -> None:
+    """Each row of the threat model ends in a test, which is there."""
+    rows = [line for line in (ROOT / "docs" / "security.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")][2:]
+    assert rows
+    for row in rows:
+        named = re.search(r"`(tests/\S+\.py)::(test_\w+)` \|$", row)
+        assert named, row
+        assert f"def {named[2]}(" in (ROOT / named[1]).read_text(encoding="utf-8"), row

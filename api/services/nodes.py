@@ -60,5 +60,4 @@ def update(node_id: str, values: dict[str, Any]) -> Node:
 def delete(node_id: str) -> None:
     """Removes the node; the database takes its readings along."""
     with database().write() as session:
-        require(session, node_id)
-        session.execute(sql_delete(Node).where(Node.id == node_id))
+        session.delete(require(session, node_id))

@@ -26,6 +26,7 @@ class Arena:
         self.plan = plan
         self.folder = Path(tempfile.mkdtemp(prefix="evara-drill-"))
         self.site = Site(self.folder, free_ports(), servers_folder())
+        self.holder = sqlite3.connect(":memory:")
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._programs: dict[str, Program] = {}
 

@@ -5,6 +5,7 @@ touches the main one, and it fails when its fault had no effect.
 """
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Set
@@ -43,6 +44,7 @@ class Drill:
     may: frozenset[Alert] = frozenset()
     fault: str | None = None  # kind of fault on ROUTE (api/faults.py)
     stops: tuple[str, ...] = ()  # programs to stop instead
+    holds: str = ""  # SQLite file of the stack that nobody else may write to meanwhile
     deaf: bool = False  # the receiver itself is gone: mended before anything can be delivered
 
 
@@ -80,6 +82,7 @@ DRILLS = {
             stops=("console",),
             deaf=True,
         ),
+        Drill("hold-limiter", "the store of rate limits takes no counts", frozenset({("LimiterStoreDown", "")}), holds="limits.db"),
     )
 }
 DEFAULT = "route-errors"
@@ -274,10 +277,14 @@ def begin(drill: Drill, arena: Arena) -> None:
         draft.replace(arena.site.fault)
     for name in drill.stops:
         arena.stop(name)
+    if drill.holds:
+        arena.holder = sqlite3.connect(arena.site.state / drill.holds, isolation_level=None)
+        arena.holder.execute("BEGIN IMMEDIATE")
 
 
 def end(drill: Drill, arena: Arena) -> None:
     arena.site.fault.unlink(missing_ok=True)
+    arena.holder.close()
     for name in reversed(drill.stops):
         arena.start(name)
 
@@ -285,7 +292,8 @@ def end(drill: Drill, arena: Arena) -> None:
 def check_effect(drill: Drill, arena: Arena, traffic: Traffic) -> None:
     """Somebody must notice: a fault that does nothing proves nothing."""
     for _ in polling(EFFECT_SECONDS, 0.1):
-        if not answers(arena.site.url("console")) if drill.deaf else traffic.slow if drill.fault == "slow" else traffic.bad:
+        noticed = traffic.slow if drill.fault == "slow" else traffic.bad or drill.holds  # no caller notices that; its alert must
+        if not answers(arena.site.url("console")) if drill.deaf else noticed:
             return
     raise Failed(f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; look at api/faults.py")
 

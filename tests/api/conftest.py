@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, g, request
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 
 from api.app import create_app
 from api.config import Settings
-from tests.api.helpers import NODE, NODES, TOKEN
+from tests.api.helpers import NODE, NODES
 
 MakeApp = Callable[..., Flask]
+KEY, UNLIMITED = "test.key_id", "test.unlimited"  # in the environ of a request, so that no header can say it
 
 
 @contextmanager
@@ -45,14 +46,20 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def take_key() -> None:
+    """What a request's key would say, as the test's client gives it."""
+    g.key_id, g.key_unlimited = request.environ.get(KEY), bool(request.environ.get(UNLIMITED))
+
+
 @pytest.fixture
 def make_app(tmp_path: Path) -> Iterator[MakeApp]:
     """Makes apps with settings of the test's choice; the database is tmp_path/evara.db and not migrated."""
     made: list[Flask] = []
 
     def make(**changes: object) -> Flask:
-        values = {"env": "test", "database_url": f"sqlite:///{tmp_path}/evara.db", "load_token": TOKEN} | changes
+        values = {"env": "test", "database_url": f"sqlite:///{tmp_path}/evara.db"} | changes
         made.append(create_app(Settings(_env_file=None, **values)))
+        made[-1].before_request_funcs[None].insert(0, take_key)
         return made[-1]
 
     yield make
@@ -76,7 +83,7 @@ def app(make_app: MakeApp, database_file: Path) -> Flask:
 def client(app: Flask) -> FlaskClient:
     """A client that is not limited."""
     client = app.test_client()
-    client.environ_base["HTTP_X_LOAD_TOKEN"] = TOKEN
+    client.environ_base[UNLIMITED] = "yes"
     return client
 
 

@@ -12,7 +12,6 @@ from werkzeug.test import TestResponse
 
 from api.models import Reading
 
-TOKEN = "token-of-a-load-run"
 NODE = {"id": "tank-01", "name": "Roof tank", "kind": "water_tank"}
 NODES = "/api/v1/nodes"
 READINGS = f"{NODES}/tank-01/readings"

@@ -172,7 +172,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "a list instead of a mapping": (
         ("  docs.page: GET /docs\n  docs.file: GET /docs/{filename}\n", "  docs.page: [GET, /docs]\n  docs.file: GET /docs/{filename}\n"),
-        ("exempt.docs.page", "is no route", "write METHOD /path/"),
+        ("exempt.docs.page", "is no mapping", "write `key: value` lines"),
     ),
 }
 WRONG_IN_POLICY = {
@@ -262,7 +262,7 @@ def test_five_mistakes_are_five_problems(problems_of: Callable[..., list[Problem
     )
     assert [p.where for p in problems] == [
         "catalogue.yaml: defaults.latency.0.threshold",
-        "catalogue.yaml: exempt.docs.page",
+        "catalogue.yaml: exempt.docs.page.http",
         "catalogue.yaml: routes.readings.ingest.availability",
         "catalogue.yaml: routes.readings.ingest.rate_limits",
         "policy.yaml: tiers.P0.windows",

@@ -41,14 +41,14 @@ def test_defaults_fill_what_an_entry_leaves_out(plan: Plan) -> None:
         ("nodes.list-latency-200ms", Decimal("0.95")),
         ("nodes.list-latency-1s", Decimal("0.995")),
     ]
-    assert listing.rate_limit == "120/minute"
+    assert plan.rate_limits["nodes.list"] == "120/minute"
     assert {slo.owner for slo in listing.slos} == {"platform"}
 
 
 def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -> None:
     """What an entry says itself holds for it alone; an empty list of latencies is a statement, not an omission."""
     ingest = route(plan, "readings.ingest")
-    assert (ingest.slos[0].objective, ingest.rate_limit, ingest.load.weight) == (Decimal("0.9995"), "600/minute", 50)
+    assert (ingest.slos[0].objective, plan.rate_limits[ingest.id], ingest.load.weight) == (Decimal("0.9995"), "600/minute", 50)
     made = plan_of((("    availability: 99.95\n", "    availability: 99.95\n    latency: []\n    owner: upstream\n"),))
     assert [slo.name for slo in route(made, "readings.ingest").slos] == ["readings.ingest-availability"]
     assert {slo.owner for slo in route(made, "readings.ingest").slos} == {"upstream"}

