@@ -1,37 +1,134 @@
-"""Commands of `flask --app api.app`: seed, sync, health."""
+"""Commands of `flask --app api.app`: seed, sync, health, keys."""
 
 import signal
 import sys
 import threading
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import click
 import orjson
 from flask import Flask
+from flask.cli import AppGroup
 from flask_migrate import upgrade
+from marshmallow import ValidationError
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from werkzeug.exceptions import NotFound
 
 from api import health as health_checks
 from api import jobs
 from api.config import Settings
 from api.db import database
-from api.models import Node
+from api.models import SCOPES, Node, now
+from api.services import keys
 from api.services import sync as syncing
 from api.services.thingspeak import ThingSpeak
+from api.v1.keys import KeySchema
+from observability.catalogue import length
 
 SEEDS: tuple[dict[str, Any], ...] = (
     {"id": "main-branch", "name": "Main branch, flow meter", "kind": "flow_meter", "channel_id": 1001, "fields": {"field1": "flow_lps"}},
     {"id": "north-well", "name": "North bore well, discharge", "kind": "bore_well", "channel_id": 1002, "fields": {"field1": "flow_lps"}},
     {"id": "hill-tank", "name": "Hill tank, outlet", "kind": "water_tank", "channel_id": 1003, "fields": {"field1": "flow_lps"}},
 )
+MOST_LISTED = 10_000
+OWN_KEYS = {"prober": "read", "load": "write"}  # of the stack's own programs, not rate-limited
+
+
+def away(error: SQLAlchemyError) -> click.ClickException:
+    return click.ClickException(f"{error.args[0]}; mend the database, or run: flask --app api.app db upgrade")
+
+
+def keep_key(path: Path, name: str, scope: str) -> None:
+    """A key in a file that its owner alone may read; one that is there and works stays."""
+    if path.exists() and keys.keyring().find(path.read_text(encoding="utf-8").strip()):
+        return
+    _, token = keys.create(name, scope, unlimited=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # one that others may read must not stay so
+    path.touch(mode=0o600)
+    path.write_text(token, encoding="utf-8")
+
+
+def lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """`90d` → the moment at which it is over."""
+    try:
+        return now() + timedelta(seconds=float(length(text).seconds)) if text else None
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(str(error)) from error
+
+
+keys_group = AppGroup("keys", help="API keys: make, list and revoke them.")
+
+
+@keys_group.command("create")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(SCOPES), required=True, help="write may read, admin may all.")
+@click.option("--expires", callback=lifetime, help="After so long, as in 90d; never by default.")
+@click.option("--unlimited", is_flag=True, help="Not rate-limited: for load runs and probers.")
+def create_key(name: str, scope: str, expires: datetime | None, unlimited: bool) -> None:
+    """Make a key. The last line is the key alone; it is stored nowhere and never shown again."""
+    try:
+        values = KeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
+        key, token = keys.create(**values, expires_at=expires)
+    except ValidationError as error:
+        raise click.ClickException(f"NAME: {' '.join(error.messages_dict['name'])}") from error
+    except SQLAlchemyError as error:
+        raise away(error) from error
+    click.echo(f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:\n{token}")
+
+
+@keys_group.command("list")
+@click.option("--json", "json_", is_flag=True, help="Print JSON for scripts.")
+def list_keys(json_: bool) -> None:
+    """Show all keys, the newest first; none of them can be shown itself."""
+    try:
+        rows = KeySchema(many=True).dump(keys.page(1, MOST_LISTED)["items"])
+    except SQLAlchemyError as error:
+        raise away(error) from error
+    if json_:
+        click.echo(orjson.dumps({"keys": rows}))
+        return
+    line = "{id:<13} {scope:<6} {limits:<10} {created_at:<20} {last_used_at:<20} {ends:<28} {name}"
+    heads = {"created_at": "created", "last_used_at": "last used", "ends": "ends"}
+    click.echo(line.format(id="id", scope="scope", limits="limits", name="name", **heads))
+    for row in rows:
+        ends = f"revoked {row['revoked_at'][:16]}" if row["revoked_at"] else (row["expires_at"] or "never")[:16]
+        times = {name: (row[name] or "never")[:16] for name in ("created_at", "last_used_at")}
+        click.echo(
+            line.format(
+                id=row["id"],
+                scope=row["scope"],
+                limits="unlimited" if row["unlimited"] else "as others",
+                name=row["name"],
+                ends=ends,
+                **times,
+            )
+        )
+
+
+@keys_group.command("revoke")
+@click.argument("key_id", metavar="ID")
+def revoke_key(key_id: str) -> None:
+    """Revoke a key; doing it again changes nothing."""
+    try:
+        keys.revoke(key_id)
+    except NotFound as error:
+        raise click.ClickException(f"{error.description} See: flask --app api.app keys list") from error
+    except SQLAlchemyError as error:
+        raise away(error) from error
+    click.echo(f"revoked; running workers refuse it within {keys.REMEMBERED_SECONDS:.0f} s")
 
 
 def init_app(app: Flask) -> None:
+    app.cli.add_command(keys_group)
     settings: Settings = app.extensions["evara_settings"]
 
     @app.cli.command("seed")
     @click.option("--migrate", is_flag=True, help="Bring the database to the newest migration first.")
-    def seed(migrate: bool) -> None:
+    @click.option("--keys", "folder", type=click.Path(path_type=Path), help="Keep a working key for prober and load runs in this folder.")
+    def seed(migrate: bool, folder: Path | None) -> None:
         """Make the nodes whose recorded readings the replay server serves; harmless when they exist."""
         if migrate:
             upgrade()
@@ -44,7 +141,9 @@ def init_app(app: Flask) -> None:
             except IntegrityError:
                 pass  # somebody made it before us
             except SQLAlchemyError as error:
-                raise click.ClickException(f"{error.args[0]}; mend the database, or run: flask --app api.app db upgrade") from error
+                raise away(error) from error
+        for name, scope in OWN_KEYS.items() if folder else ():
+            keep_key(folder / name, name, scope)
         click.echo(f"{made} nodes made, {len(SEEDS) - made} were there")
 
     @app.cli.command("sync")

@@ -1,12 +1,11 @@
 """Rate limits from the catalogue, per route and client, and a counter store that workers share through one SQLite file."""
 
-import hmac
 import sqlite3
 import threading
 import time
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, g, request
 from flask_limiter import Limiter
 from limits.storage import Storage
 
@@ -14,7 +13,6 @@ from api import telemetry
 from api.config import Settings
 from observability.plan import Plan
 
-LOAD_HEADER = "X-Load-Token"
 PURGE_EVERY = 1_000  # counted requests
 
 
@@ -74,15 +72,12 @@ class SharedFileStorage(Storage):
 
 
 def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
-    """Limits every watched route as the catalogue says; exempt routes, and runs with the load token, are not limited."""
+    """Limits every watched route as the catalogue says; exempt routes, and callers whose key is unlimited, are not limited."""
     limits = {route.id: route.rate_limit for route in plan.routes}
     unused = next(iter(limits.values()))  # the extension asks for a limit before it asks whether there is one
-    token = settings.load_token.get_secret_value() if settings.load_token else ""
 
     def unlimited() -> bool:
-        given = request.headers.get(LOAD_HEADER, "")
-        of_load_run = bool(token) and hmac.compare_digest(given.encode(), token.encode())
-        return of_load_run or telemetry.current_route(app) not in limits
+        return bool(g.get("key_unlimited")) or telemetry.current_route(app) not in limits
 
     Limiter(
         lambda: f"{telemetry.current_route(app)}:{request.remote_addr}",
