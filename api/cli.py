@@ -40,15 +40,17 @@ def away(error: SQLAlchemyError) -> click.ClickException:
     return click.ClickException(f"{error.args[0]}; mend the database, or run: flask --app api.app db upgrade")
 
 
-def keep_key(path: Path, name: str, scope: str) -> None:
-    """A key in a file that its owner alone may read; one that is there and works stays."""
-    if path.exists() and keys.keyring().find(path.read_text(encoding="utf-8").strip()):
-        return
-    _, token = keys.create(name, scope, unlimited=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # one that others may read must not stay so
-    path.touch(mode=0o600)
-    path.write_text(token, encoding="utf-8")
+def keep_keys(folder: Path) -> None:
+    """A working key per program, each in a file that its owner alone may read; those that still work stay."""
+    for name, scope in OWN_KEYS.items():
+        path = folder / name
+        if path.exists() and keys.keyring().find(path.read_text(encoding="utf-8")):
+            continue
+        _, token = keys.create(name=name, scope=scope, unlimited=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # one that others may read must not stay so
+        path.touch(mode=0o600)
+        path.write_text(token, encoding="utf-8")
 
 
 def lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
@@ -59,23 +61,30 @@ def lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetim
         raise click.BadParameter(str(error)) from error
 
 
-keys_group = AppGroup("keys", help="API keys: make, list and revoke them.")
+class KeyCommands(AppGroup):
+    """Tells in a sentence what went wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SQLAlchemyError as error:
+            raise away(error) from error
+        except (NotFound, ValidationError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+keys_group = KeyCommands("keys", help="API keys: make, list and revoke them.")
 
 
 @keys_group.command("create")
 @click.argument("name")
 @click.option("--scope", type=click.Choice(SCOPES), required=True, help="write may read, admin may all.")
-@click.option("--expires", callback=lifetime, help="After so long, as in 90d; never by default.")
+@click.option("--expires", "expires_at", callback=lifetime, help="After so long, as in 90d; never by default.")
 @click.option("--unlimited", is_flag=True, help="Not rate-limited: for load runs and probers.")
-def create_key(name: str, scope: str, expires: datetime | None, unlimited: bool) -> None:
+def create_key(name: str, scope: str, expires_at: datetime | None, unlimited: bool) -> None:
     """Make a key. The last line is the key alone; it is stored nowhere and never shown again."""
-    try:
-        values = KeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
-        key, token = keys.create(**values, expires_at=expires)
-    except ValidationError as error:
-        raise click.ClickException(f"NAME: {' '.join(error.messages_dict['name'])}") from error
-    except SQLAlchemyError as error:
-        raise away(error) from error
+    values = KeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
+    key, token = keys.create(**values, expires_at=expires_at)
     click.echo(f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:\n{token}")
 
 
@@ -83,41 +92,23 @@ def create_key(name: str, scope: str, expires: datetime | None, unlimited: bool)
 @click.option("--json", "json_", is_flag=True, help="Print JSON for scripts.")
 def list_keys(json_: bool) -> None:
     """Show all keys, the newest first; none of them can be shown itself."""
-    try:
-        rows = KeySchema(many=True).dump(keys.page(1, MOST_LISTED)["items"])
-    except SQLAlchemyError as error:
-        raise away(error) from error
+    found = KeySchema(many=True).dump(keys.page(1, MOST_LISTED)["items"])
     if json_:
-        click.echo(orjson.dumps({"keys": rows}))
+        click.echo(orjson.dumps({"keys": found}))
         return
-    line = "{id:<13} {scope:<6} {limits:<10} {created_at:<20} {last_used_at:<20} {ends:<28} {name}"
-    heads = {"created_at": "created", "last_used_at": "last used", "ends": "ends"}
-    click.echo(line.format(id="id", scope="scope", limits="limits", name="name", **heads))
+    rows = [("id", "scope", "limits", "made", "last used", "expires", "revoked", "name")]
+    for key in found:
+        times = [(key[name] or "-")[:16] for name in ("created_at", "last_used_at", "expires_at", "revoked_at")]
+        rows.append((key["id"], key["scope"], "none" if key["unlimited"] else "yes", *times, key["name"]))
     for row in rows:
-        ends = f"revoked {row['revoked_at'][:16]}" if row["revoked_at"] else (row["expires_at"] or "never")[:16]
-        times = {name: (row[name] or "never")[:16] for name in ("created_at", "last_used_at")}
-        click.echo(
-            line.format(
-                id=row["id"],
-                scope=row["scope"],
-                limits="unlimited" if row["unlimited"] else "as others",
-                name=row["name"],
-                ends=ends,
-                **times,
-            )
-        )
+        click.echo("{:<13} {:<6} {:<6} {:<17} {:<17} {:<17} {:<17} {}".format(*row))
 
 
 @keys_group.command("revoke")
 @click.argument("key_id", metavar="ID")
 def revoke_key(key_id: str) -> None:
     """Revoke a key; doing it again changes nothing."""
-    try:
-        keys.revoke(key_id)
-    except NotFound as error:
-        raise click.ClickException(f"{error.description} See: flask --app api.app keys list") from error
-    except SQLAlchemyError as error:
-        raise away(error) from error
+    keys.revoke(key_id)
     click.echo(f"revoked; running workers refuse it within {keys.REMEMBERED_SECONDS:.0f} s")
 
 
@@ -142,8 +133,8 @@ def init_app(app: Flask) -> None:
                 pass  # somebody made it before us
             except SQLAlchemyError as error:
                 raise away(error) from error
-        for name, scope in OWN_KEYS.items() if folder else ():
-            keep_key(folder / name, name, scope)
+        if folder:
+            keep_keys(folder)
         click.echo(f"{made} nodes made, {len(SEEDS) - made} were there")
 
     @app.cli.command("sync")

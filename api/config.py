@@ -28,31 +28,25 @@ class Settings(BaseSettings):
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")
-    def no_faults_in_production(self) -> "Settings":
-        if self.env == "production" and self.faults_file:
-            raise ValueError("EVARA_FAULTS_FILE is set, but EVARA_ENV is production; faults are for drills alone, unset one of the two")
+    def fit_for_production(self) -> "Settings":
+        """Refuses what is for drills and development alone, and secrets that anybody can read in a repository."""
+        wrong = {
+            "EVARA_FAULTS_FILE is set, but EVARA_ENV is production; faults are for drills alone, unset one of the two": self.faults_file,
+            "EVARA_DEVELOPMENT_KEY is set, but EVARA_ENV is production; unset it, and use `flask keys create`": self.development_key,
+            "FLASK_DEBUG is on, but EVARA_ENV is production; it lets callers run code, unset it": get_debug_flag(),
+        } | {
+            f"EVARA_{name.upper()} has a secret from an example, but EVARA_ENV is production; make one: openssl rand -hex 32": True
+            for name, value in self
+            if secret_in(value) in EXAMPLES
+        }
+        if self.env == "production" and any(wrong.values()):
+            raise ValueError("\n".join(sentence for sentence, so in wrong.items() if so))
         return self
 
-    @model_validator(mode="after")
-    def no_known_secrets_in_production(self) -> "Settings":
-        """What anybody can read in the repository protects nothing."""
-        if self.env != "production":
-            return self
-        if self.development_key:
-            raise ValueError(
-                "EVARA_DEVELOPMENT_KEY is set, but EVARA_ENV is production; unset it, and make keys: flask --app api.app keys create"
-            )
-        if get_debug_flag():
-            raise ValueError("FLASK_DEBUG is on, but EVARA_ENV is production; it lets callers run code, unset it")
-        for name, value in self:
-            secret = (
-                value.get_secret_value() if isinstance(value, SecretStr) else urlsplit(value).password if isinstance(value, str) else None
-            )
-            if secret in EXAMPLES:
-                raise ValueError(
-                    f"EVARA_{name.upper()} has a secret from an example, but EVARA_ENV is production; make one: openssl rand -hex 32"
-                )
-        return self
+
+def secret_in(value: object) -> str | None:
+    """A secret's text, or the password of a URL."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else urlsplit(value).password if isinstance(value, str) else None
 
 
 @lru_cache

@@ -1,14 +1,15 @@
 """What may happen to API keys, and the keyring that knows those seen lately; raises werkzeug's HTTP errors, knows no request."""
 
 import hashlib
+import logging
 import re
 import secrets
 import time
-from datetime import datetime
 from typing import Any
 
 from flask import current_app
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
 from api.db import Database, database
@@ -19,6 +20,7 @@ TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
 REMEMBERED_SECONDS = 10.0  # so long may a key that another process revoked still work here
 MOST_REMEMBERED = 1_000
 USE_SECONDS = 60.0  # last_used_at is as exact as this
+log = logging.getLogger(__name__)
 
 
 class Keyring:
@@ -35,32 +37,33 @@ class Keyring:
             return None
         digest = digest_of(token)
         key, until = self._seen.get(digest, (None, 0.0))
-        if key is None or time.monotonic() >= until:
+        if time.monotonic() >= until:
             key = self._load(digest)
         return key if key and (key.expires_at is None or key.expires_at > now()) else None
 
     def _load(self, digest: str) -> ApiKey | None:
         with self._database.read() as session:
             key = session.scalar(select(ApiKey).where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None)))
-        if key is None:
-            self._seen.pop(digest, None)
-            return None
-        if len(self._seen) >= MOST_REMEMBERED:
-            self._seen.clear()
-        self._seen[digest] = key, time.monotonic() + REMEMBERED_SECONDS
+        if key:
+            if len(self._seen) >= MOST_REMEMBERED:
+                self._seen.clear()
+            self._seen[digest] = key, time.monotonic() + REMEMBERED_SECONDS
         return key
 
     def forget(self, key: ApiKey) -> None:
         self._seen.pop(key.digest, None)
 
     def use(self, key_id: str) -> None:
-        """Writes that the key was used, at most once a minute; SQLAlchemyError when that fails, and then not again for a minute."""
+        """Writes that the key was used, at most once a minute. When that fails it is logged, and not tried again for a minute."""
         started = time.monotonic()
         if started - self._used.get(key_id, -USE_SECONDS) < USE_SECONDS:
             return
         self._used[key_id] = started
-        with self._database.write() as session:
-            session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now()))
+        try:
+            with self._database.write() as session:
+                session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now()))
+        except SQLAlchemyError as error:
+            log.warning("use of a key was not noted: %s", error, extra={"key_id": key_id})
 
 
 def digest_of(token: str) -> str:
@@ -83,10 +86,9 @@ def page(page: int, page_size: int) -> dict[str, Any]:
     return {"items": items, "page": page, "page_size": page_size, "total": total}
 
 
-def create(name: str, scope: str, unlimited: bool = False, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
-    """The new key and its token, which is stored nowhere."""
+def create(**values: Any) -> tuple[ApiKey, str]:
+    """The new key, of `name`, `scope`, `unlimited` and perhaps `expires_at`, and its token, which is stored nowhere."""
     token = PREFIX + secrets.token_urlsafe(32)
-    values = {"name": name, "scope": scope, "unlimited": unlimited, "expires_at": expires_at}
     key = ApiKey(id=secrets.token_hex(6), digest=digest_of(token), **values)
     with database().write() as session:
         session.add(key)
