@@ -41,7 +41,7 @@ def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
         "EVARA_DATABASE_URL": f"sqlite:///{site.database}",
         "EVARA_LIMITER_URL": f"sqlite:///{site.state}/limits.db",
         "EVARA_THINGSPEAK_URL": site.url("replay"),
-        "EVARA_LOAD_TOKEN": site.load_token(),
+        "EVARA_DEVELOPMENT_KEY": "evara-development-key",
         "EVARA_BIND": f"{HOST}:{site.ports.api}",
         "EVARA_WORKERS": str(WORKERS),
         "PROMETHEUS_MULTIPROC_DIR": str(site.metrics),
@@ -94,7 +94,10 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
             30,
         ),
         Program(
-            "prober", (python, "-m", "observability.live", site.url("api"), HOST, str(ports.prober), span(plan.probe_every)), 40, current
+            "prober",
+            (python, "-m", "observability.live", site.url("api"), HOST, str(ports.prober), span(plan.probe_every)),
+            40,
+            current | {"EVARA_API_KEY": site.key("prober")},
         ),
         Program(
             "prometheus",

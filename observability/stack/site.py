@@ -1,7 +1,6 @@
 """Where one native stack lives: its folder, its ports, its secrets; a drill is a second site beside the first."""
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,14 +78,14 @@ class Site:
     def fault(self) -> Path:
         return self.state / "fault.json"
 
-    def load_token(self) -> str:
-        """The secret that marks load runs; made once, readable by its owner alone."""
-        path = self.state / "load-token"
-        if not path.exists():
-            self.state.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
-        return path.read_text(encoding="utf-8")
+    @property
+    def keys(self) -> Path:
+        return self.state / "keys"
+
+    def key(self, name: str) -> str:
+        """The API key of one of the stack's own programs, prober or load; "" before `up` has made it."""
+        path = self.keys / name
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def port_offset() -> int:

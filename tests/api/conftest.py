@@ -13,7 +13,7 @@ from flask_migrate import upgrade
 
 from api.app import create_app
 from api.config import Settings
-from tests.api.helpers import NODE, NODES, TOKEN
+from tests.api.helpers import NODE, NODES, UNLIMITED, KeyedClient, store_keys
 
 MakeApp = Callable[..., Flask]
 
@@ -35,12 +35,14 @@ def _own_logging() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database at the newest migration, to be copied."""
+    """A database at the newest migration, to be copied; empty but for keys."""
     path = tmp_path_factory.mktemp("migrated") / "evara.db"
     with own_logging():
         app = create_app(Settings(_env_file=None, env="test", database_url=f"sqlite:///{path}", log_level="WARNING"))
         with app.app_context():
             upgrade()
+        with app.extensions["evara_database"].write() as session:
+            store_keys(session)
     app.extensions["evara_database"].engine.dispose()
     return path
 
@@ -51,8 +53,9 @@ def make_app(tmp_path: Path) -> Iterator[MakeApp]:
     made: list[Flask] = []
 
     def make(**changes: object) -> Flask:
-        values = {"env": "test", "database_url": f"sqlite:///{tmp_path}/evara.db", "load_token": TOKEN} | changes
+        values = {"env": "test", "database_url": f"sqlite:///{tmp_path}/evara.db"} | changes
         made.append(create_app(Settings(_env_file=None, **values)))
+        made[-1].test_client_class = KeyedClient
         return made[-1]
 
     yield make
@@ -76,7 +79,7 @@ def app(make_app: MakeApp, database_file: Path) -> Flask:
 def client(app: Flask) -> FlaskClient:
     """A client that is not limited."""
     client = app.test_client()
-    client.environ_base["HTTP_X_LOAD_TOKEN"] = TOKEN
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
     return client
 
 

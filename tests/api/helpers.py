@@ -8,15 +8,37 @@ from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from api.models import Reading
+from api.models import SCOPES, ApiKey, Reading
+from api.services.keys import digest_of
 
-TOKEN = "token-of-a-load-run"
+KEYS = {scope: f"evara_{scope:-<43}" for scope in SCOPES}  # what the fixtures store; the client below uses admin
+UNLIMITED = f"evara_{'unlimited':-<43}"
 NODE = {"id": "tank-01", "name": "Roof tank", "kind": "water_tank"}
 NODES = "/api/v1/nodes"
 READINGS = f"{NODES}/tank-01/readings"
 BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
+
+
+class KeyedClient(FlaskClient):
+    """A client that sends an admin key, unless a request says otherwise."""
+
+    def __init__(self, *args: Any, **words: Any):
+        super().__init__(*args, **words)
+        self.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEYS['admin']}"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def store_keys(session: Session) -> None:
+    """A limited key of every scope, and an unlimited one for admin."""
+    for scope, token in KEYS.items():
+        session.add(ApiKey(id=scope, name=f"of tests, {scope}", digest=digest_of(token), scope=scope))
+    session.add(ApiKey(id="unlimited", name="of tests, unlimited", digest=digest_of(UNLIMITED), scope="admin", unlimited=True))
 
 
 def at(second: float) -> str:

@@ -9,10 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import app as app_module
-from api.limits import LOAD_HEADER, SharedFileStorage
+from api.limits import SharedFileStorage
 from observability import plan
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES, TOKEN, is_problem
+from tests.api.helpers import KEYS, NODES, UNLIMITED, bearer, is_problem
 
 PLAN = plan.from_files()
 LIMITS = {route.id: int(route.rate_limit.split("/")[0]) for route in PLAN.routes}
@@ -38,18 +38,12 @@ def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     assert client.get(NODES, environ_base={"REMOTE_ADDR": "10.0.0.2"}).status_code == 200
 
 
-@pytest.mark.parametrize(("token", "limited"), [(TOKEN, False), ("wrong", True), (TOKEN[:-1], True), ("\xff\xfe", True)])
+@pytest.mark.parametrize(("token", "limited"), [(UNLIMITED, False), (KEYS["admin"], True), (UNLIMITED[:-1], True), ("\xff\xfe", True), ("", True)])
 @pytest.mark.usefixtures("database_file")
-def test_only_the_load_token_is_exempt(make_app: MakeApp, token: str, limited: bool) -> None:
-    """Load runs are not limited, and neither a wrong nor an odd token helps."""
-    found = allowed(make_app().test_client(), headers={LOAD_HEADER: token})
+def test_only_unlimited_keys_are_exempt(make_app: MakeApp, token: str, limited: bool) -> None:
+    """Load runs and probers are not limited; neither a wide scope nor a wrong or odd key helps."""
+    found = allowed(make_app().test_client(), headers=bearer(token))
     assert (found == LIMITS["nodes.list"]) is limited
-
-
-@pytest.mark.usefixtures("database_file")
-def test_without_a_token_nobody_is_exempt(make_app: MakeApp) -> None:
-    """An empty header does not equal an unset token."""
-    assert allowed(make_app(load_token=None).test_client(), headers={LOAD_HEADER: ""}) == LIMITS["nodes.list"]
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/openapi.json", "/nothing"])

@@ -145,7 +145,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     scenarios = verdict.with_name("scenarios.json")
     scenarios.write_text(locust.render(plan.from_files(SERVICE), outputs.contract())[locust.SCENARIOS], encoding="utf-8")
     script = PRELUDE + "".join(f"\nresult = {{}}\n{code}\nprint(json.dumps([{name!r}, result]))\n" for name, code in CASES.items())
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "EVARA_LOAD_VERDICT": str(verdict), "EVARA_LOAD_TOKEN": "t"}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "EVARA_LOAD_VERDICT": str(verdict), "EVARA_API_KEY": "evara_t"}
     environment["EVARA_LOAD_SCENARIOS"] = str(scenarios)
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
