@@ -46,11 +46,10 @@ def keep_keys(folder: Path) -> None:
         path = folder / name
         if path.exists() and keys.keyring().find(path.read_text(encoding="utf-8")):
             continue
-        _, token = keys.create(name=name, scope=scope, unlimited=True)
         folder.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # one that others may read must not stay so
         path.touch(mode=0o600)
-        path.write_text(token, encoding="utf-8")
+        path.write_text(keys.create(name=name, scope=scope, unlimited=True).token, encoding="utf-8")
 
 
 def lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
@@ -84,8 +83,8 @@ keys_group = KeyCommands("keys", help="API keys: make, list and revoke them.")
 def create_key(name: str, scope: str, expires_at: datetime | None, unlimited: bool) -> None:
     """Make a key. The last line is the key alone; it is stored nowhere and never shown again."""
     values = KeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
-    key, token = keys.create(**values, expires_at=expires_at)
-    click.echo(f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:\n{token}")
+    key = keys.create(**values, expires_at=expires_at)
+    click.echo(f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:\n{key.token}")
 
 
 @keys_group.command("list")

@@ -98,6 +98,7 @@ class ApiKey(Base):
     """A bearer token by its digest alone; the token itself is told once, when it is made."""
 
     __tablename__ = "api_keys"
+    token = ""  # known to who makes it, stored nowhere
 
     id: Mapped[str] = mapped_column(String(12), primary_key=True)  # public: logs and lists name a key by it
     name: Mapped[str] = mapped_column(String(100))

@@ -64,7 +64,7 @@ class ApiUser(HttpUser):
 
     def on_start(self) -> None:
         self.pool: dict[str, list[str]] = defaultdict(list)
-        self.client.headers |= {"Authorization": f"Bearer {KEY}"} if KEY else {}
+        self.client.headers.update({"Authorization": f"Bearer {KEY}"} if KEY else {})
         weighted = [scenario for scenario in SCENARIOS if scenario["weight"]]
         self.choices, self.weights = weighted, [scenario["weight"] for scenario in weighted]
         for scenario in SCENARIOS:

@@ -86,13 +86,14 @@ def page(page: int, page_size: int) -> dict[str, Any]:
     return {"items": items, "page": page, "page_size": page_size, "total": total}
 
 
-def create(**values: Any) -> tuple[ApiKey, str]:
-    """The new key, of `name`, `scope`, `unlimited` and perhaps `expires_at`, and its token, which is stored nowhere."""
+def create(**values: Any) -> ApiKey:
+    """The new key with its token; of `name`, `scope`, and perhaps `unlimited` and `expires_at`."""
     token = PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(id=secrets.token_hex(6), digest=digest_of(token), **values)
+    key.token = token
     with database().write() as session:
         session.add(key)
-    return key, token
+    return key
 
 
 def revoke(key_id: str) -> None:

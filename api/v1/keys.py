@@ -30,7 +30,7 @@ class KeySchema(Schema):
 
 
 class NewKeySchema(KeySchema):
-    key = fields.String(dump_only=True, metadata={"description": "The key itself; shown now and never again"})
+    key = fields.String(dump_only=True, attribute="token", metadata={"description": "The key itself; shown now and never again"})
 
 
 class KeyPage(PageSchema):
@@ -54,8 +54,7 @@ def list_keys(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.errors(400, 413, 415, 422)
 def create(body: dict[str, Any]) -> Any:
     """Make a key; the answer alone has it"""
-    key, token = keys.create(**body)
-    return {**KeySchema().dump(key), "key": token}, {"Cache-Control": "no-store"}
+    return keys.create(**body), {"Cache-Control": "no-store"}
 
 
 @blueprint.route("/<string:key_id>", methods=["DELETE"], endpoint="revoke")

@@ -38,7 +38,9 @@ def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     assert client.get(NODES, environ_base={"REMOTE_ADDR": "10.0.0.2"}).status_code == 200
 
 
-@pytest.mark.parametrize(("token", "limited"), [(UNLIMITED, False), (KEYS["admin"], True), (UNLIMITED[:-1], True), ("\xff\xfe", True), ("", True)])
+@pytest.mark.parametrize(
+    ("token", "limited"), [(UNLIMITED, False), (KEYS["admin"], True), (UNLIMITED[:-1], True), ("\xff\xfe", True), ("", True)]
+)
 @pytest.mark.usefixtures("database_file")
 def test_only_unlimited_keys_are_exempt(make_app: MakeApp, token: str, limited: bool) -> None:
     """Load runs and probers are not limited; neither a wide scope nor a wrong or odd key helps."""

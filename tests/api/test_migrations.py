@@ -27,7 +27,7 @@ def test_up_down_and_up(make_app: MakeApp) -> None:
     assert tables(app) == {"alembic_version"}
     with app.app_context():
         upgrade()
-        _, token = keys.create(name="test", scope="write")
+        token = keys.create(name="test", scope="write").token
     assert tables(app) == full
     assert app.test_client().post(NODES, json=NODE, headers=bearer(token)).status_code == 201
 

@@ -117,6 +117,7 @@ result["left"] = list(made.pool["node_id"])
 made.on_stop()
 result["stopped"] = [made.client.sent[-1][:2], made.pool["node_id"]]
 result["verdicts"] = sorted({answer.verdict for answer in made.client.answers})
+result["headers"] = made.client.headers
 result["sent"] = sum(l.TALLY.sent.values()) == len(made.client.sent)
 """,
     "failing": """
@@ -226,6 +227,7 @@ def test_a_user_makes_uses_and_removes_its_own_nodes(answers: dict[str, Any]) ->
     assert found["stopped"] == [["nodes.delete", "/api/v1/nodes/made-1"], []]
     assert found["verdicts"] == ["good"]
     assert found["sent"]
+    assert found["headers"] == {"Authorization": "Bearer evara_t"}
 
 
 def test_a_user_outlives_failures(answers: dict[str, Any]) -> None:
