@@ -16,7 +16,7 @@ from observability.catalogue import Integration, Links
 from observability.emit import alertmanager, fluentbit, loki, prometheus
 from observability.plan import Plan, span
 from observability.stack.servers import Server
-from observability.stack.site import HOST, ROOT, Ports, Site
+from observability.stack.site import DEVELOPMENT_KEY, HOST, ROOT, Ports, Site
 
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
@@ -41,7 +41,7 @@ def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
         "EVARA_DATABASE_URL": f"sqlite:///{site.database}",
         "EVARA_LIMITER_URL": f"sqlite:///{site.state}/limits.db",
         "EVARA_THINGSPEAK_URL": site.url("replay"),
-        "EVARA_DEVELOPMENT_KEY": "evara-development-key",
+        "EVARA_DEVELOPMENT_KEY": DEVELOPMENT_KEY,
         "EVARA_BIND": f"{HOST}:{site.ports.api}",
         "EVARA_WORKERS": str(WORKERS),
         "PROMETHEUS_MULTIPROC_DIR": str(site.metrics),

@@ -9,6 +9,7 @@ from observability.problems import Invalid, Problem
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 HIGHEST_PORT = 65_535
+DEVELOPMENT_KEY = "evara-development-key"  # an admin's, of stacks that listen on this machine alone
 
 
 @dataclass(frozen=True)
