@@ -25,8 +25,8 @@ class KeySchema(Schema):
     unlimited = fields.Boolean(load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"})
     created_at = Instant(dump_only=True)
     expires_at = Instant(allow_none=True, validate=in_future)
-    revoked_at = Instant(dump_only=True)
-    last_used_at = Instant(dump_only=True, metadata={"description": "To the minute"})
+    revoked_at = Instant(dump_only=True, allow_none=True)
+    last_used_at = Instant(dump_only=True, allow_none=True, metadata={"description": "To the minute"})
 
 
 class NewKeySchema(KeySchema):
