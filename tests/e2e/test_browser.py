@@ -21,7 +21,7 @@ def test_docs_render_under_the_strict_policy(stack: Stack, watched: Watched) -> 
     watched.page.get_by_text("Store up to 1 000 readings").wait_for()
     assert watched.page.locator(".opblock").count() == 11
     watched.page.get_by_role("button", name="Authorize").click()
-    watched.page.get_by_label("Value:").fill(DEVELOPMENT_KEY)
+    watched.page.get_by_label("auth-bearer-value").fill(DEVELOPMENT_KEY)
     watched.page.get_by_role("button", name="Apply credentials").click()
     watched.page.get_by_role("button", name="Close").click()
     watched.page.get_by_text("Nodes by id, all or of one kind").click()
