@@ -3,17 +3,20 @@
 from flask import Flask
 from flask_smorest import Api
 
-from api import cli, db, docs, errors, faults, health, limits, logs, security, telemetry
+from api import auth, cli, db, docs, errors, faults, health, limits, logs, security, telemetry
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
-from api.v1 import nodes, readings
+from api.v1 import keys, nodes, readings
 from observability import plan
 
 OPENAPI = {
     "API_TITLE": "Evara telemetry API",
     "API_VERSION": "1",
     "OPENAPI_VERSION": "3.1.0",
-    "API_SPEC_OPTIONS": {"info": {"description": "Readings of water tanks, bore wells and flow meters."}},
+    "API_SPEC_OPTIONS": {
+        "info": {"description": "Readings of water tanks, bore wells and flow meters."},
+        "components": {"securitySchemes": {"bearer": auth.SECURITY_SCHEME}},
+    },
 }
 
 
@@ -36,16 +39,18 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     logs.init_app(app)
     security.init_app(app, settings)
+    db.init_app(app, settings.database_url)
+    auth.identify_callers(app, settings)
     if settings.faults_file:
         faults.init_app(app, settings.faults_file)
-    db.init_app(app, settings.database_url)
     api = app.extensions["evara_api"] = ProblemApi(app)
-    for blueprint in (nodes.blueprint, readings.blueprint):
+    for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)
     errors.init_app(app)
     limits.init_app(app, declared, settings)
+    auth.authorise_callers(app)
     telemetry.init_app(app, declared)
     cli.init_app(app)
     return app

@@ -3,8 +3,10 @@
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from flask.helpers import get_debug_flag
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -15,12 +17,13 @@ def listed(given: Any) -> Any:
 
 Host = Annotated[str, StringConstraints(pattern=r"^\.?[\w-]+(\.[\w-]+)*$")]  # .example.org: with all below it
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[\w.-]+(:\d+)?$")]
+EXAMPLES = frozenset({"evara", "evara-development-key", "example", "change-me", "changeme", "password", "secret"})
 
 
 class Settings(BaseSettings):
     """Every knob with its unit; .env.example shows them all."""
 
-    model_config = SettingsConfigDict(env_prefix="EVARA_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="EVARA_", env_file=".env", extra="ignore", hide_input_in_errors=True)
 
     env: Literal["development", "test", "production"] = "development"
     database_url: str = "sqlite:///evara.db"
@@ -30,15 +33,31 @@ class Settings(BaseSettings):
     proxy_hops: int = Field(default=0, ge=0)  # proxies before the API whose X-Forwarded-For and -Proto are believed
     trusted_hosts: Annotated[tuple[Host, ...], NoDecode, BeforeValidator(listed)] = ()  # names that Host may say; none: any
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(listed)] = ()  # pages of others that may call from a browser
+    development_key: SecretStr | None = None  # an admin key without a row, in development alone
     thingspeak_url: str = "https://api.thingspeak.com"
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")
-    def no_faults_in_production(self) -> "Settings":
-        if self.env == "production" and self.faults_file:
-            raise ValueError("EVARA_FAULTS_FILE is set, but EVARA_ENV is production; faults are for drills alone, unset one of the two")
+    def fit_for_production(self) -> "Settings":
+        """Refuses what is for drills and development alone, and secrets that anybody can read in a repository."""
+        wrong = {
+            "EVARA_FAULTS_FILE is set, but EVARA_ENV is production; faults are for drills alone, unset one of the two": self.faults_file,
+            "EVARA_DEVELOPMENT_KEY is set, but EVARA_ENV is production; unset it, and use `flask keys create`": self.development_key,
+            "FLASK_DEBUG is on, but EVARA_ENV is production; it lets callers run code, unset it": get_debug_flag(),
+        } | {
+            f"EVARA_{name.upper()} has a secret from an example, but EVARA_ENV is production; make one: openssl rand -hex 32": True
+            for name, value in self
+            if secret_in(value) in EXAMPLES
+        }
+        if self.env == "production" and any(wrong.values()):
+            raise ValueError("\n".join(sentence for sentence, so in wrong.items() if so))
         return self
+
+
+def secret_in(value: object) -> str | None:
+    """A secret's text, or the password of a URL."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else urlsplit(value).password if isinstance(value, str) else None
 
 
 @lru_cache

@@ -3,10 +3,24 @@
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Dialect, Float, ForeignKey, Integer, MetaData, String, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    TypeDecorator,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 KINDS = ("water_tank", "bore_well", "flow_meter")
+SCOPES = ("read", "write", "admin")  # each includes those before it
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -112,3 +126,23 @@ class AuditEntry(Base):
     trace_id: Mapped[str | None] = mapped_column(String(32))
 
     __table_args__: Any = ({"sqlite_autoincrement": True},)  # a number is never given twice, so gaps at the end are seen
+
+
+class ApiKey(Base):
+    """A bearer token by its digest alone; the token itself is told once, when it is made."""
+
+    __tablename__ = "api_keys"
+    __audited__ = True
+    token = ""  # known to who makes it, stored nowhere
+
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)  # public: logs and lists name a key by it
+    name: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[str] = mapped_column(String(64), unique=True, index=True)  # SHA-256, hexadecimal
+    scope: Mapped[str] = mapped_column(String(10))
+    unlimited: Mapped[bool] = mapped_column(Boolean, default=False)  # load runs and probers: no rate limit
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (CheckConstraint(f"scope in {SCOPES}", name="scope"),)

@@ -24,7 +24,7 @@ GENERATED = Path(os.environ.get("EVARA_LOAD_SCENARIOS", Path(__file__).parent / 
 SCENARIOS = json.loads(GENERATED.read_text(encoding="utf-8"))["scenarios"]
 RATE = float(os.environ.get("EVARA_LOAD_RATE", "50"))  # requests per second of all users together
 USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
-TOKEN = os.environ.get("EVARA_LOAD_TOKEN", "")
+KEY = os.environ.get("EVARA_API_KEY", "")  # an unlimited write key
 FAREWELL_SECONDS = 4.0
 VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
@@ -64,7 +64,7 @@ class ApiUser(HttpUser):
 
     def on_start(self) -> None:
         self.pool: dict[str, list[str]] = defaultdict(list)
-        self.client.headers["X-Load-Token"] = TOKEN
+        self.client.headers.update({"Authorization": f"Bearer {KEY}"} if KEY else {})
         weighted = [scenario for scenario in SCENARIOS if scenario["weight"]]
         self.choices, self.weights = weighted, [scenario["weight"] for scenario in weighted]
         for scenario in SCENARIOS:

@@ -22,7 +22,7 @@ from observability.live import report as load_reports
 from observability.live import slo as slos
 from observability.problems import Invalid, Problem
 from observability.stack import lifecycle, servers
-from observability.stack.site import Site
+from observability.stack.site import DEVELOPMENT_KEY, Site
 from observability.stack.supervisor import Supervisor
 from observability.terminal import err, fail, out, print_slos
 
@@ -235,7 +235,8 @@ def up() -> None:
     out.print()
     window = slos.parse_window(made, None)
     print_slos(slos.measure(made, Prometheus(site.url("prometheus")), window), window.name)
-    out.print("\nNext: make load, make slo, make drill; make down stops it.")
+    out.print(f'\nAsk it: curl -H "Authorization: Bearer {DEVELOPMENT_KEY}" {site.url("api")}/api/v1/nodes/', soft_wrap=True)
+    out.print("Next: make load, make slo, make drill; make down stops it.")
 
 
 @cli.command()

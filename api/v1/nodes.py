@@ -46,6 +46,7 @@ class NodePage(PageSchema):
 
 
 @blueprint.route("/", methods=["GET"], endpoint="list")
+@blueprint.scope("read")
 @blueprint.arguments(NodeQuery, location="query")
 @blueprint.response(200, NodePage)
 @blueprint.errors(422)
@@ -55,6 +56,7 @@ def list_nodes(query: dict[str, Any]) -> dict[str, Any]:
 
 
 @blueprint.route("/", methods=["POST"], endpoint="create")
+@blueprint.scope("write")
 @blueprint.arguments(NodeSchema, example=EXAMPLE)
 @blueprint.response(201, NodeSchema)
 @blueprint.errors(400, 409, 413, 415, 422)
@@ -64,6 +66,7 @@ def create(body: dict[str, Any]) -> Any:
 
 
 @blueprint.route("/<string:node_id>", methods=["GET"], endpoint="get")
+@blueprint.scope("read")
 @blueprint.response(200, NodeSchema)
 @blueprint.errors(404)
 def get(node_id: str) -> Any:
@@ -72,6 +75,7 @@ def get(node_id: str) -> Any:
 
 
 @blueprint.route("/<string:node_id>", methods=["PATCH"], endpoint="update")
+@blueprint.scope("write")
 @blueprint.arguments(NodePatch, example={"name": "Roof tank, west block"})
 @blueprint.response(200, NodeSchema)
 @blueprint.errors(400, 404, 413, 415, 422)
@@ -81,6 +85,7 @@ def update(body: dict[str, Any], node_id: str) -> Any:
 
 
 @blueprint.route("/<string:node_id>", methods=["DELETE"], endpoint="delete")
+@blueprint.scope("write")
 @blueprint.response(204)
 @blueprint.errors(404)
 def delete(node_id: str) -> None:

@@ -43,6 +43,7 @@ class LatestSchema(Schema):
 
 
 @blueprint.route("/readings", methods=["POST"], endpoint="ingest")
+@blueprint.scope("write")
 @blueprint.arguments(BatchSchema, example=EXAMPLE)
 @blueprint.response(201, ReceiptSchema)
 @blueprint.errors(400, 404, 413, 415, 422)
@@ -52,6 +53,7 @@ def ingest(body: dict[str, Any], node_id: str) -> dict[str, int]:
 
 
 @blueprint.route("/readings", methods=["GET"], endpoint="range")
+@blueprint.scope("read")
 @blueprint.arguments(RangeQuery, location="query")
 @blueprint.response(200, ReadingPage)
 @blueprint.errors(404, 422)
@@ -61,6 +63,7 @@ def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
 
 
 @blueprint.route("/latest", methods=["GET"], endpoint="latest")
+@blueprint.scope("read")
 @blueprint.response(200, LatestSchema)
 @blueprint.errors(404)
 def latest(node_id: str) -> dict[str, Any]:

@@ -1,5 +1,9 @@
-"""`python -m observability.live URL HOST PORT EVERY` probes the catalogue's routes at URL and exposes the result."""
+"""`python -m observability.live URL HOST PORT EVERY` probes the catalogue's routes at URL and exposes the result.
 
+EVARA_API_KEY is its key: not an argument, because everybody sees those.
+"""
+
+import os
 import sys
 from dataclasses import replace
 
@@ -9,4 +13,4 @@ from observability.live.prober import serve
 
 if __name__ == "__main__":
     url, host, port, every = sys.argv[1:5]
-    serve(replace(plan.from_files(), probe_every=duration(every).seconds), url, host, int(port))
+    serve(replace(plan.from_files(), probe_every=duration(every).seconds), url, os.environ.get("EVARA_API_KEY", ""), host, int(port))

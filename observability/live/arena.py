@@ -33,10 +33,10 @@ class Arena:
     def __enter__(self) -> "Arena":
         try:
             servers = ensure(self.site.servers, lambda _: None)
-            self._programs = {program.name: program for program in programs(self.site, self.plan, servers, faults=True)}
             configure(self.site, self.plan)
             copy_database(Site.main().database, self.site.database)
             lifecycle.prepare_database(self.site)
+            self._programs = {program.name: program for program in programs(self.site, self.plan, servers, faults=True)}
             for program in self._programs.values():
                 self.start(program.name)
             before, after = lifecycle.waits(self.site, self.plan, 0)

@@ -22,7 +22,6 @@ from observability.stack.lifecycle import Refused
 
 RATE = 20  # requests per second of the baseline
 THREADS = 4
-LOAD_HEADER = "X-Load-Token"  # rate limits are not what a drill drills
 BASELINE_SECONDS = 8.0
 FAULT_SECONDS = 90.0  # a fault expires by itself
 EFFECT_SECONDS = 10.0
@@ -114,8 +113,8 @@ class Failed(Exception):
 class Traffic:
     """Steady requests to one route in a few threads; counts good and bad answers."""
 
-    def __init__(self, url: str, rate: float, token: str):
-        self._url, self._pause, self._headers = url, THREADS / rate, {LOAD_HEADER: token}
+    def __init__(self, url: str, rate: float, key: str):
+        self._url, self._pause, self._headers = url, THREADS / rate, {"Authorization": f"Bearer {key}"}
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self.good = self.bad = self.slow = 0
@@ -154,7 +153,7 @@ def run(drill: Drill, plan: Plan, say: Say) -> Result:
     result = Result(drill.name)
     begun = time.monotonic()
     try:
-        with Arena(scaled(plan)) as arena, Traffic(arena.site.url("api") + PATH, RATE, arena.site.load_token()) as traffic:
+        with Arena(scaled(plan)) as arena, Traffic(arena.site.url("api") + PATH, RATE, arena.site.key("load")) as traffic:
             say(f"own stack ready after {time.monotonic() - begun:.1f} s; {plan.policy.drill.speed} times faster clock")
             go(drill, arena, traffic, result, say)
         result.passed, result.verdict = True, f"delivered and resolved as it must, {time.monotonic() - begun:.0f} s in all"

@@ -70,9 +70,8 @@ def run(site: Site, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
         settings = {
             "EVARA_LOAD_RATE": str(order.rate),
             "EVARA_LOAD_USERS": str(order.users),
-            "EVARA_LOAD_TOKEN": site.load_token() if order.is_for(site) else "",
             "EVARA_LOAD_VERDICT": str(verdict),
-        }
+        } | ({"EVARA_API_KEY": site.key("load")} if order.is_for(site) else {})
         tell(f"{order.users} clients, {order.rate:g} requests/s, {order.length}, against {order.host}")
         started, progress = time.monotonic(), ""
         with log.open("w", encoding="utf-8") as sink:

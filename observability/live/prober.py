@@ -19,10 +19,11 @@ TIMEOUT = 4.0  # seconds; shorter than the probe's period
 class Prober:
     """One thread per route, so that a hanging route does not delay the others."""
 
-    def __init__(self, plan: Plan, base_url: str):
+    def __init__(self, plan: Plan, base_url: str, key: str):
         self.registry = CollectorRegistry()
         self._plan = plan
-        self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, headers={"User-Agent": "evara-prober"})
+        authorization = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, headers={"User-Agent": "evara-prober", **authorization})
         self._probes = Counter(names.PROBES, "Probes made", (names.ROUTE, names.OUTCOME), registry=self.registry)
         self._seconds = Histogram(
             names.PROBE_DURATION,
@@ -65,8 +66,8 @@ class Prober:
         stop.wait()
 
 
-def serve(plan: Plan, base_url: str, host: str, port: int) -> None:
+def serve(plan: Plan, base_url: str, key: str, host: str, port: int) -> None:
     """Probes and exposes until the process ends."""
-    prober = Prober(plan, base_url)
+    prober = Prober(plan, base_url, key)
     start_http_server(port, addr=host, registry=prober.registry)
     prober.run(threading.Event())

@@ -3,11 +3,12 @@
 import hashlib
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,12 +71,12 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
             servers = server_files.ensure(site.servers, tell) | log_servers
         except server_files.MissingServers as error:
             raise Refused(str(error)) from error
-    everything = programs(site, plan, servers)
     with step("preparing configuration and database"):
         configure(site, plan, ROOT / "secrets")
         if not running:
             conceal(site)
         prepare_database(site)
+    everything = programs(site, plan, servers)
     since = time.time()
     with step("starting the processes" if not running else "bringing the running processes up to date"):
         bring_up(site, supervisor, everything, running)
@@ -136,19 +137,27 @@ def owner(port: int) -> str:
 
 
 def prepare_database(site: Site) -> None:
-    """Migrates and seeds, unless this database has been through the present migrations and seeds already."""
+    """Migrates, seeds and makes keys, unless this database has been through the present migrations and seeds, and knows the keys."""
     sources = [*sorted((ROOT / "migrations" / "versions").glob("*.py")), ROOT / "api" / "cli.py"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     stamp = site.state / "prepared"
-    if site.database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
+    if site.database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest and keys_work(site):
         return
     environment = process_environment(Program("flask", (), 0, api_environment(site)), site)
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
-    command = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
+    command = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate", "--keys", str(site.keys)]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own
     if result.returncode:
         raise Refused(f"the database could not be prepared: {result.stderr.strip().splitlines()[-1]}")
     stamp.write_text(digest, encoding="utf-8")
+
+
+def keys_work(site: Site) -> bool:
+    """Whether the keys of the stack's own programs are there, and none of them was revoked."""
+    digests = [hashlib.sha256(site.key(name).encode()).hexdigest() for name in ("prober", "load")]
+    with closing(sqlite3.connect(f"file:{site.database}?mode=ro", uri=True)) as database:
+        query = "SELECT count(*) FROM api_keys WHERE digest IN (?, ?) AND revoked_at IS NULL"
+        return bool(database.execute(query, digests).fetchone()[0] == len(digests))
 
 
 def bring_up(site: Site, supervisor: Supervisor, everything: list[Program], running: bool) -> None:

@@ -16,7 +16,7 @@ from observability.catalogue import Integration, Links
 from observability.emit import alertmanager, fluentbit, loki, prometheus
 from observability.plan import Plan, span
 from observability.stack.servers import Server
-from observability.stack.site import HOST, ROOT, Ports, Site
+from observability.stack.site import DEVELOPMENT_KEY, HOST, ROOT, Ports, Site
 
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
@@ -42,7 +42,7 @@ def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
         "EVARA_DATABASE_URL": f"sqlite:///{site.database}",
         "EVARA_LIMITER_URL": f"sqlite:///{site.state}/limits.db",
         "EVARA_THINGSPEAK_URL": site.url("replay"),
-        "EVARA_LOAD_TOKEN": site.load_token(),
+        "EVARA_DEVELOPMENT_KEY": DEVELOPMENT_KEY,
         "EVARA_BIND": f"{HOST}:{site.ports.api}",
         "EVARA_WORKERS": str(WORKERS),
         "PROMETHEUS_MULTIPROC_DIR": str(site.metrics),
@@ -77,7 +77,6 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
     sync_every = SYNC_SECONDS if plan.clock.scrape == plan.policy.clock.scrape.seconds else 1  # drills have a faster clock
     # A new release restarts its processes; gunicorn changes its workers one by one instead, and the prober stays while they do.
     api, watching, upstream = ({"EVARA_RELEASE": release(*folders)} for folders in (API, API[1:], ("loadtests",)))
-    probed = (site.url("api"), HOST, str(ports.prober), span(plan.probe_every))
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
         Program("replay", (python, "-m", "loadtests.replay", "--host", HOST, "--port", str(ports.replay)), 10, upstream),
@@ -95,7 +94,12 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
             ),
             30,
         ),
-        Program("prober", (python, "-m", "observability.live", *probed), 40, watching),
+        Program(
+            "prober",
+            (python, "-m", "observability.live", site.url("api"), HOST, str(ports.prober), span(plan.probe_every)),
+            40,
+            watching | {"EVARA_API_KEY": site.key("prober")},
+        ),
         Program(
             "prometheus",
             servers["prometheus"].command(

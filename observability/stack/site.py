@@ -1,7 +1,6 @@
 """Where one native stack lives: its folder, its ports, its secrets; a drill is a second site beside the first."""
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from observability.problems import Invalid, Problem
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 HIGHEST_PORT = 65_535
+DEVELOPMENT_KEY = "evara-development-key"  # an admin's, of stacks that listen on this machine alone
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class Site:
     def fault(self) -> Path:
         return self.state / "fault.json"
 
-    def load_token(self) -> str:
-        """The secret that marks load runs; made once, readable by its owner alone."""
-        path = self.state / "load-token"
-        if not path.exists():
-            self.state.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
-        return path.read_text(encoding="utf-8")
+    @property
+    def keys(self) -> Path:
+        return self.state / "keys"
+
+    def key(self, name: str) -> str:
+        """The API key of one of the stack's own programs, prober or load; "" before `up` has made it."""
+        path = self.keys / name
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def port_offset() -> int:

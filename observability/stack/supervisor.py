@@ -91,7 +91,7 @@ class Supervisor:
         running = self.alive()
         changed = not running or self._config.read_text(encoding="utf-8") != text
         if changed:
-            self._config.touch(mode=0o600)  # it holds the load token
+            self._config.touch(mode=0o600)  # it holds the prober's key
             self._config.write_text(text, encoding="utf-8")
         if not running:
             socket_path(self._site).unlink(missing_ok=True)

@@ -7,16 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from flask import Flask, g, request
+from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 
 from api.app import create_app
 from api.config import Settings
-from tests.api.helpers import NODE, NODES
+from tests.api.helpers import NODE, NODES, UNLIMITED, KeyedClient, store_keys
 
 MakeApp = Callable[..., Flask]
-KEY, UNLIMITED = "test.key_id", "test.unlimited"  # in the environ of a request, so that no header can say it
 
 
 @contextmanager
@@ -36,19 +35,16 @@ def _own_logging() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database at the newest migration, to be copied."""
+    """A database at the newest migration, to be copied; empty but for keys."""
     path = tmp_path_factory.mktemp("migrated") / "evara.db"
     with own_logging():
         app = create_app(Settings(_env_file=None, env="test", database_url=f"sqlite:///{path}", log_level="WARNING"))
         with app.app_context():
             upgrade()
+        with app.extensions["evara_database"].write() as session:
+            store_keys(session)
     app.extensions["evara_database"].engine.dispose()
     return path
-
-
-def take_key() -> None:
-    """What a request's key would say, as the test's client gives it."""
-    g.key_id, g.key_unlimited = request.environ.get(KEY), bool(request.environ.get(UNLIMITED))
 
 
 @pytest.fixture
@@ -59,7 +55,7 @@ def make_app(tmp_path: Path) -> Iterator[MakeApp]:
     def make(**changes: object) -> Flask:
         values = {"env": "test", "database_url": f"sqlite:///{tmp_path}/evara.db"} | changes
         made.append(create_app(Settings(_env_file=None, **values)))
-        made[-1].before_request_funcs[None].insert(0, take_key)
+        made[-1].test_client_class = KeyedClient
         return made[-1]
 
     yield make
@@ -83,7 +79,7 @@ def app(make_app: MakeApp, database_file: Path) -> Flask:
 def client(app: Flask) -> FlaskClient:
     """A client that is not limited."""
     client = app.test_client()
-    client.environ_base[UNLIMITED] = "yes"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
     return client
 
 

@@ -7,15 +7,39 @@ from typing import Any
 from flask import Flask
 from flask.testing import FlaskClient
 from prometheus_client import CollectorRegistry
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from api.models import Reading
+from api.models import SCOPES, ApiKey, Reading, now
+from api.services.keys import digest_of
 
+KEYS = {scope: f"evara_{scope:-<43}" for scope in SCOPES}  # what the fixtures store; the client below uses admin
+UNLIMITED = f"evara_{'unlimited':-<43}"
 NODE = {"id": "tank-01", "name": "Roof tank", "kind": "water_tank"}
 NODES = "/api/v1/nodes"
 READINGS = f"{NODES}/tank-01/readings"
 BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
+
+
+class KeyedClient(FlaskClient):
+    """A client that sends an admin key, unless a request says otherwise."""
+
+    def __init__(self, *args: Any, **words: Any):
+        super().__init__(*args, **words)
+        self.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEYS['admin']}"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def store_keys(session: Session) -> None:
+    """A limited key of every scope, and an unlimited one for admin."""
+    made = [(scope, scope, token, False) for scope, token in KEYS.items()] + [("unlimited", "admin", UNLIMITED, True)]
+    columns = ("id", "scope", "digest", "unlimited", "name", "created_at")
+    rows = [(name, scope, digest_of(token), unlimited, "of tests", now()) for name, scope, token, unlimited in made]
+    session.execute(insert(ApiKey.__table__), [dict(zip(columns, row, strict=True)) for row in rows])  # beside the audit log
 
 
 def at(second: float) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from api.cli import SEEDS
 from api.services import sync
 from loadtests.replay import Replay
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES
+from tests.api.helpers import NODES, bearer, is_problem
 
 
 def test_seeding_twice_makes_the_nodes_once(app: Flask) -> None:
@@ -89,3 +90,85 @@ def test_seeds_are_nodes_that_the_api_would_take(app: Flask) -> None:
     """Every seed passes the schema of the API."""
     for values in SEEDS:
         assert app.test_client().post(NODES, json=values).status_code == 201
+
+
+def keys_command(app: Flask, *words: str) -> list[str]:
+    result = app.test_cli_runner().invoke(args=["keys", *words])
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def test_a_made_key_is_the_last_line_alone(app: Flask) -> None:
+    """Scripts take the last line; the key opens what its scope says, until it is revoked."""
+    lines = keys_command(app, "create", "ci", "--scope", "write")
+    client, headers = app.test_client(), bearer(lines[-1])
+    assert client.post(NODES, json=SEEDS[0], headers=headers).status_code == 201
+    is_problem(client.get("/api/v1/keys/", headers=headers), 403)
+    [listed] = [key for key in json.loads(keys_command(app, "list", "--json")[0])["keys"] if key["name"] == "ci"]
+    assert (listed["scope"], listed["unlimited"], listed["expires_at"]) == ("write", False, None)
+    for _ in range(2):
+        assert "revoked" in keys_command(app, "revoke", listed["id"])[0]
+    is_problem(client.get(NODES, headers=headers), 401)
+
+
+def test_keys_are_listed_readably_and_without_secrets(app: Flask) -> None:
+    """One line each under one of headings; never what opens anything."""
+    key = keys_command(app, "create", "night shift", "--scope", "read", "--expires", "90d", "--unlimited")[-1]
+    table = keys_command(app, "list")
+    assert table[0].split()[:3] == ["id", "scope", "limits"]
+    row = next(line for line in table if line.endswith("night shift"))
+    assert row.split()[1:3] == ["read", "none"]
+    [listed] = [found for found in json.loads(keys_command(app, "list", "--json")[0])["keys"] if found["name"] == "night shift"]
+    life = datetime.fromisoformat(listed["expires_at"]) - datetime.fromisoformat(listed["created_at"])
+    assert abs(life - timedelta(days=90)) < timedelta(minutes=1)
+    assert key not in "".join(table + keys_command(app, "list", "--json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("create", "x"), "Missing option '--scope'"),
+        (("create", "x", "--scope", "root"), "'root' is not one of"),
+        (("create", "x", "--scope", "read", "--expires", "soon"), "'soon' is no duration"),
+        (("create", "x", "--scope", "read", "--expires", "0d"), "no time at all"),
+        (("create", "x", "--scope", "read", "--expires", "9999999999d"), "Invalid value for '--expires'"),
+        (("create", "x" * 101, "--scope", "read"), "Length must be between 1 and 100"),
+        (("revoke", "nothing"), "There is no key 'nothing'"),
+    ],
+)
+def test_commands_about_keys_say_what_is_wrong(app: Flask, words: tuple[str, ...], said: str) -> None:
+    """A sentence and an exit code instead of a traceback."""
+    result = app.test_cli_runner().invoke(args=["keys", *words])
+    assert result.exit_code != 0
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("words", [("create", "x", "--scope", "read"), ("list",), ("revoke", "x")])
+def test_commands_about_keys_need_migrations(make_app: MakeApp, words: tuple[str, ...]) -> None:
+    """An empty database gives the mending command."""
+    result = make_app().test_cli_runner().invoke(args=["keys", *words])
+    assert result.exit_code == 1
+    assert "flask --app api.app db upgrade" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_seeding_keeps_keys_for_the_stacks_own_programs(app: Flask, tmp_path: Path) -> None:
+    """A read and a write key, not limited, in files for their owner alone; again, they stay."""
+    runner, folder = app.test_cli_runner(), tmp_path / "keys"
+    assert runner.invoke(args=["seed", "--keys", str(folder)]).exit_code == 0
+    kept = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    client = app.test_client()
+    statuses = {name: client.patch(f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(key)).status_code for name, key in kept.items()}
+    assert statuses == {"prober": 403, "load": 200}
+    (folder / "load").chmod(0o644)
+    (folder / "load").write_text("evara_wrong", encoding="utf-8")
+    output = runner.invoke(args=["seed", "--keys", str(folder)]).output
+    again = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    assert (again["prober"] == kept["prober"], again["load"] in (kept["load"], "evara_wrong")) == (True, False)
+    assert (folder / "load").stat().st_mode & 0o777 == 0o600
+    assert not [key for key in again.values() if key in output]
+    listed = {key["name"]: key["unlimited"] for key in json.loads(keys_command(app, "list", "--json")[0])["keys"]}
+    assert listed["prober"]
+    assert listed["load"]

@@ -31,3 +31,46 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     """Values outside their range stop the start instead of surprising later."""
     with pytest.raises(ValidationError):
         Settings(_env_file=None, **wrong)
+
+
+def test_secrets_are_not_printed() -> None:
+    """Neither a dump of the settings nor a refusal shows them."""
+    assert "hush" not in repr(Settings(_env_file=None, development_key="hush"))
+    with pytest.raises(ValidationError) as refused:
+        Settings(_env_file=None, env="production", development_key="hush", database_url="postgresql://evara:shh@db/evara")
+    assert "hush" not in str(refused.value)
+    assert "shh" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"development_key": "evara-development-key"}, "EVARA_DEVELOPMENT_KEY is set, but EVARA_ENV is production; unset it"),
+        ({"development_key": "another"}, "EVARA_DEVELOPMENT_KEY is set"),
+        ({"database_url": "postgresql://evara:change-me@db/evara"}, "EVARA_DATABASE_URL has a secret from an example, .*; make one"),
+        ({"limiter_url": "redis://:changeme@cache"}, "EVARA_LIMITER_URL has a secret from an example"),
+    ],
+)
+def test_production_refuses_what_everybody_knows(settings: dict[str, str], words: str) -> None:
+    """The development key and secrets of examples do not start in production; elsewhere they do."""
+    with pytest.raises(ValidationError, match=words):
+        Settings(_env_file=None, env="production", **settings)
+    for env in ("development", "test"):
+        assert Settings(_env_file=None, env=env, **settings)
+
+
+def test_production_refuses_the_debugger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FLASK_DEBUG is for development alone, and 0 means off."""
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    with pytest.raises(ValidationError, match="FLASK_DEBUG is on, but EVARA_ENV is production"):
+        Settings(_env_file=None, env="production")
+    assert Settings(_env_file=None, env="development")
+    monkeypatch.setenv("FLASK_DEBUG", "0")
+    assert Settings(_env_file=None, env="production", database_url="postgresql://evara:Nq7wX2@db/evara")
+
+
+def test_production_names_everything_that_is_wrong(tmp_path: Path) -> None:
+    """All refusals come at once, each with its mend."""
+    with pytest.raises(ValidationError) as refused:
+        Settings(_env_file=None, env="production", faults_file=tmp_path, development_key="x", database_url="postgresql://a:secret@db/x")
+    assert all(f"EVARA_{name}" in str(refused.value) for name in ("FAULTS_FILE", "DEVELOPMENT_KEY", "DATABASE_URL"))

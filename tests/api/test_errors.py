@@ -13,8 +13,8 @@ from werkzeug.exceptions import HTTPException, ImATeapot, MethodNotAllowed, TooM
 from api import db, telemetry
 from api.services import nodes
 from observability import conventions as names
-from tests.api.conftest import UNLIMITED, MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, batch, is_problem, reading, sample, stored
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODE, NODES, READINGS, UNLIMITED, batch, is_problem, reading, sample, stored
 
 
 def raising(error: Exception) -> object:
@@ -73,7 +73,7 @@ def test_a_locked_database_is_unavailable(make_app: MakeApp, database_file: Path
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
     app = make_app()
     client = app.test_client()
-    client.environ_base[UNLIMITED] = "yes"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
     client.post(NODES, json=NODE)
     other = sqlite3.connect(database_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import stamina
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -19,8 +20,8 @@ from api.limits import SharedFileStorage
 from api.services import nodes
 from observability import conventions as names
 from observability import plan
-from tests.api.conftest import KEY, UNLIMITED, MakeApp
-from tests.api.helpers import NODES, is_problem, sample
+from tests.api.conftest import MakeApp
+from tests.api.helpers import KEYS, NODES, UNLIMITED, bearer, is_problem, sample
 from tests.redis_server import RedisServer
 
 PLAN = plan.from_files()
@@ -33,6 +34,11 @@ def allowed(client: FlaskClient, path: str = NODES, tries: int = 200, **words: o
         if client.get(path, **words).status_code == 429:
             return number
     return tries
+
+
+def stranger(app: Flask) -> FlaskClient:
+    """A client without a key."""
+    return FlaskClient(app, app.response_class)
 
 
 def fallbacks() -> float:
@@ -55,7 +61,7 @@ def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     assert 0 < wait <= 60
     assert is_problem(answer, 429)["detail"] == f"At most 120 per 1 minute from one caller are answered here; try again in {wait} s."
     assert client.get(f"{NODES}/x").status_code == 404
-    assert client.get(NODES, environ_base={"REMOTE_ADDR": "10.0.0.2"}).status_code == 200
+    assert client.get(NODES, headers=bearer(KEYS["read"])).status_code == 200
 
 
 @pytest.mark.usefixtures("database_file", "limited_to_three")
@@ -88,20 +94,28 @@ def test_what_matches_nothing_is_counted_together(make_app: MakeApp) -> None:
 @pytest.mark.usefixtures("database_file", "limited_to_three")
 def test_a_key_is_counted_wherever_it_comes_from(make_app: MakeApp) -> None:
     """Keys of one address have counts of their own, and one key of two addresses has one count."""
-    client = make_app().test_client()
-    first, elsewhere = {KEY: "first"}, {KEY: "first", "REMOTE_ADDR": "10.0.0.2"}
-    assert allowed(client, environ_base=first) == 3
-    assert allowed(client, environ_base=elsewhere) == 0
-    assert allowed(client, environ_base={KEY: "second"}) == 3
-    assert allowed(client) == 3
+    app = make_app()
+    client = app.test_client()
+    first, second = bearer(KEYS["read"]), bearer(KEYS["write"])
+    assert allowed(client, headers=first) == 3
+    assert allowed(client, headers=first, environ_base={"REMOTE_ADDR": "10.0.0.2"}) == 0
+    assert allowed(client, headers=second) == 3
+    assert allowed(stranger(app)) == 3
 
 
 @pytest.mark.usefixtures("database_file")
 def test_an_unlimited_key_is_spared(make_app: MakeApp) -> None:
     """No 429, and no headers about a limit that does not hold."""
     client = make_app().test_client()
-    assert allowed(client, environ_base={UNLIMITED: "yes"}) == 200
-    assert "X-RateLimit-Limit" not in client.get(NODES, environ_base={UNLIMITED: "yes"}).headers
+    assert allowed(client, headers=bearer(UNLIMITED)) == 200
+    assert "X-RateLimit-Limit" not in client.get(NODES, headers=bearer(UNLIMITED)).headers
+
+
+@pytest.mark.parametrize("token", [KEYS["admin"], UNLIMITED[:-1], "\xff\xfe", ""])
+@pytest.mark.usefixtures("database_file")
+def test_only_unlimited_keys_are_exempt(make_app: MakeApp, token: str) -> None:
+    """Neither a wide scope nor a wrong or odd key helps."""
+    assert allowed(make_app().test_client(), headers=bearer(token)) == LIMITS["nodes.list"]
 
 
 @pytest.mark.usefixtures("database_file")
@@ -141,8 +155,8 @@ def test_an_error_keeps_its_own_time_to_come_again(make_app: MakeApp, monkeypatc
 @pytest.mark.usefixtures("database_file", "limited_to_three")
 def test_only_declared_proxies_are_believed(make_app: MakeApp, hops: int, given: str, counted: int) -> None:
     """A forged X-Forwarded-For makes nobody somebody else, whatever the number of proxies."""
-    client = make_app(proxy_hops=hops).test_client()
-    statuses = [client.get(NODES, headers={"X-Forwarded-For": given.format(n=n % 200)}).status_code for n in range(200)]
+    client = stranger(make_app(proxy_hops=hops))
+    statuses = [client.get("/health/live", headers={"X-Forwarded-For": given.format(n=n % 200)}).status_code for n in range(200)]
     assert statuses.count(200) == counted
 
 
@@ -159,7 +173,7 @@ def test_only_declared_proxies_are_believed(make_app: MakeApp, hops: int, given:
 @pytest.mark.usefixtures("database_file", "limited_to_three")
 def test_a_network_of_ipv6_is_one_caller(make_app: MakeApp, one: str, other: str, together: bool) -> None:
     """Who has an IPv6 address has 2⁶⁴ of them; IPv4 in IPv6 clothes stays one address."""
-    client = make_app().test_client()
+    client = stranger(make_app())
     assert allowed(client, environ_base={"REMOTE_ADDR": one}) == 3
     assert allowed(client, environ_base={"REMOTE_ADDR": other}) == (0 if together else 3)
 

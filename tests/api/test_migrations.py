@@ -5,8 +5,9 @@ from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import inspect
 
 from api.db import database
+from api.services import keys
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES
+from tests.api.helpers import NODE, NODES, bearer
 
 
 def tables(app: Flask) -> set[str]:
@@ -20,14 +21,15 @@ def test_up_down_and_up(make_app: MakeApp) -> None:
     with app.app_context():
         upgrade()
     full = tables(app)
-    assert {"nodes", "readings", "latest", "sync_states"} <= full
+    assert {"nodes", "readings", "latest", "sync_states", "api_keys"} <= full
     with app.app_context():
         downgrade(revision="base")
     assert tables(app) == {"alembic_version"}
     with app.app_context():
         upgrade()
+        token = keys.create(name="test", scope="write").token
     assert tables(app) == full
-    assert app.test_client().post(NODES, json=NODE).status_code == 201
+    assert app.test_client().post(NODES, json=NODE, headers=bearer(token)).status_code == 201
 
 
 def test_models_and_migrations_agree(app: Flask) -> None:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from observability.live.arena import free_ports
-from observability.stack.site import ROOT, Ports, Site, servers_folder
+from observability.stack.site import DEVELOPMENT_KEY, ROOT, Ports, Site, servers_folder
 from observability.stack.supervisor import Supervisor
 
 
@@ -29,6 +30,11 @@ class Stack:
     def run(self, *words: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "observability", *words]
         return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def get(self, path: str, **words: Any) -> httpx.Response:
+        """What the API answers to its development key."""
+        headers = {"Authorization": f"Bearer {DEVELOPMENT_KEY}"} | words.pop("headers", {})
+        return httpx.get(self.site.url("api") + path, headers=headers, **words)
 
     def json(self, *words: str) -> Any:
         return json.loads(self.run(*words, "--json").stdout)

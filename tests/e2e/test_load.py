@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Page
 
@@ -41,7 +40,7 @@ def load(stack: Stack, reports: Path, *words: str) -> Run:
 def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that nobody disturbs, right after somebody else has called."""
     for _ in range(5):
-        assert httpx.get(stack.site.url("api") + LATEST).is_success
+        assert stack.get(LATEST).is_success
     return load(stack, tmp_path_factory.mktemp("reports"))
 
 
@@ -124,7 +123,7 @@ def test_somebody_elses_calls_are_noticed(stack: Stack, run: Run, tmp_path: Path
 
     def stranger(before: float) -> None:
         if eventually(lambda: created() > before):  # each client begins with a node of its own
-            answers.extend(httpx.get(stack.site.url("api") + LATEST).status_code for _ in range(STRANGERS))
+            answers.extend(stack.get(LATEST).status_code for _ in range(STRANGERS))
 
     thread = threading.Thread(target=stranger, args=(created(),))
     thread.start()

@@ -61,7 +61,7 @@ def loki_away(stack: Stack) -> Iterator[None]:
 def test_a_request_is_found_by_its_id(stack: Stack, loki: Loki) -> None:
     """What was sent as X-Request-ID finds the one line of that request, as the API wrote it, in a stream of three labels."""
     mark, since = f"find-{uuid.uuid4().hex}", time.time()
-    assert httpx.get(stack.site.url("api") + "/api/v1/nodes/", headers={"X-Request-ID": mark}).is_success
+    assert stack.get("/api/v1/nodes/", headers={"X-Request-ID": mark}).is_success
     question = f'{API} | request_id="{mark}"'
     assert eventually(lambda: bool(loki.lines(question, since)))
     [(labels, line)] = loki.lines(question, since)

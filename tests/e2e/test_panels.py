@@ -2,7 +2,6 @@
 
 import time
 
-import httpx
 import pytest
 
 from observability import plan
@@ -26,7 +25,7 @@ def unanswered(panel: Panel, prometheus: Prometheus) -> list[str]:
 def test_every_panel_has_an_answer(stack: Stack, slug: str) -> None:
     """No question is refused; within minutes of a start every panel that should show something does."""
     prometheus = Prometheus(stack.site.url("prometheus"))
-    httpx.get(stack.site.url("api") + "/api/v1/nodes/")
+    stack.get("/api/v1/nodes/")
     waiting = [panel for panel in BOARDS[slug].panels if panel.source == METRICS]
     deadline = time.monotonic() + PATIENCE
     while waiting and time.monotonic() < deadline:

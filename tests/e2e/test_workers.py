@@ -23,7 +23,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from observability import conventions as names
 
 ROOT = Path(__file__).resolve().parents[2]
-TOKEN = "token-of-a-load-run"
 NODE = {"id": "killed", "name": "Under fire", "kind": "flow_meter"}
 KILLS = 20
 CLIENTS = 4
@@ -45,6 +44,7 @@ class Servers:
     metrics: str
     database: Path
     folder: Path
+    key: str
 
     def workers(self) -> list[psutil.Process]:
         return [child for child in self.master.children() if child.status() != psutil.STATUS_ZOMBIE]
@@ -80,7 +80,6 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     settings = {
         "EVARA_DATABASE_URL": f"sqlite:///{database}",
         "EVARA_LIMITER_URL": f"sqlite:///{tmp_path}/limits.db",
-        "EVARA_LOAD_TOKEN": TOKEN,
         "EVARA_LOG_LEVEL": "WARNING",
         "EVARA_BIND": "127.0.0.1:0",
         "EVARA_WORKERS": "2",
@@ -88,6 +87,8 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     environment = kept | settings
     flask = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
     subprocess.run(flask, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True)
+    create = [*flask[:4], "keys", "create", "devices", "--scope", "write", "--unlimited"]
+    made = subprocess.run(create, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True, text=True)
     environment |= {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
     metrics_port = free_port()
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
@@ -97,7 +98,9 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     try:
         found: list[str] = []
         until(lambda: found.extend(re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())) or found, 60, "listening")
-        running = Servers(psutil.Process(processes[0].pid), found[0], f"http://127.0.0.1:{metrics_port}", database, folder)
+        running = Servers(
+            psutil.Process(processes[0].pid), found[0], f"http://127.0.0.1:{metrics_port}", database, folder, made.stdout.splitlines()[-1]
+        )
         until(lambda: answers(f"{found[0]}/health/ready"), 60, "a ready API")
         until(lambda: answers(f"{running.metrics}/metrics"), 60, "a metrics process")
         yield running
@@ -124,6 +127,7 @@ class Client:
     """One device: stores one reading per request, and remembers what was acknowledged and what it does not know of."""
 
     api: str
+    headers: dict[str, str]
     number: int
     stop: threading.Event
     acknowledged: list[float] = field(default_factory=list)
@@ -132,7 +136,7 @@ class Client:
 
     def run(self) -> None:
         first = datetime.now(UTC) - timedelta(days=1)
-        with httpx.Client(base_url=self.api, headers={"X-Load-Token": TOKEN}, timeout=30) as http:
+        with httpx.Client(base_url=self.api, headers=self.headers, timeout=30) as http:
             for number in range(MOST):
                 if self.stop.is_set():
                     return
@@ -153,9 +157,10 @@ class Client:
 
 def test_kills_lose_nothing(servers: Servers) -> None:
     """Twenty workers die by SIGKILL under load: acknowledged readings are stored, answers counted, and counters only rise."""
-    assert httpx.post(f"{servers.api}/api/v1/nodes/", json=NODE).status_code == 201
+    headers = {"Authorization": f"Bearer {servers.key}"}
+    assert httpx.post(f"{servers.api}/api/v1/nodes/", json=NODE, headers=headers).status_code == 201
     stop = threading.Event()
-    clients = [Client(servers.api, number, stop) for number in range(CLIENTS)]
+    clients = [Client(servers.api, headers, number, stop) for number in range(CLIENTS)]
     threads = [threading.Thread(target=client.run) for client in clients]
     scrapes: list[dict[str, float]] = []
     killed: set[int] = set()

@@ -117,6 +117,7 @@ result["left"] = list(made.pool["node_id"])
 made.on_stop()
 result["stopped"] = [made.client.sent[-1][:2], made.pool["node_id"]]
 result["verdicts"] = sorted({answer.verdict for answer in made.client.answers})
+result["headers"] = made.client.headers
 result["sent"] = sum(l.TALLY.sent.values()) == len(made.client.sent)
 """,
     "failing": """
@@ -145,7 +146,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     scenarios = verdict.with_name("scenarios.json")
     scenarios.write_text(locust.render(plan.from_files(SERVICE), outputs.contract())[locust.SCENARIOS], encoding="utf-8")
     script = PRELUDE + "".join(f"\nresult = {{}}\n{code}\nprint(json.dumps([{name!r}, result]))\n" for name, code in CASES.items())
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "EVARA_LOAD_VERDICT": str(verdict), "EVARA_LOAD_TOKEN": "t"}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "EVARA_LOAD_VERDICT": str(verdict), "EVARA_API_KEY": "evara_t"}
     environment["EVARA_LOAD_SCENARIOS"] = str(scenarios)
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
@@ -226,6 +227,7 @@ def test_a_user_makes_uses_and_removes_its_own_nodes(answers: dict[str, Any]) ->
     assert found["stopped"] == [["nodes.delete", "/api/v1/nodes/made-1"], []]
     assert found["verdicts"] == ["good"]
     assert found["sent"]
+    assert found["headers"] == {"Authorization": "Bearer evara_t"}
 
 
 def test_a_user_outlives_failures(answers: dict[str, Any]) -> None:

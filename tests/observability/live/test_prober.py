@@ -20,8 +20,10 @@ class Paths(BaseHTTPRequestHandler):
     """/ok, /moved and /broken answer so; /slow holds its answer back until the test is over."""
 
     release = threading.Event()
+    keys: list[str | None] = []  # noqa: RUF012 - of all requests so far
 
     def do_GET(self) -> None:
+        Paths.keys.append(self.headers["Authorization"])
         if self.path == "/slow":
             Paths.release.wait(10)
         self.send_response({"/ok": 200, "/moved": 301, "/broken": 500, "/refused": 429}.get(self.path, 200))
@@ -53,7 +55,7 @@ def value(prober: Prober, name: str, **labels: str) -> float | None:
 def test_only_a_good_answer_counts_as_reached(path: str, ok: bool, url: str, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors, redirections, refusals and time-outs are all failures, and leave no success behind."""
     monkeypatch.setattr(module, "TIMEOUT", 0.2 if path == "/slow" else 5.0)
-    prober = Prober(plan, url)
+    prober = Prober(plan, url, "k")
     assert prober.probe("nodes.list", path) is ok
     assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="ok") == float(ok)
     assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="error") == float(not ok)
@@ -64,13 +66,20 @@ def test_only_a_good_answer_counts_as_reached(path: str, ok: bool, url: str, pla
 
 def test_a_server_that_is_gone_is_a_failure(plan: Plan) -> None:
     """A refused connection is an outcome, not an exception."""
-    prober = Prober(plan, "http://127.0.0.1:9")
+    prober = Prober(plan, "http://127.0.0.1:9", "k")
     assert prober.probe("nodes.list", "/ok") is False
+
+
+@pytest.mark.parametrize(("key", "sent"), [("evara_x", "Bearer evara_x"), ("", None)])
+def test_the_key_is_sent_where_there_is_one(key: str, sent: str | None, url: str, plan: Plan) -> None:
+    """Services without keys get no empty header, which no server would take."""
+    assert Prober(plan, url, key).probe("nodes.list", "/ok")
+    assert Paths.keys[-1] == sent
 
 
 def test_outcomes_are_there_from_the_start(plan: Plan, url: str) -> None:
     """Series that appear with the first failure would hide it from increase(); a success is not invented."""
-    text = generate_latest(Prober(plan, url).registry).decode()
+    text = generate_latest(Prober(plan, url, "k").registry).decode()
     for route, _ in plan.probe_routes:
         for outcome in names.OUTCOMES:
             assert f'{names.PROBES}_total{{outcome="{outcome}",route="{route}"}} 0.0' in text
@@ -80,7 +89,7 @@ def test_outcomes_are_there_from_the_start(plan: Plan, url: str) -> None:
 def test_every_route_is_probed_until_told_to_stop(plan: Plan, url: str) -> None:
     """A route that hangs does not delay the others."""
     routes = (("a.slow", Http("GET", "/slow")), ("b.ok", Http("GET", "/ok")))
-    prober = Prober(replace(plan, probe_routes=routes, probe_every=Decimal("0.01")), url)
+    prober = Prober(replace(plan, probe_routes=routes, probe_every=Decimal("0.01")), url, "k")
     stop = threading.Event()
     runner = threading.Thread(target=prober.run, args=(stop,))
     runner.start()

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import socket
+import sqlite3
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -246,12 +247,39 @@ def test_an_offset_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPat
         Site.main()
 
 
-def test_the_load_token_is_made_once_and_kept_private(site: Site) -> None:
-    """Readable by its owner alone, the same the next time."""
-    token = site.load_token()
-    assert len(token) >= 24
-    assert site.load_token() == token
-    assert stat.S_IMODE((site.state / "load-token").stat().st_mode) == 0o600
+def test_keys_are_made_once_kept_private_and_replaced_when_they_fail(site: Site) -> None:
+    """Each file is readable by its owner alone and stays; one that is lost, wrong or revoked is made anew by the next `up`."""
+    site.state.mkdir(parents=True)
+
+    def prepared() -> tuple[str, str]:
+        lifecycle.prepare_database(site)
+        return site.key("prober"), site.key("load")
+
+    assert (site.key("prober"), site.key("load")) == ("", "")
+    first = prepared()
+    assert all(key.startswith("evara_") for key in first)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in site.keys.iterdir()} == {0o600}
+    assert prepared() == first
+    (site.keys / "load").unlink()
+    second = prepared()
+    assert (second[0], second[1] == first[1]) == (first[0], False)
+    (site.keys / "load").write_text("evara_wrong", encoding="utf-8")
+    with sqlite3.connect(site.database) as database:
+        database.execute("UPDATE api_keys SET revoked_at = created_at WHERE name = 'prober'")
+    third = prepared()
+    assert not set(third) & {*first, *second, "", "evara_wrong"}
+    assert prepared() == third
+
+
+def test_keys_are_in_no_command_line(site: Site, plan: Plan) -> None:
+    """Everybody on the machine sees those; the prober finds its key in its environment."""
+    site.keys.mkdir(parents=True)
+    for name in ("prober", "load"):
+        (site.keys / name).write_text(f"evara_of_{name}", encoding="utf-8")
+    made = programs(site, plan, {n: Server(Path("/bin") / n) for n in servers.WANTED})
+    assert not [word for program in made for word in program.command if "evara_of" in word]
+    holders = {program.name: key for program in made if (key := program.environment.get("EVARA_API_KEY"))}
+    assert holders == {"prober": "evara_of_prober"}
 
 
 def test_retention_is_longer_than_the_period(site: Site, plan: Plan) -> None:

@@ -1,0 +1,127 @@
+"""/api/v1/keys: made once, listed without secrets, revoked for good; for admins alone."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from api.models import now
+from tests.api.helpers import KEYS, NODES, bearer, is_problem
+
+PATH = "/api/v1/keys"
+KEY = {"name": "dashboard", "scope": "read"}
+FIELDS = {"id", "name", "scope", "unlimited", "created_at", "expires_at", "revoked_at", "last_used_at"}
+
+
+def made(client: FlaskClient, **values: object) -> dict[str, str]:
+    answer = client.post(PATH, json=KEY | values)
+    assert answer.status_code == 201, answer.text
+    return answer.get_json()
+
+
+def test_a_made_key_is_shown_once_and_works(client: FlaskClient, app: Flask) -> None:
+    """The answer alone has it, may not be cached, and the key opens what its scope says and no more."""
+    answer = client.post(PATH, json=KEY)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
+    body = answer.get_json()
+    assert set(body) == FIELDS | {"key"}
+    assert (body["name"], body["scope"], body["unlimited"], len(body["id"])) == ("dashboard", "read", False, 12)
+    assert body["key"].startswith("evara_")
+    assert body["key"] not in client.get(PATH).text
+    assert app.test_client().get(NODES, headers=bearer(body["key"])).status_code == 200
+    assert app.test_client().get(PATH, headers=bearer(body["key"])).status_code == 403
+
+
+def test_every_key_is_another(client: FlaskClient) -> None:
+    """Two of one name are two keys."""
+    first, second = made(client), made(client)
+    assert first["key"] != second["key"]
+    assert first["id"] != second["id"]
+
+
+def test_the_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
+    """The newest first, revoked ones too, neither keys nor digests."""
+    names = [f"key {number}" for number in range(3)]
+    ids = [made(client, name=name)["id"] for name in names]
+    page = client.get(PATH, query_string={"page_size": 2}).get_json()
+    assert (page["total"], page["page"], page["page_size"]) == (7, 1, 2)
+    assert [item["id"] for item in page["items"]] == ids[:0:-1]
+    assert all(set(item) == FIELDS for item in page["items"])
+    assert client.get(PATH, query_string={"page_size": 2, "page": 2}).get_json()["items"][0]["id"] == ids[0]
+    client.delete(f"{PATH}/{ids[0]}")
+    assert client.get(PATH).get_json()["total"] == 7
+
+
+def test_a_revoked_key_is_of_no_use_and_stays_in_the_list(client: FlaskClient, app: Flask) -> None:
+    """204 each time, at once, and the time of the first."""
+    key = made(client)
+    assert app.test_client().get(NODES, headers=bearer(key["key"])).status_code == 200
+    assert client.delete(f"{PATH}/{key['id']}").status_code == 204
+    assert app.test_client().get(NODES, headers=bearer(key["key"])).status_code == 401
+    first = client.get(PATH).get_json()["items"][0]["revoked_at"]
+    assert first
+    assert client.delete(f"{PATH}/{key['id']}").status_code == 204
+    assert client.get(PATH).get_json()["items"][0]["revoked_at"] == first
+
+
+@pytest.mark.parametrize("key_id", ["nothing", "x" * 500, "%00", "'"])
+def test_what_is_not_there_cannot_be_revoked(client: FlaskClient, key_id: str) -> None:
+    """404 for unknown and odd ids."""
+    is_problem(client.delete(f"{PATH}/{key_id}"), 404)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", "x" * 101),
+        ("name", "two\nlines"),
+        ("name", None),
+        ("scope", "root"),
+        ("scope", None),
+        ("unlimited", "perhaps"),
+        ("expires_at", "2020-01-01T00:00:00Z"),
+        ("expires_at", "2120-01-01T00:00:00"),
+        ("expires_at", "soon"),
+        ("key", "evara_mine"),
+        ("id", "mine"),
+        ("digest", "0" * 64),
+        ("last_used_at", "2026-01-01T00:00:00Z"),
+    ],
+)
+def test_wrong_keys_are_refused_by_field(client: FlaskClient, field: str, value: object) -> None:
+    """422 names the field; nobody chooses the secret or the id."""
+    before = client.get(PATH).get_json()["total"]
+    assert field in is_problem(client.post(PATH, json=KEY | {field: value}), 422)["errors"]["json"]
+    assert client.get(PATH).get_json()["total"] == before
+
+
+def test_an_end_may_be_given(client: FlaskClient) -> None:
+    """With its zone; none is for ever."""
+    moment = (now() + timedelta(days=90)).replace(microsecond=0)
+    assert made(client, expires_at=moment.isoformat())["expires_at"] == moment.isoformat()
+    assert made(client, expires_at=None)["expires_at"] is None
+
+
+@pytest.mark.parametrize("scope", ["read", "write"])
+def test_only_admins_deal_with_keys(app: Flask, scope: str) -> None:
+    """Who may write readings may not make keys."""
+    client = app.test_client()
+    for answer in (
+        client.get(PATH, headers=bearer(KEYS[scope])),
+        client.post(PATH, json=KEY, headers=bearer(KEYS[scope])),
+        client.delete(f"{PATH}/read", headers=bearer(KEYS[scope])),
+    ):
+        assert f"yours has scope {scope}" in is_problem(answer, 403)["detail"]
+
+
+def test_a_key_is_in_no_log(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither its making nor its use writes it down."""
+    key = made(client)["key"]
+    client.get(NODES, headers=bearer(key))
+    client.get(NODES, headers=bearer(key + "x"))
+    said = capsys.readouterr()
+    assert key not in said.err + said.out
+    assert json.dumps(key) not in said.err
