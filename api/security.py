@@ -9,9 +9,11 @@ HEADERS = {
 }
 
 
+def protect(answer: Response) -> Response:
+    for key, value in HEADERS.items():
+        answer.headers.setdefault(key, value)
+    return answer
+
+
 def init_app(app: Flask) -> None:
-    @app.after_request
-    def protect(answer: Response) -> Response:
-        for key, value in HEADERS.items():
-            answer.headers.setdefault(key, value)
-        return answer
+    app.after_request(protect)
