@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -15,22 +16,26 @@ ACCESS = "evara.access"
 CHATTY = "opentelemetry"  # says for every batch, and for every span that finds the queue full, that the collector is away
 CHATTY_SECONDS = 60.0
 # Values end before quotes and backslashes, so that a line of JSON stays one.
+KEY = r"(?:(?:api|channel|access|private|secret)[-_]?key|authorization|password|passwd|secret|token|dsn)"
 SECRETS = re.compile(
-    r"""(?ix)
-    (?P<url> ://[^\s/:@"'\\]*: ) (?:[^\s"\\]|\\[^nrt]){1,300}@                    # scheme://user:password@
-    | (?P<scheme> \b(?:Bearer|Basic)\s+ ) [\w.~+/=-]{6,}
-    | (?-i: \bevara_ (?=[a-z_-]*[0-9A-Z]) [A-Za-z0-9_-]{8,} )                     # a key of ours; names of metrics are small letters
-    | (?P<name> (?:(?:api|channel|access|private|secret)[-_]?key|authorization|password|passwd|secret|token|dsn)
-        (?: \\*["']\s*:\s*\\*["'] | \s*[=:]\s*(?:\\*["'])? ) (?:(?:Bearer|Basic)\s+)? ) [^\s"'\\&,;(){}\[\]]+
+    rf"""(?ix)
+    (?P<url> ://[^\s/:@"'\\]*: ) (?:[^\s"\\]|\\[^nrt]){{1,100}}@                  # scheme://user:password@
+    | (?P<scheme> \b(?:Bearer|Basic)\s+ ) [\w.~+/=-]{{6,}}
+    | (?-i: \bevara_ (?=[a-z_-]*[0-9A-Z]) [A-Za-z0-9_-]{{8,}} )                   # a key of ours; names of metrics are small letters
+    | (?P<quoted> {KEY} \\*["'] \s*:\s* \\*["'] ) [^"'\\]+
+    | (?P<bare> {KEY} \s*[=:]\s* (?:\\*["'])? (?:(?:Bearer|Basic)\s+)? ) [^\s"'\\&,;(){{}}\[\]]+
     """
 )
 
 
 def redact(text: str) -> str:
     """The text without bearer tokens, keys, passwords and the credentials of URLs; JSON stays JSON."""
-    return SECRETS.sub(
-        lambda found: "".join((found["url"] or found["scheme"] or found["name"] or "", "[redacted]", "@" * bool(found["url"]))), text
-    )
+    return SECRETS.sub(hidden, text)
+
+
+def hidden(found: re.Match[str]) -> str:
+    before = found["url"] or found["scheme"] or found["quoted"] or found["bare"] or ""
+    return f"{before}[redacted]{'@' if found['url'] else ''}"
 
 
 class Context(logging.Filter):
@@ -70,7 +75,10 @@ class Handler(logging.StreamHandler[Any]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         words = ("a line could not be written: %s:%s", (record.pathname, record.lineno))
-        self.stream.write(self.format(logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, *words, None)) + "\n")
+        with suppress(ValueError, OSError):  # standard error itself is gone
+            self.stream.write(
+                self.format(logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, *words, None)) + "\n"
+            )
 
 
 def configure(level: str, env: str, version: str) -> None:

@@ -131,9 +131,6 @@ class Tracing:
         span = self._first_tracer.start_span(name, parent, SpanKind.SERVER if server else SpanKind.INTERNAL, attributes)
         return Work(self._tracer, span, contexts.attach(trace.set_span_in_context(span)))
 
-    def close(self) -> None:
-        """Sends what waits and lets go of the patched classes; a process that ends sends by itself."""
-        RedisInstrumentor().uninstrument()
-        HTTPXClientInstrumentor().uninstrument()
-        for provider in (self._first, self._below):
-            provider.shutdown()
+    def flush(self) -> None:
+        """Sends what waits, and returns when the collector has taken it or has had its time; a process that ends does so by itself."""
+        self._first.force_flush()
