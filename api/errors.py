@@ -75,16 +75,21 @@ def unhandled(error: Exception) -> Response:
 
 
 def last_resort(error: Exception) -> Response:
-    """What a hook or a handler raised: the same answer, although no hook will touch it any more."""
+    """What escaped from all handlers, or was raised by one: the same answer, although no hook will touch it any more."""
     try:
         answer = unhandled(error)
     except Exception:
         current_app.logger.exception("the answer to an exception could not be made")
         body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": BROKEN, "request_id": ""}
         answer = Response(orjson.dumps(body), 500, mimetype=PROBLEM_JSON)
-    for finish in (security.protect, lambda made: logs.finish(current_app, made)):
+    return complete(answer)
+
+
+def complete(answer: Response) -> Response:
+    """An answer that a hook broke off gets its headers and its line like any other; nothing is done twice."""
+    if "status" not in g:
         with suppress(Exception):  # it may be what raised in the first place, and that is logged
-            answer = finish(answer)
+            logs.finish(current_app, security.protect(answer))
     return answer
 
 
@@ -139,7 +144,7 @@ def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    app.extensions["evara_last_resort"] = last_resort
+    app.extensions |= {"evara_last_resort": last_resort, "evara_complete": complete}
     if dsn := settings.sentry_dsn and settings.sentry_dsn.get_secret_value():
         app.extensions[REPORT] = reporter(settings, dsn)
     for kind, handler in (

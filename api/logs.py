@@ -100,9 +100,7 @@ def configure(level: str, env: str, version: str) -> None:
 
 
 def finish(app: Flask, answer: Response) -> Response:
-    """Puts the ids on the answer and writes the request's line; once, however often it is called."""
-    if "status" in g:
-        return answer
+    """Puts the ids on the answer and writes the request's line."""
     g.status = answer.status_code
     if current := identity.current():
         answer.headers[identity.REQUEST_ID] = current.request_id

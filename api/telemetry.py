@@ -50,11 +50,11 @@ class ObservedFlask(Flask):
 
     def full_dispatch_request(self) -> Response:
         timed = self.extensions.get("evara_timed", super().full_dispatch_request)
-        answer: Response = timed()
+        answer: Response = self.extensions["evara_complete"](timed())
         return answer
 
     def handle_exception(self, e: Exception) -> Response:
-        """What a hook or an error handler raised; Flask's own way would run the hooks that failed once more."""
+        """What nothing else has caught; Flask's own way would run hooks that failed once more."""
         answer: Response = self.extensions["evara_last_resort"](e)
         return answer
 

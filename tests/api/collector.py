@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import brotli
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
+PACKED = {"gzip": gzip.decompress, "br": brotli.decompress, "": bytes}
 FEED = {"channel": {"id": 1}, "feeds": []}
 
 
@@ -40,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.bodies.append(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+        self.server.bodies.append(PACKED[self.headers.get("Content-Encoding", "")](body))
         time.sleep(self.server.delay)
         self.answer(ExportTraceServiceResponse().SerializeToString(), "application/x-protobuf")
 
