@@ -19,7 +19,17 @@ from observability.plan import Plan
 from observability.problems import Invalid
 from observability.stack import lifecycle, servers, supervisor
 from observability.stack import site as sites
-from observability.stack.programs import Program, announce, conceal, configure, process_environment, programs, prometheus_config
+from observability.stack.programs import (
+    PASSED,
+    Program,
+    announce,
+    api_environment,
+    conceal,
+    configure,
+    process_environment,
+    programs,
+    prometheus_config,
+)
 from observability.stack.servers import Server
 from observability.stack.site import Ports, Site
 
@@ -352,3 +362,12 @@ def test_clean_leaves_the_reports_of_another_stack(monkeypatch: pytest.MonkeyPat
     assert first.state.exists()
     assert not second.state.exists()
     assert lifecycle.clean(first) == [tmp_path / "code" / "reports", first.state]
+
+
+def test_what_the_user_sends_elsewhere_reaches_the_api_but_no_drill(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    """The addresses of collector and error tracker, the ratio and the version are passed on as they are, and left out where they are not set."""
+    assert not api_environment(site).keys() & set(PASSED)
+    for name in PASSED:
+        monkeypatch.setenv(name, f"of the user: {name}")
+    assert {name: api_environment(site)[name] for name in PASSED} == {name: f"of the user: {name}" for name in PASSED}
+    assert not api_environment(site, faults=True).keys() & set(PASSED)
