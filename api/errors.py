@@ -137,7 +137,6 @@ def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
         integrations=[AtexitIntegration(callback=lambda *_: None)],  # what waits is sent before the process ends
         include_local_variables=False,  # of a stack's frames: bodies and keys are among them
         max_breadcrumbs=0,
-        send_default_pii=False,
         before_send=scrub,
     )
     return send

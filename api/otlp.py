@@ -68,7 +68,7 @@ class Work:
     token: object
 
     def child(self, name: str, seconds: float, attributes: Mapping[str, str], error: str | None) -> None:
-        """A call that has just ended; the instrumentation of SQLAlchemy would cost unsampled requests 30 µs a statement."""
+        """A call that has just ended; the instrumentation of SQLAlchemy would cost unsampled requests 30 µs."""
         end = time.time_ns()
         start = end - int(seconds * 1e9)
         span = self.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start)

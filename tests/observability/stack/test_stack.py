@@ -365,7 +365,7 @@ def test_clean_leaves_the_reports_of_another_stack(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_the_user_sends_elsewhere_reaches_the_api_but_no_drill(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
-    """The addresses of collector and error tracker, the ratio and the version are passed on as they are, and left out where they are not set."""
+    """Collector, ratio, error tracker and version are passed on as they are, and left out where nobody set them."""
     assert not api_environment(site).keys() & set(PASSED)
     for name in PASSED:
         monkeypatch.setenv(name, f"of the user: {name}")
