@@ -38,9 +38,9 @@ def test_the_load_token_is_not_printed() -> None:
     assert "hush" not in repr(Settings(_env_file=None, load_token="hush"))
 
 
-def test_a_wrong_setting_does_not_print_the_others(tmp_path: Path) -> None:
-    """The error that stops a start names what is wrong, without the values, of which some are secrets."""
+def test_a_wrong_setting_is_not_printed() -> None:
+    """The error that stops a start names what is wrong, without its value, which may be a secret."""
     with pytest.raises(ValidationError) as caught:
-        Settings(_env_file=None, env="production", faults_file=tmp_path, database_url="postgresql://evara:hunter2@db/evara")
-    assert "EVARA_FAULTS_FILE is set" in str(caught.value)
+        Settings(_env_file=None, sentry_dsn=["hunter2"])
+    assert "sentry_dsn" in str(caught.value)
     assert "hunter2" not in str(caught.value)
