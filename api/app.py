@@ -3,7 +3,7 @@
 from flask import Flask
 from flask_smorest import Api
 
-from api import auth, cli, db, docs, errors, faults, health, limits, logs, security, telemetry
+from api import auth, cli, db, docs, errors, faults, health, limits, logs, security, telemetry, tracing
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
 from api.v1 import keys, nodes, readings
@@ -30,7 +30,7 @@ class ProblemApi(Api):  # type: ignore[misc]
 def create_app(settings: Settings | None = None) -> Flask:
     """A ready app; RuntimeError when its routes and the catalogue disagree."""
     settings = settings or from_environment()
-    logs.configure(settings.log_level, settings.env)
+    logs.configure(settings.log_level, settings.env, settings.version)
     app = telemetry.ObservedFlask(__name__, static_folder=None)
     app.config.update(OPENAPI, MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False)
     app.url_map.strict_slashes = False
@@ -38,8 +38,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     declared = plan.from_files()
 
     logs.init_app(app)
+    tracing.init_app(app, settings)
     security.init_app(app, settings)
-    db.init_app(app, settings.database_url)
+    db.init_app(app, settings.database_url, settings.database_statement_timeout)
     auth.identify_callers(app, settings)
     if settings.faults_file:
         faults.init_app(app, settings.faults_file)
@@ -48,7 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)
-    errors.init_app(app)
+    errors.init_app(app, settings)
     limits.init_app(app, declared, settings)
     auth.authorise_callers(app)
     telemetry.init_app(app, declared)

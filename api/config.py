@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     development_key: SecretStr | None = None  # an admin key without a row, in development alone
     thingspeak_url: str = "https://api.thingspeak.com"
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
+    database_statement_timeout: float = Field(default=0.0, ge=0)  # seconds, 0 = none; PostgreSQL alone
+    version: str = "dev"  # of the release, in every log line, span and error report
+    otlp_endpoint: str | None = None  # of a trace collector, http://host:4318; without it nothing is traced
+    trace_ratio: float = Field(default=0.1, ge=0, le=1)  # of the requests and jobs whose caller has not decided
+    sentry_dsn: SecretStr | None = None  # where unhandled exceptions are reported; without it nowhere
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")

@@ -14,11 +14,12 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from api import audit, telemetry
+from api import audit, telemetry, tracing
+from observability import conventions as names
 
 BUSY_SECONDS = 5  # how long a SQLite writer waits for another before it gives up
 IMMEDIATE = "evara_immediate"
-DEPENDENCY = "database"
+NO_QUERY = ("BEGIN", "COMMIT")  # statements that take time, but ask nothing
 POOL_EVENTS = {"connect": ("open", 1), "close": ("open", -1), "checkout": ("in_use", 1), "checkin": ("in_use", -1)}
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
@@ -26,10 +27,10 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 class Database:
     """Sessions over one engine. Reads see a snapshot; writes take the lock first, so that they wait instead of failing."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, statement_timeout: float = 0.0):
         sqlite = url.startswith("sqlite")
-        arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}} if sqlite else {"pool_pre_ping": True}
-        self.engine = create_engine(url, **arguments)
+        # hide_parameters: an exception's text is logged, and values may be keys
+        self.engine = create_engine(url, hide_parameters=True, **arguments(sqlite, statement_timeout))
         if sqlite:
             event.listen(self.engine, "connect", _tune)
             event.listen(self.engine, "begin", _begin)
@@ -54,7 +55,15 @@ class Database:
             session.flush()
             started = time.perf_counter()
             session.commit()  # where a disk is slow; one that fails is measured by _failed
-            telemetry.observe_dependency(DEPENDENCY, time.perf_counter() - started, ok=True)
+            _observe(self.engine.name, "COMMIT", time.perf_counter() - started)
+
+
+def arguments(sqlite: bool, statement_timeout: float) -> dict[str, Any]:
+    """What create_engine needs; the time-out (seconds, 0 = none) is PostgreSQL's alone, SQLite cannot stop a statement."""
+    if sqlite:
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    options = {"options": f"-c statement_timeout={round(statement_timeout * 1000)}"} if statement_timeout else {}
+    return {"pool_pre_ping": True, "connect_args": options}
 
 
 def _tune(connection: sqlite3.Connection, _: Any) -> None:
@@ -76,18 +85,24 @@ def _start(*args: Any) -> None:
 
 
 def _stop(*args: Any) -> None:
-    telemetry.observe_dependency(DEPENDENCY, time.perf_counter() - args[4]._evara_started, ok=True)
+    _observe(args[0].dialect.name, args[2], time.perf_counter() - args[4]._evara_started)
 
 
 def _failed(context: ExceptionContext) -> None:
     if isinstance(context.sqlalchemy_exception, IntegrityError | DataError):
         return  # the caller's fault: the database did its work
     started = getattr(context.execution_context, "_evara_started", None)
-    telemetry.observe_dependency(DEPENDENCY, time.perf_counter() - started if started else 0.0, ok=False)
+    seconds = time.perf_counter() - started if started else 0.0
+    _observe(context.dialect.name, context.statement or "", seconds, type(context.original_exception).__name__)
 
 
-def init_app(app: Flask, url: str) -> None:
-    app.extensions["evara_database"] = Database(url)
+def _observe(system: str, statement: str, seconds: float, error: str | None = None) -> None:
+    telemetry.observe_dependency(names.DATABASE, seconds, ok=error is None, queries=int(not statement.startswith(NO_QUERY)))
+    tracing.statement(system, statement, seconds, error)
+
+
+def init_app(app: Flask, url: str, statement_timeout: float = 0.0) -> None:
+    app.extensions["evara_database"] = Database(url, statement_timeout)
     Migrate(app, app.extensions["evara_database"], directory=str(MIGRATIONS))
 
 

@@ -1,17 +1,30 @@
 """The one shape of every error that leaves the API: application/problem+json (RFC 9457) with the request's id."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, fields
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.exceptions import Conflict, HTTPException, InternalServerError, ServiceUnavailable, UnprocessableEntity
 
-from api import identity, telemetry
+from api import identity, logs, security, telemetry
+from api.config import Settings
 
+if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
+
+CANCELED = "57014"  # PostgreSQL's query_canceled: the statement time-out
+AWAY = "The database does not answer in time; nothing was stored. Try again."
+TOO_LONG = "The database needs too long for this; nothing was stored. Ask for less at once, or try again."
+CLASH = "This contradicts what is stored: something is there already, or something that it needs is gone. Read it again first."
+UNFIT = "The database cannot store one of the values: a number that is too large, or a text that it does not take."
+BROKEN = "Something broke on our side. Tell us the request_id."
+REPORT = "evara_report"
 NOWHERE = "Nothing is served at this URL; /docs lists what is."
 PROBLEM_JSON = "application/problem+json"
 
@@ -40,7 +53,8 @@ def problem(error: HTTPException) -> Response:
     }
     if messages := data.get("messages"):
         body |= {"detail": "Some fields are not as the schema wants them.", "errors": messages}
-    answer = Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), status, mimetype=PROBLEM_JSON)
+    text = logs.redact(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS).decode())
+    answer = Response(text, status, mimetype=PROBLEM_JSON)
     own = {**dict(error.get_headers()), **(data.get("headers") or {})}
     answer.headers.update({key: value for key, value in own.items() if key.lower() not in {"content-type", "content-length"}})
     return answer
@@ -52,20 +66,93 @@ def is_nowhere(error: HTTPException) -> bool:
 
 
 def unhandled(error: Exception) -> Response:
-    """Anything that nobody foresaw: counted, logged with its traceback, and told without inner details."""
-    telemetry.count_exception(current_app)
-    current_app.logger.exception("unhandled exception", exc_info=error)
-    return problem(InternalServerError("Something broke on our side. Tell us the request_id."))
+    """Anything that nobody foresaw: counted, logged with its traceback, reported, and told without inner details."""
+    g.exception_type = type(error).__name__
+    telemetry.count_exception(current_app, error)
+    current_app.logger.error("unhandled exception", exc_info=error)
+    report(error)
+    return problem(InternalServerError(BROKEN))
 
 
-def database_away(error: Exception) -> Response:
-    """The database is locked, full, away or out of connections: the caller may try again soon."""
+def last_resort(error: Exception) -> Response:
+    """What escaped from all handlers, or was raised by one: the same answer, although no hook will touch it any more."""
+    try:
+        answer = unhandled(error)
+    except Exception:
+        current_app.logger.exception("the answer to an exception could not be made")
+        body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": BROKEN, "request_id": ""}
+        answer = Response(orjson.dumps(body), 500, mimetype=PROBLEM_JSON)
+    return complete(answer)
+
+
+def complete(answer: Response) -> Response:
+    """An answer that a hook broke off gets its headers and its line like any other; nothing is done twice."""
+    if "status" not in g:
+        with suppress(Exception):  # it may be what raised in the first place, and that is logged
+            logs.finish(current_app, security.protect(answer))
+    return answer
+
+
+def database_away(error: DBAPIError | PoolTimeout) -> Response:
+    """The database is locked, full, away, too slow or out of connections: the caller may try again soon."""
     current_app.logger.error("database unavailable: %s", error)
-    return problem(ServiceUnavailable("The database does not answer in time; nothing was stored. Try again.", retry_after=5))
+    late = getattr(getattr(error, "orig", None), "sqlstate", None) == CANCELED
+    return problem(ServiceUnavailable(TOO_LONG if late else AWAY, retry_after=5))
 
 
-def init_app(app: Flask) -> None:
-    app.register_error_handler(HTTPException, problem)
-    app.register_error_handler(OperationalError, database_away)
-    app.register_error_handler(PoolTimeout, database_away)
-    app.register_error_handler(Exception, unhandled)
+def refused(error: DBAPIError) -> Response:
+    """The database does not take what the caller sent, and no view foresaw it."""
+    current_app.logger.warning("refused by the database: %s", error)
+    return problem(Conflict(CLASH) if isinstance(error, IntegrityError) else UnprocessableEntity(UNFIT))
+
+
+def report(error: Exception) -> None:
+    """Sends what nobody foresaw, in a request or a job, to Sentry; nowhere without a DSN."""
+    if current_app and (send := current_app.extensions.get(REPORT)):
+        send(error)
+
+
+def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
+    """Sentry, told of exceptions and nothing else: imported here, because it costs memory and time even when it has no DSN."""
+    import sentry_sdk
+    from sentry_sdk.integrations.atexit import AtexitIntegration
+
+    def scrub(event: "Event", _: "Hint") -> "Event":
+        clean: Event = orjson.loads(logs.redact(orjson.dumps(event, default=str).decode()))
+        return clean
+
+    def send(error: Exception) -> None:
+        with sentry_sdk.new_scope() as scope:
+            if current := identity.current():
+                scope.set_tags({"request_id": current.request_id, "trace_id": current.trace_id})
+            if request:
+                scope.set_tag("route", telemetry.current_route(current_app))
+            scope.capture_exception(error)
+
+    sentry_sdk.init(
+        dsn,
+        release=settings.version,
+        environment=settings.env,
+        default_integrations=False,  # they hook into everything; what we send is sent by name
+        integrations=[AtexitIntegration(callback=lambda *_: None)],  # what waits is sent before the process ends
+        include_local_variables=False,  # of a stack's frames: bodies and keys are among them
+        max_breadcrumbs=0,
+        before_send=scrub,
+    )
+    return send
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    app.extensions |= {"evara_last_resort": last_resort, "evara_complete": complete}
+    if dsn := settings.sentry_dsn and settings.sentry_dsn.get_secret_value():
+        app.extensions[REPORT] = reporter(settings, dsn)
+    for kind, handler in (
+        (HTTPException, problem),
+        (OperationalError, database_away),
+        (InterfaceError, database_away),
+        (PoolTimeout, database_away),
+        (IntegrityError, refused),
+        (DataError, refused),
+        (Exception, unhandled),
+    ):
+        app.register_error_handler(kind, handler)

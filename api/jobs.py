@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Flask
 
-from api import telemetry
+from api import errors, identity, telemetry, tracing
 from api.services.sync import Outcome
 
 SYNC = "thingspeak.sync"
@@ -16,11 +16,19 @@ log = logging.getLogger(__name__)
 
 def run(name: str, work: Callable[[], Outcome]) -> bool:
     """One run of a job, counted and logged; True when all of it succeeded. Exceptions are logged, not raised."""
+    with identity.adopted({}):
+        return attempt(name, work)
+
+
+def attempt(name: str, work: Callable[[], Outcome]) -> bool:
+    """The run itself, under an identity of its own."""
     started = time.perf_counter()
     try:
-        outcome = work()
-    except Exception:
-        log.exception("job failed", extra={"job": name})
+        with tracing.job(name):
+            outcome = work()
+    except Exception as error:
+        log.exception("job failed", extra={"job": name, **identity.spent()})
+        errors.report(error)
         telemetry.JOB_RUNS.labels(name, "error").inc()
         return False
     ok = not outcome.failed
@@ -31,7 +39,8 @@ def run(name: str, work: Callable[[], Outcome]) -> bool:
     if ok:
         telemetry.JOB_LAST_SUCCESS.labels(name).set_to_current_time()
     seconds = round(time.perf_counter() - started, 2)
-    log.info("job done", extra={"job": name, "ok": ok, "seconds": seconds, "stored": outcome.stored, "failed": outcome.failed})
+    line = {"job": name, "ok": ok, "seconds": seconds, "stored": outcome.stored, "failed": outcome.failed}
+    log.info("job done", extra=line | identity.spent())
     return ok
 
 

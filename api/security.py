@@ -19,20 +19,21 @@ HSTS = "max-age=31536000"
 EXPOSED = f"{REQUEST_ID}, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Location, ETag, Link"
 
 
+def protect(answer: Response) -> Response:
+    for key, value in HEADERS.items():
+        answer.headers.setdefault(key, value)
+    if request.is_secure:
+        answer.headers.setdefault("Strict-Transport-Security", HSTS)
+    return answer
+
+
 def init_app(app: Flask, settings: Settings) -> None:
     """Headers on every answer, CORS for the declared origins, the Host check, and the caller's address behind declared proxies."""
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     if settings.proxy_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops, x_proto=settings.proxy_hops)  # type: ignore[method-assign]
 
-    @app.after_request
-    def protect(answer: Response) -> Response:
-        for key, value in HEADERS.items():
-            answer.headers.setdefault(key, value)
-        if request.is_secure:
-            answer.headers.setdefault("Strict-Transport-Security", HSTS)
-        return answer
-
+    app.after_request(protect)
     if settings.cors_origins:
         share(app, settings.cors_origins)
 

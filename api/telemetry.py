@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_flask_exporter import PrometheusMetrics
 
+from api import identity
 from observability import conventions as names
 from observability.catalogue import Http
 from observability.plan import Plan
 
 REGISTRY = CollectorRegistry()  # of what is measured outside requests: one per process
 DEPENDENCY_CALLS: Histogram | None = None
+MOST_TYPES = 50  # classes of unhandled exceptions that have a series of their own
 JOB_RUNS = Counter(names.JOB_RUNS, "Runs of a job", (names.JOB, names.OUTCOME), registry=REGISTRY)
 JOB_STORED = Counter(names.JOB_STORED, "Readings that a job stored", (names.JOB,), registry=REGISTRY)
 JOB_LAST_SUCCESS = Gauge(
@@ -25,6 +27,7 @@ JOB_LAST_SUCCESS = Gauge(
 JOB_REACHED = Gauge(
     names.JOB_REACHED, "Newest reading of the node that is furthest behind", (names.JOB,), registry=REGISTRY, multiprocess_mode="livemax"
 )  # fmt: skip
+TRACE_SPANS = Counter(names.TRACE_SPANS, "Spans handed to the collector, or lost on the way", (names.OUTCOME,), registry=REGISTRY)
 POOL = Gauge(
     names.POOL, "Connections of the database pool", (names.STATE,), registry=REGISTRY, multiprocess_mode="livesum"
 )  # fmt: skip
@@ -48,7 +51,12 @@ class ObservedFlask(Flask):
 
     def full_dispatch_request(self) -> Response:
         timed = self.extensions.get("evara_timed", super().full_dispatch_request)
-        answer: Response = timed()
+        answer: Response = self.extensions["evara_complete"](timed())
+        return answer
+
+    def handle_exception(self, e: Exception) -> Response:
+        """What nothing else has caught; Flask's own way would run hooks that failed once more."""
+        answer: Response = self.extensions["evara_last_resort"](e)
         return answer
 
 
@@ -74,14 +82,14 @@ def init_app(app: Flask, plan: Plan) -> None:
     by_code = metrics.counter(
         names.HTTP_REQUESTS, "Requests answered", labels={names.ROUTE: route, names.CODE: lambda answer: answer.status_code}
     )
-    exceptions = Counter(names.HTTP_EXCEPTIONS, "Exceptions that nobody handled", (names.ROUTE,), registry=registry)
+    exceptions = Counter(names.HTTP_EXCEPTIONS, "Exceptions that nobody handled", (names.ROUTE, names.TYPE), registry=registry)
     dispatch = super(ObservedFlask, app).full_dispatch_request  # type: ignore[misc]
     app.extensions["evara_registry"] = registry
     app.extensions["evara_timed"] = by_class(by_code(dispatch))
     app.extensions["evara_exceptions"] = exceptions
     app.extensions["evara_route"] = route
     for route_id in (*sorted(set(endpoints.values())), names.UNMATCHED):
-        exceptions.labels(route_id)
+        exceptions.labels(route_id, names.NO_TYPE)
         for status in names.STATUS_CLASSES:
             registry.by_name[names.HTTP_DURATION].labels(route_id, status)
     init_process(plan)
@@ -105,6 +113,7 @@ def init_process(plan: Plan) -> None:
             buckets=[float(edge) for edge in plan.buckets],
         )
     for outcome in names.OUTCOMES:
+        TRACE_SPANS.labels(outcome)
         for dependency in plan.dependencies:
             DEPENDENCY_CALLS.labels(dependency, outcome)
         for job in plan.jobs:
@@ -140,12 +149,23 @@ def current_route(app: Flask) -> str:
     return str(app.extensions["evara_route"]())
 
 
-def count_exception(app: Flask) -> None:
-    app.extensions["evara_exceptions"].labels(current_route(app)).inc()
+def count_exception(app: Flask, error: Exception) -> None:
+    """One exception that nobody handled, by the name of its class; classes made at run time must not make series without end."""
+    known: set[str] = app.extensions.setdefault("evara_exception_types", set())
+    name = type(error).__name__
+    if len(known) < MOST_TYPES:
+        known.add(name)
+    app.extensions["evara_exceptions"].labels(current_route(app), name if name in known else names.OTHER_TYPE).inc()
 
 
-def observe_dependency(dependency: str, seconds: float, *, ok: bool) -> None:
-    """One call to a dependency of the catalogue."""
+def observe_dependency(dependency: str, seconds: float, *, ok: bool, queries: int = 0) -> None:
+    """One call to a dependency of the catalogue, which the current request or job has spent `seconds` in."""
+    if work := identity.current():
+        if dependency == names.DATABASE:
+            work.spent.db_seconds += seconds
+            work.spent.db_queries += queries
+        else:
+            work.spent.outbound_seconds += seconds
     if DEPENDENCY_CALLS is not None:
         DEPENDENCY_CALLS.labels(dependency, "ok" if ok else "error").observe(seconds)
 

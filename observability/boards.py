@@ -233,6 +233,7 @@ def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
 
 def routes(plan: Plan) -> Board:
     per = each(names.ROUTE)
+    unhandled = selector(names.HTTP_EXCEPTIONS + "_total", route="~$route")
     codes = f"sum by ({names.CODE}) ({rate(names.HTTP_REQUESTS + '_total', route='~$route')})"
     worst = selector(names.HTTP_REQUESTS + "_total", code="~[45]..", route="~$route")
     durations = quantiles(names.HTTP_DURATION, over=SHORT, by=names.ROUTE, route="~.*", **ANSWERED)
@@ -249,6 +250,8 @@ def routes(plan: Plan) -> Board:
     detail = (
         lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)), stacked=True),
         lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per)),
+        lines("Unhandled exceptions", "So far, by class; the log has their tracebacks.", Unit.NUMBER,
+              Query(f"sum by ({names.ROUTE}, {names.TYPE}) ({unhandled}) > 0", each(names.ROUTE, names.TYPE)), expected=False),
         lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
               *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED), *thresholds(plan)),
         Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
@@ -276,11 +279,13 @@ def dependencies(plan: Plan) -> Board:
     rows = [Row(name.capitalize(), dependency(plan, name)) for name in plan.dependencies]
     pool = lines("Connections", "Of the API's pool of database connections, by what they are doing.", Unit.NUMBER,
                  Query(f"sum by ({names.STATE}) ({names.POOL})", each(names.STATE)))  # fmt: skip
+    spans = lines("Spans", "Handed to the trace collector, or lost because it did not take them.", Unit.REQUESTS,
+                  Query(f"sum by ({names.OUTCOME}) ({rate(names.TRACE_SPANS + '_total')})", each(names.OUTCOME)))  # fmt: skip
     return Board(
         DEPENDENCIES,
         "Dependencies",
         "What the API needs: how often it is called, how often that fails, and how long it takes",
-        (*rows, Row("Database pool", (pool,))),
+        (*rows, Row("Database pool and trace collector", (pool, spans))),
     )
 
 

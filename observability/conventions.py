@@ -8,12 +8,13 @@ one here renames it in the app, the rules, the tests and the runbook alike.
 
 HTTP_DURATION = "evara_http_request_duration_seconds"  # histogram: route, status (class)
 HTTP_REQUESTS = "evara_http_requests"  # counter (exposed with _total): route, code (exact)
-HTTP_EXCEPTIONS = "evara_http_unhandled_exceptions"  # counter (exposed with _total): route
+HTTP_EXCEPTIONS = "evara_http_unhandled_exceptions"  # counter (exposed with _total): route, type
 DEPENDENCY_DURATION = "evara_dependency_call_duration_seconds"  # histogram: dependency, outcome
 JOB_RUNS = "evara_job_runs"  # counter (exposed with _total): job, outcome
 JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
 JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
 JOB_REACHED = "evara_job_reached_timestamp_seconds"  # gauge: job; time of the newest reading of the node furthest behind
+TRACE_SPANS = "evara_trace_spans"  # counter (exposed with _total): outcome
 POOL = "evara_database_connections"  # gauge: state
 LIMITER_FALLBACKS = "evara_limiter_fallbacks"  # counter (exposed with _total)
 PROBES = "evara_probes"  # counter (exposed with _total): route, outcome
@@ -25,7 +26,7 @@ WORKERS = "evara_worker_processes"  # gauge: role
 
 EMITTED = {
     **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
-    **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, LIMITER_FALLBACKS, PROBES, WORKER_CPU), "counter"),
+    **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, LIMITER_FALLBACKS, TRACE_SPANS, PROBES, WORKER_CPU), "counter"),
     **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS), "gauge"),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
@@ -56,6 +57,7 @@ STATUS = "status"
 CODE = "code"
 DEPENDENCY = "dependency"
 OUTCOME = "outcome"
+TYPE = "type"  # class of an exception
 JOB = "task"  # `job` is Prometheus' own label for the scrape
 ROLE = "role"
 STATE = "state"
@@ -70,6 +72,8 @@ INSTANCE = "instance"
 UNMATCHED = "unmatched"  # the route label of every URL and method that the catalogue does not know
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 OUTCOMES = ("ok", "error")
+NO_TYPE, OTHER_TYPE = "none", "other"  # of the zero series that every route has, and of classes beyond a limit
+DATABASE = "database"  # the dependency whose calls are statements
 
 # --- logs: the stream labels, few so that streams stay few; everything else is structured metadata or in the line ----
 

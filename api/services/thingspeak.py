@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import stamina
 
-from api import telemetry
+from api import identity, telemetry
 
 DEPENDENCY = "thingspeak"
 PAGE = 8_000
@@ -87,7 +87,7 @@ class ThingSpeak:
         refused: NoAccess | None = None
         with telemetry.dependency_call(DEPENDENCY):
             try:
-                entries = parse(self._http.get(f"/channels/{channel}/feeds.json", params=params))
+                entries = parse(self._http.get(f"/channels/{channel}/feeds.json", params=params, headers=identity.headers()))
             except httpx.HTTPError as error:
                 raise Unavailable(f"channel {channel}: {type(error).__name__} {error}") from error
             except NoAccess as error:

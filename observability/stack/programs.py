@@ -24,6 +24,7 @@ WORKERS = 2
 SYNC_SECONDS = 60
 MARK = "EVARA_STACK"
 API = ("api", "observability")  # folders that the API's processes read
+PASSED = ("EVARA_OTLP_ENDPOINT", "EVARA_TRACE_RATIO", "EVARA_SENTRY_DSN", "EVARA_VERSION")  # of the user, to the API; not to drills
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
         "PROMETHEUS_MULTIPROC_DIR": str(site.metrics),
         "PYTHONUNBUFFERED": "1",
     }
-    return environment | ({"EVARA_FAULTS_FILE": str(site.fault)} if faults else {})
+    return environment | (
+        {"EVARA_FAULTS_FILE": str(site.fault)} if faults else {name: os.environ[name] for name in PASSED if name in os.environ}
+    )
 
 
 def console_environment(site: Site) -> dict[str, str]:

@@ -74,3 +74,11 @@ def test_production_names_everything_that_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(_env_file=None, env="production", faults_file=tmp_path, development_key="x", database_url="postgresql://a:secret@db/x")
     assert all(f"EVARA_{name}" in str(refused.value) for name in ("FAULTS_FILE", "DEVELOPMENT_KEY", "DATABASE_URL"))
+
+
+def test_a_wrong_setting_is_not_printed() -> None:
+    """The error that stops a start names what is wrong, without its value, which may be a secret."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(_env_file=None, sentry_dsn=["hunter2"])
+    assert "sentry_dsn" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

@@ -57,7 +57,7 @@ def test_an_error_is_a_500_of_one_route(drilled: FlaskClient, file: Path, kind: 
     ask(file, kind=kind)
     is_problem(drilled.get(NODES), 500)
     assert drilled.get("/health/ready").status_code == 200
-    assert sample(telemetry.registry_of(drilled.application), f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list") == 0
+    assert sample(telemetry.registry_of(drilled.application), f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type=names.NO_TYPE) == 0
     file.unlink()
     assert drilled.get(NODES).status_code == 200
 
@@ -67,7 +67,9 @@ def test_an_exception_is_one_that_nobody_handles(drilled: FlaskClient, file: Pat
     ask(file, kind="exception")
     body = is_problem(drilled.get(NODES), 500)
     assert "drill" not in body["detail"]
-    assert sample(telemetry.registry_of(drilled.application), f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list") == 1
+    assert (
+        sample(telemetry.registry_of(drilled.application), f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type="InjectedError") == 1
+    )
 
 
 def test_slow_is_slow_and_right(drilled: FlaskClient, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

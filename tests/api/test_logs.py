@@ -2,13 +2,23 @@
 
 import json
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from flask import g
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from api import db, jobs, logs, telemetry
+from api.services import nodes
+from api.services.sync import Outcome
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES
+from tests.api.helpers import NODES, UNLIMITED, bearer
 
 Lines = list[dict[str, Any]]
 
@@ -70,3 +80,185 @@ def test_lines_outside_requests_have_no_id(make_app: MakeApp, capsys: pytest.Cap
     logging.getLogger("somewhere").info("too quiet")
     [line] = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
     assert (line["message"], line["node"], line["request_id"]) == ("words", "n1", None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql+psycopg://evara:hunter2@db:5432/evara",
+        "redis://:hunter2@cache:6379/0",
+        "amqp://evara:hun@ter2/hunter2@host",
+        "Authorization: Bearer hunter2hunter2",
+        "authorization: basic aHVudGVyMg==hunter2",
+        "GET /feeds.json?api_key=hunter2&results=1",
+        "X-API-Key: hunter2",
+        '{"api_key": "hunter2", "password": "a hunter2 b"}',
+        "{'channel_key': 'hunter2'}",
+        "password='hunter2'",
+        "evara_0a1B2c3D4_hunter2hunter2",
+        "token=hunter2;secret=hunter2",
+    ],
+)
+def test_secrets_are_in_no_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str], given: str) -> None:
+    """Wherever a secret stands in a line: message, argument, extra, nested extra or traceback."""
+    make_app()
+    log = logging.getLogger("somewhere")
+    log.warning(given)
+    log.warning("a %s b %r", given, {"x": given})
+    log.warning("words", extra={"given": given, "nested": {"list": [given, {"deep": given}]}})
+    try:
+        raise RuntimeError(given)
+    except RuntimeError:
+        log.exception("broken")
+    out = capsys.readouterr()
+    assert "hunter2" not in out.err + out.out
+    lines = [json.loads(line) for line in out.err.splitlines()]
+    assert len(lines) == 4
+    assert all("[redacted]" in json.dumps(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "key_id=abcd1234",
+        "evara_http_unhandled_exceptions_total",
+        "http://127.0.0.1:8000/x",
+        "api_key=",
+        '{"token": null}',
+    ],
+)
+def test_what_is_no_secret_stays(given: str) -> None:
+    """Names of keys, metrics and addresses are what one looks for in a log."""
+    assert logs.redact(given) == given
+
+
+@given(
+    st.dictionaries(st.sampled_from(["token", "api_key", "x", "password"]), st.text() | st.none() | st.integers(-(2**63), 2**63)), st.text()
+)
+def test_a_redacted_line_is_json_still(extra: dict[str, Any], text: str) -> None:
+    """Whatever stands in a line, what is left of it can be read."""
+    for inner in (text, f"token={text}", f"://a:{text}@", f'"secret": "{text}', json.dumps(extra)):
+        json.loads(logs.redact(orjson.dumps({"message": inner, **extra}, default=str).decode()))
+
+
+SECRET = "hunter2hunter2"
+
+
+def test_secrets_of_a_request_are_nowhere(
+    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Planted in headers, path, query, body and the exceptions that follow, they are in no line and in no problem document."""
+    assert database_file.exists()
+    client = make_app().test_client()
+    headers = bearer(UNLIMITED) | {"X-API-Key": f"evara_k1_{SECRET}", "X-Request-ID": f"evara_k1_{SECRET}"}
+    odd = {"traceparent": SECRET, "User-Agent": SECRET, "Referer": SECRET, "Cookie": f"session={SECRET}"}
+    answers = [
+        client.get(f"{NODES}/evara_k1_{SECRET}?api_key={SECRET}", headers=headers),
+        client.get(f"/token={SECRET}", headers=headers),
+        client.get(NODES, headers=headers | bearer(SECRET)),
+        client.post(NODES, json={"id": "x", "api_key": SECRET, f"api_key={SECRET}": 1}, headers=headers),
+        client.post(NODES, data=SECRET, content_type="application/json", headers=headers),
+    ]
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError(
+            "SELECT", {"key": SECRET}, Exception(f"cannot reach postgresql://evara:{SECRET}@db/evara"), hide_parameters=True
+        )
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(f"redis://:{SECRET}@cache, api_key={SECRET}, {headers}")
+
+    for error in (away, broken):
+        monkeypatch.setattr(nodes, "page", error)
+        answers.append(client.get(NODES, headers=headers | odd))
+    assert [answer.status_code for answer in answers] == [404, 404, 401, 422, 400, 503, 500]
+    out = capsys.readouterr()
+    assert SECRET not in out.err + out.out
+    assert UNLIMITED not in out.err + out.out
+    assert not [answer.text for answer in answers if SECRET in answer.text]
+    assert SECRET not in str([list(answer.headers) for answer in answers])
+
+
+def test_values_of_statements_are_in_no_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """A statement that fails is logged with its placeholders; its values may be keys."""
+    client = make_app(env="development", development_key="known").test_client()  # without tables
+    answer = client.post(NODES, json={"id": SECRET, "name": SECRET, "kind": "water_tank"}, headers=bearer("known"))
+    assert answer.status_code == 503
+    out = capsys.readouterr().err
+    assert "no such table" in out
+    assert SECRET not in out
+
+
+def test_what_a_request_spent_is_in_its_line(make_app: MakeApp, database_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Time in the database with the number of questions, time in other services, and who asked; each request by itself."""
+    assert database_file.exists()
+    app = make_app(version="1.2.3")
+
+    @app.get("/busy")
+    def busy() -> str:
+        g.key_id = "k1"
+        with db.database().read() as session:
+            for _ in range(3):
+                session.execute(text("SELECT 1"))
+        with telemetry.dependency_call("thingspeak"):
+            time.sleep(0.02)
+        return ""
+
+    client = app.test_client()
+    client.get("/busy", headers={"Authorization": ""})
+    client.get("/health/live")
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (first["db_queries"], first["key_id"], first["version"]) == (3, "k1", "1.2.3")
+    assert 0 < first["db_ms"] < first["duration_ms"]
+    assert 20 <= first["outbound_ms"] <= first["duration_ms"]
+    assert (second["db_ms"], second["db_queries"], second["outbound_ms"], second["key_id"]) == (0, 0, 0, None)
+
+
+def test_a_job_has_an_identity_of_its_own(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """All lines of a run share ids and the last has its sums; the next run has others, and a failure is one line."""
+    app = make_app()
+
+    def work() -> Outcome:
+        logging.getLogger("somewhere").info("in the middle")
+        with db.database().read() as session:
+            session.execute(text("SELECT 1"))
+        return Outcome(0, 0, ())
+
+    def broken() -> Outcome:
+        raise ZeroDivisionError
+
+    with app.app_context():
+        for job in (work, work, broken):
+            jobs.run(jobs.SYNC, job)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["message"] for line in lines] == ["in the middle", "job done"] * 2 + ["job failed"]
+    ids = [(line["request_id"], line["trace_id"]) for line in lines]
+    assert ids[0] == ids[1] != ids[2] == ids[3] != ids[4]
+    assert all(all(pair) for pair in ids)
+    assert [line["db_queries"] for line in lines[1::2]] == [1, 1]
+    assert "ZeroDivisionError" in lines[-1]["exc_info"]
+
+
+def test_a_line_that_cannot_be_made_is_one_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong call of logging is told where it stands, without its arguments."""
+    make_app()
+    logging.getLogger("somewhere").warning("%d apples", SECRET)
+    [line] = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert "test_logs.py" in line["message"]
+    assert SECRET not in json.dumps(line)
+
+
+def test_a_library_that_repeats_itself_is_heard_once_a_minute(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first line is through, and the next after a minute; other loggers are not concerned."""
+    make_app()
+    for name in ("opentelemetry.sdk", "opentelemetry.exporter", "somewhere", "somewhere"):
+        logging.getLogger(name).warning("words")
+    loggers = [json.loads(text)["logger"] for text in capsys.readouterr().err.splitlines()]
+    assert loggers == ["opentelemetry.sdk", "somewhere", "somewhere"]
+
+
+def test_every_field_of_a_line_is_documented(lines_of: Any) -> None:
+    """docs/logs.md has each field of a request's line in its table."""
+    _, [line] = lines_of(NODES)
+    documented = (Path(__file__).resolve().parents[2] / "docs" / "logs.md").read_text(encoding="utf-8")
+    assert [name for name in line if f"| `{name}` |" not in documented] == []

@@ -31,7 +31,7 @@ def requests(app: Flask, route: str, status: str) -> float:
 def test_every_route_and_status_class_starts_at_zero(app: Flask) -> None:
     """Before the first request all series are there, so that the first failure is an increase."""
     for route in ROUTES:
-        assert sample(telemetry.registry_of(app), f"{names.HTTP_EXCEPTIONS}_total", route=route) == 0
+        assert sample(telemetry.registry_of(app), f"{names.HTTP_EXCEPTIONS}_total", route=route, type=names.NO_TYPE) == 0
         for status in names.STATUS_CLASSES:
             assert requests(app, route, status) == 0
     assert label_values(telemetry.registry_of(app), names.ROUTE) == ROUTES

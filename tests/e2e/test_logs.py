@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -31,7 +31,7 @@ API = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="api"}}'
 OUTAGE_LINES = 400
 
 
-def write(stack: Stack, message: str, ids: list[str], level: str = "ERROR", age: timedelta = timedelta(0)) -> None:
+def write(stack: Stack, message: str, ids: Sequence[str | None], level: str = "ERROR", age: timedelta = timedelta(0)) -> None:
     """Lines as the API writes them, at the end of its log."""
     with (stack.site.logs / "api.log").open("a", encoding="utf-8") as log:
         for request_id in ids:
@@ -65,7 +65,13 @@ def test_a_request_is_found_by_its_id(stack: Stack, loki: Loki) -> None:
     question = f'{API} | request_id="{mark}"'
     assert eventually(lambda: bool(loki.lines(question, since)))
     [(labels, line)] = loki.lines(question, since)
-    assert labels == {"service": "evara-api", "program": "api", "level": "info", "request_id": mark}
+    assert labels == {
+        "service": "evara-api",
+        "program": "api",
+        "level": "info",
+        "request_id": mark,
+        "trace_id": json.loads(line)["trace_id"],
+    }
     assert line in (stack.site.logs / "api.log").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["route"] == "nodes.list"
 
@@ -104,11 +110,21 @@ def test_foreign_lines_keep_their_words_and_get_a_level(program: str, stack: Sta
     assert {labels[names.LOG_LEVEL] for labels, _ in lines} <= set(names.LOG_LEVELS)
 
 
-def test_a_line_of_no_request_has_no_id(loki: Loki) -> None:
-    """The job's lines have null for an id, which is no word to find anything by."""
-    stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="sync"}}'
+def test_a_line_of_no_request_has_no_id(stack: Stack, loki: Loki) -> None:
+    """Lines outside requests and jobs have null for an id, which is no word to find anything by."""
+    mark = f"nobody-{uuid.uuid4().hex}"
+    write(stack, mark, [None], "INFO")
+    question = f'{API} |= "{mark}"'
+    assert eventually(lambda: bool(loki.lines(question, time.time() - 3600)))
+    assert not [labels for labels, _ in loki.lines(question, time.time() - 3600) if "request_id" in labels]
+
+
+def test_lines_of_a_job_share_an_id(loki: Loki) -> None:
+    """A run of the sync is found by its id, like a request."""
+    stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="sync"}} |= "job done"'
     assert eventually(lambda: bool(loki.lines(stream, time.time() - 3600)))
-    assert not [labels for labels, _ in loki.lines(stream, time.time() - 3600) if "request_id" in labels]
+    for labels, line in loki.lines(stream, time.time() - 3600):
+        assert labels["request_id"] == json.loads(line)["request_id"]
 
 
 def test_every_log_rule_is_evaluated(stack: Stack) -> None:

@@ -21,7 +21,17 @@ from observability.problems import Invalid
 from observability.stack import lifecycle, servers, supervisor
 from observability.stack import programs as stack_programs
 from observability.stack import site as sites
-from observability.stack.programs import Program, announce, conceal, configure, process_environment, programs, prometheus_config
+from observability.stack.programs import (
+    PASSED,
+    Program,
+    announce,
+    api_environment,
+    conceal,
+    configure,
+    process_environment,
+    programs,
+    prometheus_config,
+)
 from observability.stack.servers import Server
 from observability.stack.site import Ports, Site
 
@@ -402,3 +412,12 @@ def test_clean_leaves_the_reports_of_another_stack(monkeypatch: pytest.MonkeyPat
     assert first.state.exists()
     assert not second.state.exists()
     assert lifecycle.clean(first) == [tmp_path / "code" / "reports", first.state]
+
+
+def test_what_the_user_sends_elsewhere_reaches_the_api_but_no_drill(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    """Collector, ratio, error tracker and version are passed on as they are, and left out where nobody set them."""
+    assert not api_environment(site).keys() & set(PASSED)
+    for name in PASSED:
+        monkeypatch.setenv(name, f"of the user: {name}")
+    assert {name: api_environment(site)[name] for name in PASSED} == {name: f"of the user: {name}" for name in PASSED}
+    assert not api_environment(site, faults=True).keys() & set(PASSED)
