@@ -14,7 +14,6 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from api import identity, telemetry
 from api.models import AuditEntry
 
-UNTOLD = {"created_at", "updated_at"}  # every change has them
 LINE = "{time:%Y-%m-%d %H:%M:%S}  {action:<16} {change:<7} {subject:<32} {who!s:<18} {fields}"  # an entry for people
 
 
@@ -32,7 +31,7 @@ def _record(session: Session, _: Any) -> None:
 
 def _entry(change: str, changed: Any) -> dict[str, Any]:
     state = inspect(changed)
-    told = {attribute.key for attribute in state.attrs if attribute.history.has_changes()} - UNTOLD
+    told = {attribute.key for attribute in state.attrs if attribute.history.has_changes()}
     current = identity.current()
     return {
         "action": _action(change),

@@ -121,7 +121,7 @@ def test_origins_are_exact(wrong: str) -> None:
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists come from one variable, and an empty one is an empty list."""
-    monkeypatch.setenv("EVARA_TRUSTED_HOSTS", "api.example.org, .internal")
+    monkeypatch.setenv("EVARA_TRUSTED_HOSTS", "api.example.org, .internal, ")
     monkeypatch.setenv("EVARA_CORS_ORIGINS", "")
     found = Settings(_env_file=None)
     assert (found.trusted_hosts, found.cors_origins) == (("api.example.org", ".internal"), ())
