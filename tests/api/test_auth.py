@@ -157,9 +157,10 @@ def test_what_is_no_bearer_token_is_none(anonymous: FlaskClient, given: str) -> 
     assert is_problem(anonymous.get(NODES, headers={"Authorization": given}), 401)["detail"] == auth.MISSING
 
 
-def test_the_scheme_is_read_in_any_case(anonymous: FlaskClient) -> None:
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_is_read_in_any_case(anonymous: FlaskClient, scheme: str) -> None:
     """Schemes of HTTP know no case."""
-    assert anonymous.get(NODES, headers={"Authorization": f"bearer {KEYS['read']}"}).status_code == 200
+    assert anonymous.get(NODES, headers={"Authorization": f"{scheme} {KEYS['read']}"}).status_code == 200
 
 
 def test_only_the_digest_is_stored(app: Flask, database_file: Path) -> None:

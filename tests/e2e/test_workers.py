@@ -87,7 +87,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     environment = kept | settings
     flask = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
     subprocess.run(flask, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True)
-    create = [*flask[:4], "keys", "create", "devices", "--scope", "write", "--unlimited"]
+    create = [*flask[:5], "keys", "create", "devices", "--scope", "write", "--unlimited"]
     made = subprocess.run(create, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True, text=True)
     environment |= {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
     metrics_port = free_port()
