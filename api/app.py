@@ -3,9 +3,11 @@
 from flask import Flask
 from flask_smorest import Api
 
-from api import cli, db, docs, errors, faults, health, limits, logs, security, telemetry
+from api import cli, db, docs, errors, faults, health, limits, logs, resilience, security, telemetry
+from api.cache import Shared
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
+from api.services import live, thingspeak
 from api.v1 import nodes, readings
 from observability import plan
 
@@ -38,7 +40,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     security.init_app(app)
     if settings.faults_file:
         faults.init_app(app, settings.faults_file)
+    resilience.init_app(app, settings.request_deadline)
     db.init_app(app, settings.database_url)
+    shared = Shared(settings.redis_url) if settings.redis_url else None
+    thingspeak.init_app(app, settings, shared)
+    live.init_app(app, settings.live_ttl, shared)
     api = app.extensions["evara_api"] = ProblemApi(app)
     for blueprint in (nodes.blueprint, readings.blueprint):
         api.register_blueprint(blueprint)

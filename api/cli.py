@@ -17,7 +17,7 @@ from api.config import Settings
 from api.db import database
 from api.models import Node
 from api.services import sync as syncing
-from api.services.thingspeak import ThingSpeak
+from api.services.thingspeak import thingspeak
 
 SEEDS: tuple[dict[str, Any], ...] = (
     {"id": "main-branch", "name": "Main branch, flow meter", "kind": "flow_meter", "channel_id": 1001, "fields": {"field1": "flow_lps"}},
@@ -51,7 +51,7 @@ def init_app(app: Flask) -> None:
     @click.option("--every", type=float, help="Seconds between runs; without it, one run.")
     def sync(every: float | None) -> None:
         """Pull new readings from ThingSpeak; exit 1 when a node could not be synced."""
-        client = ThingSpeak(settings.thingspeak_url, settings.thingspeak_timeout)
+        client = thingspeak()
         if every is None:
             sys.exit(0 if jobs.run(jobs.SYNC, lambda: syncing.sync_all(client)) else 1)
         stop = threading.Event()

@@ -21,6 +21,10 @@ class Settings(BaseSettings):
     load_token: SecretStr | None = None  # requests that carry it belong to a load run and are not limited
     thingspeak_url: str = "https://api.thingspeak.com"
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
+    request_deadline: float = Field(default=10.0, gt=0)  # seconds that a request has for its calls to others
+    job_deadline: float = Field(default=600.0, gt=0)  # seconds that a run of a job has for them
+    live_ttl: float = Field(default=15.0, gt=0)  # seconds for which a live answer is fresh
+    redis_url: str | None = None  # cache and breaker shared between machines; without it, in the process
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")

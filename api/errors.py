@@ -1,6 +1,7 @@
 """The one shape of every error that leaves the API: application/problem+json (RFC 9457) with the request's id."""
 
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import orjson
@@ -8,9 +9,10 @@ from flask import Flask, Response, current_app, request
 from marshmallow import Schema, fields
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.exceptions import GatewayTimeout, HTTPException, InternalServerError, ServiceUnavailable
 
 from api import identity, telemetry
+from api.resilience import Refused
 
 NOWHERE = "Nothing is served at this URL; /docs lists what is."
 PROBLEM_JSON = "application/problem+json"
@@ -64,8 +66,17 @@ def database_away(error: Exception) -> Response:
     return problem(ServiceUnavailable("The database does not answer in time; nothing was stored. Try again.", retry_after=5))
 
 
+def refused(error: Refused) -> Response:
+    """Somebody whom we must ask is left alone, or does not answer in the caller's time."""
+    problem_of = GatewayTimeout if error.status == HTTPStatus.GATEWAY_TIMEOUT else ServiceUnavailable
+    answer = problem(problem_of(f"{error}. Try again later."))
+    answer.headers["Retry-After"] = str(ceil(error.retry_after))
+    return answer
+
+
 def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, problem)
+    app.register_error_handler(Refused, refused)
     app.register_error_handler(OperationalError, database_away)
     app.register_error_handler(PoolTimeout, database_away)
     app.register_error_handler(Exception, unhandled)

@@ -28,6 +28,7 @@ EFFECT_SECONDS = 10.0
 STEP_SECONDS = 60.0  # no step may take longer
 LOOK_SECONDS = 0.25  # between two looks at Prometheus and the inbox
 ROUTE, PATH = "readings.latest", "/api/v1/nodes/main-branch/latest"
+QUIET = {"console": "/api/inbox", "replay": "/control"}  # programs that no caller misses: whether they answer is looked at here
 ALWAYS = frozenset({(names.WATCHDOG_ALERT, ""), ("PipelineTest", "")})
 Alert = tuple[str, str]  # alertname, slo
 Say = Callable[[str], None]
@@ -79,6 +80,13 @@ DRILLS = {
             frozenset({("AlertDeliveryFailing", "")}),
             stops=("console",),
             deaf=True,
+        ),
+        Drill(
+            "stop-replay",
+            "ThingSpeak is gone",
+            frozenset({("BreakerOpen", "")}),
+            may=frozenset({burn("thingspeak-availability"), burn("thingspeak.sync-freshness")}),
+            stops=("replay",),
         ),
     )
 }
@@ -285,14 +293,14 @@ def end(drill: Drill, arena: Arena) -> None:
 def check_effect(drill: Drill, arena: Arena, traffic: Traffic) -> None:
     """Somebody must notice: a fault that does nothing proves nothing."""
     for _ in polling(EFFECT_SECONDS, 0.1):
-        if not answers(arena.site.url("console")) if drill.deaf else traffic.slow if drill.fault == "slow" else traffic.bad:
+        gone = [name for name in drill.stops if name in QUIET and not answers(arena.site.url(name) + QUIET[name])]
+        if gone or (traffic.slow if drill.fault == "slow" else traffic.bad):
             return
     raise Failed(f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; look at api/faults.py")
 
 
 def answers(url: str) -> bool:
     try:
-        inbox(url)
-    except Unreachable:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.HTTPError:
         return False
-    return True
