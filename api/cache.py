@@ -113,7 +113,7 @@ class Cache:
         with self._changed:
             found = self._own.get(key)
         if self._shared:
-            text = self._shared.ask(lambda store: orjson.loads(store.get(PREFIX + key) or "null"), None)
+            text = self._shared.ask(lambda store: orjson.loads(str(store.get(PREFIX + key) or "null")), None)
             found = max((entry for entry in (found, text) if entry), key=lambda entry: float(entry[0]), default=None)
         if found is None:
             return None

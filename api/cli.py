@@ -13,7 +13,6 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from api import health as health_checks
 from api import jobs
-from api.config import Settings
 from api.db import database
 from api.models import Node
 from api.services import sync as syncing
@@ -27,8 +26,6 @@ SEEDS: tuple[dict[str, Any], ...] = (
 
 
 def init_app(app: Flask) -> None:
-    settings: Settings = app.extensions["evara_settings"]
-
     @app.cli.command("seed")
     @click.option("--migrate", is_flag=True, help="Bring the database to the newest migration first.")
     def seed(migrate: bool) -> None:

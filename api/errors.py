@@ -12,7 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import GatewayTimeout, HTTPException, InternalServerError, ServiceUnavailable
 
 from api import identity, telemetry
-from api.resilience import Refused
+from api.breaker import Refused
 
 NOWHERE = "Nothing is served at this URL; /docs lists what is."
 PROBLEM_JSON = "application/problem+json"

@@ -6,9 +6,9 @@ from typing import Any
 from flask import Flask, current_app
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
+from api.breaker import Refused
 from api.cache import Busy, Cache, Kept, Shared
 from api.models import Node
-from api.resilience import Refused
 from api.services import nodes
 from api.services.thingspeak import NoAccess, Unavailable, thingspeak
 
@@ -24,7 +24,7 @@ def init_app(app: Flask, ttl: float, shared: Shared | None) -> None:
 
 
 def newest(node_id: str) -> Live:
-    """The newest entry of the node's channel; NotFound without node, channel or access, ServiceUnavailable or Refused without any answer."""
+    """The newest entry of the node's channel; NotFound without node, channel or access, ServiceUnavailable or Refused without an answer."""
     node = nodes.get(node_id)
     if node.channel_id is None:
         raise NotFound(f"Node {node_id!r} has no ThingSpeak channel.")

@@ -9,9 +9,10 @@ from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.breaker import Refused
 from api.db import database
-from api import resilience
 from api.models import Node, SyncState, now
+from api.resilience import deadline
 from api.services import readings
 from api.services.thingspeak import Entry, ThingSpeak, ThingSpeakError
 
@@ -33,7 +34,7 @@ class Outcome:
 
 def sync_all(client: ThingSpeak) -> Outcome:
     """Every node that has a channel; one that fails does not stop the others, a ThingSpeak that is not to be asked does."""
-    with resilience.deadline(current_app.extensions["evara_settings"].job_deadline):
+    with deadline(current_app.extensions["evara_settings"].job_deadline):
         return sync_each(client)
 
 
@@ -48,7 +49,7 @@ def sync_each(client: ThingSpeak) -> Outcome:
         except ThingSpeakError as error:
             failed.append(node.id)
             log.warning("sync failed", extra={"node": node.id, "error": str(error)})
-        except resilience.Refused as error:
+        except Refused as error:
             failed += [other.id for other in nodes[index:]]
             log.warning("sync cut short", extra={"nodes": len(nodes) - index, "error": str(error)})
             break
