@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import orjson
@@ -35,13 +36,13 @@ class Shared:
         self._away_until = 0.0
 
     def ask(self, question: "Callable[[redis.Redis], Any]", otherwise: T) -> T:
-        """What Redis says; `otherwise` when it does not answer, answers rubbish, or did so a moment ago."""
+        """What Redis says; `otherwise` when it does not answer, or did not a moment ago."""
         if time.monotonic() < self._away_until:
             return otherwise
         try:
             answer: T = question(self._redis)
             return answer
-        except (redis.RedisError, ValueError) as error:
+        except redis.RedisError as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
             telemetry.SHARED_FAILURES.inc()
             log.warning("redis does not answer; each process goes by itself", extra={"error": type(error).__name__})
@@ -112,9 +113,8 @@ class Cache:
     def _look(self, key: str) -> Kept | None:
         with self._changed:
             found = self._own.get(key)
-        if self._shared:
-            text = self._shared.ask(lambda store: orjson.loads(str(store.get(PREFIX + key) or "null")), None)
-            found = max((entry for entry in (found, text) if entry), key=lambda entry: float(entry[0]), default=None)
+        if self._shared and (there := parsed(self._shared.ask(lambda store: store.get(PREFIX + key), ""))):
+            found = max(found, there, key=itemgetter(0)) if found else there
         if found is None:
             return None
         age = max(0.0, time.time() - found[0])
@@ -129,3 +129,12 @@ class Cache:
                 self._own.popitem(last=False)
         if self._shared:
             self._shared.ask(lambda store: store.set(PREFIX + key, orjson.dumps(entry), ex=KEPT_SECONDS), None)
+
+
+def parsed(text: str | None) -> tuple[float, Any] | None:
+    """What was stored in Redis: when, and the answer; None for what is not ours."""
+    try:
+        moment, value = orjson.loads(text or "null")
+        return float(moment), value
+    except (ValueError, TypeError):
+        return None
