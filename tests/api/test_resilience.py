@@ -147,7 +147,7 @@ def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstr
     assert (state["state"], bool(state["since"])) == ("open", True)
 
 
-def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream: Upstream) -> None:
+def test_what_says_nothing_about_the_host_does_not_count(guard: Guard) -> None:
     """An error of ours while reading an answer leaves the breaker as it was."""
 
     def broken(_: httpx.Response) -> int:

@@ -146,7 +146,7 @@ def test_machines_share_live_answers(make_app: MakeApp, database_file: Any, repl
         assert thingspeak()._guard.breaker.state()["state"] == "open"
 
 
-def test_callers_of_one_node_cause_one_call(client: FlaskClient, replay: Replay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callers_of_one_node_cause_one_call(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several at once for something new ask ThingSpeak once."""
     calls, app = [], client.application
     real = app.extensions["evara_thingspeak"].newest
