@@ -301,17 +301,12 @@ def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
 
 def guarded() -> tuple[Panel, ...]:
     """What stands between us and hosts that are slow or down."""
-    calls = (
-        Query(f"sum by ({by}) ({rate(metric + '_total')})", legend)
-        for metric, by, legend in (
-            (names.REFUSED, names.REASON, f"refused: {each(names.REASON)}"),
-            (names.RETRIES, names.DEPENDENCY, "made again"),
-        )
-    )
     return (
         lines("Breaker", "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.", Unit.NUMBER,
               Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)), width=8, reach=2),
-        lines("Calls refused and made again", "By breaker, bulkhead or deadline.", Unit.PER_SECOND, *calls, width=8),
+        lines("Calls refused and made again", "Calls that breaker, bulkhead or deadline did not let pass, and retries.", Unit.PER_SECOND,
+              Query(f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})", f"refused: {each(names.REASON)}"),
+              Query(f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})", f"made again: {each(names.DEPENDENCY)}"), width=8),
         lines("Cache", "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.", Unit.PER_SECOND,
               Query(f"sum by ({names.RESULT}) ({rate(names.CACHE_ANSWERS + '_total')})", each(names.RESULT)),
               Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"), width=8),
