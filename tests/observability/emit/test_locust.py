@@ -59,8 +59,8 @@ def test_parameters_come_from_the_catalogue(plan: Plan, openapi: dict[str, Any])
 
 def test_a_route_may_ask_for_one_resource_alone(plan_of: Callable[..., Plan], openapi: dict[str, Any]) -> None:
     """Where only some resources have an answer, the catalogue names one."""
-    made = plan_of((("load: {weight: 20}", "load: {weight: 20, fixed: {node_id: main-branch}}"),))
-    assert scenarios(made, openapi)["readings.latest"]["fixed"] == {"node_id": "main-branch"}
+    made = plan_of((("vary: {readings.time: now}}", "fixed: {node_id: main-branch}}"),))
+    assert scenarios(made, openapi)["readings.ingest"]["fixed"] == {"node_id": "main-branch"}
     assert scenarios(made, openapi)["nodes.get"]["fixed"] == {}
 
 
