@@ -101,21 +101,27 @@ class Guard:
 
     def get(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], patience: Patience) -> T:
         """What `read` makes of the answer; it raises `failed` for one that is not theirs. Raises `failed` or Refused."""
+        try:
+            if not self._slots.acquire(blocking=False):
+                raise BulkheadFull("enough callers wait for it already")
+            try:
+                return self._patiently(path, params, read, patience)
+            finally:
+                self._slots.release()
+        except Refused as error:
+            telemetry.REFUSED.labels(self.name, error.reason).inc()
+            error.args = (f"{self.name}: {error}",)
+            raise
 
+    def _patiently(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], patience: Patience) -> T:
         def again(error: Exception) -> bool | float:
             wait: float | None = getattr(error, "retry_after", None)
             fits = max(wait or 0.0, patience.pause) < min(left(), RETRY_SECONDS)
             return isinstance(error, self._failed) and fits and (True if wait is None else wait)
 
         found: list[T] = []  # not stamina's decorator: that would log the arguments, and so the keys of channels
-        for attempt in stamina.retry_context(
-            on=again,
-            attempts=patience.attempts,
-            timeout=RETRY_SECONDS,
-            wait_initial=0.2,
-            wait_max=patience.pause,
-            wait_jitter=patience.pause,
-        ):
+        bounds = {"wait_initial": 0.2, "wait_max": patience.pause, "wait_jitter": patience.pause}
+        for attempt in stamina.retry_context(on=again, attempts=patience.attempts, timeout=RETRY_SECONDS, **bounds):
             with attempt:
                 if attempt.num > 1:
                     telemetry.RETRIES.labels(self.name).inc()
@@ -123,28 +129,18 @@ class Guard:
         return found[0]
 
     def _guarded(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float) -> T:
+        if left() <= 0:
+            raise DeadlineExceeded("no time is left to ask it")
+        trial, ok = self.breaker.enter(2 * seconds), None
         try:
-            if left() <= 0:
-                raise DeadlineExceeded("no time is left to ask it")
-            if not self._slots.acquire(blocking=False):
-                raise BulkheadFull("enough callers wait for it already")
-            try:
-                trial, ok = self.breaker.enter(2 * seconds), None
-                try:
-                    found = self._measured(path, params, read, seconds)
-                    ok = True
-                    return found
-                except self._failed:
-                    ok = False
-                    raise
-                finally:
-                    self.breaker.leave(trial, ok)
-            finally:
-                self._slots.release()
-        except Refused as error:
-            telemetry.REFUSED.labels(self.name, error.reason).inc()
-            error.args = (f"{self.name} is not asked: {error}",)
+            found = self._measured(path, params, read, seconds)
+            ok = True
+            return found
+        except self._failed:
+            ok = False
             raise
+        finally:
+            self.breaker.leave(trial, ok)
 
     def _measured(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float) -> T:
         mine = min(seconds, left())

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -53,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(dict(self.headers))
-        self.server.behave(self)
+        with suppress(ConnectionError):  # the caller may be gone
+            self.server.behave(self)
 
     def say(self, status: int, body: bytes = b"{}", **headers: str) -> None:
         self.send_response(status)
@@ -137,7 +139,7 @@ def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstr
     assert resilience.states() == {"thingspeak": {"state": "closed", "since": None}}
     break_it(guard, upstream)
     asked, refused = len(upstream.asked), counted(names.REFUSED, reason="breaker")
-    with pytest.raises(BreakerOpen, match="thingspeak is not asked: it failed several times in a row") as told:
+    with pytest.raises(BreakerOpen, match="thingspeak: it failed several times in a row") as told:
         get(guard)
     assert told.value.retry_after > 1
     assert len(upstream.asked) == asked

@@ -97,7 +97,7 @@ def test_an_open_breaker_is_told(client: FlaskClient, replay: Replay) -> None:
     for _ in range(FAILURES):
         client.get(LIVE)
     answer = client.get(LIVE)
-    assert "thingspeak is not asked: it failed several times in a row" in is_problem(answer, 503)["detail"]
+    assert "thingspeak: it failed several times in a row" in is_problem(answer, 503)["detail"]
     assert 1 <= int(answer.headers["Retry-After"]) <= 15
 
 

@@ -212,7 +212,7 @@ def test_a_thingspeak_that_is_not_to_be_asked_ends_the_run(
     assert [record.message for record in caplog.records if "sync" in record.message] == ["sync failed", "sync failed", "sync cut short"]
     [line] = [record for record in caplog.records if record.message == "sync cut short"]
     assert line.nodes == 7
-    assert "thingspeak is not asked" in line.error
+    assert "thingspeak: it failed" in line.error
 
 
 def test_a_run_has_a_deadline(thingspeak: ThingSpeak, upstream: Channels, app: Flask) -> None:
