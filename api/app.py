@@ -3,9 +3,11 @@
 from flask import Flask
 from flask_smorest import Api
 
-from api import auth, cli, db, docs, errors, faults, health, limits, logs, security, telemetry, tracing
+from api import auth, cli, db, docs, errors, faults, health, limits, logs, resilience, security, telemetry, tracing
+from api.cache import Shared
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
+from api.services import live, thingspeak
 from api.v1 import keys, nodes, readings
 from observability import plan
 
@@ -44,6 +46,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.identify_callers(app, settings)
     if settings.faults_file:
         faults.init_app(app, settings.faults_file)
+    resilience.init_app(app, settings.request_deadline)
+    shared = Shared(settings.redis_url) if settings.redis_url else None
+    thingspeak.init_app(app, settings, shared)
+    live.init_app(app, settings.live_ttl, shared)
     api = app.extensions["evara_api"] = ProblemApi(app)
     for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint):
         api.register_blueprint(blueprint)

@@ -19,12 +19,11 @@ from werkzeug.exceptions import NotFound
 from api import audit as auditing
 from api import health as health_checks
 from api import jobs
-from api.config import Settings
 from api.db import database
 from api.models import SCOPES, AuditEntry, Node, now
 from api.services import keys
 from api.services import sync as syncing
-from api.services.thingspeak import ThingSpeak
+from api.services.thingspeak import thingspeak
 from api.v1.keys import KeySchema
 from observability.catalogue import Duration, length
 
@@ -114,7 +113,6 @@ def revoke_key(key_id: str) -> None:
 
 def init_app(app: Flask) -> None:
     app.cli.add_command(keys_group)
-    settings: Settings = app.extensions["evara_settings"]
 
     @app.cli.command("seed")
     @click.option("--migrate", is_flag=True, help="Bring the database to the newest migration first.")
@@ -141,7 +139,7 @@ def init_app(app: Flask) -> None:
     @click.option("--every", type=float, help="Seconds between runs; without it, one run.")
     def sync(every: float | None) -> None:
         """Pull new readings from ThingSpeak; exit 1 when a node could not be synced."""
-        client = ThingSpeak(settings.thingspeak_url, settings.thingspeak_timeout)
+        client = thingspeak()
         if every is None:
             sys.exit(0 if jobs.run(jobs.SYNC, lambda: syncing.sync_all(client)) else 1)
         stop = threading.Event()

@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = None  # of a trace collector, http://host:4318; without it nothing is traced
     trace_ratio: float = Field(default=0.1, ge=0, le=1)  # of the requests and jobs whose caller has not decided
     sentry_dsn: SecretStr | None = None  # where unhandled exceptions are reported; without it nowhere
+    request_deadline: float = Field(default=10.0, gt=0)  # seconds that a request has for its calls to others
+    job_deadline: float = Field(default=600.0, gt=0)  # seconds that a run of a job has for them
+    live_ttl: float = Field(default=15.0, gt=0)  # seconds for which a live answer is fresh
+    redis_url: str | None = None  # cache and breaker shared between machines; without it, in the process
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")

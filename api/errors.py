@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -10,9 +11,10 @@ from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, fields
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import Conflict, HTTPException, InternalServerError, ServiceUnavailable, UnprocessableEntity
+from werkzeug.exceptions import Conflict, GatewayTimeout, HTTPException, InternalServerError, ServiceUnavailable, UnprocessableEntity
 
 from api import identity, logs, security, telemetry
+from api.breaker import Refused
 from api.config import Settings
 
 if TYPE_CHECKING:
@@ -100,10 +102,18 @@ def database_away(error: DBAPIError | PoolTimeout) -> Response:
     return problem(ServiceUnavailable(TOO_LONG if late else AWAY, retry_after=5))
 
 
-def refused(error: DBAPIError) -> Response:
+def unfit(error: DBAPIError) -> Response:
     """The database does not take what the caller sent, and no view foresaw it."""
     current_app.logger.warning("refused by the database: %s", error)
     return problem(Conflict(CLASH) if isinstance(error, IntegrityError) else UnprocessableEntity(UNFIT))
+
+
+def refused(error: Refused) -> Response:
+    """Somebody whom we must ask is left alone, or does not answer in the caller's time."""
+    problem_of = GatewayTimeout if error.status == HTTPStatus.GATEWAY_TIMEOUT else ServiceUnavailable
+    answer = problem(problem_of(f"{error}. Try again later."))
+    answer.headers["Retry-After"] = str(ceil(error.retry_after))
+    return answer
 
 
 def report(error: Exception) -> None:
@@ -148,11 +158,12 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.extensions[REPORT] = reporter(settings, dsn)
     for kind, handler in (
         (HTTPException, problem),
+        (Refused, refused),
         (OperationalError, database_away),
         (InterfaceError, database_away),
         (PoolTimeout, database_away),
-        (IntegrityError, refused),
-        (DataError, refused),
+        (IntegrityError, unfit),
+        (DataError, unfit),
         (Exception, unhandled),
     ):
         app.register_error_handler(kind, handler)

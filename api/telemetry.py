@@ -33,6 +33,17 @@ POOL = Gauge(
 )  # fmt: skip
 LIMITER_FALLBACKS = Counter(names.LIMITER_FALLBACKS, "Requests counted in memory while the shared store was away", registry=REGISTRY)
 
+RETRIES = Counter(names.RETRIES, "Calls that were made again", (names.DEPENDENCY,), registry=REGISTRY)
+REFUSED = Counter(names.REFUSED, "Calls that were not made, by what stopped them", (names.DEPENDENCY, names.REASON), registry=REGISTRY)
+BREAKER = Gauge(
+    # what the last process saw that looked: one that opened and was not asked since knows less than one that closed later
+    names.BREAKER, "0 closed, 1 half open, 2 open", (names.DEPENDENCY,), registry=REGISTRY, multiprocess_mode="livemostrecent"
+)  # fmt: skip
+BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
+CACHE_ANSWERS = Counter(names.CACHE_ANSWERS, "Answers about what others know, by where they were found", (names.RESULT,), registry=REGISTRY)
+CACHE_RESULTS = ("fresh", "stale", "miss")
+SHARED_FAILURES = Counter(names.SHARED_FAILURES, "How often Redis did not answer", registry=REGISTRY)
+
 
 class Registry(CollectorRegistry):
     """A registry per app that remembers its collectors by name: the exporter keeps them to itself, zero series need them."""

@@ -96,14 +96,17 @@ class ApiUser(HttpUser):
 
     def send(self, scenario: dict[str, Any], resource: str | None = None) -> None:
         """One request, judged by the statuses that the contract calls good."""
-        needed = [name for name in self.pool if f"{{{name}}}" in scenario["path"]] or parameters(scenario["path"])
+        path = scenario["path"]
+        for name, value in scenario["fixed"].items():
+            path = path.replace(f"{{{name}}}", value)
+        needed = [name for name in self.pool if f"{{{name}}}" in path] or parameters(path)
         if needed and resource is None and not self.pool[needed[0]] and not self.make(needed[0]):
             return
         values = {name: resource or random.choice(self.pool[name]) for name in needed}  # noqa: S311
         TALLY.sent[scenario["id"]] += 1
         with self.client.request(
             scenario["method"],
-            scenario["path"].format(**values),
+            path.format(**values),
             name=scenario["id"],
             json=body(scenario),
             catch_response=True,

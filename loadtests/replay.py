@@ -4,7 +4,7 @@ The recording is data/water-flow.csv. Channels 1001 to 1003 play it from differe
 the entry of a given minute is always the same one, so that a restart changes nothing. Standard library only.
 
     python -m loadtests.replay --port 8091
-    curl -X POST localhost:8091/control -d '{"mode": "fail", "seconds": 30}'     # or stall, throttle, rubbish, ok
+    curl -X POST localhost:8091/control -d '{"mode": "fail", "seconds": 30}'     # or stall, throttle, rubbish, page, ok
 """
 
 import argparse
@@ -23,7 +23,7 @@ CHANNELS = {1001: 0, 1002: 421, 1003: 842}  # channel → where in the recording
 STEP = 60  # seconds between entries
 HISTORY = 7 * 86400  # seconds that the channel remembers; with STEP, more than one page of 8 000
 PAGE = 8_000
-MODES = ("ok", "fail", "stall", "throttle", "rubbish")
+MODES = ("ok", "fail", "stall", "throttle", "rubbish", "page")
 STALL = 60.0
 LONGEST = 86_400  # seconds that a mode may last, so that every one ends by itself
 LARGEST_BODY = 65_536
@@ -36,8 +36,8 @@ def recording() -> list[str]:
         return [row[1] for row in csv.reader(file)][1:]
 
 
-def feed(values: list[str], channel: int, first: float, last: float, now: float) -> dict[str, Any]:
-    """The answer for entries from `first` to `last` (Unix seconds), the newest 8 000 of them, at the time `now`."""
+def feed(values: list[str], channel: int, first: float, last: float, now: float, most: int = PAGE) -> dict[str, Any]:
+    """The answer for entries from `first` to `last` (Unix seconds), the newest `most` of them, at the time `now`."""
     begin = max(first, now - HISTORY)
     numbers = range(int(-(-begin // STEP)), int(min(last, now) // STEP) + 1)
     feeds = [
@@ -46,7 +46,8 @@ def feed(values: list[str], channel: int, first: float, last: float, now: float)
             "entry_id": number,
             "field1": values[(number + CHANNELS[channel]) % len(values)],
         }
-        for number in numbers[-PAGE:]
+        for number in numbers[-most:]
+        if most
     ]
     about = {"id": channel, "name": f"Recorded water flow {channel}", "field1": "Flow (l/s)", "last_entry_id": int(now // STEP)}
     return {"channel": about, "feeds": feeds}
@@ -83,9 +84,11 @@ class Handler(BaseHTTPRequestHandler):
         if mode == "fail":
             return self.answer(500, error("error_internal", "Internal Server Error"))
         if mode == "throttle":
-            return self.answer(429, error("error_too_many_requests", "Too many requests"))
+            return self.answer(429, error("error_too_many_requests", "Too many requests"), {"Retry-After": "1"})
         if mode == "rubbish":
-            return self.send(200, b'{"channel": {"id": 1001}, "feeds": [{"created_at": "yest')
+            return self.send(200, b'{"channel": {"id": 1001}, "feeds": [{"created_at": "yest', {})
+        if mode == "page":
+            return self.send(200, b"<!doctype html><title>We will be back soon</title>", {"Content-Type": "text/html"})
         return self.feeds(url.path.strip("/").split("/"), {key: value[-1] for key, value in parse_qs(url.query).items()})
 
     def feeds(self, parts: list[str], query: dict[str, str]) -> None:
@@ -96,9 +99,10 @@ class Handler(BaseHTTPRequestHandler):
         now = time.time()
         try:
             first, last = moment(query.get("start"), now - HISTORY), moment(query.get("end"), now)
+            results = min(PAGE, max(0, int(query.get("results", PAGE))))
         except ValueError:
-            return self.answer(400, error("error_bad_request", "start and end are times"))
-        return self.answer(200, feed(self.server.values, int(parts[1]), first, last, now))
+            return self.answer(400, error("error_bad_request", "start and end are times, results is a number"))
+        return self.answer(200, feed(self.server.values, int(parts[1]), first, last, now, results))
 
     def do_POST(self) -> None:
         try:
@@ -113,13 +117,13 @@ class Handler(BaseHTTPRequestHandler):
         self.server.behave(mode, seconds)
         return self.answer(200, {"mode": mode, "seconds_left": seconds})
 
-    def answer(self, status: int, body: Any) -> None:
-        self.send(status, json.dumps(body).encode())
+    def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        self.send(status, json.dumps(body).encode(), headers or {})
 
-    def send(self, status: int, body: bytes) -> None:
+    def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -285,7 +285,7 @@ def dependencies(plan: Plan) -> Board:
         DEPENDENCIES,
         "Dependencies",
         "What the API needs: how often it is called, how often that fails, and how long it takes",
-        (*rows, Row("Database pool and trace collector", (pool, spans))),
+        (*rows, Row("When they are away", guarded()), Row("Database pool and trace collector", (pool, spans))),
     )
 
 
@@ -301,6 +301,20 @@ def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
         lines(f"{name}: duration", "How long successful calls took; dashed is what was promised.", Unit.SECONDS,
               *quantiles(metric, **label, outcome="ok"), *limits,
               width=8, expected=False),
+    )  # fmt: skip
+
+
+def guarded() -> tuple[Panel, ...]:
+    """What stands between us and hosts that are slow or down."""
+    return (
+        lines("Breaker", "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.", Unit.NUMBER,
+              Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)), width=8, reach=2),
+        lines("Calls refused and made again", "Calls that breaker, bulkhead or deadline did not let pass, and retries.", Unit.PER_SECOND,
+              Query(f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})", f"refused: {each(names.REASON)}"),
+              Query(f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})", f"made again: {each(names.DEPENDENCY)}"), width=8),
+        lines("Cache", "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.", Unit.PER_SECOND,
+              Query(f"sum by ({names.RESULT}) ({rate(names.CACHE_ANSWERS + '_total')})", each(names.RESULT)),
+              Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"), width=8),
     )  # fmt: skip
 
 

@@ -122,6 +122,7 @@ class Load(Model):
     weight: Annotated[int, Field(ge=0)]
     provides: dict[str, str] = {}  # path parameter → field of the response that holds a new one
     consumes: str | None = None  # path parameter whose resource is gone afterwards
+    fixed: dict[str, str] = {}  # path parameter → the resource that every request asks for
     vary: dict[str, Literal["unique", "now"]] = {}  # field of the example body → how each request differs
 
 

@@ -17,6 +17,11 @@ JOB_REACHED = "evara_job_reached_timestamp_seconds"  # gauge: job; time of the n
 TRACE_SPANS = "evara_trace_spans"  # counter (exposed with _total): outcome
 POOL = "evara_database_connections"  # gauge: state
 LIMITER_FALLBACKS = "evara_limiter_fallbacks"  # counter (exposed with _total)
+RETRIES = "evara_dependency_retries"  # counter (exposed with _total): dependency
+REFUSED = "evara_dependency_refused_calls"  # counter (exposed with _total): dependency, reason
+BREAKER = "evara_breaker_state"  # gauge: dependency; 0 closed, 1 half open, 2 open
+CACHE_ANSWERS = "evara_cache_answers"  # counter (exposed with _total): result
+SHARED_FAILURES = "evara_shared_store_failures"  # counter (exposed with _total)
 PROBES = "evara_probes"  # counter (exposed with _total): route, outcome
 PROBE_DURATION = "evara_probe_duration_seconds"  # histogram: route
 PROBE_LAST_SUCCESS = "evara_probe_last_success_timestamp_seconds"  # gauge: route
@@ -27,7 +32,8 @@ WORKERS = "evara_worker_processes"  # gauge: role
 EMITTED = {
     **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
     **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, LIMITER_FALLBACKS, TRACE_SPANS, PROBES, WORKER_CPU), "counter"),
-    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS), "gauge"),
+    **dict.fromkeys((RETRIES, REFUSED, CACHE_ANSWERS, SHARED_FAILURES), "counter"),
+    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS, BREAKER), "gauge"),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 
@@ -61,6 +67,8 @@ TYPE = "type"  # class of an exception
 JOB = "task"  # `job` is Prometheus' own label for the scrape
 ROLE = "role"
 STATE = "state"
+REASON = "reason"
+RESULT = "result"
 SLO = "slo"
 SLI = "sli"
 OWNER = "owner"

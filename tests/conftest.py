@@ -1,4 +1,4 @@
-"""What all tests share: an environment without settings of other stacks, and a replay server."""
+"""What all tests share: an environment without settings of other stacks, a replay server, and a Redis."""
 
 import os
 import threading

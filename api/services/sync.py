@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.breaker import Refused
 from api.db import database
 from api.models import Node, SyncState, now
+from api.resilience import deadline
 from api.services import readings
 from api.services.thingspeak import Entry, ThingSpeak, ThingSpeakError
 
@@ -30,17 +33,26 @@ class Outcome:
 
 
 def sync_all(client: ThingSpeak) -> Outcome:
-    """Every node that has a channel; one that fails does not stop the others."""
+    """Every node that has a channel; one that fails does not stop the others, a ThingSpeak that is not to be asked does."""
+    with deadline(current_app.extensions["evara_settings"].job_deadline):
+        return sync_each(client)
+
+
+def sync_each(client: ThingSpeak) -> Outcome:
     with database().read() as session:
         nodes = session.scalars(select(Node).where(Node.channel_id.is_not(None)).order_by(Node.id)).all()
     stored, failed = 0, []
-    for node in nodes:
+    for index, node in enumerate(nodes):
         try:
             for fresh in sync_node(client, node):
                 stored += fresh
         except ThingSpeakError as error:
             failed.append(node.id)
             log.warning("sync failed", extra={"node": node.id, "error": str(error)})
+        except Refused as error:
+            failed += [other.id for other in nodes[index:]]
+            log.warning("sync cut short", extra={"nodes": len(nodes) - index, "error": str(error)})
+            break
     with database().read() as session:
         reached = session.scalar(select(func.min(SyncState.synced_until)).where(SyncState.synced_until > BEGINNING))
     return Outcome(len(nodes), stored, tuple(failed), reached)

@@ -1,4 +1,4 @@
-"""A client for ThingSpeak's feeds: time-outs, retries with jitter, its documented errors, and whole ranges in order.
+"""A client for ThingSpeak's feeds, guarded by api/resilience.py: its documented errors, whole ranges in order, and the newest entry.
 
 Source of the format: MathWorks, ThingSpeak REST API, "Read Data". A call gives at most 8 000 entries and does not say
 which end it cut off, so a full answer is never trusted: its span is halved and asked for again.
@@ -12,15 +12,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import stamina
+from flask import Flask, current_app
 
-from api import identity, telemetry
+from api.cache import Shared
+from api.config import Settings
+from api.resilience import Guard, Patience, retry_after
 
 DEPENDENCY = "thingspeak"
 PAGE = 8_000
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ATTEMPTS = 4
+WAITING = Patience(seconds=2.0, attempts=2, pause=0.5)  # of somebody who waits for the answer; the sync has more
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +32,9 @@ class ThingSpeakError(Exception):
 
 
 class Unavailable(ThingSpeakError):
-    """Time-out, refused connection, 5xx, or an answer that is not theirs: worth trying again."""
+    """Time-out, refused connection, 5xx, or an answer that is not theirs: worth trying again, after so many seconds if they say."""
+
+    retry_after: float | None = None
 
 
 class Throttled(Unavailable):
@@ -52,14 +57,15 @@ class Entry:
 class ThingSpeak:
     """Reads feeds of one server; safe to use from several threads."""
 
-    def __init__(self, base_url: str, timeout: float, transport: httpx.BaseTransport | None = None):
-        self._http = httpx.Client(base_url=base_url, timeout=timeout, transport=transport)
+    def __init__(self, base_url: str, timeout: float, transport: httpx.BaseTransport | None = None, shared: Shared | None = None):
+        self._guard = Guard(DEPENDENCY, base_url, Unavailable, shared, transport)
+        self._patience = Patience(timeout, ATTEMPTS, pause=5.0)
 
     def close(self) -> None:
-        self._http.close()
+        self._guard.close()
 
     def feeds(self, channel: int, key: str | None, start: datetime, end: datetime) -> Iterator[list[Entry]]:
-        """Entries with start ≤ created_at ≤ end, oldest first, in lists of fewer than 8 000; raises ThingSpeakError."""
+        """Entries with start ≤ created_at ≤ end, oldest first, in lists of fewer than 8 000; raises ThingSpeakError or Refused."""
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]
         while spans:
             first, last = spans.pop()
@@ -72,35 +78,47 @@ class ThingSpeak:
             if inside := [entry for entry in entries if first <= entry.time < last + SECOND]:
                 yield inside
 
-    def _page(self, channel: int, key: str | None, first: datetime, last: datetime) -> list[Entry]:
-        """One call, tried again while it may help; not stamina's decorator, which would log the arguments and so the key."""
-        entries: list[Entry] = []
-        for attempt in stamina.retry_context(on=Unavailable, attempts=ATTEMPTS, timeout=60.0, wait_initial=0.2, wait_max=5.0):
-            with attempt:
-                entries = self._ask(channel, key, first, last)
-        return entries
+    def newest(self, channel: int, key: str | None) -> Entry | None:
+        """The newest entry right now, for somebody who waits; None for an empty channel; raises ThingSpeakError or Refused."""
+        return max(self._ask(channel, key, {"results": 1}, WAITING), key=lambda entry: entry.time, default=None)
 
-    def _ask(self, channel: int, key: str | None, first: datetime, last: datetime) -> list[Entry]:
-        params: dict[str, Any] = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
+    def _page(self, channel: int, key: str | None, first: datetime, last: datetime) -> list[Entry]:
+        params = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
+        return self._ask(channel, key, params, self._patience)
+
+    def _ask(self, channel: int, key: str | None, params: dict[str, Any], patience: Patience) -> list[Entry]:
         if key:
             params["api_key"] = key
-        refused: NoAccess | None = None
-        with telemetry.dependency_call(DEPENDENCY):
-            try:
-                entries = parse(self._http.get(f"/channels/{channel}/feeds.json", params=params, headers=identity.headers()))
-            except httpx.HTTPError as error:
-                raise Unavailable(f"channel {channel}: {type(error).__name__} {error}") from error
-            except NoAccess as error:
-                refused, entries = error, []  # a wrong key is our mistake, not an outage of theirs
-        if refused:
-            raise refused
-        return entries
+        found = self._guard.get(f"/channels/{channel}/feeds.json", params, entries_or_refusal, patience)
+        if isinstance(found, NoAccess):
+            raise found
+        return found
+
+
+def init_app(app: Flask, settings: Settings, shared: Shared | None) -> None:
+    app.extensions["evara_thingspeak"] = ThingSpeak(settings.thingspeak_url, settings.thingspeak_timeout, shared=shared)
+
+
+def thingspeak() -> ThingSpeak:
+    """The client of the current app."""
+    found: ThingSpeak = current_app.extensions["evara_thingspeak"]
+    return found
+
+
+def entries_or_refusal(answer: httpx.Response) -> list[Entry] | NoAccess:
+    """As `parse`; a refusal is an answer, too: a wrong key is our mistake, not an outage of theirs."""
+    try:
+        return parse(answer)
+    except NoAccess as refusal:
+        return refusal
 
 
 def parse(answer: httpx.Response) -> list[Entry]:
     """An answer → entries by time and id, each once; Unavailable, Throttled or NoAccess for anything else."""
     if answer.status_code == 429:
-        raise Throttled("asked too often (429)")
+        throttled = Throttled("asked too often (429)")
+        throttled.retry_after = retry_after(answer)
+        raise throttled
     if answer.status_code in (400, 401, 403, 404):
         raise NoAccess(f"refused with {answer.status_code}: {told(answer)}")
     if answer.status_code != 200:

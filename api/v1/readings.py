@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from api.services import readings
+from api.services import live, readings
 from api.v1.parsing import LARGEST, METRIC, V1, Instant, PageQuery, PageSchema, StrictFloat, Whole, plausible
 
 blueprint = V1("readings", __name__, url_prefix="/api/v1/nodes/<string:node_id>", description="What the nodes measured")
@@ -42,6 +42,11 @@ class LatestSchema(Schema):
     items = fields.List(fields.Nested(ReadingSchema))
 
 
+class LiveSchema(LatestSchema):
+    stale = fields.Boolean(metadata={"description": "ThingSpeak did not answer now; this is what it answered last"})
+    age_seconds = fields.Float(metadata={"description": "How long ago ThingSpeak answered this"})
+
+
 @blueprint.route("/readings", methods=["POST"], endpoint="ingest")
 @blueprint.scope("write")
 @blueprint.arguments(BatchSchema, example=EXAMPLE)
@@ -69,3 +74,12 @@ def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
 def latest(node_id: str) -> dict[str, Any]:
     """The newest reading of every metric"""
     return {"items": readings.latest(node_id)}
+
+
+@blueprint.route("/live", methods=["GET"], endpoint="live")
+@blueprint.scope("read")
+@blueprint.response(200, LiveSchema)
+@blueprint.errors(404, 503, 504)
+def live_(node_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The newest entry of the node's ThingSpeak channel, asked for right now"""
+    return live.newest(node_id)

@@ -30,6 +30,7 @@ def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
         "vary": dict(route.load.vary),
         "provides": dict(route.load.provides),
         "consumes": route.load.consumes,
+        "fixed": dict(route.load.fixed),
         "expect": sorted(int(code) for code in operation.get("responses", {}) if code.startswith("2")),
         "objectives": [objective(slo) for slo in route.slos],
     }

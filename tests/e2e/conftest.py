@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -62,10 +63,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group("stack" if "stack" in getattr(item, "fixturenames", ()) else item.path.stem))
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@contextmanager
+def running(state: Path) -> Iterator[Stack]:
     """A stack that is up; it is down again afterwards whatever the tests did."""
-    ports, state = free_ports(), tmp_path_factory.mktemp("stack") / "state"
+    ports = free_ports()
     offset = ports.api - Ports().api
     settings = {"EVARA_STACK_DIR": str(state), "EVARA_PORT_OFFSET": str(offset), "EVARA_SERVERS_DIR": str(servers_folder())}
     made = Stack(Site(state, ports, servers_folder()), os.environ | settings)
@@ -73,6 +74,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert up.returncode == 0, up.stdout + up.stderr
     yield made
     made.run("down")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack that most tests share."""
+    with running(tmp_path_factory.mktemp("stack") / "state") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,8 @@ made = user()
 result["start"] = [name for name, _, _ in made.client.sent]
 made.send(by_id["readings.ingest"])
 result["path"] = made.client.sent[-1][1]
+made.send(by_id["nodes.get"] | {"fixed": {"node_id": "always-me"}})
+result["fixed"] = made.client.sent[-1][1]
 l.random.choices = lambda choices, weights: [by_id["nodes.delete"]]
 made.draw()
 result["consumed"] = [[name, path] for name, path, _ in made.client.sent[-2:]]
@@ -177,6 +179,11 @@ def test_figures_are_locusts_own(answers: dict[str, Any]) -> None:
     hundred = answers["figures"]["hundred"]
     assert (hundred["requests"], hundred["failed"]) == (100, 1)
     assert [hundred[key] for key in ("p50", "p90", "p95", "p99")] == [0.15, 0.27, 0.29, 0.3]
+
+
+def test_a_fixed_resource_is_asked_for(answers: dict[str, Any]) -> None:
+    """Where the catalogue names the resource, no other is asked for, and none is made."""
+    assert answers["user"]["fixed"] == "/api/v1/nodes/always-me"
 
 
 def test_the_run_is_judged_by_the_objectives(answers: dict[str, Any]) -> None:

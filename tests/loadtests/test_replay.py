@@ -84,6 +84,7 @@ def test_it_answers_as_thingspeak_does(client: httpx.Client) -> None:
         ("/channels/-1/feeds.json", 200, -1),
         ("/channels/1001/feeds.json?start=yesterday", 400, None),
         ("/channels/1001/feeds.json?end=2026-13-01%2000:00:00", 400, None),
+        ("/channels/1001/feeds.json?results=many", 400, None),
         ("/channels/1001", 404, None),
         ("/", 404, None),
     ],
@@ -101,16 +102,26 @@ def test_mistakes_are_answered_as_thingspeak_does(client: httpx.Client, path: st
 FEEDS = "/channels/1001/feeds.json"
 
 
-@pytest.mark.parametrize(("mode", "status"), [("fail", 500), ("throttle", 429), ("rubbish", 200)])
+@pytest.mark.parametrize(("results", "count"), [("1", 1), ("3", 3), ("0", 0), ("-5", 0), ("99999", PAGE)])
+def test_the_newest_results_are_given(client: httpx.Client, results: str, count: int) -> None:
+    """As many as were asked for, at most a page, and the newest of them."""
+    body = client.get(FEEDS, params={"results": results}).json()
+    assert len(body["feeds"]) == count
+    assert not count or body["feeds"][-1]["entry_id"] == body["channel"]["last_entry_id"]
+
+
+@pytest.mark.parametrize(("mode", "status"), [("fail", 500), ("throttle", 429), ("rubbish", 200), ("page", 200)])
 def test_a_mode_holds_until_it_ends_by_itself(client: httpx.Client, monkeypatch: pytest.MonkeyPatch, mode: str, status: int) -> None:
     """It misbehaves from the control call on for so many seconds, and then behaves without being told."""
     assert client.post("/control", json={"mode": mode, "seconds": 100}).json() == {"mode": mode, "seconds_left": 100.0}
     answer = client.get(FEEDS)
     assert answer.status_code == status
-    if mode == "rubbish":
-        with pytest.raises(ValueError, match="Unterminated"):
+    if status == 200:
+        with pytest.raises(ValueError, match="Unterminated" if mode == "rubbish" else "Expecting value"):
             answer.json()
+        assert ("html" in answer.headers["Content-Type"]) == (mode == "page")
     else:
+        assert ("Retry-After" in answer.headers) == (mode == "throttle")
         assert "error_code" in answer.json()["error"]
     assert client.get("/control").json()["mode"] == mode
     real = time.time

@@ -9,8 +9,10 @@ import pytest
 import stamina
 from flask import Flask
 
+from api.breaker import FAILURES
 from api.db import database
 from api.models import Node, Reading, SyncState
+from api.resilience import left
 from api.services import nodes, sync
 from api.services.thingspeak import TIME_FORMAT, ThingSpeak
 
@@ -196,3 +198,29 @@ def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
             session.delete(other)
         session.get(Node, "n1").fields = {}
     assert sync.sync_all(thingspeak) == sync.Outcome(1, 0, ())
+
+
+def test_a_thingspeak_that_is_not_to_be_asked_ends_the_run(
+    thingspeak: ThingSpeak, upstream: Channels, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the breaker opens, the nodes after that are not asked for, all are failed, and one line says so instead of one per node."""
+    with database().write() as session:
+        session.add_all(Node(id=f"x{n}", name="N", kind="flow_meter", channel_id=3, fields={}) for n in range(6))
+    upstream.status = dict.fromkeys((1, 2, 3), 500)
+    outcome = sync.sync_all(thingspeak)
+    assert outcome == sync.Outcome(9, 0, ("n1", "n2", "n3", *(f"x{n}" for n in range(6))))
+    assert len(upstream.asked) == FAILURES
+    assert [record.message for record in caplog.records if "sync" in record.message] == ["sync failed", "sync failed", "sync cut short"]
+    [line] = [record for record in caplog.records if record.message == "sync cut short"]
+    assert line.nodes == 7
+    assert "thingspeak: it failed" in line.error
+
+
+def test_a_run_has_a_deadline(thingspeak: ThingSpeak, upstream: Channels, app: Flask) -> None:
+    """A run that has no time left stores what it has, and leaves the rest to the next one."""
+    upstream.before = lambda channel: setattr(app.extensions["evara_settings"], "job_deadline", left()) if channel == 1 else None
+    sync.sync_all(thingspeak)
+    assert 0 < app.extensions["evara_settings"].job_deadline <= 600
+    app.extensions["evara_settings"].job_deadline = 0.000_001
+    assert sync.sync_all(thingspeak).failed == ("n1", "n2", "n3")
+    assert left() == float("inf")

@@ -213,6 +213,26 @@ def test_what_may_pass_is_tried_again_and_then_told(answer: Answerer, error: typ
     assert calls("error") == before + ATTEMPTS
 
 
+@pytest.mark.parametrize(("header", "seconds"), [({"Retry-After": "7"}, 7.0), ({}, None)])
+def test_throttling_says_when_to_come_again(header: dict[str, str], seconds: float | None) -> None:
+    """Their Retry-After goes to whoever decides about another attempt."""
+    with pytest.raises(Throttled) as told:
+        parse(httpx.Response(429, headers=header))
+    assert told.value.retry_after == seconds
+
+
+def test_the_newest_entry_is_found() -> None:
+    """Asked for alone; the newest by time if they send more, and none of an empty channel."""
+    asked = []
+    answers = iter([says(feed(1, 0), feed(3, 5), feed(2, 9)), says()])
+    client = client_of(lambda request: asked.append(request) or next(answers))
+    newest = client.newest(1, "KEY")
+    assert newest is not None
+    assert newest.id == 2
+    assert dict(asked[0].url.params) == {"results": "1", "api_key": "KEY"}
+    assert client.newest(1, None) is None
+
+
 def test_a_passing_trouble_is_survived() -> None:
     """Three failures and then an answer are an answer."""
     answers = iter([httpx.Response(500), httpx.Response(429), httpx.Response(200, text="oops"), says(feed(1, 0))])

@@ -1,6 +1,7 @@
 """Load scenarios: what is sent comes from the contract, how often and how well from the catalogue."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from observability.emit import locust
@@ -54,6 +55,13 @@ def test_parameters_come_from_the_catalogue(plan: Plan, openapi: dict[str, Any])
     found = scenarios(plan, openapi)
     assert (found["nodes.create"]["provides"], found["nodes.create"]["vary"]) == ({"node_id": "id"}, {"id": "unique"})
     assert found["nodes.delete"]["consumes"] == "node_id"
+
+
+def test_a_route_may_ask_for_one_resource_alone(plan_of: Callable[..., Plan], openapi: dict[str, Any]) -> None:
+    """Where only some resources have an answer, the catalogue names one."""
+    made = plan_of((("vary: {readings.time: now}}", "fixed: {node_id: main-branch}}"),))
+    assert scenarios(made, openapi)["readings.ingest"]["fixed"] == {"node_id": "main-branch"}
+    assert scenarios(made, openapi)["nodes.get"]["fixed"] == {}
 
 
 def test_a_route_that_the_contract_lacks_has_no_body(plan: Plan) -> None:

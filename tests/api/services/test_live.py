@@ -1,0 +1,161 @@
+"""GET …/live against the real replay server: what it measures now, what it measured last, and what is said without either."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import stamina
+from flask import Flask
+from flask.testing import FlaskClient
+
+from api.breaker import FAILURES
+from api.services.thingspeak import thingspeak
+from loadtests.replay import Replay
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODE, NODES, TOKEN, is_problem
+
+LIVE = f"{NODES}/tank-01/live"
+SHORT = 0.000_001  # seconds for which an answer is fresh: not even until the next request
+FAULTS = ["fail", "throttle", "rubbish", "stall", "page"]
+KEY = "SECRETKEY9"
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=2):
+        yield
+
+
+def app_with(make_app: MakeApp, replay: Replay, **settings: Any) -> tuple[Flask, FlaskClient]:
+    """An app whose ThingSpeak is the replay server, with a node that has a channel."""
+    app = make_app(thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=0.5, **settings)
+    client = app.test_client()
+    client.environ_base["HTTP_X_LOAD_TOKEN"] = TOKEN
+    node = NODE | {"channel_id": 1001, "channel_key": KEY, "fields": {"field1": "flow_lps", "field2": "level_m"}}
+    assert client.post(NODES, json=node).status_code == 201
+    return app, client
+
+
+@pytest.fixture
+def client(make_app: MakeApp, database_file: Any, replay: Replay) -> FlaskClient:  # noqa: ARG001 - the database must be there
+    return app_with(make_app, replay)[1]
+
+
+@pytest.fixture
+def hasty(make_app: MakeApp, database_file: Any, replay: Replay) -> FlaskClient:  # noqa: ARG001
+    """Answers are stale at once."""
+    return app_with(make_app, replay, live_ttl=SHORT)[1]
+
+
+def test_the_newest_entry_is_given(client: FlaskClient, replay: Replay) -> None:
+    """Of the fields that mean something, with its time, and from the cache the second time."""
+    answer = client.get(LIVE)
+    assert answer.status_code == 200, answer.text
+    [item] = answer.json["items"]
+    time = datetime.fromisoformat(item["time"])
+    assert datetime.now(UTC) - timedelta(minutes=2) < time <= datetime.now(UTC)
+    assert item == {"metric": "flow_lps", "time": item["time"], "value": float(replay.values[int(time.timestamp()) // 60 % 1268])}
+    assert (answer.json["stale"], answer.json["age_seconds"]) == (False, 0.0)
+    assert (answer.headers["Age"], answer.headers["Cache-Status"]) == ("0", "evara; fwd=miss; stored")
+    replay.behave("fail", 30)
+    again = client.get(LIVE)
+    assert again.json["items"] == [item]
+    assert not again.json["stale"]
+    assert again.headers["Cache-Status"].startswith("evara; hit; ttl=1")
+
+
+@pytest.mark.parametrize("mode", FAULTS)
+def test_the_last_good_answer_is_given_and_marked(hasty: FlaskClient, replay: Replay, mode: str) -> None:
+    """However ThingSpeak misbehaves, its last good answer is given as stale, with its age; and the new one when it is back."""
+    good = hasty.get(LIVE).json["items"]
+    replay.behave(mode, 30)
+    for _ in range(FAILURES):  # the breaker opens on the way
+        answer = hasty.get(LIVE)
+        assert answer.status_code == 200
+        assert answer.json["items"] == good
+        assert answer.json["stale"] is True
+        assert answer.json["age_seconds"] >= 0
+        assert answer.headers["Cache-Status"].startswith("evara; hit; ttl=-")
+        assert answer.headers["Age"].isdecimal()
+
+
+@pytest.mark.parametrize("mode", FAULTS)
+def test_without_any_answer_the_caller_is_told_when_to_come_again(client: FlaskClient, replay: Replay, mode: str) -> None:
+    """A problem with Retry-After: 504 where only the caller's own time was over, else 503, and 503 from the open breaker."""
+    replay.behave(mode, 30)
+    answer = client.get(LIVE)
+    is_problem(answer, 504 if mode == "stall" else 503)
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_an_open_breaker_is_told(client: FlaskClient, replay: Replay) -> None:
+    """The reason and a time to come again are in the answer."""
+    replay.behave("fail", 30)
+    for _ in range(FAILURES):
+        client.get(LIVE)
+    answer = client.get(LIVE)
+    assert "thingspeak: it failed several times in a row" in is_problem(answer, 503)["detail"]
+    assert 1 <= int(answer.headers["Retry-After"]) <= 15
+
+
+def test_a_node_without_a_channel_has_nothing_live(client: FlaskClient) -> None:
+    """Neither has a node that does not exist, nor one whose channel shows nothing; none of it is ThingSpeak's failure."""
+    client.post(NODES, json=NODE | {"id": "own"})
+    assert "no ThingSpeak channel" in is_problem(client.get(f"{NODES}/own/live"), 404)["detail"]
+    is_problem(client.get(f"{NODES}/nobody/live"), 404)
+    client.patch(f"{NODES}/own", json={"channel_id": 5})
+    for _ in range(FAILURES + 1):
+        assert "channel 5" in is_problem(client.get(f"{NODES}/own/live"), 404)["detail"]
+
+
+def test_a_changed_node_starts_anew(client: FlaskClient) -> None:
+    """What was known of another channel, or under another key or other fields, is not given."""
+    assert client.get(LIVE).json["items"][0]["metric"] == "flow_lps"
+    client.patch(f"{NODES}/tank-01", json={"fields": {"field1": "discharge"}})
+    assert client.get(LIVE).json["items"][0]["metric"] == "discharge"
+    client.patch(f"{NODES}/tank-01", json={"fields": {"field8": "nothing"}})
+    assert client.get(LIVE).json["items"] == []
+
+
+def test_keys_of_channels_are_in_no_log_line(client: FlaskClient, replay: Replay, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither when it goes well nor when it fails and is tried again."""
+    with caplog.at_level(logging.DEBUG):
+        for mode in ("ok", *FAULTS):
+            replay.behave(mode, 30)
+            client.patch(f"{NODES}/tank-01", json={"name": f"known anew {mode}"})
+            client.get(LIVE)
+    assert len(caplog.records) > len(FAULTS)
+    assert not any(KEY in repr(record.__dict__) for record in caplog.records if not record.name.startswith(("httpx", "httpcore")))
+
+
+def test_machines_share_live_answers(make_app: MakeApp, database_file: Any, replay: Replay, redis_url: str) -> None:  # noqa: ARG001
+    """What one asked, the other knows, and when the breaker of one is open, so is the other's."""
+    _, one = app_with(make_app, replay, redis_url=redis_url)
+    other_app = make_app(thingspeak_url="http://127.0.0.1:9", redis_url=redis_url)
+    other = other_app.test_client()
+    good = one.get(LIVE).json["items"]
+    assert other.get(LIVE).json["items"] == good
+    one.patch(f"{NODES}/tank-01", json={"name": "renamed"})
+    replay.behave("fail", 30)
+    for _ in range(FAILURES):
+        one.get(LIVE)
+    with other_app.app_context():
+        assert thingspeak()._guard.breaker.state()["state"] == "open"
+
+
+def test_callers_of_one_node_cause_one_call(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several at once for something new ask ThingSpeak once."""
+    calls, app = [], client.application
+    real = app.extensions["evara_thingspeak"].newest
+    monkeypatch.setattr(app.extensions["evara_thingspeak"], "newest", lambda *given: (calls.append(1), real(*given))[1])
+    statuses: list[int] = []
+    threads = [threading.Thread(target=lambda: statuses.append(app.test_client().get(LIVE).status_code)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200}
+    assert calls == [1]
