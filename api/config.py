@@ -21,6 +21,14 @@ class Settings(BaseSettings):
     load_token: SecretStr | None = None  # requests that carry it belong to a load run and are not limited
     thingspeak_url: str = "https://api.thingspeak.com"
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
+    jobs_url: str = Field(default="sqlite:///jobs.db", pattern=r"^(sqlite:///.+|rediss?://.+)$")  # the queue; redis:// between machines
+    sync_every: float = Field(default=60.0, gt=0)  # seconds
+    lease_seconds: float = Field(default=10.0, ge=1)  # so long the work of a worker that was killed waits for another
+    job_attempts: int = Field(default=4, ge=1)  # of the sync of one node, then a dead letter
+    webhook_url: str = Field(default="", pattern=r"^(https?://.+)?$")  # where alarms are delivered; empty: nowhere
+    webhook_secret: SecretStr | None = None  # signs deliveries
+    webhook_attempts: int = Field(default=12, ge=1)  # of one delivery, then a dead letter: after 37 minutes
+    retry_seconds: float = Field(default=2.0, gt=0)  # before the second attempt; doubles with each, up to 10 minutes
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")

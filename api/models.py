@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, Float, ForeignKey, Integer, MetaData, String, TypeDecorator
+from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, Float, ForeignKey, Integer, MetaData, String, TypeDecorator, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 KINDS = ("water_tank", "bore_well", "flow_meter")
@@ -33,6 +33,7 @@ class Base(DeclarativeBase):
             "fk": "fk_%(table_name)s_%(column_0_name)s",
             "ck": "ck_%(table_name)s_%(constraint_name)s",
             "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
         }
     )
 
@@ -48,6 +49,7 @@ class Node(Base):
     channel_id: Mapped[int | None] = mapped_column(Integer)
     channel_key: Mapped[str | None] = mapped_column(String(64))  # read key of a private channel; never shown
     fields: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)  # "field1" → metric
+    alarms: Mapped[dict[str, dict[str, float]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))  # metric → below, above
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
@@ -81,6 +83,7 @@ class Latest(Base):
     metric: Mapped[str] = mapped_column(String(63), primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcDateTime)
     value: Mapped[float] = mapped_column(Float)
+    told: Mapped[str | None] = mapped_column(String(10))  # below, within or above: what the last delivery said; None: nothing yet
 
 
 class SyncState(Base):
@@ -91,3 +94,47 @@ class SyncState(Base):
     node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
     synced_until: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Lease(Base):
+    """Who works on what, and until when nobody else may; a killed owner's lease ends by itself."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(150), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(32))
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Delivery(Base):
+    """The outbox: what the webhook has yet to be told, written with the readings that caused it, gone when it was taken."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)  # the order of a node's deliveries
+    key: Mapped[str] = mapped_column(String(32), unique=True)  # Idempotency-Key; outlives the row, so never used again
+    node_id: Mapped[str] = mapped_column(String(63), index=True)  # no foreign key: what happened is told, though the node be gone
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    headers: Mapped[dict[str, str]] = mapped_column(JSON)  # identity of the request or job that caused it
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+
+    __table_args__: Any = ({"sqlite_autoincrement": True},)
+
+
+class DeadLetter(Base):
+    """Work that failed for good, until it is tried again with success, or dropped."""
+
+    __tablename__ = "dead_letters"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(String(63))
+    subject: Mapped[str] = mapped_column(String(63))  # the node of a sync, the key of a delivery
+    error: Mapped[str] = mapped_column(String(300))
+    attempts: Mapped[int] = mapped_column(Integer)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)  # what trying again needs
+    first_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    __table_args__: Any = (UniqueConstraint("task", "subject"), {"sqlite_autoincrement": True})

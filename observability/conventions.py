@@ -14,6 +14,8 @@ JOB_RUNS = "evara_job_runs"  # counter (exposed with _total): job, outcome
 JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
 JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
 JOB_REACHED = "evara_job_reached_timestamp_seconds"  # gauge: job; time of the newest reading of the node furthest behind
+DELIVERIES_PENDING = "evara_deliveries_pending"  # gauge
+DEAD_LETTERS = "evara_job_dead_letters"  # gauge: job
 POOL = "evara_database_connections"  # gauge: state
 PROBES = "evara_probes"  # counter (exposed with _total): route, outcome
 PROBE_DURATION = "evara_probe_duration_seconds"  # histogram: route
@@ -25,7 +27,7 @@ WORKERS = "evara_worker_processes"  # gauge: role
 EMITTED = {
     **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
     **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, PROBES, WORKER_CPU), "counter"),
-    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS), "gauge"),
+    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, DELIVERIES_PENDING, DEAD_LETTERS, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS), "gauge"),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 
@@ -78,7 +80,7 @@ LOG_LEVEL = "level"  # one of LOG_LEVELS
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
-LOG_PROGRAMS = ("api", "sync", "metrics", "prober", "console", "replay", "prometheus", "alertmanager", "supervisord")
+LOG_PROGRAMS = ("api", "worker", "metrics", "prober", "console", "replay", "prometheus", "alertmanager", "supervisord")
 
 # --- recorded series ---------------------------------------------------------------------------------------------
 

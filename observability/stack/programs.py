@@ -21,7 +21,7 @@ from observability.stack.site import HOST, ROOT, Ports, Site
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
 WORKERS = 2
-SYNC_SECONDS = 60
+SYNC_SECONDS = "60"
 MARK = "EVARA_STACK"
 
 
@@ -40,6 +40,7 @@ def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
     environment = {
         "EVARA_DATABASE_URL": f"sqlite:///{site.database}",
         "EVARA_LIMITER_URL": f"sqlite:///{site.state}/limits.db",
+        "EVARA_JOBS_URL": f"sqlite:///{site.state}/jobs.db",
         "EVARA_THINGSPEAK_URL": site.url("replay"),
         "EVARA_LOAD_TOKEN": site.load_token(),
         "EVARA_BIND": f"{HOST}:{site.ports.api}",
@@ -74,7 +75,7 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
     """The processes in the order of their start."""
     python, ports = sys.executable, site.ports
     environment = api_environment(site, faults=faults)
-    sync_every = SYNC_SECONDS if plan.clock.scrape == plan.policy.clock.scrape.seconds else 1  # drills have a faster clock
+    sync_every = SYNC_SECONDS if plan.clock.scrape == plan.policy.clock.scrape.seconds else "1"  # drills have a faster clock
     current = {"EVARA_RELEASE": release()}  # a new release restarts these; gunicorn changes its workers one by one instead
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
@@ -82,7 +83,7 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
         Program("console", console_command(site), 10, current | console_environment(site)),
         Program("metrics", (python, "-m", "api.exporter", HOST, str(ports.metrics)), 10, environment | current),
         Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
-        Program("sync", (python, "-m", "flask", "--app", "api.app", "sync", "--every", str(sync_every)), 30, environment | current),
+        Program("worker", (python, "-m", "flask", "--app", "api.app", "worker"), 30, environment | current | {"EVARA_SYNC_EVERY": sync_every}),
         Program(
             "alertmanager",
             servers["alertmanager"].command(

@@ -1,0 +1,44 @@
+"""Dead letters: work that failed for good, one per task and subject; it imports the database alone."""
+
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from api.db import insert_into
+from api.models import DeadLetter, Delivery, now
+
+SYNC, DELIVERIES = "thingspeak.sync", "deliveries"  # tasks
+LONGEST = 300  # characters of an error that are kept
+
+
+def bury(session: Session, task: str, subject: str, error: str, attempts: int, payload: dict[str, Any] | None = None) -> None:
+    """Writes the letter, or the new error and the further attempts into the one that is there."""
+    values = {"task": task, "subject": subject, "error": error[:LONGEST], "attempts": attempts, "payload": payload or {}}
+    made = insert_into(session, DeadLetter).values(values | {"first_at": now(), "last_at": now()})
+    again = {"error": made.excluded.error, "last_at": made.excluded.last_at, "attempts": DeadLetter.attempts + made.excluded.attempts}
+    session.execute(made.on_conflict_do_update(index_elements=["task", "subject"], set_=again))
+
+
+def resolve(session: Session, task: str, subject: str) -> None:
+    """The work has succeeded, or nobody wants it any more."""
+    session.execute(delete(DeadLetter).where(DeadLetter.task == task, DeadLetter.subject == subject))
+
+
+def counts(session: Session) -> dict[str, int]:
+    """Letters by task, with a zero for tasks that have none."""
+    found = session.execute(select(DeadLetter.task, func.count()).group_by(DeadLetter.task))
+    return {SYNC: 0, DELIVERIES: 0} | {task: number for task, number in found}
+
+
+def take_out(session: Session, number: int) -> DeadLetter | None:
+    """Removes the letter from the table and gives it back; None when there is none."""
+    letter = session.get(DeadLetter, number)
+    if letter:
+        session.delete(letter)
+    return letter
+
+
+def send_again(session: Session, letter: DeadLetter) -> None:
+    """Puts a delivery back into the outbox with its key, so that a receiver that had it after all can tell."""
+    session.add(Delivery(key=letter.subject, **letter.payload))
