@@ -5,6 +5,7 @@ so a queue or a worker that is lost loses nothing: what it had is asked for agai
 """
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +66,7 @@ class Jobs:
         self.webhook = httpx.Client(timeout=notifications.TIMEOUT)
         self._lead: leases.Lease | None = None
         self._renew_at = self._sync_at = 0.0  # monotonic seconds
+        self._stop = threading.Event()
 
     @contextmanager
     def _work(self, name: str, headers: dict[str, str]) -> Iterator[leases.Lease | None]:
@@ -82,6 +84,8 @@ class Jobs:
                 for fresh in sync.sync_node(self.thingspeak, node_id, lease):
                     stored += fresh
                     telemetry.JOB_STORED.labels(SYNC).inc(fresh)
+                    if self._stop.is_set():
+                        return True  # what is missing is fetched after the next start
                 with database().write() as session:
                     letters.resolve(session, SYNC, node_id)
             except sync.Lost:
@@ -105,7 +109,7 @@ class Jobs:
     def _deliver(self, headers: dict[str, str]) -> None:
         """Empties the outbox as far as it is due."""
         with self._work(DELIVERIES, headers) as lease:
-            while lease and notifications.deliver_next(self.webhook) is not None:
+            while lease and not self._stop.is_set() and notifications.deliver_next(self.webhook) is not None:
                 with database().write() as session:
                     if not lease.keep(session):
                         return
@@ -114,7 +118,7 @@ class Jobs:
         """Every node once, here and now, without further attempts; True when all succeeded."""
         with database().read() as session:
             found = sync.nodes(session)
-        return all([self._sync(node_id, {}, again=False) for node_id in found])
+        return False not in [self._sync(node_id, {}, again=False) for node_id in found]
 
     def ask(self, task: Any, *arguments: str, expires: float) -> None:
         """Puts a task into the queue, with ids of its own; who finds it later than `expires` seconds leaves it."""
@@ -134,7 +138,8 @@ class Jobs:
     def _leads(self) -> bool:
         if time.monotonic() >= self._renew_at:
             self._renew_at = time.monotonic() + self.settings.lease_seconds / 4
-            if not self._lead or self._lead.owner not in leases.renew():
+            held = leases.renew()
+            if not self._lead or self._lead.owner not in held:
                 self._lead = leases.take("scheduler")
         return self._lead is not None
 
@@ -161,7 +166,9 @@ class Jobs:
             scheduler_class = Ticker
 
         logging.getLogger("huey").setLevel(logging.WARNING)  # its lines say less than ours, every second
-        Worker(self.huey, THREADS, periodic=False, max_delay=0.5, graceful_signal="TERM", shutdown_timeout=STOP_SECONDS).run()
+        worker = Worker(self.huey, THREADS, periodic=False, max_delay=0.5, graceful_signal="TERM", shutdown_timeout=STOP_SECONDS)
+        self._stop = worker.stop_flag
+        worker.run()
         if self._lead:
             with self.app.app_context():
                 leases.release(self._lead)

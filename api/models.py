@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, Float, ForeignKey, Integer, MetaData, String, TypeDecorator, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, Float, ForeignKey, Index, Integer, MetaData, String, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 KINDS = ("water_tank", "bore_well", "flow_meter")
@@ -33,7 +33,6 @@ class Base(DeclarativeBase):
             "fk": "fk_%(table_name)s_%(column_0_name)s",
             "ck": "ck_%(table_name)s_%(constraint_name)s",
             "ix": "ix_%(table_name)s_%(column_0_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
         }
     )
 
@@ -112,7 +111,7 @@ class Delivery(Base):
     __tablename__ = "deliveries"
 
     id: Mapped[int] = mapped_column(primary_key=True)  # the order of a node's deliveries
-    key: Mapped[str] = mapped_column(String(32), unique=True)  # Idempotency-Key; outlives the row, so never used again
+    key: Mapped[str] = mapped_column(String(32), index=True, unique=True)  # Idempotency-Key; outlives the row, so never used again
     node_id: Mapped[str] = mapped_column(String(63), index=True)  # no foreign key: what happened is told, though the node be gone
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     headers: Mapped[dict[str, str]] = mapped_column(JSON)  # identity of the request or job that caused it
@@ -137,4 +136,4 @@ class DeadLetter(Base):
     first_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
-    __table_args__: Any = (UniqueConstraint("task", "subject"), {"sqlite_autoincrement": True})
+    __table_args__: Any = (Index(None, "task", "subject", unique=True), {"sqlite_autoincrement": True})

@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from api.db import insert_into
-from api.models import DeadLetter, Delivery, now
+from api.models import DeadLetter, now
 
 SYNC, DELIVERIES = "thingspeak.sync", "deliveries"  # tasks
 LONGEST = 300  # characters of an error that are kept
@@ -28,17 +28,4 @@ def resolve(session: Session, task: str, subject: str) -> None:
 def counts(session: Session) -> dict[str, int]:
     """Letters by task, with a zero for tasks that have none."""
     found = session.execute(select(DeadLetter.task, func.count()).group_by(DeadLetter.task))
-    return {SYNC: 0, DELIVERIES: 0} | {task: number for task, number in found}
-
-
-def take_out(session: Session, number: int) -> DeadLetter | None:
-    """Removes the letter from the table and gives it back; None when there is none."""
-    letter = session.get(DeadLetter, number)
-    if letter:
-        session.delete(letter)
-    return letter
-
-
-def send_again(session: Session, letter: DeadLetter) -> None:
-    """Puts a delivery back into the outbox with its key, so that a receiver that had it after all can tell."""
-    session.add(Delivery(key=letter.subject, **letter.payload))
+    return {SYNC: 0, DELIVERIES: 0} | dict(found.tuples())

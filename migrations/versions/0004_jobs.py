@@ -32,9 +32,9 @@ def upgrade() -> None:
         sa.Column("due_at", TIME, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
-        sa.UniqueConstraint("key", name="uq_deliveries_key"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_deliveries_key", "deliveries", ["key"], unique=True)
     op.create_index("ix_deliveries_node_id", "deliveries", ["node_id"])
     op.create_table(
         "dead_letters",
@@ -47,9 +47,9 @@ def upgrade() -> None:
         sa.Column("first_at", TIME, nullable=False),
         sa.Column("last_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_dead_letters"),
-        sa.UniqueConstraint("task", "subject", name="uq_dead_letters_task"),
         sqlite_autoincrement=True,
     )
+    op.create_index("ix_dead_letters_task", "dead_letters", ["task", "subject"], unique=True)
 
 
 def downgrade() -> None:
