@@ -80,7 +80,7 @@ def init_app(app: Flask) -> None:
         if as_json:
             return click.echo(orjson.dumps({"dead_letters": rows, "deliveries_pending": waiting}))
         for row in rows:
-            click.echo("{id}  {task} {subject}: {error} ({attempts} attempts, {first_at:%F %T} to {last_at:%F %T} UTC)".format(**row))
+            click.echo("{id}  {task} {subject}: {error} (attempts: {attempts}, {first_at:%F %T} to {last_at:%F %T} UTC)".format(**row))
         return click.echo(f"{len(rows)} dead letters, {waiting} deliveries wait")
 
     @jobs.command("retry")

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from api.db import insert_into
 from api.models import DeadLetter, now
 
-SYNC, DELIVERIES = "thingspeak.sync", "deliveries"  # tasks
+SYNC, DELIVERIES = "thingspeak.sync", "alarms.deliver"  # tasks
 LONGEST = 300  # characters of an error that are kept
 
 
@@ -28,4 +28,4 @@ def resolve(session: Session, task: str, subject: str) -> None:
 def counts(session: Session) -> dict[str, int]:
     """Letters by task, with a zero for tasks that have none."""
     found = session.execute(select(DeadLetter.task, func.count()).group_by(DeadLetter.task))
-    return {SYNC: 0, DELIVERIES: 0} | dict(found.tuples())
+    return {SYNC: 0, DELIVERIES: 0} | dict(found.tuples().all())

@@ -17,7 +17,7 @@ from observability import conventions as names
 from observability.clients import Prometheus, Unreachable, inbox, polling
 from observability.live.arena import Arena
 from observability.plan import Plan, scaled
-from observability.stack.lifecycle import Refused
+from observability.stack.lifecycle import Refused, is_free
 
 RATE = 20  # requests per second of the baseline
 THREADS = 4
@@ -70,8 +70,15 @@ DRILLS = {
             "stop-api",
             "the API and its metrics are gone",
             frozenset({burn("nodes.list-probe"), burn("health.ready-probe"), ("TargetDown", "")}),
-            may=frozenset({(names.UNMEASURED_ALERT, "*"), burn("thingspeak.sync-freshness")}),
+            may=frozenset({(names.UNMEASURED_ALERT, "*"), burn("thingspeak.sync-freshness"), burn("alarms.deliver-freshness")}),
             stops=("api", "metrics"),
+        ),
+        Drill(
+            "stop-upstream",
+            "ThingSpeak is gone, and syncs fail for good",
+            frozenset({("DeadLetters", "")}),
+            may=frozenset({burn("thingspeak-availability"), burn("thingspeak.sync-freshness")}),
+            stops=("replay",),
         ),
         Drill(
             "stop-inbox",
@@ -284,15 +291,8 @@ def end(drill: Drill, arena: Arena) -> None:
 
 def check_effect(drill: Drill, arena: Arena, traffic: Traffic) -> None:
     """Somebody must notice: a fault that does nothing proves nothing."""
+    unasked = drill.stops and "api" not in drill.stops  # traffic does not meet what was stopped
     for _ in polling(EFFECT_SECONDS, 0.1):
-        if not answers(arena.site.url("console")) if drill.deaf else traffic.slow if drill.fault == "slow" else traffic.bad:
+        if is_free(getattr(arena.site.ports, drill.stops[0])) if unasked else traffic.slow if drill.fault == "slow" else traffic.bad:
             return
     raise Failed(f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; look at api/faults.py")
-
-
-def answers(url: str) -> bool:
-    try:
-        inbox(url)
-    except Unreachable:
-        return False
-    return True
