@@ -116,7 +116,7 @@ class Jobs:
 
     def sync_now(self) -> bool:
         """Every node once, here and now, without further attempts; True when all succeeded."""
-        with database().read() as session:
+        with self.app.app_context(), database().read() as session:
             found = sync.nodes(session)
         return False not in [self._sync(node_id, {}, again=False) for node_id in found]
 

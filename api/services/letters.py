@@ -27,5 +27,5 @@ def resolve(session: Session, task: str, subject: str) -> None:
 
 def counts(session: Session) -> dict[str, int]:
     """Letters by task, with a zero for tasks that have none."""
-    found = session.execute(select(DeadLetter.task, func.count()).group_by(DeadLetter.task))
-    return {SYNC: 0, DELIVERIES: 0} | dict(found.tuples().all())
+    found = session.execute(select(DeadLetter.task, func.count().label("number")).group_by(DeadLetter.task))
+    return {SYNC: 0, DELIVERIES: 0} | {row.task: row.number for row in found}

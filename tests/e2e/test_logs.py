@@ -119,7 +119,7 @@ def test_foreign_lines_keep_their_words_and_get_a_level(program: str, stack: Sta
 
 def test_a_line_of_no_request_has_no_id(loki: Loki) -> None:
     """The job's lines have null for an id, which is no word to find anything by."""
-    stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="sync"}}'
+    stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="worker"}}'
     assert eventually(lambda: bool(loki.lines(stream, time.time() - 3600)))
     assert not [labels for labels, _ in loki.lines(stream, time.time() - 3600) if "request_id" in labels]
 
