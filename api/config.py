@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
     jobs_url: str = Field(default="sqlite:///jobs.db", pattern=r"^(sqlite:///.+|rediss?://.+)$")  # the queue; redis:// between machines
     sync_every: float = Field(default=60.0, gt=0)  # seconds
-    lease_seconds: float = Field(default=10.0, ge=1)  # so long the work of a worker that was killed waits for another
+    lease_seconds: float = Field(default=10.0, ge=2)  # so long the work of a worker that was killed waits for another
     job_attempts: int = Field(default=4, ge=1)  # of the sync of one node, then a dead letter
     webhook_url: str = Field(default="", pattern=r"^(https?://.+)?$")  # where alarms are delivered; empty: nowhere
     webhook_secret: SecretStr | None = None  # signs deliveries

@@ -109,10 +109,8 @@ class Jobs:
     def _deliver(self, headers: dict[str, str]) -> None:
         """Empties the outbox as far as it is due."""
         with self._work(DELIVERIES, headers) as lease:
-            while lease and not self._stop.is_set() and notifications.deliver_next(self.webhook) is not None:
-                with database().write() as session:
-                    if not lease.keep(session):
-                        return
+            while lease and not self._stop.is_set() and notifications.deliver_next(self.webhook, lease) is not None:
+                pass
 
     def sync_now(self) -> bool:
         """Every node once, here and now, without further attempts; True when all succeeded."""

@@ -22,6 +22,7 @@ from api.config import Settings
 from api.db import database
 from api.models import Delivery, Latest, Node, now
 from api.services import letters
+from api.services.leases import Lease
 
 TIMEOUT = 5.0  # seconds for each step of a call
 LONGEST_WAIT = 600.0  # seconds between two attempts
@@ -79,8 +80,8 @@ def backlog(session: Session) -> tuple[int, datetime | None]:
     return number, oldest if settings().webhook_url else None
 
 
-def deliver_next(client: httpx.Client) -> bool | None:
-    """Sends the delivery that is due: True when it was taken, False when not, None when none is due."""
+def deliver_next(client: httpx.Client, lease: Lease) -> bool | None:
+    """Sends the delivery that is due: True when it was taken, False when not, None when none is due or the lease is lost."""
     with database().read() as session:
         delivery = due(session)
     if delivery is None:
@@ -89,10 +90,11 @@ def deliver_next(client: httpx.Client) -> bool | None:
         error = send(client, delivery)
         with database().write() as session:
             done(session, delivery, error)
+            mine = lease.keep(session)
         telemetry.JOB_RUNS.labels(letters.DELIVERIES, "error" if error else "ok").inc()
         context = {"job": letters.DELIVERIES, "node": delivery.node_id, "key": delivery.key, "attempt": delivery.attempts + 1}
         log.log(logging.WARNING if error else logging.INFO, "delivery failed" if error else "delivered", extra=context | {"error": error})
-    return error is None
+    return error is None if mine else None
 
 
 def send(client: httpx.Client, delivery: Delivery) -> str | None:

@@ -23,9 +23,10 @@ from loadtests.replay import CHANNELS, HISTORY, STEP, Replay
 from tests.e2e.test_workers import ROOT, TOKEN, answers, until
 from tests.receiver import Receiver, receiving
 
-KILLS = 6
+KILLS = 4
 BETWEEN = 1.2  # seconds; a worker needs about one to begin
 CLIENTS = 3
+PAUSE = 0.1  # seconds between a client's requests
 MOST = 5_000  # requests per client at most
 VALUES = {"below": 0.1, "within": 1.0, "above": 9.0}
 LIMITS = {"level_m": {"below": 0.5, "above": 3.0}}
@@ -47,7 +48,7 @@ class Device:
         first = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
         with httpx.Client(base_url=self.api, headers={"X-Load-Token": TOKEN}, timeout=30) as http:
             for number in range(MOST):
-                if self.stop.wait(0.01):
+                if self.stop.wait(PAUSE):
                     return
                 state, moment = chance.choice(list(VALUES)), (first + timedelta(seconds=number)).isoformat()
                 body = {"readings": [{"metric": "level_m", "time": moment, "value": VALUES[state]}]}
@@ -114,7 +115,7 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
         "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{replay.server_port}",
         "EVARA_WEBHOOK_URL": receiver.url,
         "EVARA_RETRY_SECONDS": "0.1",
-        "EVARA_LEASE_SECONDS": "1",
+        "EVARA_LEASE_SECONDS": "2",
         "EVARA_SYNC_EVERY": "1",
         "EVARA_LOAD_TOKEN": TOKEN,
         "EVARA_LOG_LEVEL": "WARNING",

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from api.db import database
 from api.models import DeadLetter, Delivery, now
-from api.services import notifications, readings
+from api.services import leases, notifications, readings
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, TOKEN, at, batch, reading, send
 from tests.receiver import Receiver, receiving
@@ -59,8 +59,9 @@ def hurry(app: Flask) -> None:
 
 def deliver(app: Flask) -> list[bool]:
     """Empties the outbox as far as it is due, as the worker does."""
-    with app.app_context(), httpx.Client() as http:
-        return list(iter(lambda: notifications.deliver_next(http), None))
+    with app.app_context(), httpx.Client() as http, leases.held("alarms.deliver") as lease:
+        assert lease
+        return list(iter(lambda: notifications.deliver_next(http, lease), None))
 
 
 @pytest.mark.parametrize(
@@ -260,4 +261,14 @@ def test_a_deleted_node_still_tells_what_happened(app: Flask, alarmed: FlaskClie
     send(alarmed, reading(0, LOW))
     assert alarmed.delete(f"{NODES}/tank-01").status_code == 204
     assert deliver(app) == [True]
+    assert receiver.states() == [("tank-01", "below")]
+
+
+def test_who_lost_the_lease_stops(app: Flask, alarmed: FlaskClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was sent is done with, so that it is not sent again, and the rest is left to whoever has the lease now."""
+    for second, value in enumerate((LOW, HIGH)):
+        send(alarmed, reading(second, value))
+    monkeypatch.setattr(leases.Lease, "keep", lambda *_: False)
+    assert deliver(app) == []
+    assert [payload["state"] for payload in outbox(app)] == ["above"]
     assert receiver.states() == [("tank-01", "below")]
