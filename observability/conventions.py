@@ -27,7 +27,8 @@ WORKERS = "evara_worker_processes"  # gauge: role
 EMITTED = {
     **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
     **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, PROBES, WORKER_CPU), "counter"),
-    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, DELIVERIES_PENDING, DEAD_LETTERS, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS), "gauge"),
+    **dict.fromkeys((DELIVERIES_PENDING, DEAD_LETTERS), "gauge"),
+    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS), "gauge"),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 

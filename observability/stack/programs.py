@@ -21,7 +21,6 @@ from observability.stack.site import HOST, ROOT, Ports, Site
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
 WORKERS = 2
-SYNC_SECONDS = "60"
 MARK = "EVARA_STACK"
 
 
@@ -75,7 +74,7 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
     """The processes in the order of their start."""
     python, ports = sys.executable, site.ports
     environment = api_environment(site, faults=faults)
-    sync_every = SYNC_SECONDS if plan.clock.scrape == plan.policy.clock.scrape.seconds else "1"  # drills have a faster clock
+    hurry = {} if plan.clock.scrape == plan.policy.clock.scrape.seconds else {"EVARA_SYNC_EVERY": "1"}  # drills have a faster clock
     current = {"EVARA_RELEASE": release()}  # a new release restarts these; gunicorn changes its workers one by one instead
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
@@ -83,7 +82,7 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
         Program("console", console_command(site), 10, current | console_environment(site)),
         Program("metrics", (python, "-m", "api.exporter", HOST, str(ports.metrics)), 10, environment | current),
         Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
-        Program("worker", (python, "-m", "flask", "--app", "api.app", "worker"), 30, environment | current | {"EVARA_SYNC_EVERY": sync_every}),
+        Program("worker", (python, "-m", "flask", "--app", "api.app", "worker"), 30, environment | current | hurry),
         Program(
             "alertmanager",
             servers["alertmanager"].command(

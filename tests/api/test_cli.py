@@ -89,7 +89,7 @@ def test_a_retried_delivery_is_in_the_outbox_with_its_key(app: Flask, buried: li
         assert [row.subject for row in session.query(DeadLetter)] == ["hill-tank"]
 
 
-def test_a_retried_sync_is_in_the_queue(make_app: MakeApp, app: Flask, buried: list[str], tmp_path: Path) -> None:
+def test_a_retried_sync_is_in_the_queue(make_app: MakeApp, buried: list[str], tmp_path: Path) -> None:
     """The worker finds it there at once."""
     made = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db")
     assert made.test_cli_runner().invoke(args=["jobs", "retry", buried[0]]).exit_code == 0
