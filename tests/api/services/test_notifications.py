@@ -17,7 +17,7 @@ from api.db import database
 from api.models import DeadLetter, Delivery, now
 from api.services import leases, notifications, readings
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, TOKEN, at, batch, reading, send
+from tests.api.helpers import NODE, NODES, READINGS, TOKEN, batch, reading, send
 from tests.receiver import Receiver, receiving
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "jobs.md"
