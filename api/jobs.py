@@ -147,9 +147,11 @@ class Jobs:
             found = sync.nodes(session) if time.monotonic() >= self._sync_at else []
         if waiting:
             self.ask(self.deliver, expires=5)
-        for node_id in found:
+        if found:
             self._sync_at = time.monotonic() + self.settings.sync_every
-            self.ask(self.sync, node_id, expires=max(60.0, self.settings.sync_every))
+            asked = [task.args[0] for task in (*self.huey.pending(), *self.huey.scheduled()) if task.name == "sync"]
+            for node_id in set(found).difference(asked):  # new tasks must not crowd out the later attempts of those that fail
+                self.ask(self.sync, node_id, expires=max(60.0, self.settings.sync_every))
 
     def work(self) -> None:
         """Works until SIGTERM, and ends what it is at first."""

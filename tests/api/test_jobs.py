@@ -140,9 +140,10 @@ def test_only_the_leader_asks(app: Flask, made: Jobs) -> None:
     with app.app_context(), database().write() as session:
         session.query(Lease).update({"until": now() - timedelta(seconds=1)})
     leases.HELD.clear()  # the leader was killed: nobody renews for it
+    made.huey.flush()
     other._renew_at = 0
     other.tick()
-    assert made.huey.pending_count() == 2
+    assert made.huey.pending_count() == 1
     assert other._lead
     made._renew_at = 0
     made.tick()
@@ -180,6 +181,21 @@ def test_an_outage_is_tried_again_and_then_a_dead_letter(app: Flask, made: Jobs,
     replay.behave("ok", 0)
     assert made.sync_now()
     assert letters(app) == []
+
+
+def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> None:
+    """While a task for it waits, or its next attempt is held back, no other is made: an outage lets no queue grow."""
+    replay.behave("fail", 60)
+    app.extensions["evara_settings"].retry_seconds = 1000
+    for _ in range(3):
+        made._sync_at = 0
+        made.tick()
+    assert made.huey.pending_count() == 1
+    for _ in range(2):
+        made.huey.execute(made.huey.dequeue())  # the attempt, and putting the next one aside
+    made._sync_at = 0
+    made.tick()
+    assert (made.huey.pending_count(), made.huey.scheduled_count()) == (0, 1)
 
 
 def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:

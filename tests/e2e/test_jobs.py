@@ -139,7 +139,7 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
                 receiver.status = 503 if kill % 2 else 204  # some are refused while the worker dies
                 time.sleep(BETWEEN * random.Random(kill).random())
                 worker.kill()
-            receiver.status = 204
+                receiver.status = 204
             stop.set()
             for thread in threads:
                 thread.join()
