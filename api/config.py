@@ -45,6 +45,14 @@ class Settings(BaseSettings):
     job_deadline: float = Field(default=600.0, gt=0)  # seconds that a run of a job has for them
     live_ttl: float = Field(default=15.0, gt=0)  # seconds for which a live answer is fresh
     redis_url: str | None = None  # cache and breaker shared between machines; without it, in the process
+    jobs_url: str = Field(default="sqlite:///jobs.db", pattern=r"^(sqlite:///.+|rediss?://.+)$")  # the queue; redis:// between machines
+    sync_every: float = Field(default=60.0, gt=0)  # seconds
+    lease_seconds: float = Field(default=10.0, ge=2)  # so long the work of a worker that was killed waits for another
+    job_attempts: int = Field(default=4, ge=1)  # of the sync of one node, then a dead letter
+    webhook_url: str = Field(default="", pattern=r"^(https?://.+)?$")  # where alarms are delivered; empty: nowhere
+    webhook_secret: SecretStr | None = None  # signs deliveries
+    webhook_attempts: int = Field(default=12, ge=1)  # of one delivery, then a dead letter: after 37 minutes
+    retry_seconds: float = Field(default=2.0, gt=0)  # before the second attempt; doubles with each, up to 10 minutes
     faults_file: Path | None = None  # only drills set it: a fault that every worker obeys
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, current_app
 from flask_migrate import Migrate
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
@@ -21,6 +22,7 @@ BUSY_SECONDS = 5  # how long a SQLite writer waits for another before it gives u
 IMMEDIATE = "evara_immediate"
 NO_QUERY = ("BEGIN", "COMMIT")  # statements that take time, but ask nothing
 POOL_EVENTS = {"connect": ("open", 1), "close": ("open", -1), "checkout": ("in_use", 1), "checkin": ("in_use", -1)}
+INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # both know ON CONFLICT
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
@@ -110,3 +112,8 @@ def database() -> Database:
     """The database of the current app."""
     found: Database = current_app.extensions["evara_database"]
     return found
+
+
+def insert_into(session: Session, table: Any) -> Any:
+    """The dialect's INSERT, which knows ON CONFLICT."""
+    return INSERT[session.get_bind().dialect.name](table)

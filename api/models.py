@@ -12,10 +12,12 @@ from sqlalchemy import (
     Dialect,
     Float,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -64,6 +66,7 @@ class Node(Base):
     channel_id: Mapped[int | None] = mapped_column(Integer)
     channel_key: Mapped[str | None] = mapped_column(String(64))  # read key of a private channel; never shown
     fields: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)  # "field1" → metric
+    alarms: Mapped[dict[str, dict[str, float]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))  # metric → below, above
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
@@ -97,6 +100,7 @@ class Latest(Base):
     metric: Mapped[str] = mapped_column(String(63), primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcDateTime)
     value: Mapped[float] = mapped_column(Float)
+    told: Mapped[str | None] = mapped_column(String(10))  # below, within or above: what the last delivery said; None: nothing yet
 
 
 class SyncState(Base):
@@ -146,3 +150,47 @@ class ApiKey(Base):
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     __table_args__ = (CheckConstraint(f"scope in {SCOPES}", name="scope"),)
+
+
+class Lease(Base):
+    """Who works on what, and until when nobody else may; a killed owner's lease ends by itself."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(150), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(32))
+    until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Delivery(Base):
+    """The outbox: what the webhook has yet to be told, written with the readings that caused it, gone when it was taken."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)  # the order of a node's deliveries
+    key: Mapped[str] = mapped_column(String(32), index=True, unique=True)  # Idempotency-Key; outlives the row, so never used again
+    node_id: Mapped[str] = mapped_column(String(63), index=True)  # no foreign key: what happened is told, though the node be gone
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    headers: Mapped[dict[str, str]] = mapped_column(JSON)  # identity of the request or job that caused it
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+
+    __table_args__: Any = ({"sqlite_autoincrement": True},)
+
+
+class DeadLetter(Base):
+    """Work that failed for good, until it is tried again with success, or dropped."""
+
+    __tablename__ = "dead_letters"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(String(63))
+    subject: Mapped[str] = mapped_column(String(63))  # the node of a sync, the key of a delivery
+    error: Mapped[str] = mapped_column(String(300))
+    attempts: Mapped[int] = mapped_column(Integer)
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)  # what trying again needs
+    first_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    __table_args__: Any = (Index(None, "task", "subject", unique=True), {"sqlite_autoincrement": True})

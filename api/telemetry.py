@@ -28,6 +28,10 @@ JOB_REACHED = Gauge(
     names.JOB_REACHED, "Newest reading of the node that is furthest behind", (names.JOB,), registry=REGISTRY, multiprocess_mode="livemax"
 )  # fmt: skip
 TRACE_SPANS = Counter(names.TRACE_SPANS, "Spans handed to the collector, or lost on the way", (names.OUTCOME,), registry=REGISTRY)
+DELIVERIES_PENDING = Gauge(names.DELIVERIES_PENDING, "Deliveries in the outbox", registry=REGISTRY, multiprocess_mode="livemostrecent")
+DEAD_LETTERS = Gauge(
+    names.DEAD_LETTERS, "Work that failed for good", (names.JOB,), registry=REGISTRY, multiprocess_mode="livemostrecent"
+)  # fmt: skip
 POOL = Gauge(
     names.POOL, "Connections of the database pool", (names.STATE,), registry=REGISTRY, multiprocess_mode="livesum"
 )  # fmt: skip

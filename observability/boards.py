@@ -379,6 +379,9 @@ def jobs(plan: Plan) -> Board:
                             each(names.JOB, names.OUTCOME))),
                 lines("Readings stored", "New readings per second that the job stored.", Unit.PER_SECOND,
                       Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT)})", task)),
+                lines("Waiting and failed", "Deliveries in the outbox, and work that failed for good.", Unit.NUMBER,
+                      Query(f"max({names.DELIVERIES_PENDING})", "deliveries waiting"),
+                      Query(f"max by ({names.JOB}) ({names.DEAD_LETTERS})", f"dead letters, {task}", colour=BAD), width=24),
             )),
             Row("From outside", (
                 lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,

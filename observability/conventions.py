@@ -15,6 +15,8 @@ JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
 JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
 JOB_REACHED = "evara_job_reached_timestamp_seconds"  # gauge: job; time of the newest reading of the node furthest behind
 TRACE_SPANS = "evara_trace_spans"  # counter (exposed with _total): outcome
+DELIVERIES_PENDING = "evara_deliveries_pending"  # gauge
+DEAD_LETTERS = "evara_job_dead_letters"  # gauge: job
 POOL = "evara_database_connections"  # gauge: state
 LIMITER_FALLBACKS = "evara_limiter_fallbacks"  # counter (exposed with _total)
 RETRIES = "evara_dependency_retries"  # counter (exposed with _total): dependency
@@ -33,6 +35,7 @@ EMITTED = {
     **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
     **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, LIMITER_FALLBACKS, TRACE_SPANS, PROBES, WORKER_CPU), "counter"),
     **dict.fromkeys((RETRIES, REFUSED, CACHE_ANSWERS, SHARED_FAILURES), "counter"),
+    **dict.fromkeys((DELIVERIES_PENDING, DEAD_LETTERS), "gauge"),
     **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS, BREAKER), "gauge"),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
@@ -91,7 +94,7 @@ LOG_LEVEL = "level"  # one of LOG_LEVELS
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
-LOG_PROGRAMS = ("api", "sync", "metrics", "prober", "console", "replay", "prometheus", "alertmanager", "supervisord")
+LOG_PROGRAMS = ("api", "worker", "metrics", "prober", "console", "replay", "prometheus", "alertmanager", "supervisord")
 
 # --- recorded series ---------------------------------------------------------------------------------------------
 

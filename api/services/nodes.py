@@ -10,6 +10,7 @@ from werkzeug.exceptions import Conflict, NotFound
 
 from api.db import database
 from api.models import Node, SyncState
+from api.services import letters
 
 
 def require(session: Session, node_id: str) -> Node:
@@ -54,6 +55,7 @@ def update(node_id: str, values: dict[str, Any]) -> Node:
             setattr(node, key, value)
         if node.source != source:
             session.execute(sql_delete(SyncState).where(SyncState.node_id == node_id))
+            letters.resolve(session, letters.SYNC, node_id)
     return node
 
 
@@ -61,3 +63,4 @@ def delete(node_id: str) -> None:
     """Removes the node; the database takes its readings along."""
     with database().write() as session:
         session.delete(require(session, node_id))
+        letters.resolve(session, letters.SYNC, node_id)

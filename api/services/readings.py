@@ -4,14 +4,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from api.db import database
-from api.models import Latest, Reading, now
+from api.db import database, insert_into
+from api.models import Latest, Node, Reading, now
+from api.services import notifications
 from api.services.nodes import require
 
-INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # both know ON CONFLICT
 CHUNK = 500  # rows per statement: 4 bound values each, far below every database's limit
 Row = dict[str, Any]  # metric, time, value
 
@@ -19,24 +18,23 @@ Row = dict[str, Any]  # metric, time, value
 def store(node_id: str, rows: list[Row]) -> dict[str, int]:
     """Stores a batch in one transaction: {"stored", "duplicates", "conflicts"}; NotFound without the node."""
     with database().write() as session:
-        require(session, node_id)
-        return insert(session, node_id, rows)
+        return insert(session, require(session, node_id), rows)
 
 
-def insert(session: Session, node_id: str, rows: list[Row]) -> dict[str, int]:
+def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
     """Stores rows in the session's transaction. The first value stored for a metric and time stays."""
     unique: dict[tuple[str, datetime], float] = {}
     for row in rows:
         unique.setdefault((row["metric"], row["time"]), row["value"])
-    values = [{"node_id": node_id, "metric": metric, "time": time, "value": value} for (metric, time), value in unique.items()]
+    values = [{"node_id": node.id, "metric": metric, "time": time, "value": value} for (metric, time), value in unique.items()]
     stored = 0
-    make = INSERT[session.get_bind().dialect.name]
     for start in range(0, len(values), CHUNK):
         chunk = values[start : start + CHUNK]
-        statement = make(Reading).values(chunk).on_conflict_do_nothing()
+        statement = insert_into(session, Reading).values(chunk).on_conflict_do_nothing()
         stored += len(session.execute(statement.returning(Reading.metric)).all())
     remember(session, values)
-    conflicts = differing(session, node_id, rows) if stored < len(rows) else 0
+    notifications.record(session, node, {row["metric"] for row in rows})
+    conflicts = differing(session, node.id, rows) if stored < len(rows) else 0
     return {"stored": stored, "duplicates": len(rows) - stored - conflicts, "conflicts": conflicts}
 
 
@@ -62,7 +60,7 @@ def remember(session: Session, values: list[Row]) -> None:
     for value in values:
         if value["metric"] not in newest or value["time"] > newest[value["metric"]]["time"]:
             newest[value["metric"]] = value
-    statement = INSERT[session.get_bind().dialect.name](Latest).values(list(newest.values()))
+    statement = insert_into(session, Latest).values(list(newest.values()))
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["node_id", "metric"],

@@ -1,18 +1,28 @@
 """/api/v1/nodes: the tanks, wells and meters."""
 
+import math
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from api.models import KINDS
 from api.services import nodes
-from api.v1.parsing import METRIC, PRINTABLE, SLUG, V1, Instant, PageQuery, PageSchema, Whole
+from api.v1.parsing import LARGEST, METRIC, PRINTABLE, SLUG, V1, Instant, PageQuery, PageSchema, StrictFloat, Whole
 
 blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water tanks, bore wells and flow meters")
 EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}
-
-
+ALARMS = 20  # per node
 NAME = (validate.Length(1, 200), Whole(PRINTABLE))
+
+
+class LimitsSchema(Schema):
+    below = StrictFloat(validate=validate.Range(-LARGEST, LARGEST))
+    above = StrictFloat(validate=validate.Range(-LARGEST, LARGEST))
+
+    @validates_schema
+    def in_order(self, data: dict[str, float], **_: Any) -> None:
+        if not data or data.get("below", -math.inf) >= data.get("above", math.inf):
+            raise ValidationError("Must have `below`, `above`, or both with below < above.")
 
 
 class NodePatch(Schema):
@@ -26,6 +36,15 @@ class NodePatch(Schema):
         data_key="fields",
         attribute="fields",
         metadata={"description": "ThingSpeak field → metric", "example": {"field1": "flow_lps"}},
+    )
+    alarms = fields.Dict(
+        fields.String(validate=Whole(METRIC)),
+        fields.Nested(LimitsSchema),
+        validate=validate.Length(max=ALARMS),
+        metadata={
+            "description": "Metric → limits; the webhook is told when the newest reading leaves them or returns (docs/jobs.md)",
+            "example": {"level_m": {"below": 0.5, "above": 3.0}},
+        },
     )
 
 

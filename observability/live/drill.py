@@ -71,8 +71,15 @@ DRILLS = {
             "stop-api",
             "the API and its metrics are gone",
             frozenset({burn("nodes.list-probe"), burn("health.ready-probe"), ("TargetDown", "")}),
-            may=frozenset({(names.UNMEASURED_ALERT, "*"), burn("thingspeak.sync-freshness")}),
+            may=frozenset({(names.UNMEASURED_ALERT, "*"), burn("thingspeak.sync-freshness"), burn("alarms.deliver-freshness")}),
             stops=("api", "metrics"),
+        ),
+        Drill(
+            "stop-upstream",
+            "ThingSpeak is gone, and syncs fail for good",
+            frozenset({("DeadLetters", "")}),
+            may=frozenset({burn("thingspeak-availability"), burn("thingspeak.sync-freshness")}),
+            stops=("replay",),
         ),
         Drill(
             "stop-inbox",

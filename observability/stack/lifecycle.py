@@ -211,7 +211,7 @@ def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]
 
     return [
         Wait("the API answers and is migrated", ready, "make logs P=api"),
-        Wait("recorded readings were synced", synced, "make logs P=sync, and make logs P=replay"),
+        Wait("recorded readings were synced", synced, "make logs P=worker, and make logs P=replay"),
         Wait("the prober reaches the API", probed, "make logs P=prober"),
     ], [
         Wait("a test alert reached the inbox", delivered, "make logs P=alertmanager, and make logs P=console"),

@@ -21,7 +21,6 @@ from observability.stack.site import DEVELOPMENT_KEY, HOST, ROOT, Ports, Site
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
 WORKERS = 2
-SYNC_SECONDS = 60
 MARK = "EVARA_STACK"
 API = ("api", "observability")  # folders that the API's processes read
 PASSED = ("EVARA_OTLP_ENDPOINT", "EVARA_TRACE_RATIO", "EVARA_SENTRY_DSN", "EVARA_VERSION")  # of the user, to the API; not to drills
@@ -42,6 +41,7 @@ def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
     environment = {
         "EVARA_DATABASE_URL": f"sqlite:///{site.database}",
         "EVARA_LIMITER_URL": f"sqlite:///{site.state}/limits.db",
+        "EVARA_JOBS_URL": f"sqlite:///{site.state}/jobs.db",
         "EVARA_THINGSPEAK_URL": site.url("replay"),
         "EVARA_DEVELOPMENT_KEY": DEVELOPMENT_KEY,
         "EVARA_BIND": f"{HOST}:{site.ports.api}",
@@ -77,16 +77,16 @@ def programs(site: Site, plan: Plan, servers: dict[str, Server], *, faults: bool
     """The processes in the order of their start."""
     python, ports = sys.executable, site.ports
     environment = api_environment(site, faults=faults)
-    sync_every = SYNC_SECONDS if plan.clock.scrape == plan.policy.clock.scrape.seconds else 1  # drills have a faster clock
     # A new release restarts its processes; gunicorn changes its workers one by one instead, and the prober stays while they do.
     api, watching, upstream = ({"EVARA_RELEASE": release(*folders)} for folders in (API, API[1:], ("loadtests",)))
+    hurry = {} if plan.clock.scrape == plan.policy.clock.scrape.seconds else {"EVARA_SYNC_EVERY": "1"}  # drills have a faster clock
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
         Program("replay", (python, "-m", "loadtests.replay", "--host", HOST, "--port", str(ports.replay)), 10, upstream),
         Program("console", console_command(site), 10, watching | console_environment(site)),
         Program("metrics", (python, "-m", "api.exporter", HOST, str(ports.metrics)), 10, environment | api),
         Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
-        Program("sync", (python, "-m", "flask", "--app", "api.app", "sync", "--every", str(sync_every)), 30, environment | api),
+        Program("worker", (python, "-m", "flask", "--app", "api.app", "worker"), 30, environment | api | hurry),
         Program(
             "alertmanager",
             servers["alertmanager"].command(

@@ -1,8 +1,6 @@
 """The commands of `flask --app api.app`."""
 
 import json
-import os
-import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +9,10 @@ import stamina
 from flask import Flask
 
 from api.cli import SEEDS
-from api.services import sync
+from api.db import database
+from api.jobs import Jobs
+from api.models import DeadLetter, Delivery
+from api.services import letters
 from loadtests.replay import Replay
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODES, bearer, is_problem
@@ -44,9 +45,9 @@ def test_seeding_can_migrate_first(make_app: MakeApp) -> None:
 
 
 @pytest.mark.usefixtures("database_file")
-def test_sync_exits_by_its_outcome(make_app: MakeApp, replay: Replay) -> None:
+def test_sync_exits_by_its_outcome(make_app: MakeApp, replay: Replay, tmp_path: Path) -> None:
     """0 when every node was synced, 1 when one was not; either way what could be read is stored."""
-    app = make_app(thingspeak_url=f"http://127.0.0.1:{replay.server_port}", thingspeak_timeout=5)
+    app = make_app(thingspeak_url=f"http://127.0.0.1:{replay.server_port}", thingspeak_timeout=5, jobs_url=f"sqlite:///{tmp_path}/jobs.db")
     runner = app.test_cli_runner()
     runner.invoke(args=["seed"])
     for others in ("north-well", "hill-tank"):
@@ -58,24 +59,55 @@ def test_sync_exits_by_its_outcome(make_app: MakeApp, replay: Replay) -> None:
         assert runner.invoke(args=["sync"]).exit_code == 1
 
 
-def test_sync_runs_until_a_signal(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --every it goes on, and SIGTERM ends it after the run at hand."""
-    runs: list[str] = []
+@pytest.fixture
+def buried(app: Flask) -> list[str]:
+    """The ids of two dead letters: a sync's and a delivery's."""
+    with app.app_context(), database().write() as session:
+        letters.bury(session, letters.SYNC, "hill-tank", "answered -1", 1)
+        again = {"node_id": "hill-tank", "payload": {"state": "below"}, "headers": {}}
+        letters.bury(session, letters.DELIVERIES, "k" * 32, "answered 500", 12, again)
+    with app.app_context(), database().read() as session:
+        return [str(row.id) for row in session.query(DeadLetter).order_by(DeadLetter.id)]
 
-    def work(*_: object) -> sync.Outcome:
-        runs.append("run")
-        if len(runs) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return sync.Outcome(0, 0, ())
 
-    monkeypatch.setattr(sync, "sync_all", work)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        assert app.test_cli_runner().invoke(args=["sync", "--every", "0.001"]).exit_code == 0
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    assert len(runs) == 3
+def test_dead_letters_are_listed(app: Flask, buried: list[str]) -> None:
+    """For people a line each, for scripts everything."""
+    text = app.test_cli_runner().invoke(args=["jobs", "list"]).output
+    assert f"{buried[0]}  thingspeak.sync hill-tank: answered -1 (attempts: 1, " in text
+    assert text.endswith("2 dead letters, 0 deliveries wait\n")
+    body = json.loads(app.test_cli_runner().invoke(args=["jobs", "list", "--json"]).output)
+    assert [row["task"] for row in body["dead_letters"]] == ["thingspeak.sync", "alarms.deliver"]
+    assert body["dead_letters"][1]["payload"]["payload"] == {"state": "below"}
+    assert body["deliveries_pending"] == 0
+
+
+def test_a_retried_delivery_is_in_the_outbox_with_its_key(app: Flask, buried: list[str]) -> None:
+    """The letter is gone, and the delivery begins anew with the key that a receiver may know."""
+    assert app.test_cli_runner().invoke(args=["jobs", "retry", buried[1]]).exit_code == 0
+    with app.app_context(), database().read() as session:
+        (delivery,) = session.query(Delivery)
+        assert (delivery.key, delivery.attempts, delivery.payload) == ("k" * 32, 0, {"state": "below"})
+        assert [row.subject for row in session.query(DeadLetter)] == ["hill-tank"]
+
+
+def test_a_retried_sync_is_in_the_queue(make_app: MakeApp, buried: list[str], tmp_path: Path) -> None:
+    """The worker finds it there at once."""
+    made = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db")
+    assert made.test_cli_runner().invoke(args=["jobs", "retry", buried[0]]).exit_code == 0
+    (task,) = Jobs(made).huey.pending()
+    assert task.args[0] == "hill-tank"
+
+
+def test_a_dropped_letter_is_gone(app: Flask, buried: list[str]) -> None:
+    """Dropping decides that it is not wanted any more; a letter that is not there is told."""
+    for number in buried:
+        assert app.test_cli_runner().invoke(args=["jobs", "drop", number]).exit_code == 0
+    assert json.loads(app.test_cli_runner().invoke(args=["jobs", "list", "--json"]).output)["dead_letters"] == []
+    for command in ("drop", "retry"):
+        result = app.test_cli_runner().invoke(args=["jobs", command, buried[0]])
+        assert (result.exit_code, f"there is no dead letter {buried[0]}" in result.output) == (1, True)
+    with app.app_context(), database().read() as session:
+        assert session.query(Delivery).count() == 0
 
 
 def test_health_exits_by_the_checks(make_app: MakeApp, app: Flask, tmp_path: Path) -> None:

@@ -1,69 +1,368 @@
-"""Jobs: counted, logged, and alive after every failure."""
+"""Jobs: attempts, dead letters, measurements; and real workers, of which one does a thing and none is missed when it is killed."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
-from datetime import UTC, datetime
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+import stamina
 from flask import Flask
 
-from api import jobs, telemetry
-from api.services.sync import Outcome
+from api import identity, jobs, telemetry
+from api.db import database
+from api.jobs import DELIVERIES, SYNC, Jobs
+from api.models import DeadLetter, Delivery, Lease, SyncState, now
+from api.services import leases, sync
+from loadtests.replay import CHANNELS, HISTORY, STEP, Handler, Replay
 from observability import conventions as names
-from tests.api.helpers import sample
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODE, NODES, sample, stored
+
+ROOT = Path(__file__).resolve().parents[2]
+CHANNEL = {"channel_id": 1001, "fields": {"field1": "flow_lps"}}
+RUNS = f"{names.JOB_RUNS}_total"
 
 
-def counters() -> list[float]:
-    runs = [
-        sample(telemetry.REGISTRY, f"{names.JOB_RUNS}_total", **{names.JOB: jobs.SYNC, names.OUTCOME: outcome})
-        for outcome in names.OUTCOMES
-    ]
-    return [*runs, sample(telemetry.REGISTRY, f"{names.JOB_STORED}_total", **{names.JOB: jobs.SYNC})]
+@pytest.fixture
+def app(make_app: MakeApp, database_file: Path, replay: Replay, tmp_path: Path) -> Iterator[Flask]:
+    """An app with one node, whose channel the replay serves, and a queue of its own."""
+    assert database_file.exists()
+    url = f"http://127.0.0.1:{replay.server_port}"
+    made = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", thingspeak_url=url, job_attempts=3, retry_seconds=0.01, sync_every=1000)
+    assert made.test_client().post(NODES, json=NODE | CHANNEL).status_code == 201
+    with stamina.set_testing(True, attempts=1):
+        yield made
 
 
-def last_success() -> float:
-    return telemetry.REGISTRY.get_sample_value(names.JOB_LAST_SUCCESS, {names.JOB: jobs.SYNC}) or 0.0
+@pytest.fixture
+def made(app: Flask) -> Iterator[Jobs]:
+    yield (made := Jobs(app))
+    if made._lead:
+        with app.app_context():
+            leases.release(made._lead)
 
 
-def raising() -> Outcome:
-    raise ZeroDivisionError
+def work_off(made: Jobs) -> int:
+    """Does what is in the queue and what it schedules, as a worker's threads would; how many tasks that were."""
+    done = 0
+    while made.huey.pending_count() or made.huey.scheduled_count():
+        for task in made.huey.read_schedule():
+            made.huey.enqueue(task)
+        if task := made.huey.dequeue():
+            made.huey.execute(task)
+            done += 1
+    return done
 
 
-@pytest.mark.parametrize(
-    ("work", "ok", "change"),
-    [
-        (lambda: Outcome(2, 7, ()), True, [1, 0, 7]),
-        (lambda: Outcome(2, 3, ("n1",)), False, [0, 1, 3]),
-        (raising, False, [0, 1, 0]),
-    ],
-    ids=["all synced", "a node failed", "an exception"],
-)
-@pytest.mark.usefixtures("app")
-def test_a_run_is_counted(work: object, ok: bool, change: list[float]) -> None:
-    """Runs by outcome and stored readings are counted, and only a run without any failure is a success."""
-    before, success = counters(), last_success()
-    assert jobs.run(jobs.SYNC, work) is ok  # type: ignore[arg-type]
-    assert [new - old for new, old in zip(counters(), before, strict=True)] == change
-    assert (last_success() > success) is ok
+def letters(app: Flask) -> list[DeadLetter]:
+    with app.app_context(), database().read() as session:
+        return session.query(DeadLetter).order_by(DeadLetter.id).all()
 
 
-def test_it_runs_until_it_is_stopped(app: Flask) -> None:
-    """Runs follow each other, also after failures, and none starts after the stop."""
-    stop, runs = threading.Event(), []
-
-    def work() -> Outcome:
-        runs.append(len(runs))
-        if len(runs) == 2:
-            raise ZeroDivisionError
-        if len(runs) == 4:
-            stop.set()
-        return Outcome(0, 0, ())
-
-    jobs.run_forever(app, jobs.SYNC, work, 0.0, stop)
-    assert runs == [0, 1, 2, 3]
+def gauge(name: str, **labels: str) -> float | None:
+    return telemetry.REGISTRY.get_sample_value(name, labels)
 
 
-def test_how_far_a_sync_reached_is_exposed() -> None:
-    """The newest reading of the node that is furthest behind, as a Unix time."""
-    reached = datetime(2026, 1, 2, tzinfo=UTC)
-    assert jobs.run(jobs.SYNC, lambda: Outcome(2, 0, (), reached))
-    assert telemetry.REGISTRY.get_sample_value(names.JOB_REACHED, {names.JOB: jobs.SYNC}) == reached.timestamp()
+def runs() -> list[float]:
+    return [sample(telemetry.REGISTRY, RUNS, **{names.JOB: SYNC, names.OUTCOME: outcome}) for outcome in names.OUTCOMES]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_tasks_survive_the_queue(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Arguments, ids and times come back from either queue as they were, and what lies in it is JSON."""
+    url = f"sqlite:///{tmp_path}/own.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
+    huey = jobs.queue(url)
+    done: list[Any] = []
+    task = huey.task(name="remember")(lambda *given: done.append(given))
+    task("tank-01", {"X-Request-ID": "asked-0001"}, 2, expires=60)
+    task.schedule(args=("later",), delay=1000)
+    assert all(message.startswith(b"[") for message in huey.storage.enqueued_items())
+    for _ in range(2):
+        huey.execute(huey.dequeue())
+    assert done == [("tank-01", {"X-Request-ID": "asked-0001"}, 2)]
+    assert (huey.pending_count(), huey.scheduled_count()) == (0, 1)
+    assert [found.args for found in huey.read_schedule(datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=12))] == [["later"]]
+    late = task.s("late", expires=-1)
+    huey.enqueue(late)
+    huey.execute(huey.dequeue())
+    assert len(done) == 1
+
+
+def test_a_tick_syncs_and_measures(app: Flask, made: Jobs) -> None:
+    """The leader asks for every node that has a channel, and afterwards says since when all are synced, and how far."""
+    app.test_client().post(NODES, json=NODE | {"id": "no-channel"})
+    before = runs()
+    made.tick()
+    assert work_off(made) == 1
+    assert stored(app) > 1400
+    assert runs() == [before[0] + 1, before[1]]
+    started = now().timestamp()
+    made.tick()
+    assert made.huey.pending_count() == 0  # the next is due in a thousand seconds
+    with app.app_context(), database().read() as session:
+        state = session.get(SyncState, NODE["id"])
+    assert gauge(names.JOB_LAST_SUCCESS, task=SYNC) == state.finished_at.timestamp()
+    assert gauge(names.JOB_REACHED, task=SYNC) == state.synced_until.timestamp()
+    assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) >= started
+    assert (gauge(names.DELIVERIES_PENDING), gauge(names.DEAD_LETTERS, task=SYNC), gauge(names.DEAD_LETTERS, task=DELIVERIES)) == (0, 0, 0)
+
+
+def test_what_waits_is_measured(app: Flask, made: Jobs) -> None:
+    """Deliveries count, and the job is as old as the oldest of them: fresh means that nothing waits for long."""
+    since = now() - timedelta(minutes=7)
+    with app.app_context(), database().write() as session:
+        for number, moment in enumerate((since, now())):
+            session.add(Delivery(key=str(number), node_id="n", payload={}, headers={}, created_at=moment))
+    app.extensions["evara_settings"].webhook_url = "http://127.0.0.1:9/"
+    made.tick()
+    assert gauge(names.DELIVERIES_PENDING) == 2
+    assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) == since.timestamp()
+    app.extensions["evara_settings"].webhook_url = ""
+    made.tick()
+    assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) > since.timestamp() + 60
+
+
+def test_only_the_leader_asks(app: Flask, made: Jobs) -> None:
+    """Of two workers one schedules; the other takes over when the leader's lease has ended."""
+    other = Jobs(app)
+    made.tick()
+    other.tick()
+    assert (made.huey.pending_count(), other._lead) == (1, None)
+    with app.app_context(), database().write() as session:
+        session.query(Lease).update({"until": now() - timedelta(seconds=1)})
+    leases.HELD.clear()  # the leader was killed: nobody renews for it
+    made.huey.flush()
+    other._renew_at = 0
+    other.tick()
+    assert made.huey.pending_count() == 1
+    assert other._lead
+    made._renew_at = 0
+    made.tick()
+    assert made._lead is None  # it was only halted, and learns that another leads
+    with app.app_context():
+        leases.release(other._lead)
+
+
+def test_a_tick_survives_its_database(make_app: MakeApp, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without tables it says so and is ready for the next second."""
+    made = Jobs(make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", database_url=f"sqlite:///{tmp_path}/empty.db"))
+    made.tick()
+    assert '"message":"scheduling failed"' in capsys.readouterr().err
+
+
+def test_an_outage_is_tried_again_and_then_a_dead_letter(app: Flask, made: Jobs, replay: Replay) -> None:
+    """As many attempts as the setting says, all with the ids of the first; the letter says how it went and goes with the next success."""
+    replay.behave("fail", 60)
+    before, ids = runs(), []
+    do = made._sync
+    made.sync.task_class.execute = lambda task: (ids.append(task.args[1][identity.REQUEST_ID]), do(*task.args))
+    made.tick()
+    work_off(made)
+    assert (len(ids), len(set(ids))) == (3, 1)
+    assert runs() == [before[0], before[1] + 3]
+    (letter,) = letters(app)
+    assert (letter.task, letter.subject, letter.attempts) == (SYNC, NODE["id"], 3)
+    assert "500" in letter.error
+    assert not made.sync_now()
+    (letter,) = letters(app)
+    assert letter.attempts == 4
+    assert letter.first_at < letter.last_at
+    made.tick()
+    assert gauge(names.DEAD_LETTERS, task=SYNC) == 1
+    replay.behave("ok", 0)
+    assert made.sync_now()
+    assert letters(app) == []
+
+
+def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> None:
+    """While a task for it waits, or its next attempt is held back, no other is made: an outage lets no queue grow."""
+    replay.behave("fail", 60)
+    app.extensions["evara_settings"].retry_seconds = 1000
+    for _ in range(3):
+        made._sync_at = 0
+        made.tick()
+    assert made.huey.pending_count() == 1
+    for _ in range(2):
+        made.huey.execute(made.huey.dequeue())  # the attempt, and putting the next one aside
+    made._sync_at = 0
+    made.tick()
+    assert (made.huey.pending_count(), made.huey.scheduled_count()) == (0, 1)
+
+
+def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:
+    """A channel without access is a dead letter at once; it goes when the node gets another channel, or is deleted."""
+    client = app.test_client()
+    for change in (lambda: client.patch(f"{NODES}/tank-01", json={"channel_id": 5}), lambda: client.delete(f"{NODES}/tank-01")):
+        client.patch(f"{NODES}/tank-01", json={"channel_id": 4711})
+        made.sync("tank-01", {})
+        assert work_off(made) == 1
+        (letter,) = letters(app)
+        assert (letter.attempts, "-1" in letter.error) == (1, True)
+        assert change().status_code < 300
+        assert letters(app) == []
+
+
+def test_an_error_that_nobody_foresaw_tells_the_log_alone(
+    app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The letter has its kind, the log its traceback; its text may hold what is nobody's business."""
+    monkeypatch.setattr(made.thingspeak, "feeds", lambda *_: (_ for _ in ()).throw(ValueError("a key")))
+    assert not made.sync_now()
+    assert letters(app)[0].error == "ValueError"
+    assert [bool(record.exc_info) for record in caplog.records if record.message == "sync failed"] == [True]
+
+
+def test_a_node_that_another_is_at_is_left_alone(app: Flask, made: Jobs) -> None:
+    """Neither success nor failure: whoever has the lease says how it goes."""
+    before = runs()
+    with app.app_context(), leases.held(f"{SYNC}/tank-01"):
+        assert made.sync_now()
+    assert (runs(), stored(app)) == (before, 0)
+
+
+def test_a_lost_lease_is_neither_success_nor_failure(app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that took over counts; this one leaves what it stored before."""
+    before = runs()
+    monkeypatch.setattr(leases.Lease, "keep", lambda *_: False)
+    assert made.sync_now()
+    assert (runs(), stored(app), letters(app)) == (before, 0, [])
+
+
+def test_a_node_that_is_gone_is_no_failure(app: Flask, made: Jobs) -> None:
+    """It may have been deleted between the asking and the doing."""
+    made.sync("nobody", {})
+    assert work_off(made) == 1
+    assert letters(app) == []
+
+
+# --- real workers --------------------------------------------------------------------------------------------------
+
+
+class Upstream(Replay):
+    """A replay that takes its time, and sees who asks for one channel while it is being asked for already."""
+
+    def __init__(self, address: tuple[str, int]):
+        super().__init__(address)
+        self.RequestHandlerClass = Slow
+        self.lock, self.active, self.most, self.asked = threading.Lock(), Counter[str](), Counter[str](), Counter[str]()
+        self.gate = threading.Event()  # open: answers are not held back
+        self.gate.set()
+
+
+class Slow(Handler):
+    server: Upstream
+
+    def feeds(self, parts: list[str], query: dict[str, str]) -> None:
+        server, channel = self.server, parts[1]
+        with server.lock:
+            server.active[channel] += 1
+            server.asked[channel] += 1
+            server.most[channel] = max(server.most[channel], server.active[channel])
+        time.sleep(0.2)
+        server.gate.wait(30)
+        with server.lock:
+            server.active[channel] -= 1
+        with suppress(OSError):  # who asked may have been killed
+            super().feeds(parts, query)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    server = Upstream(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server
+    server.gate.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@contextmanager
+def workers(number: int, tmp_path: Path, **settings: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Real workers on tmp_path/evara.db, gone afterwards."""
+    given = {"EVARA_DATABASE_URL": f"sqlite:///{tmp_path}/evara.db", "EVARA_LEASE_SECONDS": "2", "EVARA_SYNC_EVERY": "0.5", **settings}
+    command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
+    with (tmp_path / "workers.log").open("ab") as log:
+        started = [subprocess.Popen(command, cwd=ROOT, env=os.environ | given, stderr=log) for _ in range(number)]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def held(app: Flask) -> dict[str, str]:
+    """Name → owner of the leases that have not ended."""
+    with app.app_context(), database().read() as session:
+        return {row.name: row.owner for row in session.query(Lease).filter(Lease.until > now())}
+
+
+def synced(app: Flask) -> bool:
+    """Whether every node has been synced to the end."""
+    with app.app_context(), database().read() as session:
+        return sync.reached(session)[0] is not None
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_two_workers_share_and_one_killed_is_replaced(
+    kind: str, request: pytest.FixtureRequest, make_app: MakeApp, database_file: Path, upstream: Upstream, tmp_path: Path
+) -> None:
+    """No node is synced by two at once; when the worker at it dies by kill -9, another has it after the lease, and nothing is doubled."""
+    assert database_file.exists()
+    app = make_app()
+    for channel in CHANNELS:
+        app.test_client().post(NODES, json=NODE | CHANNEL | {"id": f"n{channel}", "channel_id": channel})
+    url = f"sqlite:///{tmp_path}/jobs.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
+    settings = {"EVARA_JOBS_URL": url, "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{upstream.server_port}", "EVARA_THINGSPEAK_TIMEOUT": "30"}
+    with workers(2, tmp_path, **settings) as (first, second):
+        until(lambda: all(upstream.asked[str(channel)] >= 4 for channel in CHANNELS))
+        upstream.gate.clear()  # everybody hangs in the middle of a sync
+        until(lambda: sum(upstream.active.values()) == len(CHANNELS))
+        before = held(app)
+        first.kill()
+        first.wait()
+        asked = Counter(upstream.asked)
+        upstream.gate.set()
+        until(lambda: all(upstream.asked[channel] >= asked[channel] + 2 for channel in asked))
+        assert dict(upstream.most) == {str(channel): 1 for channel in CHANNELS}
+        until(lambda: held(app).get("scheduler") and all(owner != before.get(name) for name, owner in held(app).items() if "/" in name))
+        until(lambda: synced(app))
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(30) == 0
+    assert held(app) == {}
+    assert stored(app) >= 3 * HISTORY // STEP - 3
+    assert letters(app) == []
+
+
+def test_sigterm_ends_after_the_commit_at_hand(make_app: MakeApp, database_file: Path, upstream: Upstream, tmp_path: Path) -> None:
+    """A worker that is asked to stop in the middle of a channel stores what it has, gives its leases back, and exits with 0."""
+    assert database_file.exists()
+    app = make_app()
+    app.test_client().post(NODES, json=NODE | CHANNEL)
+    upstream.gate.clear()
+    settings = {"EVARA_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db", "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{upstream.server_port}"}
+    with workers(1, tmp_path, **settings) as (worker,):
+        until(lambda: upstream.active["1001"])
+        worker.send_signal(signal.SIGTERM)
+        upstream.gate.set()
+        assert worker.wait(30) == 0
+    assert held(app) == {}
+    assert stored(app) > 0

@@ -46,7 +46,7 @@ class Seen:
 
 def client(stack: Stack) -> httpx.Client:
     """Every request of this file comes from here; it is not rate-limited."""
-    headers, free = {"X-Load-Token": stack.site.load_token()}, httpx.Limits(max_connections=None)
+    headers, free = {"Authorization": f"Bearer {stack.site.key('load')}"}, httpx.Limits(max_connections=None)
     return httpx.Client(base_url=stack.site.url("api"), headers=headers, timeout=60, limits=free)
 
 

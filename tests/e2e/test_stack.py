@@ -79,7 +79,7 @@ def test_a_load_run_without_an_api_cannot_tell(stack: Stack, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("program", ["api", "prometheus", "alertmanager", "replay", "sync", "metrics", "prober", "console"])
+@pytest.mark.parametrize("program", ["api", "prometheus", "alertmanager", "replay", "worker", "metrics", "prober", "console"])
 def test_a_killed_process_is_back_by_itself(stack: Stack, program: str) -> None:
     """kill -9 of any process is mended within seconds, without anybody's help."""
     dead = stack.pid(program)

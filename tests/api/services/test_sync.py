@@ -1,20 +1,18 @@
-"""The synchronisation: whole, once, resumable, and not stopped by one node."""
+"""The synchronisation of nodes: whole, once, resumable, and nothing without the lease."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 import stamina
 from flask import Flask
 
-from api.breaker import FAILURES
 from api.db import database
-from api.models import Node, Reading, SyncState
-from api.resilience import left
-from api.services import nodes, sync
-from api.services.thingspeak import TIME_FORMAT, ThingSpeak
+from api.models import Lease, Node, Reading, SyncState
+from api.services import leases, nodes, sync
+from api.services.thingspeak import TIME_FORMAT, ThingSpeak, ThingSpeakError
 
 COUNT = 1_200  # three commits
 FIRST = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=COUNT + 300)
@@ -64,6 +62,40 @@ def thingspeak(upstream: Channels, app: Flask) -> Iterator[ThingSpeak]:
         client.close()
 
 
+class Outcome(NamedTuple):
+    """What one sync of all nodes did."""
+
+    nodes: int
+    stored: int
+    failed: tuple[str, ...]
+
+
+def sync_all(client: ThingSpeak) -> Outcome:
+    """Every node once, as a worker would, each under its lease."""
+    with database().read() as session:
+        found = sync.nodes(session)
+    stored, failed = 0, []
+    for node_id in found:
+        with leases.held(node_id) as lease:
+            assert lease
+            try:
+                for fresh in sync.sync_node(client, node_id, lease):
+                    stored += fresh
+            except ThingSpeakError:
+                failed.append(node_id)
+    return Outcome(len(found), stored, tuple(failed))
+
+
+def reached() -> datetime | None:
+    with database().read() as session:
+        return sync.reached(session)[1]
+
+
+def synced() -> datetime | None:
+    with database().read() as session:
+        return sync.reached(session)[0]
+
+
 def stored() -> Stored:
     with database().read() as session:
         return {(r.node_id, r.metric, r.time, r.value) for r in session.query(Reading)}
@@ -75,12 +107,12 @@ def expected(upstream: Channels, *channels: int) -> Stored:
 
 def test_everything_is_pulled_once(thingspeak: ThingSpeak, upstream: Channels) -> None:
     """The first run stores all entries, and the second asks for the last hour alone and stores nothing."""
-    first = sync.sync_all(thingspeak)
-    assert first == sync.Outcome(3, COUNT + 30, ())
-    assert first.reached == min(entries[-1][0] for entries in upstream.entries.values() if entries)
+    first = sync_all(thingspeak)
+    assert first == Outcome(3, COUNT + 30, ())
+    assert reached() == min(entries[-1][0] for entries in upstream.entries.values() if entries)
     assert stored() == expected(upstream)
     upstream.asked.clear()
-    assert sync.sync_all(thingspeak) == sync.Outcome(3, 0, ())
+    assert sync_all(thingspeak) == Outcome(3, 0, ())
     assert dict(upstream.asked)[1] == upstream.entries[1][-1][0] - sync.OVERLAP
     with database().read() as session:
         assert all(state.finished_at for state in session.query(SyncState))
@@ -111,10 +143,10 @@ def test_a_killed_run_is_resumed(
     with monkeypatch.context() as patch:
         patch.setattr(sync, "commit", killed)
         with pytest.raises(Crash):
-            sync.sync_all(thingspeak)
+            sync_all(thingspeak)
     found = len(stored())
     assert found < COUNT + 30 or (after and commits == 4)
-    assert sync.sync_all(thingspeak).stored == COUNT + 30 - found
+    assert sync_all(thingspeak).stored == COUNT + 30 - found
     assert stored() == expected(upstream)
 
 
@@ -122,19 +154,19 @@ def test_the_mark_and_the_readings_move_together(thingspeak: ThingSpeak, monkeyp
     """A crash inside a commit leaves neither its readings nor its mark."""
     monkeypatch.setattr(sync, "mark", lambda *_: (_ for _ in ()).throw(Crash()))
     with pytest.raises(Crash):
-        sync.sync_all(thingspeak)
+        sync_all(thingspeak)
     with database().read() as session:
         assert (session.query(Reading).count(), session.query(SyncState).count()) == (0, 0)
 
 
 def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> None:
     """An entry that appears with a time within the overlap is stored by the next run, and the mark does not move back."""
-    sync.sync_all(thingspeak)
+    sync_all(thingspeak)
     late = upstream.entries[1][-1][0] - timedelta(minutes=59, seconds=30)
     upstream.entries[1] = [*upstream.entries[1][:-5], (late, 77.0)]  # the newest are gone, and the mark must not follow them
     with database().read() as session:
         before = session.get(SyncState, "n1").synced_until
-    assert sync.sync_all(thingspeak).stored == 1
+    assert sync_all(thingspeak).stored == 1
     assert ("n1", "flow", late, 77.0) in stored()
     with database().read() as session:
         assert session.get(SyncState, "n1").synced_until == before
@@ -143,7 +175,7 @@ def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> N
 def test_a_node_deleted_meanwhile_stores_nothing(thingspeak: ThingSpeak, upstream: Channels) -> None:
     """When the node goes while its channel is read, nothing of it stays, and the run goes on."""
     upstream.before = lambda channel: nodes.delete("n1") if channel == 1 else None
-    assert sync.sync_all(thingspeak) == sync.Outcome(3, 30, ())
+    assert sync_all(thingspeak) == Outcome(3, 30, ())
     assert stored() == expected(upstream, 2, 3)
     with database().read() as session:
         assert session.get(SyncState, "n1") is None
@@ -158,25 +190,17 @@ def test_a_node_changed_meanwhile_is_read_from_the_beginning(thingspeak: ThingSp
             nodes.update("n1", values)
 
     upstream.before = change
-    assert sync.sync_all(thingspeak).stored == 30
-    assert sync.sync_all(thingspeak).stored == 20
+    assert sync_all(thingspeak).stored == 30
+    assert sync_all(thingspeak).stored == 20
     assert {row[2:] for row in stored() if row[0] == "n1"} == set(upstream.entries[3])
 
 
 def test_a_new_field_brings_its_history(thingspeak: ThingSpeak, upstream: Channels) -> None:
     """Another metric for a field is filled from the beginning of the channel."""
-    sync.sync_all(thingspeak)
+    sync_all(thingspeak)
     nodes.update("n2", {"fields": {"field1": "discharge"}})
-    assert sync.sync_all(thingspeak).stored == 10
+    assert sync_all(thingspeak).stored == 10
     assert {row[2:] for row in stored() if row[:2] == ("n2", "discharge")} == set(upstream.entries[2])
-
-
-@pytest.mark.parametrize("status", [401, 404, 429, 500])
-def test_one_failing_node_does_not_stop_the_others(thingspeak: ThingSpeak, upstream: Channels, status: int) -> None:
-    """The failure is told by the node's id, and the nodes after it are synced."""
-    upstream.status[2] = status
-    assert sync.sync_all(thingspeak) == sync.Outcome(3, COUNT + 20, ("n2",))
-    assert stored() == expected(upstream, 1, 3)
 
 
 def test_what_was_stored_before_a_failure_is_counted(thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,42 +209,53 @@ def test_what_was_stored_before_a_failure_is_counted(thingspeak: ThingSpeak, mon
 
     def half(*arguments: Any) -> Iterator[Any]:
         yield from pages(*arguments)
-        raise sync.ThingSpeakError("gone")
+        raise ThingSpeakError("gone")
 
     monkeypatch.setattr(thingspeak, "feeds", half)
-    assert sync.sync_all(thingspeak) == sync.Outcome(3, COUNT + 30, ("n1", "n2", "n3"))
+    assert sync_all(thingspeak) == Outcome(3, COUNT + 30, ("n1", "n2", "n3"))
 
 
 def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
     """A channel whose fields mean nothing yet is read without an error."""
     with database().write() as session:
-        for other in session.query(Node).filter(Node.id != "n1"):
-            session.delete(other)
+        session.query(Node).filter(Node.id != "n1").delete()
         session.get(Node, "n1").fields = {}
-    assert sync.sync_all(thingspeak) == sync.Outcome(1, 0, ())
+    assert sync_all(thingspeak) == Outcome(1, 0, ())
 
 
-def test_a_thingspeak_that_is_not_to_be_asked_ends_the_run(
-    thingspeak: ThingSpeak, upstream: Channels, caplog: pytest.LogCaptureFixture
-) -> None:
-    """When the breaker opens, the nodes after that are not asked for, all are failed, and one line says so instead of one per node."""
+def test_a_lost_lease_commits_nothing(thingspeak: ThingSpeak, upstream: Channels) -> None:
+    """Whoever was halted for so long that another took the node over stores nothing more, and moves no mark."""
+    with leases.held("n1") as lease:
+        assert lease
+        pages = sync.sync_node(thingspeak, "n1", lease)
+        assert next(pages) == sync.COMMIT_ROWS
+        with database().write() as session:
+            session.query(Lease).update({"owner": "another"})
+        with pytest.raises(sync.Lost):
+            next(pages)
+    assert len(stored()) == sync.COMMIT_ROWS
+    assert reached() == upstream.entries[1][sync.COMMIT_ROWS - 1][0]
+
+
+def test_all_is_synced_since_the_node_that_was_longest_ago(thingspeak: ThingSpeak) -> None:
+    """The last success of the job is the oldest among the nodes' last ones, and there is none while a node never had one."""
+    assert synced() is None
+    sync_all(thingspeak)
+    before = synced()
+    assert before
+    with leases.held("n1") as lease:
+        assert lease
+        assert list(sync.sync_node(thingspeak, "n1", lease)) == [0]
+    assert synced() > before
     with database().write() as session:
-        session.add_all(Node(id=f"x{n}", name="N", kind="flow_meter", channel_id=3, fields={}) for n in range(6))
-    upstream.status = dict.fromkeys((1, 2, 3), 500)
-    outcome = sync.sync_all(thingspeak)
-    assert outcome == sync.Outcome(9, 0, ("n1", "n2", "n3", *(f"x{n}" for n in range(6))))
-    assert len(upstream.asked) == FAILURES
-    assert [record.message for record in caplog.records if "sync" in record.message] == ["sync failed", "sync failed", "sync cut short"]
-    [line] = [record for record in caplog.records if record.message == "sync cut short"]
-    assert line.nodes == 7
-    assert "thingspeak: it failed" in line.error
+        session.get(SyncState, "n3").finished_at = FIRST
+    assert synced() == FIRST
+    nodes.create({"id": "new", "name": "N", "kind": "flow_meter", "channel_id": 2})
+    assert synced() is None
 
 
-def test_a_run_has_a_deadline(thingspeak: ThingSpeak, upstream: Channels, app: Flask) -> None:
-    """A run that has no time left stores what it has, and leaves the rest to the next one."""
-    upstream.before = lambda channel: setattr(app.extensions["evara_settings"], "job_deadline", left()) if channel == 1 else None
-    sync.sync_all(thingspeak)
-    assert 0 < app.extensions["evara_settings"].job_deadline <= 600
-    app.extensions["evara_settings"].job_deadline = 0.000_001
-    assert sync.sync_all(thingspeak).failed == ("n1", "n2", "n3")
-    assert left() == float("inf")
+def test_without_channels_all_is_synced(app: Flask) -> None:
+    """Nothing to do is no failure."""
+    with app.app_context():
+        nodes.create({"id": "no-channel", "name": "N", "kind": "flow_meter"})
+        assert synced() is not None

@@ -90,6 +90,11 @@ def test_an_unknown_node_is_not_found(client: FlaskClient, method: str, path: st
         {"channel_id": 0}, {"channel_id": True}, {"channel_id": "7"}, {"channel_id": 1.5}, {"channel_id": 2**31}, {"channel_id": 10**18},
         {"channel_key": "short"}, {"channel_key": "ABCDEFGH\n"}, {"channel_key": 12345678},
         {"fields": {"field9": "flow"}}, {"fields": {"field1": "Flow"}}, {"fields": {"field1": None}}, {"fields": []}, {"fields": None},
+        {"alarms": None}, {"alarms": {"Level": {"below": 1}}}, {"alarms": {"level_m": {}}}, {"alarms": {"level_m": None}},
+        {"alarms": {"level_m": {"below": "1"}}}, {"alarms": {"level_m": {"below": True}}}, {"alarms": {"level_m": {"above": None}}},
+        {"alarms": {"level_m": {"below": 2, "above": 1}}}, {"alarms": {"level_m": {"below": 1, "above": 1}}},
+        {"alarms": {"level_m": {"below": 1, "around": 2}}}, {"alarms": {"level_m": {"above": 1e13}}},
+        {"alarms": {f"metric_{number}": {"below": 1} for number in range(21)}},
         {"unknown": 1}, {"created_at": "2026-01-01T00:00:00Z"},
     ],
 )  # fmt: skip
@@ -136,3 +141,11 @@ def test_options_tells_the_methods(client: FlaskClient, path: str, methods: set[
     """OPTIONS names exactly the methods that the URL has."""
     answer = client.options(path)
     assert (answer.status_code, set(answer.allow)) == (200, methods)
+
+
+def test_alarms_are_kept_changed_and_taken_away(client: FlaskClient, node: str) -> None:
+    """Limits come back as they were sent, one side is enough, and {} takes all of them away."""
+    assert client.get(f"{NODES}/{node}").get_json()["alarms"] == {}
+    for alarms in ({"level_m": {"below": 0.5, "above": 3.0}, "flow_lps": {"above": 0}}, {"level_m": {"below": -1.5}}, {}):
+        assert client.patch(f"{NODES}/{node}", json={"alarms": alarms}).get_json()["alarms"] == alarms
+        assert client.get(f"{NODES}/{node}").get_json()["alarms"] == alarms

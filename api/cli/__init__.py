@@ -1,0 +1,93 @@
+"""Commands of `flask --app api.app`: seed, sync, worker, jobs, keys, audit, health."""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from flask import Flask
+from flask_migrate import upgrade
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from api import audit as auditing
+from api import health as health_checks
+from api.cli import jobs, keys
+from api.db import database
+from api.jobs import Jobs
+from api.models import AuditEntry, Node, now
+from api.services.keys import create, keyring
+from observability.catalogue import Duration, length
+
+SEEDS: tuple[dict[str, Any], ...] = (
+    {"id": "main-branch", "name": "Main branch, flow meter", "kind": "flow_meter", "channel_id": 1001, "fields": {"field1": "flow_lps"}},
+    {"id": "north-well", "name": "North bore well, discharge", "kind": "bore_well", "channel_id": 1002, "fields": {"field1": "flow_lps"}},
+    {"id": "hill-tank", "name": "Hill tank, outlet", "kind": "water_tank", "channel_id": 1003, "fields": {"field1": "flow_lps"}},
+)
+OWN_KEYS = {"prober": "read", "load": "write"}  # of the stack's own programs, not rate-limited
+
+
+def keep_keys(folder: Path) -> None:
+    """A working key per program, each in a file that its owner alone may read; those that still work stay."""
+    for name, scope in OWN_KEYS.items():
+        path = folder / name
+        if path.exists() and keyring().find(path.read_text(encoding="utf-8")):
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # one that others may read must not stay so
+        path.touch(mode=0o600)
+        path.write_text(create(name=name, scope=scope, unlimited=True).token, encoding="utf-8")
+
+
+def init_app(app: Flask) -> None:
+    app.cli.add_command(keys.group)
+    app.cli.add_command(jobs.group)
+
+    @app.cli.command("seed")
+    @click.option("--migrate", is_flag=True, help="Bring the database to the newest migration first.")
+    @click.option("--keys", "folder", type=click.Path(path_type=Path), help="Keep a working key for prober and load runs in this folder.")
+    def seed(migrate: bool, folder: Path | None) -> None:
+        """Make the nodes whose recorded readings the replay server serves; harmless when they exist."""
+        if migrate:
+            upgrade()
+        made = 0
+        for values in SEEDS:
+            try:
+                with database().write() as session:
+                    session.add(Node(**values))
+                made += 1
+            except IntegrityError:
+                pass  # somebody made it before us
+            except SQLAlchemyError as error:
+                raise keys.away(error) from error
+        if folder:
+            keep_keys(folder)
+        click.echo(f"{made} nodes made, {len(SEEDS) - made} were there")
+
+    @app.cli.command("sync")
+    def sync() -> None:
+        """Pull new readings from ThingSpeak, once; exit 1 when a node could not be synced."""
+        sys.exit(0 if Jobs(app).sync_now() else 1)
+
+    @app.cli.command("worker")
+    def worker() -> None:
+        """Sync and deliver until SIGTERM."""
+        Jobs(app).work()
+
+    @app.cli.command("audit")
+    @click.option("--since", type=length, metavar="DURATION", help="Only the last 1d, 6h, 30m.")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+    def audit(since: Duration | None, as_json: bool) -> None:
+        """Print who changed what, oldest first."""
+        with database().read() as session:
+            for entry in auditing.entries(session, now() - timedelta(seconds=float(since.seconds)) if since else None):
+                values = {column.key: getattr(entry, column.key) for column in AuditEntry.__table__.columns}
+                click.echo(orjson.dumps(values) if as_json else auditing.LINE.format(**values, who=entry.key_id or entry.address))
+
+    @app.cli.command("health")
+    def health() -> None:
+        """Print the checks as JSON; exit 1 when one fails."""
+        body, status, _ = health_checks.answer({"database": health_checks.check_database()})
+        click.echo(orjson.dumps(body))
+        sys.exit(0 if status == 200 else 1)
