@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, current_app, request
-from marshmallow import Schema, fields
+from marshmallow import EXCLUDE, Schema, fields
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
@@ -19,11 +19,14 @@ PROBLEM_JSON = "application/problem+json"
 class ProblemSchema(Schema):
     """RFC 9457, and what a person needs to ask about it."""
 
-    type = fields.String(metadata={"description": "A URI for the kind of problem; about:blank says that the status says it all"})
-    title = fields.String(metadata={"description": "The status in words"})
-    status = fields.Integer()
-    detail = fields.String(metadata={"description": "What was wrong with this request"})
-    request_id = fields.String(metadata={"description": "Find the request's log line by this"})
+    class Meta:
+        unknown = EXCLUDE  # readers must bear members that they do not know
+
+    type = fields.String(required=True, metadata={"description": "A URI for the kind of problem; about:blank says that the status says it all"})
+    title = fields.String(required=True, metadata={"description": "The status in words"})
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True, metadata={"description": "What was wrong with this request"})
+    request_id = fields.String(required=True, metadata={"description": "Find the request's log line by this"})
     errors = fields.Dict(metadata={"description": "What was wrong with which field: location, then field, then messages"})
 
 
