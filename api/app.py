@@ -3,7 +3,7 @@
 from flask import Flask
 from flask_smorest import Api
 
-from api import cli, db, docs, errors, faults, health, limits, logs, security, telemetry
+from api import cli, contract, db, docs, errors, faults, health, limits, logs, openapi, security, telemetry
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
 from api.v1 import nodes, readings
@@ -13,7 +13,10 @@ OPENAPI = {
     "API_TITLE": "Evara telemetry API",
     "API_VERSION": "1",
     "OPENAPI_VERSION": "3.1.0",
-    "API_SPEC_OPTIONS": {"info": {"description": "Readings of water tanks, bore wells and flow meters."}},
+    "API_SPEC_OPTIONS": {
+        "info": {"description": "Readings of water tanks, bore wells and flow meters.", "license": {"name": "MIT", "identifier": "MIT"}},
+        "servers": [{"url": "/"}],
+    },
 }
 
 
@@ -39,13 +42,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.faults_file:
         faults.init_app(app, settings.faults_file)
     db.init_app(app, settings.database_url)
+    health.init_app(app, settings.limiter_url)
     api = app.extensions["evara_api"] = ProblemApi(app)
-    for blueprint in (nodes.blueprint, readings.blueprint):
+    for blueprint in (nodes.blueprint, readings.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
-    app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)
     errors.init_app(app)
     limits.init_app(app, declared, settings)
     telemetry.init_app(app, declared)
+    openapi.init_app(app, declared, check_answers=settings.check_answers and settings.env != "production")
+    contract.init_app(app)
     cli.init_app(app)
     return app

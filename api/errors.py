@@ -22,7 +22,9 @@ class ProblemSchema(Schema):
     class Meta:
         unknown = EXCLUDE  # readers must bear members that they do not know
 
-    type = fields.String(required=True, metadata={"description": "A URI for the kind of problem; about:blank says that the status says it all"})
+    type = fields.String(
+        required=True, metadata={"description": "A URI for the kind of problem; about:blank says that the status says it all"}
+    )
     title = fields.String(required=True, metadata={"description": "The status in words"})
     status = fields.Integer(required=True)
     detail = fields.String(required=True, metadata={"description": "What was wrong with this request"})

@@ -16,6 +16,7 @@ from observability.catalogue import (
     POLICY,
     Catalogue,
     DependencyEntry,
+    Deprecated,
     Duration,
     Http,
     LatencyTarget,
@@ -152,6 +153,7 @@ class Route:
     rate_limit: str
     load: Load
     slos: tuple[Slo, ...]
+    deprecated: Deprecated | None = None
 
 
 @dataclass(frozen=True)
@@ -322,7 +324,7 @@ def route(name: str, catalogue: Catalogue) -> Route:
     entry, defaults = catalogue.routes[name], catalogue.defaults
     latency = defaults.latency if entry.latency is None else entry.latency
     slos = promises(HTTP_SOURCE, name, entry, entry.availability or defaults.availability, latency, catalogue.owner)
-    return Route(name, entry.http, entry.rate_limit or defaults.rate_limit, entry.load or defaults.load, slos)
+    return Route(name, entry.http, entry.rate_limit or defaults.rate_limit, entry.load or defaults.load, slos, entry.deprecated)
 
 
 def dependency(name: str, catalogue: Catalogue) -> tuple[Slo, ...]:

@@ -12,6 +12,7 @@ blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water
 EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}
 TIMES = {"created_at": "2026-03-01T11:58:00+00:00", "updated_at": "2026-03-01T12:00:00+00:00"}
 ANSWER = EXAMPLE | {"channel_id": 1001, "fields": {"field1": "level_m"}} | TIMES
+CHANNEL = validate.Range(1, 2**31 - 1)
 NAME = (validate.Length(1, 200), Whole(PRINTABLE))
 NodeFields = Schema.from_dict({f"field{number}": fields.String(validate=Whole(METRIC)) for number in range(1, 9)}, name="NodeFields")
 
@@ -19,11 +20,12 @@ NodeFields = Schema.from_dict({f"field{number}": fields.String(validate=Whole(ME
 class NodePatch(Schema):
     name = fields.String(validate=NAME, metadata={"description": "What people call it"})
     kind = fields.String(validate=validate.OneOf(KINDS), metadata={"description": "What it measures"})
-    channel_id = fields.Integer(
-        strict=True, allow_none=True, validate=validate.Range(1, 2**31 - 1), metadata={"description": "ThingSpeak channel to pull from"}
-    )
+    channel_id = fields.Integer(strict=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"})
     channel_key = fields.String(
-        allow_none=True, load_only=True, validate=Whole(r"[A-Z0-9]{8,64}"), metadata={"description": "Read key of the channel; never given back"}
+        allow_none=True,
+        load_only=True,
+        validate=Whole(r"[A-Z0-9]{8,64}"),
+        metadata={"description": "Read key of the channel; never given back"},
     )
     fields_ = fields.Nested(NodeFields, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"})
 
@@ -38,7 +40,9 @@ class NodeSchema(NodeNew):
     class Meta(AnswerSchema.Meta):
         exclude = ("channel_key",)
 
-    channel_id = fields.Integer(required=True, allow_none=True, metadata={"description": "ThingSpeak channel to pull from"})
+    channel_id = fields.Integer(
+        required=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"}
+    )
     fields_ = fields.Nested(
         NodeFields, required=True, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"}
     )
