@@ -6,7 +6,7 @@ from marshmallow import Schema, fields, validate
 
 from api.models import KINDS
 from api.services import nodes
-from api.v1.parsing import METRIC, PRINTABLE, SLUG, V1, AnswerSchema, Instant, PageQuery, PageSchema, Whole
+from api.v1.parsing import METRIC, PRINTABLE, SLUG, V1, AnswerSchema, Instant, PageQuery, PageSchema, Whole, WholeNumber
 
 blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water tanks, bore wells and flow meters")
 EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}
@@ -20,7 +20,7 @@ NodeFields = Schema.from_dict({f"field{number}": fields.String(validate=Whole(ME
 class NodePatch(Schema):
     name = fields.String(validate=NAME, metadata={"description": "What people call it"})
     kind = fields.String(validate=validate.OneOf(KINDS), metadata={"description": "What it measures"})
-    channel_id = fields.Integer(strict=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"})
+    channel_id = WholeNumber(strict=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"})
     channel_key = fields.String(
         allow_none=True,
         load_only=True,
@@ -40,9 +40,7 @@ class NodeSchema(NodeNew):
     class Meta(AnswerSchema.Meta):
         exclude = ("channel_key",)
 
-    channel_id = fields.Integer(
-        required=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"}
-    )
+    channel_id = WholeNumber(required=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"})
     fields_ = fields.Nested(
         NodeFields, required=True, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"}
     )

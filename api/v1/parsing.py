@@ -1,5 +1,6 @@
 """How v1 reads requests: strict JSON, strict types, pages; and the blueprint class that all its nouns share."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,8 +43,11 @@ class StrictParser(FlaskParser):
             abort(415, "Send the body as application/json in UTF-8.")
         if req.headers.get("Content-Encoding", "identity").lower() != "identity":
             abort(415, "Send the body without Content-Encoding.")
+        raw = req.get_data(cache=True)
+        if req.content_length is None and len(raw) >= (req.max_content_length or math.inf):
+            abort(413)  # chunked: werkzeug reads no further than the limit, and does not say that there was more
         try:
-            data = orjson.loads(req.get_data(cache=True))
+            data = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             abort(400, f"The body is not JSON: {error}.")
         if deeper(data, DEEPEST):
@@ -74,6 +78,14 @@ class StrictFloat(fields.Float):
         if isinstance(value, bool | str):
             raise self.make_error("invalid")
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class WholeNumber(fields.Integer):
+    """An integer of JSON Schema: 7 and 7.0 are the same number; strings and booleans are none."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        number = int(value) if isinstance(value, float) and value.is_integer() else value
+        return super()._deserialize(number, attr, data, **kwargs)
 
 
 class Instant(fields.AwareDateTime):

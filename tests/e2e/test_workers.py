@@ -243,7 +243,7 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
 
 
 def request(line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
-    return b"\r\n".join((line, b"Host: x", *headers, b"", body))
+    return b"\r\n".join((line, b"Host: x", b"X-Load-Token: " + TOKEN.encode(), *headers, b"", body))
 
 
 def broken(choose: random.Random) -> bytes:
