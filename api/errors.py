@@ -5,10 +5,11 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, current_app, request
+from gunicorn.http.errors import ParseException
 from marshmallow import EXCLUDE, Schema, fields
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, ServiceUnavailable
 
 from api import identity, telemetry
 
@@ -69,7 +70,13 @@ def database_away(error: Exception) -> Response:
     return problem(ServiceUnavailable("The database does not answer in time; nothing was stored. Try again.", retry_after=5))
 
 
+def broken_body(_: Exception) -> Response:
+    """Chunks that are none; the server notices when the body is read."""
+    return problem(BadRequest("The body's chunks cannot be told apart."))
+
+
 def init_app(app: Flask) -> None:
+    app.register_error_handler(ParseException, broken_body)
     app.register_error_handler(HTTPException, problem)
     app.register_error_handler(OperationalError, database_away)
     app.register_error_handler(PoolTimeout, database_away)

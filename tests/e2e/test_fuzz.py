@@ -15,7 +15,7 @@ from api.config import Settings
 from observability.checks.contract import operations
 from observability.outputs import contract
 
-EXAMPLES, SCENARIOS, STEPS = 260, 60, 10
+EXAMPLES, SCENARIOS, STEPS = 270, 80, 10
 AT_LEAST = 3_000
 HEADERS = {"X-Load-Token": "fuzz"}  # keeps rate limits out of the way
 OPERATIONS = operations(contract())

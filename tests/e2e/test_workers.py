@@ -312,6 +312,8 @@ def test_bad_requests_are_the_callers_fault(servers: Servers) -> None:
         assert connection.recv(64)[9:12] == b"413"
     log = (servers.folder.parent / "gunicorn.log").read_text(encoding="utf-8", errors="replace")
     assert answered > 500
-    assert {status: sent for status, sent in seen.items() if status[:1] == b"5"} == {}
+    assert {
+        status: sent for status, sent in seen.items() if status[:1] == b"5" and status != b"501"
+    } == {}  # 501: an unknown transfer coding (RFC 9112, 6.1)
     assert "Traceback" not in log
     assert answers(f"{servers.api}/health/ready")
