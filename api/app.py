@@ -1,9 +1,11 @@
 """The application factory: reads as a table of contents."""
 
+from functools import partial
+
 from flask import Flask
 from flask_smorest import Api
 
-from api import auth, cli, db, docs, errors, faults, health, limits, logs, resilience, security, telemetry, tracing
+from api import auth, cli, contract, db, docs, errors, faults, health, limits, logs, openapi, resilience, security, telemetry, tracing
 from api.cache import Shared
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
@@ -16,7 +18,8 @@ OPENAPI = {
     "API_VERSION": "1",
     "OPENAPI_VERSION": "3.1.0",
     "API_SPEC_OPTIONS": {
-        "info": {"description": "Readings of water tanks, bore wells and flow meters."},
+        "info": {"description": "Readings of water tanks, bore wells and flow meters.", "license": {"name": "MIT", "identifier": "MIT"}},
+        "servers": [{"url": "/"}],
         "components": {"securitySchemes": {"bearer": auth.SECURITY_SCHEME}},
     },
 }
@@ -50,14 +53,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     shared = Shared(settings.redis_url) if settings.redis_url else None
     thingspeak.init_app(app, settings, shared)
     live.init_app(app, settings.live_ttl, shared)
+    health.init_app(app, settings.limiter_url)
+    health.register(app, thingspeak.DEPENDENCY, partial(resilience.check, thingspeak.DEPENDENCY), critical=False)
     api = app.extensions["evara_api"] = ProblemApi(app)
-    for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint):
+    for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
-    app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)
     errors.init_app(app, settings)
     limits.init_app(app, declared, settings)
     auth.authorise_callers(app)
     telemetry.init_app(app, declared)
+    openapi.init_app(app, declared, check_answers=settings.check_answers and settings.env != "production")
+    contract.init_app(app)
     cli.init_app(app)
     return app

@@ -11,6 +11,7 @@ from api.models import SCOPES, ApiKey
 from api.services.keys import Keyring
 
 OPEN = ("health.", "docs.")  # endpoints that need no key
+UNASKED = ("health.live", "health.ready", "docs.")  # those that do not even look at one, so that they answer without a database
 SECURITY_SCHEME = {"type": "http", "scheme": "bearer", "description": "A key of `flask --app api.app keys create`"}
 MISSING = "Send your API key as `Authorization: Bearer <key>`."
 UNUSABLE = "This API key is not known here, was revoked, or has expired."  # one text: nobody learns which keys exist
@@ -30,7 +31,7 @@ def identify_callers(app: Flask, settings: Settings) -> None:
     @app.before_request
     def identify() -> None:
         g.key_id, g.key_scope, g.key_unlimited = None, None, False
-        if (token := given_token()) and request.endpoint and not request.endpoint.startswith(OPEN) and (key := key_of(token)):
+        if (token := given_token()) and request.endpoint and not request.endpoint.startswith(UNASKED) and (key := key_of(token)):
             g.key_id, g.key_scope, g.key_unlimited = key.id, key.scope, key.unlimited
 
     @app.after_request

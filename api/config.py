@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     trusted_hosts: Annotated[tuple[Host, ...], NoDecode, BeforeValidator(listed)] = ()  # names that Host may say; none: any
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(listed)] = ()  # pages of others that may call from a browser
     development_key: SecretStr | None = None  # an admin key without a row, in development alone
+    check_answers: bool = True  # outside production: an answer that breaks the contract becomes a 500
     thingspeak_url: str = "https://api.thingspeak.com"
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
     database_statement_timeout: float = Field(default=0.0, ge=0)  # seconds, 0 = none; PostgreSQL alone

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app, jsonify, send_from_directory
-from flask_smorest import Api
+
+from api.openapi import document
 
 blueprint = Blueprint("docs", __name__)
 FILES = Path(__file__).parent / "static" / "docs"
@@ -12,8 +13,7 @@ POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    api: Api = current_app.extensions["evara_api"]
-    return jsonify(api.spec.to_dict())
+    return jsonify(document(current_app))
 
 
 @blueprint.get("/docs")

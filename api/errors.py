@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Flask, Response, current_app, g, request
-from marshmallow import Schema, fields
+from gunicorn.http.errors import ParseException
+from marshmallow import EXCLUDE, Schema, fields
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import Conflict, GatewayTimeout, HTTPException, InternalServerError, ServiceUnavailable, UnprocessableEntity
+from werkzeug.exceptions import (
+    BadRequest,
+    Conflict,
+    GatewayTimeout,
+    HTTPException,
+    InternalServerError,
+    ServiceUnavailable,
+    UnprocessableEntity,
+)
 
 from api import identity, logs, security, telemetry
 from api.breaker import Refused
@@ -34,11 +43,16 @@ PROBLEM_JSON = "application/problem+json"
 class ProblemSchema(Schema):
     """RFC 9457, and what a person needs to ask about it."""
 
-    type = fields.String(metadata={"description": "A URI for the kind of problem; about:blank says that the status says it all"})
-    title = fields.String(metadata={"description": "The status in words"})
-    status = fields.Integer()
-    detail = fields.String(metadata={"description": "What was wrong with this request"})
-    request_id = fields.String(metadata={"description": "Find the request's log line by this"})
+    class Meta:
+        unknown = EXCLUDE  # readers must bear members that they do not know
+
+    type = fields.String(
+        required=True, metadata={"description": "A URI for the kind of problem; about:blank says that the status says it all"}
+    )
+    title = fields.String(required=True, metadata={"description": "The status in words"})
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True, metadata={"description": "What was wrong with this request"})
+    request_id = fields.String(required=True, metadata={"description": "Find the request's log line by this"})
     errors = fields.Dict(metadata={"description": "What was wrong with which field: location, then field, then messages"})
 
 
@@ -102,6 +116,11 @@ def database_away(error: DBAPIError | PoolTimeout) -> Response:
     return problem(ServiceUnavailable(TOO_LONG if late else AWAY, retry_after=5))
 
 
+def broken_body(_: Exception) -> Response:
+    """Chunks that are none; the server notices when the body is read."""
+    return problem(BadRequest("The body's chunks cannot be told apart."))
+
+
 def unfit(error: DBAPIError) -> Response:
     """The database does not take what the caller sent, and no view foresaw it."""
     current_app.logger.warning("refused by the database: %s", error)
@@ -158,6 +177,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         app.extensions[REPORT] = reporter(settings, dsn)
     for kind, handler in (
         (HTTPException, problem),
+        (ParseException, broken_body),
         (Refused, refused),
         (OperationalError, database_away),
         (InterfaceError, database_away),

@@ -178,6 +178,13 @@ def states() -> dict[str, dict[str, str | None]]:
     return {name: guard.breaker.state() for name, guard in sorted(_guards.items())}
 
 
+def check(name: str) -> dict[str, Any]:
+    """What health says of a guarded dependency, without asking it: whether its breaker lets calls through."""
+    found = _guards[name].breaker.state()
+    since = {"since": datetime.fromisoformat(found["since"])} if found["since"] else {}
+    return {"ok": found["state"] == "closed", "state": found["state"], "detail": f"its breaker is {found['state']}"} | since
+
+
 def retry_after(answer: httpx.Response) -> float | None:
     """Seconds that the answer's Retry-After asks for, given as seconds or as a time; None without a sensible one."""
     text = answer.headers.get("retry-after", "")

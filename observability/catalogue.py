@@ -7,6 +7,7 @@ import copy
 import difflib
 import re
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
@@ -148,7 +149,16 @@ class Served(Model):
     rate_limit: RateLimit | None = None
 
 
+class Deprecated(Model):
+    """Since when a route should not be used, when it goes, and the URL of what replaces it."""
+
+    since: date
+    sunset: date | None = None
+    successor: str | None = None
+
+
 class RouteEntry(Subject, Served):
+    deprecated: Deprecated | None = None
     needs: tuple[str, ...] = ()
     availability: Percent | None = None
     latency: tuple[LatencyTarget, ...] | None = None

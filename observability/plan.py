@@ -16,6 +16,7 @@ from observability.catalogue import (
     POLICY,
     Catalogue,
     DependencyEntry,
+    Deprecated,
     Duration,
     Http,
     LatencyTarget,
@@ -151,6 +152,7 @@ class Route:
     http: Http
     load: Load
     slos: tuple[Slo, ...]
+    deprecated: Deprecated | None = None
 
 
 @dataclass(frozen=True)
@@ -323,7 +325,7 @@ def route(name: str, catalogue: Catalogue) -> Route:
     entry, defaults = catalogue.routes[name], catalogue.defaults
     latency = defaults.latency if entry.latency is None else entry.latency
     slos = promises(HTTP_SOURCE, name, entry, entry.availability or defaults.availability, latency, catalogue.owner)
-    return Route(name, entry.http, entry.load or defaults.load, slos)
+    return Route(name, entry.http, entry.load or defaults.load, slos, entry.deprecated)
 
 
 def dependency(name: str, catalogue: Catalogue) -> tuple[Slo, ...]:

@@ -87,7 +87,7 @@ def init_app(app: Flask) -> None:
 
     @app.cli.command("health")
     def health() -> None:
-        """Print the checks as JSON; exit 1 when one fails."""
-        body, status, _ = health_checks.answer({"database": health_checks.check_database()})
+        """Print all that the checks found as JSON; exit 1 when requests cannot be served."""
+        body, ready = health_checks.report(health_checks.registered(app))
         click.echo(orjson.dumps(body))
-        sys.exit(0 if status == 200 else 1)
+        sys.exit(0 if ready else 1)

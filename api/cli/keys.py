@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 
 from api.models import SCOPES, now
 from api.services import keys
-from api.v1.keys import KeySchema
+from api.v1.keys import KeySchema, NewKeySchema
 from observability.catalogue import length
 
 MOST_LISTED = 10_000
@@ -52,7 +52,7 @@ group = KeyCommands("keys", help="API keys: make, list and revoke them.")
 @click.option("--unlimited", is_flag=True, help="Not rate-limited: for load runs and probers.")
 def create_key(name: str, scope: str, expires_at: datetime | None, unlimited: bool) -> None:
     """Make a key. The last line is the key alone; it is stored nowhere and never shown again."""
-    values = KeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
+    values = NewKeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
     key = keys.create(**values, expires_at=expires_at)
     click.echo(f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:\n{key.token}")
 

@@ -7,10 +7,13 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from api.models import SCOPES, now
 from api.services import keys
-from api.v1.parsing import PRINTABLE, V1, Instant, PageQuery, PageSchema, Whole
+from api.v1.parsing import PRINTABLE, V1, AnswerSchema, Instant, PageQuery, PageSchema, Whole
 
 blueprint = V1("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
 EXAMPLE = {"name": "dashboard", "scope": "read"}
+ANSWER: dict[str, Any] = EXAMPLE | {"id": "0f8fad5bd9cb", "unlimited": False, "created_at": "2026-03-01T12:00:00+00:00"}
+ANSWER |= dict.fromkeys(("expires_at", "revoked_at", "last_used_at"))
+NAME = (validate.Length(1, 100), Whole(PRINTABLE))
 
 
 def in_future(moment: datetime) -> None:
@@ -18,39 +21,48 @@ def in_future(moment: datetime) -> None:
         raise ValidationError("Must lie in the future.")
 
 
-class KeySchema(Schema):
-    id = fields.String(dump_only=True)
-    name = fields.String(required=True, validate=(validate.Length(1, 100), Whole(PRINTABLE)))
+class NewKeySchema(Schema):
+    name = fields.String(required=True, validate=NAME, metadata={"description": "Whose it is"})
     scope = fields.String(required=True, validate=validate.OneOf(SCOPES), metadata={"description": "write may read, admin may all"})
-    unlimited = fields.Boolean(load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"})
-    created_at = Instant(dump_only=True)
-    expires_at = Instant(allow_none=True, validate=in_future)
-    revoked_at = Instant(dump_only=True, allow_none=True)
-    last_used_at = Instant(dump_only=True, allow_none=True, metadata={"description": "To the minute"})
+    unlimited = fields.Boolean(
+        truthy={True}, falsy={False}, load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"}
+    )
+    expires_at = Instant(allow_none=True, validate=in_future, metadata={"description": "From then on it is refused; null: never"})
 
 
-class NewKeySchema(KeySchema):
-    key = fields.String(dump_only=True, attribute="token", metadata={"description": "The key itself; shown now and never again"})
+class KeySchema(AnswerSchema):
+    id = fields.String(required=True, metadata={"description": "By this it is listed, logged and revoked"})
+    name = fields.String(required=True)
+    scope = fields.String(required=True, validate=validate.OneOf(SCOPES))
+    unlimited = fields.Boolean(required=True)
+    created_at = Instant(required=True)
+    expires_at = Instant(required=True, allow_none=True)
+    revoked_at = Instant(required=True, allow_none=True)
+    last_used_at = Instant(required=True, allow_none=True, metadata={"description": "To the minute"})
+
+
+class MadeKeySchema(KeySchema):
+    key = fields.String(required=True, attribute="token", metadata={"description": "The key itself; shown now and never again"})
 
 
 class KeyPage(PageSchema):
-    items = fields.List(fields.Nested(KeySchema))
+    items = fields.List(fields.Nested(KeySchema), required=True)
 
 
-@blueprint.route("/", methods=["GET"], endpoint="list")
+@blueprint.route("", methods=["GET"], endpoint="list")
 @blueprint.scope("admin")
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, KeyPage)
+@blueprint.response(200, KeyPage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1})
 @blueprint.errors(422)
 def list_keys(query: dict[str, Any]) -> dict[str, Any]:
     """Keys, the newest first"""
     return keys.page(**query)
 
 
-@blueprint.route("/", methods=["POST"], endpoint="create")
+@blueprint.route("", methods=["POST"], endpoint="create")
 @blueprint.scope("admin")
-@blueprint.arguments(KeySchema, example=EXAMPLE)
-@blueprint.response(201, NewKeySchema)
+@blueprint.arguments(NewKeySchema, example=EXAMPLE)
+@blueprint.response(201, MadeKeySchema, example=ANSWER | {"key": "evara_" + 43 * "x"})
 @blueprint.errors(400, 413, 415, 422)
 def create(body: dict[str, Any]) -> Any:
     """Make a key; the answer alone has it"""

@@ -7,12 +7,30 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from api.models import KINDS
 from api.services import nodes
-from api.v1.parsing import LARGEST, METRIC, PRINTABLE, SLUG, V1, Instant, PageQuery, PageSchema, StrictFloat, Whole
+from api.v1.parsing import (
+    LARGEST,
+    METRIC,
+    PRINTABLE,
+    SLUG,
+    V1,
+    AnswerSchema,
+    Instant,
+    PageQuery,
+    PageSchema,
+    StrictFloat,
+    Whole,
+    WholeNumber,
+)
 
 blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water tanks, bore wells and flow meters")
 EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}
 ALARMS = 20  # per node
+ALARMED = {"level_m": {"below": 0.5, "above": 3.0}}
+TIMES = {"created_at": "2026-03-01T11:58:00+00:00", "updated_at": "2026-03-01T12:00:00+00:00"}
+ANSWER = EXAMPLE | {"channel_id": 1001, "fields": {"field1": "level_m"}, "alarms": ALARMED} | TIMES
+CHANNEL = validate.Range(1, 2**31 - 1)
 NAME = (validate.Length(1, 200), Whole(PRINTABLE))
+NodeFields = Schema.from_dict({f"field{number}": fields.String(validate=Whole(METRIC)) for number in range(1, 9)}, name="NodeFields")
 
 
 class LimitsSchema(Schema):
@@ -26,16 +44,14 @@ class LimitsSchema(Schema):
 
 
 class NodePatch(Schema):
-    name = fields.String(validate=NAME)
-    kind = fields.String(validate=validate.OneOf(KINDS))
-    channel_id = fields.Integer(strict=True, allow_none=True, validate=validate.Range(1, 2**31 - 1))
-    channel_key = fields.String(allow_none=True, load_only=True, validate=Whole(r"[A-Z0-9]{8,64}"))
-    fields_ = fields.Dict(
-        fields.String(validate=Whole(r"field[1-8]")),
-        fields.String(validate=Whole(METRIC)),
-        data_key="fields",
-        attribute="fields",
-        metadata={"description": "ThingSpeak field → metric", "example": {"field1": "flow_lps"}},
+    name = fields.String(validate=NAME, metadata={"description": "What people call it"})
+    kind = fields.String(validate=validate.OneOf(KINDS), metadata={"description": "What it measures"})
+    channel_id = WholeNumber(strict=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"})
+    channel_key = fields.String(
+        allow_none=True,
+        load_only=True,
+        validate=Whole(r"[A-Z0-9]{8,64}"),
+        metadata={"description": "Read key of the channel; never given back"},
     )
     alarms = fields.Dict(
         fields.String(validate=Whole(METRIC)),
@@ -43,41 +59,55 @@ class NodePatch(Schema):
         validate=validate.Length(max=ALARMS),
         metadata={
             "description": "Metric → limits; the webhook is told when the newest reading leaves them or returns (docs/jobs.md)",
-            "example": {"level_m": {"below": 0.5, "above": 3.0}},
+            "example": ALARMED,
         },
     )
+    fields_ = fields.Nested(NodeFields, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"})
 
 
-class NodeSchema(NodePatch):
+class NodeNew(NodePatch):
     id = fields.String(required=True, validate=Whole(SLUG), metadata={"description": "Lower case, digits, hyphens"})
-    name = fields.String(required=True, validate=NAME)
-    kind = fields.String(required=True, validate=validate.OneOf(KINDS))
-    created_at = Instant(dump_only=True)
-    updated_at = Instant(dump_only=True)
+    name = fields.String(required=True, validate=NAME, metadata={"description": "What people call it"})
+    kind = fields.String(required=True, validate=validate.OneOf(KINDS), metadata={"description": "What it measures"})
+
+
+class NodeSchema(NodeNew):
+    class Meta(AnswerSchema.Meta):
+        exclude = ("channel_key",)
+
+    channel_id = WholeNumber(required=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"})
+    fields_ = fields.Nested(
+        NodeFields, required=True, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"}
+    )
+    alarms = fields.Dict(
+        fields.String(), fields.Nested(LimitsSchema), required=True, metadata={"description": "Metric → limits", "example": ALARMED}
+    )
+    created_at = Instant(required=True, dump_only=True)
+    updated_at = Instant(required=True, dump_only=True)
 
 
 class NodeQuery(PageQuery):
-    kind = fields.String(validate=validate.OneOf(KINDS))
+    kind = fields.String(validate=validate.OneOf(KINDS), metadata={"description": "Only nodes of this kind"})
 
 
 class NodePage(PageSchema):
-    items = fields.List(fields.Nested(NodeSchema))
+    items = fields.List(fields.Nested(NodeSchema), required=True)
 
 
-@blueprint.route("/", methods=["GET"], endpoint="list")
+@blueprint.route("", methods=["GET"], endpoint="list")
 @blueprint.scope("read")
 @blueprint.arguments(NodeQuery, location="query")
-@blueprint.response(200, NodePage)
+@blueprint.response(200, NodePage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1})
 @blueprint.errors(422)
 def list_nodes(query: dict[str, Any]) -> dict[str, Any]:
     """Nodes by id, all or of one kind"""
     return nodes.page(**query)
 
 
-@blueprint.route("/", methods=["POST"], endpoint="create")
+@blueprint.route("", methods=["POST"], endpoint="create")
 @blueprint.scope("write")
-@blueprint.arguments(NodeSchema, example=EXAMPLE)
-@blueprint.response(201, NodeSchema)
+@blueprint.arguments(NodeNew, example=EXAMPLE)
+@blueprint.response(201, NodeSchema, example=ANSWER)
 @blueprint.errors(400, 409, 413, 415, 422)
 def create(body: dict[str, Any]) -> Any:
     """Make a node"""
@@ -86,7 +116,7 @@ def create(body: dict[str, Any]) -> Any:
 
 @blueprint.route("/<string:node_id>", methods=["GET"], endpoint="get")
 @blueprint.scope("read")
-@blueprint.response(200, NodeSchema)
+@blueprint.response(200, NodeSchema, example=ANSWER)
 @blueprint.errors(404)
 def get(node_id: str) -> Any:
     """One node"""
@@ -96,7 +126,7 @@ def get(node_id: str) -> Any:
 @blueprint.route("/<string:node_id>", methods=["PATCH"], endpoint="update")
 @blueprint.scope("write")
 @blueprint.arguments(NodePatch, example={"name": "Roof tank, west block"})
-@blueprint.response(200, NodeSchema)
+@blueprint.response(200, NodeSchema, example=ANSWER)
 @blueprint.errors(400, 404, 413, 415, 422)
 def update(body: dict[str, Any], node_id: str) -> Any:
     """Change some fields of a node"""

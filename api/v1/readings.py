@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from api.services import live, readings
-from api.v1.parsing import LARGEST, METRIC, V1, Instant, PageQuery, PageSchema, StrictFloat, Whole, plausible
+from api.v1.parsing import LARGEST, METRIC, V1, AnswerSchema, Instant, PageQuery, PageSchema, StrictFloat, Whole, plausible
 
 blueprint = V1("readings", __name__, url_prefix="/api/v1/nodes/<string:node_id>", description="What the nodes measured")
 BATCH = 1_000
@@ -18,39 +18,44 @@ class ReadingSchema(Schema):
     value = StrictFloat(required=True, validate=validate.Range(-LARGEST, LARGEST))
 
 
+class StoredReading(ReadingSchema):
+    class Meta(AnswerSchema.Meta):
+        pass
+
+
 class BatchSchema(Schema):
     readings = fields.List(fields.Nested(ReadingSchema), required=True, validate=validate.Length(1, BATCH))
 
 
-class ReceiptSchema(Schema):
-    stored = fields.Integer(metadata={"description": "New readings, now on disk"})
-    duplicates = fields.Integer(metadata={"description": "Readings that were there already with the same value"})
-    conflicts = fields.Integer(metadata={"description": "Readings that were there with another value, which stays"})
+class ReceiptSchema(AnswerSchema):
+    stored = fields.Integer(required=True, metadata={"description": "New readings, now on disk"})
+    duplicates = fields.Integer(required=True, metadata={"description": "Readings that were there already with the same value"})
+    conflicts = fields.Integer(required=True, metadata={"description": "Readings that were there with another value, which stays"})
 
 
 class RangeQuery(PageQuery):
-    metric = fields.String(validate=Whole(METRIC))
+    metric = fields.String(validate=Whole(METRIC), metadata={"description": "Only readings of this metric"})
     from_ = Instant(data_key="from", validate=plausible, metadata={"description": "First time, inclusive; a day before `to` by default"})
     to = Instant(validate=plausible, metadata={"description": "Last time, exclusive; now by default"})
 
 
 class ReadingPage(PageSchema):
-    items = fields.List(fields.Nested(ReadingSchema))
+    items = fields.List(fields.Nested(StoredReading), required=True)
 
 
-class LatestSchema(Schema):
-    items = fields.List(fields.Nested(ReadingSchema))
+class LatestSchema(AnswerSchema):
+    items = fields.List(fields.Nested(StoredReading), required=True)
 
 
 class LiveSchema(LatestSchema):
-    stale = fields.Boolean(metadata={"description": "ThingSpeak did not answer now; this is what it answered last"})
-    age_seconds = fields.Float(metadata={"description": "How long ago ThingSpeak answered this"})
+    stale = fields.Boolean(required=True, metadata={"description": "ThingSpeak did not answer now; this is what it answered last"})
+    age_seconds = fields.Float(required=True, metadata={"description": "How long ago ThingSpeak answered this"})
 
 
 @blueprint.route("/readings", methods=["POST"], endpoint="ingest")
 @blueprint.scope("write")
 @blueprint.arguments(BatchSchema, example=EXAMPLE)
-@blueprint.response(201, ReceiptSchema)
+@blueprint.response(201, ReceiptSchema, example={"stored": 1, "duplicates": 0, "conflicts": 0})
 @blueprint.errors(400, 404, 413, 415, 422)
 def ingest(body: dict[str, Any], node_id: str) -> dict[str, int]:
     """Store up to 1 000 readings; sending them again changes nothing"""
@@ -60,7 +65,7 @@ def ingest(body: dict[str, Any], node_id: str) -> dict[str, int]:
 @blueprint.route("/readings", methods=["GET"], endpoint="range")
 @blueprint.scope("read")
 @blueprint.arguments(RangeQuery, location="query")
-@blueprint.response(200, ReadingPage)
+@blueprint.response(200, ReadingPage, example={"items": EXAMPLE["readings"], "page": 1, "page_size": 100, "total": 1})
 @blueprint.errors(404, 422)
 def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
     """Readings of a span of time, oldest first"""
@@ -69,7 +74,7 @@ def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
 
 @blueprint.route("/latest", methods=["GET"], endpoint="latest")
 @blueprint.scope("read")
-@blueprint.response(200, LatestSchema)
+@blueprint.response(200, LatestSchema, example={"items": EXAMPLE["readings"]})
 @blueprint.errors(404)
 def latest(node_id: str) -> dict[str, Any]:
     """The newest reading of every metric"""
@@ -78,7 +83,7 @@ def latest(node_id: str) -> dict[str, Any]:
 
 @blueprint.route("/live", methods=["GET"], endpoint="live")
 @blueprint.scope("read")
-@blueprint.response(200, LiveSchema)
+@blueprint.response(200, LiveSchema, example={"items": EXAMPLE["readings"], "stale": False, "age_seconds": 0.4})
 @blueprint.errors(404, 503, 504)
 def live_(node_id: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The newest entry of the node's ThingSpeak channel, asked for right now"""

@@ -47,8 +47,8 @@ def test_the_contract_is_the_committed_one(client: FlaskClient) -> None:
 def test_the_contracts_examples_are_accepted(client: FlaskClient) -> None:
     """Load is made from the examples, so the API must take them."""
     contract = client.get("/openapi.json").get_json()
-    node = contract["paths"]["/api/v1/nodes/"]["post"]["requestBody"]["content"]["application/json"]["example"]
-    assert client.post("/api/v1/nodes/", json=node).status_code == 201
+    node = contract["paths"]["/api/v1/nodes"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert client.post("/api/v1/nodes", json=node).status_code == 201
     path = "/api/v1/nodes/{node_id}/readings"
     readings = contract["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
     assert client.post(path.format(node_id=node["id"]), json=readings).status_code == 201

@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from loadtests.replay import CHANNELS, HISTORY, STEP, Replay
-from tests.e2e.test_workers import ROOT, TOKEN, answers, until
+from tests.e2e.test_workers import ROOT, answers, seeded, until
 from tests.receiver import Receiver, receiving
 
 KILLS = 3
@@ -37,6 +37,7 @@ class Device:
     """Sends one reading after the other, and knows which of them the webhook must be told of, in order."""
 
     api: str
+    key: str
     node: str
     stop: threading.Event
     sent: list[str] = field(default_factory=list)  # times, as the API gives them back
@@ -46,7 +47,7 @@ class Device:
     def run(self) -> None:
         chance, before = random.Random(self.node), "within"
         first = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
-        with httpx.Client(base_url=self.api, headers={"X-Load-Token": TOKEN}, timeout=30) as http:
+        with httpx.Client(base_url=self.api, headers={"Authorization": f"Bearer {self.key}"}, timeout=30) as http:
             for number in range(MOST):
                 if self.stop.wait(PAUSE):
                     return
@@ -87,10 +88,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @contextmanager
-def serving(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """A real gunicorn on a migrated, seeded database; its address."""
-    flask = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
-    subprocess.run(flask, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True)
+def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]:
+    """A real gunicorn on a migrated, seeded database: its address, and a key to it."""
+    key = seeded(environment)
     command = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output)
@@ -98,7 +98,7 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[str]:
         found: list[str] = []
         until(lambda: found.extend(re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())) or found, 60, "listening")
         until(lambda: answers(f"{found[0]}/health/ready"), 60, "a ready API")
-        yield found[0]
+        yield found[0], key
     finally:
         process.terminate()
         process.wait(30)
@@ -117,17 +117,16 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
         "EVARA_RETRY_SECONDS": "0.1",
         "EVARA_LEASE_SECONDS": "2",
         "EVARA_SYNC_EVERY": "1",
-        "EVARA_LOAD_TOKEN": TOKEN,
         "EVARA_LOG_LEVEL": "WARNING",
         "EVARA_BIND": "127.0.0.1:0",
         "EVARA_WORKERS": "2",
     }
-    with serving(environment, tmp_path / "api.log") as api:
+    with serving(environment, tmp_path / "api.log") as (api, key):
         for number in range(CLIENTS):
             node = {"id": f"device-{number}", "name": "Under fire", "kind": "water_tank", "alarms": LIMITS}
-            assert httpx.post(f"{api}/api/v1/nodes/", json=node).status_code == 201
+            assert httpx.post(f"{api}/api/v1/nodes", json=node, headers={"Authorization": f"Bearer {key}"}).status_code == 201
         stop = threading.Event()
-        devices = [Device(api, f"device-{number}", stop) for number in range(CLIENTS)]
+        devices = [Device(api, key, f"device-{number}", stop) for number in range(CLIENTS)]
         threads = [threading.Thread(target=device.run) for device in devices]
         worker = Worker(environment, tmp_path / "worker.log")
         try:

@@ -1,6 +1,7 @@
 """Workers that are killed under load: no acknowledged reading is lost, no answer uncounted, and no counter ever decreases."""
 
 import os
+import random
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -71,6 +73,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def seeded(environment: dict[str, str]) -> str:
+    """Migrates and seeds the database of these settings; an unlimited key that may write."""
+    for words in (["seed", "--migrate"], ["keys", "create", "devices", "--scope", "write", "--unlimited"]):
+        command = [sys.executable, "-m", "flask", "--app", "api.app", *words]
+        made = subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True, text=True)
+    return made.stdout.splitlines()[-1]
+
+
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Servers]:
     """A real gunicorn with two workers and a real metrics process, both gone afterwards."""
@@ -85,10 +95,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
         "EVARA_WORKERS": "2",
     }
     environment = kept | settings
-    flask = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate"]
-    subprocess.run(flask, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True)
-    create = [*flask[:5], "keys", "create", "devices", "--scope", "write", "--unlimited"]
-    made = subprocess.run(create, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True, text=True)
+    key = seeded(environment)
     environment |= {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
     metrics_port = free_port()
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
@@ -98,9 +105,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     try:
         found: list[str] = []
         until(lambda: found.extend(re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())) or found, 60, "listening")
-        running = Servers(
-            psutil.Process(processes[0].pid), found[0], f"http://127.0.0.1:{metrics_port}", database, folder, made.stdout.splitlines()[-1]
-        )
+        running = Servers(psutil.Process(processes[0].pid), found[0], f"http://127.0.0.1:{metrics_port}", database, folder, key)
         until(lambda: answers(f"{found[0]}/health/ready"), 60, "a ready API")
         until(lambda: answers(f"{running.metrics}/metrics"), 60, "a metrics process")
         yield running
@@ -197,3 +202,128 @@ def test_kills_lose_nothing(servers: Servers) -> None:
     assert len(stored) <= known + unknown
     left = {path.stem.rpartition("_")[2] for path in servers.folder.glob("*.db")}
     assert not left & {str(pid) for pid in killed}
+
+
+def test_draining_cuts_nobody_off(servers: Servers) -> None:
+    """Kept connections of clients that never retry lose no request while every worker is replaced: one by one, then all by HUP."""
+    stop = threading.Event()
+    answered: list[int] = []
+    failed: list[str] = []
+    closed: list[str] = []
+
+    def client(number: int) -> None:
+        wait = random.Random(number)
+        with httpx.Client(base_url=servers.api, headers={"Authorization": f"Bearer {servers.key}"}, timeout=60) as http:
+            while not stop.is_set():
+                try:
+                    answer = http.get("/api/v1/nodes")
+                except httpx.HTTPError as error:
+                    failed.append(repr(error))
+                    continue
+                answered.append(answer.status_code)
+                if answer.headers["Connection"] == "close":
+                    closed.append(answer.headers["Connection"])
+                stop.wait(wait.choice((0, 0.01, 0.2)))
+
+    def replaced(before: set[int]) -> None:
+        """Until none of the old workers is left, and the new ones answer."""
+        until(lambda: not before & {worker.pid for worker in servers.workers()}, 60, "the end of old workers")
+        count = len(answered)
+        until(lambda: len(answered) >= count + 20 or failed, 60, "answers of new workers")
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        until(lambda: len(answered) >= 50, 60, "fifty answers")
+        for worker in servers.workers():
+            os.kill(worker.pid, signal.SIGTERM)
+            replaced({worker.pid})
+        old = {worker.pid for worker in servers.workers()}
+        servers.master.send_signal(signal.SIGHUP)
+        replaced(old)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    assert set(answered) == {200}
+    assert closed  # draining workers say so, instead of closing without a word
+
+
+def raw(key: str, line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+    return b"\r\n".join((line, b"Host: x", b"Authorization: Bearer " + key.encode(), *headers, b"", body))
+
+
+def broken(choose: random.Random, key: str) -> bytes:
+    """One request that something is wrong with."""
+    request = partial(raw, key)
+    json, post = b"Content-Type: application/json", b"POST /api/v1/nodes HTTP/1.1"
+    noise = choose.randbytes(choose.randint(1, 200))
+    word = bytes(choose.choices(range(33, 127), k=12))
+    kinds = (
+        lambda: noise,
+        lambda: request(word + b" /api/v1/nodes HTTP/1.1"),
+        lambda: request(b"GET /" + noise.replace(b"\n", b"") + b" HTTP/1.1"),
+        lambda: request(b"GET /api/v1/nodes/%" + word + b" HTTP/1.1"),
+        lambda: request(b"GET /api/v1/nodes?" + word + b"=%ff%00 HTTP/1.1"),
+        lambda: request(b"GET /health HTTP/" + choose.choice((b"9.9", b"0.1", b"x", b""))),
+        lambda: request(b"GET /health HTTP/1.1", b"X-Large: " + b"a" * 20_000),
+        lambda: request(b"GET /health HTTP/1.1", *(b"X-%d: 1" % number for number in range(200))),
+        lambda: request(b"GET /" + b"a" * 10_000 + b" HTTP/1.1"),
+        lambda: request(b"GET /health HTTP/1.1", b"X: " + noise),
+        lambda: request(b"GET /health HTTP/1.1", noise),
+        lambda: request(post, json, b"Content-Length: -1"),
+        lambda: request(post, json, b"Content-Length: one", body=b"{}"),
+        lambda: request(post, json, b"Content-Length: 2", b"Content-Length: 3", body=b"{}"),
+        lambda: request(post, json, b"Content-Length: 2", b"Transfer-Encoding: chunked", body=b"{}"),
+        lambda: request(post, json, b"Content-Length: 100", body=b"{"),
+        lambda: request(post, json, b"Content-Length: 2000000", body=b"[" * 2_000),
+        lambda: request(post, json, b"Transfer-Encoding: chunked", body=b"zz\r\n{}\r\n0\r\n\r\n"),
+        lambda: request(post, json, b"Transfer-Encoding: chunked", body=b"2\r\n{}"),
+        lambda: request(post, json, b"Transfer-Encoding: " + word, body=b"{}"),
+        lambda: request(post, json, b"Content-Encoding: gzip", b"Content-Length: %d" % len(noise), body=noise),
+        lambda: request(post, b"Content-Type: application/json; charset=" + word, b"Content-Length: 2", body=b"{}"),
+        lambda: request(post, b"Content-Type: " + noise.replace(b"\n", b""), b"Content-Length: 2", body=b"{}"),
+        lambda: request(post, json, b"Content-Length: %d" % len(noise), body=noise),
+        lambda: request(post, json, b"Content-Length: 9000", body=b"[" * 9_000),
+        lambda: request(post, json, b"Content-Length: 13", body=b'{"id": "\\ud800"'),
+        lambda: request(post, json, b"Expect: " + word, b"Content-Length: 2", body=b"{}"),
+        lambda: request(b"DELETE /api/v1/nodes/x HTTP/1.1", json, b"Content-Length: 2", body=b"{}"),
+        lambda: request(post, json, b"traceparent: " + word, b"X-Request-ID: " + noise, b"Content-Length: 2", body=b"{}")[
+            : choose.randint(1, 90)
+        ],
+    )
+    return choose.choice(kinds)()
+
+
+def test_bad_requests_are_the_callers_fault(servers: Servers) -> None:
+    """A thousand broken requests, many cut off half-way: no 5xx but for what HTTP itself wants, no traceback, and the API goes on."""
+    choose = random.Random(7)
+    address = (servers.api.split("//")[1].split(":")[0], int(servers.api.rpartition(":")[2]))
+    seen: dict[bytes, bytes] = {}
+    answered = 0
+    for _ in range(1_000):
+        sent = broken(choose, servers.key)
+        with socket.create_connection(address, timeout=30) as connection:
+            try:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                status = connection.recv(64)
+            except OSError:  # it closed the connection while we were still sending
+                continue
+        if status:
+            answered += 1
+            seen.setdefault(status[9:12], sent)
+    too_large = b"".join(b"%x\r\n%s\r\n" % (60_000, b"[" * 60_000) for _ in range(20)) + b"0\r\n\r\n"
+    headers = (b"Content-Type: application/json", b"Transfer-Encoding: chunked")
+    with socket.create_connection(address, timeout=30) as connection:
+        connection.sendall(raw(servers.key, b"POST /api/v1/nodes HTTP/1.1", *headers, body=too_large))
+        assert connection.recv(64)[9:12] == b"413"
+    log = (servers.folder.parent / "gunicorn.log").read_text(encoding="utf-8", errors="replace")
+    assert answered > 500
+    assert {
+        status: sent for status, sent in seen.items() if status[:1] == b"5" and status != b"501"
+    } == {}  # 501: an unknown transfer coding (RFC 9112, 6.1)
+    assert "Traceback" not in log
+    assert answers(f"{servers.api}/health/ready")

@@ -16,7 +16,7 @@ from observability.catalogue import Duration, Tier, duration, http, percent
 from observability.crosscheck import load
 from observability.problems import Invalid, Problem
 
-LIST = "    http: GET /api/v1/nodes/\n"
+LIST = "    http: GET /api/v1/nodes\n"
 SYNC_STEPS = """    next_steps:
       - Is the process running? `make status`, then `make logs P=sync`.
       - Does thingspeak-availability burn too? Then wait for upstream; nothing is lost.
@@ -71,12 +71,12 @@ WRONG_IN_CATALOGUE = {
         ("routes.nodes.list.http", "'nodes' is no route", "write METHOD /path/"),
     ),
     "one address under two routes": (
-        (LIST, "    http: POST /api/v1/nodes/\n"),
-        ("nodes.create", "POST /api/v1/nodes/ is declared by nodes.list already", "keep one of the two"),
+        (LIST, "    http: POST /api/v1/nodes\n"),
+        ("nodes.create", "POST /api/v1/nodes is declared by nodes.list already", "keep one of the two"),
     ),
     "one address watched and exempt": (
-        ("  docs.page: GET /docs\n", "  docs.page: GET /api/v1/nodes/\n"),
-        ("docs.page", "GET /api/v1/nodes/ is declared by nodes.list already", "keep one of the two"),
+        ("  docs.page: GET /docs\n", "  docs.page: GET /api/v1/nodes\n"),
+        ("docs.page", "GET /api/v1/nodes is declared by nodes.list already", "keep one of the two"),
     ),
     "one id watched and exempt": (
         ("  docs.page: GET /docs\n", "  nodes.list: GET /docs\n"),

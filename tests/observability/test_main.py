@@ -114,11 +114,11 @@ def test_places_with_the_same_problem_stand_together(capsys: pytest.CaptureFixtu
 
 def test_a_route_that_the_app_lacks_writes_nothing(files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
     """The contract is checked before anything is written."""
-    catalogue, _ = files((("    http: GET /api/v1/nodes/\n", "    http: GET /api/v1/knots/\n"),))
+    catalogue, _ = files((("    http: GET /api/v1/nodes\n", "    http: GET /api/v1/knots/\n"),))
     result = run("generate", "--catalogue", catalogue, "--out", tmp_path / "out")
     assert result.returncode == 1
     assert "GET /api/v1/knots/ is not in the app" in result.stderr
-    assert "GET /api/v1/nodes/ is served, but watched by nothing" in result.stderr
+    assert "GET /api/v1/nodes is served, but watched by nothing" in result.stderr
     assert "(contract)" in result.stderr
     assert not (tmp_path / "out").exists()
 

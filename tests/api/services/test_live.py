@@ -15,7 +15,7 @@ from api.breaker import FAILURES
 from api.services.thingspeak import thingspeak
 from loadtests.replay import Replay
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, TOKEN, is_problem
+from tests.api.helpers import NODE, NODES, UNLIMITED, is_problem
 
 LIVE = f"{NODES}/tank-01/live"
 SHORT = 0.000_001  # seconds for which an answer is fresh: not even until the next request
@@ -33,7 +33,7 @@ def app_with(make_app: MakeApp, replay: Replay, **settings: Any) -> tuple[Flask,
     """An app whose ThingSpeak is the replay server, with a node that has a channel."""
     app = make_app(thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=0.5, **settings)
     client = app.test_client()
-    client.environ_base["HTTP_X_LOAD_TOKEN"] = TOKEN
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
     node = NODE | {"channel_id": 1001, "channel_key": KEY, "fields": {"field1": "flow_lps", "field2": "level_m"}}
     assert client.post(NODES, json=node).status_code == 201
     return app, client

@@ -17,7 +17,7 @@ from api.db import database
 from api.models import DeadLetter, Delivery, now
 from api.services import leases, notifications, readings
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, TOKEN, batch, reading, send
+from tests.api.helpers import NODE, NODES, READINGS, batch, reading, send
 from tests.receiver import Receiver, receiving
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "jobs.md"
@@ -154,7 +154,7 @@ def test_reading_and_delivery_are_stored_together_or_not_at_all(app: Flask, alar
 
 def test_it_arrives_signed_and_with_the_ids_of_its_cause(app: Flask, alarmed: FlaskClient, receiver: Receiver) -> None:
     """The receiver can tell that it is ours, whether it had it before, and which request caused it."""
-    ids = {"X-Request-ID": "ingest-0001", "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01", "X-Load-Token": TOKEN}
+    ids = {"X-Request-ID": "ingest-0001", "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
     assert alarmed.post(READINGS, json=batch(reading(0, LOW)), headers=ids).status_code == 201
     assert deliver(app) == [True]
     (sent,) = receiver.sent

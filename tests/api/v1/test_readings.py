@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from api import telemetry
 from observability import conventions as names
-from tests.api.helpers import NODES, READINGS, at, batch, is_problem, label_values, reading, send, stored
+from tests.api.helpers import NODE, NODES, READINGS, at, batch, is_problem, label_values, reading, send, stored
 
 pytestmark = pytest.mark.usefixtures("node")
 
@@ -205,3 +205,35 @@ def test_no_json_breaks_the_ingest(client: FlaskClient, body: Any) -> None:
 def test_no_bytes_break_the_ingest(client: FlaskClient, data: bytes) -> None:
     """Any bytes called JSON are refused; none is a 5xx."""
     assert client.post(READINGS, data=data, content_type=RAW).status_code in (400, 422)
+
+
+seconds = st.one_of(st.none(), st.integers(-5, 45))
+
+
+@given(
+    kept=st.sets(st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 40)), max_size=30),
+    start=seconds,
+    end=seconds,
+    metric=st.sampled_from([None, "a", "b", "c"]),
+    page=st.integers(1, 4),
+    page_size=st.integers(1, 12),
+)
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_range_equals_a_plain_list(
+    client: FlaskClient, kept: set[tuple[str, int]], start: int | None, end: int | None, metric: str | None, page: int, page_size: int
+) -> None:
+    """Any combination of from, to, metric and page gives what filtering, sorting and slicing a list gives; backwards ranges are empty."""
+    client.delete("/api/v1/nodes/model")
+    assert client.post("/api/v1/nodes", json=NODE | {"id": "model"}).status_code == 201
+    if kept:
+        sent = batch(*(reading(second, float(second), name) for name, second in kept))
+        assert client.post("/api/v1/nodes/model/readings", json=sent).status_code == 201
+    given_times = {"from": start, "to": end}
+    query: dict[str, Any] = {name: at(second) for name, second in given_times.items() if second is not None}
+    query |= {"metric": metric} if metric else {}
+    found = client.get("/api/v1/nodes/model/readings", query_string=query | {"page": page, "page_size": page_size}).get_json()
+    first, last = (start if start is not None else -100 if end is None else end - 86_400), (end if end is not None else 1_000)
+    wanted = sorted((second, name) for name, second in kept if first <= second < last and metric in (None, name))
+    slice_ = wanted[(page - 1) * page_size : page * page_size]
+    assert [(item["value"], item["metric"]) for item in found["items"]] == slice_
+    assert (found["total"], found["page"], found["page_size"]) == (len(wanted), page, page_size)

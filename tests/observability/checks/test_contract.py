@@ -16,11 +16,11 @@ def test_the_committed_contract_is_kept(plan: Plan, openapi: dict[str, Any]) -> 
 def test_a_route_that_the_app_lacks_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
     """The problem shows what the app serves under that path instead."""
     document = copy.deepcopy(openapi)
-    del document["paths"]["/api/v1/nodes/"]["post"]
+    del document["paths"]["/api/v1/nodes"]["post"]
     [problem] = contract.check(plan, document)
     assert problem.where == "catalogue.yaml: routes.nodes.create"
-    assert problem.message == "POST /api/v1/nodes/ is not in the app"
-    assert problem.fix.endswith("the API serves GET /api/v1/nodes/")
+    assert problem.message == "POST /api/v1/nodes is not in the app"
+    assert problem.fix.endswith("the API serves GET /api/v1/nodes")
     assert problem.check == "contract"
 
 
@@ -28,10 +28,10 @@ def test_an_operation_that_nothing_watches_is_named(plan: Plan, openapi: dict[st
     """A new view without an entry fails; so does another method on a known path."""
     document = copy.deepcopy(openapi)
     document["paths"]["/api/v1/new"] = {"get": {"responses": {}}, "parameters": []}
-    document["paths"]["/api/v1/nodes/"]["delete"] = {"responses": {}}
+    document["paths"]["/api/v1/nodes"]["delete"] = {"responses": {}}
     problems = contract.check(plan, document)
     assert [p.message for p in problems] == [
-        "DELETE /api/v1/nodes/ is served, but watched by nothing",
+        "DELETE /api/v1/nodes is served, but watched by nothing",
         "GET /api/v1/new is served, but watched by nothing",
     ]
     assert {p.fix for p in problems} == {"declare it under routes, or under exempt"}
@@ -40,7 +40,7 @@ def test_an_operation_that_nothing_watches_is_named(plan: Plan, openapi: dict[st
 def test_a_body_without_example_cannot_be_load_tested(plan: Plan, openapi: dict[str, Any]) -> None:
     """Routes with load need an example to send."""
     document = copy.deepcopy(openapi)
-    for media in document["paths"]["/api/v1/nodes/"]["post"]["requestBody"]["content"].values():
+    for media in document["paths"]["/api/v1/nodes"]["post"]["requestBody"]["content"].values():
         del media["example"]
     [problem] = contract.check(plan, document)
     assert (problem.where, problem.message) == (
