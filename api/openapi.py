@@ -19,8 +19,8 @@ from observability.catalogue import Http
 from observability.plan import Plan, Route
 
 METHODS = ("get", "post", "put", "patch", "delete")
-EVERYWHERE = (400, 422, 500)
-LIMITED = (429, 503)  # of watched routes; health has a 503 of its own
+EVERYWHERE = (400, 422, 429, 500)
+WATCHED = (503,)  # health has a 503 of its own
 MEANINGS = {
     400: "The body is not JSON, is nested too deep, or stands where none belongs",
     401: "No key was sent, or one that is not known here, was revoked or has expired",
@@ -61,11 +61,11 @@ def complete(document: dict[str, Any], plan: Plan) -> dict[str, Any]:
         route = routes.get(http)
         operation["operationId"] = plan.route_ids.get(http, str(http))
         answers = operation["responses"]
-        for status in (*EVERYWHERE, *(LIMITED if route else ())):
+        for status in (*EVERYWHERE, *(WATCHED if route else ())):
             problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
             answers.setdefault(str(status), {"content": problem})
         for status, answer in answers.items():
-            sent = [name for name in headers if route or name == "X-Request-ID" or (name == "Retry-After" and status == "503")]
+            sent = [name for name in headers if name != "Retry-After" or status in ("429", "503", "504")]
             answer["headers"] = answer.get("headers", {}) | {name: {"$ref": f"#/components/headers/{name}"} for name in sent}
             if media := answer.get("content", {}).get("application/problem+json"):
                 answer["description"] = MEANINGS.get(int(status), HTTPStatus(int(status)).phrase)

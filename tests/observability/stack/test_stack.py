@@ -351,8 +351,8 @@ def test_a_new_release_restarts_those_who_read_it(monkeypatch: pytest.MonkeyPatc
         before = releases()
         (tmp_path / folder / "code.py").write_text("after", encoding="utf-8")
         restarted[folder] = {name for name, digest in releases().items() if digest != before[name]}
-    assert restarted["api"] == {"metrics", "sync"}
-    assert restarted["observability"] == {"metrics", "sync", "prober", "console"}
+    assert restarted["api"] == {"metrics", "worker"}
+    assert restarted["observability"] == {"metrics", "worker", "prober", "console"}
     assert restarted["loadtests"] == {"replay"}
 
 
