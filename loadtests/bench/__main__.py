@@ -1,0 +1,139 @@
+"""`python -m loadtests.bench request`: exit 0 within the committed ratios, 1 above them by more than 20 %, 2 could not tell."""
+
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+from contextlib import redirect_stderr
+from math import hypot
+from pathlib import Path
+from typing import Any
+
+import click
+import httpx
+import yaml
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import Progress
+
+from loadtests.bench import apps, request
+from loadtests.bench.measure import SLACK, UNKNOWN, VERDICTS, WARM_UP, Costs, Estimate, difference, estimate, overall, ratio, verdict
+
+HERE = Path(__file__).parent
+BASELINE, DOCUMENT = HERE / "baseline.json", HERE.parent.parent / "docs" / "benchmarks.md"
+MARKED = re.compile(r"(<!-- request: begin -->\n).*(<!-- request: end -->)", re.DOTALL)
+ROUNDS, QUICK, FAR = 120, 40, 12
+
+
+@click.group()
+def cli() -> None:
+    """Benchmarks that are part of the project; what they judge by is committed beside them."""
+
+
+@cli.command("request")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--quick", is_flag=True, help="In process and as a whole only, with fewer rounds.")
+@click.option("--write", is_flag=True, help="Commit to what is measured now: write baseline.json and docs/benchmarks.md.")
+@click.option("--app", "factory", default="api.app:create_app", show_default=True, help="The app's factory.")
+def request_(as_json: bool, quick: bool, write: bool, factory: str) -> None:
+    """CPU per request of the app with everything on, beside the same view bare."""
+    if quick and write:
+        raise click.UsageError("--quick measures too little to commit to; leave it out")
+    try:
+        report = measured(factory, quick=quick)
+    except (RuntimeError, OSError, httpx.HTTPError) as error:
+        click.echo(f"could not tell: {error}", err=True)
+        sys.exit(VERDICTS.index(UNKNOWN))
+    text = page(report)
+    if write:
+        committed = {row["request"]: {way: found["ratio"] for way, found in row["ratios"].items()} for row in report["requests"]}
+        BASELINE.write_text(json.dumps(committed, indent=2) + "\n", encoding="utf-8")
+        DOCUMENT.write_text(MARKED.sub(lambda found: f"{found[1]}{text}{found[2]}", DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    click.echo(json.dumps(report, indent=2)) if as_json else Console().print(Markdown(text))
+    sys.exit(0 if write else VERDICTS.index(report["verdict"]))
+
+
+def measured(factory: str, *, quick: bool) -> dict[str, Any]:
+    """Runs it → the report; RuntimeError when something does not answer as it should."""
+    rounds, rounds_far = (QUICK, 0) if quick else (ROUNDS, FAR)
+    console = Console(file=sys.stderr)
+    with tempfile.TemporaryDirectory() as made, Progress(console=console, redirect_stderr=False, transient=True) as progress:
+        folder = Path(made)
+        task = progress.add_task("measuring", total=len(request.KINDS) * (rounds + rounds_far + 2 * WARM_UP))
+        apps.settle(folder)
+        with (folder / "lines.log").open("w") as log:
+            with redirect_stderr(log):  # the lines of the apps go there from now on
+                variants = apps.variants(factory, pieces=not quick)
+                headers = apps.prepare(variants[apps.ALL].app)
+            near = request.in_process(variants, headers, rounds, lambda: progress.advance(task))
+        far = {} if quick else request.end_to_end(factory, headers, folder, FAR, lambda: progress.advance(task))
+    baseline = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
+    rows: list[dict[str, Any]] = [
+        {
+            "request": name,
+            "ratios": {
+                way: judged(costs[name], baseline.get(name, {}).get(way))
+                for way, costs in (("in process", near), ("end to end", far))
+                if name in costs
+            },
+            "pieces": [] if quick else pieces(near[name], variants),
+        }
+        for name in near
+    ]
+    verdicts = [found["verdict"] for row in rows for found in row["ratios"].values()]
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} on {platform.machine()}"
+    return {"machine": machine, "rounds": rounds, "requests": rows, "verdict": overall(verdicts)}
+
+
+def judged(costs: Costs, committed: float | None) -> dict[str, Any]:
+    found = ratio(costs, apps.ALL, apps.BARE)
+    micros = {f"{name}_us": round(estimate(costs[name]).value * 1e6, 1) for name in (apps.BARE, apps.ALL)}
+    said = {"committed": committed, "verdict": verdict(found, committed)}
+    return micros | {"ratio": round(found.value, 2), "margin": round(found.margin, 2)} | said
+
+
+def pieces(costs: Costs, variants: dict[str, apps.Variant]) -> list[dict[str, Any]]:
+    """What each piece costs, dearest first, and the rest; `us` is None for one without which the app does not answer."""
+    words = yaml.safe_load((HERE / "pieces.yaml").read_text(encoding="utf-8"))
+    whole = difference(costs, apps.ALL, apps.BARE)
+    found = {name: difference(costs, variants[name].more, name) for name in costs if name not in (apps.ALL, apps.BARE)}
+    rest = Estimate(whole.value - sum(cost.value for cost in found.values()), hypot(*(cost.margin for cost in (whole, *found.values()))))
+    rows = [*sorted(found.items(), key=lambda row: -row[1].value), ("rest", rest)]
+    absent: list[tuple[str, Estimate | None]] = [(name, None) for name in variants if name not in costs]
+    return [
+        {
+            "piece": words.get(name, [name, ""])[0],
+            "us": cost and round(cost.value * 1e6, 1),
+            "margin_us": cost and round(cost.margin * 1e6, 1),
+            "buys": words.get(name, [name, ""])[1],
+        }
+        for name, cost in [*rows, *absent]
+    ]
+
+
+def page(report: dict[str, Any]) -> str:
+    """The report as Markdown, for the terminal and the document alike."""
+    lines = [f"CPU time on {report['machine']}; medians of {report['rounds']} interleaved rounds, ± about 95 %.", ""]
+    for row in report["requests"]:
+        lines += [f"### {row['request']}", "", "| | bare | all | ratio | committed | |", "|---|--:|--:|--:|--:|---|"]
+        for way, r in row["ratios"].items():
+            ratios = f"{r['ratio']:.2f} ± {r['margin']:.2f} | {r['committed'] or '–'}"
+            lines.append(f"| {way} | {r['bare_us']:.0f} µs | {r['all_us']:.0f} µs | {ratios} | {r['verdict']} |")
+        if row["pieces"]:
+            lines += ["", "| Piece | µs | What it buys |", "|---|--:|---|"]
+        lines += [f"| {piece['piece']} | {cell(piece['us'], piece['margin_us'])} | {piece['buys']} |" for piece in row["pieces"]]
+        lines.append("")
+    verdicts = {"fine": "Within", "worse": "**Above**", "unknown": "Could not tell whether it is within"}
+    return "\n".join([*lines, f"{verdicts[report['verdict']]} the committed ratios + {SLACK - 1:.0%}.", ""])
+
+
+def cell(value: float | None, margin: float | None) -> str:
+    if value is None or margin is None:
+        return "cannot be left out"
+    return f"{value:.0f} ± {margin:.0f}" if abs(value) > margin else f"noise (± {margin:.0f})"
+
+
+if __name__ == "__main__":
+    cli(prog_name="python -m loadtests.bench")

@@ -1,0 +1,171 @@
+"""The app with everything on, the same views bare, and the app without one piece; loads the API by its name, never imports it.
+
+A piece is left out through Flask's public hook lists and view functions, so whoever adds a hook is a row of the table at once.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from flask import Flask, Response, jsonify, request
+from flask_migrate import upgrade
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.orm import sessionmaker
+from werkzeug.utils import import_string
+
+from observability import plan
+
+NODE = {"id": "bench", "name": "Measured tank", "kind": "water_tank"}
+NODES, URL = "/api/v1/nodes/", "/api/v1/nodes/bench"
+NEVER_REACHED = "100000000/minute"  # the limiter counts and refuses nobody
+PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+ALL, BARE, LOG_LINE, LOGS = "all", "bare", "log line", "api.logs"
+DATABASE = "evara_database"
+
+
+class Variant(NamedTuple):
+    """An app and what holds while it works; its piece costs what the variant `more` takes beyond it."""
+
+    app: Flask
+    more: str = ALL
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+
+
+def settle(folder: Path) -> None:
+    """The settings of a production stack whose files lie in `folder`; for a process that has not imported the API yet."""
+    for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHEUS_"))]:
+        del os.environ[name]
+    os.environ |= {
+        "EVARA_ENV": "production",
+        "EVARA_DATABASE_URL": f"sqlite:///{folder}/evara.db",
+        "EVARA_LIMITER_URL": f"sqlite:///{folder}/limits.db",
+        "PROMETHEUS_MULTIPROC_DIR": str(folder),
+    }
+
+
+def full(factory: str) -> Flask:
+    """The app of `factory` (`api.app:create_app`) with everything on; only its limits are never reached."""
+    declared = plan.from_files()
+    generous = replace(declared, routes=tuple(replace(route, rate_limit=NEVER_REACHED) for route in declared.routes))
+    with patch("observability.plan.from_files", return_value=generous):
+        app: Flask = import_string(factory)()
+    return app
+
+
+def prepare(app: Flask) -> dict[str, str]:
+    """Migrates the database and makes the node that requests are about → headers that let them in."""
+    headers = {"Content-Type": "application/json"}
+    with app.app_context():
+        upgrade()
+    if "keys" in app.cli.commands:
+        printed = app.test_cli_runner().invoke(args=["keys", "create", "bench", "--scope", "admin"]).output
+        headers["Authorization"] = f"Bearer {printed.split()[-1]}"
+    made = app.test_client().post(NODES, json=NODE, headers=headers)
+    if made.status_code != 201:
+        raise RuntimeError(f"the node to measure with could not be made: {made.status} {made.text}")
+    return headers
+
+
+def plain_database(like: Engine) -> SimpleNamespace:
+    """Sessions as the services want them, over the same file with the same settings of SQLite; nobody listens."""
+    with like.connect() as connection:
+        settings = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in PRAGMAS}
+    engine = create_engine(like.url)
+
+    @event.listens_for(engine, "connect")
+    def tune(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
+        for name, value in settings.items():
+            connection.execute(f"PRAGMA {name}={value}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+    writer = engine.execution_options(begin="BEGIN IMMEDIATE")
+    read, write = (sessionmaker(bind, expire_on_commit=False) for bind in (engine, writer))
+    return SimpleNamespace(engine=engine, read=read, write=write.begin)
+
+
+def plain_views() -> dict[str, Callable[..., Any]]:
+    """Endpoint → the same work around the same service call, in plain Flask."""
+    nodes, readings = import_string("api.services.nodes"), import_string("api.services.readings")
+
+    def get(node_id: str) -> Response:
+        node = nodes.get(node_id)
+        times = {key: getattr(node, key).isoformat() for key in ("created_at", "updated_at")}
+        return jsonify({key: getattr(node, key) for key in ("id", "name", "kind", "channel_id", "fields")} | times)
+
+    def ingest(node_id: str) -> tuple[Response, int]:
+        rows = [row | {"time": datetime.fromisoformat(row["time"])} for row in request.get_json()["readings"]]
+        return jsonify(readings.store(node_id, rows)), 201
+
+    return {"nodes.get": get, "readings.ingest": ingest}
+
+
+def bare(like: Flask) -> Flask:
+    """A plain Flask app with the measured URLs of `like`."""
+    app, views = Flask(BARE, static_folder=None), plain_views()
+    app.extensions[DATABASE] = plain_database(like.extensions[DATABASE].engine)
+    for rule in like.url_map.iter_rules():
+        if rule.endpoint in views:
+            app.add_url_rule(rule.rule, rule.endpoint, views[rule.endpoint], methods=rule.methods)
+    return app
+
+
+def served(kind: str, factory: str) -> Flask:
+    """For gunicorn, in the environment that settle() made."""
+    app = full(factory)
+    return bare(app) if kind == BARE else app
+
+
+LEFT_OUT: dict[str, Callable[[Flask], object]] = {  # what no hook does
+    "schemas": lambda app: app.view_functions.update(plain_views()),
+    "metrics": lambda app: app.extensions.pop("evara_timed"),
+    "database timings": lambda app: app.extensions.update({DATABASE: plain_database(app.extensions[DATABASE].engine)}),
+}
+
+
+def hooks(app: Flask) -> Iterator[list[Any]]:
+    """Every list of hooks, as the app uses it."""
+    for kind in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
+        yield from kind.values()
+
+
+def source(hook: Any) -> str:
+    """The module of ours or the package of others that a hook comes from."""
+    module: str = getattr(hook, "func", hook).__module__  # `func`: behind a functools.partial
+    return module if module.startswith("api.") else module.split(".")[0]
+
+
+def without(app: Flask, piece: str) -> Flask:
+    """The app, after `piece` was taken out of it."""
+    for found in hooks(app):
+        found[:] = [hook for hook in found if source(hook) != piece]
+    if piece in LEFT_OUT:
+        LEFT_OUT[piece](app)
+    return app
+
+
+def variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
+    """`all`, `bare`, and by the name of each piece the app without it."""
+    everything = full(factory)
+    made = {ALL: Variant(everything), BARE: Variant(bare(everything))}
+    if not pieces:
+        return made
+    found = {source(hook) for hooked in hooks(everything) for hook in hooked} - {LOGS}
+    made |= {piece: Variant(without(full(factory), piece)) for piece in (*LEFT_OUT, *sorted(found))}
+
+    def silent() -> AbstractContextManager[object]:
+        return patch.object(logging.getLogger("evara.access"), "disabled", True)
+
+    made[LOG_LINE] = Variant(everything, around=silent)
+    made[LOGS] = Variant(without(full(factory), LOGS), LOG_LINE, silent)  # its hooks give a request its ids, too
+    return made
