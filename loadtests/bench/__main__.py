@@ -24,7 +24,7 @@ from loadtests.bench.measure import SLACK, UNKNOWN, VERDICTS, WARM_UP, Costs, Es
 HERE = Path(__file__).parent
 BASELINE, DOCUMENT = HERE / "baseline.json", HERE.parent.parent / "docs" / "benchmarks.md"
 MARKED = re.compile(r"(<!-- request: begin -->\n).*(<!-- request: end -->)", re.DOTALL)
-ROUNDS, QUICK, FAR = 120, 40, 12
+ROUNDS, QUICK, FAR = 90, 40, 10
 
 
 @click.group()
@@ -98,8 +98,9 @@ def pieces(costs: Costs, variants: dict[str, apps.Variant]) -> list[dict[str, An
     """What each piece costs, dearest first, and the rest; `us` is None for one without which the app does not answer."""
     words = yaml.safe_load((HERE / "pieces.yaml").read_text(encoding="utf-8"))
     whole = difference(costs, apps.ALL, apps.BARE)
-    found = {name: difference(costs, variants[name].more, name) for name in costs if name not in (apps.ALL, apps.BARE)}
-    rest = Estimate(whole.value - sum(cost.value for cost in found.values()), hypot(*(cost.margin for cost in (whole, *found.values()))))
+    found = {name: difference(costs, *apps.pair(name)) for name in costs if name not in (apps.ALL, apps.BARE)}
+    parts = [cost for name, cost in found.items() if name != apps.SAMPLED]
+    rest = Estimate(whole.value - sum(cost.value for cost in parts), hypot(*(cost.margin for cost in (whole, *parts))))
     rows = [*sorted(found.items(), key=lambda row: -row[1].value), ("rest", rest)]
     absent: list[tuple[str, Estimate | None]] = [(name, None) for name in variants if name not in costs]
     return [

@@ -5,7 +5,7 @@ A piece is left out through Flask's public hook lists and view functions, so who
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -25,17 +25,19 @@ from observability import plan
 NODE = {"id": "bench", "name": "Measured tank", "kind": "water_tank"}
 NODES, URL = "/api/v1/nodes/", "/api/v1/nodes/bench"
 NEVER_REACHED = "100000000/minute"  # the limiter counts and refuses nobody
+NOBODY = "http://127.0.0.1:9"  # spans are made and sent to where nobody listens
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-ALL, BARE, LOG_LINE, LOGS = "all", "bare", "log line", "api.logs"
+ALL, BARE, LOG_LINE, LOGS, TRACING, SAMPLED = "all", "bare", "log line", "api.logs", "api.tracing", "sampled trace"
+CALLER_SAMPLES = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
 DATABASE = "evara_database"
 
 
 class Variant(NamedTuple):
-    """An app and what holds while it works; its piece costs what the variant `more` takes beyond it."""
+    """An app, what holds while it works, and headers of its requests."""
 
     app: Flask
-    more: str = ALL
     around: Callable[[], AbstractContextManager[object]] = nullcontext
+    headers: Mapping[str, str] = {}
 
 
 def settle(folder: Path) -> None:
@@ -46,6 +48,7 @@ def settle(folder: Path) -> None:
         "EVARA_ENV": "production",
         "EVARA_DATABASE_URL": f"sqlite:///{folder}/evara.db",
         "EVARA_LIMITER_URL": f"sqlite:///{folder}/limits.db",
+        "EVARA_OTLP_ENDPOINT": NOBODY,
         "PROMETHEUS_MULTIPROC_DIR": str(folder),
     }
 
@@ -126,8 +129,14 @@ def served(kind: str, factory: str) -> Flask:
     return bare(app) if kind == BARE else app
 
 
+def silent() -> AbstractContextManager[object]:
+    """No line per request meanwhile."""
+    return patch.object(logging.getLogger("evara.access"), "disabled", True)
+
+
 LEFT_OUT: dict[str, Callable[[Flask], object]] = {  # what no hook does
     "schemas": lambda app: app.view_functions.update(plain_views()),
+    LOGS: lambda app: app.extensions.update(evara_complete=lambda answer: answer),
     "metrics": lambda app: app.extensions.pop("evara_timed"),
     "database timings": lambda app: app.extensions.update({DATABASE: plain_database(app.extensions[DATABASE].engine)}),
 }
@@ -155,17 +164,19 @@ def without(app: Flask, piece: str) -> Flask:
 
 
 def variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
-    """`all`, `bare`, and by the name of each piece the app without it."""
+    """`all` and `bare`, and by the name of each piece the app without it (`sampled trace`: with it)."""
     everything = full(factory)
     made = {ALL: Variant(everything), BARE: Variant(bare(everything))}
-    if not pieces:
-        return made
-    found = {source(hook) for hooked in hooks(everything) for hook in hooked} - {LOGS}
-    made |= {piece: Variant(without(full(factory), piece)) for piece in (*LEFT_OUT, *sorted(found))}
-
-    def silent() -> AbstractContextManager[object]:
-        return patch.object(logging.getLogger("evara.access"), "disabled", True)
-
-    made[LOG_LINE] = Variant(everything, around=silent)
-    made[LOGS] = Variant(without(full(factory), LOGS), LOG_LINE, silent)  # its hooks give a request its ids, too
+    if pieces:
+        found = {source(hook) for hooked in hooks(everything) for hook in hooked}
+        made |= {piece: Variant(without(full(factory), piece)) for piece in sorted(found | LEFT_OUT.keys())}
+        made[LOG_LINE] = Variant(everything, silent)
+        made[LOGS] = made[LOGS]._replace(around=silent)  # its hooks give a request its ids, too: those are what is left
+        if TRACING in found:
+            made[SAMPLED] = Variant(everything, headers=CALLER_SAMPLES)
     return made
+
+
+def pair(piece: str) -> tuple[str, str]:
+    """Which variant minus which variant a piece costs."""
+    return {LOGS: (LOG_LINE, LOGS), SAMPLED: (SAMPLED, ALL)}.get(piece, (ALL, piece))
