@@ -5,7 +5,6 @@ Source of the format: W3C Trace Context, "traceparent". It imports nothing of ou
 
 import re
 import secrets
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -47,7 +46,7 @@ def begin(given: Given) -> Identity:
     request_id = given.get(REQUEST_ID, "")
     parent = PARENT.fullmatch(given.get(TRACEPARENT, ""))
     made = Identity(
-        request_id if WELL_FORMED.fullmatch(request_id) else uuid.uuid4().hex,
+        request_id if WELL_FORMED.fullmatch(request_id) else secrets.token_hex(16),
         parent[1] if parent else secrets.token_hex(16),
         secrets.token_hex(8),
         parent[2] if parent else None,
