@@ -14,17 +14,18 @@ from typing import Any
 import click
 import httpx
 import yaml
+from jinja2 import Template
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
-from loadtests.bench import apps, request
-from loadtests.bench.measure import SLACK, UNKNOWN, VERDICTS, WARM_UP, Costs, Estimate, difference, estimate, overall, ratio, verdict
+from loadtests.bench import apps, measure, request
+from loadtests.bench.measure import Costs, Estimate, difference
 
 HERE = Path(__file__).parent
 BASELINE, DOCUMENT = HERE / "baseline.json", HERE.parent.parent / "docs" / "benchmarks.md"
 MARKED = re.compile(r"(<!-- request: begin -->\n).*(<!-- request: end -->)", re.DOTALL)
-ROUNDS, QUICK, FAR = 90, 40, 10
+ROUNDS, QUICK, FAR = 60, 40, 8
 
 
 @click.group()
@@ -45,14 +46,17 @@ def request_(as_json: bool, quick: bool, write: bool, factory: str) -> None:
         report = measured(factory, quick=quick)
     except (RuntimeError, OSError, httpx.HTTPError) as error:
         click.echo(f"could not tell: {error}", err=True)
-        sys.exit(VERDICTS.index(UNKNOWN))
-    text = page(report)
+        sys.exit(measure.VERDICTS.index(measure.UNKNOWN))
+    page = Template((HERE / "request.md").read_text(encoding="utf-8"))
     if write:
         committed = {row["request"]: {way: found["ratio"] for way, found in row["ratios"].items()} for row in report["requests"]}
         BASELINE.write_text(json.dumps(committed, indent=2) + "\n", encoding="utf-8")
-        DOCUMENT.write_text(MARKED.sub(lambda found: f"{found[1]}{text}{found[2]}", DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
-    click.echo(json.dumps(report, indent=2)) if as_json else Console().print(Markdown(text))
-    sys.exit(0 if write else VERDICTS.index(report["verdict"]))
+        text = DOCUMENT.read_text(encoding="utf-8")
+        DOCUMENT.write_text(MARKED.sub(lambda marks: f"{marks[1]}{page.render(report)}\n{marks[2]}", text), encoding="utf-8")
+    click.echo(json.dumps(report, indent=2)) if as_json else Console().print(
+        Markdown(page.render(report, slack=None if write else measure.SLACK))
+    )
+    sys.exit(0 if write else measure.VERDICTS.index(report["verdict"]))
 
 
 def measured(factory: str, *, quick: bool) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def measured(factory: str, *, quick: bool) -> dict[str, Any]:
     console = Console(file=sys.stderr)
     with tempfile.TemporaryDirectory() as made, Progress(console=console, redirect_stderr=False, transient=True) as progress:
         folder = Path(made)
-        task = progress.add_task("measuring", total=len(request.KINDS) * (rounds + rounds_far + 2 * WARM_UP))
+        task = progress.add_task("measuring", total=len(request.KINDS) * (rounds + rounds_far + 2 * measure.WARM_UP))
         apps.settle(folder)
         with (folder / "lines.log").open("w") as log:
             with redirect_stderr(log):  # the lines of the apps go there from now on
@@ -84,13 +88,13 @@ def measured(factory: str, *, quick: bool) -> dict[str, Any]:
     ]
     verdicts = [found["verdict"] for row in rows for found in row["ratios"].values()]
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} on {platform.machine()}"
-    return {"machine": machine, "rounds": rounds, "requests": rows, "verdict": overall(verdicts)}
+    return {"machine": machine, "rounds": rounds, "requests": rows, "verdict": measure.overall(verdicts)}
 
 
 def judged(costs: Costs, committed: float | None) -> dict[str, Any]:
-    found = ratio(costs, apps.ALL, apps.BARE)
-    micros = {f"{name}_us": round(estimate(costs[name]).value * 1e6, 1) for name in (apps.BARE, apps.ALL)}
-    said = {"committed": committed, "verdict": verdict(found, committed)}
+    found = measure.ratio(costs, apps.ALL, apps.BARE)
+    micros = {f"{name}_us": round(measure.estimate(costs[name]).value * 1e6, 1) for name in (apps.BARE, apps.ALL)}
+    said = {"committed": committed, "verdict": measure.verdict(found, committed)}
     return micros | {"ratio": round(found.value, 2), "margin": round(found.margin, 2)} | said
 
 
@@ -112,28 +116,6 @@ def pieces(costs: Costs, variants: dict[str, apps.Variant]) -> list[dict[str, An
         }
         for name, cost in [*rows, *absent]
     ]
-
-
-def page(report: dict[str, Any]) -> str:
-    """The report as Markdown, for the terminal and the document alike."""
-    lines = [f"CPU time on {report['machine']}; medians of {report['rounds']} interleaved rounds, ± about 95 %.", ""]
-    for row in report["requests"]:
-        lines += [f"### {row['request']}", "", "| | bare | all | ratio | committed | |", "|---|--:|--:|--:|--:|---|"]
-        for way, r in row["ratios"].items():
-            ratios = f"{r['ratio']:.2f} ± {r['margin']:.2f} | {r['committed'] or '–'}"
-            lines.append(f"| {way} | {r['bare_us']:.0f} µs | {r['all_us']:.0f} µs | {ratios} | {r['verdict']} |")
-        if row["pieces"]:
-            lines += ["", "| Piece | µs | What it buys |", "|---|--:|---|"]
-        lines += [f"| {piece['piece']} | {cell(piece['us'], piece['margin_us'])} | {piece['buys']} |" for piece in row["pieces"]]
-        lines.append("")
-    verdicts = {"fine": "Within", "worse": "**Above**", "unknown": "Could not tell whether it is within"}
-    return "\n".join([*lines, f"{verdicts[report['verdict']]} the committed ratios + {SLACK - 1:.0%}.", ""])
-
-
-def cell(value: float | None, margin: float | None) -> str:
-    if value is None or margin is None:
-        return "cannot be left out"
-    return f"{value:.0f} ± {margin:.0f}" if abs(value) > margin else f"noise (± {margin:.0f})"
 
 
 if __name__ == "__main__":
