@@ -5,22 +5,24 @@ A piece is left out through Flask's public hook lists and view functions, so who
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from flask import Flask, Response, jsonify, request
 from flask_migrate import upgrade
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.orm import sessionmaker
 from werkzeug.utils import import_string
 
 from observability import plan
+from observability.catalogue import CATALOGUE
 
 NODE = {"id": "bench", "name": "Measured tank", "kind": "water_tank"}
 NODES, URL = "/api/v1/nodes/", "/api/v1/nodes/bench"
@@ -55,9 +57,11 @@ def settle(folder: Path) -> None:
 
 def full(factory: str) -> Flask:
     """The app of `factory` (`api.app:create_app`) with everything on; only its limits are never reached."""
-    declared = plan.from_files()
-    generous = replace(declared, routes=tuple(replace(route, rate_limit=NEVER_REACHED) for route in declared.routes))
-    with patch("observability.plan.from_files", return_value=generous):
+    with TemporaryDirectory() as folder:
+        generous = Path(folder) / "catalogue.yaml"
+        generous.write_text(re.sub(r"(?<=rate_limit: )\d+/\w+", NEVER_REACHED, CATALOGUE.read_text(encoding="utf-8")), encoding="utf-8")
+        declared = plan.from_files(generous)
+    with patch("observability.plan.from_files", return_value=declared):
         app: Flask = import_string(factory)()
     return app
 
@@ -100,11 +104,12 @@ def plain_database(like: Engine) -> SimpleNamespace:
 def plain_views() -> dict[str, Callable[..., Any]]:
     """Endpoint → the same work around the same service call, in plain Flask."""
     nodes, readings = import_string("api.services.nodes"), import_string("api.services.readings")
+    shown = inspect(import_string("api.models:Node")).columns.keys()
 
     def get(node_id: str) -> Response:
         node = nodes.get(node_id)
-        times = {key: getattr(node, key).isoformat() for key in ("created_at", "updated_at")}
-        return jsonify({key: getattr(node, key) for key in ("id", "name", "kind", "channel_id", "fields")} | times)
+        values = {key: getattr(node, key) for key in shown if key != "channel_key"}
+        return jsonify({key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()})
 
     def ingest(node_id: str) -> tuple[Response, int]:
         rows = [row | {"time": datetime.fromisoformat(row["time"])} for row in request.get_json()["readings"]]
