@@ -48,6 +48,9 @@ def request_(as_json: bool, quick: bool, write: bool, factory: str) -> None:
         click.echo(f"could not tell: {error}", err=True)
         sys.exit(measure.VERDICTS.index(measure.UNKNOWN))
     page = Template((HERE / "request.md").read_text(encoding="utf-8"))
+    if write and not all(found["steady"] for row in report["requests"] for found in row["ratios"].values()):
+        click.echo("could not tell: the noise is too large to commit to; run it again when the machine is quieter", err=True)
+        write, report["verdict"] = False, measure.UNKNOWN
     if write:
         committed = {row["request"]: {way: found["ratio"] for way, found in row["ratios"].items()} for row in report["requests"]}
         BASELINE.write_text(json.dumps(committed, indent=2) + "\n", encoding="utf-8")
@@ -94,7 +97,7 @@ def measured(factory: str, *, quick: bool) -> dict[str, Any]:
 def judged(costs: Costs, committed: float | None) -> dict[str, Any]:
     found = measure.ratio(costs, apps.ALL, apps.BARE)
     micros = {f"{name}_us": round(measure.estimate(costs[name]).value * 1e6, 1) for name in (apps.BARE, apps.ALL)}
-    said = {"committed": committed, "verdict": measure.verdict(found, committed)}
+    said = {"steady": measure.steady(found), "committed": committed, "verdict": measure.verdict(found, committed)}
     return micros | {"ratio": round(found.value, 2), "margin": round(found.margin, 2)} | said
 
 

@@ -6,6 +6,7 @@ from operator import sub, truediv
 from typing import NamedTuple
 
 SLACK = 1.2  # by this factor a ratio may pass the committed one
+STEADY = 0.1  # a ratio with a larger margin, as a share of it, is not committed
 WARM_UP = 2  # rounds whose costs are forgotten
 FINE, WORSE, UNKNOWN = VERDICTS = ("fine", "worse", "unknown")  # their places are exit codes
 Costs = Mapping[str, Sequence[float]]  # by name, seconds per request of every round
@@ -57,6 +58,11 @@ def verdict(measured: Estimate, committed: float | None) -> str:
     if measured.value + measured.margin <= limit:
         return FINE
     return WORSE if limit and measured.value - measured.margin > limit else UNKNOWN
+
+
+def steady(measured: Estimate) -> bool:
+    """Sure enough to be committed."""
+    return measured.margin <= STEADY * measured.value
 
 
 def overall(verdicts: Sequence[str]) -> str:

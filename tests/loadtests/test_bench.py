@@ -65,6 +65,12 @@ def test_what_is_worse_is_told_first(verdicts: list[str], said: str) -> None:
     assert measure.overall(verdicts) == said
 
 
+def test_noise_is_not_committed() -> None:
+    """A ratio whose margin is more than a tenth of it is too unsure to be what later runs are judged by."""
+    assert measure.steady(Estimate(2.0, 0.2))
+    assert not measure.steady(Estimate(2.0, 0.21))
+
+
 def test_exit_codes_are_the_projects() -> None:
     """0 fine, 1 not fine, 2 could not tell."""
     assert [measure.VERDICTS.index(said) for said in (FINE, WORSE, UNKNOWN)] == [0, 1, 2]
