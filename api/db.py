@@ -79,7 +79,8 @@ def _begin(connection: Connection) -> None:
 
 
 def _count(state: str, change: int) -> Callable[..., None]:
-    return lambda *_: telemetry.POOL.labels(state).inc(change)
+    move = telemetry.POOL.labels(state).inc
+    return lambda *_: move(change)
 
 
 def _start(*args: Any) -> None:

@@ -5,7 +5,6 @@ Sources of the formats: W3C Trace Context, "traceparent", and its editors' draft
 
 import re
 import secrets
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -78,7 +77,7 @@ def begin(given: Given) -> Identity:
     parent = PARENT.fullmatch(given.get(TRACEPARENT, ""))
     trace_id = parent[1] if parent else secrets.token_hex(16)
     made = Identity(
-        request_id if WELL_FORMED.fullmatch(request_id) else uuid.uuid4().hex,
+        request_id if WELL_FORMED.fullmatch(request_id) else secrets.token_hex(16),
         trace_id,
         secrets.token_hex(8),
         parent[2] if parent else None,

@@ -1,0 +1,86 @@
+"""The cost of being observed stays near what was committed, and a change that makes requests dearer is seen."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from flask import Flask
+
+from loadtests.bench import apps, measure
+
+ROOT = Path(__file__).resolve().parents[2]
+BASELINE = ROOT / "loadtests" / "bench" / "baseline.json"
+
+
+def bench(*words: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, report and standard error of a quick run."""
+    command = [sys.executable, "-m", "loadtests.bench", "request", "--quick", "--json", *words]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return run.returncode, json.loads(run.stdout or "{}"), run.stderr
+
+
+def dear() -> Flask:
+    """The app, and in each request the work of a hundred thousand additions."""
+    from api.app import create_app
+
+    app = create_app()
+
+    @app.before_request
+    def burn() -> None:
+        sum(range(100_000))
+
+    return app
+
+
+def forbidding() -> Flask:
+    """The app that lets nobody in."""
+    from api.app import create_app
+
+    app = create_app()
+    app.before_request(lambda: ("no", 403))
+    return app
+
+
+def test_requests_cost_what_was_committed() -> None:
+    """In process, everything on beside bare: within 20 % of the committed ratios, for every measured request."""
+    code, report, said = bench()
+    assert code == 0, said + json.dumps(report, indent=2)
+    assert {row["request"] for row in report["requests"]} == json.loads(BASELINE.read_text(encoding="utf-8")).keys()
+    assert all(row["ratios"]["in process"]["ratio"] > 1 for row in report["requests"])
+
+
+def test_a_dearer_app_is_seen() -> None:
+    """A hook that burns CPU ends in exit 1, and the ratio says so."""
+    code, report, said = bench("--app", "tests.e2e.test_bench:dear")
+    assert (code, report["verdict"]) == (1, measure.WORSE), said
+    [get, *_] = report["requests"]
+    assert get["ratios"]["in process"]["ratio"] > get["ratios"]["in process"]["committed"] * measure.SLACK
+
+
+def test_an_app_that_does_not_answer_is_no_measurement() -> None:
+    """Refused requests are cheap: they end in exit 2 with the status, not in a verdict."""
+    code, report, said = bench("--app", "tests.e2e.test_bench:forbidding")
+    assert (code, report) == (2, {})
+    assert "403" in said
+
+
+def test_pieces_have_words_and_can_be_left_out(tmp_path: Path) -> None:
+    """Every piece of the app is in pieces.yaml, bare and whole give the same answer over the same settings of the database."""
+    script = (
+        "import json, sys; from pathlib import Path; from loadtests.bench import apps, request\n"
+        "apps.settle(Path(sys.argv[1])); made = apps.variants('api.app:create_app'); headers = apps.prepare(made['all'].app)\n"
+        "answers = {n: [request.ask(v.app, k.environ(headers)) for k in request.KINDS.values()] for n, v in made.items()}\n"
+        "of = lambda a: [a.extensions['evara_database'].engine.connect().exec_driver_sql(f'PRAGMA {p}').scalar() for p in apps.PRAGMAS]\n"
+        "print(json.dumps([{n: repr([(s, json.loads(b)) for s, b in a]) for n, a in answers.items()},\n"
+        "  of(made['all'].app), of(made['bare'].app)]))"
+    )
+    run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    answers, whole, bare = json.loads(run.stdout)
+    assert set(answers.values()) == {answers["all"]}
+    assert whole == bare
+    words = yaml.safe_load((ROOT / "loadtests" / "bench" / "pieces.yaml").read_text(encoding="utf-8"))
+    assert answers.keys() - {apps.ALL, apps.BARE} <= words.keys()
