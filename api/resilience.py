@@ -90,7 +90,7 @@ class Guard:
         self._failed = failed
         self._slots = threading.BoundedSemaphore(CONCURRENT)
         self._http = httpx.Client(base_url=base_url, transport=transport)
-        telemetry.BREAKER.labels(name)
+        telemetry.BREAKER.labels(name).set(0)  # a gauge that was never set is not exposed
         telemetry.RETRIES.labels(name)
         for kind in Refused.__subclasses__():
             telemetry.REFUSED.labels(name, kind.reason)

@@ -75,13 +75,6 @@ DRILLS = {
             stops=("api", "metrics"),
         ),
         Drill(
-            "stop-upstream",
-            "ThingSpeak is gone, and syncs fail for good",
-            frozenset({("DeadLetters", "")}),
-            may=frozenset({burn("thingspeak-availability"), burn("thingspeak.sync-freshness")}),
-            stops=("replay",),
-        ),
-        Drill(
             "stop-inbox",
             "nobody takes what Alertmanager delivers",
             frozenset({("AlertDeliveryFailing", "")}),
@@ -91,8 +84,8 @@ DRILLS = {
         Drill("hold-limiter", "the store of rate limits takes no counts", frozenset({("LimiterStoreDown", "")}), holds="limits.db"),
         Drill(
             "stop-replay",
-            "ThingSpeak is gone",
-            frozenset({("BreakerOpen", "")}),
+            "ThingSpeak is gone, and syncs fail for good",
+            frozenset({("BreakerOpen", ""), ("DeadLetters", "")}),
             may=frozenset({burn("thingspeak-availability"), burn("thingspeak.sync-freshness")}),
             stops=("replay",),
         ),

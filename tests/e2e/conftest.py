@@ -57,6 +57,7 @@ class Stack:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests of the one stack run in one process, the others of each file in another: both mostly wait."""
     for item in items:

@@ -1,6 +1,7 @@
 """Every operation of the contract under generated requests: no server error, and no answer that the contract does not describe."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,15 +12,17 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from sqlalchemy import delete
 
-from api.app import create_app
+from api import app as factory
 from api.config import Settings
 from api.models import Node
+from observability import plan
 from observability.checks.contract import operations
 from observability.outputs import contract
 
 EXAMPLES, SCENARIOS, STEPS = 270, 80, 10
 AT_LEAST = 3_000
 HEADERS: dict[str, str] = {}  # the key, when it is made: unlimited
+PLAN = plan.from_files()
 OPERATIONS = operations(contract())
 CASES = [
     pytest.param(http, mode, id=f"{http}-{mode.value}")
@@ -41,7 +44,10 @@ schemathesis.openapi.format(
 def schema(tmp_path_factory: pytest.TempPathFactory) -> schemathesis.BaseSchema:
     """The contract of an app on a migrated, seeded database, in process: what it raises is seen here."""
     folder: Path = tmp_path_factory.mktemp("fuzz")
-    app = create_app(Settings(env="test", database_url=f"sqlite:///{folder}/fuzz.db", log_level="ERROR", _env_file=None))
+    generous = dict.fromkeys(PLAN.rate_limits, "1000000/second")  # some checks leave the key out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factory.plan, "from_files", lambda: replace(PLAN, rate_limits=generous))
+        app = factory.create_app(Settings(env="test", database_url=f"sqlite:///{folder}/fuzz.db", log_level="ERROR", _env_file=None))
     assert app.test_cli_runner().invoke(args=["seed", "--migrate"]).exit_code == 0
     made = app.test_cli_runner().invoke(args=["keys", "create", "fuzz", "--scope", "admin", "--unlimited"])
     HEADERS["Authorization"] = f"Bearer {made.output.splitlines()[-1]}"
