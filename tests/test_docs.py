@@ -55,7 +55,10 @@ def test_every_variable_that_code_reads_is_in_the_example() -> None:
 
 @pytest.mark.parametrize(
     "model",
-    [catalogue.Catalogue, catalogue.RouteEntry, catalogue.WatchEntry, catalogue.LogEntry, catalogue.JobEntry, catalogue.ProbeEntry],
+    [
+        *(catalogue.Catalogue, catalogue.RouteEntry, catalogue.WatchEntry, catalogue.LogEntry, catalogue.JobEntry, catalogue.ProbeEntry),
+        *(catalogue.Defaults, catalogue.LatencyTarget, catalogue.Load, catalogue.Deprecated, catalogue.DependencyEntry, catalogue.Cases),
+    ],
 )
 def test_every_catalogue_key_is_documented(model: type[BaseModel]) -> None:
     """Each key that the catalogue may have is explained in docs/catalogue.md."""
