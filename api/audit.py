@@ -48,8 +48,10 @@ def _entry(change: str, changed: Any) -> dict[str, Any]:
 def _action(change: str) -> str:
     if has_request_context():
         return telemetry.current_route(current_app)
-    command = click.get_current_context(silent=True)
-    return ".".join(["cli", *command.command_path.split()[1:]]) if command else f"code.{change}"
+    command, words = click.get_current_context(silent=True), list[str]()
+    while command and command.parent:  # the outermost is whatever flask was started by
+        command, words = command.parent, [command.info_name or "", *words]
+    return ".".join(["cli", *words]) if words else f"code.{change}"
 
 
 @event.listens_for(RecordingSession, "do_orm_execute")

@@ -18,6 +18,7 @@ from werkzeug.exceptions import (
     GatewayTimeout,
     HTTPException,
     InternalServerError,
+    RequestEntityTooLarge,
     ServiceUnavailable,
     UnprocessableEntity,
 )
@@ -116,6 +117,10 @@ def database_away(error: DBAPIError | PoolTimeout) -> Response:
     return problem(ServiceUnavailable(TOO_LONG if late else AWAY, retry_after=5))
 
 
+def too_large(_: Exception) -> Response:
+    return problem(RequestEntityTooLarge(f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']} bytes; send less at once."))
+
+
 def broken_body(_: Exception) -> Response:
     """Chunks that are none; the server notices when the body is read."""
     return problem(BadRequest("The body's chunks cannot be told apart."))
@@ -178,6 +183,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     for kind, handler in (
         (HTTPException, problem),
         (ParseException, broken_body),
+        (RequestEntityTooLarge, too_large),
         (Refused, refused),
         (OperationalError, database_away),
         (InterfaceError, database_away),

@@ -20,8 +20,9 @@ EXPOSED = f"{REQUEST_ID}, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining,
 
 
 def protect(answer: Response) -> Response:
-    for key, value in HEADERS.items():
-        answer.headers.setdefault(key, value)
+    """Adds what the view did not say itself; looked up once, because each look at headers reads all of them."""
+    said = {name.lower() for name, _ in answer.headers}
+    answer.headers.extend([(name, value) for name, value in HEADERS.items() if name.lower() not in said])
     if request.is_secure:
         answer.headers.setdefault("Strict-Transport-Security", HSTS)
     return answer

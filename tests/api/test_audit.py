@@ -1,7 +1,10 @@
 """The audit log: every change has its entry, in its own transaction, and no entry can be changed."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from tests.api.conftest import MakeApp
 from tests.api.helpers import KEYS, NODE, NODES, READINGS, batch, bearer, reading
 
 # One change by each route that changes something, in an order in which they work.
+ROOT = Path(__file__).resolve().parents[2]
 CHANGES: dict[str, Callable[[FlaskClient], TestResponse]] = {
     "nodes.create": lambda client: client.post(NODES, json=NODE),
     "nodes.update": lambda client: client.patch(f"{NODES}/tank-01", json={"name": "Renamed"}),
@@ -141,6 +145,19 @@ def test_commands_leave_entries(app: Flask) -> None:
     assert len(log(app)) == 3
     runner.invoke(args=["seed"])
     assert len(log(app)) == 3
+
+
+def test_how_flask_was_started_is_not_told(tmp_path: Path, database_file: Path) -> None:
+    """`python -m flask` and `flask` make the same entries, those of groups too."""
+    assert database_file.exists()
+    flask = [sys.executable, "-m", "flask", "--app", "api.app"]
+    environment = os.environ | {"EVARA_DATABASE_URL": f"sqlite:///{tmp_path}/evara.db"}
+    for words in (["seed"], ["keys", "create", "of a test", "--scope", "read"]):
+        subprocess.run([*flask, *words], cwd=ROOT, env=environment, check=True, capture_output=True)
+    with sqlite3.connect(database_file) as other:
+        actions = other.execute("SELECT DISTINCT action FROM audit ORDER BY action").fetchall()
+    other.close()
+    assert actions == [("cli.keys.create",), ("cli.seed",)]
 
 
 def test_code_outside_requests_and_commands_leaves_entries(app: Flask) -> None:

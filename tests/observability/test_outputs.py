@@ -44,4 +44,4 @@ def test_a_contract_that_cannot_be_read_is_a_problem(content: bytes | None, tmp_
         outputs.contract(path)
     [problem] = error.value.problems
     assert problem.where == str(path)
-    assert "openapi write" in problem.fix
+    assert "contract write" in problem.fix
