@@ -102,7 +102,9 @@ class Jobs:
                 if not known:
                     errors.report(error)
                 if again and attempt < self.settings.job_attempts and not isinstance(error, NoAccess):
-                    self.sync.schedule(args=(node_id, identity.headers(), attempt + 1), delay=notifications.wait(attempt))
+                    asked = getattr(error, "retry_after", None) or 0.0  # by the host's Retry-After, or until the breaker lets one through
+                    delay = max(notifications.wait(attempt), min(asked, notifications.LONGEST_WAIT))
+                    self.sync.schedule(args=(node_id, identity.headers(), attempt + 1), delay=delay)
                     return False
                 with database().write() as session:
                     letters.bury(session, SYNC, node_id, text, attempt)
