@@ -6,10 +6,10 @@ from flask import Flask
 from flask_smorest import Api
 
 from api import auth, cli, contract, db, docs, errors, faults, health, limits, logs, openapi, resilience, security, telemetry, tracing
-from api.cache import Shared
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
 from api.services import live, thingspeak
+from api.shared import Shared
 from api.v1 import keys, nodes, readings
 from observability import plan
 

@@ -19,7 +19,7 @@ from flask import Flask
 
 from api import identity, telemetry
 from api.breaker import Breaker, Refused
-from api.cache import Shared
+from api.shared import Shared
 
 CONCURRENT = 3  # calls to one host at a time and process, well below gunicorn's threads
 CONNECT_SECONDS = 2.0

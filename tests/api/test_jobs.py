@@ -200,7 +200,7 @@ def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> Non
     assert (made.huey.pending_count(), made.huey.scheduled_count()) == (0, 1)
 
 
-def test_the_next_attempt_waits_until_it_can_succeed(app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_attempt_waits_until_it_can_succeed(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as the host asked for, or until its breaker lets a trial through, but never for hours: else attempts are used up at once."""
 
     def throttled() -> Throttled:

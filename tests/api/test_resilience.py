@@ -16,8 +16,8 @@ import stamina
 
 from api import identity, resilience, telemetry
 from api.breaker import FAILURES, Breaker, BreakerOpen, Refused
-from api.cache import Shared
 from api.resilience import CONCURRENT, BulkheadFull, DeadlineExceeded, Guard, Patience, deadline, left, retry_after
+from api.shared import Shared
 from observability import conventions as names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import sample
