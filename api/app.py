@@ -1,5 +1,6 @@
 """The application factory: reads as a table of contents."""
 
+from copy import deepcopy
 from functools import partial
 
 from flask import Flask
@@ -37,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or from_environment()
     logs.configure(settings.log_level, settings.env, settings.version)
     app = telemetry.ObservedFlask(__name__, static_folder=None)
-    app.config.update(OPENAPI, MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False)
+    app.config.update(deepcopy(OPENAPI), MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False)
     app.url_map.strict_slashes = False
     app.extensions["evara_settings"] = settings
     declared = plan.from_files()
