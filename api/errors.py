@@ -56,17 +56,17 @@ class ProblemSchema(Schema):
     errors = fields.Dict(metadata={"description": "What was wrong with which field: location, then field, then messages"})
 
 
+def members(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
+    return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, "request_id": request_id}
+
+
 def problem(error: HTTPException) -> Response:
     """An HTTPException → the answer, with the exception's own headers (Allow, Retry-After) kept."""
     status = HTTPStatus(error.code or 500)
     data: dict[str, Any] = getattr(error, "data", None) or {}
-    body = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": data.get("message") or (NOWHERE if is_nowhere(error) else error.description) or status.phrase,
-        "request_id": current.request_id if (current := identity.current()) else "",
-    }
+    nowhere = status == HTTPStatus.NOT_FOUND and request.url_rule is None  # other 404s say what they did not find
+    detail = data.get("message") or (NOWHERE if nowhere else error.description) or status.phrase
+    body = members(status, detail, current.request_id if (current := identity.current()) else "")
     if messages := data.get("messages"):
         body |= {"detail": "Some fields are not as the schema wants them.", "errors": messages}
     text = logs.redact(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS).decode())
@@ -74,11 +74,6 @@ def problem(error: HTTPException) -> Response:
     own = {**dict(error.get_headers()), **(data.get("headers") or {})}
     answer.headers.update({key: value for key, value in own.items() if key.lower() not in {"content-type", "content-length"}})
     return answer
-
-
-def is_nowhere(error: HTTPException) -> bool:
-    """No route has this URL; other 404s say what they did not find."""
-    return error.code == HTTPStatus.NOT_FOUND and request.url_rule is None
 
 
 def unhandled(error: Exception) -> Response:
@@ -96,8 +91,7 @@ def last_resort(error: Exception) -> Response:
         answer = unhandled(error)
     except Exception:
         current_app.logger.exception("the answer to an exception could not be made")
-        body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": BROKEN, "request_id": ""}
-        answer = Response(orjson.dumps(body), 500, mimetype=PROBLEM_JSON)
+        answer = Response(orjson.dumps(members(HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN, "")), 500, mimetype=PROBLEM_JSON)
     return complete(answer)
 
 
