@@ -6,7 +6,24 @@ from functools import partial
 from flask import Flask
 from flask_smorest import Api
 
-from api import auth, cli, contract, db, docs, errors, faults, health, limits, logs, openapi, resilience, security, telemetry, tracing
+from api import (
+    auth,
+    cli,
+    contract,
+    db,
+    docs,
+    errors,
+    faults,
+    health,
+    limits,
+    logs,
+    openapi,
+    reports,
+    resilience,
+    security,
+    telemetry,
+    tracing,
+)
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
 from api.services import live, thingspeak
@@ -60,7 +77,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
-    errors.init_app(app, settings)
+    errors.init_app(app)
+    reports.init_app(app, settings)
     limits.init_app(app, declared, settings)
     auth.authorise_callers(app)
     telemetry.init_app(app, declared)
