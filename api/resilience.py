@@ -173,11 +173,6 @@ class Guard:
 _guards: dict[str, Guard] = {}  # of this process, by dependency
 
 
-def states() -> dict[str, dict[str, str | None]]:
-    """Each guarded dependency's breaker: {"thingspeak": {"state": "open", "since": "2026-03-01T12:00:00+00:00"}}."""
-    return {name: guard.breaker.state() for name, guard in sorted(_guards.items())}
-
-
 def check(name: str) -> dict[str, Any]:
     """What health says of a guarded dependency, without asking it: whether its breaker lets calls through."""
     found = _guards[name].breaker.state()
