@@ -6,24 +6,7 @@ from functools import partial
 from flask import Flask
 from flask_smorest import Api
 
-from api import (
-    auth,
-    cli,
-    contract,
-    db,
-    docs,
-    errors,
-    faults,
-    health,
-    limits,
-    logs,
-    openapi,
-    reports,
-    resilience,
-    security,
-    telemetry,
-    tracing,
-)
+from api import auth, cli, db, docs, errors, faults, health, limits, logs, openapi, reports, resilience, security, telemetry, tracing
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
 from api.services import live, thingspeak
@@ -83,6 +66,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.authorise_callers(app)
     telemetry.init_app(app, declared)
     openapi.init_app(app, declared, check_answers=settings.check_answers and settings.env != "production")
-    contract.init_app(app)
     cli.init_app(app)
     return app
