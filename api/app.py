@@ -1,15 +1,16 @@
 """The application factory: reads as a table of contents."""
 
+from copy import deepcopy
 from functools import partial
 
 from flask import Flask
 from flask_smorest import Api
 
-from api import auth, cli, contract, db, docs, errors, faults, health, limits, logs, openapi, resilience, security, telemetry, tracing
-from api.cache import Shared
+from api import auth, cli, db, docs, errors, faults, health, limits, logs, openapi, reports, resilience, security, telemetry, tracing
 from api.config import Settings, from_environment
 from api.errors import ProblemSchema
 from api.services import live, thingspeak
+from api.shared import Shared
 from api.v1 import keys, nodes, readings
 from observability import plan
 
@@ -37,7 +38,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or from_environment()
     logs.configure(settings.log_level, settings.env, settings.version)
     app = telemetry.ObservedFlask(__name__, static_folder=None)
-    app.config.update(OPENAPI, MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False)
+    app.config.update(deepcopy(OPENAPI), MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False)
     app.url_map.strict_slashes = False
     app.extensions["evara_settings"] = settings
     declared = plan.from_files()
@@ -59,11 +60,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)
-    errors.init_app(app, settings)
+    errors.init_app(app)
+    reports.init_app(app, settings)
     limits.init_app(app, declared, settings)
     auth.authorise_callers(app)
     telemetry.init_app(app, declared)
     openapi.init_app(app, declared, check_answers=settings.check_answers and settings.env != "production")
-    contract.init_app(app)
     cli.init_app(app)
     return app

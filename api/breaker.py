@@ -12,7 +12,7 @@ import pybreaker
 from redis import Redis
 
 from api import telemetry
-from api.cache import PREFIX, Shared
+from api.shared import PREFIX, Shared
 
 FAILURES = 5  # in a row, until it opens
 OPEN_SECONDS = 15.0  # until one trial may pass

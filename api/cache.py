@@ -1,6 +1,5 @@
-"""Answers of others, kept for when they are asked again or do not answer; and Redis, where machines share them, which may be away."""
+"""Answers of others, kept for when they are asked again or do not answer; in Redis, too, where machines share them."""
 
-import logging
 import threading
 import time
 from collections import OrderedDict
@@ -10,43 +9,14 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 import orjson
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from api import telemetry
+from api.shared import PREFIX, Shared
 
-REDIS_SECONDS = 0.2  # the longest that a dead Redis may hold up a request
-AWAY_SECONDS = 5.0  # then it is left alone for so long
 KEPT_SECONDS = 86_400  # how old an answer may be at most
 KEPT_ANSWERS = 1_000  # per process; the one that was not asked for longest goes first
 PATIENCE = 0.2  # seconds that a caller without any answer waits for one whom somebody else is already fetching
-PREFIX = "evara:"
 T = TypeVar("T")
-log = logging.getLogger(__name__)
-
-
-class Shared:
-    """Redis that may be away: each question has an answer for then. Safe to use from several threads."""
-
-    def __init__(self, url: str):
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, retry=Retry(NoBackoff(), 0), decode_responses=True
-        )
-        self._away_until = 0.0
-
-    def ask(self, question: "Callable[[redis.Redis], Any]", otherwise: T) -> T:
-        """What Redis says; `otherwise` when it does not answer, or did not a moment ago."""
-        if time.monotonic() < self._away_until:
-            return otherwise
-        try:
-            answer: T = question(self._redis)
-            return answer
-        except redis.RedisError as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            telemetry.SHARED_FAILURES.inc()
-            log.warning("redis does not answer; each process goes by itself", extra={"error": type(error).__name__})
-            return otherwise
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from flask import current_app
 from flask.helpers import get_debug_flag
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -81,3 +82,9 @@ def secret_in(value: object) -> str | None:
 @lru_cache
 def from_environment() -> Settings:
     return Settings()
+
+
+def settings() -> Settings:
+    """The settings of the current app."""
+    found: Settings = current_app.extensions["evara_settings"]
+    return found

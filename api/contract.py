@@ -66,8 +66,7 @@ def resolved(document: dict[str, Any], node: Any, inside: tuple[str, ...] = ()) 
 
 def lost(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     """Sentences about one operation, old and new."""
-    given, wanted = ({(p["in"], p["name"]): p for p in operation.get("parameters", ())} for operation in (old, new))
-    given, wanted = ({key: p for key, p in side.items() if key[0] != "path"} for side in (given, wanted))
+    given, wanted = ({(p["in"], p["name"]): p for p in operation.get("parameters", ()) if p["in"] != "path"} for operation in (old, new))
     for key in given.keys() - wanted.keys():
         yield f"{key[0]} parameter {key[1]} is gone"
     for key, parameter in wanted.items():

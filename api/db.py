@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Flask, current_app
 from flask_migrate import Migrate
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DataError, IntegrityError
@@ -113,6 +113,13 @@ def database() -> Database:
     """The database of the current app."""
     found: Database = current_app.extensions["evara_database"]
     return found
+
+
+def paged(session: Session, query: Select[Any], page: int, page_size: int) -> dict[str, Any]:
+    """{"items", "page", "page_size", "total"}: one page, counted from 1, of what the query finds, in its order."""
+    total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery()))
+    items = session.scalars(query.limit(page_size).offset((page - 1) * page_size)).all()
+    return {"items": items, "page": page, "page_size": page_size, "total": total}
 
 
 def insert_into(session: Session, table: Any) -> Any:

@@ -1,10 +1,9 @@
 """The one shape of every error that leaves the API: application/problem+json (RFC 9457) with the request's id."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from flask import Flask, Response, current_app, g, request
@@ -23,12 +22,8 @@ from werkzeug.exceptions import (
     UnprocessableEntity,
 )
 
-from api import identity, logs, security, telemetry
+from api import identity, logs, reports, security, telemetry
 from api.breaker import Refused
-from api.config import Settings
-
-if TYPE_CHECKING:
-    from sentry_sdk.types import Event, Hint
 
 CANCELED = "57014"  # PostgreSQL's query_canceled: the statement time-out
 AWAY = "The database does not answer in time; nothing was stored. Try again."
@@ -36,7 +31,6 @@ TOO_LONG = "The database needs too long for this; nothing was stored. Ask for le
 CLASH = "This contradicts what is stored: something is there already, or something that it needs is gone. Read it again first."
 UNFIT = "The database cannot store one of the values: a number that is too large, or a text that it does not take."
 BROKEN = "Something broke on our side. Tell us the request_id."
-REPORT = "evara_report"
 NOWHERE = "Nothing is served at this URL; /docs lists what is."
 PROBLEM_JSON = "application/problem+json"
 
@@ -57,17 +51,17 @@ class ProblemSchema(Schema):
     errors = fields.Dict(metadata={"description": "What was wrong with which field: location, then field, then messages"})
 
 
+def members(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
+    return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, "request_id": request_id}
+
+
 def problem(error: HTTPException) -> Response:
     """An HTTPException → the answer, with the exception's own headers (Allow, Retry-After) kept."""
     status = HTTPStatus(error.code or 500)
     data: dict[str, Any] = getattr(error, "data", None) or {}
-    body = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": data.get("message") or (NOWHERE if is_nowhere(error) else error.description) or status.phrase,
-        "request_id": current.request_id if (current := identity.current()) else "",
-    }
+    nowhere = status == HTTPStatus.NOT_FOUND and request.url_rule is None  # other 404s say what they did not find
+    detail = data.get("message") or (NOWHERE if nowhere else error.description) or status.phrase
+    body = members(status, detail, current.request_id if (current := identity.current()) else "")
     if messages := data.get("messages"):
         body |= {"detail": "Some fields are not as the schema wants them.", "errors": messages}
     text = logs.redact(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS).decode())
@@ -77,17 +71,12 @@ def problem(error: HTTPException) -> Response:
     return answer
 
 
-def is_nowhere(error: HTTPException) -> bool:
-    """No route has this URL; other 404s say what they did not find."""
-    return error.code == HTTPStatus.NOT_FOUND and request.url_rule is None
-
-
 def unhandled(error: Exception) -> Response:
     """Anything that nobody foresaw: counted, logged with its traceback, reported, and told without inner details."""
     g.exception_type = type(error).__name__
     telemetry.count_exception(current_app, error)
     current_app.logger.error("unhandled exception", exc_info=error)
-    report(error)
+    reports.report(error)
     return problem(InternalServerError(BROKEN))
 
 
@@ -97,8 +86,7 @@ def last_resort(error: Exception) -> Response:
         answer = unhandled(error)
     except Exception:
         current_app.logger.exception("the answer to an exception could not be made")
-        body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": BROKEN, "request_id": ""}
-        answer = Response(orjson.dumps(body), 500, mimetype=PROBLEM_JSON)
+        answer = Response(orjson.dumps(members(HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN, "")), 500, mimetype=PROBLEM_JSON)
     return complete(answer)
 
 
@@ -140,46 +128,8 @@ def refused(error: Refused) -> Response:
     return answer
 
 
-def report(error: Exception) -> None:
-    """Sends what nobody foresaw, in a request or a job, to Sentry; nowhere without a DSN."""
-    if current_app and (send := current_app.extensions.get(REPORT)):
-        send(error)
-
-
-def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
-    """Sentry, told of exceptions and nothing else: imported here, because it costs memory and time even when it has no DSN."""
-    import sentry_sdk
-    from sentry_sdk.integrations.atexit import AtexitIntegration
-
-    def scrub(event: "Event", _: "Hint") -> "Event":
-        clean: Event = orjson.loads(logs.redact(orjson.dumps(event, default=str).decode()))
-        return clean
-
-    def send(error: Exception) -> None:
-        with sentry_sdk.new_scope() as scope:
-            if current := identity.current():
-                scope.set_tags({"request_id": current.request_id, "trace_id": current.trace_id})
-            if request:
-                scope.set_tag("route", telemetry.current_route(current_app))
-            scope.capture_exception(error)
-
-    sentry_sdk.init(
-        dsn,
-        release=settings.version,
-        environment=settings.env,
-        default_integrations=False,  # they hook into everything; what we send is sent by name
-        integrations=[AtexitIntegration(callback=lambda *_: None)],  # what waits is sent before the process ends
-        include_local_variables=False,  # of a stack's frames: bodies and keys are among them
-        max_breadcrumbs=0,
-        before_send=scrub,
-    )
-    return send
-
-
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask) -> None:
     app.extensions |= {"evara_last_resort": last_resort, "evara_complete": complete}
-    if dsn := settings.sentry_dsn and settings.sentry_dsn.get_secret_value():
-        app.extensions[REPORT] = reporter(settings, dsn)
     for kind, handler in (
         (HTTPException, problem),
         (ParseException, broken_body),

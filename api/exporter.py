@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import psutil
 from prometheus_client import CollectorRegistry, generate_latest
@@ -32,15 +32,7 @@ ASIDE = ".dead"  # instead of .db: no worker opens it, no scrape reads it
 SUMMED, LARGEST = "sum", "max"
 
 
-class ValueFile(Protocol):
-    """What is used here of prometheus_client's untyped MmapedDict."""
-
-    def write_value(self, key: str, value: float, timestamp: float) -> object: ...
-
-    def close(self) -> object: ...
-
-
-new_file: Callable[[str], ValueFile] = MmapedDict
+new_file: Callable[[str], Any] = MmapedDict  # prometheus_client has no types here
 read_file: Callable[[str], Iterator[tuple[str, float, float, int]]] = MmapedDict.read_all_values_from_file
 KINDS = {"counter": SUMMED, "histogram": SUMMED, "gauge_max": LARGEST}
 LIVE = "gauge_live"  # values that end with their process

@@ -20,7 +20,7 @@ from huey.consumer import Consumer, Scheduler
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from api import errors, identity, telemetry, tracing
+from api import identity, reports, telemetry, tracing
 from api.breaker import Refused
 from api.config import Settings
 from api.db import database
@@ -100,9 +100,11 @@ class Jobs:
                 telemetry.JOB_RUNS.labels(SYNC, "error").inc()
                 log.warning("sync failed", extra=context | {"error": text} | identity.spent(), exc_info=not known)
                 if not known:
-                    errors.report(error)
+                    reports.report(error)
                 if again and attempt < self.settings.job_attempts and not isinstance(error, NoAccess):
-                    self.sync.schedule(args=(node_id, identity.headers(), attempt + 1), delay=notifications.wait(attempt))
+                    asked = getattr(error, "retry_after", None) or 0.0  # by the host's Retry-After, or until the breaker lets one through
+                    delay = max(notifications.wait(attempt), min(asked, notifications.LONGEST_WAIT))
+                    self.sync.schedule(args=(node_id, identity.headers(), attempt + 1), delay=delay)
                     return False
                 with database().write() as session:
                     letters.bury(session, SYNC, node_id, text, attempt)
@@ -138,7 +140,7 @@ class Jobs:
                     measure()
         except Exception as error:
             log.exception("scheduling failed")
-            errors.report(error)
+            reports.report(error)
 
     def _leads(self) -> bool:
         if time.monotonic() >= self._renew_at:

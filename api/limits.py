@@ -12,17 +12,13 @@ from typing import Any
 from flask import Flask, Response, g, request
 from flask_limiter import Limit, Limiter, RequestLimit
 from limits.storage import Storage
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
-from api import telemetry
+from api import shared, telemetry
 from api.config import Settings
 from observability.plan import Plan
 
 PURGE_EVERY = 1_000  # counted requests
-PATIENCE = 0.2  # seconds that a request waits for a store that hangs; then memory counts
-REDIS: Any = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, "retry": Retry(NoBackoff(), 0)}
 
 
 class SharedFileStorage(Storage):
@@ -39,7 +35,7 @@ class SharedFileStorage(Storage):
 
     def _run(self, sql: str, *values: Any) -> list[Any]:
         if not hasattr(self._local, "connection"):
-            connection = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None)
+            connection = sqlite3.connect(self._path, timeout=shared.SECONDS, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=OFF")
             connection.execute("CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, amount INTEGER, expires REAL) WITHOUT ROWID")
@@ -119,7 +115,7 @@ def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
         default_limits=[Limit(lambda: plan.rate_limits[route()], error_message=refusal, exempt_when=lambda: bool(g.get("key_unlimited")))],
         request_identifier=route,
         storage_uri=settings.limiter_url,
-        storage_options=REDIS if settings.limiter_url.startswith("redis") else {},
+        storage_options=shared.PATIENCE if settings.limiter_url.startswith("redis") else {},
         in_memory_fallback_enabled=True,  # a dead store neither refuses everybody nor lets everybody through
         swallow_errors=True,  # requests that waited for it together: the first falls back, the others would be errors
     )

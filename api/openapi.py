@@ -62,23 +62,18 @@ def complete(document: dict[str, Any], plan: Plan) -> dict[str, Any]:
         operation["operationId"] = plan.route_ids.get(http, str(http))
         answers = operation["responses"]
         for status in (*EVERYWHERE, *(WATCHED if route else ())):
-            problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            problem = {errors.PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
             answers.setdefault(str(status), {"content": problem})
         for status, answer in answers.items():
             sent = [name for name in headers if name != "Retry-After" or status in ("429", "503", "504")]
             answer["headers"] = answer.get("headers", {}) | {name: {"$ref": f"#/components/headers/{name}"} for name in sent}
-            if media := answer.get("content", {}).get("application/problem+json"):
+            if media := answer.get("content", {}).get(errors.PROBLEM_JSON):
                 answer["description"] = MEANINGS.get(int(status), HTTPStatus(int(status)).phrase)
-                media["example"] = example(int(status), answer["description"])
+                media["example"] = errors.members(HTTPStatus(int(status)), f"{answer['description']}.", "0f8fad5bd9cb469fa165")
         operation["responses"] = dict(sorted(answers.items()))
         if route and route.deprecated:
             operation |= {"deprecated": True} | ({"x-sunset": str(route.deprecated.sunset)} if route.deprecated.sunset else {})
     return document
-
-
-def example(status: int, detail: str) -> dict[str, Any]:
-    title = HTTPStatus(status).phrase
-    return {"type": "about:blank", "title": title, "status": status, "detail": f"{detail}.", "request_id": "0f8fad5bd9cb469fa165"}
 
 
 def seconds(day: date) -> int:

@@ -19,7 +19,7 @@ from flask import Flask
 
 from api import identity, telemetry
 from api.breaker import Breaker, Refused
-from api.cache import Shared
+from api.shared import Shared
 
 CONCURRENT = 3  # calls to one host at a time and process, well below gunicorn's threads
 CONNECT_SECONDS = 2.0
@@ -171,11 +171,6 @@ class Guard:
 
 
 _guards: dict[str, Guard] = {}  # of this process, by dependency
-
-
-def states() -> dict[str, dict[str, str | None]]:
-    """Each guarded dependency's breaker: {"thingspeak": {"state": "open", "since": "2026-03-01T12:00:00+00:00"}}."""
-    return {name: guard.breaker.state() for name, guard in sorted(_guards.items())}
 
 
 def check(name: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -20,34 +20,35 @@ from observability.plan import Plan
 REGISTRY = CollectorRegistry()  # of what is measured outside requests: one per process
 DEPENDENCY_CALLS: Histogram | None = None
 MOST_TYPES = 50  # classes of unhandled exceptions that have a series of their own
-JOB_RUNS = Counter(names.JOB_RUNS, "Runs of a job", (names.JOB, names.OUTCOME), registry=REGISTRY)
-JOB_STORED = Counter(names.JOB_STORED, "Readings that a job stored", (names.JOB,), registry=REGISTRY)
-JOB_LAST_SUCCESS = Gauge(
-    names.JOB_LAST_SUCCESS, "When a job last succeeded", (names.JOB,), registry=REGISTRY, multiprocess_mode="max"
-)  # fmt: skip
-JOB_REACHED = Gauge(
-    names.JOB_REACHED, "Newest reading of the node that is furthest behind", (names.JOB,), registry=REGISTRY, multiprocess_mode="livemax"
-)  # fmt: skip
-TRACE_SPANS = Counter(names.TRACE_SPANS, "Spans handed to the collector, or lost on the way", (names.OUTCOME,), registry=REGISTRY)
-DELIVERIES_PENDING = Gauge(names.DELIVERIES_PENDING, "Deliveries in the outbox", registry=REGISTRY, multiprocess_mode="livemostrecent")
-DEAD_LETTERS = Gauge(
-    names.DEAD_LETTERS, "Work that failed for good", (names.JOB,), registry=REGISTRY, multiprocess_mode="livemostrecent"
-)  # fmt: skip
-POOL = Gauge(
-    names.POOL, "Connections of the database pool", (names.STATE,), registry=REGISTRY, multiprocess_mode="livesum"
-)  # fmt: skip
-LIMITER_FALLBACKS = Counter(names.LIMITER_FALLBACKS, "Requests counted in memory while the shared store was away", registry=REGISTRY)
+Mode = Literal["max", "livemax", "livesum", "livemostrecent"]
 
-RETRIES = Counter(names.RETRIES, "Calls that were made again", (names.DEPENDENCY,), registry=REGISTRY)
-REFUSED = Counter(names.REFUSED, "Calls that were not made, by what stopped them", (names.DEPENDENCY, names.REASON), registry=REGISTRY)
-BREAKER = Gauge(
-    # what the last process saw that looked: one that opened and was not asked since knows less than one that closed later
-    names.BREAKER, "0 closed, 1 half open, 2 open", (names.DEPENDENCY,), registry=REGISTRY, multiprocess_mode="livemostrecent"
-)  # fmt: skip
+
+def counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def gauge(name: str, text: str, *labels: str, across: Mode) -> Gauge:
+    """`across` says what the processes' values make together; those that begin with live end with their process."""
+    return Gauge(name, text, labels, registry=REGISTRY, multiprocess_mode=across)
+
+
+JOB_RUNS = counter(names.JOB_RUNS, "Runs of a job", names.JOB, names.OUTCOME)
+JOB_STORED = counter(names.JOB_STORED, "Readings that a job stored", names.JOB)
+JOB_LAST_SUCCESS = gauge(names.JOB_LAST_SUCCESS, "When a job last succeeded", names.JOB, across="max")
+JOB_REACHED = gauge(names.JOB_REACHED, "Newest reading of the node that is furthest behind", names.JOB, across="livemax")
+DELIVERIES_PENDING = gauge(names.DELIVERIES_PENDING, "Deliveries in the outbox", across="livemostrecent")
+DEAD_LETTERS = gauge(names.DEAD_LETTERS, "Work that failed for good", names.JOB, across="livemostrecent")
+TRACE_SPANS = counter(names.TRACE_SPANS, "Spans handed to the collector, or lost on the way", names.OUTCOME)
+POOL = gauge(names.POOL, "Connections of the database pool", names.STATE, across="livesum")
+LIMITER_FALLBACKS = counter(names.LIMITER_FALLBACKS, "Requests counted in memory while the shared store was away")
+RETRIES = counter(names.RETRIES, "Calls that were made again", names.DEPENDENCY)
+REFUSED = counter(names.REFUSED, "Calls that were not made, by what stopped them", names.DEPENDENCY, names.REASON)
+# Of the last process that looked: one that opened and was not asked since knows less than one that closed later.
+BREAKER = gauge(names.BREAKER, "0 closed, 1 half open, 2 open", names.DEPENDENCY, across="livemostrecent")
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
-CACHE_ANSWERS = Counter(names.CACHE_ANSWERS, "Answers about what others know, by where they were found", (names.RESULT,), registry=REGISTRY)
+CACHE_ANSWERS = counter(names.CACHE_ANSWERS, "Answers about what others know, by where they were found", names.RESULT)
 CACHE_RESULTS = ("fresh", "stale", "miss")
-SHARED_FAILURES = Counter(names.SHARED_FAILURES, "How often Redis did not answer", registry=REGISTRY)
+SHARED_FAILURES = counter(names.SHARED_FAILURES, "How often Redis did not answer")
 
 
 class Registry(CollectorRegistry):

@@ -1,4 +1,4 @@
-"""Commands of `flask --app api.app`: seed, sync, worker, jobs, keys, audit, health."""
+"""Commands of `flask --app api.app`: seed, sync, worker, jobs, keys, contract, audit, health."""
 
 import sys
 from datetime import timedelta
@@ -12,6 +12,7 @@ from flask_migrate import upgrade
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from api import audit as auditing
+from api import contract
 from api import health as health_checks
 from api.cli import jobs, keys
 from api.db import database
@@ -43,6 +44,7 @@ def keep_keys(folder: Path) -> None:
 def init_app(app: Flask) -> None:
     app.cli.add_command(keys.group)
     app.cli.add_command(jobs.group)
+    contract.init_app(app)
 
     @app.cli.command("seed")
     @click.option("--migrate", is_flag=True, help="Bring the database to the newest migration first.")

@@ -8,11 +8,11 @@ import time
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
-from api.db import Database, database
+from api.db import Database, database, paged
 from api.models import ApiKey, now
 
 PREFIX = "evara_"
@@ -79,12 +79,9 @@ def keyring() -> Keyring:
 
 
 def page(page: int, page_size: int) -> dict[str, Any]:
-    """{"items", "page", "page_size", "total"}: keys, the newest first, revoked ones too."""
+    """A page of keys, the newest first, revoked ones too."""
     with database().read() as session:
-        total = session.scalar(select(func.count()).select_from(ApiKey))
-        query = select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id)
-        items = session.scalars(query.limit(page_size).offset((page - 1) * page_size)).all()
-    return {"items": items, "page": page, "page_size": page_size, "total": total}
+        return paged(session, select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id), page, page_size)
 
 
 def create(**values: Any) -> ApiKey:

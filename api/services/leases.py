@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flask import current_app
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from api import models
+from api.config import settings
 from api.db import database, insert_into
 from api.models import now
 
@@ -34,7 +34,7 @@ class Lease:
 
 
 def ending() -> datetime:
-    return now() + timedelta(seconds=current_app.extensions["evara_settings"].lease_seconds)
+    return now() + timedelta(seconds=settings().lease_seconds)
 
 
 def take(name: str) -> Lease | None:

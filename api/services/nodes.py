@@ -3,12 +3,12 @@
 from typing import Any
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import Conflict, NotFound
 
-from api.db import database
+from api.db import database, paged
 from api.models import Node, SyncState
 from api.services import letters
 
@@ -22,12 +22,10 @@ def require(session: Session, node_id: str) -> Node:
 
 
 def page(page: int, page_size: int, kind: str | None = None) -> dict[str, Any]:
-    """{"items", "page", "page_size", "total"}: nodes by id."""
-    query = select(Node).where(Node.kind == kind) if kind else select(Node)
+    """A page of nodes by id."""
+    query = select(Node).order_by(Node.id)
     with database().read() as session:
-        total = session.scalar(select(func.count()).select_from(query.subquery()))
-        items = session.scalars(query.order_by(Node.id).limit(page_size).offset((page - 1) * page_size)).all()
-    return {"items": items, "page": page, "page_size": page_size, "total": total}
+        return paged(session, query.where(Node.kind == kind) if kind else query, page, page_size)
 
 
 def create(values: dict[str, Any]) -> Node:

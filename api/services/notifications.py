@@ -12,13 +12,12 @@ from datetime import datetime, timedelta
 
 import httpx
 import orjson
-from flask import current_app
 from pydantic import SecretStr
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from api import identity, telemetry, tracing
-from api.config import Settings
+from api.config import settings
 from api.db import database
 from api.models import Delivery, Latest, Node, now
 from api.services import letters
@@ -28,11 +27,6 @@ TIMEOUT = 5.0  # seconds for each step of a call
 LONGEST_WAIT = 600.0  # seconds between two attempts
 WITHIN = "within"
 log = logging.getLogger(__name__)
-
-
-def settings() -> Settings:
-    found: Settings = current_app.extensions["evara_settings"]
-    return found
 
 
 def wait(attempts: int) -> float:

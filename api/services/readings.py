@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.db import database, insert_into
+from api.db import database, insert_into, paged
 from api.models import Latest, Node, Reading, now
 from api.services import notifications
 from api.services.nodes import require
@@ -73,7 +73,7 @@ def remember(session: Session, values: list[Row]) -> None:
 def span(
     node_id: str, page: int, page_size: int, metric: str | None = None, from_: datetime | None = None, to: datetime | None = None
 ) -> dict[str, Any]:
-    """{"items", "page", "page_size", "total"}: readings with from_ ≤ time < to, oldest first."""
+    """A page of readings with from_ ≤ time < to, oldest first."""
     end = to or now()
     start = from_ or end - timedelta(days=1)
     query = select(Reading).where(Reading.node_id == node_id, Reading.time >= start, Reading.time < end)
@@ -81,9 +81,7 @@ def span(
         query = query.where(Reading.metric == metric)
     with database().read() as session:
         require(session, node_id)
-        total = session.scalar(select(func.count()).select_from(query.subquery()))
-        rows = session.scalars(query.order_by(Reading.time, Reading.metric).limit(page_size).offset((page - 1) * page_size)).all()
-    return {"items": rows, "page": page, "page_size": page_size, "total": total}
+        return paged(session, query.order_by(Reading.time, Reading.metric), page, page_size)
 
 
 def latest(node_id: str) -> list[Latest]:

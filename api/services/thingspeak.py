@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 from flask import Flask, current_app
 
-from api.cache import Shared
 from api.config import Settings
 from api.resilience import Guard, Patience, retry_after
+from api.shared import Shared
 
 DEPENDENCY = "thingspeak"
 PAGE = 8_000

@@ -1,6 +1,7 @@
 """/api/v1/nodes: the tanks, wells and meters."""
 
 import math
+from functools import partial
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
@@ -28,8 +29,6 @@ ALARMS = 20  # per node
 ALARMED = {"level_m": {"below": 0.5, "above": 3.0}}
 TIMES = {"created_at": "2026-03-01T11:58:00+00:00", "updated_at": "2026-03-01T12:00:00+00:00"}
 ANSWER = EXAMPLE | {"channel_id": 1001, "fields": {"field1": "level_m"}, "alarms": ALARMED} | TIMES
-CHANNEL = validate.Range(1, 2**31 - 1)
-NAME = (validate.Length(1, 200), Whole(PRINTABLE))
 NodeFields = Schema.from_dict({f"field{number}": fields.String(validate=Whole(METRIC)) for number in range(1, 9)}, name="NodeFields")
 
 
@@ -43,10 +42,19 @@ class LimitsSchema(Schema):
             raise ValidationError("Must have `below`, `above`, or both with below < above.")
 
 
+# What several schemas have, required in some of them.
+Name = partial(fields.String, validate=(validate.Length(1, 200), Whole(PRINTABLE)), metadata={"description": "What people call it"})
+Kind = partial(fields.String, validate=validate.OneOf(KINDS), metadata={"description": "What it measures"})
+Channel = partial(
+    WholeNumber, allow_none=True, validate=validate.Range(1, 2**31 - 1), metadata={"description": "ThingSpeak channel to pull from"}
+)
+Fields = partial(fields.Nested, NodeFields, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"})
+
+
 class NodePatch(Schema):
-    name = fields.String(validate=NAME, metadata={"description": "What people call it"})
-    kind = fields.String(validate=validate.OneOf(KINDS), metadata={"description": "What it measures"})
-    channel_id = WholeNumber(strict=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"})
+    name = Name()
+    kind = Kind()
+    channel_id = Channel(strict=True)
     channel_key = fields.String(
         allow_none=True,
         load_only=True,
@@ -62,23 +70,21 @@ class NodePatch(Schema):
             "example": ALARMED,
         },
     )
-    fields_ = fields.Nested(NodeFields, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"})
+    fields_ = Fields()
 
 
 class NodeNew(NodePatch):
     id = fields.String(required=True, validate=Whole(SLUG), metadata={"description": "Lower case, digits, hyphens"})
-    name = fields.String(required=True, validate=NAME, metadata={"description": "What people call it"})
-    kind = fields.String(required=True, validate=validate.OneOf(KINDS), metadata={"description": "What it measures"})
+    name = Name(required=True)
+    kind = Kind(required=True)
 
 
 class NodeSchema(NodeNew):
     class Meta(AnswerSchema.Meta):
         exclude = ("channel_key",)
 
-    channel_id = WholeNumber(required=True, allow_none=True, validate=CHANNEL, metadata={"description": "ThingSpeak channel to pull from"})
-    fields_ = fields.Nested(
-        NodeFields, required=True, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"}
-    )
+    channel_id = Channel(required=True)
+    fields_ = Fields(required=True)
     alarms = fields.Dict(
         fields.String(), fields.Nested(LimitsSchema), required=True, metadata={"description": "Metric → limits", "example": ALARMED}
     )

@@ -23,7 +23,8 @@ PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
 WORKERS = 2
 MARK = "EVARA_STACK"
 API = ("api", "observability")  # folders that the API's processes read
-PASSED = ("EVARA_OTLP_ENDPOINT", "EVARA_TRACE_RATIO", "EVARA_SENTRY_DSN", "EVARA_VERSION")  # of the user, to the API; not to drills
+RECEIVERS = ("EVARA_OTLP_ENDPOINT", "EVARA_SENTRY_DSN", "EVARA_WEBHOOK_URL")
+PASSED = (*RECEIVERS, "EVARA_WEBHOOK_SECRET", "EVARA_TRACE_RATIO", "EVARA_VERSION")  # of the user, to the API; not to drills
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def api_environment(site: Site, *, faults: bool = False) -> dict[str, str]:
         "PROMETHEUS_MULTIPROC_DIR": str(site.metrics),
         "PYTHONUNBUFFERED": "1",
     }
-    return environment | (
-        {"EVARA_FAULTS_FILE": str(site.fault)} if faults else {name: os.environ[name] for name in PASSED if name in os.environ}
-    )
+    if faults:  # empty, not absent: the API reads .env as well
+        return environment | dict.fromkeys((*RECEIVERS, "EVARA_REDIS_URL"), "") | {"EVARA_FAULTS_FILE": str(site.fault)}
+    return environment | {name: os.environ[name] for name in PASSED if name in os.environ}
 
 
 def console_environment(site: Site) -> dict[str, str]:

@@ -11,8 +11,10 @@ import pytest
 import redis
 
 from api import cache as module
+from api import shared as redis_module
 from api import telemetry
-from api.cache import PREFIX, Busy, Cache, Kept, Shared
+from api.cache import Busy, Cache, Kept
+from api.shared import PREFIX, Shared
 from observability import conventions as names
 from tests.api.helpers import sample
 
@@ -199,5 +201,7 @@ def test_redis_is_asked_again_when_it_was_left_alone_long_enough(redis_url: str,
     assert shared.ask(lambda store: store.ping(), None) is None
     shared._redis = redis.Redis.from_url(redis_url)
     assert shared.ask(lambda store: store.ping(), None) is None
-    monkeypatch.setattr(module, "time", type("Later", (), {"monotonic": staticmethod(lambda: time.monotonic() + module.AWAY_SECONDS)}))
+    monkeypatch.setattr(
+        redis_module, "time", type("Later", (), {"monotonic": staticmethod(lambda: time.monotonic() + redis_module.AWAY_SECONDS)})
+    )
     assert shared.ask(lambda store: store.ping(), None) is True

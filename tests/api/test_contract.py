@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from api import app as app_module
 from api import contract, openapi
 from tests.api.conftest import MakeApp
 
@@ -254,3 +255,9 @@ def test_check_names_drift_and_breaks(app: Flask, committed: Path, tmp_path: Pat
 def test_the_committed_contract_is_what_the_app_serves(make_app: MakeApp) -> None:
     """Byte for byte: make generate leaves it alone."""
     assert (contract.COMMITTED).read_text(encoding="utf-8") == contract.text(openapi.document(make_app()))
+
+
+def test_an_app_leaves_nothing_for_the_next(make_app: MakeApp) -> None:
+    """What one app publishes does not depend on the apps that the process made before it."""
+    openapi.document(make_app())
+    assert app_module.OPENAPI["API_SPEC_OPTIONS"]["components"].keys() == {"securitySchemes"}

@@ -18,10 +18,12 @@ import stamina
 from flask import Flask
 
 from api import identity, jobs, telemetry
+from api.breaker import BreakerOpen
 from api.db import database
 from api.jobs import DELIVERIES, SYNC, Jobs
 from api.models import DeadLetter, Delivery, Lease, SyncState, now
-from api.services import leases, sync
+from api.services import leases, notifications, sync
+from api.services.thingspeak import Throttled
 from loadtests.replay import CHANNELS, HISTORY, STEP, Handler, Replay
 from observability import conventions as names
 from tests.api.conftest import MakeApp
@@ -196,6 +198,27 @@ def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> Non
     made._sync_at = 0
     made.tick()
     assert (made.huey.pending_count(), made.huey.scheduled_count()) == (0, 1)
+
+
+def test_the_next_attempt_waits_until_it_can_succeed(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the host asked for, or until its breaker lets a trial through, but never for hours: else attempts are used up at once."""
+
+    def throttled() -> Throttled:
+        error = Throttled("asked too often (429)")
+        error.retry_after = 86_400
+        return error
+
+    for error, seconds in ((BreakerOpen(12.0), 12.0), (throttled(), notifications.LONGEST_WAIT)):
+
+        def fails(*_: object, error: Exception = error) -> Iterator[int]:
+            raise error
+
+        monkeypatch.setattr(sync, "sync_node", fails)
+        due = datetime.now(UTC) + timedelta(seconds=seconds)
+        made._sync("tank-01", {})
+        (task,) = made.huey.pending()
+        assert abs((task.eta.replace(tzinfo=UTC) - due).total_seconds()) < 5
+        made.huey.flush()
 
 
 def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:

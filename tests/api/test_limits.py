@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api import app as app_module
-from api import limits, telemetry
+from api import shared, telemetry
 from api.limits import SharedFileStorage
 from api.services import nodes
 from observability import conventions as names
@@ -242,7 +242,7 @@ def test_a_locked_file_is_replaced_by_memory_until_it_is_free(make_app: MakeApp,
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine that runs tests may take longer than production may; what hangs still hangs."""
     for name in ("socket_timeout", "socket_connect_timeout"):
-        monkeypatch.setitem(limits.REDIS, name, 2.0)
+        monkeypatch.setitem(shared.PATIENCE, name, 2.0)
 
 
 @pytest.fixture

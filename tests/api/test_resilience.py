@@ -16,8 +16,8 @@ import stamina
 
 from api import identity, resilience, telemetry
 from api.breaker import FAILURES, Breaker, BreakerOpen, Refused
-from api.cache import Shared
 from api.resilience import CONCURRENT, BulkheadFull, DeadlineExceeded, Guard, Patience, deadline, left, retry_after
+from api.shared import Shared
 from observability import conventions as names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import sample
@@ -136,7 +136,7 @@ def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstr
         assert outcome(lambda: get(guard)) is Down
     upstream.behave = lambda handler: handler.say(200)
     assert get(guard) == 200
-    assert resilience.states() == {"thingspeak": {"state": "closed", "since": None}}
+    assert guard.breaker.state() == {"state": "closed", "since": None}
     break_it(guard, upstream)
     asked, refused = len(upstream.asked), counted(names.REFUSED, reason="breaker")
     with pytest.raises(BreakerOpen, match="thingspeak: it failed several times in a row") as told:
@@ -145,7 +145,7 @@ def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstr
     assert len(upstream.asked) == asked
     assert counted(names.REFUSED, reason="breaker") == refused + 1
     assert sample(telemetry.REGISTRY, names.BREAKER, dependency="thingspeak") == 2
-    state = resilience.states()["thingspeak"]
+    state = guard.breaker.state()
     assert (state["state"], bool(state["since"])) == ("open", True)
 
 

@@ -415,9 +415,18 @@ def test_clean_leaves_the_reports_of_another_stack(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_the_user_sends_elsewhere_reaches_the_api_but_no_drill(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
-    """Collector, ratio, error tracker and version are passed on as they are, and left out where nobody set them."""
+    """Collector, ratio, error tracker, version and webhook are passed on as they are, and left out where nobody set them."""
+    assert {"EVARA_WEBHOOK_URL", "EVARA_WEBHOOK_SECRET"} < set(PASSED)
     assert not api_environment(site).keys() & set(PASSED)
     for name in PASSED:
         monkeypatch.setenv(name, f"of the user: {name}")
     assert {name: api_environment(site)[name] for name in PASSED} == {name: f"of the user: {name}" for name in PASSED}
-    assert not api_environment(site, faults=True).keys() & set(PASSED)
+    drill = api_environment(site, faults=True)
+    assert not any(drill.get(name) for name in PASSED)
+
+
+def test_a_drill_sends_nothing_where_dotenv_says(site: Site) -> None:
+    """The API reads .env beside the code, too; a drill's overrules whatever would reach receivers or stores of the user."""
+    drill = api_environment(site, faults=True)
+    outside = ("EVARA_OTLP_ENDPOINT", "EVARA_SENTRY_DSN", "EVARA_WEBHOOK_URL", "EVARA_REDIS_URL")
+    assert {name: drill.get(name) for name in outside} == dict.fromkeys(outside, "")
