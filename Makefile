@@ -59,7 +59,7 @@ drill: .venv/run ## Break something beside the stack and see its alert arrive (D
 test: .venv/dev fetch ## Run unit and integration tests with coverage
 	@$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=85 tests --ignore tests/e2e $(ARGS)
 e2e: .venv/dev ## Run the slow tests: real stack, kills, drill, fuzzing, browser
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup tests/e2e -v -rs $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e -v -rs $(ARGS)
 lint: .venv/dev ## Check the Python: ruff, mypy, import arrows
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 screens: .venv/dev ## Take the pictures of docs/screens.md from the running stack

@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from api.models import SCOPES, now
 from api.services import keys
-from api.v1.parsing import PRINTABLE, V1, AnswerSchema, Instant, PageQuery, PageSchema, Whole
+from api.v1.parsing import PRINTABLE, V1, AnswerSchema, Instant, PageQuery, PageSchema, StrictBoolean, Whole
 
 blueprint = V1("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
 EXAMPLE = {"name": "dashboard", "scope": "read"}
@@ -24,9 +24,7 @@ def in_future(moment: datetime) -> None:
 class NewKeySchema(Schema):
     name = fields.String(required=True, validate=NAME, metadata={"description": "Whose it is"})
     scope = fields.String(required=True, validate=validate.OneOf(SCOPES), metadata={"description": "write may read, admin may all"})
-    unlimited = fields.Boolean(
-        truthy={True}, falsy={False}, load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"}
-    )
+    unlimited = StrictBoolean(load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"})
     expires_at = Instant(allow_none=True, validate=in_future, metadata={"description": "From then on it is refused; null: never"})
 
 

@@ -1,4 +1,4 @@
-"""One real stack for all end-to-end tests, on ports and in a folder of its own, so that a running stack is left alone."""
+"""One real stack for the end-to-end tests of each process, on ports and in a folder of its own, so that a running stack is left alone."""
 
 import json
 import os
@@ -55,13 +55,6 @@ class Stack:
             yield
         finally:
             os.kill(pid, signal.SIGCONT)
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of the one stack run in one process, the others of each file in another: both mostly wait."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("stack" if "stack" in getattr(item, "fixturenames", ()) else item.path.stem))
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def _no_pauses() -> Iterator[None]:
 
 def app_with(make_app: MakeApp, replay: Replay, **settings: Any) -> tuple[Flask, FlaskClient]:
     """An app whose ThingSpeak is the replay server, with a node that has a channel."""
-    app = make_app(thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=0.5, **settings)
+    app = make_app(thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=2, **settings)
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
     node = NODE | {"channel_id": 1001, "channel_key": KEY, "fields": {"field1": "flow_lps", "field2": "level_m"}}
