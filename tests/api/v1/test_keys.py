@@ -82,6 +82,8 @@ def test_what_is_not_there_cannot_be_revoked(client: FlaskClient, key_id: str) -
         ("scope", "root"),
         ("scope", None),
         ("unlimited", "perhaps"),
+        ("unlimited", 0),
+        ("unlimited", "true"),
         ("expires_at", "2020-01-01T00:00:00Z"),
         ("expires_at", "2120-01-01T00:00:00"),
         ("expires_at", "soon"),
