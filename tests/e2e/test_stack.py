@@ -10,7 +10,7 @@ import pytest
 
 from observability import plan
 from observability.clients import Prometheus, inbox
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, running
 from tests.e2e.waiting import eventually
 
 LONGEST_INTERVAL = 150.0  # the slowest rule group takes its first turn within two minutes
@@ -166,7 +166,8 @@ def test_a_stale_run_is_ended_and_replaced(stack: Stack) -> None:
     assert stack.pid("alertmanager") != orphan
 
 
-def test_clean_leaves_nothing_behind(stack: Stack) -> None:
-    """`clean` stops the stack and removes its folder."""
-    assert stack.run("clean").returncode == 0
-    assert not stack.site.state.exists()
+def test_clean_leaves_nothing_behind(tmp_path: Path) -> None:
+    """`clean` stops a stack, one of its own here, and removes its folder."""
+    with running(tmp_path / "state") as stack:
+        assert stack.run("clean").returncode == 0
+        assert not stack.site.state.exists()
