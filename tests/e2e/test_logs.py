@@ -121,7 +121,7 @@ def test_a_line_of_no_request_has_no_id(stack: Stack, loki: Loki) -> None:
 
 def test_lines_of_a_job_share_an_id(loki: Loki) -> None:
     """A run of the sync is found by its id, like a request."""
-    stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="sync"}} |= "job done"'
+    stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="worker"}} |= "job done"'
     assert eventually(lambda: bool(loki.lines(stream, time.time() - 3600)))
     for labels, line in loki.lines(stream, time.time() - 3600):
         assert labels["request_id"] == json.loads(line)["request_id"]
