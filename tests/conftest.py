@@ -1,7 +1,6 @@
 """What all tests share: an environment without settings of other stacks, a replay server, and a Redis."""
 
 import os
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,18 +10,14 @@ for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHE
 
 from loadtests.replay import Replay  # noqa: E402
 from tests.redis_server import RedisServer  # noqa: E402
+from tests.serving import serving  # noqa: E402
 
 
 @pytest.fixture
 def replay() -> Iterator[Replay]:
     """The real replay server on a free port of its own."""
-    server = Replay(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Replay(("127.0.0.1", 0))) as server:
+        yield server
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from api.shared import Shared
 from observability import conventions as names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import sample
+from tests.serving import serving
 
 ONCE = Patience(seconds=5.0, attempts=1, pause=0.0)
 AGAIN = Patience(seconds=5.0, attempts=3, pause=0.5)
@@ -82,13 +83,8 @@ def read(answer: httpx.Response) -> int:
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    server = Upstream()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Upstream()) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
