@@ -76,7 +76,7 @@ lock: .venv/dev ## Pin the newest versions of requirements*.in with hashes
 	@echo "First run: making .venv; downloads about 65 MB of Python packages"
 	@$(PYTHON) -m venv .venv && touch $@
 .venv/run: .venv/base requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt && touch $@
 .venv/dev: .venv/run requirements-dev.txt
 	@echo "Installing the test tools: downloads about 105 MB of Python packages"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt && touch $@
