@@ -84,13 +84,15 @@ class Loki(Server):
 
 
 def exposed(url: str, metric: str, label: str) -> dict[str, float]:
-    """One metric of a /metrics page, by one of its labels."""
+    """One metric of a /metrics page, added up by one of its labels."""
     try:
         text = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
     except httpx.HTTPError as error:
         raise Unreachable(f"{url}/metrics does not answer ({error})") from error
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-    return {sample.labels[label]: sample.value for sample in samples if sample.name == metric}
+    sums: dict[str, float] = {}
+    for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == metric):
+        sums[sample.labels[label]] = sums.get(sample.labels[label], 0.0) + sample.value
+    return sums
 
 
 def active(url: str, timeout: float = TIMEOUT) -> list[dict[str, Any]]:

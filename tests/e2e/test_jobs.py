@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,7 +125,7 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
         for number in range(CLIENTS):
             node = {"id": f"device-{number}", "name": "Under fire", "kind": "water_tank", "alarms": LIMITS}
             assert httpx.post(f"{api}/api/v1/nodes", json=node, headers={"Authorization": f"Bearer {key}"}).status_code == 201
-        stop = threading.Event()
+        stop, began = threading.Event(), time.time()
         devices = [Device(api, key, f"device-{number}", stop) for number in range(CLIENTS)]
         threads = [threading.Thread(target=device.run) for device in devices]
         worker = Worker(environment, tmp_path / "worker.log")
@@ -145,6 +145,7 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
             expected = {device.node: device.edges for device in devices}
             until(lambda: count(database, "deliveries") == 0, 150, "an empty outbox")
             until(lambda: count(database, "sync_states WHERE finished_at IS NOT NULL") == len(CHANNELS), 60, "every node synced")
+            synced = time.time()
         finally:
             stop.set()
             worker.process.kill()
@@ -159,13 +160,25 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
     for device in devices:
         assert count(database, f"readings WHERE node_id = '{device.node}'") == len(device.sent)
     for node in ("main-branch", "north-well", "hill-tank"):
-        assert HISTORY // STEP <= count(database, f"readings WHERE node_id = '{node}'") <= HISTORY // STEP + 2
+        found, first, last = whole(database, node)
+        assert found == (last - first) // STEP + 1  # each entry once, and none between is missing
+        assert first - STEP < synced - HISTORY  # what the channel has forgotten by the time that it is asked is not owed
+        assert last + STEP > began
     assert count(database, "dead_letters") == 0
 
 
+def ask(database: Path, query: str) -> tuple[int, ...]:
+    """The first row of the answer."""
+    with closing(sqlite3.connect(database, timeout=10)) as connection:
+        row: tuple[int, ...] = connection.execute(query).fetchone()
+        return row
+
+
 def count(database: Path, what: str) -> int:
-    connection = sqlite3.connect(database, timeout=10)
-    try:
-        return int(connection.execute(f"SELECT count(*) FROM {what}").fetchone()[0])  # noqa: S608 - the test's own words
-    finally:
-        connection.close()
+    return ask(database, f"SELECT count(*) FROM {what}")[0]  # noqa: S608 - the test's own words
+
+
+def whole(database: Path, node: str) -> tuple[int, ...]:
+    """How many readings the node has, and the Unix seconds of the oldest and of the newest."""
+    times = "count(*), min(unixepoch(time)), max(unixepoch(time))"
+    return ask(database, f"SELECT {times} FROM readings WHERE node_id = '{node}'")  # noqa: S608 - the test's own words

@@ -6,17 +6,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from observability.clients import Loki, Prometheus, Unreachable, active, inbox
+from observability.clients import Loki, Prometheus, Unreachable, active, exposed, inbox
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """Answers everything with words."""
+    """Answers everything with words, and a request for metrics with two series of one route and one of another."""
 
     def do_GET(self) -> None:
+        series = b'asked{route="a",code="201"} 3\nasked{route="a",code="422"} 1\nasked{route="b",code="201"} 2\n'
+        body = series if self.path == "/metrics" else b"hello"
         self.send_response(200)
-        self.send_header("Content-Length", "5")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b"hello")
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -46,6 +48,11 @@ def test_a_stranger_on_the_port_is_unreachable(stranger: str) -> None:
     for ask in (lambda: Prometheus(stranger).query("up"), lambda: inbox(stranger), lambda: active(stranger)):
         with pytest.raises(Unreachable):
             ask()
+
+
+def test_a_metric_is_added_up_by_a_label(stranger: str) -> None:
+    """Series that differ in other labels count together, whichever stands last."""
+    assert exposed(stranger, "asked", "route") == {"a": 4, "b": 2}
 
 
 def test_lines_come_with_their_labels_from_whole_seconds_on(monkeypatch: pytest.MonkeyPatch) -> None:
