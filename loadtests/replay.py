@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 RECORDING = Path(__file__).parent / "data" / "water-flow.csv"
 CHANNELS = {1001: 0, 1002: 421, 1003: 842}  # channel → where in the recording it starts
 STEP = 60  # seconds between entries
-HISTORY = 7 * 86400  # seconds that the channel remembers; with STEP, more than one page of 8 000
+HISTORY = 7 * 86400  # seconds that a channel remembers; with STEP, more than one page of 8 000
 PAGE = 8_000
 MODES = ("ok", "fail", "stall", "throttle", "rubbish", "page")
 STALL = 60.0
@@ -36,9 +36,11 @@ def recording() -> list[str]:
         return [row[1] for row in csv.reader(file)][1:]
 
 
-def feed(values: list[str], channel: int, first: float, last: float, now: float, most: int = PAGE) -> dict[str, Any]:
+def feed(
+    values: list[str], channel: int, first: float, last: float, now: float, most: int = PAGE, history: int = HISTORY
+) -> dict[str, Any]:
     """The answer for entries from `first` to `last` (Unix seconds), the newest `most` of them, at the time `now`."""
-    begin = max(first, now - HISTORY)
+    begin = max(first, now - history)
     numbers = range(int(-(-begin // STEP)), int(min(last, now) // STEP) + 1)
     feeds = [
         {
@@ -54,13 +56,13 @@ def feed(values: list[str], channel: int, first: float, last: float, now: float,
 
 
 class Replay(ThreadingHTTPServer):
-    """Holds the recording and the present mode."""
+    """Holds the recording and the present mode; its channels remember `history` seconds."""
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int]):
+    def __init__(self, address: tuple[str, int], history: int = HISTORY):
         super().__init__(address, Handler)
-        self.values = recording()
+        self.values, self.history = recording(), history
         self.mode, self.until = "ok", 0.0
 
     def behave(self, mode: str, seconds: float) -> None:
@@ -98,11 +100,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, -1)
         now = time.time()
         try:
-            first, last = moment(query.get("start"), now - HISTORY), moment(query.get("end"), now)
+            first, last = moment(query.get("start"), 0), moment(query.get("end"), now)
             results = min(PAGE, max(0, int(query.get("results", PAGE))))
         except ValueError:
             return self.answer(400, error("error_bad_request", "start and end are times, results is a number"))
-        return self.answer(200, feed(self.server.values, int(parts[1]), first, last, now, results))
+        return self.answer(200, feed(self.server.values, int(parts[1]), first, last, now, results, self.server.history))
 
     def do_POST(self) -> None:
         try:

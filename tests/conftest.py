@@ -12,11 +12,13 @@ from loadtests.replay import Replay  # noqa: E402
 from tests.redis_server import RedisServer  # noqa: E402
 from tests.serving import serving  # noqa: E402
 
+DAY = 86_400  # seconds; more than two commits of a sync
+
 
 @pytest.fixture
 def replay() -> Iterator[Replay]:
-    """The real replay server on a free port of its own."""
-    with serving(Replay(("127.0.0.1", 0))) as server:
+    """The real replay server on a free port of its own, with a day of readings in each channel."""
+    with serving(Replay(("127.0.0.1", 0), DAY)) as server:
         yield server
 
 

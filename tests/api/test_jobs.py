@@ -24,10 +24,11 @@ from api.jobs import DELIVERIES, SYNC, Jobs
 from api.models import DeadLetter, Delivery, Lease, SyncState, now
 from api.services import leases, notifications, sync
 from api.services.thingspeak import Throttled
-from loadtests.replay import CHANNELS, HISTORY, STEP, Handler, Replay
+from loadtests.replay import CHANNELS, STEP, Handler, Replay
 from observability import conventions as names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, sample, stored
+from tests.conftest import DAY
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNEL = {"channel_id": 1001, "fields": {"field1": "flow_lps"}}
@@ -274,7 +275,7 @@ class Upstream(Replay):
     """A replay that takes its time, and sees who asks for one channel while it is being asked for already."""
 
     def __init__(self, address: tuple[str, int]):
-        super().__init__(address)
+        super().__init__(address, DAY)
         self.RequestHandlerClass = Slow
         self.lock, self.active, self.most, self.asked = threading.Lock(), Counter[str](), Counter[str](), Counter[str]()
         self.gate = threading.Event()  # open: answers are not held back
@@ -371,7 +372,7 @@ def test_two_workers_share_and_one_killed_is_replaced(
         second.send_signal(signal.SIGTERM)
         assert second.wait(30) == 0
     assert held(app) == {}
-    assert stored(app) >= 3 * HISTORY // STEP - 3
+    assert stored(app) >= 3 * DAY // STEP - 3
     assert letters(app) == []
 
 

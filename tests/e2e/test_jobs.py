@@ -106,7 +106,7 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]
 
 def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiver) -> None:
     """By their keys exactly the crossings of acknowledged readings arrive, each node's in order; the synced recording is whole."""
-    database = tmp_path / "evara.db"
+    database, replay.history = tmp_path / "evara.db", HISTORY  # more than one call gives
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
     environment = kept | {
         "EVARA_DATABASE_URL": f"sqlite:///{database}",

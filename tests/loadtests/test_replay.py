@@ -17,6 +17,7 @@ NOW = 1_800_000_000.0
 
 @pytest.fixture
 def client(replay: Replay) -> httpx.Client:
+    replay.history = HISTORY
     return httpx.Client(base_url=f"http://127.0.0.1:{replay.server_port}", timeout=5)
 
 

@@ -30,7 +30,7 @@ from api.services.thingspeak import (
     parse,
     parse_entry,
 )
-from loadtests.replay import Replay
+from loadtests.replay import HISTORY, Replay
 from observability import conventions as names
 from observability import plan
 from tests.api.helpers import sample
@@ -71,6 +71,7 @@ def calls(outcome: str) -> float:
 
 def test_the_replay_server_is_read_whole(replay: Replay) -> None:
     """A week of entries, more than a page of them, comes whole, once and in order, with its numbers."""
+    replay.history = HISTORY
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 5)
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
     start = end - timedelta(minutes=9_000)
