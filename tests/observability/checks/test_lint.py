@@ -182,6 +182,7 @@ def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) 
 
 
 def test_the_servers_accept_everything_that_is_generated(tmp_path: Path) -> None:
-    """promtool and amtool over the committed files, with every generated case on the real clock."""
-    shutil.copytree(outputs.ROOT / outputs.GENERATED, tmp_path / outputs.GENERATED)
+    """promtool and amtool over the committed files, with one tier's cases on the real clock; `make check` runs all of them."""
+    others = shutil.ignore_patterns("T[1-9].yaml", "others.yaml", "healthy.yaml")
+    shutil.copytree(outputs.ROOT / outputs.GENERATED, tmp_path / outputs.GENERATED, ignore=others)
     assert lint.tools(tmp_path, search_path(servers_folder())) == ([], [])
