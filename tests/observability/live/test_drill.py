@@ -1,4 +1,4 @@
-"""The rules by which a drill passes or fails, without servers; tests/e2e/test_drill.py has them."""
+"""The rules by which a drill passes or fails, without servers; tests/e2e/test_drill_*.py have them."""
 
 import json
 import sqlite3
