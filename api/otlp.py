@@ -17,10 +17,11 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from api import identity, telemetry
-from api.identity import Identity
+from api.identity import TRACEPARENT, Identity
 
 QUEUE, BATCH, EVERY_MS = 2048, 256, 2000  # spans that wait at most, that are sent at once, and how often
 TIMEOUT = 3.0  # seconds for one batch
@@ -36,6 +37,18 @@ class OurIds(IdGenerator):
 
     def generate_span_id(self) -> int:
         return int(current().span_id, 16)
+
+
+class GatewayIds(OurIds):
+    """The span of the gateway that called us has the id that it said is our parent's."""
+
+    def generate_span_id(self) -> int:
+        return int(current().parent_id or "", 16)
+
+
+def below(trace_id: str, span_id: str | None) -> contexts.Context:
+    """The context under somebody else's span; an empty one where there is none."""
+    return TraceContextTextMapPropagator().extract({TRACEPARENT: f"00-{trace_id}-{span_id}-01"}, contexts.Context())
 
 
 def current() -> Identity:
@@ -61,10 +74,10 @@ class Counted(SpanExporter):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A request or job that has begun: its span, or None while nothing below it may make one."""
+    """A request or job that has begun: its span and the gateway's, or none while nothing below it may make one."""
 
     tracer: trace.Tracer
-    span: trace.Span | None
+    spans: tuple[trace.Span, ...]
     token: object
 
     def child(self, name: str, seconds: float, attributes: Mapping[str, str], error: str | None) -> None:
@@ -77,10 +90,10 @@ class Work:
 
     def end(self, attributes: Mapping[str, str | int], error: str | None) -> None:
         contexts.detach(self.token)  # type: ignore[arg-type] # its type is of no importance here
-        if self.span:
-            self.span.set_attributes(attributes)
-            fail(self.span, error)
-            self.span.end()
+        for span in self.spans:
+            span.set_attributes(attributes)
+            fail(span, error)
+            span.end()
 
 
 def fail(span: trace.Span, error: str | None) -> None:
@@ -109,27 +122,32 @@ class Tracing:
         self._first = TracerProvider(sampler=ALWAYS_ON, id_generator=OurIds(), resource=resource, span_limits=limits)
         # What a library does outside of a request or job has no parent, and is nobody's.
         self._below = TracerProvider(sampler=ParentBased(ALWAYS_OFF), resource=resource, span_limits=limits)
-        for provider in (self._first, self._below):
+        named = resource.merge(Resource({"service.name": "gateway"}))
+        gateway = TracerProvider(sampler=ALWAYS_ON, id_generator=GatewayIds(), resource=named, span_limits=limits)
+        for provider in (self._first, self._below, gateway):
             provider.add_span_processor(processor)
         self._tracer = self._below.get_tracer("evara", version)
-        self._first_tracer = self._first.get_tracer("evara", version)
+        self._first_tracer, self._gateway_tracer = (provider.get_tracer("evara", version) for provider in (self._first, gateway))
         with suppress_instrumentation():
             self._silent = contexts.get_current()
         if not RedisInstrumentor().is_instrumented_by_opentelemetry:  # they patch classes: once per process
             RedisInstrumentor().instrument(tracer_provider=self._below)
             HTTPXClientInstrumentor().instrument(tracer_provider=self._below, request_hook=without_query)
 
-    def begin(self, work: Identity, name: str, *, server: bool, attributes: Mapping[str, str]) -> Work:
-        """The first span of a request or job, current until its end; work that is not sampled keeps libraries silent."""
+    def begin(
+        self, work: Identity, name: str, attributes: Mapping[str, str], *, server: bool, before: tuple[int, str | None] | None = None
+    ) -> Work:
+        """The first span of a request or job, current until its end; work that is not sampled keeps libraries silent.
+
+        `before` adds the span of the gateway that called us: when it began, Unix nanoseconds, and its caller's span.
+        """
         if not work.sampled:
-            return Work(self._tracer, None, contexts.attach(self._silent))
-        parent = contexts.Context()
-        if work.parent_id:
-            flags = TraceFlags(TraceFlags.SAMPLED)
-            remote = SpanContext(int(work.trace_id, 16), int(work.parent_id, 16), is_remote=True, trace_flags=flags)
-            parent = trace.set_span_in_context(trace.NonRecordingSpan(remote), parent)
-        span = self._first_tracer.start_span(name, parent, SpanKind.SERVER if server else SpanKind.INTERNAL, attributes)
-        return Work(self._tracer, span, contexts.attach(trace.set_span_in_context(span)))
+            return Work(self._tracer, (), contexts.attach(self._silent))
+        kind = SpanKind.SERVER if server else SpanKind.INTERNAL
+        spans = [self._first_tracer.start_span(name, below(work.trace_id, work.parent_id), kind, attributes)]
+        if before:
+            spans += [self._gateway_tracer.start_span(name, below(work.trace_id, before[1]), kind, attributes, start_time=before[0])]
+        return Work(self._tracer, tuple(spans), contexts.attach(trace.set_span_in_context(spans[0])))
 
     def flush(self) -> None:
         """Sends what waits, and returns when the collector has taken it or has had its time; a process that ends does so by itself."""

@@ -3,6 +3,8 @@
 Whether work is sampled is decided by its identity before any span is made: work that is not costs a look at a variable.
 """
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 EXTENSION = "evara_tracing"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+STARTED, ABOVE, OLDEST = "X-Request-Start", "X-Request-Parent", 60.0  # of the gateway's span: Unix milliseconds, its caller's span, seconds
 _work: "ContextVar[Work | None]" = ContextVar("evara_work", default=None)
 
 
@@ -38,7 +41,7 @@ def job(name: str) -> Iterator[None]:
     if tracing is None or current is None:
         yield
         return
-    work = tracing.begin(current, name, server=False, attributes={"evara.request_id": current.request_id})
+    work = tracing.begin(current, name, {"evara.request_id": current.request_id}, server=False)
     _work.set(work if current.sampled else None)
     error: str | None = None
     try:
@@ -66,7 +69,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         if current is None:
             return
         attributes = describe(current) if current.sampled else {}
-        work = tracing.begin(current, attributes.pop("name", ""), server=True, attributes=attributes)
+        before = gateway(current) if current.sampled and settings.proxy_hops else None
+        work = tracing.begin(current, attributes.pop("name", ""), attributes, server=True, before=before)
         g.work = work
         _work.set(work if current.sampled else None)
 
@@ -79,6 +83,13 @@ def init_app(app: Flask, settings: Settings) -> None:
         status = g.get("status", 500)
         failed = g.get("exception_type") or (type(error).__name__ if error else str(status))
         work.end({"http.response.status_code": status}, failed if status >= 500 else None)
+
+
+def gateway(current: identity.Identity) -> tuple[int, str | None] | None:
+    """When the proxy that called us began, Unix nanoseconds, and its caller's span; None where it does not say, or nothing plausible."""
+    said = request.headers.get(STARTED, "")
+    started = int(said) if current.parent_id and re.fullmatch(r"\d{13}", said, re.ASCII) else 0
+    return (started * 1_000_000, request.headers.get(ABOVE)) if 0 <= time.time() - started / 1000 <= OLDEST else None
 
 
 def describe(current: identity.Identity) -> dict[str, str]:

@@ -189,6 +189,52 @@ def test_two_runs_share_nothing(traced: Traced, collector: Collector, monkeypatc
     assert identity.current() is None
 
 
+CALLER = "c3d4e5f60718293a"
+
+
+def began(seconds_ago: float, **more: str) -> dict[str, str]:
+    """What a gateway tells: its span, sampled, and that it began so long ago."""
+    return SAMPLED | {"X-Request-Start": f"{(time.time() - seconds_ago) * 1000:.0f}"} | more
+
+
+@pytest.mark.parametrize(("more", "above"), [({}, ""), ({"X-Request-Parent": CALLER}, CALLER), ({"X-Request-Parent": "?"}, "")])
+def test_the_gateway_is_in_the_trace(traced: Traced, collector: Collector, more: dict[str, str], above: str) -> None:
+    """It is a service of its own, with the id that it gave as our parent, below its caller, from when it began until we were done."""
+    app = traced(proxy_hops=1)
+    answer = app.test_client().get("/health/live", headers=began(2, **more))
+    server, gateway = received(app, collector)
+    assert (gateway.span_id, gateway.parent_id, gateway.trace_id, gateway.kind) == (SPAN, above, TRACE, SERVER)
+    assert (server.parent_id, server.trace_id) == (SPAN, TRACE)
+    assert gateway.resource["service.name"] == "gateway"
+    assert server.resource["service.name"] == "evara-api"
+    assert gateway.name == server.name == "GET /health/live"
+    assert gateway.attributes["http.response.status_code"] == answer.status_code == 200
+    assert 2 <= gateway.seconds < 60
+    assert gateway.end >= server.end
+
+
+@pytest.mark.parametrize(
+    ("hops", "headers"),
+    [
+        (0, lambda: began(2)),
+        (1, lambda: SAMPLED),
+        (1, lambda: began(61)),
+        (1, lambda: began(-30)),
+        (1, lambda: SAMPLED | {"X-Request-Start": "t=1"}),
+        (1, lambda: SAMPLED | {"X-Request-Start": "9" * 400}),
+        (1, lambda: began(2) | {"traceparent": "x"}),
+    ],
+    ids=["nobody is believed", "it does not say", "too old", "in the future", "no number", "endless", "no span"],
+)
+def test_an_implausible_gateway_is_in_no_trace(
+    traced: Traced, collector: Collector, hops: int, headers: Callable[[], dict[str, str]]
+) -> None:
+    """Callers may send what they want: without a believed proxy, a plausible time and its span there is our span alone."""
+    app = traced(proxy_hops=hops, trace_ratio=1.0)
+    assert app.test_client().get("/health/live", headers=headers()).status_code == 200
+    assert [span.resource["service.name"] for span in received(app, collector)] == ["evara-api"]
+
+
 def test_failures_are_marked(traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """A 500 is a failed span with the exception's class, a 404 is none."""
     app = traced()
