@@ -128,10 +128,11 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
 @as_json
 def slo_command(window: str | None, strict: bool, json_: bool) -> None:
     """Judge every SLO: met, missed, idle or unmeasured."""
-    made = plan.from_files()
+    site = Site.main()
+    made = site.plan()
     try:
         span = slos.parse_window(made, window)
-        rows = slos.measure(made, Prometheus(Site.main().url("prometheus")), span)
+        rows = slos.measure(made, Prometheus(site.url("prometheus")), span)
     except (Unreachable, ValueError) as error:
         fail(str(error), UNKNOWN)
     if json_:
@@ -157,7 +158,8 @@ def load(
     """Send load as the catalogue says, judge it by the SLOs, and report what clients and server saw."""
     if compare:
         compare_loads(*compare, json_=json_)
-    site, made = Site.main(), plan.from_files()
+    site = Site.main()
+    made = site.plan()
     order = loads.Order(users, rate, length, host or site.url("api"))
     try:
         say = quiet if json_ else err.print
@@ -220,7 +222,7 @@ def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> Non
 @cli.command()
 def up() -> None:
     """Bring the native stack up, wait until it works, and show the SLOs."""
-    site, made = Site.main(), plan.from_files()
+    site, made = Site.main(), plan.without_gateway(plan.from_files())
     if problems := contract.check(made, outputs.contract()):  # the API would refuse to start
         raise Invalid(problems)
     started = time.monotonic()

@@ -165,8 +165,11 @@ class RouteEntry(Subject, Served):
     load: Load | None = None
 
 
-class DependencyEntry(Subject):
+class GatewayEntry(Subject):
     availability: Percent
+
+
+class DependencyEntry(GatewayEntry):
     latency: tuple[LatencyTarget, ...] = ()
 
 
@@ -232,6 +235,7 @@ class Catalogue(Model):
     dependencies: dict[DependencyId, DependencyEntry] = {}
     jobs: dict[RouteId, JobEntry] = {}
     probe: ProbeEntry
+    gateway: GatewayEntry | None = None
     watch: dict[AlertName, WatchEntry] = {}
     logs: dict[AlertName, LogEntry] = {}
     exempt: dict[RouteId, Annotated[Served, BeforeValidator(lambda given: {"http": given} if isinstance(given, str) else given)]] = {}

@@ -51,10 +51,12 @@ SCRAPE_SAMPLES = "scrape_samples_scraped"
 PROCESS_MEMORY = "process_resident_memory_bytes"  # of the watchers; workers have WORKER_MEMORY
 NOTIFICATIONS = "alertmanager_notifications_total"
 NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
+GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"  # proxy, code (class): answers to callers, those made by the gateway too
+GATEWAY_SERVERS = "haproxy_backend_active_servers"  # proxy
 FOREIGN = frozenset(
     {
         *(UP, ALERTS, RULE_FAILURES, RULE_SECONDS, HEAD_SERIES, SCRAPE_SECONDS, SCRAPE_SAMPLES, PROCESS_MEMORY),
-        *(NOTIFICATIONS, NOTIFICATIONS_FAILED),
+        *(NOTIFICATIONS, NOTIFICATIONS_FAILED, GATEWAY_RESPONSES, GATEWAY_SERVERS),
         *("prometheus_notifications_dropped_total", "prometheus_notifications_alertmanagers_discovered"),
     }
 )
@@ -79,6 +81,9 @@ SEVERITY = "severity"
 TIER = "tier"
 SUBJECT = "subject"
 INSTANCE = "instance"
+PROXY = "proxy"  # a frontend or backend of the gateway
+
+GATEWAY = "gateway"  # the frontend that callers reach, and the subject of its SLO
 
 UNMATCHED = "unmatched"  # the route label of every URL and method that the catalogue does not know
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")

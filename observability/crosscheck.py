@@ -65,6 +65,9 @@ def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Proble
         for section in ("routes", "dependencies", "jobs", "watch", "logs")
         for name, entry in getattr(catalogue, section).items()
     }
+    owned |= {conventions.GATEWAY: catalogue.gateway} if catalogue.gateway else {}
+    if catalogue.gateway and conventions.GATEWAY in catalogue.dependencies:
+        yield Problem(f"{at}dependencies.{conventions.GATEWAY}", "is the gateway's name, whose SLO has it", "choose another name")
     yield from known(f"{at}owner", [catalogue.owner], policy.owners, "owner")
     for key, entry in owned.items():
         yield from known(f"{at}{key}.owner", [entry.owner], policy.owners, "owner")

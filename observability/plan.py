@@ -15,9 +15,9 @@ from observability.catalogue import (
     CATALOGUE,
     POLICY,
     Catalogue,
-    DependencyEntry,
     Deprecated,
     Duration,
+    GatewayEntry,
     Http,
     LatencyTarget,
     Load,
@@ -33,6 +33,7 @@ HTTP_SOURCE = "http"
 DEPENDENCY_SOURCE = "dependency"
 JOB_SOURCE = "job"
 PROBE_SOURCE = "probe"
+GATEWAY_SOURCE = "gateway"
 
 FINE, THIN, LONG = "fine", "thin", "long"
 SHORT = "5m"  # a window that is always recorded: guards and `slo` ask for it
@@ -50,7 +51,7 @@ class Slo:
     name: str  # unique; every join in the rules is on this label alone
     sli: str  # availability, latency, freshness or probe
     source: str  # which metric the events come from
-    subject: str  # route, dependency or job
+    subject: str  # route, dependency, job or the gateway
     objective: Decimal
     owner: str
     next_steps: tuple[str, ...]
@@ -237,6 +238,7 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
         *(slo for entry in routes for slo in entry.slos),
         *(slo for name in sorted(catalogue.dependencies) for slo in dependency(name, catalogue)),
         *timed(catalogue),
+        *(promises(GATEWAY_SOURCE, names.GATEWAY, edge, edge.availability, (), catalogue.owner) if (edge := catalogue.gateway) else ()),
     )
     tiers = tuple(tier(name, policy) for name in policy.tiers)
     period = window(catalogue.period, policy)
@@ -334,7 +336,7 @@ def dependency(name: str, catalogue: Catalogue) -> tuple[Slo, ...]:
 
 
 def promises(
-    source: str, name: str, entry: RouteEntry | DependencyEntry, available: Decimal, latency: tuple[LatencyTarget, ...], owner: str
+    source: str, name: str, entry: RouteEntry | GatewayEntry, available: Decimal, latency: tuple[LatencyTarget, ...], owner: str
 ) -> tuple[Slo, ...]:
     """The SLOs of something that is called: availability, and one per latency target."""
 
@@ -349,6 +351,11 @@ def promises(
 def from_files(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> Plan:
     """The Plan of two files; Invalid with every problem in them."""
     return build(*load(catalogue, policy))
+
+
+def without_gateway(plan: Plan) -> Plan:
+    """The same Plan for a stack that has no gateway, where nothing could measure its SLO."""
+    return replace(plan, slos=tuple(slo for slo in plan.slos if slo.source != GATEWAY_SOURCE))
 
 
 def scaled(plan: Plan) -> Plan:

@@ -13,6 +13,7 @@ from observability.plan import (
     AVAILABILITY,
     DEPENDENCY_SOURCE,
     FRESHNESS,
+    GATEWAY_SOURCE,
     JOB_SOURCE,
     LATENCY,
     PROBE,
@@ -100,7 +101,7 @@ def promise(plan: Plan, slo: Slo) -> Entry:
     mine = f'{{{names.SLO}="{slo.name}"}}'
     still = Check("Is it still bad, and how much of it?", names.error_ratio(SHORT) + mine, Unit.RATIO)
     severities = " or ".join(sorted({tier.severity for tier in plan.tiers if slo.sli in tier.slis}))
-    drill = plan.policy.drill.by_sli.get(slo.sli) if slo.source != DEPENDENCY_SOURCE else None
+    drill = plan.policy.drill.by_sli.get(slo.sli) if slo.source not in (DEPENDENCY_SOURCE, GATEWAY_SOURCE) else None
     lowest = min(condition.threshold(slo, plan.policy.max_threshold) for tier in plan.tiers for condition in tier.conditions)
     return Entry(
         slo.name,
@@ -144,6 +145,10 @@ def evidence(slo: Slo) -> Iterator[Check]:
         calls = rates(names.OUTCOME, names.DEPENDENCY_DURATION + "_count", **dependency)
         yield Check("How often is it called, and with what outcome?", calls, Unit.PER_SECOND)
         yield Check("How long do successful calls take (p99)?", slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"), Unit.SECONDS)
+    elif slo.source == GATEWAY_SOURCE:
+        answers = rates(names.CODE, names.GATEWAY_RESPONSES, proxy=slo.subject)
+        yield Check("Which answers do callers get?", answers, Unit.REQUESTS)
+        yield Check("How many replicas are ready, how many alive?", f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})")
     else:
         if slo.sli == LATENCY:
             yield Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route), Unit.SECONDS)

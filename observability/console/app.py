@@ -65,7 +65,8 @@ class Picture:
 
 def main() -> Flask:
     """The console of the stack that EVARA_STACK_DIR and EVARA_PORT_OFFSET name."""
-    return create_app(Site.main(), plan.from_files())
+    site = Site.main()
+    return create_app(site, site.plan())
 
 
 def create_app(site: Site, made: plan.Plan) -> Flask:

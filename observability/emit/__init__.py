@@ -7,9 +7,15 @@ import yaml
 
 from observability import conventions as names
 from observability.boards import LOG
-from observability.plan import Plan, span
+from observability.plan import DEPENDENCY_SOURCE, GATEWAY_SOURCE, HTTP_SOURCE, Plan, span
 
 HEADER = "# Generated from observability/catalogue.yaml and policy.yaml; mend those, then: make generate\n"
+
+COUNTED = {  # source of events → series of their count, label of the subject, labels of the bad ones and of good ones
+    HTTP_SOURCE: (names.HTTP_DURATION + "_count", names.ROUTE, {names.STATUS: "5xx"}, {names.STATUS: "~2xx|3xx"}),
+    DEPENDENCY_SOURCE: (names.DEPENDENCY_DURATION + "_count", names.DEPENDENCY, {names.OUTCOME: "error"}, {names.OUTCOME: "ok"}),
+    GATEWAY_SOURCE: (names.GATEWAY_RESPONSES, names.PROXY, {names.CODE: "5xx"}, {names.CODE: "~2xx|3xx"}),
+}
 
 
 class Dumper(yaml.SafeDumper):

@@ -11,13 +11,11 @@ from typing import Any
 
 from observability import conventions as names
 from observability.boards import OVERVIEW, SLO
-from observability.emit import HEADER, alerting, dump, links, steps, texts
+from observability.emit import COUNTED, HEADER, alerting, dump, links, steps, texts
 from observability.plan import (
     AVAILABILITY,
-    DEPENDENCY_SOURCE,
     FINE,
     FRESHNESS,
-    HTTP_SOURCE,
     JOB_SOURCE,
     LATENCY,
     LONG,
@@ -83,20 +81,16 @@ def objectives(plan: Plan) -> Iterator[Rule]:
 
 def events(plan: Plan) -> Iterator[Rule]:
     """Events so far and bad events so far, per SLO and instance: counters, so that rates over them survive restarts."""
-    metrics = {
-        HTTP_SOURCE: (names.HTTP_DURATION, names.ROUTE, {names.STATUS: "5xx"}, {names.STATUS: "~2xx|3xx"}),
-        DEPENDENCY_SOURCE: (names.DEPENDENCY_DURATION, names.DEPENDENCY, {names.OUTCOME: "error"}, {names.OUTCOME: "ok"}),
-    }
     totals, bads = [], []
-    for source, (metric, label, failed, succeeded) in metrics.items():
+    for source, (count, label, failed, succeeded) in COUNTED.items():
         if plan.sources(source, AVAILABILITY):
             suffix = f"-{AVAILABILITY}"
-            totals.append(by_slo(metric + "_count", label, suffix))
-            bads.append(by_slo(selector(metric + "_count", **failed), label, suffix))
+            totals.append(by_slo(count, label, suffix))
+            bads.append(by_slo(selector(count, **failed), label, suffix))
         for threshold in plan.thresholds(source, LATENCY):
             suffix = f"-{LATENCY}-{threshold.text}"
-            total = by_slo(selector(metric + "_count", **succeeded), label, suffix)
-            good = by_slo(selector(metric + "_bucket", le=edge(threshold.seconds), **succeeded), label, suffix)
+            total = by_slo(selector(count, **succeeded), label, suffix)
+            good = by_slo(selector(count.replace("_count", "_bucket"), le=edge(threshold.seconds), **succeeded), label, suffix)
             totals.append(total)
             bads.append(f"{total}\n- {good}")
     for name, terms in ((names.TOTAL, totals), (names.BAD, bads)):

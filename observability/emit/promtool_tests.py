@@ -4,12 +4,10 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from observability import conventions as names
-from observability.emit import HEADER, dump
+from observability.emit import COUNTED, HEADER, dump
 from observability.plan import (
     AVAILABILITY,
-    DEPENDENCY_SOURCE,
     FRESHNESS,
-    HTTP_SOURCE,
     JOB_SOURCE,
     LATENCY,
     PROBE,
@@ -99,20 +97,17 @@ def case(name: str, inputs: dict[str, str], step: Decimal, at: Decimal, expr: st
 def series(plan: Plan, shares: Shares, step: Decimal) -> dict[str, str]:
     """Steady traffic in which every SLO has its share of bad events (0 where none is given)."""
     result: dict[str, str] = {}
-    metrics = {
-        HTTP_SOURCE: (names.HTTP_DURATION, names.ROUTE, {names.STATUS: "5xx"}, {names.STATUS: "2xx"}),
-        DEPENDENCY_SOURCE: (names.DEPENDENCY_DURATION, names.DEPENDENCY, {names.OUTCOME: "error"}, {names.OUTCOME: "ok"}),
-    }
-    for source, (metric, label, failed, succeeded) in metrics.items():
+    for source, (count, label, failed, good_ones) in COUNTED.items():
+        succeeded = {key: value.removeprefix("~").split("|")[0] for key, value in good_ones.items()}
         for slo in plan.sources(source, AVAILABILITY):
             bad = part(EVENTS, shares.get(slo.name))
-            result[selector(f"{metric}_count", **{label: slo.subject}, **failed, instance="a")] = counter(bad)
-            result[selector(f"{metric}_count", **{label: slo.subject}, **succeeded, instance="a")] = counter(EVENTS - bad)
+            result[selector(count, **{label: slo.subject}, **failed, instance="a")] = counter(bad)
+            result[selector(count, **{label: slo.subject}, **succeeded, instance="a")] = counter(EVENTS - bad)
             for slow in plan.sources(source, LATENCY):
                 if slow.subject == slo.subject and slow.threshold:
                     good = EVENTS - bad - part(EVENTS - bad, shares.get(slow.name))
-                    le = plain(slow.threshold.seconds)
-                    result[selector(f"{metric}_bucket", **{label: slo.subject}, **succeeded, le=le, instance="a")] = counter(good)
+                    edge = {"le": plain(slow.threshold.seconds), names.INSTANCE: "a"}
+                    result[selector(count.replace("_count", "_bucket"), **{label: slo.subject}, **succeeded, **edge)] = counter(good)
     for source, sli, metric, label in (
         (JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB),
         (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE),

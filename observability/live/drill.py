@@ -17,7 +17,7 @@ import httpx
 from observability import conventions as names
 from observability.clients import Prometheus, Unreachable, inbox, polling
 from observability.live.arena import Arena
-from observability.plan import Plan, scaled
+from observability.plan import Plan, scaled, without_gateway
 from observability.stack.lifecycle import Refused, is_free
 
 RATE = 20  # requests per second of the baseline
@@ -160,7 +160,7 @@ def run(drill: Drill, plan: Plan, say: Say) -> Result:
     result = Result(drill.name)
     begun = time.monotonic()
     try:
-        with Arena(scaled(plan)) as arena, Traffic(arena.site.url("api") + PATH, RATE, arena.site.key("load")) as traffic:
+        with Arena(scaled(without_gateway(plan))) as arena, Traffic(arena.site.url("api") + PATH, RATE, arena.site.key("load")) as traffic:
             say(f"own stack ready after {time.monotonic() - begun:.1f} s; {plan.policy.drill.speed} times faster clock")
             go(drill, arena, traffic, result, say)
         result.passed, result.verdict = True, f"delivered and resolved as it must, {time.monotonic() - begun:.0f} s in all"

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from observability import plan
 from observability.problems import Invalid, Problem
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,11 @@ class Site:
         """The stack of `make up`; EVARA_STACK_DIR and EVARA_PORT_OFFSET put a second one beside it."""
         state = Path(os.environ.get("EVARA_STACK_DIR", ROOT / ".stack")).resolve()
         return cls(state, Ports().shifted(port_offset()), servers_folder())
+
+    def plan(self) -> plan.Plan:
+        """The catalogue's Plan, without its gateway unless this stack was brought up with one."""
+        mode, made = self.state / "mode", plan.from_files()
+        return made if mode.exists() and mode.read_text(encoding="utf-8").strip() == "compose" else plan.without_gateway(made)
 
     def url(self, name: str) -> str:
         return f"http://{HOST}:{self.ports.named()[name]}"

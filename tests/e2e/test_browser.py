@@ -54,7 +54,7 @@ def test_the_console_judges_as_the_command_does(stack: Stack, watched: Watched) 
         rows = watched.page.eval_on_selector_all("tr[data-slo]", "rows => rows.map(row => Object.assign({}, row.dataset))")
         shown = {row["slo"]: (float(row["goal"]), row["verdict"]) for row in rows}
         told = {row["slo"]: (row["objective"], row["verdict"]) for row in stack.json("slo")["slos"]}
-        return shown == told and len(told) == len(plan.from_files().slos)
+        return shown == told and len(told) == len(stack.site.plan().slos)
 
     assert eventually(same)
 

@@ -64,7 +64,7 @@ def test_slo_json_knows_every_slo_and_counts_the_load(stack: Stack) -> None:
     """`slo --json` has the stable fields for every SLO, and what the load run sent is in the events."""
     assert eventually(lambda: all(row["verdict"] != "unmeasured" for row in stack.json("slo", "--window", "5m")["slos"]))
     rows = {row["slo"]: row for row in stack.json("slo", "--window", "5m")["slos"]}
-    assert set(rows) == {slo.name for slo in plan.from_files().slos}
+    assert set(rows) == {slo.name for slo in stack.site.plan().slos}
     assert {"slo", "objective", "measured", "good", "total", "budget_remaining", "burn_rate", "verdict"} <= set(rows["nodes.list-probe"])
     ingest = rows["readings.ingest-availability"]
     assert ingest["total"] > 150
