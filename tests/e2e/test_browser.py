@@ -7,7 +7,6 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from observability import plan
 from observability.checks.contract import operations
 from observability.outputs import contract
 from observability.stack.site import DEVELOPMENT_KEY

@@ -1,0 +1,578 @@
+"""The gateway: a real HAProxy with the shipped configuration before two real gunicorns, which it finds by DNS as it does in compose."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import socketserver
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from observability import conventions as names
+from tests.api.collector import Collector, collecting
+from tests.e2e.test_workers import answers, free_port, seeded, until
+from tests.serving import serving
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "observability" / "stack" / "compose" / "haproxy.cfg"
+REPLICAS = ("127.0.0.2", "127.0.0.3")
+NODES = "/api/v1/nodes"
+PROBLEM = "application/problem+json"
+LIMIT = 1 << 20
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Answering(socketserver.BaseRequestHandler):
+    """Gives every question of type A the server's addresses, as Docker's DNS does for a service."""
+
+    server: "Names"
+
+    def handle(self) -> None:
+        query, connection = self.request
+        end = query.index(b"\0", 12) + 5
+        wanted = self.server.addresses if query[end - 4 : end - 2] == b"\0\1" else ()
+        records = [b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(address) for address in wanted]
+        head = query[:2] + b"\x81\x80\0\1" + len(records).to_bytes(2, "big") + b"\0\0\0\0"
+        connection.sendto(head + query[12:end] + b"".join(records), self.client_address)
+
+
+class Names(socketserver.ThreadingUDPServer):
+    """A name server that knows one service."""
+
+    def __init__(self, addresses: Sequence[str]):
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.addresses = tuple(addresses)
+
+
+class Losing(socketserver.StreamRequestHandler):
+    """A replica that says it is ready, takes every other request whole, and closes without a word."""
+
+    server: "Lossy"
+
+    def handle(self) -> None:
+        line = self.rfile.readline()
+        length = 0
+        while (header := self.rfile.readline()).strip():
+            if header.lower().startswith(b"content-length:"):
+                length = int(header.split(b":")[1])
+        self.rfile.read(length)
+        if b" /health/" in line:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        else:
+            self.server.taken.append(line.split()[0].decode())
+
+
+class Lossy(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], taken: list[str]):
+        super().__init__(address, Losing)
+        self.taken = taken
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running HAProxy: where it answers and counts, and what it wrote."""
+
+    port: int
+    metrics: int
+    log: Path
+    client: httpx.Client = field(repr=False)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its access log so far."""
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+
+    def line(self, request_id: str) -> dict[str, Any]:
+        until(lambda: [line for line in self.lines() if line["request_id"] == request_id], 10, f"a line about {request_id}")
+        [found] = [line for line in self.lines() if line["request_id"] == request_id]
+        return found
+
+    def counted(self, metric: str, label: str, proxy: str = names.GATEWAY) -> dict[str, float]:
+        """The samples of one metric of one proxy, by a label."""
+        text = httpx.get(f"http://127.0.0.1:{self.metrics}/metrics", timeout=20).text
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return {s.labels.get(label, ""): s.value for s in samples if s.name == metric and s.labels.get(names.PROXY) == proxy}
+
+    def raw(self, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
+        """A connection on which these bytes have been sent."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
+        for part in parts:
+            connection.sendall(part)
+        return connection
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ready(self) -> float:
+        """How many replicas it finds ready."""
+        return sum(self.counted(names.GATEWAY_SERVERS, names.STATE, proxy="ready").values())
+
+
+def haproxy() -> str:
+    found = shutil.which("haproxy")
+    assert found, "haproxy is missing; install it: sudo apt install haproxy"
+    return found
+
+
+@contextmanager
+def fronting(folder: Path, addresses: Sequence[str], port: int, key: str = "", **settings: str) -> Iterator[Gateway]:
+    """HAProxy before the replicas at these addresses, once it has found as many to be ready."""
+    listen, metrics, log = free_port(), free_port(), folder / f"haproxy-{time.monotonic_ns()}.log"
+    with serving(Names(addresses)) as resolver, log.open("w") as output:
+        environment = os.environ | {
+            "EVARA_GATEWAY_BIND": f"127.0.0.1:{listen}",
+            "EVARA_GATEWAY_METRICS_BIND": f"127.0.0.1:{metrics}",
+            "EVARA_GATEWAY_API": f"api:{port}",
+            "EVARA_GATEWAY_RESOLVER": f"127.0.0.1:{resolver.server_address[1]}",
+        }
+        command = [haproxy(), "-db", "-f", str(CONFIG)]
+        process = subprocess.Popen(command, env=environment | settings, stdout=output, stderr=subprocess.STDOUT)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listen}", headers=headers, timeout=60) as client:
+                made = Gateway(listen, metrics, log, client)
+                until(lambda: answers(f"http://127.0.0.1:{metrics}/metrics"), 20, "HAProxy")
+                until(lambda: made.ready() == len(addresses), 20, f"{len(addresses)} ready replicas")
+                yield made
+        finally:
+            process.kill()
+            process.wait()
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Two gunicorns over one database, on one port of two addresses."""
+
+    port: int
+    key: str
+    database: Path
+    fault: Path
+    environment: dict[str, str]
+    log: Path
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Those that do not run; ready afterwards."""
+        command = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
+        with self.log.open("a") as output:
+            for address in set(REPLICAS) - self.processes.keys():
+                environment = self.environment | {"EVARA_BIND": f"{address}:{self.port}"}
+                self.processes[address] = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output, start_new_session=True)
+        for address in REPLICAS:
+            until(lambda: answers(f"http://{address}:{self.port}/health/ready"), 60, "a ready replica")  # noqa: B023
+
+    def kill(self, address: str) -> None:
+        """As when its container is killed: master and workers at once."""
+        process = self.processes.pop(address)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Replicas]:
+    """Two that run; a test that kills some starts them again."""
+    folder = tmp_path_factory.mktemp("replicas")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EVARA_", "PROMETHEUS_"))}
+    environment = kept | {
+        "EVARA_DATABASE_URL": f"sqlite:///{folder}/evara.db",
+        "EVARA_LIMITER_URL": f"sqlite:///{folder}/limits.db",
+        "EVARA_WORKERS": "1",
+        "EVARA_PROXY_HOPS": "1",
+        "EVARA_FAULTS_FILE": f"{folder}/fault.json",
+    }
+    key = seeded(environment)
+    environment |= {"EVARA_OTLP_ENDPOINT": collector.url}
+    made = Replicas(free_port(), key, folder / "evara.db", folder / "fault.json", environment, folder / "api.log")
+    try:
+        made.start()
+        yield made
+    finally:
+        for address in list(made.processes):
+            made.kill(address)
+
+
+@pytest.fixture(scope="module")
+def gateway(replicas: Replicas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with fronting(tmp_path_factory.mktemp("gateway"), REPLICAS, replicas.port, replicas.key) as made:
+        yield made
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The answer's body, which must be a problem document of this status, complete with ids and headers."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Content-Type"] == PROBLEM
+    body: dict[str, Any] = answer.json()
+    assert body.keys() >= {"type", "title", "status", "detail", "request_id"}
+    assert body["status"] == status
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Server" not in answer.headers
+    return body
+
+
+def request(gateway: Gateway, *lines: str, body: bytes = b"") -> httpx.Response:
+    """The answer to a request whose bytes are sent as they are, even if it comes before they have all been sent."""
+    with gateway.raw("\r\n".join([*lines, "", ""]).encode()) as connection:
+        with suppress(OSError):  # it has answered and closed
+            connection.sendall(body)
+        answer = b""
+        while b"}" not in answer and (more := connection.recv(65536)):
+            answer += more
+    head, _, content = answer.partition(b"\r\n\r\n")
+    fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    return httpx.Response(int(head[9:12]), headers=fields, content=content[: int(fields["content-length"])])
+
+
+def post(gateway: Gateway, *lines: str, body: bytes = b"") -> httpx.Response:
+    head = (f"POST {NODES} HTTP/1.1", "Host: x", "Content-Type: application/json")
+    return request(gateway, *head, f"Authorization: {gateway.client.headers['Authorization']}", *lines, body=body)
+
+
+def statuses(connections: Sequence[socket.socket]) -> list[bytes]:
+    """What comes first on each connection: the status of an answer, or nothing where it was closed."""
+    found = []
+    for connection in connections:
+        with connection:
+            try:
+                found.append(connection.recv(64)[9:12])
+            except ConnectionResetError:
+                found.append(b"")
+    return found
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_haproxy_accepts_the_configuration(tls: bool, tmp_path: Path) -> None:
+    """Without a word of warning, with certificates and without."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout", "-", "-out", "-"]
+    made = subprocess.run(["openssl", *words], capture_output=True, check=True)
+    (folder / "localhost.pem").write_bytes(made.stdout)
+    settings = {"EVARA_GATEWAY_CERTIFICATES": str(folder) if tls else ""}
+    result = subprocess.run([haproxy(), "-c", "-f", str(CONFIG)], env=os.environ | settings, capture_output=True, text=True, check=False)
+    assert (result.returncode, [line for line in result.stderr.splitlines() if "NOTICE" not in line]) == (0, [])
+
+
+def test_both_replicas_answer_and_nothing_says_what_they_are(gateway: Gateway) -> None:
+    """Requests are spread, and the headers of the API's answers are neither doubled nor joined by the gateway's."""
+    found = [gateway.client.get(NODES) for _ in range(20)]
+    assert {answer.status_code for answer in found} == {200}
+    assert {gateway.line(answer.headers["X-Request-ID"])["server"] for answer in found} == set(REPLICAS)
+    once = [name for name, _ in found[0].headers.multi_items()]
+    assert len(once) == len(set(once))
+    assert {"content-security-policy", "x-content-type-options", "referrer-policy", "permissions-policy"} <= set(once)
+    assert not {"server", "via", "x-forwarded-for"} & set(once)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("abcd-1234:x", True), ("evara_abcdefgh", False), ("short", False), ("a b c d e f", False)])
+def test_ids_are_the_same_everywhere(gateway: Gateway, replicas: Replicas, given: str, kept: bool) -> None:
+    """A well-formed id of the caller is kept, any other replaced; answer, both logs and the caller know the request by one."""
+    answer = gateway.client.get(f"{NODES}/main-branch", headers={"X-Request-ID": given})
+    used = answer.headers["X-Request-ID"]
+    assert (used == given) is kept
+    assert kept or re.fullmatch(r"[0-9a-f]{32}", used)
+    ours = gateway.line(used)
+    [theirs] = [line for line in replicas.lines() if line["request_id"] == used]
+    assert ours["trace_id"] == theirs["trace_id"] == answer.headers["traceresponse"].split("-")[1]
+
+
+def test_two_ids_are_none(gateway: Gateway) -> None:
+    """Neither of two well-formed headers is chosen for the API while the log names the other."""
+    [answer] = [gateway.client.get("/health/live", headers=[("X-Request-ID", "first-0001"), ("X-Request-ID", "second-0002")])]
+    used = answer.headers["X-Request-ID"]
+    assert gateway.line(used)["path"] == "/health/live"
+    assert used in {"second-0002"} or re.fullmatch(r"[0-9a-f]{32}", used)
+
+
+def test_the_log_line_is_whole(gateway: Gateway) -> None:
+    """It has its time as the parser of log lines reads it, times and bytes, no query and no key, and quotes stay quoted."""
+    marked = "line-0001"
+    request = b'GET /api/v1/nodes/"\\evara_ABCDEFGH12345678?token=hunter2 HTTP/1.1\r\nHost: x\r\nX-Request-ID: line-0001\r\n\r\n'
+    assert statuses([gateway.raw(request)]) == [b"401"]
+    line = gateway.line(marked)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["timestamp"])
+    assert line["path"] == '/api/v1/nodes/"\\[redacted]'
+    assert "hunter2" not in json.dumps(line)
+    wanted = {"level": "INFO", "service": "evara-gateway", "method": "GET", "status": 401, "backend": "ready", "client": "127.0.0.1"}
+    assert line.items() >= wanted.items()
+    assert line["retries"] == "0"
+    assert {type(line[key]) for key in ("duration_ms", "read_ms", "queue_ms", "connect_ms", "response_ms", "bytes_in", "bytes_out")} == {
+        int
+    }
+
+
+def test_a_callers_trace_is_continued(gateway: Gateway, collector: Collector) -> None:
+    """The collector has caller → gateway → API → database, and the answer names the trace."""
+    answer = gateway.client.get(NODES, headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
+    assert answer.headers["traceresponse"].split("-")[1] == TRACE
+    until(lambda: len([span for span in collector.spans() if span.trace_id == TRACE]) >= 3, 20, "spans")
+    spans = [span for span in collector.spans() if span.trace_id == TRACE]
+    [edge] = [span for span in spans if span.resource["service.name"] == "gateway"]
+    [server] = [span for span in spans if span.parent_id == edge.span_id]
+    assert (edge.parent_id, edge.name, edge.attributes["http.response.status_code"]) == (SPAN, "GET /api/v1/nodes", 200)
+    assert edge.seconds >= server.seconds
+    assert any(span.parent_id == server.span_id and span.name == "SELECT" for span in spans)
+
+
+@pytest.mark.parametrize(("ratio", "sampled"), [("1", {"01"}), ("0", {"00"}), ("0.5", {"00", "01"})])
+def test_a_trace_that_begins_here_is_sampled_as_the_ratio_says(replicas: Replicas, tmp_path: Path, ratio: str, sampled: set[str]) -> None:
+    """The gateway decides with the API's own ratio, and the API keeps to it; an ill-formed traceparent is none."""
+    with fronting(tmp_path, REPLICAS, replicas.port, EVARA_TRACE_RATIO=ratio) as gateway:
+        found = [gateway.client.get("/health/live", headers={"traceparent": f"00-{TRACE}-{'0' * 16}-01"}) for _ in range(60)]
+    parts = [answer.headers["traceresponse"].split("-") for answer in found]
+    assert {flags for *_, flags in parts} == sampled
+    assert len({trace for _, trace, *_ in parts} - {TRACE}) == len(found)
+
+
+def test_the_api_sees_the_caller_and_no_forgery(gateway: Gateway, replicas: Replicas) -> None:
+    """What callers say about addresses is dropped: the audit log has the one they came from, the answer no HSTS that TLS would bring."""
+    forged = {
+        "X-Forwarded-For": "203.0.113.7",
+        "X_Forwarded_For": "203.0.113.8",
+        "X-Forwarded-Proto": "https",
+        "X-Real-IP": "203.0.113.9",
+        "Forwarded": "for=203.0.113.10",
+        "X-Request-Start": "1",
+    }
+    node = {"id": "forged", "name": "Forged", "kind": "flow_meter"}
+    answer = gateway.client.post(NODES, json=node, headers=forged)
+    assert answer.status_code == 201
+    assert "Strict-Transport-Security" not in answer.headers
+    connection = sqlite3.connect(replicas.database)
+    found = [address for (address,) in connection.execute("SELECT address FROM audit WHERE subject LIKE '%forged'")]
+    connection.close()
+    assert found == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("method", ["TRACE", "BREW", "get"])
+def test_other_methods_are_refused(gateway: Gateway, method: str) -> None:
+    """With those that there are; CONNECT is no way through either."""
+    with gateway.raw(f"{method} {NODES} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) as connection:
+        answer = connection.recv(4096)
+    assert answer[9:12] == b"405"
+    assert b"\r\nallow: GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE\r\n" in answer
+    assert statuses([gateway.raw(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n")]) == [b"405"]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/METRICS", "//metrics", "/%6detrics?name[]=up"])
+def test_metrics_are_not_for_callers(gateway: Gateway, path: str) -> None:
+    """However they are spelled, the gateway answers itself."""
+    body = problem(request(gateway, f"GET {path} HTTP/1.1", "Host: x"), 404)
+    assert gateway.line(body["request_id"])["backend"] == names.GATEWAY
+
+
+def test_health_is_asked_through_the_gateway(gateway: Gateway) -> None:
+    """Whether it lives and is ready is for everybody; details are for admins, as the API decides."""
+    for path in ("/health/live", "/health/ready", "/health"):
+        answer = gateway.client.get(path)
+        assert answer.status_code == 200
+        assert all(check.keys() == {"ok"} for check in answer.json()["checks"].values())
+
+
+def chunks(size: int, piece: int) -> bytes:
+    whole = b"%x\r\n%s\r\n" % (piece, b" " * piece)
+    return whole * (size // piece) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "body"),
+    [
+        ([f"Content-Length: {LIMIT + 1}"], b""),
+        (["Transfer-Encoding: chunked"], chunks(LIMIT + 60_000, 60_000)),
+        (["Transfer-Encoding: chunked"], chunks(LIMIT + 1000, 500)),
+    ],
+    ids=["by length", "large chunks", "small chunks"],
+)
+def test_a_body_that_is_too_large_reaches_no_replica(gateway: Gateway, lines: list[str], body: bytes) -> None:
+    """413 by the gateway, unread where the length says so, else as soon as so much has come."""
+    answer = problem(post(gateway, *lines, body=body), 413)
+    assert "1048576" in answer["detail"]
+    assert gateway.line(answer["request_id"])["backend"] == names.GATEWAY
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_of_the_limit_reaches_the_api(gateway: Gateway, chunked: bool) -> None:
+    """The API itself refuses what is in it."""
+    size = LIMIT // 1000 * 1000 if chunked else LIMIT
+    body = chunks(size, 1000) if chunked else b" " * LIMIT
+    answer = post(gateway, "Transfer-Encoding: chunked" if chunked else f"Content-Length: {LIMIT}", body=body)
+    assert answer.status_code in (400, 422)
+    assert gateway.line(answer.headers["X-Request-ID"])["backend"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "headers"), [(414, "/" + "a" * 4000, {}), (431, NODES, {f"x-{n}": "y" * 1700 for n in range(10)})]
+)
+def test_heads_without_end_are_refused(gateway: Gateway, status: int, path: str, headers: dict[str, str]) -> None:
+    """Long URLs and many headers cost the API nothing."""
+    problem(gateway.client.get(path, headers=headers), status)
+
+
+def test_slow_senders_hold_no_thread(gateway: Gateway) -> None:
+    """40 half-sent heads and 40 half-sent bodies, small and large: the API answers meanwhile, and each of them ends with 408."""
+    head = b"POST /api/v1/nodes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    halves = (
+        [b"GET /api/v1/nodes HTTP/1.1\r\nHost: x\r\nX-Slow"] * 40,
+        [head + b"Content-Length: 20\r\n\r\n{"] * 20,
+        [head + b"Content-Length: 200000\r\n\r\n" + b" " * 100_000] * 10,
+        [head + b"Transfer-Encoding: chunked\r\n\r\n186a0\r\n" + b" " * 50_000] * 10,
+    )
+    held = [gateway.raw(half, source="127.0.0.8") for kind in halves for half in kind]
+    assert {gateway.client.get(NODES).status_code for _ in range(20)} == {200}
+    assert statuses(held) == [b"408"] * len(held)
+
+
+def test_a_flood_is_refused_and_is_one_callers(gateway: Gateway) -> None:
+    """Above 2000 requests in 10 s an address is told to wait, before anything is done; others do not notice."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    with gateway.raw(source="127.0.0.9") as flood:
+        for _ in range(21):
+            flood.sendall(request * 100)
+            seen = b""
+            while seen.count(b"HTTP/1.1 ") < 100 or not seen.endswith(b"}"):
+                seen += flood.recv(65536)
+        assert seen.endswith(b"}")
+    answer, _, body = seen.rpartition(b"\r\n\r\n")
+    assert answer.rpartition(b"HTTP/1.1 ")[2][:3] == b"429"
+    assert b"\r\nretry-after: 10\r\n" in answer.rpartition(b"HTTP/1.1 ")[2]
+    assert json.loads(body)["status"] == 429
+    assert gateway.client.get(NODES).status_code == 200
+
+
+def test_an_address_has_so_many_connections(replicas: Replicas, tmp_path: Path) -> None:
+    """Beyond them it is not served; others are."""
+    with fronting(tmp_path, REPLICAS, replicas.port, EVARA_GATEWAY_CONNECTIONS="10") as gateway, ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(gateway.raw(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow", source="127.0.0.8"))
+        with pytest.raises(ConnectionResetError):
+            gateway.raw(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n", source="127.0.0.8").recv(1)
+        assert gateway.client.get("/health/live").status_code == 200
+
+
+def test_a_queue_ends(replicas: Replicas, tmp_path: Path) -> None:
+    """With every slot taken requests wait 5 s, then 503 with Retry-After; each is counted as bad where the SLO of the edge looks."""
+    with fronting(tmp_path, REPLICAS, replicas.port, replicas.key, EVARA_GATEWAY_SLOTS="1") as gateway:
+        before = gateway.counted(names.GATEWAY_RESPONSES, names.CODE)
+        fault = {"route": "nodes.list", "kind": "slow", "seconds": 2.0, "until": time.time() + 60}
+        replicas.fault.write_text(json.dumps(fault), encoding="utf-8")
+        try:
+            with ThreadPoolExecutor(20) as pool:
+                found = list(pool.map(lambda _: gateway.client.get(NODES), range(20)))
+        finally:
+            replicas.fault.unlink()
+        after = gateway.counted(names.GATEWAY_RESPONSES, names.CODE)
+    refused = [answer for answer in found if answer.status_code != 200]
+    assert 0 < len(refused) < len(found)
+    for answer in refused:
+        body = problem(answer, 503)
+        assert answer.headers["Retry-After"] == "5"
+        assert gateway.line(body["request_id"])["queue_ms"] >= 5000
+    assert {code: after[code] - before[code] for code in ("2xx", "5xx")} == {"2xx": len(found) - len(refused), "5xx": len(refused)}
+
+
+def test_an_api_without_its_database_says_so_itself(replicas: Replicas, gateway: Gateway) -> None:
+    """When no replica is ready those that live answer: health in detail, and what needs no database still works."""
+    connection = sqlite3.connect(replicas.database)
+    [(revision,)] = connection.execute("SELECT version_num FROM alembic_version")
+    connection.execute("UPDATE alembic_version SET version_num = 'elsewhere'")
+    connection.commit()
+    try:
+        until(lambda: gateway.ready() == 0, 20, "replicas that are not ready")
+        answer = gateway.client.get("/health/ready")
+        assert (answer.status_code, answer.json()["status"], answer.headers["Retry-After"]) == (503, "unavailable", "5")
+        assert gateway.client.get("/docs").status_code == 200
+        assert gateway.line(answer.headers["X-Request-ID"])["backend"] == "living"
+    finally:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.commit()
+        connection.close()
+    until(lambda: gateway.ready() == len(REPLICAS), 20, "ready replicas")
+
+
+def test_what_was_sent_is_repeated_only_if_it_changes_nothing(tmp_path: Path) -> None:
+    """Replicas take each request and close without a word: a GET is tried four times, anything that may change something once."""
+    taken: list[str] = []
+    port = free_port()
+    with ExitStack() as stack:
+        for address in REPLICAS:
+            stack.enter_context(serving(Lossy((address, port), taken)))
+        gateway = stack.enter_context(fronting(tmp_path, REPLICAS, port))
+        for method, times in (("GET", 4), ("POST", 1), ("PATCH", 1), ("DELETE", 1)):
+            taken.clear()
+            # On a connection of its own: 2.6 closes one that was used before without a word (3.2 does not, tried).
+            body = problem(httpx.request(method, f"{gateway.url}{NODES}", timeout=60), 502)
+            assert taken == [method] * times
+            assert gateway.line(body["request_id"])["retries"].lstrip("+") == str(times - 1)
+
+
+def test_without_a_replica_callers_are_told_when_to_come_again(tmp_path: Path) -> None:
+    """A 503 of the gateway's own, whatever is asked."""
+    with fronting(tmp_path, (), free_port()) as gateway:
+        for method in ("GET", "POST"):
+            answer = gateway.client.request(method, NODES)
+            problem(answer, 503)
+            assert answer.headers["Retry-After"] == "5"
+
+
+def test_a_killed_replica_fails_nobody(replicas: Replicas, gateway: Gateway) -> None:
+    """SIGKILL under load: no read fails, a write fails at most that was under way; without any replica it is 503, until one is back."""
+    stop = threading.Event()
+    read: list[int] = []
+    wrote: list[int] = []
+
+    def reading() -> None:
+        with httpx.Client(base_url=gateway.url, headers=gateway.client.headers, timeout=60) as http:
+            while not stop.wait(0.005):
+                read.append(http.get(NODES).status_code)
+
+    def writing() -> None:
+        while not stop.wait(0.005):
+            node = {"id": f"fire-{len(wrote)}", "name": "Under fire", "kind": "flow_meter"}
+            wrote.append(httpx.post(f"{gateway.url}{NODES}", json=node, headers=gateway.client.headers, timeout=60).status_code)
+
+    with ThreadPoolExecutor(5) as pool:
+        work = [*(pool.submit(reading) for _ in range(4)), pool.submit(writing)]
+        try:
+            until(lambda: len(read) > 50 and len(wrote) > 5, 60, "answers")
+            replicas.kill(REPLICAS[0])
+            until(lambda: gateway.ready() == 1, 20, "one ready replica")
+            count = len(read)
+            until(lambda: len(read) > count + 50, 60, "answers of the one that is left")
+        finally:
+            stop.set()
+        for done in work:
+            done.result()
+    assert set(read) == {200}
+    assert set(wrote) <= {201, 502}
+    assert wrote.count(502) <= 1
+    replicas.kill(REPLICAS[1])
+    problem(gateway.client.get(NODES), 503)
+    replicas.start()
+    until(lambda: gateway.ready() == len(REPLICAS), 20, "ready replicas")
+    assert gateway.client.get(NODES).status_code == 200
