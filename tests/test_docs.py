@@ -57,7 +57,15 @@ def test_every_variable_that_code_reads_is_in_the_example() -> None:
     "model",
     [
         *(catalogue.Catalogue, catalogue.RouteEntry, catalogue.WatchEntry, catalogue.LogEntry, catalogue.JobEntry, catalogue.ProbeEntry),
-        *(catalogue.Defaults, catalogue.LatencyTarget, catalogue.Load, catalogue.Deprecated, catalogue.DependencyEntry, catalogue.Cases),
+        *(
+            catalogue.Defaults,
+            catalogue.LatencyTarget,
+            catalogue.Load,
+            catalogue.Deprecated,
+            catalogue.DependencyEntry,
+            catalogue.GatewayEntry,
+            catalogue.Cases,
+        ),
     ],
 )
 def test_every_catalogue_key_is_documented(model: type[BaseModel]) -> None:

@@ -65,22 +65,24 @@ class Losing(socketserver.StreamRequestHandler):
     server: "Lossy"
 
     def handle(self) -> None:
-        line = self.rfile.readline()
-        length = 0
-        while (header := self.rfile.readline()).strip():
-            if header.lower().startswith(b"content-length:"):
-                length = int(header.split(b":")[1])
-        self.rfile.read(length)
-        if b" /health/" in line:
+        method, path, _ = self.rfile.readline().decode().split()
+        fields: dict[str, list[str]] = {}
+        while line := self.rfile.readline().strip().decode():
+            name, _, value = line.partition(": ")
+            fields.setdefault(name.lower(), []).append(value)
+        self.rfile.read(int(fields.get("content-length", ["0"])[0]))
+        if path.startswith("/health/"):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         else:
-            self.server.taken.append(line.split()[0].decode())
+            self.server.taken.append((method, fields))
 
 
 class Lossy(socketserver.ThreadingTCPServer):
+    """`taken` has the method and the header fields of each request."""
+
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], taken: list[str]):
+    def __init__(self, address: tuple[str, int], taken: list[tuple[str, dict[str, list[str]]]]):
         super().__init__(address, Losing)
         self.taken = taken
 
@@ -350,24 +352,51 @@ def test_a_trace_that_begins_here_is_sampled_as_the_ratio_says(replicas: Replica
     assert len({trace for _, trace, *_ in parts} - {TRACE}) == len(found)
 
 
-def test_the_api_sees_the_caller_and_no_forgery(gateway: Gateway, replicas: Replicas) -> None:
-    """What callers say about addresses is dropped: the audit log has the one they came from, the answer no HSTS that TLS would bring."""
+@dataclass(frozen=True)
+class Lost:
+    """A gateway before two lossy replicas, and what they took."""
+
+    gateway: Gateway
+    taken: list[tuple[str, dict[str, list[str]]]]
+
+
+@pytest.fixture
+def lost(tmp_path: Path) -> Iterator[Lost]:
+    port, taken = free_port(), []
+    with ExitStack() as stack:
+        for address in REPLICAS:
+            stack.enter_context(serving(Lossy((address, port), taken)))
+        yield Lost(stack.enter_context(fronting(tmp_path, REPLICAS, port)), taken)
+
+
+def test_the_api_sees_the_caller_and_no_forgery(lost: Lost) -> None:
+    """What callers say about addresses, the scheme and the gateway's span is dropped; each thing is said once, by the gateway."""
     forged = {
         "X-Forwarded-For": "203.0.113.7",
         "X_Forwarded_For": "203.0.113.8",
         "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Prefix": "/evil",
         "X-Real-IP": "203.0.113.9",
         "Forwarded": "for=203.0.113.10",
         "X-Request-Start": "1",
+        "X-Request-Parent": SPAN,
     }
-    node = {"id": "forged", "name": "Forged", "kind": "flow_meter"}
-    answer = gateway.client.post(NODES, json=node, headers=forged)
-    assert answer.status_code == 201
-    assert "Strict-Transport-Security" not in answer.headers
-    connection = sqlite3.connect(replicas.database)
-    found = [address for (address,) in connection.execute("SELECT address FROM audit WHERE subject LIKE '%forged'")]
-    connection.close()
-    assert found == ["127.0.0.1"]
+    httpx.post(f"{lost.gateway.url}{NODES}", headers=forged)
+    [(_, seen)] = lost.taken
+    [began], [trace], [used] = (seen.pop(name) for name in ("x-request-start", "traceparent", "x-request-id"))
+    assert re.fullmatch(rf"00-{lost.gateway.line(used)['trace_id']}-(?!0+-)[0-9a-f]{{16}}-0[01]", trace)
+    assert 0 <= time.time() - int(began) / 1000 < 60
+    told = {name: values for name, values in seen.items() if name.startswith(("x-", "x_", "forwarded"))}
+    assert told == {"x-forwarded-for": ["127.0.0.1"], "x-forwarded-proto": ["http"]}
+
+
+def test_the_api_is_told_whose_trace_it_continues(lost: Lost) -> None:
+    """The caller's span is the gateway's parent, the gateway's the API's."""
+    httpx.post(f"{lost.gateway.url}{NODES}", headers={"traceparent": f"00-{TRACE}-{SPAN}-00", "X-Request-Parent": "f" * 16})
+    [(_, seen)] = lost.taken
+    assert seen["x-request-parent"] == [SPAN]
+    assert re.fullmatch(rf"00-{TRACE}-(?!{SPAN})[0-9a-f]{{16}}-00", *seen["traceparent"])
 
 
 @pytest.mark.parametrize("method", ["TRACE", "BREW", "get"])
@@ -515,20 +544,12 @@ def test_an_api_without_its_database_says_so_itself(replicas: Replicas, gateway:
     until(lambda: gateway.ready() == len(REPLICAS), 20, "ready replicas")
 
 
-def test_what_was_sent_is_repeated_only_if_it_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "times"), [("GET", 4), ("POST", 1), ("PATCH", 1), ("DELETE", 1)])
+def test_what_was_sent_is_repeated_only_if_it_changes_nothing(lost: Lost, method: str, times: int) -> None:
     """Replicas take each request and close without a word: a GET is tried four times, anything that may change something once."""
-    taken: list[str] = []
-    port = free_port()
-    with ExitStack() as stack:
-        for address in REPLICAS:
-            stack.enter_context(serving(Lossy((address, port), taken)))
-        gateway = stack.enter_context(fronting(tmp_path, REPLICAS, port))
-        for method, times in (("GET", 4), ("POST", 1), ("PATCH", 1), ("DELETE", 1)):
-            taken.clear()
-            # On a connection of its own: 2.6 closes one that was used before without a word (3.2 does not, tried).
-            body = problem(httpx.request(method, f"{gateway.url}{NODES}", timeout=60), 502)
-            assert taken == [method] * times
-            assert gateway.line(body["request_id"])["retries"].lstrip("+") == str(times - 1)
+    body = problem(httpx.request(method, f"{lost.gateway.url}{NODES}", timeout=60), 502)
+    assert [taken for taken, _ in lost.taken] == [method] * times
+    assert lost.gateway.line(body["request_id"])["retries"].lstrip("+") == str(times - 1)
 
 
 def test_without_a_replica_callers_are_told_when_to_come_again(tmp_path: Path) -> None:

@@ -31,3 +31,14 @@ def test_a_wrong_name_is_a_problem_and_no_traceback(files: Callable[..., tuple[P
     assert isinstance(result.exception, SystemExit)
     assert "catalogue.yaml: probe.routes: route 'nodes.lst' is not declared" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_gateway_has_its_name_and_an_owner(problems_of: Callable[..., list[Problem]]) -> None:
+    """A dependency of its name would make a second SLO of one name; its owner is a declared one."""
+    taken = ("dependencies:\n", "dependencies:\n  gateway: {availability: 99, next_steps: [Look.]}\n")
+    nobody = ("  availability: 99.9\n  owner: upstream\n", "  availability: 99.9\n  owner: nobody\n")
+    found = {problem.where: problem.message for problem in problems_of((taken, nobody))}
+    assert found == {
+        "catalogue.yaml: dependencies.gateway": "is the gateway's name, whose SLO has it",
+        "catalogue.yaml: gateway.owner": "owner 'nobody' is not declared",
+    }

@@ -17,10 +17,11 @@ from compiler_support import SERVICE
 from hypothesis import given
 from hypothesis import strategies as st
 
+from observability import conventions as names
 from observability import outputs
 from observability.catalogue import duration
 from observability.emit import prometheus
-from observability.plan import FINE, LONG, SHORT, THIN, Plan, Slo, from_files, plain, scaled, span
+from observability.plan import FINE, LONG, SHORT, THIN, Plan, Slo, from_files, plain, scaled, span, without_gateway
 
 HASH = (
     "import hashlib, pathlib, sys; from observability import outputs, plan;"
@@ -53,6 +54,20 @@ def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -
     assert [slo.name for slo in route(made, "readings.ingest").slos] == ["readings.ingest-availability"]
     assert {slo.owner for slo in route(made, "readings.ingest").slos} == {"upstream"}
     assert len(route(made, "nodes.list").slos) == 3
+
+
+def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan]) -> None:
+    """Its availability is an SLO; a stack without it, or a service that declares none, does not have that, and counts right."""
+    slo = plan.slo("gateway-availability")
+    assert (slo.objective, slo.owner, slo.subject) == (Decimal("0.999"), "upstream", "gateway")
+    bare = without_gateway(plan)
+    assert [slo.name for slo in plan.slos if slo not in bare.slos] == ["gateway-availability"]
+    for made in (plan, bare):
+        text = prometheus.render(made)[prometheus.RULES]
+        assert f"(count({names.OBJECTIVE}) or vector(0)) != {len(made.slos)}" in text
+        assert (names.GATEWAY_RESPONSES in text, "gateway" in text) == (made is plan, made is plan)
+    undeclared = plan_of((("gateway:\n  availability: 99.9\n  owner: upstream\n  next_steps: [Count the replicas.]\n", ""),))
+    assert undeclared == bare
 
 
 def test_owners_of_dependencies_are_kept(plan: Plan) -> None:

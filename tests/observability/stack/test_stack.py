@@ -249,6 +249,15 @@ def test_a_second_stack_is_a_matter_of_two_settings(monkeypatch: pytest.MonkeyPa
     assert {path.parent for path in (made.database, made.metrics, made.logs, made.config, made.inbox, made.fault)} == {made.state}
 
 
+@pytest.mark.parametrize(("mode", "there"), [(None, False), ("native\n", False), ("compose\n", True)])
+def test_the_gateway_is_promised_where_it_runs(site: Site, mode: str | None, there: bool) -> None:
+    """The native stack has none, so `slo`, `load` and the console do not know its SLO; compose has one."""
+    site.state.mkdir()
+    if mode:
+        (site.state / "mode").write_text(mode, encoding="utf-8")
+    assert any(slo.name == "gateway-availability" for slo in site.plan().slos) is there
+
+
 @pytest.mark.parametrize("wrong", ["abc", "-1", "60000", "1.5"])
 def test_an_offset_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     """The variable, its value and what it may be are named."""
