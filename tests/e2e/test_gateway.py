@@ -304,12 +304,12 @@ def test_ids_are_the_same_everywhere(gateway: Gateway, replicas: Replicas, given
     assert ours["trace_id"] == theirs["trace_id"] == answer.headers["traceresponse"].split("-")[1]
 
 
-def test_two_ids_are_none(gateway: Gateway) -> None:
-    """Neither of two well-formed headers is chosen for the API while the log names the other."""
-    [answer] = [gateway.client.get("/health/live", headers=[("X-Request-ID", "first-0001"), ("X-Request-ID", "second-0002")])]
-    used = answer.headers["X-Request-ID"]
-    assert gateway.line(used)["path"] == "/health/live"
-    assert used in {"second-0002"} or re.fullmatch(r"[0-9a-f]{32}", used)
+def test_of_two_ids_one_is_used(gateway: Gateway, replicas: Replicas) -> None:
+    """The API does not get one while answer and log name another."""
+    pair = [("X-Request-ID", "first-0001"), ("X-Request-ID", "second-0002")]
+    used = gateway.client.get("/health/live", headers=pair).headers["X-Request-ID"]
+    assert used == gateway.line("second-0002")["request_id"]
+    assert [line["request_id"] for line in replicas.lines() if line["request_id"].startswith(("first", "second"))] == [used]
 
 
 def test_the_log_line_is_whole(gateway: Gateway) -> None:
@@ -547,6 +547,7 @@ def test_an_api_without_its_database_says_so_itself(replicas: Replicas, gateway:
 @pytest.mark.parametrize(("method", "times"), [("GET", 4), ("POST", 1), ("PATCH", 1), ("DELETE", 1)])
 def test_what_was_sent_is_repeated_only_if_it_changes_nothing(lost: Lost, method: str, times: int) -> None:
     """Replicas take each request and close without a word: a GET is tried four times, anything that may change something once."""
+    # on a connection of its own: before one that was used, 2.6 gives no answer (3.2 does)
     body = problem(httpx.request(method, f"{lost.gateway.url}{NODES}", timeout=60), 502)
     assert [taken for taken, _ in lost.taken] == [method] * times
     assert lost.gateway.line(body["request_id"])["retries"].lstrip("+") == str(times - 1)
