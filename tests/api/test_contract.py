@@ -134,6 +134,10 @@ BREAKS: dict[str, tuple[Edit, str]] = {
         lambda d: new(d)["properties"]["labels"]["additionalProperties"].update(maxLength=3),
         "request body.labels.*: maxLength none → 3",
     ),
+    "beside a reference": (
+        lambda d: post(d)["requestBody"]["content"]["application/json"]["schema"].update(minProperties=2),
+        "request body: minProperties none → 2",
+    ),
     "closed map": (
         lambda d: new(d)["properties"]["labels"].update(additionalProperties=False),
         "request body.labels refuses unknown properties now",
