@@ -32,13 +32,11 @@ class ThingSpeakError(Exception):
 
 
 class Unavailable(ThingSpeakError):
-    """Time-out, refused connection, 5xx, or an answer that is not theirs: worth trying again, after so many seconds if they say."""
+    """Time-out, refused connection, 429, 5xx, or an answer that is not theirs: worth trying again, after so many seconds if they say."""
 
-    retry_after: float | None = None
-
-
-class Throttled(Unavailable):
-    """429: asked too often."""
+    def __init__(self, text: str, retry_after: float | None = None):
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class NoAccess(ThingSpeakError):
@@ -69,7 +67,8 @@ class ThingSpeak:
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]
         while spans:
             first, last = spans.pop()
-            entries = self._page(channel, key, first, last)
+            params = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
+            entries = self._ask(channel, key, params, self._patience)
             if len(entries) >= PAGE and last > first:
                 middle = first + timedelta(seconds=int((last - first).total_seconds()) // 2)
                 spans += [(middle + SECOND, last), (first, middle)]
@@ -81,10 +80,6 @@ class ThingSpeak:
     def newest(self, channel: int, key: str | None) -> Entry | None:
         """The newest entry right now, for somebody who waits; None for an empty channel; raises ThingSpeakError or Refused."""
         return max(self._ask(channel, key, {"results": 1}, WAITING), key=lambda entry: entry.time, default=None)
-
-    def _page(self, channel: int, key: str | None, first: datetime, last: datetime) -> list[Entry]:
-        params = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
-        return self._ask(channel, key, params, self._patience)
 
     def _ask(self, channel: int, key: str | None, params: dict[str, Any], patience: Patience) -> list[Entry]:
         if key:
@@ -114,11 +109,9 @@ def entries_or_refusal(answer: httpx.Response) -> list[Entry] | NoAccess:
 
 
 def parse(answer: httpx.Response) -> list[Entry]:
-    """An answer → entries by time and id, each once; Unavailable, Throttled or NoAccess for anything else."""
+    """An answer → entries by time and id, each once; Unavailable or NoAccess for anything else."""
     if answer.status_code == 429:
-        throttled = Throttled("asked too often (429)")
-        throttled.retry_after = retry_after(answer)
-        raise throttled
+        raise Unavailable("asked too often (429)", retry_after(answer))
     if answer.status_code in (400, 401, 403, 404):
         raise NoAccess(f"refused with {answer.status_code}: {told(answer)}")
     if answer.status_code != 200:

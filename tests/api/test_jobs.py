@@ -26,7 +26,7 @@ from api.jobs import DELIVERIES, SYNC, Jobs
 from api.models import DeadLetter, Delivery, Lease, SyncState, now
 from api.services import leases, notifications, sync, thingspeak
 from api.services.letters import bury
-from api.services.thingspeak import Throttled
+from api.services.thingspeak import Unavailable
 from loadtests.replay import CHANNELS, STEP, Handler, Replay
 from observability import conventions as names
 from tests.api.conftest import MakeApp
@@ -259,13 +259,7 @@ def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> Non
 
 def test_the_next_attempt_waits_until_it_can_succeed(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as the host asked for, or until its breaker lets a trial through, but never for hours: else attempts are used up at once."""
-
-    def throttled() -> Throttled:
-        error = Throttled("asked too often (429)")
-        error.retry_after = 86_400
-        return error
-
-    for error, seconds in ((BreakerOpen(12.0), 12.0), (throttled(), notifications.LONGEST_WAIT)):
+    for error, seconds in ((BreakerOpen(12.0), 12.0), (Unavailable("asked too often (429)", 86_400), notifications.LONGEST_WAIT)):
 
         def fails(*_: object, error: Exception = error) -> Iterator[int]:
             raise error
