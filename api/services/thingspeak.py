@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from flask import Flask, current_app
@@ -96,8 +96,7 @@ def init_app(app: Flask, settings: Settings, shared: Shared | None) -> None:
 
 def thingspeak() -> ThingSpeak:
     """The client of the current app."""
-    found: ThingSpeak = current_app.extensions["evara_thingspeak"]
-    return found
+    return cast(ThingSpeak, current_app.extensions["evara_thingspeak"])
 
 
 def entries_or_refusal(answer: httpx.Response) -> list[Entry] | NoAccess:
