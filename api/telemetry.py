@@ -196,10 +196,9 @@ def observe_dependency(dependency: str, seconds: float, *, ok: bool, queries: in
 @contextmanager
 def dependency_call(dependency: str) -> Iterator[None]:
     """Measures a block as one call; any exception counts as an error."""
-    started = time.perf_counter()
+    started, ok = time.perf_counter(), False
     try:
         yield
-    except BaseException:
-        observe_dependency(dependency, time.perf_counter() - started, ok=False)
-        raise
-    observe_dependency(dependency, time.perf_counter() - started, ok=True)
+        ok = True
+    finally:
+        observe_dependency(dependency, time.perf_counter() - started, ok=ok)
