@@ -32,6 +32,7 @@ from observability import conventions as names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, sample, stored
 from tests.conftest import DAY
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNEL = {"channel_id": 1001, "fields": {"field1": "flow_lps"}}
@@ -374,13 +375,6 @@ def workers(number: int, tmp_path: Path, **settings: str) -> Iterator[list["subp
         for process in started:
             process.kill()
             process.wait()
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def held(app: Flask) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from observability.live.slo import Verdict
 from observability.outputs import ROOT
 from observability.plan import FINE, LONG, Plan, Slo
 from observability.stack.site import Ports
+from tests.serving import free_port
 
 PROMISE = Slo("x-availability", "availability", "http", "x", Decimal("0.999"), "platform", ())
 DEADLINE = 60  # seconds in which a server must have answered
@@ -140,12 +140,6 @@ class Target(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
