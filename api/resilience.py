@@ -96,9 +96,6 @@ class Guard:
             telemetry.REFUSED.labels(name, kind.reason)
         _guards[name] = self
 
-    def close(self) -> None:
-        self._http.close()
-
     def get(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], patience: Patience) -> T:
         """What `read` makes of the answer; it raises `failed` for one that is not theirs. Raises `failed` or Refused."""
         try:

@@ -59,9 +59,6 @@ class ThingSpeak:
         self._guard = Guard(DEPENDENCY, base_url, Unavailable, shared, transport)
         self._patience = Patience(timeout, ATTEMPTS, pause=5.0)
 
-    def close(self) -> None:
-        self._guard.close()
-
     def feeds(self, channel: int, key: str | None, start: datetime, end: datetime) -> Iterator[list[Entry]]:
         """Entries with start ≤ created_at ≤ end, oldest first, in lists of fewer than 8 000; raises ThingSpeakError or Refused."""
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]

@@ -111,10 +111,8 @@ def _known_guards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def guard(upstream: Upstream) -> Iterator[Guard]:
-    made = Guard("thingspeak", upstream.url, Down)
-    yield made
-    made.close()
+def guard(upstream: Upstream) -> Guard:
+    return Guard("thingspeak", upstream.url, Down)
 
 
 def get(guard: Guard, patience: Patience = ONCE) -> int:
@@ -418,7 +416,6 @@ def test_nobody_there_is_a_failure() -> None:
     guard = Guard("thingspeak", SILENT, Down)
     results = [outcome(lambda: get(guard)) for _ in range(FAILURES + 1)]
     assert results == [Down] * FAILURES + [BreakerOpen]
-    guard.close()
 
 
 def test_a_change_of_the_breaker_is_logged(guard: Guard, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:

@@ -140,7 +140,6 @@ def test_what_is_not_sampled_is_not_exported(traced: Traced, collector: Collecto
     assert asked["traceparent"] == answer.headers["traceresponse"]
     assert asked["X-Request-ID"] == answer.headers["X-Request-ID"]
     assert received(app, collector) == []
-    client.close()
 
 
 def test_a_job_is_a_span_with_its_calls(traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]) -> None:

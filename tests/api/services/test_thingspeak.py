@@ -75,7 +75,6 @@ def test_the_replay_server_is_read_whole(replay: Replay) -> None:
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
     start = end - timedelta(minutes=9_000)
     found = [entry for page in client.feeds(1001, None, start, end) for entry in page]
-    client.close()
     first = int(start.timestamp()) // 60
     assert [entry.id for entry in found] == list(range(first, first + 9_001))
     assert found[0].time == start
@@ -251,7 +250,6 @@ def test_every_mode_of_the_replay_server_is_understood(replay: Replay, mode: str
     replay.behave("ok", 0)
     with pytest.raises(NoAccess):
         list(client.feeds(5, None, START, END))
-    client.close()
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("2026-01-01T00:00:00Z")
