@@ -236,7 +236,7 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
             thread.join()
     assert failed == []
     assert set(answered) == {200}
-    assert closed  # draining workers say so, instead of closing without a word
+    assert 0 < len(closed) < len(answered)  # draining workers say so, instead of closing without a word; all others keep connections
 
 
 def raw(key: str, line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
