@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     health.init_app(app, settings.limiter_url)
     health.register(app, thingspeak.DEPENDENCY, partial(resilience.check, thingspeak.DEPENDENCY), critical=False)
     api = app.extensions["evara_api"] = ProblemApi(app)
+    api.ma_plugin.converter.add_attribute_function(openapi.field2map)
     for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs.blueprint)

@@ -50,13 +50,12 @@ class Cache:
         kept = self._look(key)
         if not (kept and kept.fresh):
             with self._changed:
-                alone = self._changed.wait_for(lambda: key not in self._fetching, 0 if kept else PATIENCE)
-                if alone:
+                if alone := self._changed.wait_for(lambda: key not in self._fetching, 0 if kept else PATIENCE):
                     self._fetching.add(key)
-            try:
-                kept = self._renewed(key, fetch, excused) if alone else kept
-            finally:
-                if alone:
+            if alone:
+                try:
+                    kept = self._renewed(key, fetch, excused)
+                finally:
                     with self._changed:
                         self._fetching.discard(key)
                         self._changed.notify_all()

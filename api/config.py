@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from flask import current_app
@@ -86,5 +86,4 @@ def from_environment() -> Settings:
 
 def settings() -> Settings:
     """The settings of the current app."""
-    found: Settings = current_app.extensions["evara_settings"]
-    return found
+    return cast(Settings, current_app.extensions["evara_settings"])

@@ -48,20 +48,22 @@ def shape(path: str) -> str:
 
 
 def resolved(document: dict[str, Any], node: Any, inside: tuple[str, ...] = ()) -> Any:
-    """`node` with its $refs replaced by what they name; a schema that holds itself is left open there."""
+    """`node` with its $refs replaced by what they name and what stands beside them; a schema that holds itself is left open there."""
     if isinstance(node, list):
         return [resolved(document, item, inside) for item in node]
     if not isinstance(node, dict):
         return node
+    found = {key: resolved(document, value, inside) for key, value in node.items()}
     reference = node.get("$ref")
     if not isinstance(reference, str):
-        return {key: resolved(document, value, inside) for key, value in node.items()}
+        return found
+    del found["$ref"]
     if reference in inside:
-        return {}
+        return found
     target: Any = document
     for part in reference.removeprefix("#/").split("/"):
         target = target[part]
-    return resolved(document, target, (*inside, reference))
+    return resolved(document, target, (*inside, reference)) | found
 
 
 def lost(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:

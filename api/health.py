@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -86,8 +86,7 @@ def register(app: Flask, name: str, ask: Callable[[], Body], *, critical: bool) 
 
 
 def registered(app: Flask) -> dict[str, Check]:
-    found: dict[str, Check] = app.extensions["evara_health"]
-    return found
+    return cast(dict[str, Check], app.extensions["evara_health"])
 
 
 @lru_cache

@@ -5,11 +5,12 @@ Sources of the formats: W3C Trace Context, "traceparent", and its editors' draft
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+
+from werkzeug.datastructures import Headers
 
 REQUEST_ID = "X-Request-ID"
 TRACEPARENT = "traceparent"
@@ -65,13 +66,7 @@ def sample(ratio: float) -> None:
     _threshold = round(ratio * (1 << 56))
 
 
-class Given(Protocol):
-    """Headers of a request, or of a job as a mapping."""
-
-    def get(self, name: str, default: str, /) -> str: ...
-
-
-def begin(given: Given) -> Identity:
+def begin(given: Headers | Mapping[str, str]) -> Identity:
     """Continues what the headers say, or starts anew where they are absent or ill-formed; current until end()."""
     request_id = given.get(REQUEST_ID, "")
     parent = PARENT.fullmatch(given.get(TRACEPARENT, ""))
@@ -93,7 +88,7 @@ def end() -> None:
 
 
 @contextmanager
-def adopted(given: Given) -> Iterator[Identity]:
+def adopted(given: Mapping[str, str]) -> Iterator[Identity]:
     """The work of a job: continues what headers() gave when it was asked for, or starts anew."""
     try:
         yield begin(given)

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -77,20 +77,25 @@ class Jobs:
             yield lease
 
     def _sync(self, node_id: str, headers: dict[str, str], attempt: int = 1, again: bool = True) -> bool:
-        """One attempt at one node; False when it failed. While that may help another follows, `again` allowing; then a dead letter."""
+        """One attempt at one node; False unless it reached the end. `again`: another follows while that may help; then a dead letter."""
         with self._work(f"{SYNC}/{node_id}", headers) as lease:
             if lease is None:
                 return True
-            started, stored, context = time.perf_counter(), 0, {"job": SYNC, "node": node_id, "attempt": attempt}
+            started, stored, finished = time.perf_counter(), 0, False
+            context = {"job": SYNC, "node": node_id, "attempt": attempt}
             try:
-                with tracing.job(SYNC), deadline(self.settings.job_deadline):
+                with tracing.job(SYNC), deadline(self.settings.job_deadline), suppress(sync.Unfinished):
                     for fresh in sync.sync_node(self.thingspeak, node_id, lease):
                         stored += fresh
                         telemetry.JOB_STORED.labels(SYNC).inc(fresh)
                         if self._stop.is_set():
                             return True  # what is missing is fetched after the next start
-                with database().write() as session:
-                    letters.resolve(session, SYNC, node_id)
+                    finished = True
+                if finished:
+                    with database().write() as session:
+                        letters.resolve(session, SYNC, node_id)
+                elif again:  # with the same attempt: the host answers, there is only much of it
+                    self.sync.schedule(args=(node_id, identity.headers(), attempt), delay=notifications.wait(1))
             except sync.Lost:
                 log.warning("sync lost its lease", extra=context)
                 return True  # whoever has it says how it went
@@ -111,8 +116,8 @@ class Jobs:
                 return False
             telemetry.JOB_RUNS.labels(SYNC, "ok").inc()
             seconds = round(time.perf_counter() - started, 2)
-            log.info("job done", extra=context | {"stored": stored, "seconds": seconds} | identity.spent())
-            return True
+            log.info("job done", extra=context | {"stored": stored, "seconds": seconds, "finished": finished} | identity.spent())
+            return finished or again
 
     def _deliver(self, headers: dict[str, str]) -> None:
         """Empties the outbox as far as it is due."""

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask, Response, abort, current_app, request
 from flask_smorest import abort as refuse
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+from marshmallow import fields
 from werkzeug.exceptions import InternalServerError
 from werkzeug.http import http_date
 
@@ -74,6 +75,14 @@ def complete(document: dict[str, Any], plan: Plan) -> dict[str, Any]:
         if route and route.deprecated:
             operation |= {"deprecated": True} | ({"x-sunset": str(route.deprecated.sunset)} if route.deprecated.sunset else {})
     return document
+
+
+def field2map(converter: Any, field: fields.Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
+    """For apispec, which counts the entries of a map as if they were letters, and does not say what its keys are."""
+    if not isinstance(field, fields.Dict):
+        return {}
+    sizes = {name.replace("Length", "Properties"): ret.pop(name) for name in ("minLength", "maxLength") if name in ret}
+    return sizes | ({"propertyNames": converter.field2pattern(field.key_field)} if field.key_field and field.key_field.validators else {})
 
 
 def seconds(day: date) -> int:
@@ -152,8 +161,7 @@ def refuse_strangers() -> None:
 
 def document(app: Flask) -> dict[str, Any]:
     """The contract of the app."""
-    found: dict[str, Any] = app.extensions["evara_document"]
-    return found
+    return cast(dict[str, Any], app.extensions["evara_document"])
 
 
 def init_app(app: Flask, plan: Plan, *, check_answers: bool) -> None:

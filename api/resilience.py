@@ -96,9 +96,6 @@ class Guard:
             telemetry.REFUSED.labels(name, kind.reason)
         _guards[name] = self
 
-    def close(self) -> None:
-        self._http.close()
-
     def get(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], patience: Patience) -> T:
         """What `read` makes of the answer; it raises `failed` for one that is not theirs. Raises `failed` or Refused."""
         try:
@@ -129,11 +126,12 @@ class Guard:
         return found[0]
 
     def _guarded(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float) -> T:
-        if left() <= 0:
+        mine = min(seconds, left())
+        if mine <= 0:
             raise DeadlineExceeded("no time is left to ask it")
         trial, ok = self.breaker.enter(2 * seconds), None
         try:
-            found = self._measured(path, params, read, seconds)
+            found = self._measured(path, params, read, mine, cut_short=mine < seconds)
             ok = True
             return found
         except self._failed:
@@ -142,14 +140,13 @@ class Guard:
         finally:
             self.breaker.leave(trial, ok)
 
-    def _measured(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float) -> T:
-        mine = min(seconds, left())
+    def _measured(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float, cut_short: bool) -> T:
         try:
             with telemetry.dependency_call(self.name):
                 try:
-                    return read(self._fetch(path, params, mine))
+                    return read(self._fetch(path, params, seconds))
                 except httpx.TimeoutException as error:
-                    if mine < seconds:  # they may have been about to answer: it says nothing about them
+                    if cut_short:  # they may have been about to answer: it says nothing about them
                         raise DeadlineExceeded("it did not answer in the time that was left") from error
                     raise
         except httpx.HTTPError as error:

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -121,8 +121,7 @@ def noted(label: Callable[..., Any]) -> Callable[..., Any]:
 
 def registry_of(app: Flask) -> CollectorRegistry:
     """The registry of the app's request metrics; REGISTRY holds the rest."""
-    found: CollectorRegistry = app.extensions["evara_registry"]
-    return found
+    return cast(CollectorRegistry, app.extensions["evara_registry"])
 
 
 def init_process(plan: Plan) -> None:
@@ -197,10 +196,9 @@ def observe_dependency(dependency: str, seconds: float, *, ok: bool, queries: in
 @contextmanager
 def dependency_call(dependency: str) -> Iterator[None]:
     """Measures a block as one call; any exception counts as an error."""
-    started = time.perf_counter()
+    started, ok = time.perf_counter(), False
     try:
         yield
-    except BaseException:
-        observe_dependency(dependency, time.perf_counter() - started, ok=False)
-        raise
-    observe_dependency(dependency, time.perf_counter() - started, ok=True)
+        ok = True
+    finally:
+        observe_dependency(dependency, time.perf_counter() - started, ok=ok)

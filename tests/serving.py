@@ -1,5 +1,6 @@
-"""Servers of the standard library that tests run in a thread of their own."""
+"""Servers of the standard library that tests run in a thread of their own, and ports for others."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,13 @@ from socketserver import BaseServer
 from typing import TypeVar
 
 Server = TypeVar("Server", bound=BaseServer)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listened at a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def init_app(app: Flask) -> None:
 
     @app.cli.command("sync")
     def sync() -> None:
-        """Pull new readings from ThingSpeak, once; exit 1 when a node could not be synced."""
+        """Pull new readings from ThingSpeak, once; exit 1 when a node could not be synced to the end."""
         sys.exit(0 if Jobs(app).sync_now() else 1)
 
     @app.cli.command("worker")

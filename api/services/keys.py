@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import time
-from typing import Any
+from typing import Any, cast
 
 from flask import current_app
 from sqlalchemy import select, update
@@ -74,8 +74,7 @@ def digest_of(token: str) -> str:
 
 def keyring() -> Keyring:
     """The keyring of the current app."""
-    found: Keyring = current_app.extensions["evara_keyring"]
-    return found
+    return cast(Keyring, current_app.extensions["evara_keyring"])
 
 
 def page(page: int, page_size: int) -> dict[str, Any]:

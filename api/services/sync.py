@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from api.db import database
 from api.models import Node, SyncState, now
+from api.resilience import DeadlineExceeded
 from api.services import readings
 from api.services.leases import Lease
 from api.services.thingspeak import Entry, ThingSpeak
@@ -19,6 +20,10 @@ BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)  # ThingSpeak did not exist before
 
 class Lost(Exception):
     """Another worker has the node's lease: this one was halted for too long, and must not go on."""
+
+
+class Unfinished(Exception):
+    """The time was over before the channel's end, but the mark has moved: the next run goes on from there."""
 
 
 def nodes(session: Session) -> list[str]:
@@ -35,7 +40,7 @@ def reached(session: Session) -> tuple[datetime | None, datetime | None]:
 
 
 def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
-    """Stores the new readings of one node and says after each commit how many; raises ThingSpeakError and Lost.
+    """Stores the new readings of one node and says after each commit how many; raises ThingSpeakError, Refused, Lost and Unfinished.
 
     The mark moves with each commit, so a crash repeats at most one commit.
     """
@@ -43,10 +48,16 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
         node, state = session.get(Node, node_id), session.get(SyncState, node_id)
     if node is None or node.channel_id is None:
         return  # deleted or changed since it was asked for
-    start = state.synced_until - OVERLAP if state else BEGINNING
-    for entries in client.feeds(node.channel_id, node.channel_key, start, now()):
-        for index in range(0, len(entries), COMMIT_ROWS):
-            yield commit(node, entries[index : index + COMMIT_ROWS], lease)
+    begun_at = reached = state.synced_until if state else BEGINNING
+    try:
+        for entries in client.feeds(node.channel_id, node.channel_key, begun_at - OVERLAP, now()):
+            for index in range(0, len(entries), COMMIT_ROWS):
+                yield commit(node, entries[index : index + COMMIT_ROWS], lease)
+            reached = entries[-1].time
+    except DeadlineExceeded as error:
+        if reached > begun_at:
+            raise Unfinished from error
+        raise
     with database().write() as session:
         keep(session, lease)
         if is_same(session, node):

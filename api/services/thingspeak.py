@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from flask import Flask, current_app
@@ -32,13 +32,11 @@ class ThingSpeakError(Exception):
 
 
 class Unavailable(ThingSpeakError):
-    """Time-out, refused connection, 5xx, or an answer that is not theirs: worth trying again, after so many seconds if they say."""
+    """Time-out, refused connection, 429, 5xx, or an answer that is not theirs: worth trying again, after so many seconds if they say."""
 
-    retry_after: float | None = None
-
-
-class Throttled(Unavailable):
-    """429: asked too often."""
+    def __init__(self, text: str, retry_after: float | None = None):
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class NoAccess(ThingSpeakError):
@@ -61,15 +59,13 @@ class ThingSpeak:
         self._guard = Guard(DEPENDENCY, base_url, Unavailable, shared, transport)
         self._patience = Patience(timeout, ATTEMPTS, pause=5.0)
 
-    def close(self) -> None:
-        self._guard.close()
-
     def feeds(self, channel: int, key: str | None, start: datetime, end: datetime) -> Iterator[list[Entry]]:
         """Entries with start ≤ created_at ≤ end, oldest first, in lists of fewer than 8 000; raises ThingSpeakError or Refused."""
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]
         while spans:
             first, last = spans.pop()
-            entries = self._page(channel, key, first, last)
+            params = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
+            entries = self._ask(channel, key, params, self._patience)
             if len(entries) >= PAGE and last > first:
                 middle = first + timedelta(seconds=int((last - first).total_seconds()) // 2)
                 spans += [(middle + SECOND, last), (first, middle)]
@@ -81,10 +77,6 @@ class ThingSpeak:
     def newest(self, channel: int, key: str | None) -> Entry | None:
         """The newest entry right now, for somebody who waits; None for an empty channel; raises ThingSpeakError or Refused."""
         return max(self._ask(channel, key, {"results": 1}, WAITING), key=lambda entry: entry.time, default=None)
-
-    def _page(self, channel: int, key: str | None, first: datetime, last: datetime) -> list[Entry]:
-        params = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
-        return self._ask(channel, key, params, self._patience)
 
     def _ask(self, channel: int, key: str | None, params: dict[str, Any], patience: Patience) -> list[Entry]:
         if key:
@@ -101,8 +93,7 @@ def init_app(app: Flask, settings: Settings, shared: Shared | None) -> None:
 
 def thingspeak() -> ThingSpeak:
     """The client of the current app."""
-    found: ThingSpeak = current_app.extensions["evara_thingspeak"]
-    return found
+    return cast(ThingSpeak, current_app.extensions["evara_thingspeak"])
 
 
 def entries_or_refusal(answer: httpx.Response) -> list[Entry] | NoAccess:
@@ -114,11 +105,9 @@ def entries_or_refusal(answer: httpx.Response) -> list[Entry] | NoAccess:
 
 
 def parse(answer: httpx.Response) -> list[Entry]:
-    """An answer → entries by time and id, each once; Unavailable, Throttled or NoAccess for anything else."""
+    """An answer → entries by time and id, each once; Unavailable or NoAccess for anything else."""
     if answer.status_code == 429:
-        throttled = Throttled("asked too often (429)")
-        throttled.retry_after = retry_after(answer)
-        raise throttled
+        raise Unavailable("asked too often (429)", retry_after(answer))
     if answer.status_code in (400, 401, 403, 404):
         raise NoAccess(f"refused with {answer.status_code}: {told(answer)}")
     if answer.status_code != 200:

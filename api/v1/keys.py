@@ -25,7 +25,7 @@ class NewKeySchema(Schema):
     name = fields.String(required=True, validate=NAME, metadata={"description": "Whose it is"})
     scope = fields.String(required=True, validate=validate.OneOf(SCOPES), metadata={"description": "write may read, admin may all"})
     unlimited = StrictBoolean(load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"})
-    expires_at = Instant(allow_none=True, validate=in_future, metadata={"description": "From then on it is refused; null: never"})
+    expires_at = Instant(allow_none=True, validate=in_future, metadata={"description": "In the future, and refused from then; null: never"})
 
 
 class KeySchema(AnswerSchema):

@@ -63,7 +63,7 @@ class NodePatch(Schema):
     )
     alarms = fields.Dict(
         fields.String(validate=Whole(METRIC)),
-        fields.Nested(LimitsSchema),
+        fields.Nested(LimitsSchema, metadata={"description": "`below`, `above`, or both with below < above", "minProperties": 1}),
         validate=validate.Length(max=ALARMS),
         metadata={
             "description": "Metric → limits; the webhook is told when the newest reading leaves them or returns (docs/jobs.md)",

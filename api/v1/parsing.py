@@ -8,7 +8,7 @@ from typing import Any, Literal
 import orjson
 from flask import Request, abort
 from flask_smorest import Blueprint
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -34,9 +34,7 @@ class Whole(validate.Regexp):
 
 
 class StrictParser(FlaskParser):
-    """Refuses what a lenient parser lets through: other content types, charsets and encodings, NaN, deep nesting, unknown parameters."""
-
-    DEFAULT_UNKNOWN_BY_LOCATION = FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION | {"query": RAISE}
+    """Refuses what a lenient parser lets through: other content types, charsets and encodings, NaN and deep nesting."""
 
     def load_json(self, req: Request, _: Schema) -> Any:
         if req.mimetype != "application/json" or req.mimetype_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:

@@ -14,7 +14,7 @@ EXAMPLE = {"readings": [{"metric": "level_m", "time": "2026-03-01T12:00:00Z", "v
 
 class ReadingSchema(Schema):
     metric = fields.String(required=True, validate=Whole(METRIC), metadata={"example": "level_m"})
-    time = Instant(required=True, validate=plausible, metadata={"description": "With zone; the key of a reading together with its metric"})
+    time = Instant(required=True, validate=plausible, metadata={"description": "With zone, 2000 to a day ahead; key with the metric"})
     value = StrictFloat(required=True, validate=validate.Range(-LARGEST, LARGEST))
 
 

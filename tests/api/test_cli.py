@@ -88,6 +88,7 @@ def test_a_retried_delivery_is_in_the_outbox_with_its_key(app: Flask, buried: li
         (delivery,) = session.query(Delivery)
         assert (delivery.key, delivery.attempts, delivery.payload) == ("k" * 32, 0, {"state": "below"})
         assert [row.subject for row in session.query(DeadLetter)] == ["hill-tank"]
+    assert app.test_cli_runner().invoke(args=["jobs", "list"]).output.endswith("1 dead letters, 1 deliveries wait\n")
 
 
 def test_a_retried_sync_is_in_the_queue(make_app: MakeApp, buried: list[str], tmp_path: Path) -> None:

@@ -134,6 +134,10 @@ BREAKS: dict[str, tuple[Edit, str]] = {
         lambda d: new(d)["properties"]["labels"]["additionalProperties"].update(maxLength=3),
         "request body.labels.*: maxLength none → 3",
     ),
+    "beside a reference": (
+        lambda d: post(d)["requestBody"]["content"]["application/json"]["schema"].update(minProperties=2),
+        "request body: minProperties none → 2",
+    ),
     "closed map": (
         lambda d: new(d)["properties"]["labels"].update(additionalProperties=False),
         "request body.labels refuses unknown properties now",
@@ -166,6 +170,7 @@ FREE: dict[str, Edit] = {
     "new optional field": lambda d: new(d)["properties"].update(more={"type": "string"}),
     "wider request": lambda d: new(d)["properties"]["level"].pop("maximum"),
     "wider enum": lambda d: new(d)["properties"]["kind"]["enum"].append("c"),
+    "any number for a whole one": lambda d: size(d)["schema"].update(type="number"),
     "optional now": lambda d: new(d)["required"].clear(),
     "read-only field leaves the request": lambda d: new(d)["properties"].pop("made"),
     "open body": lambda d: new(d).pop("additionalProperties"),
@@ -187,6 +192,15 @@ def test_what_breaks_nobody_is_free(edit: Edit) -> None:
     changed = copy.deepcopy(OLD)
     edit(changed)
     assert contract.breaking(OLD, changed, TODAY) == []
+
+
+@pytest.mark.parametrize(
+    ("security", "found"), [([{"other": []}], 2), ([{"other": []}, {}], 0), ([{"other": []}, {"key": []}], 0), ([], 0)]
+)
+def test_who_had_a_key_still_gets_in(security: list[dict[str, Any]], found: int) -> None:
+    """Another key instead is a break of every operation; another besides, or none at all, is not."""
+    old, changed = OLD | {"security": [{"key": []}]}, OLD | {"security": security}
+    assert len(contract.breaking(old, changed, TODAY)) == found
 
 
 @pytest.mark.parametrize(("sunset", "found"), [("2026-05-31", 0), ("2026-06-01", 0), ("2026-06-02", 1)])

@@ -1,5 +1,7 @@
 """Jobs: attempts, dead letters, measurements; and real workers, of which one does a thing and none is missed when it is killed."""
 
+import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -17,18 +19,20 @@ import pytest
 import stamina
 from flask import Flask
 
-from api import identity, jobs, telemetry
+from api import identity, jobs, resilience, telemetry
 from api.breaker import BreakerOpen
 from api.db import database
 from api.jobs import DELIVERIES, SYNC, Jobs
 from api.models import DeadLetter, Delivery, Lease, SyncState, now
-from api.services import leases, notifications, sync
-from api.services.thingspeak import Throttled
+from api.services import leases, notifications, sync, thingspeak
+from api.services.letters import bury
+from api.services.thingspeak import Unavailable
 from loadtests.replay import CHANNELS, STEP, Handler, Replay
 from observability import conventions as names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, sample, stored
 from tests.conftest import DAY
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNEL = {"channel_id": 1001, "fields": {"field1": "flow_lps"}}
@@ -186,6 +190,59 @@ def test_an_outage_is_tried_again_and_then_a_dead_letter(app: Flask, made: Jobs,
     assert letters(app) == []
 
 
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """The day of the replay in pages of so many entries; of every so many calls the last finds the time of its run over."""
+
+    def calls(size: int, calls: int) -> None:
+        monkeypatch.setattr(thingspeak, "PAGE", size)
+        left = itertools.cycle([60.0] * (calls - 1) + [-1.0])
+        monkeypatch.setattr(resilience, "left", lambda: next(left))
+
+    return calls
+
+
+def test_a_back_fill_past_its_deadline_goes_on(
+    app: Flask, made: Jobs, pages: Callable[[int, int], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that moved the mark is no failure: what is left follows soon, no attempt is spent, and the last run finds the end."""
+    pages(200, 35)
+    before = runs()
+    with app.app_context(), database().write() as session:
+        bury(session, SYNC, NODE["id"], "an earlier outage", 3)
+    with caplog.at_level(logging.INFO):
+        made.sync(NODE["id"], {})
+        work_off(made)
+    lines = [record.__dict__ for record in caplog.records if record.message == "job done"]
+    assert len(lines) > 1
+    assert [line["finished"] for line in lines] == [False] * (len(lines) - 1) + [True]
+    assert {line["attempt"] for line in lines} == {1}
+    assert runs() == [before[0] + len(lines), before[1]]
+    assert stored(app) == sum(line["stored"] for line in lines) >= DAY // STEP
+    assert (letters(app), synced(app)) == ([], True)
+
+
+def test_a_back_fill_that_stands_still_is_a_failure(app: Flask, made: Jobs, pages: Callable[[int, int], None]) -> None:
+    """Without a step forward attempts are spent, and a dead letter stays; so it does where only the overlap was read again."""
+    for size, calls in ((200, 6), (20, 4)):
+        before = runs()
+        pages(size, calls)
+        made.sync(NODE["id"], {})
+        work_off(made)
+        assert runs() == [before[0], before[1] + 3]
+        (letter,) = letters(app)
+        assert "no time is left" in letter.error
+        pages(2_000, 1_000)
+        assert made.sync_now()
+
+
+def test_a_sync_by_hand_says_that_more_is_left(app: Flask, made: Jobs, pages: Callable[[int, int], None]) -> None:
+    """`flask sync` has no next run, so a channel whose end was not reached is no success; a dead letter it is not."""
+    pages(200, 35)
+    assert not made.sync_now()
+    assert (letters(app), stored(app) > 0, made.huey.pending_count(), made.huey.scheduled_count()) == ([], True, 0, 0)
+
+
 def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> None:
     """While a task for it waits, or its next attempt is held back, no other is made: an outage lets no queue grow."""
     replay.behave("fail", 60)
@@ -203,13 +260,7 @@ def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> Non
 
 def test_the_next_attempt_waits_until_it_can_succeed(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as the host asked for, or until its breaker lets a trial through, but never for hours: else attempts are used up at once."""
-
-    def throttled() -> Throttled:
-        error = Throttled("asked too often (429)")
-        error.retry_after = 86_400
-        return error
-
-    for error, seconds in ((BreakerOpen(12.0), 12.0), (throttled(), notifications.LONGEST_WAIT)):
+    for error, seconds in ((BreakerOpen(12.0), 12.0), (Unavailable("asked too often (429)", 86_400), notifications.LONGEST_WAIT)):
 
         def fails(*_: object, error: Exception = error) -> Iterator[int]:
             raise error
@@ -324,13 +375,6 @@ def workers(number: int, tmp_path: Path, **settings: str) -> Iterator[list["subp
         for process in started:
             process.kill()
             process.wait()
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def held(app: Flask) -> dict[str, str]:

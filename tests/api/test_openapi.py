@@ -94,6 +94,29 @@ def test_a_query_is_taken_as_published_or_not_at_all(client: FlaskClient, node: 
     assert list(is_problem(client.get(path), 422)["errors"]["query"]) == [parameter]
 
 
+@pytest.mark.parametrize(
+    ("alarms", "fits"),
+    [
+        ({"level_m": {"below": 1}, "m2": {"above": -1.5}, "m3": {"below": 1, "above": 2}}, True),
+        ({}, True),
+        ({f"m{number}": {"below": 1} for number in range(20)}, True),
+        ({f"m{number}": {"below": 1} for number in range(21)}, False),
+        ({"Level": {"below": 1}}, False),
+        ({"level_m": {}}, False),
+        ({"level_m": {"beneath": 1}}, False),
+        ({"level_m": {"below": "1"}}, False),
+    ],
+)
+def test_alarms_are_taken_as_published(app: Flask, client: FlaskClient, alarms: dict[str, Any], fits: bool) -> None:
+    """What the contract says of the map, its keys and its values is what is refused; that below < above, its words alone can say."""
+    components = openapi.document(app)["components"]
+    schema = {"$ref": "#/components/schemas/NodeNew", "components": components}
+    body = NODE | {"alarms": alarms}
+    assert openapi.Draft202012Validator(schema).is_valid(body) is fits
+    assert client.post(NODES, json=body).status_code == (201 if fits else 422)
+    assert "below < above" in components["schemas"]["NodeNew"]["properties"]["alarms"]["additionalProperties"]["description"]
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_a_body_where_none_belongs_is_refused(client: FlaskClient, node: str, method: str) -> None:
     """It would be ignored, and its sender thinks otherwise; nothing is deleted."""

@@ -1,6 +1,7 @@
 """Guarded calls against a real server that fails, hangs, drips and comes back: what reaches it, and what its callers are told."""
 
 import logging
+import runpy
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,14 +17,29 @@ import pytest
 import stamina
 
 from api import identity, resilience, telemetry
-from api.breaker import FAILURES, Breaker, BreakerOpen, Refused
-from api.resilience import CONCURRENT, BulkheadFull, DeadlineExceeded, Guard, Patience, deadline, left, retry_after
+from api.breaker import FAILURES, OPEN_SECONDS, Breaker, BreakerOpen, Refused
+from api.config import Settings
+from api.jobs import THREADS
+from api.resilience import (
+    CONCURRENT,
+    CONNECT_SECONDS,
+    RETRY_SECONDS,
+    BulkheadFull,
+    DeadlineExceeded,
+    Guard,
+    Patience,
+    deadline,
+    left,
+    retry_after,
+)
+from api.services.thingspeak import ATTEMPTS, WAITING
 from api.shared import Shared
 from observability import conventions as names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import sample
 from tests.serving import serving
 
+ROOT = Path(__file__).resolve().parents[2]
 ONCE = Patience(seconds=5.0, attempts=1, pause=0.0)
 AGAIN = Patience(seconds=5.0, attempts=3, pause=0.5)
 MANY = 24
@@ -94,10 +111,8 @@ def _known_guards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def guard(upstream: Upstream) -> Iterator[Guard]:
-    made = Guard("thingspeak", upstream.url, Down)
-    yield made
-    made.close()
+def guard(upstream: Upstream) -> Guard:
+    return Guard("thingspeak", upstream.url, Down)
 
 
 def get(guard: Guard, patience: Patience = ONCE) -> int:
@@ -143,6 +158,18 @@ def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstr
     assert sample(telemetry.REGISTRY, names.BREAKER, dependency="thingspeak") == 2
     state = guard.breaker.state()
     assert (state["state"], bool(state["since"])) == ("open", True)
+
+
+def test_the_numbers_are_those_of_the_documents() -> None:
+    """docs/operations.md promises them; and none of them makes another pointless (docs/adr/0012-one-guard-per-host.md)."""
+    promised = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"{CONCURRENT} calls at a time per process" in promised
+    assert f"opens after {FAILURES} failures in a row, lets one trial pass after {OPEN_SECONDS:g} s" in promised
+    assert f"{WAITING.seconds:g} s, and once more" in promised
+    assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
+    threads = runpy.run_path(str(ROOT / "api" / "gunicorn.conf.py"))["threads"]
+    assert THREADS <= CONCURRENT < threads / 2  # jobs are never refused among themselves, and other routes keep most threads
+    assert CONNECT_SECONDS <= WAITING.seconds < RETRY_SECONDS < Settings.model_fields["job_deadline"].default
 
 
 def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream: Upstream) -> None:
@@ -230,6 +257,10 @@ def test_breakers_share_their_state_over_redis(redis_url: str) -> None:
     one.leave(trial, ok=True)
     assert other.state()["state"] == "closed"
     assert other.enter(5) is False
+    one.leave(one.enter(5), ok=False)
+    assert other.state()["state"] == "closed"  # the success set the count back for all
+    other.leave(other.enter(5), ok=False)
+    assert other.enter(5)  # and the trial is nobody's any more
 
 
 def test_a_trial_whose_process_died_is_given_to_another(redis_url: str) -> None:
@@ -385,7 +416,6 @@ def test_nobody_there_is_a_failure() -> None:
     guard = Guard("thingspeak", SILENT, Down)
     results = [outcome(lambda: get(guard)) for _ in range(FAILURES + 1)]
     assert results == [Down] * FAILURES + [BreakerOpen]
-    guard.close()
 
 
 def test_a_change_of_the_breaker_is_logged(guard: Guard, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:

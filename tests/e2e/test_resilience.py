@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from observability import conventions as names
 from tests.e2e.conftest import Stack, running
+from tests.e2e.waiting import eventually
 
 NODES = ("main-branch", "north-well", "hill-tank")
 OTHERS = ("/api/v1/nodes/", *(f"/api/v1/nodes/{node}/latest" for node in NODES))
@@ -21,7 +22,6 @@ MANY = 24  # callers of live answers: more than the 16 threads of both workers
 SECONDS = 6.0  # of each load
 PAUSE = 0.05  # between two requests of one caller, so that a load is bounded
 SLOWER = 10  # times: what other routes may become slower; when callers of ThingSpeak held the threads, it would be hundreds
-DEADLINE = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +87,6 @@ def metric(stack: Stack, name: str, **labels: str) -> float:
     text = httpx.get(stack.site.url("metrics") + "/metrics").text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == name)
     return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
-
-
-def eventually(true: Callable[[], Any]) -> bool:
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if true():
-            return True
-        time.sleep(0.5)
-    return False
 
 
 def newest(stack: Stack, node: str = "main-branch") -> dict[str, Any]:

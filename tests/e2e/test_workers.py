@@ -9,8 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,6 +22,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from observability import conventions as names
+from tests.serving import free_port
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = {"id": "killed", "name": "Under fire", "kind": "flow_meter"}
@@ -30,13 +31,6 @@ KILLS = 20
 CLIENTS = 4
 MOST = 20_000  # requests per client at most
 ROUTE = "readings.ingest"
-
-
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -65,12 +59,6 @@ class Servers:
         """Requests to ROUTE that any worker, dead or alive, counted."""
         prefix = f"{names.HTTP_REQUESTS}_total"
         return sum(value for series, value in self.counted().items() if series.startswith(prefix) and f"'{ROUTE}'" in series)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def seeded(environment: dict[str, str]) -> str:
@@ -248,7 +236,7 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
             thread.join()
     assert failed == []
     assert set(answered) == {200}
-    assert closed  # draining workers say so, instead of closing without a word
+    assert 0 < len(closed) < len(answered)  # draining workers say so, instead of closing without a word; all others keep connections
 
 
 def raw(key: str, line: bytes, *headers: bytes, body: bytes = b"") -> bytes:

@@ -59,7 +59,6 @@ def thingspeak(upstream: Channels, app: Flask) -> Iterator[ThingSpeak]:
         nodes.create({"id": "no-channel", "name": "N", "kind": "flow_meter"})
         client = ThingSpeak("http://upstream.invalid", 1, httpx.MockTransport(upstream.answer))
         yield client
-        client.close()
 
 
 class Outcome(NamedTuple):

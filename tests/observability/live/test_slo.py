@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ from observability.live.slo import Verdict
 from observability.outputs import ROOT
 from observability.plan import FINE, LONG, Plan, Slo
 from observability.stack.site import Ports
+from tests.serving import free_port
 
 PROMISE = Slo("x-availability", "availability", "http", "x", Decimal("0.999"), "platform", ())
 DEADLINE = 60  # seconds in which a server must have answered
@@ -142,12 +142,6 @@ class Target(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def server(fast: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A real Prometheus with the drill's rules, which has seen a minute of the drill's time."""
@@ -191,7 +185,6 @@ def wait(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> N
     raise AssertionError(log.read_text(encoding="utf-8")[-2000:])
 
 
-@pytest.mark.xdist_group("prometheus")
 def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Plan) -> None:
     """Served well, failing, never called, and never measured are told apart."""
     rows = {row.slo: row for row in slo.measure(fast, server, slo.parse_window(fast, "1m"))}
@@ -209,7 +202,6 @@ def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Pla
     assert slo.exit_code(list(rows.values()), False) == 2
 
 
-@pytest.mark.xdist_group("prometheus")
 def test_the_period_is_judged_by_what_a_young_server_has(server: Prometheus, fast: Plan) -> None:
     """The longest window works from the first seconds on."""
     rows = {row.slo: row.verdict for row in slo.measure(fast, server, fast.period)}
@@ -217,7 +209,6 @@ def test_the_period_is_judged_by_what_a_young_server_has(server: Prometheus, fas
     assert rows["nodes.get-availability"] == Verdict.MISSED
 
 
-@pytest.mark.xdist_group("prometheus")
 def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> None:
     """`slo --json` over the real server: the stable keys, and 2 because something was not measured."""
     offset = int(server.url.rsplit(":", 1)[1]) - Ports().prometheus
@@ -235,7 +226,6 @@ def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> N
     assert "unmeasured" in table.stdout
 
 
-@pytest.mark.xdist_group("prometheus")
 def test_every_rule_of_the_drill_is_evaluated(server: Prometheus) -> None:
     """No rule has an error on a real server."""
     assert {rule["lastError"] for group in server.rule_groups() for rule in group["rules"] if "lastError" in rule} == set()
@@ -243,7 +233,6 @@ def test_every_rule_of_the_drill_is_evaluated(server: Prometheus) -> None:
     assert {alert["labels"]["alertname"] for alert in server.alerts()}
 
 
-@pytest.mark.xdist_group("prometheus")
 def test_a_question_that_is_refused_says_so(server: Prometheus) -> None:
     """The server's own words come through."""
     with pytest.raises(Unreachable, match="refused 'sum\\('"):
