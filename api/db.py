@@ -18,7 +18,9 @@ from sqlalchemy.orm import Session
 from api import audit, telemetry, tracing
 from observability import conventions as names
 
-BUSY_SECONDS = 5  # how long a SQLite writer waits for another before it gives up
+BUSY_SECONDS = 5  # how long a SQLite writer waits for another, and whoever finds all connections taken, before they give up
+PATIENCE = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+# seconds, and the last in milliseconds: so long the machine of a PostgreSQL may be away before a request is told
 IMMEDIATE = "evara_immediate"
 NO_QUERY = ("BEGIN", "COMMIT")  # statements that take time, but ask nothing
 POOL_EVENTS = {"connect": ("open", 1), "close": ("open", -1), "checkout": ("in_use", 1), "checkin": ("in_use", -1)}
@@ -65,7 +67,8 @@ def arguments(sqlite: bool, statement_timeout: float) -> dict[str, Any]:
     if sqlite:
         return {"connect_args": {"timeout": BUSY_SECONDS}}
     options = {"options": f"-c statement_timeout={round(statement_timeout * 1000)}"} if statement_timeout else {}
-    return {"pool_pre_ping": True, "connect_args": options}
+    pool = {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS, "max_overflow": 5}  # 10 connections a process: one per thread, and health
+    return pool | {"connect_args": PATIENCE | options}
 
 
 def _tune(connection: sqlite3.Connection, _: Any) -> None:

@@ -24,9 +24,9 @@ Lines = list[dict[str, Any]]
 
 
 @pytest.fixture
-def lines_of(make_app: MakeApp, database_file: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+def lines_of(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]) -> Any:
     """Sends one request to a fresh app → its answer and the lines that were logged."""
-    assert database_file.exists()
+    assert migrated
 
     def send(path: str, **words: Any) -> tuple[Any, Lines]:
         client = make_app().test_client()  # here, because it takes hold of the standard error of this phase of the test
@@ -145,10 +145,10 @@ SECRET = "hunter2hunter2"
 
 
 def test_secrets_of_a_request_are_nowhere(
-    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Planted in headers, path, query, body and the exceptions that follow, they are in no line and in no problem document."""
-    assert database_file.exists()
+    assert migrated
     client = make_app().test_client()
     headers = bearer(UNLIMITED) | {"X-API-Key": f"evara_k1_{SECRET}", "X-Request-ID": f"evara_k1_{SECRET}"}
     odd = {"traceparent": SECRET, "User-Agent": SECRET, "Referer": SECRET, "Cookie": f"session={SECRET}"}
@@ -190,9 +190,9 @@ def test_values_of_statements_are_in_no_line(make_app: MakeApp, capsys: pytest.C
     assert SECRET not in out
 
 
-def test_what_a_request_spent_is_in_its_line(make_app: MakeApp, database_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_request_spent_is_in_its_line(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Time in the database with the number of questions, time in other services, and who asked; each request by itself."""
-    assert database_file.exists()
+    assert migrated
     app = make_app(version="1.2.3")
 
     @app.get("/busy")
@@ -215,7 +215,7 @@ def test_what_a_request_spent_is_in_its_line(make_app: MakeApp, database_file: P
     assert (second["db_ms"], second["db_queries"], second["outbound_ms"], second["key_id"]) == (0, 0, 0, None)
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_a_job_has_an_identity_of_its_own(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """All lines of a run share ids and the last has its sums; the next run has others, and a failure is one line."""
     app = make_app()
