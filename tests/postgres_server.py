@@ -39,17 +39,23 @@ def own_folder(prefix: str = "evara-postgres-") -> Path:
 class PostgresServer:
     """On a socket in a folder of its own, that stays the same when it is started again; `settings` as postgres -c takes them."""
 
-    def __init__(self, *settings: str, data: Path | None = None):
-        self.folder = data or own_folder()
+    superuser = "evara"
+    port = 5432  # of the socket's name; no other machine can reach it
+
+    def __init__(self, *settings: str):
+        self.folder = own_folder()
         self.data = self.folder / "data"
-        self.programs = programs()
         self.settings: tuple[str, ...] = settings
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "PostgresServer":
-        self.run("initdb", "-D", str(self.data), "-U", "evara", "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8")
+        self.make()
         self.start()
         return self
+
+    def make(self) -> None:
+        """An empty data folder."""
+        self.run("initdb", "-D", str(self.data), "-U", self.superuser, "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
@@ -57,27 +63,27 @@ class PostgresServer:
 
     def run(self, program: str, *words: str, **more: Any) -> "subprocess.CompletedProcess[str]":
         """One of PostgreSQL's programs, as who the server runs as."""
-        command = [str(self.programs / program), *words]
+        command = [str(programs() / program), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.folder, **OTHER, **more)
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql+psycopg://evara@/{database}?host={self.folder}"
+        return f"postgresql+psycopg://{self.superuser}@/{database}?host={self.folder}&port={self.port}"
 
     def execute(self, statement: str, database: str = "postgres") -> list[Any]:
         """The rows of a statement outside of transactions."""
-        with psycopg.connect(host=str(self.folder), user="evara", dbname=database, autocommit=True) as connection:
+        at = {"host": str(self.folder), "port": self.port, "user": self.superuser, "password": "secret"}
+        with psycopg.connect(**at, dbname=database, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     def start(self, wait: bool = True) -> None:
         """Starts it; what a kill left behind (its children, for a moment) is waited for."""
-        options = [word for setting in (f"unix_socket_directories={self.folder}", *self.settings) for word in ("-c", setting)]
-        if not any(setting.startswith("listen_addresses") for setting in self.settings):
-            options += ["-c", "listen_addresses="]
+        own = (f"unix_socket_directories={self.folder}", f"port={self.port}", "listen_addresses=")
+        options = [word for setting in (*own, *self.settings) for word in ("-c", setting)]
         until = time.monotonic() + START_SECONDS
         while True:
             with (self.folder / "log").open("ab") as log:
-                command = [str(self.programs / "postgres"), "-D", str(self.data), *options]
+                command = [str(programs() / "postgres"), "-D", str(self.data), *options]
                 self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **OTHER)
             while wait and self._process.poll() is None and not self.answers():
                 assert time.monotonic() < until, self.log()
@@ -86,6 +92,11 @@ class PostgresServer:
                 return
             assert time.monotonic() < until, self.log()
             time.sleep(0.1)
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
 
     def answers(self) -> bool:
         try:

@@ -154,8 +154,8 @@ def test_what_the_database_says_becomes_words(
 
 def test_the_statement_time_out_is_asked_of_postgresql() -> None:
     """The setting reaches the server in milliseconds; SQLite, and PostgreSQL without it, are opened as ever."""
-    assert db.arguments(sqlite=False, statement_timeout=1.5)["connect_args"] == {"options": "-c statement_timeout=1500"}
-    assert db.arguments(sqlite=False, statement_timeout=0)["connect_args"] == {}
+    assert db.arguments(sqlite=False, statement_timeout=1.5)["connect_args"] == db.PATIENCE | {"options": "-c statement_timeout=1500"}
+    assert db.arguments(sqlite=False, statement_timeout=0)["connect_args"] == db.PATIENCE
     assert db.arguments(sqlite=True, statement_timeout=1.5) == {"connect_args": {"timeout": db.BUSY_SECONDS}}
 
 

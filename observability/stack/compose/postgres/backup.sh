@@ -14,10 +14,12 @@ umask 077
 PGPASSFILE=$(mktemp)
 printf '*:*:*:*:%s\n' "$(cat "${EVARA_SECRETS:-/run/secrets}/postgres_password")" >"$PGPASSFILE"
 export PGPASSFILE
-scratch=$folder/.scratch
+scratch=$folder/.scratch.$$
 psql=(psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1)
 
 say() { echo "backup: $*"; }
+
+pause() { sleep "$1" & wait $!; } # ends at once with a signal
 
 # Rows of each table, and the newest reading, as lines of text.
 summary="SELECT format('SELECT %L, count(*) FROM public.%I', tablename, tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1 \\gexec
@@ -46,7 +48,6 @@ check() { # FILE: restores it into a server of its own, and compares
 dump() { # FILE: a dump, and the summary of the very same snapshot
   local file=$1 snapshot line
   coproc SOURCE { exec "${psql[@]}"; }
-  # shellcheck disable=SC2153 # SOURCE_PID is coproc's
   local pid=$SOURCE_PID to=${SOURCE[1]} answers=${SOURCE[0]}
   printf '%s\n' "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;" "SET LOCAL idle_in_transaction_session_timeout = 0;" \
     "SET LOCAL statement_timeout = 0;" "SELECT pg_export_snapshot();" "$summary" '\echo end' >&"$to"
@@ -64,6 +65,7 @@ once() {
   name=evara-$(date --utc +%Y%m%dT%H%M%S).dump
   file=$folder/$name
   if ! dump "$file" || ! check "$file"; then
+    [ -z "${SOURCE_PID:-}" ] || kill "$SOURCE_PID" # its transaction must not stay open
     stop_scratch
     rm -f "$file" "$file".*
     say "FAILED: $name could not be made, or restored as it was; it is removed, older ones stay" >&2
@@ -82,18 +84,18 @@ SQL
 
 run() {
   local newest age
-  mkdir -p "$folder"
+  mkdir -p "$folder" && rm -rf "$folder"/.scratch.* # of one that was killed
   # From now on a backup is owed: without this row nobody would miss the first.
   until "${psql[@]}" <<<"INSERT INTO operations.backups (name, bytes) SELECT 'scheduled', 0 WHERE NOT EXISTS (SELECT FROM operations.backups);"; do
-    sleep 5
+    pause 5
   done
   while :; do
     newest=$(find "$folder" -maxdepth 1 -name 'evara-*.dump' -printf '%T@\n' | sort | tail -1)
     age=$(($(date +%s) - ${newest%.*}))
     if [ -z "$newest" ] || [ "$age" -ge "$every" ]; then
-      once || sleep "$((every < 600 ? every : 600))"
+      once || pause "$((every < 600 ? every : 600))"
     else
-      sleep "$((every - age))"
+      pause "$((every - age))"
     fi
   done
 }
