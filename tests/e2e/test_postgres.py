@@ -458,7 +458,7 @@ def test_a_backup_is_checked_noted_and_can_be_restored_over_a_loss(stocked: Ship
     assert "readings|1000" in kept[0]
     assert stocked.series("evara_postgres_backup")["size_bytes"] == dumps(stocked)[0].stat().st_size
     stocked.execute("DROP TABLE latest; DELETE FROM readings; DELETE FROM nodes", "evara")
-    commands = re.findall(r"\| PGPASSWORD=\S+ (pg_restore .*)'", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
+    commands = re.findall(r"PGPASSWORD=\$\(cat \S+\) (pg_restore .*)'", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
     assert len(commands) == 1
     words = commands[0].replace("-U postgres", f"-U postgres -h {stocked.folder} -p {stocked.port}").split()[1:]
     stocked.run("pg_restore", *words, str(dumps(stocked)[0]), env=stocked.environment | {"PGPASSWORD": "secret"})

@@ -15,6 +15,14 @@ PGPASSFILE=$(mktemp)
 printf '*:*:*:*:%s\n' "$(cat "${EVARA_SECRETS:-/run/secrets}/postgres_password")" >"$PGPASSFILE"
 export PGPASSFILE
 scratch=$folder/.scratch.$$
+if ! getent passwd "$(id -u)" >/dev/null; then # initdb wants a name for its user; the image has a library that tells one
+  for wrapper in /usr/lib/*/libnss_wrapper.so; do
+    [ -s "$wrapper" ] || continue
+    NSS_WRAPPER_PASSWD=$(mktemp)
+    echo "evara:x:$(id -u):$(id -g)::/tmp:/bin/false" >"$NSS_WRAPPER_PASSWD"
+    export LD_PRELOAD=$wrapper NSS_WRAPPER_PASSWD NSS_WRAPPER_GROUP=/etc/group
+  done
+fi
 psql=(psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1)
 
 say() { echo "backup: $*"; }
@@ -91,8 +99,9 @@ run() {
   done
   while :; do
     newest=$(find "$folder" -maxdepth 1 -name 'evara-*.dump' -printf '%T@\n' | sort | tail -1)
-    age=$(($(date +%s) - ${newest%.*}))
-    if [ -z "$newest" ] || [ "$age" -ge "$every" ]; then
+    newest=${newest%.*}
+    age=$(($(date +%s) - ${newest:-0}))
+    if [ "$age" -ge "$every" ]; then
       once || pause "$((every < 600 ? every : 600))"
     else
       pause "$((every - age))"
