@@ -1,5 +1,6 @@
 """The database: one engine, a read and a write unit of work, and the measurement of every statement."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +19,10 @@ from sqlalchemy.orm import Session
 from api import audit, telemetry, tracing
 from observability import conventions as names
 
-BUSY_SECONDS = 5  # how long a SQLite writer waits for another before it gives up
+BUSY_SECONDS = 5  # how long a SQLite writer waits for another, and whoever finds all connections taken, before they give up
+PATIENCE = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 3, "tcp_user_timeout": 10_000}  # seconds; the last in ms
 IMMEDIATE = "evara_immediate"
+DETAIL = re.compile(r"\nDETAIL:.*")  # PostgreSQL's, which holds values; and what is raised is logged
 NO_QUERY = ("BEGIN", "COMMIT")  # statements that take time, but ask nothing
 POOL_EVENTS = {"connect": ("open", 1), "close": ("open", -1), "checkout": ("in_use", 1), "checkin": ("in_use", -1)}
 INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # both know ON CONFLICT
@@ -65,7 +68,7 @@ def arguments(sqlite: bool, statement_timeout: float) -> dict[str, Any]:
     if sqlite:
         return {"connect_args": {"timeout": BUSY_SECONDS}}
     options = {"options": f"-c statement_timeout={round(statement_timeout * 1000)}"} if statement_timeout else {}
-    return {"pool_pre_ping": True, "connect_args": options}
+    return {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS, "max_overflow": 5, "connect_args": PATIENCE | options}  # 5 + 5 a process
 
 
 def _tune(connection: sqlite3.Connection, _: Any) -> None:
@@ -92,6 +95,8 @@ def _stop(*args: Any) -> None:
 
 
 def _failed(context: ExceptionContext) -> None:
+    for error in filter(None, (context.sqlalchemy_exception, context.original_exception)):
+        error.args = tuple(DETAIL.sub("", str(text)) for text in error.args)
     if isinstance(context.sqlalchemy_exception, IntegrityError | DataError):
         return  # the caller's fault: the database did its work
     started = getattr(context.execution_context, "_evara_started", None)

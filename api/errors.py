@@ -9,7 +9,7 @@ import orjson
 from flask import Flask, Response, current_app, g, request
 from gunicorn.http.errors import ParseException
 from marshmallow import EXCLUDE, Schema, fields
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import (
     BadRequest,
@@ -26,6 +26,7 @@ from api import identity, logs, reports, security, telemetry
 from api.breaker import Refused
 
 CANCELED = "57014"  # PostgreSQL's query_canceled: the statement time-out
+UNFINISHED = {"42P01", "42703", "25006"}  # a table or column that a migration will make; a replica that is not promoted yet
 AWAY = "The database does not answer in time; nothing was stored. Try again."
 TOO_LONG = "The database needs too long for this; nothing was stored. Ask for less at once, or try again."
 CLASH = "This contradicts what is stored: something is there already, or something that it needs is gone. Read it again first."
@@ -101,8 +102,17 @@ def complete(answer: Response) -> Response:
 def database_away(error: DBAPIError | PoolTimeout) -> Response:
     """The database is locked, full, away, too slow or out of connections: the caller may try again soon."""
     current_app.logger.error("database unavailable: %s", error)
-    late = getattr(getattr(error, "orig", None), "sqlstate", None) == CANCELED
-    return problem(ServiceUnavailable(TOO_LONG if late else AWAY, retry_after=5))
+    return problem(ServiceUnavailable(TOO_LONG if state(error) == CANCELED else AWAY, retry_after=5))
+
+
+def state(error: Exception) -> str | None:
+    """PostgreSQL's five characters for what was wrong."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def misasked(error: DBAPIError) -> Response:
+    """A statement that fits no table: ours is wrong, unless the database is not ready for it."""
+    return database_away(error) if state(error) in UNFINISHED else unhandled(error)
 
 
 def too_large(_: Exception) -> Response:
@@ -138,6 +148,8 @@ def init_app(app: Flask) -> None:
         (OperationalError, database_away),
         (InterfaceError, database_away),
         (PoolTimeout, database_away),
+        (ProgrammingError, misasked),
+        (InternalError, misasked),
         (IntegrityError, unfit),
         (DataError, unfit),
         (Exception, unhandled),

@@ -55,6 +55,8 @@ GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"  # proxy, code (clas
 GATEWAY_SERVERS = "haproxy_backend_active_servers"  # proxy
 FOREIGN = frozenset(
     {
+        *("pg_up", "redis_up", "evara_postgres_backup_checked_timestamp_seconds"),  # the last by stack/compose/postgres/queries.yaml,
+        *("evara_postgres_replication_lag_seconds", "evara_postgres_replication_connected"),  # as these two; none of them natively
         *(UP, ALERTS, RULE_FAILURES, RULE_SECONDS, HEAD_SERIES, SCRAPE_SECONDS, SCRAPE_SAMPLES, PROCESS_MEMORY),
         *(NOTIFICATIONS, NOTIFICATIONS_FAILED, GATEWAY_RESPONSES, GATEWAY_SERVERS),
         *("prometheus_notifications_dropped_total", "prometheus_notifications_alertmanagers_discovered"),

@@ -134,6 +134,7 @@ class Alert:
     fires: tuple[tuple[str, str], ...] = ()
     silent: tuple[tuple[str, str], ...] = ()
     drill: str | None = None
+    drilled_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -320,6 +321,7 @@ def symptoms(catalogue: Catalogue) -> Iterator[Alert]:
             tuple(entry.cases.fires.items()),
             tuple(entry.cases.silent.items()),
             entry.drill,
+            entry.drilled_by,
         )
 
 

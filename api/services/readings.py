@@ -26,7 +26,8 @@ def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
     unique: dict[tuple[str, datetime], float] = {}
     for row in rows:
         unique.setdefault((row["metric"], row["time"]), row["value"])
-    values = [{"node_id": node.id, "metric": metric, "time": time, "value": value} for (metric, time), value in unique.items()]
+    # in one order always: PostgreSQL locks row by row, and two batches that wait for each other would both fail
+    values = [{"node_id": node.id, "metric": metric, "time": time, "value": unique[metric, time]} for metric, time in sorted(unique)]
     stored = 0
     for start in range(0, len(values), CHUNK):
         chunk = values[start : start + CHUNK]

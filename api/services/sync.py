@@ -89,8 +89,8 @@ def keep(session: Session, lease: Lease) -> None:
 
 
 def is_same(session: Session, node: Node) -> Node | None:
-    """The node as it is now, if it is still there and its readings still come from where this sync takes them."""
-    current = session.get(Node, node.id)
+    """The node, if its readings still come from where this sync takes them; nobody changes it until the session ends."""
+    current = session.get(Node, node.id, with_for_update={"key_share": True})  # FOR NO KEY UPDATE: devices go on storing
     return current if current is not None and current.source == node.source else None
 
 

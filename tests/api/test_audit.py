@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,6 +32,13 @@ CHANGES: dict[str, Callable[[FlaskClient], TestResponse]] = {
 }
 TABLES = {"nodes": "nodes", "keys": "api_keys"}
 UNRECORDED = {"readings.ingest"}  # readings only ever come, and carry their own time: docs/security.md
+FULL = {  # an audit log that takes nothing any more
+    "sqlite": ["CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"],
+    "postgresql": [
+        "CREATE FUNCTION full_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full'; END $$",
+        "CREATE TRIGGER full_up BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION full_up()",
+    ],
+}
 
 
 def log(app: Flask) -> list[AuditEntry]:
@@ -73,7 +79,7 @@ def test_only_what_changed_is_named(app: Flask, client: FlaskClient, node: str) 
     assert len(log(app)) == 2
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_the_address_is_the_one_behind_declared_proxies(make_app: MakeApp) -> None:
     """A forged X-Forwarded-For does not get into the log."""
     app = make_app(proxy_hops=1)
@@ -94,11 +100,11 @@ def test_what_was_refused_leaves_no_entry(app: Flask, client: FlaskClient, node:
 
 
 @pytest.mark.parametrize("route", ["nodes.update", "nodes.delete"])
-def test_what_cannot_be_recorded_does_not_happen(app: Flask, client: FlaskClient, node: str, database_file: Path, route: str) -> None:
+def test_what_cannot_be_recorded_does_not_happen(app: Flask, client: FlaskClient, node: str, route: str) -> None:
     """The entry is written in the transaction of the change: without the one there is not the other."""
-    with sqlite3.connect(database_file) as other:
-        other.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END")
-    other.close()
+    with app.extensions["evara_database"].engine.begin() as connection:
+        for statement in FULL[connection.dialect.name]:
+            connection.exec_driver_sql(statement)
     assert CHANGES[route](client).status_code >= 400
     assert client.get(f"{NODES}/{node}").get_json()["name"] == NODE["name"]
     assert len(log(app)) == 1
@@ -147,17 +153,13 @@ def test_commands_leave_entries(app: Flask) -> None:
     assert len(log(app)) == 3
 
 
-def test_how_flask_was_started_is_not_told(tmp_path: Path, database_file: Path) -> None:
+def test_how_flask_was_started_is_not_told(app: Flask, migrated: str) -> None:
     """`python -m flask` and `flask` make the same entries, those of groups too."""
-    assert database_file.exists()
     flask = [sys.executable, "-m", "flask", "--app", "api.app"]
-    environment = os.environ | {"EVARA_DATABASE_URL": f"sqlite:///{tmp_path}/evara.db"}
+    environment = os.environ | {"EVARA_DATABASE_URL": migrated}
     for words in (["seed"], ["keys", "create", "of a test", "--scope", "read"]):
         subprocess.run([*flask, *words], cwd=ROOT, env=environment, check=True, capture_output=True)
-    with sqlite3.connect(database_file) as other:
-        actions = other.execute("SELECT DISTINCT action FROM audit ORDER BY action").fetchall()
-    other.close()
-    assert actions == [("cli.keys.create",), ("cli.seed",)]
+    assert {entry.action for entry in log(app)} == {"cli.keys.create", "cli.seed"}
 
 
 def test_code_outside_requests_and_commands_leaves_entries(app: Flask) -> None:

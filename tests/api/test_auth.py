@@ -166,6 +166,7 @@ def test_the_scheme_is_read_in_any_case(anonymous: FlaskClient, scheme: str) -> 
     assert anonymous.get(NODES, headers={"Authorization": f"{scheme} {KEYS['read']}"}).status_code == 200
 
 
+@pytest.mark.sqlite_only("looks into the file")
 def test_only_the_digest_is_stored(app: Flask, database_file: Path) -> None:
     """Who reads the database, its files beside it included, finds no key that works."""
     key = make_key(app)
@@ -189,11 +190,9 @@ def test_an_expired_key_is_unknown(app: Flask, monkeypatch: pytest.MonkeyPatch) 
     assert "invalid_token" in answer.headers["WWW-Authenticate"]
 
 
-def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(
-    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker that revokes forgets it; another one believes it as long as it remembers, and not longer."""
-    assert database_file.exists()
+    assert migrated
     here, there = make_app(), make_app()
     key = make_key(here)
     token = key.token
@@ -256,6 +255,7 @@ def test_use_is_noted_once_a_minute(app: Flask, monkeypatch: pytest.MonkeyPatch)
     assert last_used(app, "write") is None
 
 
+@pytest.mark.sqlite_only("its one lock for writers")
 def test_a_locked_database_does_not_fail_a_request_for_its_last_use(
     make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,9 +274,9 @@ def test_a_locked_database_does_not_fail_a_request_for_its_last_use(
 # --- a database that is away ------------------------------------------------------------------------------------------
 
 
-def test_a_database_that_is_away_is_no_wrong_key(make_app: MakeApp, tmp_path: Path) -> None:
+def test_a_database_that_is_away_is_no_wrong_key(make_app: MakeApp, lost_url: str) -> None:
     """503 with Retry-After, so that nobody throws a good key away; without a key it is still 401, and health needs none."""
-    app = make_app(database_url=f"sqlite:///{tmp_path}/no/such/folder.db")
+    app = make_app(database_url=lost_url)
     answer = app.test_client().get(NODES)
     is_problem(answer, 503)
     assert answer.headers["Retry-After"] == "5"
@@ -298,7 +298,7 @@ def test_a_database_that_is_away_is_no_wrong_key(make_app: MakeApp, tmp_path: Pa
         ({"env": "production"}, 401),
     ],
 )
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_the_development_key_works_in_development_alone(make_app: MakeApp, settings: dict[str, str], status: int) -> None:
     """It is an admin's, where the setting gives it and the environment is development."""
     client = make_app(**settings).test_client()

@@ -38,11 +38,11 @@ def raising(error: Exception) -> object:
     ],
 )
 def test_http_exceptions_keep_their_headers(
-    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, error: HTTPException, header: tuple[str, str]
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, error: HTTPException, header: tuple[str, str]
 ) -> None:
     """Whatever HTTP exception is raised, its status, words and headers reach the caller in our shape."""
     monkeypatch.setattr(nodes, "page", raising(error))
-    assert database_file.exists()
+    assert migrated
     client = make_app(check_answers=False).test_client()  # no view documents a 418
     answer = client.get(NODES, headers=bearer(UNLIMITED))
     assert is_problem(answer, error.code or 0)["detail"] == error.description
@@ -59,10 +59,10 @@ def test_every_answer_carries_the_protective_headers(client: FlaskClient) -> Non
 
 
 def test_an_unforeseen_exception_tells_nothing_and_logs_everything(
-    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """500 without inner details, one log line with the traceback and the same request id, and one count for the route."""
-    assert database_file.exists()
+    assert migrated
     app = make_app()
     monkeypatch.setattr(nodes, "page", raising(ZeroDivisionError("the secret inside")))
     body = is_problem(app.test_client().get(NODES), 500)
@@ -75,6 +75,7 @@ def test_an_unforeseen_exception_tells_nothing_and_logs_everything(
     assert sample(telemetry.registry_of(app), f"{names.HTTP_DURATION}_count", route="nodes.list", status="5xx") == 1
 
 
+@pytest.mark.sqlite_only("its one lock for writers")
 def test_a_locked_database_is_unavailable(make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that waits too long gets 503 with Retry-After and stores nothing; readers are not disturbed."""
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
@@ -130,10 +131,10 @@ class Canceled(Exception):
     ],
 )
 def test_what_the_database_says_becomes_words(
-    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
 ) -> None:
     """Refusals, values that do not fit and a database that is away or too slow have their own status and a person's sentence."""
-    assert database_file.exists()
+    assert migrated
     monkeypatch.setattr(nodes, "page", raising(error))
     app = make_app(check_answers=False)  # no view documents all of these
     answer = app.test_client().get(NODES)
@@ -153,8 +154,8 @@ def test_what_the_database_says_becomes_words(
 
 def test_the_statement_time_out_is_asked_of_postgresql() -> None:
     """The setting reaches the server in milliseconds; SQLite, and PostgreSQL without it, are opened as ever."""
-    assert db.arguments(sqlite=False, statement_timeout=1.5)["connect_args"] == {"options": "-c statement_timeout=1500"}
-    assert db.arguments(sqlite=False, statement_timeout=0)["connect_args"] == {}
+    assert db.arguments(sqlite=False, statement_timeout=1.5)["connect_args"] == db.PATIENCE | {"options": "-c statement_timeout=1500"}
+    assert db.arguments(sqlite=False, statement_timeout=0)["connect_args"] == db.PATIENCE
     assert db.arguments(sqlite=True, statement_timeout=1.5) == {"connect_args": {"timeout": db.BUSY_SECONDS}}
 
 
@@ -166,10 +167,10 @@ def error_lines(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]
 
 @pytest.mark.parametrize("hook", ["before_request", "after_request", "errorhandler"])
 def test_a_hook_that_raises_is_an_answer_like_others(
-    make_app: MakeApp, database_file: Path, capsys: pytest.CaptureFixture[str], hook: str
+    make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str], hook: str
 ) -> None:
     """An exception in a hook or in an error handler is a problem document with all headers, counted, logged once, and one request."""
-    assert database_file.exists()
+    assert migrated
     app = make_app()
 
     def broken(*_: object) -> None:
@@ -223,10 +224,10 @@ def sentry() -> Iterator[Collector]:
 
 
 def test_sentry_is_told_of_what_nobody_handled(
-    make_app: MakeApp, database_file: Path, sentry: Collector, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp, migrated: str, sentry: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One event per unhandled exception of a request or job, with release, environment, route and ids, and nothing of the request."""
-    assert database_file.exists()
+    assert migrated
     app = make_app(sentry_dsn=sentry.url.replace("://", "://public@") + "/1", version="1.2.3")
     with app.app_context():
         nodes.create(NODE | {"id": "pulled", "channel_id": 7})

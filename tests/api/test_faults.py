@@ -19,9 +19,9 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def drilled(make_app: MakeApp, database_file: Path, file: Path) -> FlaskClient:
+def drilled(make_app: MakeApp, migrated: str, file: Path) -> FlaskClient:
     """A client of an app that obeys the file."""
-    assert database_file.exists()
+    assert migrated
     return make_app(faults_file=file).test_client()
 
 
@@ -83,7 +83,7 @@ def test_slow_is_slow_and_right(drilled: FlaskClient, file: Path, monkeypatch: p
     assert waits == [0.7, 1.0]
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_without_the_setting_no_file_is_read(make_app: MakeApp, file: Path) -> None:
     """An app that was not told of the file ignores it."""
     ask(file)

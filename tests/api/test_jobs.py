@@ -29,7 +29,7 @@ from api.services.letters import bury
 from api.services.thingspeak import Unavailable
 from loadtests.replay import CHANNELS, STEP, Handler, Replay
 from observability import conventions as names
-from tests.api.conftest import MakeApp
+from tests.api.conftest import MakeApp, NewDatabase
 from tests.api.helpers import NODE, NODES, sample, stored
 from tests.conftest import DAY
 from tests.waiting import until
@@ -40,9 +40,9 @@ RUNS = f"{names.JOB_RUNS}_total"
 
 
 @pytest.fixture
-def app(make_app: MakeApp, database_file: Path, replay: Replay, tmp_path: Path) -> Iterator[Flask]:
+def app(make_app: MakeApp, migrated: str, replay: Replay, tmp_path: Path) -> Iterator[Flask]:
     """An app with one node, whose channel the replay serves, and a queue of its own."""
-    assert database_file.exists()
+    assert migrated
     url = f"http://127.0.0.1:{replay.server_port}"
     made = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", thingspeak_url=url, job_attempts=3, retry_seconds=0.01, sync_every=1000)
     assert made.test_client().post(NODES, json=NODE | CHANNEL).status_code == 201
@@ -159,9 +159,11 @@ def test_only_the_leader_asks(app: Flask, made: Jobs) -> None:
         leases.release(other._lead)
 
 
-def test_a_tick_survives_its_database(make_app: MakeApp, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tick_survives_its_database(
+    make_app: MakeApp, new_database: NewDatabase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without tables it says so and is ready for the next second."""
-    made = Jobs(make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", database_url=f"sqlite:///{tmp_path}/empty.db"))
+    made = Jobs(make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", database_url=new_database("empty")))
     made.tick()
     assert '"message":"scheduling failed"' in capsys.readouterr().err
 
@@ -363,9 +365,9 @@ def upstream() -> Iterator[Upstream]:
 
 
 @contextmanager
-def workers(number: int, tmp_path: Path, **settings: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """Real workers on tmp_path/evara.db, gone afterwards."""
-    given = {"EVARA_DATABASE_URL": f"sqlite:///{tmp_path}/evara.db", "EVARA_LEASE_SECONDS": "2", "EVARA_SYNC_EVERY": "0.5", **settings}
+def workers(number: int, database_url: str, tmp_path: Path, **settings: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Real workers on that database, gone afterwards."""
+    given = {"EVARA_DATABASE_URL": database_url, "EVARA_LEASE_SECONDS": "2", "EVARA_SYNC_EVERY": "0.5", **settings}
     command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
     with (tmp_path / "workers.log").open("ab") as log:
         started = [subprocess.Popen(command, cwd=ROOT, env=os.environ | given, stderr=log) for _ in range(number)]
@@ -391,16 +393,16 @@ def synced(app: Flask) -> bool:
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_two_workers_share_and_one_killed_is_replaced(
-    kind: str, request: pytest.FixtureRequest, make_app: MakeApp, database_file: Path, upstream: Upstream, tmp_path: Path
+    kind: str, request: pytest.FixtureRequest, make_app: MakeApp, migrated: str, upstream: Upstream, tmp_path: Path
 ) -> None:
     """No node is synced by two at once; when the worker at it dies by kill -9, another has it after the lease, and nothing is doubled."""
-    assert database_file.exists()
+    assert migrated
     app = make_app()
     for channel in CHANNELS:
         app.test_client().post(NODES, json=NODE | CHANNEL | {"id": f"n{channel}", "channel_id": channel})
     url = f"sqlite:///{tmp_path}/jobs.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
     settings = {"EVARA_JOBS_URL": url, "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{upstream.server_port}", "EVARA_THINGSPEAK_TIMEOUT": "30"}
-    with workers(2, tmp_path, **settings) as (first, second):
+    with workers(2, migrated, tmp_path, **settings) as (first, second):
         until(lambda: all(upstream.asked[str(channel)] >= 4 for channel in CHANNELS))
         upstream.gate.clear()  # everybody hangs in the middle of a sync
         until(lambda: sum(upstream.active.values()) == len(CHANNELS))
@@ -420,14 +422,14 @@ def test_two_workers_share_and_one_killed_is_replaced(
     assert letters(app) == []
 
 
-def test_sigterm_ends_after_the_commit_at_hand(make_app: MakeApp, database_file: Path, upstream: Upstream, tmp_path: Path) -> None:
+def test_sigterm_ends_after_the_commit_at_hand(make_app: MakeApp, migrated: str, upstream: Upstream, tmp_path: Path) -> None:
     """A worker that is asked to stop in the middle of a channel stores what it has, gives its leases back, and exits with 0."""
-    assert database_file.exists()
+    assert migrated
     app = make_app()
     app.test_client().post(NODES, json=NODE | CHANNEL)
     upstream.gate.clear()
     settings = {"EVARA_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db", "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{upstream.server_port}"}
-    with workers(1, tmp_path, **settings) as (worker,):
+    with workers(1, migrated, tmp_path, **settings) as (worker,):
         until(lambda: upstream.active["1001"])
         worker.send_signal(signal.SIGTERM)
         upstream.gate.set()

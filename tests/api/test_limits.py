@@ -51,7 +51,7 @@ def limited_to_three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module.plan, "from_files", lambda: replace(PLAN, rate_limits=dict.fromkeys(PLAN.rate_limits, "3/minute")))
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     """One more request than the catalogue allows is 429 and says the limit and when to come again; others are not touched."""
     client = make_app().test_client()
@@ -64,7 +64,7 @@ def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     assert client.get(NODES, headers=bearer(KEYS["read"])).status_code == 200
 
 
-@pytest.mark.usefixtures("database_file", "limited_to_three")
+@pytest.mark.usefixtures("migrated", "limited_to_three")
 @pytest.mark.parametrize(
     "path", ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/docs/start.js", "/nothing", "/api/v1/nodes/x/nothing"]
 )
@@ -81,7 +81,7 @@ def test_gateways_may_ask_often() -> None:
     assert {PLAN.rate_limits[name] for name in ("docs.page", "docs.openapi", names.UNMATCHED)} == {"120/minute"}
 
 
-@pytest.mark.usefixtures("database_file", "limited_to_three")
+@pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_what_matches_nothing_is_counted_together(make_app: MakeApp) -> None:
     """Guessing URLs and methods does not make a count for each guess."""
     client = make_app().test_client()
@@ -91,7 +91,7 @@ def test_what_matches_nothing_is_counted_together(make_app: MakeApp) -> None:
     is_problem(client.put(NODES), 429)
 
 
-@pytest.mark.usefixtures("database_file", "limited_to_three")
+@pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_a_key_is_counted_wherever_it_comes_from(make_app: MakeApp) -> None:
     """Keys of one address have counts of their own, and one key of two addresses has one count."""
     app = make_app()
@@ -103,7 +103,7 @@ def test_a_key_is_counted_wherever_it_comes_from(make_app: MakeApp) -> None:
     assert allowed(stranger(app)) == 3
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_an_unlimited_key_is_spared(make_app: MakeApp) -> None:
     """No 429, and no headers about a limit that does not hold."""
     client = make_app().test_client()
@@ -112,13 +112,13 @@ def test_an_unlimited_key_is_spared(make_app: MakeApp) -> None:
 
 
 @pytest.mark.parametrize("token", [KEYS["admin"], UNLIMITED[:-1], "\xff\xfe", ""])
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_only_unlimited_keys_are_exempt(make_app: MakeApp, token: str) -> None:
     """Neither a wide scope nor a wrong or odd key helps."""
     assert allowed(make_app().test_client(), headers=bearer(token)) == LIMITS["nodes.list"]
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_answers_say_what_is_left(make_app: MakeApp) -> None:
     """Limit, what is left of it and when it begins anew (seconds since 1970); Retry-After comes with refusals alone."""
     client = make_app().test_client()
@@ -128,7 +128,7 @@ def test_answers_say_what_is_left(make_app: MakeApp) -> None:
     assert "Retry-After" not in first
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_an_error_keeps_its_own_time_to_come_again(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
     """503 says when the database may be back, not when the limit begins anew."""
 
@@ -152,7 +152,7 @@ def test_an_error_keeps_its_own_time_to_come_again(make_app: MakeApp, monkeypatc
         (2, "6.6.6.{n}", 3),  # did not come through both proxies
     ],
 )
-@pytest.mark.usefixtures("database_file", "limited_to_three")
+@pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_only_declared_proxies_are_believed(make_app: MakeApp, hops: int, given: str, counted: int) -> None:
     """A forged X-Forwarded-For makes nobody somebody else, whatever the number of proxies."""
     client = stranger(make_app(proxy_hops=hops))
@@ -170,7 +170,7 @@ def test_only_declared_proxies_are_believed(make_app: MakeApp, hops: int, given:
         ("", "unix:", True),
     ],
 )
-@pytest.mark.usefixtures("database_file", "limited_to_three")
+@pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_a_network_of_ipv6_is_one_caller(make_app: MakeApp, one: str, other: str, together: bool) -> None:
     """Who has an IPv6 address has 2⁶⁴ of them; IPv4 in IPv6 clothes stays one address."""
     client = stranger(make_app())
@@ -178,7 +178,7 @@ def test_a_network_of_ipv6_is_one_caller(make_app: MakeApp, one: str, other: str
     assert allowed(client, environ_base={"REMOTE_ADDR": other}) == (0 if together else 3)
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_workers_share_one_count(make_app: MakeApp, tmp_path: Path) -> None:
     """Two apps on one file allow as much together as one alone."""
     url = f"sqlite:///{tmp_path}/limits.db"
@@ -188,7 +188,7 @@ def test_workers_share_one_count(make_app: MakeApp, tmp_path: Path) -> None:
     assert first.get(NODES).status_code == 429
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_a_dead_store_neither_stops_nor_unlimits(make_app: MakeApp, tmp_path: Path) -> None:
     """Without its store each worker counts for itself."""
     url = f"sqlite:///{tmp_path}/no/such/folder/limits.db"
@@ -196,13 +196,13 @@ def test_a_dead_store_neither_stops_nor_unlimits(make_app: MakeApp, tmp_path: Pa
     assert allowed(make_app(limiter_url=url).test_client()) == LIMITS["nodes.list"]
 
 
-@pytest.mark.usefixtures("database_file", "limited_to_three")
+@pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_another_limit_in_the_catalogue_is_another_limit(make_app: MakeApp) -> None:
     """The number comes from the plan and stands nowhere in the app."""
     assert allowed(make_app().test_client()) == 3
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_a_request_asks_its_store_once(make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The headers need no statement beside the one that counts."""
     asked: list[str] = []
@@ -223,7 +223,7 @@ def back(client: FlaskClient) -> None:
             assert fallbacks() == before
 
 
-@pytest.mark.usefixtures("database_file", "limited_to_three")
+@pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_a_locked_file_is_replaced_by_memory_until_it_is_free(make_app: MakeApp, tmp_path: Path) -> None:
     """While nobody can count in the file, requests are answered and limited, and the fallback is counted; then the file counts again."""
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
@@ -252,7 +252,7 @@ def redis(patient: None) -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.mark.usefixtures("database_file", "patient")
+@pytest.mark.usefixtures("migrated", "patient")
 def test_machines_share_one_count_in_redis(make_app: MakeApp, redis_url: str) -> None:
     """Two apps on one Redis allow as much together as one alone, and say how much that is."""
     first, second = (make_app(limiter_url=redis_url).test_client() for _ in range(2))
@@ -265,7 +265,7 @@ def test_machines_share_one_count_in_redis(make_app: MakeApp, redis_url: str) ->
 
 
 @pytest.mark.parametrize(("away", "again"), [(RedisServer.freeze, RedisServer.thaw), (RedisServer.kill, RedisServer.start)])
-@pytest.mark.usefixtures("database_file", "limited_to_three")
+@pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_without_redis_memory_limits_until_it_is_back(make_app: MakeApp, redis: RedisServer, away: object, again: object) -> None:
     """Frozen or killed: requests are answered and limited, and counted as fallbacks; back, two apps share one count again."""
     assert callable(away)
@@ -282,7 +282,7 @@ def test_without_redis_memory_limits_until_it_is_back(make_app: MakeApp, redis: 
     assert allowed(second, "/docs") == 2
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_requests_that_wait_together_are_all_answered(make_app: MakeApp, redis: RedisServer) -> None:
     """When the store hangs, the first request that gives up must not make errors of those that still wait."""
     app = make_app(limiter_url=redis.url)
@@ -294,7 +294,7 @@ def test_requests_that_wait_together_are_all_answered(make_app: MakeApp, redis: 
     assert statuses == [200] * 16
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_an_app_starts_without_its_redis(make_app: MakeApp) -> None:
     """A store that is away at the start costs nothing but the shared count."""
     client = make_app(limiter_url="redis://127.0.0.1:9/0").test_client()
@@ -302,10 +302,10 @@ def test_an_app_starts_without_its_redis(make_app: MakeApp) -> None:
 
 
 def test_a_store_that_dies_after_the_count_costs_the_headers_alone(
-    make_app: MakeApp, database_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp, migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer is the view's; the next request finds out."""
-    assert database_file.exists()
+    assert migrated
 
     def dead(*_: object) -> float:
         raise sqlite3.OperationalError("gone")

@@ -56,7 +56,7 @@ def test_what_knows_better_says_so(client: FlaskClient) -> None:
         (2, "http://localhost", "https", False),
     ],
 )
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_hsts_only_behind_tls(make_app: MakeApp, hops: int, url: str, proto: str | None, expected: bool) -> None:
     """Browsers are told to insist on TLS when the request came by TLS, as far as declared proxies say so."""
     headers = {"X-Forwarded-Proto": proto} if proto else {}
@@ -64,7 +64,7 @@ def test_hsts_only_behind_tls(make_app: MakeApp, hops: int, url: str, proto: str
     assert (answer.headers.get("Strict-Transport-Security") == security.HSTS) is expected
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_without_origins_there_is_no_cors(make_app: MakeApp) -> None:
     """By default no page of another origin reads anything."""
     client = make_app().test_client()
@@ -77,7 +77,7 @@ def preflight(client: FlaskClient, origin: str, path: str = f"{NODES}/") -> obje
     return client.options(path, headers=asked)
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_declared_pages_may_call(make_app: MakeApp) -> None:
     """The preflight says which methods and headers, the answer which headers may be read; the browser's cookies are never asked for."""
     client = make_app(cors_origins=f"{PAGE}, http://localhost:5173").test_client()
@@ -95,7 +95,7 @@ def test_declared_pages_may_call(make_app: MakeApp) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example.org", f"{PAGE}.evil.org", f"{PAGE}:8443", "http://app.example.org", "null", ""])
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_other_pages_may_not(make_app: MakeApp, origin: str) -> None:
     """Only the very origin counts; a cache must not give one page's answer to another."""
     client = make_app(cors_origins=PAGE).test_client()
@@ -106,7 +106,7 @@ def test_other_pages_may_not(make_app: MakeApp, origin: str) -> None:
     assert "Access-Control-Allow-Methods" not in answers[1].headers
 
 
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_a_preflight_about_nothing_is_nothing(make_app: MakeApp) -> None:
     """URLs that match no route have no preflight."""
     is_problem(preflight(make_app(cors_origins=PAGE).test_client(), PAGE, "/nothing"), 404)
@@ -131,7 +131,7 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     ("host", "status"),
     [("api.example.org", 200), ("api.example.org:8000", 200), ("a.internal", 200), ("evil.org", 400), ("api.example.org.evil.org", 400)],
 )
-@pytest.mark.usefixtures("database_file")
+@pytest.mark.usefixtures("migrated")
 def test_only_trusted_hosts_are_served(make_app: MakeApp, host: str, status: int) -> None:
     """Any Host without the setting; with it, others get 400 and make no series."""
     assert make_app().test_client().get("/health/live", headers={"Host": host}).status_code == 200

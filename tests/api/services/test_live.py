@@ -40,12 +40,12 @@ def app_with(make_app: MakeApp, replay: Replay, **settings: Any) -> tuple[Flask,
 
 
 @pytest.fixture
-def client(make_app: MakeApp, database_file: Any, replay: Replay) -> FlaskClient:  # noqa: ARG001 - the database must be there
+def client(make_app: MakeApp, migrated: str, replay: Replay) -> FlaskClient:  # noqa: ARG001 - the database must be there
     return app_with(make_app, replay)[1]
 
 
 @pytest.fixture
-def hasty(make_app: MakeApp, database_file: Any, replay: Replay) -> FlaskClient:  # noqa: ARG001
+def hasty(make_app: MakeApp, migrated: str, replay: Replay) -> FlaskClient:  # noqa: ARG001
     """Answers are stale at once."""
     return app_with(make_app, replay, live_ttl=SHORT)[1]
 
@@ -131,7 +131,7 @@ def test_keys_of_channels_are_in_no_log_line(client: FlaskClient, replay: Replay
     assert not any(KEY in repr(record.__dict__) for record in caplog.records if not record.name.startswith(("httpx", "httpcore")))
 
 
-def test_machines_share_live_answers(make_app: MakeApp, database_file: Any, replay: Replay, redis_url: str) -> None:  # noqa: ARG001
+def test_machines_share_live_answers(make_app: MakeApp, migrated: str, replay: Replay, redis_url: str) -> None:  # noqa: ARG001
     """What one asked, the other knows, and when the breaker of one is open, so is the other's."""
     _, one = app_with(make_app, replay, redis_url=redis_url)
     other_app = make_app(thingspeak_url="http://127.0.0.1:9", redis_url=redis_url)

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from api.db import database
 from api.models import DeadLetter, Delivery, now
 from api.services import leases, notifications, readings
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, batch, reading, send
+from tests.api.helpers import BASE, NODE, NODES, READINGS, batch, reading, send
 from tests.receiver import Receiver, receiving
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "jobs.md"
@@ -32,8 +33,8 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def app(make_app: MakeApp, database_file: object, receiver: Receiver) -> Flask:
-    assert database_file
+def app(make_app: MakeApp, migrated: str, receiver: Receiver) -> Flask:
+    assert migrated
     return make_app(webhook_url=receiver.url, webhook_secret="s3cret", webhook_attempts=3, retry_seconds=60)
 
 
@@ -77,6 +78,28 @@ def deliver(app: Flask) -> list[bool]:
 def test_a_limit_itself_is_within(value: float, limits: dict[str, float], state: str) -> None:
     """Only what lies beyond a limit is outside, and a limit that is not set lets everything pass."""
     assert notifications.judge(value, limits) == state
+
+
+def test_crossings_are_told_once_each_however_many_write_at_once(app: Flask, alarmed: FlaskClient) -> None:
+    """Every delivery goes on from where the one before it ended, and the last says where the newest reading lies."""
+    assert alarmed
+
+    def write(first: int) -> None:
+        with app.app_context():
+            for second in range(first, 120, 6):
+                row = {"metric": "level_m", "time": BASE + timedelta(seconds=second), "value": (LOW, FINE, HIGH)[second % 7 % 3]}
+                readings.store(NODE["id"], [row])
+
+    threads = [threading.Thread(target=write, args=(first,)) for first in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    told = outbox(app)
+    assert len(told) > 1
+    assert [payload["before"] for payload in told] == ["within", *(payload["state"] for payload in told[:-1])]
+    assert [payload["time"] for payload in told] == sorted(payload["time"] for payload in told)
+    assert told[-1]["state"] == notifications.judge((LOW, FINE, HIGH)[119 % 7 % 3], LIMITS)
 
 
 @pytest.mark.parametrize(

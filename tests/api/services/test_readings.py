@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -81,6 +82,30 @@ def test_concurrent_writers_lose_nothing(app: Flask) -> None:
         assert latest.value == distinct - 1
 
 
+def test_batches_in_any_order_wait_for_each_other_without_a_deadlock(app: Flask) -> None:
+    """Devices that send the same metrics, one from the front and one from the back, are both answered."""
+    metrics = [f"m{number:02}" for number in range(40)]
+    failed: list[Exception] = []
+    with app.app_context():
+        nodes.create(NODE)
+
+    def write(order: list[str]) -> None:
+        try:
+            with app.app_context():
+                for second in range(15):
+                    readings.store(NODE["id"], [{"metric": m, "time": BASE + timedelta(seconds=second), "value": 1.0} for m in order])
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(metrics[:: 1 if number % 2 else -1],)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+@pytest.mark.sqlite_only("reads its plan; PostgreSQL chooses by statistics")
 def test_asking_for_stored_values_reads_no_span(app: Flask) -> None:
     """Duplicates are looked up by their keys in the index, however far apart their times are."""
     with app.app_context():

@@ -1,5 +1,6 @@
 """The synchronisation of nodes: whole, once, resumable, and nothing without the lease."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -258,3 +259,25 @@ def test_without_channels_all_is_synced(app: Flask) -> None:
     with app.app_context():
         nodes.create({"id": "no-channel", "name": "N", "kind": "flow_meter"})
         assert synced() is not None
+
+
+def test_a_change_of_the_source_waits_for_the_commit_at_hand(app: Flask, thingspeak: ThingSpeak) -> None:
+    """What a commit moves is taken back by a change that comes meanwhile, so the history is read again by its new fields."""
+    assert thingspeak
+
+    def change() -> None:
+        with app.app_context():
+            nodes.update("n1", {"fields": {"field1": "other"}})
+
+    with database().read() as session:
+        node = session.get(Node, "n1")
+    changing = threading.Thread(target=change)
+    with database().write() as session:
+        assert sync.is_same(session, node)
+        changing.start()
+        changing.join(0.5)  # long enough for a change that does not wait
+        session.merge(SyncState(node_id="n1", synced_until=FIRST))
+    changing.join()
+    with database().read() as session:
+        assert session.get(SyncState, "n1") is None
+        assert sync.is_same(session, node) is None
