@@ -42,8 +42,8 @@ def newest(node_id: str) -> Live:
 def ask(node: Node) -> list[list[Any]]:
     """[[metric, time, value]] as JSON knows them."""
     entry = thingspeak().newest(node.channel_id or 0, node.channel_key)
-    known = sorted((metric, entry.fields[field]) for field, metric in node.fields.items() if field in entry.fields) if entry else []
-    return [[metric, entry.time.isoformat(), value] for metric, value in known if entry]
+    rows = entry.readings(node.fields) if entry else []
+    return sorted([row["metric"], row["time"].isoformat(), row["value"]] for row in rows)
 
 
 def answer(kept: Kept, ttl: float) -> Live:

@@ -66,12 +66,7 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
 
 def commit(node: Node, entries: list[Entry], lease: Lease) -> int:
     """Stores entries and moves the mark, both or neither; a node deleted or changed meanwhile stores nothing."""
-    rows = [
-        {"metric": metric, "time": entry.time, "value": entry.fields[field]}
-        for entry in entries
-        for field, metric in node.fields.items()
-        if field in entry.fields
-    ]
+    rows = [row for entry in entries for row in entry.readings(node.fields)]
     with database().write() as session:
         keep(session, lease)
         current = is_same(session, node)

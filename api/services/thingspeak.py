@@ -51,6 +51,11 @@ class Entry:
     time: datetime
     fields: dict[str, float]
 
+    def readings(self, metrics: dict[str, str]) -> list[dict[str, Any]]:
+        """{"metric", "time", "value"} of each field that is a metric of the node's."""
+        named = [(metric, self.fields[name]) for name, metric in metrics.items() if name in self.fields]
+        return [{"metric": metric, "time": self.time, "value": value} for metric, value in named]
+
 
 class ThingSpeak:
     """Reads feeds of one server; safe to use from several threads."""
