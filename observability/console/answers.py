@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import httpx
 from dogpile.cache import make_region
 
 from observability import boards, runbook
@@ -17,7 +16,7 @@ from observability.console.inbox import seconds
 from observability.live.slo import Row, Verdict, measure
 from observability.panels import BAD, GOOD, METRICS, WARN, Kind, Panel, Query, Unit
 from observability.plan import Plan
-from observability.stack.lifecycle import addresses
+from observability.stack.lifecycle import addresses, answers
 from observability.stack.site import Site
 
 PATIENCE, GLANCE = 5.0, 1.0  # seconds until a server counts as silent: for a question, and for being there at all
@@ -97,7 +96,7 @@ class Answers:
 
     def links(self) -> list[tuple[str, str]]:
         """Every other address of the stack that answers; the console's own stands first."""
-        return self.once("links", LINKS, lambda: [(name, url) for name, url in addresses(self.site)[1:] if answers(url)])
+        return self.once("links", LINKS, lambda: [(name, url) for name, url in addresses(self.site) if url != self.site.address("console")])
 
     def slos(self) -> list[Row]:
         """As `slo` judges them; those that need somebody stand first."""
@@ -215,10 +214,3 @@ def same(alert: dict[str, Any]) -> Labels:
 def drawn(panel: Panel) -> bool:
     """Whether a panel is a picture that can be drawn here."""
     return panel.source == METRICS and panel.kind in (Kind.LINES, Kind.HEATMAP)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=GLANCE, follow_redirects=True).is_success
-    except httpx.HTTPError:
-        return False
