@@ -87,16 +87,16 @@ class Answers:
 
     def alive(self) -> None:
         """Raises Unreachable when Prometheus is: asked first, so that a page waits for one short silence at most."""
-        if not self.once("alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready")):
+        if not self.once("alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready", GLANCE)):
             raise Unreachable(f"{self._prometheus.url} is not ready within {GLANCE:.0f} s")
 
     def delivers(self) -> bool:
         """Whether Alertmanager answers."""
-        return self.once("alertmanager", NUMBERS, lambda: answers(self.site.url("alertmanager") + "/-/ready"))
+        return self.once("alertmanager", NUMBERS, lambda: answers(self.site.url("alertmanager") + "/-/ready", GLANCE))
 
     def links(self) -> list[tuple[str, str]]:
         """Every other address of the stack that answers; the console's own stands first."""
-        return self.once("links", LINKS, lambda: [(name, url) for name, url in addresses(self.site) if url != self.site.address("console")])
+        return self.once("links", LINKS, lambda: [row for row in addresses(self.site, GLANCE) if row[1] != self.site.address("console")])
 
     def slos(self) -> list[Row]:
         """As `slo` judges them; those that need somebody stand first."""

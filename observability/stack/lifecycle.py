@@ -272,8 +272,8 @@ def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
     raise Refused(f"waited {READY_SECONDS} s in vain until {wait.label} ({last}); read: {wait.look_at}")
 
 
-def addresses(site: Site) -> list[tuple[str, str]]:
-    """What there is to look at and answers now; nothing that would be a blank page."""
+def addresses(site: Site, patience: float = 5.0) -> list[tuple[str, str]]:
+    """What there is to look at and answers within `patience` seconds; nothing that would be a blank page."""
     pages = [
         ("Console", "console", ""),
         ("API", "api", "/docs"),
@@ -283,10 +283,10 @@ def addresses(site: Site) -> list[tuple[str, str]]:
         ("Labels of the logs in Loki", "loki", "/loki/api/v1/labels"),
         *([("Grafana", "grafana", ""), ("Traces", "jaeger", ""), ("Mailbox", "mailpit", "")] if site.mode == COMPOSE else []),
     ]
-    return [(label, site.address(name) + path) for label, name, path in pages if answers(site.url(name) + path)]
+    return [(label, site.address(name) + path) for label, name, path in pages if answers(site.url(name) + path, patience)]
 
 
-def answers(url: str, seconds: float = 1.0) -> bool:
+def answers(url: str, seconds: float) -> bool:
     try:
         return httpx.get(url, timeout=seconds, follow_redirects=True).is_success
     except httpx.HTTPError:
