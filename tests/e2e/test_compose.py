@@ -56,7 +56,8 @@ class Containers(Stack):
 
 def missing_images(services: dict[str, dict[str, Any]]) -> list[str]:
     """Services whose image is neither here nor to be had; our own are built."""
-    pulled = {service["image"] for service in services.values() if "build" not in service}
+    built = {service["image"] for service in services.values() if "build" in service}
+    pulled = {service["image"] for service in services.values()} - built
     gone = set()
     for image in pulled:
         if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
