@@ -20,7 +20,11 @@ from observability.stack.lifecycle import Refused, Steps, Wait
 from observability.stack.site import COMPOSE, ROOT, Site, present, secrets_folder
 
 USER = 10001  # that containers run as when root starts them
-PASSWORDS = ("postgres_password", "replication_password", "grafana_password", "valkey_password", "valkey_watcher_password")
+PASSWORDS = (
+    *("superuser_password", "postgres_password", "replication_password", "exporter_password"),
+    *("grafana_password", "valkey_password", "valkey_watcher_password"),
+)
+CERTIFICATES = "certificates"  # folder below the secrets: PEM files, each a certificate with its key
 KEYS = ("prober_key", "load_key")  # of the API; the container `migrate` makes them known to it
 GIVEN = ("slack_url", "pagerduty_key", "deadman_url", "evara_webhook_secret", "evara_sentry_dsn")  # by the user; empty: not used
 WATCHER = "+ping +info +client|setname +config|get +slowlog|get +slowlog|len +latency|latest +latency|histogram"
@@ -53,12 +57,13 @@ def environment(site: Site) -> dict[str, str]:
     user, group = (os.getuid(), os.getgid()) if os.getuid() else (USER, USER)
     ports = {f"EVARA_PORT_{name.upper()}": str(port) for name, port in site.ports.named().items()}
     folders = {"EVARA_SECRETS_DIR": str(secrets_folder()), "EVARA_ALERTMANAGER_CONFIG": str(site.state / COMPOSE / "alertmanager.yaml")}
-    return {"EVARA_UID": str(user), "EVARA_GID": str(group)} | os.environ | ports | folders
+    tls = {"EVARA_GATEWAY_CERTIFICATES": "/certificates" if list((secrets_folder() / CERTIFICATES).glob("*.pem")) else ""}
+    return {"EVARA_UID": str(user), "EVARA_GID": str(group)} | os.environ | ports | folders | tls
 
 
 def make_secrets(folder: Path) -> None:
     """Makes what is missing of the secrets; all are readable for the containers' user alone, who is root's stand-in or ourselves."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / CERTIFICATES).mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
 
     def keep(name: str, text: str) -> str:
@@ -66,9 +71,7 @@ def make_secrets(folder: Path) -> None:
         if not path.exists():
             path.touch(mode=0o600)
             path.write_text(text, encoding="utf-8")
-        path.chmod(0o600)
-        if os.geteuid() == 0:
-            os.chown(path, USER, USER)
+        private(path)
         return path.read_text(encoding="utf-8").strip()
 
     password = {name: keep(name, secrets.token_urlsafe(32)) for name in PASSWORDS}
@@ -86,7 +89,16 @@ def make_secrets(folder: Path) -> None:
         f"watcher on #{digest['valkey_watcher_password']} resetkeys resetchannels -@all {WATCHER}",
     )
     keep("valkey_users.acl", "".join(f"user {user}\n" for user in users))
+    for path in (folder / CERTIFICATES, *(folder / CERTIFICATES).iterdir()):
+        private(path)
     keep("valkey_watcher.json", json.dumps({"redis://watcher@valkey:6379": password["valkey_watcher_password"]}))
+
+
+def private(path: Path) -> None:
+    """For the containers' user alone."""
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    if os.geteuid() == 0:
+        os.chown(path, USER, USER)
 
 
 def configure(site: Site, plan: Plan) -> None:

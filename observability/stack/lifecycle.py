@@ -40,7 +40,7 @@ from observability.stack.supervisor import Supervisor
 READY_SECONDS = 120
 NEEDED_BYTES = 500 << 20
 TEST_ALERT = "PipelineTest"
-CONTAINERS = ("grafana", "mailpit", "locust", "jaeger", "fluentd")  # listen in the compose stack alone
+CONTAINERS = ("tls", "grafana", "mailpit", "locust", "jaeger", "fluentd")  # listen in the compose stack alone
 Tell = Callable[[str], None]
 
 

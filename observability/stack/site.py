@@ -27,6 +27,7 @@ class Ports:
     metrics: int = 9101
     prober: int = 9102
     # of the compose stack alone
+    tls: int = 8443
     grafana: int = 3000
     mailpit: int = 8025
     locust: int = 8089

@@ -1,10 +1,122 @@
-#!/bin/sh
-# Dumps the database now and every day, keeps seven; a dump has its name only when it is whole.
-set -eu
-export PGPASSWORD="$(cat /run/secrets/postgres_password)"
-while :; do
-  name="/backup/evara-$(date -u +%Y%m%dT%H%M%SZ).dump"
-  pg_dump -h postgres -U evara -d evara -Fc -f "$name.part" && mv "$name.part" "$name"
-  ls -1 /backup/*.dump | head -n -7 | xargs -r rm --
-  sleep 86400 & wait $!
-done
+#!/usr/bin/env bash
+# Backups of the database evara: a dump every EVARA_BACKUP_EVERY seconds, each restored into a scratch server and compared
+# with what was dumped, before it counts. The newest EVARA_BACKUP_KEEP stay.
+#
+#   backup.sh run          for ever, as the service `backup` does
+#   backup.sh once         one dump, checked; exit 1 when it cannot be trusted
+#   backup.sh check FILE   restores a dump that is there, and compares it with what was noted when it was made
+#
+# PGHOST, PGUSER, PGDATABASE name the database; the password is in the secret postgres_password.
+set -euo pipefail
+folder=${EVARA_BACKUP_DIR:-/backups} every=${EVARA_BACKUP_EVERY:-86400} keep=${EVARA_BACKUP_KEEP:-7}
+export PGHOST=${PGHOST:-postgres} PGUSER=${PGUSER:-evara} PGDATABASE=${PGDATABASE:-evara} PGCONNECT_TIMEOUT=5
+umask 077
+PGPASSFILE=$(mktemp)
+printf '*:*:*:*:%s\n' "$(cat "${EVARA_SECRETS:-/run/secrets}/postgres_password")" >"$PGPASSFILE"
+export PGPASSFILE
+scratch=$folder/.scratch.$$
+if ! getent passwd "$(id -u)" >/dev/null; then # initdb wants a name for its user; the image has a library that tells one
+  for wrapper in /usr/lib/*/libnss_wrapper.so; do
+    [ -s "$wrapper" ] || continue
+    NSS_WRAPPER_PASSWD=$(mktemp)
+    echo "evara:x:$(id -u):$(id -g)::/tmp:/bin/false" >"$NSS_WRAPPER_PASSWD"
+    export LD_PRELOAD=$wrapper NSS_WRAPPER_PASSWD NSS_WRAPPER_GROUP=/etc/group
+  done
+fi
+psql=(psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1)
+
+say() { echo "backup: $*"; }
+
+pause() { sleep "$1" & wait $!; } # ends at once with a signal
+
+# Rows of each table, and the newest reading, as lines of text.
+summary="SELECT format('SELECT %L, count(*) FROM public.%I', tablename, tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1 \\gexec
+SELECT 'newest reading', max(extract(epoch FROM time)) FROM public.latest;"
+
+stop_scratch() {
+  pg_ctl --pgdata "$scratch/data" --mode immediate stop >/dev/null 2>&1 || true
+  rm -rf "$scratch"
+}
+
+check() { # FILE: restores it into a server of its own, and compares
+  local dump=$1 found
+  (cd "$folder" && sha256sum --quiet --check "$(basename "$dump").sha256") || return 1
+  stop_scratch
+  mkdir -p "$scratch"
+  initdb --pgdata "$scratch/data" --username evara --auth trust --no-sync --encoding UTF8 --locale C >/dev/null || return 1
+  pg_ctl --pgdata "$scratch/data" --wait --log "$scratch/log" --silent start \
+    --options "-c listen_addresses= -c unix_socket_directories=$scratch -c fsync=off -c shared_buffers=32MB" || return 1
+  PGHOST=$scratch PGPORT=5432 createdb --username evara restored || return 1
+  pg_restore --host "$scratch" --port 5432 --username evara --dbname restored --no-owner --no-privileges --exit-on-error "$dump" || return 1
+  found=$("${psql[@]}" --host "$scratch" --port 5432 --username evara --dbname restored <<<"$summary") || return 1
+  stop_scratch
+  diff <(cat "$dump.summary") - <<<"$found" >&2
+}
+
+dump() { # FILE: a dump, and the summary of the very same snapshot
+  local file=$1 snapshot line
+  coproc SOURCE { exec "${psql[@]}"; }
+  local pid=$SOURCE_PID to=${SOURCE[1]} answers=${SOURCE[0]}
+  printf '%s\n' "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;" "SET LOCAL idle_in_transaction_session_timeout = 0;" \
+    "SET LOCAL statement_timeout = 0;" "SELECT pg_export_snapshot();" "$summary" '\echo end' >&"$to"
+  read -r snapshot <&"$answers" || return 1
+  while read -r line <&"$answers" && [ "$line" != end ]; do echo "$line"; done >"$file.summary"
+  [ "$line" = end ] || return 1
+  pg_dump --format custom --exclude-schema operations --snapshot "$snapshot" --file "$file" || return 1
+  echo '\q' >&"$to"
+  wait "$pid" || return 1
+  (cd "$folder" && sha256sum "$(basename "$file")" >"$file.sha256")
+}
+
+once() {
+  local name file
+  name=evara-$(date --utc +%Y%m%dT%H%M%S).dump
+  file=$folder/$name
+  if ! dump "$file" || ! check "$file"; then
+    [ -z "${SOURCE_PID:-}" ] || kill "$SOURCE_PID" # its transaction must not stay open
+    stop_scratch
+    rm -f "$file" "$file".*
+    say "FAILED: $name could not be made, or restored as it was; it is removed, older ones stay" >&2
+    return 1
+  fi
+  "${psql[@]}" --set name="$name" --set bytes="$(stat --format %s "$file")" --set keep="$keep" <<'SQL' || return 1
+INSERT INTO operations.backups (name, bytes) VALUES (:'name', :bytes);
+DELETE FROM operations.backups WHERE name NOT IN (SELECT name FROM operations.backups ORDER BY checked_at DESC LIMIT :keep);
+SQL
+  say "$name restored and compared: $(tr '\n' ' ' <"$file.summary")"
+  find "$folder" -maxdepth 1 -name 'evara-*.dump' | sort | head --lines "-$keep" | while read -r old; do
+    rm -f "$old" "$old".*
+    say "removed $(basename "$old")"
+  done
+}
+
+run() {
+  local newest age
+  mkdir -p "$folder" && rm -rf "$folder"/.scratch.* # of one that was killed
+  # From now on a backup is owed: without this row nobody would miss the first.
+  until "${psql[@]}" <<<"INSERT INTO operations.backups (name, bytes) SELECT 'scheduled', 0 WHERE NOT EXISTS (SELECT FROM operations.backups);"; do
+    pause 5
+  done
+  while :; do
+    newest=$(find "$folder" -maxdepth 1 -name 'evara-*.dump' -printf '%T@\n' | sort | tail -1)
+    newest=${newest%.*}
+    age=$(($(date +%s) - ${newest:-0}))
+    if [ "$age" -ge "$every" ]; then
+      once || pause "$((every < 600 ? every : 600))"
+    else
+      pause "$((every - age))"
+    fi
+  done
+}
+
+trap 'stop_scratch; rm -f "$PGPASSFILE"' EXIT
+trap 'exit 0' TERM INT
+case ${1:-run} in
+run) run ;;
+once) once ;;
+check) check "$folder/$(basename "${2:?names a dump}")" && say "$2 holds what it held when it was made" ;;
+*)
+  echo "backup: unknown command $1; use: backup.sh run | once | check FILE" >&2
+  exit 2
+  ;;
+esac
