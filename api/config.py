@@ -21,19 +21,13 @@ Origin = Annotated[str, StringConstraints(pattern=r"^https?://[\w.-]+(:\d+)?$")]
 EXAMPLES = frozenset({"evara", "evara-development-key", "example", "change-me", "changeme", "password", "secret"})
 
 
-SECRETS = Path("/run/secrets")  # where containers get theirs
+SECRETS = folder if (folder := Path("/run/secrets")).is_dir() else None  # where containers get theirs
 
 
 class Settings(BaseSettings):
     """Every knob with its unit; .env.example shows them all. A variable wins over .env, and that over a secret file."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="EVARA_",
-        env_file=".env",
-        secrets_dir=SECRETS if SECRETS.is_dir() else None,
-        extra="ignore",
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="EVARA_", env_file=".env", secrets_dir=SECRETS, extra="ignore", hide_input_in_errors=True)
 
     env: Literal["development", "test", "production"] = "development"
     database_url: str = "sqlite:///evara.db"

@@ -301,7 +301,8 @@ def logs(program: str | None, lines: int) -> None:
 def doctor() -> None:
     """Check everything that `up` depends on."""
     site = Site.main()
-    rows = modes.current(site).doctor(site)
+    mode, why = modes.choose(modes.AUTO, site)
+    rows = [("mode", True, f"{mode}: {why}"), *modes.of(mode).doctor(site)]
     for what, fine, how in rows:
         out.print(f"  {'[green]✓[/green]' if fine else '[red]✗[/red]'} {what:<24}{escape(how)}")
     sys.exit(FINE if all(fine for _, fine, _ in rows) else WRONG)

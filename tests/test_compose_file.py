@@ -197,15 +197,19 @@ def test_who_is_scraped_shares_a_network_with_prometheus() -> None:
             assert set(SERVICES[host]["networks"]) & set(SERVICES["prometheus"]["networks"]), host
 
 
+def texts(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()}
+
+
 def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
     """Modes 700 and 600; what is there stays, the user's own too; the API would adopt the keys; nothing is guessable."""
     folder = tmp_path / "secrets"
     folder.mkdir(mode=0o755)
     (folder / "slack_url").write_text("https://hooks.example/x", encoding="utf-8")
     compose.make_secrets(folder)
-    first = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    first = texts(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()} == {0o600}
     owner = compose.USER if os.geteuid() == 0 else os.geteuid()
     assert {path.stat().st_uid for path in folder.iterdir()} == {owner}
     assert {name for name, text in first.items() if not text} == set(compose.GIVEN) - {"slack_url"}
@@ -213,11 +217,12 @@ def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
     assert f":{first['postgres_password']}@postgres:5432/evara" in first["evara_database_url"]
     assert first["valkey_password"] not in first["valkey_users.acl"], "Valkey's file holds digests"
     compose.make_secrets(folder)
-    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == first
+    assert texts(folder) == first
     other = tmp_path / "other"
     compose.make_secrets(other)
+    again = texts(other)
     made = [name for name in first if first[name] and name != "slack_url"]
-    assert not [name for name in made if (other / name).read_text(encoding="utf-8") == first[name]]
+    assert not [name for name in made if again[name] == first[name]]
 
 
 def docker_compose(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":

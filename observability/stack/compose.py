@@ -30,26 +30,33 @@ GIVEN = ("slack_url", "pagerduty_key", "deadman_url", "evara_webhook_secret", "e
 WATCHER = "+ping +info +client|setname +config|get +slowlog|get +slowlog|len +latency|latest +latency|histogram"
 EVERY = ("--profile", "*")
 RUNNING, DONE = "RUNNING", "DONE"
+Done = subprocess.CompletedProcess[str]
+MOUNTED = "mounted.json"  # what files the running containers see, as digests
 
 
 def engine() -> tuple[bool, str]:
     """Whether a Docker engine with Compose answers, and which, or what is missing."""
     if not shutil.which("docker"):
         return False, "docker is not on PATH"
-    server, plugin = docker("version", "--format", "{{.Server.Version}}"), docker("compose", "version", "--short")
+    questions = (("version", "--format", "{{.Server.Version}}"), ("compose", "version", "--short"))
+    try:
+        server, plugin = (docker(*words, seconds=10) for words in questions)
+    except subprocess.TimeoutExpired:
+        return False, "the Docker engine hangs"
     if server.returncode or plugin.returncode:
         return False, "no Docker engine answers" if server.returncode else "Docker has no Compose plugin"
     return True, f"Docker {server.stdout.strip()}, Compose {plugin.stdout.strip()}"
 
 
-def docker(*words: str, environment: dict[str, str] | None = None, shown: bool = False) -> "subprocess.CompletedProcess[str]":
+def docker(*words: str, env: dict[str, str] | None = None, shown: bool = False, seconds: float | None = None) -> Done:
     """One `docker` command in the root of the code; `shown` leaves its output to the terminal."""
-    return subprocess.run(["docker", *words], cwd=ROOT, env=environment, capture_output=not shown, text=True, check=False)  # noqa: S603, S607
+    command = ["docker", *words]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=not shown, text=True, check=False, timeout=seconds)  # noqa: S603
 
 
-def compose(site: Site, *words: str, shown: bool = False) -> "subprocess.CompletedProcess[str]":
-    """One `docker compose` command with the site's settings, on all services, those of profiles included where it takes away."""
-    return docker("compose", *words, environment=environment(site), shown=shown)
+def compose(site: Site, *words: str, shown: bool = False) -> Done:
+    """One `docker compose` command with the site's settings."""
+    return docker("compose", *words, env=environment(site), shown=shown)
 
 
 def environment(site: Site) -> dict[str, str]:
@@ -118,10 +125,10 @@ def up(site: Site, plan: Plan, step: Steps) -> None:
         lifecycle.check_machine(site, running, ports(site))
         make_secrets(secrets_folder())
         configure(site, plan)
+    site.remember(COMPOSE)
     with step("building images and starting containers"):
         if compose(site, "up", "--detach", "--build", "--remove-orphans", shown=True).returncode:
             raise Refused("the containers did not come up; docker compose says why above, make logs P=NAME more")
-        site.remember(COMPOSE)
         renew(site)
     for wait in waits(site, plan, since):
         with step(wait.label):
@@ -130,7 +137,7 @@ def up(site: Site, plan: Plan, step: Steps) -> None:
 
 def renew(site: Site) -> None:
     """Restarts what was started with other files than there are now: Compose does not look into those that it mounts."""
-    stamp, config = site.state / COMPOSE / "mounted.json", described(site)
+    stamp, config = site.state / COMPOSE / MOUNTED, described(site)
     before = json.loads(stamp.read_text(encoding="utf-8")) if stamp.exists() else {}
     now = {name: mounted(config, service) for name, service in config["services"].items() if service.get("restart") != "no"}
     if stale := [name for name, digest in now.items() if before.get(name, digest) != digest]:
@@ -175,11 +182,16 @@ def ports(site: Site) -> dict[str, int]:
     return {name: port for name, port in site.ports.named().items() if name not in ("metrics", "prober", "loki_grpc", "locust")}
 
 
+def containers(site: Site) -> list[dict[str, Any]]:
+    """All that were made, running or not, as Docker describes them."""
+    return [json.loads(line) for line in compose(site, *EVERY, "ps", "--all", "--format", "json").stdout.splitlines()]
+
+
 def processes(site: Site) -> list[dict[str, Any]]:
     """name, statename, pid and description of every container; nothing when the stack is down."""
-    listed = [json.loads(line) for line in compose(site, *EVERY, "ps", "--all", "--format", "json").stdout.splitlines()]
-    found = [{"name": one["Service"], "statename": state(one), "pid": None, "description": one["Status"]} for one in listed]
-    return found if any(one["State"] == "running" for one in listed) else []
+    found = containers(site)
+    rows = [{"name": one["Service"], "statename": state(one), "pid": None, "description": one["Status"]} for one in found]
+    return rows if any(one["State"] == "running" for one in found) else []
 
 
 def state(container: dict[str, Any]) -> str:
@@ -196,8 +208,9 @@ def given_up(site: Site) -> list[str]:
 
 def down(site: Site) -> bool:
     """Stops and removes the containers; volumes stay. False when nothing ran."""
-    ran = bool(processes(site))
+    ran = bool(containers(site))
     compose(site, *EVERY, "down", "--remove-orphans", shown=True)
+    (site.state / COMPOSE / MOUNTED).unlink(missing_ok=True)
     return ran
 
 
@@ -222,9 +235,9 @@ def doctor(site: Site) -> list[tuple[str, bool, str]]:
 
 def tail(site: Site, program: str | None, lines: int) -> Iterator[str]:
     """The last lines of one service's containers, or of all."""
-    words = ["logs", "--no-color", f"--tail={lines}"] + (["--no-log-prefix", program] if program else [])
-    asked = compose(site, *EVERY, *words)
-    if asked.returncode:
-        known = ", ".join(sorted({one["name"] for one in processes(site)})) or "none yet: make up"
-        raise Refused(f"there is no log of {program!r}; known: {known}")
-    yield from asked.stdout.splitlines()
+    known = sorted({one["Service"] for one in containers(site)})
+    if program and program not in known:
+        raise Refused(f"there is no log of {program!r}; known: {', '.join(known) or 'none yet: make up'}")
+    yield from compose(
+        site, *EVERY, "logs", "--no-color", f"--tail={lines}", *(["--no-log-prefix", program] if program else [])
+    ).stdout.splitlines()

@@ -43,4 +43,4 @@ def choose(wanted: str, site: Site) -> tuple[str, str]:
     if current(site).processes(site):
         return site.mode, "because it runs"
     fine, how = compose.engine()
-    return (COMPOSE, how) if fine else (NATIVE, f"{how}")
+    return COMPOSE if fine else NATIVE, how

@@ -95,4 +95,5 @@ def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert (found.database_url, bool(found.sentry_dsn)) == ("postgresql://a:b@db/x", False)
     monkeypatch.setenv("EVARA_DATABASE_URL", "sqlite:///mine.db")
     assert Settings(_env_file=None, _secrets_dir=folder).database_url == "sqlite:///mine.db"
-    assert Settings.model_config["secrets_dir"] == (SECRETS if SECRETS.is_dir() else None)
+    assert Settings.model_config["secrets_dir"] == SECRETS
+    assert (SECRETS is not None) == Path("/run/secrets").is_dir()
