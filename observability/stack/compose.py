@@ -172,9 +172,13 @@ def waits(site: Site, plan: Plan, since: float) -> list[Wait]:
     def complete(found: list[dict[str, Any]]) -> bool:
         return {target["scrapePool"] for target in found} == set(prometheus.scrape_pools())
 
+    def healthy() -> bool:
+        return {one["statename"] for one in processes(site)} <= {RUNNING, DONE}
+
     first, *rest = lifecycle.watching(site, plan, complete)
     logs = lifecycle.log_waits(site, plan, since) if {"loki", "fluent-bit"} <= described(site)["services"].keys() else []
-    return [lifecycle.ready(site), first, Wait("recorded readings were synced", synced, "make logs P=worker"), *rest, *logs]
+    synced_first = Wait("recorded readings were synced", synced, "make logs P=worker")
+    return [lifecycle.ready(site), first, synced_first, *rest, *logs, Wait("every container is healthy", healthy, "make status")]
 
 
 def ports(site: Site) -> dict[str, int]:
