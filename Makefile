@@ -4,8 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 EVARA := $(BIN)/python -m observability
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 FLASK := EVARA_LOG_LEVEL=WARNING $(BIN)/flask --app api.app
-MODE ?= native
+MODE ?= auto
 USERS ?= 20
 RATE ?= 50
 TIME ?= 60s
@@ -19,12 +20,11 @@ help: ## Show this map
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run the stack
-up: .venv/run ## Bring the whole stack up and wait until it works (MODE=native)
-	@if [ "$(MODE)" != native ]; then echo "MODE=$(MODE) is not known here; use: make up MODE=native" >&2; exit 2; fi
-	@$(EVARA) up
-down: ## Stop the stack; its data stays
+up: .venv/run ## Bring the whole stack up and wait until it works (MODE=auto, native or compose)
+	@$(EVARA) up --mode $(MODE)
+down: ## Stop the stack that is up; its data stays
 	@if [ -x $(BIN)/python ]; then $(EVARA) down; else echo "nothing was running"; fi
-status: .venv/run ## Show every process
+status: .venv/run ## Show every process or container
 	@$(EVARA) status
 logs: .venv/run ## Show the last log lines (P=api for one process)
 	@$(EVARA) logs $(P)
@@ -57,18 +57,17 @@ drill: .venv/run ## Break something beside the stack and see its alert arrive (D
 
 ##@ Work on the code
 test: .venv/dev fetch ## Run unit and integration tests with coverage
-	@$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=85 tests --ignore tests/e2e $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85 tests --ignore tests/e2e $(ARGS)
 e2e: .venv/dev ## Run the slow tests: real stack, kills, drill, fuzzing, browser, and the API's over PostgreSQL
 	@$(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e -v -rs $(ARGS)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup tests/api --database postgresql -q $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/api --database postgresql -q $(ARGS)
 lint: .venv/dev ## Check the Python: ruff, mypy, import arrows
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 screens: .venv/dev ## Take the pictures of docs/screens.md from the running stack
 	@$(BIN)/python -m tests.screens
 lock: .venv/dev ## Pin the newest versions of requirements*.in with hashes
-	@for name in requirements requirements-dev; do \
-	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --no-emit-find-links -o $$name.txt $$name.in; done
+	@for name in requirements requirements-dev; do $(LOCK) --upgrade -o $$name.txt $$name.in; done
+	@$(LOCK) -c requirements.txt -o api/requirements.txt api/requirements.in
 
 .venv/base:
 	@for tool in git make; do command -v $$tool >/dev/null || { echo "$$tool is missing; install it: sudo apt install $$tool" >&2; exit 1; }; done

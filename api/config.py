@@ -1,4 +1,4 @@
-"""Settings of the API, read once from EVARA_* variables and .env; it imports nothing of ours."""
+"""Settings of the API, read once from EVARA_* variables, .env, and files named like them in /run/secrets; it imports nothing of ours."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -21,10 +21,13 @@ Origin = Annotated[str, StringConstraints(pattern=r"^https?://[\w.-]+(:\d+)?$")]
 EXAMPLES = frozenset({"evara", "evara-development-key", "example", "change-me", "changeme", "password", "secret"})
 
 
-class Settings(BaseSettings):
-    """Every knob with its unit; .env.example shows them all."""
+SECRETS = folder if (folder := Path("/run/secrets")).is_dir() else None  # where containers get theirs
 
-    model_config = SettingsConfigDict(env_prefix="EVARA_", env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+class Settings(BaseSettings):
+    """Every knob with its unit; .env.example shows them all. A variable wins over .env, and that over a secret file."""
+
+    model_config = SettingsConfigDict(env_prefix="EVARA_", env_file=".env", secrets_dir=SECRETS, extra="ignore", hide_input_in_errors=True)
 
     env: Literal["development", "test", "production"] = "development"
     database_url: str = "sqlite:///evara.db"

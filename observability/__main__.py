@@ -21,9 +21,8 @@ from observability.live import load as loads
 from observability.live import report as load_reports
 from observability.live import slo as slos
 from observability.problems import Invalid, Problem
-from observability.stack import lifecycle, servers
-from observability.stack.site import DEVELOPMENT_KEY, Site
-from observability.stack.supervisor import Supervisor
+from observability.stack import compose, lifecycle, modes, servers
+from observability.stack.site import COMPOSE, NATIVE, Site
 from observability.terminal import err, fail, out, print_slos
 
 FINE, WRONG, UNKNOWN = 0, 1, 2
@@ -220,15 +219,18 @@ def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> Non
 
 
 @cli.command()
-def up() -> None:
-    """Bring the native stack up, wait until it works, and show the SLOs."""
-    site, made = Site.main(), plan.without_gateway(plan.from_files())
+@click.option("--mode", type=click.Choice([modes.AUTO, NATIVE, COMPOSE]), default=modes.AUTO, help="auto: containers where Docker answers.")
+def up(mode: str) -> None:
+    """Bring the stack up, wait until it works, and show the SLOs."""
+    site = Site.main()
+    chosen, why = modes.choose(mode, site)
+    made = site.plan(chosen)
     if problems := contract.check(made, outputs.contract()):  # the API would refuse to start
         raise Invalid(problems)
     started = time.monotonic()
-    out.print("[bold]Evara[/bold], native: gunicorn, SQLite, Prometheus and Alertmanager under supervisor")
+    out.print(f"[bold]Evara[/bold], {chosen} ({escape(why)}): {modes.WHAT[chosen]}")
     try:
-        lifecycle.up(site, made, lifecycle.Steps(lambda text: out.print(text)))
+        modes.of(chosen).up(site, made, lifecycle.Steps(lambda text: out.print(text)))
     except lifecycle.Refused as error:
         fail(str(error), WRONG)
     out.print(f"[green]✓[/green] up in {time.monotonic() - started:.1f} s\n")
@@ -237,7 +239,7 @@ def up() -> None:
     out.print()
     window = slos.parse_window(made, None)
     print_slos(slos.measure(made, Prometheus(site.url("prometheus")), window), window.name)
-    out.print(f'\nAsk it: curl -H "Authorization: Bearer {DEVELOPMENT_KEY}" {site.url("api")}/api/v1/nodes', soft_wrap=True)
+    out.print(f'\nAsk it: curl -H "Authorization: Bearer {modes.KEYS[chosen]}" {site.url("api")}/api/v1/nodes', soft_wrap=True)
     out.print("Next: make load, make slo, make drill; make down stops it.")
 
 
@@ -254,14 +256,16 @@ def fetch() -> None:
 
 @cli.command()
 def down() -> None:
-    """Stop the native stack; what it stored stays."""
-    out.print("[green]✓[/green] stopped; make up brings it back with its data" if lifecycle.down(Site.main()) else "nothing was running")
+    """Stop the stack; what it stored stays."""
+    site = Site.main()
+    out.print("[green]✓[/green] stopped; make up brings it back with its data" if modes.current(site).down(site) else "nothing was running")
 
 
 @cli.command()
 def clean() -> None:
-    """Stop the native stack and remove everything that it wrote."""
-    gone = lifecycle.clean(Site.main())
+    """Stop the stack and remove everything that it wrote."""
+    site = Site.main()
+    gone = modes.current(site).clean(site)
     out.print(f"[green]✓[/green] removed {', '.join(str(path.name) for path in gone) or 'nothing: it was clean'}")
 
 
@@ -269,17 +273,18 @@ def clean() -> None:
 @as_json
 def status(json_: bool) -> None:
     """Show every process; exit 1 when one does not run, 2 when the stack is down."""
-    supervisor = Supervisor(Site.main())
-    if not supervisor.alive():
+    site = Site.main()
+    found = modes.current(site).processes(site)
+    if not found:
         fail("the stack does not run; start it with: make up", UNKNOWN)
-    processes = supervisor.processes()
+    fine = {p["name"]: p["statename"] in (compose.RUNNING, compose.DONE) for p in found}
     if json_:
-        out.print_json(data=[{key: p[key] for key in ("name", "statename", "pid")} for p in processes])
+        out.print_json(data=[{key: p[key] for key in ("name", "statename", "pid")} for p in found])
     else:
-        for process in processes:
-            colour = "green" if process["statename"] == "RUNNING" else "red"
-            out.print(f"  {process['name']:<14}[{colour}]{process['statename']:<10}[/{colour}] {process['description']}")
-    sys.exit(FINE if all(p["statename"] == "RUNNING" for p in processes) else WRONG)
+        for process in found:
+            colour = "green" if fine[process["name"]] else "red"
+            out.print(f"  {process['name']:<18}[{colour}]{process['statename']:<10}[/{colour}] {process['description']}")
+    sys.exit(FINE if all(fine.values()) else WRONG)
 
 
 @cli.command()
@@ -288,7 +293,8 @@ def status(json_: bool) -> None:
 def logs(program: str | None, lines: int) -> None:
     """Show the last log lines of one process, or of all."""
     try:
-        for line in lifecycle.tail(Site.main(), program, lines):
+        site = Site.main()
+        for line in modes.current(site).tail(site, program, lines):
             out.print(escape(line))
     except lifecycle.Refused as error:
         fail(str(error), WRONG)
@@ -297,7 +303,9 @@ def logs(program: str | None, lines: int) -> None:
 @cli.command()
 def doctor() -> None:
     """Check everything that `up` depends on."""
-    rows = lifecycle.doctor(Site.main())
+    site = Site.main()
+    mode, why = modes.choose(modes.AUTO, site)
+    rows = [("mode", True, f"{mode}: {why}"), *modes.of(mode).doctor(site)]
     for what, fine, how in rows:
         out.print(f"  {'[green]✓[/green]' if fine else '[red]✗[/red]'} {what:<24}{escape(how)}")
     sys.exit(FINE if all(fine for _, fine, _ in rows) else WRONG)

@@ -298,8 +298,13 @@ class Owner(Model):
 
 
 class Integration(Model):
-    one_of = ("webhook", "slack_url_file", "pagerduty_key_file")
+    one_of = ("webhook", "webhook_url_file", "email", "slack_url_file", "pagerduty_key_file")
     webhook: str | None = None
+    webhook_url_file: str | None = None
+    email: str | None = None
+    sender: str | None = None
+    smarthost: str | None = None
+    tls: bool = True
     slack_url_file: str | None = None
     channel: str | None = None
     pagerduty_key_file: str | None = None

@@ -70,6 +70,10 @@ class Prometheus(Server):
     def targets(self) -> list[dict[str, Any]]:
         return list(self._get(f"{self.api}/targets", state="active")["activeTargets"])
 
+    def scrape_pools(self) -> list[str]:
+        """The names of all scrape jobs, also of those that have found no target yet."""
+        return list(self._get(f"{self.api}/scrape_pools")["scrapePools"])
+
 
 class Loki(Server):
     """The HTTP API of one Loki."""

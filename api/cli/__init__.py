@@ -18,7 +18,7 @@ from api.cli import jobs, keys
 from api.db import database
 from api.jobs import Jobs
 from api.models import AuditEntry, Node, now
-from api.services.keys import create, keyring
+from api.services.keys import adoptable, create, keyring
 from observability.catalogue import Duration, length
 
 SEEDS: tuple[dict[str, Any], ...] = (
@@ -30,15 +30,23 @@ OWN_KEYS = {"prober": "read", "load": "write"}  # of the stack's own programs, n
 
 
 def keep_keys(folder: Path) -> None:
-    """A working key per program, each in a file that its owner alone may read; those that still work stay."""
+    """A working key per program, each in a file that its owner alone may read; one that was made elsewhere is adopted."""
     for name, scope in OWN_KEYS.items():
         path = folder / name
-        if path.exists() and keyring().find(path.read_text(encoding="utf-8")):
+        token = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+        if keyring().find(token):
             continue
-        folder.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # one that others may read must not stay so
-        path.touch(mode=0o600)
-        path.write_text(create(name=name, scope=scope, unlimited=True).token, encoding="utf-8")
+        if adoptable(token):
+            create(token, name=name, scope=scope, unlimited=True)
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # one that others may read must not stay so
+            path.touch(mode=0o600)
+            path.write_text(create(name=name, scope=scope, unlimited=True).token, encoding="utf-8")
+        except OSError as error:
+            mend = f"remove the file it comes from, as in: rm secrets/{name}_key && make up"
+            raise click.ClickException(f"the key in {path} works no more and cannot be replaced here; {mend}") from error
 
 
 def init_app(app: Flask) -> None:

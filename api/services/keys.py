@@ -83,9 +83,15 @@ def page(page: int, page_size: int) -> dict[str, Any]:
         return paged(session, select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id), page, page_size)
 
 
-def create(**values: Any) -> ApiKey:
+def adoptable(token: str) -> bool:
+    """Whether the token has the form of a key, and none like it was ever made here."""
+    with database().read() as session:
+        return bool(TOKEN.fullmatch(token)) and session.scalar(select(ApiKey).where(ApiKey.digest == digest_of(token))) is None
+
+
+def create(token: str | None = None, **values: Any) -> ApiKey:
     """The new key with its token; of `name`, `scope`, and perhaps `unlimited` and `expires_at`."""
-    token = PREFIX + secrets.token_urlsafe(32)
+    token = token or PREFIX + secrets.token_urlsafe(32)
     key = ApiKey(id=secrets.token_hex(6), digest=digest_of(token), **values)
     key.token = token
     with database().write() as session:

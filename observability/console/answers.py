@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import httpx
 from dogpile.cache import make_region
 
 from observability import boards, runbook
@@ -17,7 +16,7 @@ from observability.console.inbox import seconds
 from observability.live.slo import Row, Verdict, measure
 from observability.panels import BAD, GOOD, METRICS, WARN, Kind, Panel, Query, Unit
 from observability.plan import Plan
-from observability.stack.lifecycle import addresses
+from observability.stack.lifecycle import addresses, answers
 from observability.stack.site import Site
 
 PATIENCE, GLANCE = 5.0, 1.0  # seconds until a server counts as silent: for a question, and for being there at all
@@ -88,16 +87,16 @@ class Answers:
 
     def alive(self) -> None:
         """Raises Unreachable when Prometheus is: asked first, so that a page waits for one short silence at most."""
-        if not self.once("alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready")):
+        if not self.once("alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready", GLANCE)):
             raise Unreachable(f"{self._prometheus.url} is not ready within {GLANCE:.0f} s")
 
     def delivers(self) -> bool:
         """Whether Alertmanager answers."""
-        return self.once("alertmanager", NUMBERS, lambda: answers(self.site.url("alertmanager") + "/-/ready"))
+        return self.once("alertmanager", NUMBERS, lambda: answers(self.site.url("alertmanager") + "/-/ready", GLANCE))
 
     def links(self) -> list[tuple[str, str]]:
         """Every other address of the stack that answers; the console's own stands first."""
-        return self.once("links", LINKS, lambda: [(name, url) for name, url in addresses(self.site)[1:] if answers(url)])
+        return self.once("links", LINKS, lambda: [row for row in addresses(self.site, GLANCE) if row[1] != self.site.address("console")])
 
     def slos(self) -> list[Row]:
         """As `slo` judges them; those that need somebody stand first."""
@@ -215,10 +214,3 @@ def same(alert: dict[str, Any]) -> Labels:
 def drawn(panel: Panel) -> bool:
     """Whether a panel is a picture that can be drawn here."""
     return panel.source == METRICS and panel.kind in (Kind.LINES, Kind.HEATMAP)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=GLANCE, follow_redirects=True).is_success
-    except httpx.HTTPError:
-        return False

@@ -56,7 +56,7 @@ def receiver(plan: Plan, owner: str, severity: str, secrets: frozenset[str], fol
     only = plan.policy.owners[owner].only
     result: dict[str, Any] = {"name": receiver_name(owner, severity)}
     for name in plan.policy.severities[severity].integrations:
-        if only is None or name in only:
+        if (only is None or name in only) and name in plan.policy.integrations:  # the native stack has fewer of them
             for kind, settings in integration(plan.policy.integrations[name], secrets, folder).items():
                 result.setdefault(kind, []).append(settings)
     return result
@@ -66,6 +66,11 @@ def integration(entry: Integration, secrets: frozenset[str], folder: str) -> dic
     """One integration → Alertmanager's key and settings, or nothing while its secret is missing."""
     if entry.webhook:
         return {"webhook_configs": {"url": entry.webhook, "send_resolved": True}}
+    if entry.email:
+        mail = {"to": entry.email, "from": entry.sender, "smarthost": entry.smarthost, "require_tls": entry.tls}
+        return {"email_configs": mail | {"send_resolved": True}}
+    if entry.webhook_url_file in secrets:
+        return {"webhook_configs": {"url_file": f"{folder}/{entry.webhook_url_file}", "send_resolved": False}}
     if entry.slack_url_file in secrets:
         return {"slack_configs": {"api_url_file": f"{folder}/{entry.slack_url_file}", "channel": entry.channel, "send_resolved": True}}
     if entry.pagerduty_key_file in secrets:

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -33,12 +34,13 @@ from observability.stack.programs import (
     release,
     targets,
 )
-from observability.stack.site import HOST, ROOT, Site
+from observability.stack.site import COMPOSE, HOST, NATIVE, ROOT, Site, secrets_folder
 from observability.stack.supervisor import Supervisor
 
 READY_SECONDS = 120
 NEEDED_BYTES = 500 << 20
 TEST_ALERT = "PipelineTest"
+CONTAINERS = ("tls", "grafana", "mailpit", "locust", "jaeger", "fluentd")  # listen in the compose stack alone
 Tell = Callable[[str], None]
 
 
@@ -72,11 +74,12 @@ def up(site: Site, plan: Plan, step: "Steps") -> None:
         except server_files.MissingServers as error:
             raise Refused(str(error)) from error
     with step("preparing configuration and database"):
-        configure(site, plan, ROOT / "secrets")
+        configure(site, plan, secrets_folder())
         if not running:
             conceal(site)
         prepare_database(site)
     everything = programs(site, plan, servers)
+    site.remember(NATIVE)
     since = time.time()
     with step("starting the processes" if not running else "bringing the running processes up to date"):
         bring_up(site, supervisor, everything, running)
@@ -100,7 +103,8 @@ class Steps:
 
 def ports(site: Site, log_servers: dict[str, server_files.Server]) -> dict[str, int]:
     """The ports that this stack will listen on: Loki's only where Loki takes part."""
-    return {name: port for name, port in site.ports.named().items() if log_servers or not name.startswith("loki")}
+    named = {name: port for name, port in site.ports.named().items() if name not in CONTAINERS}
+    return {name: port for name, port in named.items() if log_servers or not name.startswith("loki")}
 
 
 def check_machine(site: Site, running: bool, ports: dict[str, int]) -> None:
@@ -177,12 +181,6 @@ def bring_up(site: Site, supervisor: Supervisor, everything: list[Program], runn
 
 def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]:
     """What "up" means: what must work before Prometheus may know of it, and what must follow from that."""
-    prometheus = Prometheus(site.url("prometheus"))
-    mark = f"{TEST_ALERT}-{time.time():.0f}"
-    sent: list[str] = []
-
-    def ready() -> bool:
-        return httpx.get(site.url("api") + "/health/ready", timeout=2).is_success
 
     def synced() -> bool:
         last = exposed(site.url("metrics"), names.JOB_LAST_SUCCESS, names.JOB)
@@ -192,9 +190,26 @@ def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]
         last = exposed(site.url("prober"), names.PROBE_LAST_SUCCESS, names.ROUTE)
         return all(last.get(route, 0) > since for route, _ in plan.probe_routes)
 
+    return [
+        ready(site),
+        Wait("recorded readings were synced", synced, "make logs P=worker, and make logs P=replay"),
+        Wait("the prober reaches the API", probed, "make logs P=prober"),
+    ], watching(site, plan, lambda found: len(found) == len(targets(site)))
+
+
+def ready(site: Site) -> Wait:
+    return Wait("the API answers and is migrated", lambda: answers(site.url("api") + "/health/ready", 2), "make logs P=api")
+
+
+def watching(site: Site, plan: Plan, complete: Callable[[list[dict[str, Any]]], bool]) -> list[Wait]:
+    """That what watches works, from scrape to delivery; `complete` tells whether these targets are all."""
+    prometheus = Prometheus(site.url("prometheus"))
+    mark = f"{TEST_ALERT}-{time.time():.0f}"
+    sent: list[str] = []
+
     def targets_up() -> bool:
-        health = [target["health"] for target in prometheus.targets()]
-        return len(health) == len(targets(site)) and set(health) == {"up"}
+        found = prometheus.targets()
+        return complete(found) and {target["health"] for target in found} == {"up"}
 
     def measured() -> bool:
         groups = prometheus.rule_groups()
@@ -210,10 +225,6 @@ def waits(site: Site, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]
         return any(alert["labels"].get(names.SLO) == mark for alert in inbox(site.url("console")))
 
     return [
-        Wait("the API answers and is migrated", ready, "make logs P=api"),
-        Wait("recorded readings were synced", synced, "make logs P=worker, and make logs P=replay"),
-        Wait("the prober reaches the API", probed, "make logs P=prober"),
-    ], [
         Wait("a test alert reached the inbox", delivered, "make logs P=alertmanager, and make logs P=console"),
         Wait("every target is scraped", targets_up, "make logs P=prometheus"),
         Wait("every rule is evaluated, every SLO measured", measured, "make logs P=prometheus, and make check"),
@@ -261,20 +272,25 @@ def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
     raise Refused(f"waited {READY_SECONDS} s in vain until {wait.label} ({last}); read: {wait.look_at}")
 
 
-def addresses(site: Site) -> list[tuple[str, str]]:
-    """What there is to look at; nothing that would be a blank page."""
-    rows = [
-        ("Console", site.url("console")),
-        ("API", site.url("api") + "/docs"),
-        ("Metrics of the API", site.url("metrics") + "/metrics"),
+def addresses(site: Site, patience: float = 5.0) -> list[tuple[str, str]]:
+    """What there is to look at and answers within `patience` seconds; nothing that would be a blank page."""
+    pages = [
+        ("Console", "console", ""),
+        ("API", "api", "/docs"),
+        ("Metrics of the API", "metrics", "/metrics"),
+        ("Prometheus", "prometheus", "/alerts" if has_ui(site.url("prometheus")) else "/api/v1/rules"),
+        ("Alertmanager", "alertmanager", "/" if has_ui(site.url("alertmanager")) else "/api/v2/alerts"),
+        ("Labels of the logs in Loki", "loki", "/loki/api/v1/labels"),
+        *([("Grafana", "grafana", ""), ("Traces", "jaeger", ""), ("Mailbox", "mailpit", "")] if site.mode == COMPOSE else []),
     ]
-    ui = has_ui(site.url("prometheus"))
-    rows.append(("Prometheus", site.url("prometheus") + ("/alerts" if ui else "/api/v1/rules")))
-    rows.append(("Alertmanager", site.url("alertmanager") + ("/" if has_ui(site.url("alertmanager")) else "/api/v2/alerts")))
-    supervisor = Supervisor(site)
-    if supervisor.alive() and any(process["name"] == "loki" for process in supervisor.processes()):
-        rows.append(("Labels of the logs in Loki", site.url("loki") + "/loki/api/v1/labels"))
-    return rows
+    return [(label, site.address(name) + path) for label, name, path in pages if answers(site.url(name) + path, patience)]
+
+
+def answers(url: str, seconds: float) -> bool:
+    try:
+        return httpx.get(url, timeout=seconds, follow_redirects=True).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def has_ui(url: str) -> bool:
@@ -326,11 +342,18 @@ def doctor(site: Site) -> list[tuple[str, bool, str]]:
     if running:
         rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in supervisor.processes()]
     else:
-        rows += [
-            (f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}")
-            for port in ports(site, server_files.log_servers()).values()
-        ]
+        rows += port_rows(ports(site, server_files.log_servers()))
     return rows
+
+
+def port_rows(ports: dict[str, int]) -> list[tuple[str, bool, str]]:
+    return [(f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}") for port in ports.values()]
+
+
+def processes(site: Site) -> list[dict[str, Any]]:
+    """name, statename, pid and description of every process; nothing when the stack is down."""
+    supervisor = Supervisor(site)
+    return supervisor.processes() if supervisor.alive() else []
 
 
 def tail(site: Site, program: str | None, lines: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from observability.catalogue import Integration, Links
 from observability.emit import alertmanager, fluentbit, loki, prometheus
 from observability.plan import Plan, span
 from observability.stack.servers import Server
-from observability.stack.site import DEVELOPMENT_KEY, HOST, ROOT, Ports, Site
+from observability.stack.site import DEVELOPMENT_KEY, HOST, ROOT, Ports, Site, present
 
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "stack" / "prometheus.yaml"
@@ -149,16 +149,17 @@ def configure(site: Site, plan: Plan, secrets: Path | None = None) -> None:
     rules = site.config / "loki-rules" / loki.TENANT
     for folder in (site.config / "targets", site.logs, site.metrics, site.state / "fluent-bit", rules):
         folder.mkdir(parents=True, exist_ok=True)
+    here_too = {name: entry for name, entry in plan.policy.integrations.items() if not (entry.email or entry.webhook_url_file)}
     local = {
-        "integrations": plan.policy.integrations | {"inbox": Integration(webhook=f"{site.url('console')}/api/inbox")},
+        "integrations": here_too | {"inbox": Integration(webhook=f"{site.url('console')}/api/inbox")},
         "links": Links(console=site.url("console")),
     }
     here = replace(plan, policy=plan.policy.model_copy(update=local))
-    present = frozenset(path.name for path in secrets.iterdir()) if secrets and secrets.is_dir() else frozenset()
+    given = present(secrets) if secrets else frozenset[str]()
     for path, text in (
         (site.config / "prometheus.yaml", prometheus_config(plan)),
         (site.config / "rules.yaml", prometheus.render(here)[prometheus.RULES]),
-        (site.config / "alertmanager.yaml", alertmanager.render(here, present, str(secrets))[alertmanager.CONFIG]),
+        (site.config / "alertmanager.yaml", alertmanager.render(here, given, str(secrets))[alertmanager.CONFIG]),
         (site.config / "loki.yaml", loki.render(here)[loki.CONFIG]),
         (rules / "rules.yaml", loki.render(here)[loki.RULES]),
         (site.config / "fluent-bit.yaml", fluentbit.render(here)[fluentbit.NATIVE]),

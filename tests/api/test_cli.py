@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from api.db import database
 from api.jobs import Jobs
 from api.models import DeadLetter, Delivery
 from api.services import letters
+from api.services.keys import PREFIX
 from loadtests.replay import Replay
 from tests.api.conftest import MakeApp, NewDatabase
 from tests.api.helpers import NODES, bearer, is_problem
@@ -206,3 +208,35 @@ def test_seeding_keeps_keys_for_the_stacks_own_programs(app: Flask, tmp_path: Pa
     listed = {key["name"]: key["unlimited"] for key in json.loads(keys_command(app, "list", "--json")[0])["keys"]}
     assert listed["prober"]
     assert listed["load"]
+
+
+def test_a_key_that_was_made_elsewhere_is_adopted(app: Flask, tmp_path: Path) -> None:
+    """A file with the form of a key, of which the database knows nothing, is let in as it stands; a revoked one never again."""
+    runner, folder = app.test_cli_runner(), tmp_path / "keys"
+    folder.mkdir()
+    ours = {name: PREFIX + secrets.token_urlsafe(32) for name in ("prober", "load")}
+    for name, token in ours.items():
+        (folder / name).write_text(f"{token}\n", encoding="utf-8")
+    for _ in range(2):
+        assert runner.invoke(args=["seed", "--keys", str(folder)]).exit_code == 0
+    assert {path.name: path.read_text(encoding="utf-8").strip() for path in folder.iterdir()} == ours
+    client = app.test_client()
+    assert client.patch(f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(ours["load"])).status_code == 200
+    assert client.patch(f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(ours["prober"])).status_code == 403
+    [made] = [key for key in json.loads(keys_command(app, "list", "--json")[0])["keys"] if key["name"] == "load"]
+    keys_command(app, "revoke", made["id"])
+    assert runner.invoke(args=["seed", "--keys", str(folder)]).exit_code == 0
+    assert (folder / "load").read_text(encoding="utf-8") != f"{ours['load']}\n"
+
+
+def test_a_key_that_cannot_be_replaced_is_told(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file is mounted to be read alone, as in a container, the mend is named."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("Device or resource busy")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    (tmp_path / "prober").write_text("of no form", encoding="utf-8")
+    result = app.test_cli_runner().invoke(args=["seed", "--keys", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "rm secrets/prober_key && make up" in result.output

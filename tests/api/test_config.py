@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from api.config import Settings, from_environment
+from api.config import SECRETS, Settings, from_environment
 
 
 def test_faults_are_refused_in_production(tmp_path: Path) -> None:
@@ -82,3 +82,18 @@ def test_a_wrong_setting_is_not_printed() -> None:
         Settings(_env_file=None, sentry_dsn=["hunter2"])
     assert "sentry_dsn" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file named like a variable sets what that would; an empty one nothing, and a variable wins over it."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    for name, text in {"evara_database_url": "postgresql://a:b@db/x\n", "evara_sentry_dsn": "", "prober_key": "of another program"}.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    found = Settings(_env_file=None, _secrets_dir=folder)
+    assert (found.database_url, bool(found.sentry_dsn)) == ("postgresql://a:b@db/x", False)
+    monkeypatch.setenv("EVARA_DATABASE_URL", "sqlite:///mine.db")
+    assert Settings(_env_file=None, _secrets_dir=folder).database_url == "sqlite:///mine.db"
+    assert Settings.model_config["secrets_dir"] == SECRETS
+    assert (SECRETS is not None) == Path("/run/secrets").is_dir()

@@ -64,7 +64,7 @@ def running(state: Path) -> Iterator[Stack]:
     offset = ports.api - Ports().api
     settings = {"EVARA_STACK_DIR": str(state), "EVARA_PORT_OFFSET": str(offset), "EVARA_SERVERS_DIR": str(servers_folder())}
     made = Stack(Site(state, ports, servers_folder()), os.environ | settings)
-    up = made.run("up")
+    up = made.run("up", "--mode", "native")
     assert up.returncode == 0, up.stdout + up.stderr
     yield made
     made.run("down")

@@ -43,7 +43,7 @@ def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
 def test_up_twice_is_harmless(stack: Stack) -> None:
     """A second `up` restarts nothing and ends well."""
     before = stack.pid("api"), stack.pid("prometheus")
-    again = stack.run("up")
+    again = stack.run("up", "--mode", "native")
     assert again.returncode == 0, again.stdout + again.stderr
     assert (stack.pid("api"), stack.pid("prometheus")) == before
 
@@ -115,7 +115,7 @@ def test_alerts_are_delivered_and_kept(stack: Stack) -> None:
 def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:
     """A second stack on the same ports refuses, and names port, process and mend."""
     other = Stack(stack.site, stack.environment | {"EVARA_STACK_DIR": str(tmp_path / "other")})
-    result = other.run("up")
+    result = other.run("up", "--mode", "native")
     assert result.returncode == 1
     assert f"port {stack.site.ports.api} (api) is taken by pid" in result.stderr
     assert "EVARA_PORT_OFFSET" in result.stderr
@@ -150,7 +150,7 @@ def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None
     assert "nothing was running" in stack.run("down").stdout
     assert stack.run("status").returncode == 2
     assert stack.run("slo").returncode == 2
-    up = stack.run("up")
+    up = stack.run("up", "--mode", "native")
     assert up.returncode == 0, up.stdout + up.stderr
     after = {row["slo"]: row["total"] or 0 for row in stack.json("slo", "--window", "1h")["slos"]}
     assert all(after[row["slo"]] >= 0.9 * (row["total"] or 0) for row in before if row["slo"].startswith("readings.ingest"))
@@ -160,7 +160,7 @@ def test_a_stale_run_is_ended_and_replaced(stack: Stack) -> None:
     """When supervisord itself is killed, its orphans hold the ports; the next `up` ends them, says so, and works."""
     orphan = stack.pid("alertmanager")
     os.kill(int((stack.site.state / "supervisord.pid").read_text()), signal.SIGKILL)
-    up = stack.run("up")
+    up = stack.run("up", "--mode", "native")
     assert up.returncode == 0, up.stdout + up.stderr
     assert "stale run" in up.stdout
     assert stack.pid("alertmanager") != orphan

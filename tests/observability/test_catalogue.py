@@ -197,16 +197,16 @@ WRONG_IN_POLICY = {
         ("tiers.T4.severity", "severity 'tikcet' is not declared", "use one of: heartbeat, page, ticket"),
     ),
     "an integration that is not declared": (
-        ("{integrations: [inbox, slack], group_wait", "{integrations: [inbox, irc], group_wait"),
-        ("severities.ticket.integrations", "integration 'irc' is not declared", "use one of: inbox, pagerduty, slack"),
+        ("{integrations: [inbox, mail, slack], group_wait", "{integrations: [inbox, irc], group_wait"),
+        ("severities.ticket.integrations", "integration 'irc' is not declared", "use one of: deadman, inbox, mail, pagerduty, slack"),
     ),
     "an owner whom some severity would never reach": (
-        ("upstream: {only: [inbox, slack]}", "upstream: {only: [slack]}"),
-        ("owners.upstream.only", "severity page has no integration left, so its alerts would reach nobody", "add one of: inbox, pagerduty"),
+        ("upstream: {only: [inbox, mail, slack, deadman]}", "upstream: {only: [slack, deadman]}"),
+        ("owners.upstream.only", "severity page has no integration left, so its alerts would reach nobody", "add one of: inbox, mail, pagerduty"),
     ),
     "an integration of two kinds": (
         ("{pagerduty_key_file: pagerduty_key}", "{pagerduty_key_file: pagerduty_key, webhook: http://x}"),
-        ("integrations.pagerduty", "needs exactly one of webhook, slack_url_file and pagerduty_key_file", "add the one that is meant"),
+        ("integrations.pagerduty", "needs exactly one of webhook, webhook_url_file, email, slack_url_file and pagerduty_key_file", "add the one that is meant"),
     ),
     "a guard that nothing builds": (
         ("  Watchdog:\n", "  Watchdgo:\n"),

@@ -125,7 +125,7 @@ def test_a_route_that_the_app_lacks_writes_nothing(files: Callable[..., tuple[Pa
 
 def test_an_unreachable_prometheus_is_no_verdict() -> None:
     """Exit code 2 says that nothing could be told, and what starts the stack."""
-    result = run("slo", "--json", EVARA_PORT_OFFSET="47000")
+    result = run("slo", "--json", EVARA_PORT_OFFSET="41000")
     assert result.returncode == 2
     assert "start the stack with: make up" in result.stderr
     assert result.stdout == ""
@@ -134,7 +134,7 @@ def test_an_unreachable_prometheus_is_no_verdict() -> None:
 @pytest.mark.parametrize("window", ["31d", "1s", "soon"])
 def test_a_window_that_nothing_is_kept_for_is_refused(window: str) -> None:
     """Exit code 2, and the bounds or the notation in words."""
-    result = run("slo", "--window", window, EVARA_PORT_OFFSET="47000")
+    result = run("slo", "--window", window, EVARA_PORT_OFFSET="41000")
     assert result.returncode == 2
     assert window in result.stderr
     assert "Traceback" not in result.stderr

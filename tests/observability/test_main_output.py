@@ -18,7 +18,7 @@ from observability.live import slo as slos
 from observability.live.slo import Row, Verdict
 from observability.plan import Plan
 from observability.problems import Invalid, Problem
-from observability.stack import lifecycle
+from observability.stack import lifecycle, modes
 from observability.stack.site import Site
 
 WIDTH = 80
@@ -209,7 +209,7 @@ def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan
     monkeypatch.setattr(lifecycle, "up", lambda *_: None)
     monkeypatch.setattr(lifecycle, "addresses", lambda _: [("API", "http://localhost:8000/docs")])
     monkeypatch.setattr(slos, "measure", lambda *_: rows(plan))
-    result = invoke("up")
+    result = invoke("up", "--mode", "native")
     assert result.exit_code == 0, result.output
     assert "http://localhost:8000/docs" in result.output
     assert "1 missed" in result.output
@@ -224,7 +224,7 @@ def test_up_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
         raise lifecycle.Refused("port 8000 [api] is taken")
 
     monkeypatch.setattr(lifecycle, "up", refuse)
-    result = invoke("up")
+    result = invoke("up", "--mode", "native")
     assert result.exit_code == 1
     assert "port 8000 [api] is taken" in result.stderr
 
@@ -260,7 +260,7 @@ class FakeSupervisor:
 def test_status_tells_by_its_exit_code(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
     """0 all run, 1 one does not, 2 the stack is down."""
     monkeypatch.setattr(FakeSupervisor, "state", state)
-    monkeypatch.setattr(main, "Supervisor", FakeSupervisor)
+    monkeypatch.setattr(lifecycle, "Supervisor", FakeSupervisor)
     assert invoke("status").exit_code == code
     assert code == 2 or json.loads(invoke("status", "--json").output)[0]["statename"] == state
 
@@ -287,9 +287,11 @@ def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing tool is named with the command that installs it, and the exit code is 1."""
+    monkeypatch.setattr(modes, "choose", lambda *_: ("native", "no Docker engine answers"))
     monkeypatch.setattr(lifecycle, "doctor", lambda _: [("git on PATH", False, "install it: sudo apt install git")])
     result = invoke("doctor")
     assert result.exit_code == 1
+    assert "native: no Docker engine answers" in result.output
     assert "sudo apt install git" in result.output
 
 

@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from observability import conventions as names
+from observability.catalogue import Integration
 from observability.emit import alertmanager
 from observability.plan import Plan, from_files
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 POLICY = from_files().policy
-SECRETS = frozenset({"slack_url", "pagerduty_key"})
+SECRETS = frozenset({"slack_url", "pagerduty_key", "deadman_url"})
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def config(plan: Plan, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("secrets", [frozenset(), SECRETS], ids=["no secrets", "all secrets"])
+@pytest.mark.parametrize("secrets", [frozenset(), SECRETS - {"deadman_url"}], ids=["no secrets", "all secrets"])  # 0.25 knows no url_file
 @pytest.mark.parametrize("clock", ["plan", "fast"])
 def test_amtool_accepts_the_configuration(
     clock: str, secrets: frozenset[str], request: pytest.FixtureRequest, amtool: Run, tmp_path: Path
@@ -61,19 +62,55 @@ def test_pages_are_never_grouped_by_tier(plan: Plan) -> None:
     assert [route.get("group_by") for route in routes] == [["alertname", names.SLO, names.SEVERITY], *[None] * (len(routes) - 1)]
 
 
+def kinds(plan: Plan, secrets: frozenset[str]) -> dict[str, list[str]]:
+    """Receiver → what it consists of; `deadman` is the webhook that is read from a file."""
+    config = yaml.safe_load(alertmanager.render(plan, secrets, "/s")[alertmanager.CONFIG])
+    found = {}
+    for receiver in config["receivers"]:
+        name = receiver.pop("name")
+        found[name] = [
+            "deadman" if "url_file" in settings else kind.removesuffix("_configs")
+            for kind, listed in receiver.items()
+            for settings in listed
+        ]
+    return found
+
+
 def test_integrations_take_part_when_their_secret_is_there(plan: Plan) -> None:
-    """The inbox always; Slack and PagerDuty when their files exist, and for whom the policy lets them."""
+    """Inbox and mail always; others when their files say something, and for whom the policy lets them."""
+    bare = kinds(plan, frozenset())
+    assert {name: found for name, found in bare.items() if "heartbeat" in name} == {
+        "platform-heartbeat": ["webhook"],
+        "upstream-heartbeat": ["webhook"],
+    }
+    assert {tuple(found) for name, found in bare.items() if "heartbeat" not in name} == {("webhook", "email")}
+    full = kinds(plan, SECRETS)
+    assert full["platform-page"] == ["webhook", "email", "pagerduty"]
+    assert full["upstream-page"] == ["webhook", "email"]
+    assert full["platform-ticket"] == full["upstream-ticket"] == ["webhook", "email", "slack"]
+    assert full["platform-heartbeat"] == ["webhook", "deadman"]
+    assert kinds(plan, frozenset({"slack_url"}))["platform-page"] == ["webhook", "email"]
 
-    def kinds(secrets: frozenset[str]) -> dict[str, set[str]]:
-        config = yaml.safe_load(alertmanager.render(plan, secrets, "/s")[alertmanager.CONFIG])
-        return {receiver["name"]: set(receiver) - {"name"} for receiver in config["receivers"]}
 
-    assert set(map(frozenset, kinds(frozenset()).values())) == {frozenset({"webhook_configs"})}
-    full = kinds(SECRETS)
-    assert full["platform-page"] == {"webhook_configs", "pagerduty_configs"}
-    assert full["upstream-page"] == {"webhook_configs"}
-    assert full["platform-ticket"] == full["upstream-ticket"] == {"webhook_configs", "slack_configs"}
-    assert kinds(frozenset({"slack_url"}))["platform-page"] == {"webhook_configs"}
+def test_the_dead_mans_switch_hears_the_heartbeat_alone(plan: Plan) -> None:
+    """It must not be told that the heartbeat ended, which would be one more beat; and nobody's pages reach it."""
+    config = yaml.safe_load(alertmanager.render(plan, SECRETS, "/s")[alertmanager.CONFIG])
+    heard = {
+        receiver["name"]: [
+            hook["send_resolved"] for hook in receiver.get("webhook_configs", ()) if hook.get("url_file") == "/s/deadman_url"
+        ]
+        for receiver in config["receivers"]
+    }
+    assert {name for name, found in heard.items() if found} == {"platform-heartbeat", "upstream-heartbeat"}
+    assert heard["platform-heartbeat"] == [False]
+
+
+def test_mail_says_from_whom_and_by_which_server(plan: Plan) -> None:
+    """Alertmanager refuses mail without a sender; inside the stack there is no TLS, elsewhere it is asked for."""
+    config = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])
+    [mail] = config["receivers"][0]["email_configs"]
+    assert (mail["smarthost"], mail["require_tls"], "@" in mail["from"], "@" in mail["to"]) == ("mailpit:1025", False, True, True)
+    assert Integration(email="a@b", sender="c@d", smarthost="mail:587").tls
 
 
 def test_secrets_are_read_from_files(plan: Plan) -> None:

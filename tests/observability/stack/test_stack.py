@@ -227,8 +227,8 @@ def test_a_taken_port_refuses_the_stack(site: Site) -> None:
 def test_ports_of_loki_matter_where_it_takes_part(site: Site) -> None:
     """Without Loki anybody may have them."""
     both = {name: Server(Path(name)) for name in servers.LOG_SERVERS}
-    assert lifecycle.ports(site, both) == site.ports.named()
-    assert site.ports.named().keys() - lifecycle.ports(site, {}).keys() == {"loki", "loki_grpc"}
+    assert lifecycle.ports(site, both).keys() == site.ports.named().keys() - set(lifecycle.CONTAINERS)
+    assert lifecycle.ports(site, both).keys() - lifecycle.ports(site, {}).keys() == {"loki", "loki_grpc"}
 
 
 # --- what the processes get -------------------------------------------------------------------------------------------
@@ -249,12 +249,11 @@ def test_a_second_stack_is_a_matter_of_two_settings(monkeypatch: pytest.MonkeyPa
     assert {path.parent for path in (made.database, made.metrics, made.logs, made.config, made.inbox, made.fault)} == {made.state}
 
 
-@pytest.mark.parametrize(("mode", "there"), [(None, False), ("native\n", False), ("compose\n", True)])
-def test_the_gateway_is_promised_where_it_runs(site: Site, mode: str | None, there: bool) -> None:
+@pytest.mark.parametrize(("mode", "there"), [("", False), ("native", False), ("compose", True)])
+def test_the_gateway_is_promised_where_it_runs(site: Site, mode: str, there: bool) -> None:
     """The native stack has none, so `slo`, `load` and the console do not know its SLO; compose has one."""
-    site.state.mkdir()
     if mode:
-        (site.state / "mode").write_text(mode, encoding="utf-8")
+        site.remember(mode)
     assert any(slo.name == "gateway-availability" for slo in site.plan().slos) is there
 
 

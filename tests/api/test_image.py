@@ -1,0 +1,55 @@
+"""The API's image: what is in it is enough, and what is not in it is not needed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# finds nothing of those named on its command line, then does what every process of the API does at its start
+PROGRAM = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1:]:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+from api.app import create_app
+from api.config import Settings
+import api.exporter, api.jobs
+app = create_app(Settings(_env_file=None, env="test", redis_url="redis://localhost:1/0", otlp_endpoint="http://localhost:1"))
+print(len(app.url_map._rules), "routes")
+"""
+MODULES = {"pyyaml": "yaml", "python-json-logger": "pythonjsonlogger", "dogpile.cache": "dogpile"}  # where they differ from the name
+
+
+def wanted(name: str) -> set[str]:
+    """The names of a file of requirements, without extras and versions."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return {found[0].lower() for line in lines if (found := re.match(r"[A-Za-z][\w.-]*", line))}
+
+
+def pinned(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_the_api_runs_without_what_only_watching_needs() -> None:
+    """Every requirement that the image leaves out can be missing: grafanalib, Locust and matplotlib among them."""
+    absent = wanted("requirements.in") - pinned("api/requirements.txt").keys()
+    assert {"grafanalib", "locust", "matplotlib"} <= absent
+    modules = [MODULES.get(name, name).replace("-", "_") for name in absent]
+    command = [sys.executable, "-c", PROGRAM, *modules]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "routes" in result.stdout
+
+
+def test_both_images_have_the_same_versions() -> None:
+    """What the API is locked to is what everything else, tests included, is locked to."""
+    small, whole = pinned("api/requirements.txt"), pinned("requirements.txt")
+    assert len(small) > 40
+    assert {name: version for name, version in small.items() if whole.get(name) != version} == {}
+    assert wanted("api/requirements.in") <= wanted("requirements.in")
+    assert wanted("api/requirements.in") <= small.keys()

@@ -1,0 +1,244 @@
+"""compose.yaml: what is promised of every service holds, and what is excepted says why."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api.services.keys import TOKEN
+from observability.plan import from_files
+from observability.stack import compose
+from observability.stack.programs import DAY
+from observability.stack.site import Ports
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+FILE: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+PROFILES = sorted({profile for service in SERVICES.values() for profile in service.get("profiles", ())})
+OWNER = "${EVARA_UID:-10001}:${EVARA_GID:-10001}"
+ONCE = {"prepare", "migrate"}  # run to their end
+
+ROOT_USER = {"prepare": "gives fresh volumes to the user of all others; it has no network and no capability but CHOWN"}
+CAPABILITIES = {"prepare": ["CHOWN"]}
+WITHOUT_HEALTH_CHECK = {
+    "prepare": "runs to its end",
+    "migrate": "runs to its end",
+    "fluent-bit": "its image has neither a shell nor a client; `make up` waits for a line that has gone all the way",
+    "locust-worker": "listens nowhere; the master's page counts its workers",
+}
+NOT_SHIPPED = {
+    "prepare": "runs before Fluent Bit",
+    "migrate": "read when it fails, by `make logs P=migrate`",
+    "fluent-bit": "what it says of lines would make lines",
+    "loki": "what it says of lines would make lines",
+}
+each = pytest.mark.parametrize("name", sorted(SERVICES))
+
+
+@each
+def test_nothing_runs_as_root(name: str) -> None:
+    """Everything runs as the owner of the secrets, whom no image knows."""
+    assert SERVICES[name]["user"] == ("0:0" if name in ROOT_USER else OWNER)
+
+
+@each
+def test_nothing_may_more_than_it_must(name: str) -> None:
+    """No capability, no way to get one, a root filesystem that cannot be written, and no door to the engine or the machine."""
+    service = SERVICES[name]
+    assert (service["cap_drop"], service.get("cap_add", [])) == (["ALL"], CAPABILITIES.get(name, []))
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert not {"privileged", "devices", "pid", "ipc", "userns_mode"} & service.keys()
+    assert not [volume for volume in service.get("volumes", ()) if "docker.sock" in volume]
+
+
+@each
+def test_files_of_the_code_are_mounted_to_be_read_alone(name: str) -> None:
+    """What a service writes goes into a volume of its own, which no image fills."""
+    for volume in SERVICES[name].get("volumes", ()):
+        source, options = volume.split(":")[0], volume.rsplit(":", 1)[-1]
+        if source in FILE["volumes"]:
+            assert options == "nocopy" or name == "prepare", volume
+        else:
+            assert options == "ro", volume
+
+
+@each
+def test_nothing_can_take_the_whole_machine(name: str) -> None:
+    """Memory, processors and processes are bounded; so is the time that stopping takes."""
+    service = SERVICES[name]
+    assert re.fullmatch(r"\d+[mg]", str(service["mem_limit"]))
+    assert 0 < service["cpus"] <= 1, "an engine refuses more processors than the machine has"
+    assert 0 < service["pids_limit"] <= 300
+    assert re.fullmatch(r"\d+s", service["stop_grace_period"])
+
+
+@each
+def test_everything_is_asked_whether_it_is_well(name: str) -> None:
+    """A check for every service that runs on, with a reason where there is none."""
+    check = SERVICES[name].get("healthcheck", {"disable": True})
+    assert check.get("disable", False) == (name in WITHOUT_HEALTH_CHECK)
+    assert check.get("disable") or {"test", "interval", "timeout", "retries", "start_period"} <= check.keys()
+
+
+@each
+def test_what_ends_comes_back(name: str) -> None:
+    """But for what is done when it ends."""
+    assert SERVICES[name]["restart"] == ("no" if name in ONCE else "unless-stopped")
+
+
+@each
+def test_images_are_pinned(name: str) -> None:
+    """A release, to the last digit; our own are built from pinned ones."""
+    service = SERVICES[name]
+    built = {one["image"]: one for one in SERVICES.values() if "build" in one}
+    assert ("build" in service) == (service.get("pull_policy") == "build")
+    if service["image"] in built:
+        service = built[service["image"]]
+        dockerfile = (ROOT / service["build"]["dockerfile"]).read_text(encoding="utf-8")
+        stages = set(re.findall(r" AS (\S+)$", dockerfile, re.MULTILINE))
+        bases = set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) - stages
+        assert bases
+        assert service["build"]["target"] in stages
+        assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim", base) for base in bases)
+    else:
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-alpine)?", service["image"]), service["image"]
+
+
+@each
+def test_only_the_gateway_is_reached_from_elsewhere(name: str) -> None:
+    """Published ports are those of docs/operations.md, moved together, and bound to this machine."""
+    for port in SERVICES[name].get("ports", ()):
+        published = re.fullmatch(r"(127\.0\.0\.1:)?\$\{EVARA_PORT_(\w+):-(\d+)\}:\d+", port)
+        assert published, port
+        assert (published[1] is None) == (name == "gateway")
+        assert Ports().named()[published[2].lower()] == int(published[3])
+
+
+def test_three_networks_lead_nowhere() -> None:
+    """Only who publishes a port or calls others is on a network with a way out; the database is not."""
+    assert {name for name, network in FILE["networks"].items() if network.get("internal")} == {"edge", "data", "watch"}
+    assert set(FILE["networks"]) == {"edge", "data", "watch", "outside"}
+    outside = {name for name, service in SERVICES.items() if "outside" in service.get("networks", ())}
+    calls = {"api", "worker"}
+    assert outside == {name for name, service in SERVICES.items() if service.get("ports")} | calls
+    assert {"postgres", "postgres-replica", "valkey", "backup", "migrate", "prober"}.isdisjoint(outside)
+    assert {name for name, service in SERVICES.items() if "networks" not in service} == {"prepare"}
+    assert SERVICES["prepare"]["network_mode"] == "none"
+
+
+@each
+def test_no_secret_stands_in_an_environment(name: str) -> None:
+    """Variables whose name speaks of a secret hold the path of a file, and no address holds a password."""
+    for key, value in SERVICES[name].get("environment", {}).items():
+        if re.search(r"PASS|SECRET|TOKEN|KEY|DSN|CREDENTIAL", key):
+            assert "/run/secrets/" in str(value), key
+        assert not re.search(r"://[^/]*:[^/]*@", str(value)), key
+
+
+@each
+def test_secrets_are_those_that_up_makes(name: str, tmp_path: Path) -> None:
+    """Every file that a service mounts is made by the first `make up`."""
+    compose.make_secrets(tmp_path)
+    for secret in SERVICES[name].get("secrets", ()):
+        source = secret if isinstance(secret, str) else secret["source"]
+        assert FILE["secrets"][source] == {"file": f"${{EVARA_SECRETS_DIR:-./secrets}}/{source}"}
+        assert (tmp_path / source).exists()
+
+
+@each
+def test_lines_are_shipped(name: str) -> None:
+    """By the label that Fluent Bit knows a program by, without waiting for it; files are bounded."""
+    logging = SERVICES[name]["logging"]
+    if name in NOT_SHIPPED:
+        assert (logging["driver"], {"max-size", "max-file"} <= logging["options"].keys()) == ("json-file", True)
+    else:
+        assert logging["driver"] == "fluentd"
+        assert (logging["options"]["fluentd-async"], logging["options"]["labels"]) == ("true", "com.docker.compose.service")
+    assert ("rename: com.docker.compose.service program") in (ROOT / "observability/generated/fluent-bit/docker.yaml").read_text()
+
+
+def test_stopping_waits_longer_than_what_is_stopped() -> None:
+    """gunicorn's graceful time < supervisord's patience < Docker's."""
+    graceful = re.search(r"^graceful_timeout = (\d+)", (ROOT / "api/gunicorn.conf.py").read_text(), re.MULTILINE)
+    patient = re.search(r"^stopwaitsecs = (\d+)", (ROOT / "api/supervisord.conf").read_text(), re.MULTILINE)
+    assert graceful
+    assert patient
+    for name in ("api", "worker"):
+        assert int(graceful[1]) < int(patient[1]) < int(SERVICES[name]["stop_grace_period"].rstrip("s"))
+
+
+def test_numbers_are_those_of_the_plan() -> None:
+    """Retention is the period and a day, the probe's pace the catalogue's, the scrape's clock the native stack's."""
+    plan = from_files()
+    assert f"--storage.tsdb.retention.time={int(plan.period.seconds) // DAY + 1}d" in SERVICES["prometheus"]["command"]
+    assert SERVICES["prober"]["command"][-1].endswith(f" {int(plan.probe_every)}s")
+    ours, native = (
+        yaml.safe_load((ROOT / "observability/stack" / name).read_text()) for name in ("compose/prometheus.yaml", "prometheus.yaml")
+    )
+    assert ours["global"] == native["global"]
+    assert {job["job_name"] for job in native["scrape_configs"]} <= {job["job_name"] for job in ours["scrape_configs"]}
+
+
+def test_who_is_scraped_shares_a_network_with_prometheus() -> None:
+    """Every scrape job names services of this file that Prometheus can reach."""
+    jobs = yaml.safe_load((ROOT / "observability/stack/compose/prometheus.yaml").read_text())["scrape_configs"]
+    for job in jobs:
+        hosts = [name for found in job.get("dns_sd_configs", ()) for name in found["names"]]
+        hosts += [target.split(":")[0] for found in job.get("static_configs", ()) for target in found["targets"]]
+        for host in set(hosts) - {"localhost"}:
+            assert set(SERVICES[host]["networks"]) & set(SERVICES["prometheus"]["networks"]), host
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()}
+
+
+def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
+    """Modes 700 and 600; what is there stays, the user's own too; the API would adopt the keys; nothing is guessable."""
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o755)
+    (folder / "slack_url").write_text("https://hooks.example/x", encoding="utf-8")
+    compose.make_secrets(folder)
+    first = texts(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()} == {0o600}
+    owner = compose.USER if os.geteuid() == 0 else os.geteuid()
+    assert {path.stat().st_uid for path in folder.iterdir()} == {owner}
+    assert {name for name, text in first.items() if not text} == set(compose.GIVEN) - {"slack_url"}
+    assert all(TOKEN.fullmatch(first[name]) for name in compose.KEYS)
+    assert f":{first['postgres_password']}@postgres:5432/evara" in first["evara_database_url"]
+    assert first["valkey_password"] not in first["valkey_users.acl"], "Valkey's file holds digests"
+    compose.make_secrets(folder)
+    assert texts(folder) == first
+    other = tmp_path / "other"
+    compose.make_secrets(other)
+    again = texts(other)
+    made = [name for name in first if first[name] and name != "slack_url"]
+    assert not [name for name in made if again[name] == first[name]]
+
+
+def docker_compose(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "COMPOSE_"))}
+    return subprocess.run(["docker", "compose", *words], cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("profile", ["", *PROFILES, "*"])
+def test_compose_takes_the_file(profile: str, tmp_path: Path) -> None:
+    """Every profile, without .env and before any secret exists."""
+    if not shutil.which("docker") or docker_compose("version").returncode:
+        pytest.skip("docker compose is not installed")
+    words = ["--profile", profile] if profile else []
+    asked = docker_compose("--env-file", os.devnull, *words, "config", "--format", "json", EVARA_SECRETS_DIR=str(tmp_path / "none"))
+    assert (asked.returncode, asked.stderr) == (0, "")
+    described = json.loads(asked.stdout)["services"]
+    wanted = {name for name, service in SERVICES.items() if profile == "*" or set(service.get("profiles", [profile])) == {profile}}
+    assert wanted <= described.keys()
+    assert described["api"]["deploy"]["replicas"] == 2
