@@ -45,7 +45,7 @@ check() { # FILE: restores it into a server of its own, and compares
   mkdir -p "$scratch"
   initdb --pgdata "$scratch/data" --username evara --auth trust --no-sync --encoding UTF8 --locale C >/dev/null || return 1
   pg_ctl --pgdata "$scratch/data" --wait --log "$scratch/log" --silent start \
-    --options "-c listen_addresses= -c unix_socket_directories=$scratch -c fsync=off -c shared_buffers=32MB" || return 1
+    --options "-c listen_addresses= -c port=5432 -c unix_socket_directories=$scratch -c fsync=off -c shared_buffers=32MB" || return 1
   PGHOST=$scratch PGPORT=5432 createdb --username evara restored || return 1
   pg_restore --host "$scratch" --port 5432 --username evara --dbname restored --no-owner --no-privileges --exit-on-error "$dump" || return 1
   found=$("${psql[@]}" --host "$scratch" --port 5432 --username evara --dbname restored <<<"$summary") || return 1
