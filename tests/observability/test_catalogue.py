@@ -206,7 +206,7 @@ WRONG_IN_POLICY = {
     ),
     "an integration of two kinds": (
         ("{pagerduty_key_file: pagerduty_key}", "{pagerduty_key_file: pagerduty_key, webhook: http://x}"),
-        ("integrations.pagerduty", "needs exactly one of webhook, webhook_url_file, email, slack_url_file and", "add the one that is meant"),
+        ("integrations.pagerduty", "needs exactly one of webhook, webhook_url_file, email, slack_url_file", "add the one that is meant"),
     ),
     "a guard that nothing builds": (
         ("  Watchdog:\n", "  Watchdgo:\n"),
