@@ -21,11 +21,11 @@ from observability import conventions as names
 from observability.clients import Prometheus, Unreachable
 from observability.emit import prometheus
 from observability.live import slo
+from observability.live.arena import free_ports
 from observability.live.slo import Verdict
 from observability.outputs import ROOT
 from observability.plan import FINE, LONG, Plan, Slo
 from observability.stack.site import Ports
-from tests.serving import free_port
 
 PROMISE = Slo("x-availability", "availability", "http", "x", Decimal("0.999"), "platform", ())
 DEADLINE = 60  # seconds in which a server must have answered
@@ -152,7 +152,7 @@ def server(fast: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
     jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{target.server_port}"]}]} for job in ("api", "prober")]
     config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": ["rules.yaml"], "scrape_configs": jobs[:1]}
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    port = free_port()
+    port = free_ports().prometheus  # within reach of EVARA_PORT_OFFSET
     command = [
         program("prometheus"),
         f"--config.file={folder}/prometheus.yaml",
