@@ -16,10 +16,8 @@ from observability.promql import burn_rate, firing, quote, selector
 
 RATE = "$__rate_interval"
 # A line as people read it; its fields, and what is not JSON as it was written.
-READ = (
-    "{{if .message}}{{.message}}{{range (list .method .path .status .job .exc_info)}} {{.}}{{end}}"
-    "{{if .duration_ms}} {{.duration_ms}} ms{{end}}{{else}}{{__line__}}{{end}}"
-)
+FIELDS = "".join(f"{{{{with .{field}}}}} {{{{.}}}}{{{{end}}}}" for field in ("method", "path", "status", "job", "node", "exc_info"))
+READ = "{{if .message}}{{.message}}" + FIELDS + "{{with .duration_ms}} in {{.}} ms{{end}}{{else}}{{__line__}}{{end}}"
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
 ANSWERED = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
 LEAST = {Unit.RATIO: 0.01}  # no axis ends below, so that none of a thousand does not look like all
@@ -129,7 +127,7 @@ def overview(plan: Plan) -> Board:
               Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
               Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
               Query(f"max by ({names.SLO}) ({burn_rate(SHORT)})", "burn", Unit.TIMES),
-              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO, order="budget left"),
+              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO, order=("-burn", "budget left")),
         table("Firing", "What fires now; the watchdog, which always does, is left out.", Unit.NUMBER,
               Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),
               width=8, height=10, key=f"alertname,{names.SEVERITY},{names.SLO}", expected=False, empty="nothing fires"),
@@ -249,7 +247,7 @@ def routes(plan: Plan) -> Board:
               Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT)})", "requests/s", Unit.REQUESTS),
               Query(failing(".*", over=SHORT, by=names.ROUTE), "failing", Unit.RATIO),
               *(replace(query, unit=Unit.SECONDS) for query in durations),
-              width=16, height=11, key=names.ROUTE, link=ROUTES, order="-requests/s"),
+              width=16, height=11, key=names.ROUTE, link=ROUTES, order=("-requests/s",)),
         table("Top errors", "Which answers of 4xx and 5xx there were most of, over the last hour.", Unit.NUMBER,
               Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers"),
               width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expected=False, empty="none"),

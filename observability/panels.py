@@ -66,7 +66,7 @@ class Panel:
     steps: tuple[tuple[float, str], ...] = ()
     key: str = ""
     link: str = ""  # slug of the board that a row's key leads to
-    order: str = ""  # column by which a table is sorted, ascending; with "-" before it, descending
+    order: tuple[str, ...] = ()  # columns by which a table is sorted, ascending; with "-" before it, descending
     stacked: bool = False
     maximum: float | None = None  # where the axis ends
     reach: float | None = None  # how high the axis goes at least

@@ -225,7 +225,7 @@ def options(panel: Panel) -> dict[str, Any]:
         made["legend"] |= {"calcs": ["max"], "sortBy": "Max", "sortDesc": True}
     if panel.kind == Kind.TABLE:
         made["showHeader"] = any(query.legend for query in panel.queries)
-        made["sortBy"] = [{"displayName": panel.order.removeprefix("-"), "desc": panel.order.startswith("-")}] if panel.order else []
+        made["sortBy"] = [{"displayName": name.removeprefix("-"), "desc": name.startswith("-")} for name in panel.order]
     return made
 
 
@@ -302,6 +302,7 @@ def column(panel: Panel, query: Query) -> dict[str, Any]:
     }
     if query.bar:
         look |= {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
+        look["mappings"] = [{"type": "special", "options": {"match": "null", "result": {"text": "–", "color": "text"}}}]
     else:
         look["color"] = fixed("text")
     return rule("byName", query.legend, **look)
