@@ -202,7 +202,7 @@ def slo(plan: Plan) -> Board:
         "Budget and burn",
         (
             lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
-                  Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD), maximum=1),
+                  Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD), maximum=1, reach=1),
             lines("Burn rates and the tiers' lines",
                   "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
                   Unit.TIMES, *burn_lines, *limits, expected=False, reach=slowest(plan)),

@@ -229,6 +229,11 @@ def options(panel: Panel) -> dict[str, Any]:
     return made
 
 
+def nothing(words: str) -> list[dict[str, Any]]:
+    """What stands for a value that is not there, in no colour: it is neither good nor bad."""
+    return [{"type": "special", "options": {"match": "null", "result": {"text": words, "color": "text"}}}]
+
+
 def ref(number: int) -> str:
     """A, B, C … as Grafana names queries."""
     return chr(ord("A") + number)
@@ -242,7 +247,7 @@ def defaults(panel: Panel) -> dict[str, Any]:
         "decimals": panel.decimals,
         "thresholds": {"mode": "absolute", "steps": steps or [{"color": GREY if panel.kind == Kind.TABLE else GOOD, "value": None}]},
         "color": {"mode": "thresholds" if panel.kind in (Kind.STAT, Kind.TABLE) else "palette-classic"},
-        "mappings": [],
+        "mappings": nothing(panel.empty) if panel.kind == Kind.STAT else [],
     }
     if panel.kind == Kind.STAT and not panel.steps:
         look["color"] = {"mode": "fixed", "fixedColor": "text"}
@@ -302,7 +307,7 @@ def column(panel: Panel, query: Query) -> dict[str, Any]:
     }
     if query.bar:
         look |= {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
-        look["mappings"] = [{"type": "special", "options": {"match": "null", "result": {"text": "–", "color": "text"}}}]
+        look["mappings"] = nothing("–")
     else:
         look["color"] = fixed("text")
     return rule("byName", query.legend, **look)
