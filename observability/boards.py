@@ -249,7 +249,7 @@ def routes(plan: Plan) -> Board:
               *(replace(query, unit=Unit.SECONDS) for query in durations),
               width=16, height=11, key=names.ROUTE, link=ROUTES, order=("-requests/s",)),
         table("Top errors", "Which answers of 4xx and 5xx there were most of, over the last hour.", Unit.NUMBER,
-              Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers"),
+              Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers", decimals=0),
               width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expected=False, empty="none"),
     )  # fmt: skip
     detail = (
