@@ -26,18 +26,6 @@ COLUMNS, HEADING, HALF = 24, 1, 12
 LISTED = {f"{{{{{label}}}}}" for label in (names.ROUTE, names.SLO)}  # legends of so many series that they need a list
 CLASSES = {Kind.LINES: core.TimeSeries, Kind.STAT: core.Stat, Kind.TABLE: core.Table, Kind.HEATMAP: core.Heatmap, Kind.LOGS: core.Logs}
 SHARED_CROSSHAIR = 1
-# Explore's own address form, with the board's time range.
-EXPLORE = json.dumps(
-    {
-        "t": {
-            "datasource": TRACES,
-            "queries": [{"refId": "A", "queryType": "search", "datasource": {"type": TRACES, "uid": TRACES}}],
-            "range": {"from": "${__from}", "to": "${__to}"},
-        }
-    },
-    separators=(",", ":"),
-)
-
 # What Grafana still reads of what grafanalib writes; the rest are keys of versions long gone.
 KEPT_OF_BOARD = ("uid", "title", "description", "tags", "schemaVersion", "editable", "timezone", "refresh", "time", "annotations", "links")
 KEPT_OF_PANEL = ("type", "title", "description", "gridPos", "datasource", "targets")
@@ -117,13 +105,20 @@ def dashboard(plan: Plan, board: Board) -> dict[str, Any]:
         links=[
             core.DashboardLink(title="Boards", tags=[plan.service], asDropdown=True, includeVars=True, keepTime=True),
             link("Logs", f"/d/{names.board_uid(plan.service, LOG)}", keep=True),
-            link("Traces", "/explore?schemaVersion=1&panes=" + EXPLORE),
+            link("Traces", explore(plan)),
             link("Runbook", f"{plan.policy.links.console}/", "The console: what every alert means, and what to do first"),
         ],
     )
     asked = dict.fromkeys(panel.source for panel in board.panels)
     chosen = [*map(source, asked), *map(variable, board.variables)]
     return kept(made, KEPT_OF_BOARD) | {"graphTooltip": SHARED_CROSSHAIR, "templating": {"list": chosen}, "panels": place(plan, board)}
+
+
+def explore(plan: Plan) -> str:
+    """Explore's own address form: the service's traces in the board's time range; Jaeger refuses a search without a service."""
+    search = {"refId": "A", "queryType": "search", "service": plan.service, "limit": 50, "datasource": {"type": TRACES, "uid": TRACES}}
+    pane = {"datasource": TRACES, "queries": [search], "range": {"from": "${__from}", "to": "${__to}"}}
+    return "/explore?schemaVersion=1&panes=" + json.dumps({"t": pane}, separators=(",", ":"))
 
 
 def link(title: str, url: str, tooltip: str = "", *, keep: bool = False) -> core.DashboardLink:

@@ -111,6 +111,12 @@ def test_lines_lead_to_their_trace_and_spans_back(plan: Plan) -> None:
     assert back["query"] == '{service="evara-api"} | trace_id="$${__trace.traceId}"'
 
 
+def test_traces_are_searched_by_service(made: dict[str, Any]) -> None:
+    """Jaeger answers 400 to a search that names no service."""
+    url = next(link["url"] for link in made["overview"]["links"] if link["title"] == "Traces")
+    assert json.loads(url.partition("panes=")[2])["t"]["queries"][0]["service"] == "evara-api"
+
+
 def test_the_folder_has_a_fixed_name(plan: Plan) -> None:
     """Links to the folder outlive Grafana's database."""
     provider = yaml.safe_load(grafana.render(plan)["grafana/provisioning/dashboards/dashboards.yaml"])["providers"][0]
