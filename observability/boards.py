@@ -15,8 +15,12 @@ from observability.plan import DEPENDENCY_SOURCE, FRESHNESS, HTTP_SOURCE, JOB_SO
 from observability.promql import burn_rate, firing, quote, selector
 
 RATE = "$__rate_interval"
+# A line as people read it; its fields, and what is not JSON as it was written.
+FIELDS = "".join(f"{{{{with .{field}}}}} {{{{.}}}}{{{{end}}}}" for field in ("method", "path", "status", "job", "node", "exc_info"))
+READ = "{{if .message}}{{.message}}" + FIELDS + "{{with .duration_ms}} in {{.}} ms{{end}}{{else}}{{__line__}}{{end}}"
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
 ANSWERED = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
+LEAST = {Unit.RATIO: 0.01}  # no axis ends below, so that none of a thousand does not look like all
 FINE_RATIO = 3  # decimals of per cent: 99.95 and 99.99 are not 100
 OVERVIEW, SLO, ROUTES, DEPENDENCIES = "overview", "slo", "routes", "dependencies"
 RUNTIME, JOBS, LOG, LOAD = "runtime", "jobs", "logs", "load"
@@ -32,7 +36,8 @@ def colours_by_label(plan: Plan) -> dict[str, dict[str, str]]:
     return {
         names.ROUTE: {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)},
         names.OUTCOME: dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)),
-        names.CODE: {"200": GOOD, "201": BLUE, "500": BAD},
+        names.CODE: {"200": GOOD, "201": BLUE, "204": SKY, "404": WARN, "422": PINK, "500": BAD},
+        names.LOG_LEVEL: dict(zip((*names.LOG_LEVELS, names.LOG_UNKNOWN), (SKY, BLUE, WARN, BAD, PINK), strict=True)),
         "": dict(zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True)) | {"all": BLUE},
     }
 
@@ -43,7 +48,7 @@ def colours(plan: Plan) -> dict[str, str]:
 
 
 def lines(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
-    return Panel(title, description, Kind.LINES, unit, queries, **look)
+    return Panel(title, description, Kind.LINES, unit, queries, **{"reach": LEAST.get(unit), **look})
 
 
 def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], **look: Any) -> Panel:
@@ -101,9 +106,9 @@ def overview(plan: Plan) -> Board:
         (
             stat("Paging", "Alerts that somebody is being called for.", Unit.NUMBER,
                  f"count({firing(severity=plan.gravest)}) or vector(0)", (0, GOOD), (1, BAD)),
-            stat("SLOs out of budget", f"Promises that are broken over {period}.", Unit.NUMBER,
+            stat("Broken SLOs", f"Promises that are broken over {period}.", Unit.NUMBER,
                  f"count({left} < 0) or vector(0)", (0, GOOD), (1, BAD)),
-            stat("Smallest budget left", f"Of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
+            stat("Least budget", f"The smallest of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
             stat("Requests", "Requests that the API answered, of all routes.", Unit.REQUESTS,
                  f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
             stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(".*"),
@@ -122,10 +127,10 @@ def overview(plan: Plan) -> Board:
               Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
               Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
               Query(f"max by ({names.SLO}) ({burn_rate(SHORT)})", "burn", Unit.TIMES),
-              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO),
+              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO, order=("-burn", "budget left")),
         table("Firing", "What fires now; the watchdog, which always does, is left out.", Unit.NUMBER,
               Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),
-              width=8, height=10, key=f"alertname,{names.SEVERITY},{names.SLO}", expected=False),
+              width=8, height=10, key=f"alertname,{names.SEVERITY},{names.SLO}", expected=False, empty="nothing fires"),
         burn_rates(width=8, height=10),
     )  # fmt: skip
     return Board(
@@ -185,9 +190,9 @@ def slo(plan: Plan) -> Board:
             stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
             stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
                  f"{names.error_ratio(SHORT)}{mine} / {budget}", *burn_steps(plan), expected=False),
-            stat("Budget gone in", f"At the pace of the last {slow}; no value while nothing burns.", Unit.SECONDS,
+            stat("Budget gone in", f"At the pace of the last {slow}; a dash while nothing burns.", Unit.SECONDS,
                  f"clamp_min({left}, 0) * {budget} * {plain(plan.period.seconds)} / on ({names.SLO}) ({names.error_ratio(slow)}{mine} > 0)",
-                 expected=False),
+                 expected=False, empty="–"),
             stat("Events", "Events per second over the last 5 minutes.", Unit.PER_SECOND, names.total_rate(SHORT) + mine, expected=False),
         ),
     )  # fmt: skip
@@ -197,7 +202,7 @@ def slo(plan: Plan) -> Board:
         "Budget and burn",
         (
             lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
-                  Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD), maximum=1),
+                  Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD), maximum=1, reach=1),
             lines("Burn rates and the tiers' lines",
                   "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
                   Unit.TIMES, *burn_lines, *limits, expected=False, reach=slowest(plan)),
@@ -242,16 +247,18 @@ def routes(plan: Plan) -> Board:
               Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT)})", "requests/s", Unit.REQUESTS),
               Query(failing(".*", over=SHORT, by=names.ROUTE), "failing", Unit.RATIO),
               *(replace(query, unit=Unit.SECONDS) for query in durations),
-              width=16, height=11, key=names.ROUTE, link=ROUTES),
+              width=16, height=11, key=names.ROUTE, link=ROUTES, order=("-requests/s",)),
         table("Top errors", "Which answers of 4xx and 5xx there were most of, over the last hour.", Unit.NUMBER,
-              Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers"),
-              width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expected=False),
+              Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers", decimals=0),
+              width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expected=False, empty="none"),
     )  # fmt: skip
     detail = (
-        lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)), stacked=True),
-        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per)),
+        lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)),
+              width=8, stacked=True),
+        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per), width=8),
         lines("Unhandled exceptions", "So far, by class; the log has their tracebacks.", Unit.NUMBER,
-              Query(f"sum by ({names.ROUTE}, {names.TYPE}) ({unhandled}) > 0", each(names.ROUTE, names.TYPE)), expected=False),
+              Query(f"sum by ({names.ROUTE}, {names.TYPE}) ({unhandled}) > 0", each(names.ROUTE, names.TYPE)),
+              width=8, expected=False, empty="none"),
         lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
               *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED), *thresholds(plan)),
         Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
@@ -279,7 +286,7 @@ def dependencies(plan: Plan) -> Board:
     rows = [Row(name.capitalize(), dependency(plan, name)) for name in plan.dependencies]
     pool = lines("Connections", "Of the API's pool of database connections, by what they are doing.", Unit.NUMBER,
                  Query(f"sum by ({names.STATE}) ({names.POOL})", each(names.STATE)))  # fmt: skip
-    spans = lines("Spans", "Handed to the trace collector, or lost because it did not take them.", Unit.REQUESTS,
+    spans = lines("Spans", "Handed to the trace collector, or lost because it did not take them.", Unit.PER_SECOND,
                   Query(f"sum by ({names.OUTCOME}) ({rate(names.TRACE_SPANS + '_total')})", each(names.OUTCOME)))  # fmt: skip
     return Board(
         DEPENDENCIES,
@@ -291,15 +298,16 @@ def dependencies(plan: Plan) -> Board:
 
 def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
     metric, label = names.DEPENDENCY_DURATION, {names.DEPENDENCY: name}
+    over = RATE if name == names.DATABASE else SHORT  # other hosts are called a few times a minute
     known = plan.thresholds(DEPENDENCY_SOURCE, LATENCY).items()
     limits = (promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos})
-    calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', **label)})"
-    failed = f"sum({rate(metric + '_count', **label, outcome='error')}) / (sum({rate(metric + '_count', **label)}) > 0)"
+    calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', over, **label)})"
+    failed = f"sum({rate(metric + '_count', over, **label, outcome='error')}) / (sum({rate(metric + '_count', over, **label)}) > 0)"
     return (
-        lines(f"{name}: calls", "Calls per second, by outcome.", Unit.REQUESTS, Query(calls, each(names.OUTCOME)), width=8),
+        lines(f"{name}: calls", "Calls per second, by outcome.", Unit.PER_SECOND, Query(calls, each(names.OUTCOME)), width=8),
         lines(f"{name}: failing", "Share of calls that failed.", Unit.RATIO, Query(failed, "failing", colour=BAD), width=8, expected=False),
         lines(f"{name}: duration", "How long successful calls took; dashed is what was promised.", Unit.SECONDS,
-              *quantiles(metric, **label, outcome="ok"), *limits,
+              *quantiles(metric, over=over, **label, outcome="ok"), *limits,
               width=8, expected=False),
     )  # fmt: skip
 
@@ -311,7 +319,8 @@ def guarded() -> tuple[Panel, ...]:
               Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)), width=8, reach=2),
         lines("Calls refused and made again", "Calls that breaker, bulkhead or deadline did not let pass, and retries.", Unit.PER_SECOND,
               Query(f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})", f"refused: {each(names.REASON)}"),
-              Query(f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})", f"made again: {each(names.DEPENDENCY)}"), width=8),
+              Query(f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})", f"made again: {each(names.DEPENDENCY)}"),
+              width=8, reach=1),
         lines("Cache", "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.", Unit.PER_SECOND,
               Query(f"sum by ({names.RESULT}) ({rate(names.CACHE_ANSWERS + '_total')})", each(names.RESULT)),
               Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"), width=8),
@@ -336,10 +345,10 @@ def runtime(_: Plan) -> Board:
         "What the API and its watchers cost",
         (
             Row("The API", (
-                *cost(width=8),
-                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, each(names.ROLE)), width=8),
+                *cost(width=6),
+                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, each(names.ROLE)), width=6),
                 lines("Limits without their store", "Requests that workers counted alone: the shared store was away.", Unit.REQUESTS,
-                      Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory")),
+                      Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory"), width=6, reach=1),
             )),
             Row("Prometheus and Alertmanager", (
                 lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,
@@ -381,7 +390,7 @@ def jobs(plan: Plan) -> Board:
                       Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT)})", task)),
                 lines("Waiting and failed", "Deliveries in the outbox, and work that failed for good.", Unit.NUMBER,
                       Query(f"max({names.DELIVERIES_PENDING})", "deliveries waiting"),
-                      Query(f"max by ({names.JOB}) ({names.DEAD_LETTERS})", f"dead letters, {task}", colour=BAD), width=24),
+                      Query(f"max by ({names.JOB}) ({names.DEAD_LETTERS})", f"dead letters, {task}", colour=BAD), width=24, reach=5),
             )),
             Row("From outside", (
                 lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,
@@ -395,13 +404,13 @@ def jobs(plan: Plan) -> Board:
 
 def logs(plan: Plan) -> Board:
     streams = f'{{{names.LOG_SERVICE}={quote(plan.service)}, {names.LOG_PROGRAM}=~"$program", {names.LOG_LEVEL}=~"$level"}}'
-    found = f'{streams} | {names.LOG_IDS[0]}=~"$request.*" |~ "(?i)$text"'
+    found = f'{streams} | {names.LOG_IDS[0]}=~"$request.*" |~ "(?i)$text" | json | drop __error__, __error_details__ | line_format `{READ}`'
 
     def volume(title: str, label: str) -> Panel:
         query = Query(f"sum by ({label}) (rate({streams}[$__auto]))", each(label))
         return lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True, source=LOGS)
 
-    about = "Newest first; a line unfolds, and its request_id finds all lines of the same request."
+    about = "Newest first; a line unfolds to its fields: request_id finds all lines of the same request, trace_id opens its trace."
     return Board(
         LOG,
         "Logs",
@@ -431,7 +440,8 @@ def load(plan: Plan) -> Board:
                       *quantiles(names.HTTP_DURATION, **ANSWERED),
                       *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
                 lines("p95 by route", "95 of 100 good answers of the route took no longer than this.", Unit.SECONDS,
-                      Query(quantile(Decimal("0.95"), names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED), each(names.ROUTE))),
+                      Query(quantile(Decimal("0.95"), names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED) + " > 0",
+                            each(names.ROUTE))),
                 *cost(width=12),
                 lines("Database time", "How long successful statements took.", Unit.SECONDS,
                       *quantiles(names.DEPENDENCY_DURATION, dependency="database", outcome="ok")),

@@ -19,7 +19,7 @@ class Unit(StrEnum):
     SECONDS = "s"
     RATIO = "percentunit"
     REQUESTS = "reqps"
-    PER_SECOND = "cps"
+    PER_SECOND = "suffix:/s"
     BYTES = "bytes"
     NUMBER = "short"
     TIMES = "suffix:×"
@@ -66,12 +66,14 @@ class Panel:
     steps: tuple[tuple[float, str], ...] = ()
     key: str = ""
     link: str = ""  # slug of the board that a row's key leads to
+    order: tuple[str, ...] = ()  # columns by which a table is sorted, ascending; with "-" before it, descending
     stacked: bool = False
     maximum: float | None = None  # where the axis ends
     reach: float | None = None  # how high the axis goes at least
     decimals: int | None = None
     source: str = METRICS
     expected: bool = True  # a healthy stack with a little traffic has an answer
+    empty: str = "nothing yet"  # what stands there without an answer
 
     def bind(self, **values: str) -> "Panel":
         """The panel with its variables filled in; values of `route` are regular expressions."""

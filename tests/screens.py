@@ -1,5 +1,10 @@
-"""`python -m tests.screens` takes the pictures of docs/screens.md from the running stack; each is a row of SCREENS."""
+"""`python -m tests.screens` takes the pictures of docs/screens.md from the running stack; each is a row of SCREENS.
 
+Boards are taken when a Grafana answers, at EVARA_GRAFANA_URL or at its port beside the stack's; else they stay as they are.
+"""
+
+import json
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -9,11 +14,16 @@ import httpx
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from observability.stack.site import ROOT, Site
+from observability.emit.grafana import DASHBOARDS
+from observability.outputs import GENERATED
+from observability.stack.site import HOST, ROOT, Site, port_offset
 
 FOLDER = ROOT / "docs" / "screens"
-WIDE, PHONE = (1280, 900), (390, 844)
+WIDE, PHONE, BOARD = (1280, 900), (390, 844), 1600
+GRAFANA, GRAFANA_PORT = "grafana", 3000
+CELL, AROUND = 38, 130  # pixels: of a board's row with its gap, and of what stands above and below all rows
 REPORT = "report"  # instead of a server: the newest load report
+SETTLED = 6_000  # ms until every panel is drawn
 COLOURS = 128  # pages have few: a third of the size, and nobody sees it
 
 
@@ -37,7 +47,38 @@ SCREENS = (
     Screen("route", "console", "/routes/readings.ingest", scheme="dark"),
     Screen("alert", "console", "/alerts/TargetDown"),
     Screen("report", REPORT, "index.html", whole=True),
+    *(
+        Screen(f"board-{slug}", GRAFANA, f"/d/evara-api-{slug}?kiosk&theme={scheme}&from=now-15m&to=now{chosen}", WIDE, scheme)
+        for slug, scheme, chosen in (
+            ("overview", "dark", ""),
+            ("slo", "light", "&var-slo=readings.ingest-latency-200ms"),
+            ("routes", "dark", ""),
+            ("dependencies", "dark", ""),
+            ("runtime", "dark", ""),
+            ("jobs", "dark", ""),
+            ("logs", "light", ""),
+            ("load", "dark", ""),
+        )
+    ),
 )
+
+
+def grafana() -> str:
+    """Where Grafana is, or "" where none answers."""
+    url = os.environ.get("EVARA_GRAFANA_URL", f"http://{HOST}:{GRAFANA_PORT + port_offset()}").rstrip("/")
+    try:
+        return url if httpx.get(f"{url}/api/health", timeout=10).is_success else ""
+    except httpx.HTTPError:
+        return ""
+
+
+def viewport(screen: Screen) -> tuple[int, int]:
+    """Of a board as high as it is: Grafana draws only what can be seen."""
+    if screen.server != GRAFANA:
+        return screen.viewport
+    slug = screen.name.removeprefix("board-")
+    panels = json.loads((ROOT / GENERATED / DASHBOARDS / f"{slug}.json").read_text(encoding="utf-8"))["panels"]
+    return BOARD, max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) * CELL + AROUND
 
 
 def address(screen: Screen, site: Site) -> str:
@@ -47,8 +88,8 @@ def address(screen: Screen, site: Site) -> str:
         if not reports:
             raise FileNotFoundError("there is no load report")
         return reports[-1].as_uri()
-    url = site.url(screen.server) + screen.path
-    httpx.get(url, timeout=10).raise_for_status()
+    url = (grafana() if screen.server == GRAFANA else site.url(screen.server)) + screen.path
+    httpx.get(url, timeout=10, follow_redirects=screen.server == GRAFANA).raise_for_status()
     return url
 
 
@@ -61,15 +102,22 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
+        boards = grafana()
         for screen in SCREENS:
+            if screen.server == GRAFANA and not boards:
+                print(f"  {screen.name}: skipped, no Grafana answers; say where one is with EVARA_GRAFANA_URL")
+                continue
             try:
                 url = address(screen, site)
             except (httpx.HTTPError, FileNotFoundError) as error:
                 print(f"{screen.name}: {error}; start the stack with: make up, and load it with: make load", file=sys.stderr)
                 return 2
-            width, height = screen.viewport
+            width, height = viewport(screen)
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=screen.scheme, device_scale_factor=1)
-            page.goto(url, wait_until="networkidle")
+            page.goto(url, wait_until="load" if screen.server == GRAFANA else "networkidle")
+            if screen.server == GRAFANA:
+                page.wait_for_selector("section", timeout=60_000)
+                page.wait_for_timeout(SETTLED)  # it asks again every 10 s, so its network is never idle
             taken = Image.open(BytesIO(page.screenshot(full_page=screen.whole))).convert("RGB")
             taken.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(FOLDER / f"{screen.name}.png", optimize=True)
             page.close()

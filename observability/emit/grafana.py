@@ -11,27 +11,21 @@ from observability.boards import LOG, boards, colours_by_label
 from observability.emit import HEADER, dump
 from observability.panels import BAD, BLUE, GOOD, GREY, LOGS, METRICS, TRACES, Board, Kind, Panel, Query, Unit, Variable
 from observability.plan import Plan, span
+from observability.promql import quote
 
 DASHBOARDS, PROVISIONING = "grafana/dashboards", "grafana/provisioning"
 MOUNTED = "/etc/grafana/dashboards"  # where compose mounts the dashboards
 SOURCES = {METRICS: "http://prometheus:9090", LOGS: "http://loki:3100", TRACES: "http://jaeger:16686"}
+# From a line to its trace and back; "$$" is a dollar that provisioning leaves alone.
+TRACE_ID = names.LOG_IDS[1]
+TRACE_OF_LINE = {"name": "trace", "matcherType": "label", "matcherRegex": TRACE_ID, "datasourceUid": TRACES, "url": "$${__value.raw}"}
+TRACE_OF_LINE |= {"urlDisplayLabel": "Open the trace"}
+LINES_OF_TRACE = {"datasourceUid": LOGS, "spanStartTimeShift": "-5m", "spanEndTimeShift": "5m", "customQuery": True}
 SCHEMA = 42  # of Grafana 12
-COLUMNS, HEADING = 24, 1
+COLUMNS, HEADING, HALF = 24, 1, 12
+LISTED = {f"{{{{{label}}}}}" for label in (names.ROUTE, names.SLO)}  # legends of so many series that they need a list
 CLASSES = {Kind.LINES: core.TimeSeries, Kind.STAT: core.Stat, Kind.TABLE: core.Table, Kind.HEATMAP: core.Heatmap, Kind.LOGS: core.Logs}
-EMPTY = "nothing yet"
 SHARED_CROSSHAIR = 1
-# Explore's own address form, with the board's time range.
-EXPLORE = json.dumps(
-    {
-        "t": {
-            "datasource": TRACES,
-            "queries": [{"refId": "A", "queryType": "search", "datasource": {"type": TRACES, "uid": TRACES}}],
-            "range": {"from": "${__from}", "to": "${__to}"},
-        }
-    },
-    separators=(",", ":"),
-)
-
 # What Grafana still reads of what grafanalib writes; the rest are keys of versions long gone.
 KEPT_OF_BOARD = ("uid", "title", "description", "tags", "schemaVersion", "editable", "timezone", "refresh", "time", "annotations", "links")
 KEPT_OF_PANEL = ("type", "title", "description", "gridPos", "datasource", "targets")
@@ -46,6 +40,14 @@ def render(plan: Plan) -> dict[str, str]:
 
 def provisioning(plan: Plan) -> dict[str, str]:
     """Data sources and the folder of dashboards, in Grafana's provisioning format."""
+    more = {
+        METRICS: {"timeInterval": span(plan.clock.scrape), "httpMethod": "POST"},
+        LOGS: {"derivedFields": [TRACE_OF_LINE]},
+        TRACES: {
+            "tracesToLogsV2": LINES_OF_TRACE
+            | {"query": f'{{{names.LOG_SERVICE}={quote(plan.service)}}} | {TRACE_ID}="$${{__trace.traceId}}"'}
+        },
+    }
     data_sources = [
         {
             "name": kind.capitalize(),
@@ -54,11 +56,18 @@ def provisioning(plan: Plan) -> dict[str, str]:
             "access": "proxy",
             "url": url,
             "isDefault": kind == METRICS,
-            "jsonData": {"timeInterval": span(plan.clock.scrape)} if kind == METRICS else {},
+            "jsonData": more[kind],
         }
         for kind, url in SOURCES.items()
     ]
-    provider = {"name": plan.service, "folder": plan.service, "type": "file", "allowUiUpdates": False, "options": {"path": MOUNTED}}
+    provider = {
+        "name": plan.service,
+        "folder": plan.service,
+        "folderUid": plan.service,
+        "type": "file",
+        "allowUiUpdates": False,
+        "options": {"path": MOUNTED},
+    }
     return {
         f"{PROVISIONING}/datasources/datasources.yaml": HEADER + dump({"apiVersion": 1, "datasources": data_sources}),
         f"{PROVISIONING}/dashboards/dashboards.yaml": HEADER + dump({"apiVersion": 1, "providers": [provider]}),
@@ -96,13 +105,20 @@ def dashboard(plan: Plan, board: Board) -> dict[str, Any]:
         links=[
             core.DashboardLink(title="Boards", tags=[plan.service], asDropdown=True, includeVars=True, keepTime=True),
             link("Logs", f"/d/{names.board_uid(plan.service, LOG)}", keep=True),
-            link("Traces", "/explore?schemaVersion=1&panes=" + EXPLORE),
+            link("Traces", explore(plan)),
             link("Runbook", f"{plan.policy.links.console}/", "The console: what every alert means, and what to do first"),
         ],
     )
     asked = dict.fromkeys(panel.source for panel in board.panels)
     chosen = [*map(source, asked), *map(variable, board.variables)]
     return kept(made, KEPT_OF_BOARD) | {"graphTooltip": SHARED_CROSSHAIR, "templating": {"list": chosen}, "panels": place(plan, board)}
+
+
+def explore(plan: Plan) -> str:
+    """Explore's own address form: the service's traces in the board's time range; Jaeger refuses a search without a service."""
+    search = {"refId": "A", "queryType": "search", "service": plan.service, "limit": 50, "datasource": {"type": TRACES, "uid": TRACES}}
+    pane = {"datasource": TRACES, "queries": [search], "range": {"from": "${__from}", "to": "${__to}"}}
+    return "/explore?schemaVersion=1&panes=" + json.dumps({"t": pane}, separators=(",", ":"))
 
 
 def link(title: str, url: str, tooltip: str = "", *, keep: bool = False) -> core.DashboardLink:
@@ -156,7 +172,7 @@ def picture(plan: Plan, panel: Panel, at: core.GridPos) -> dict[str, Any]:
     look = {"title": panel.title, "description": panel.description, "dataSource": reference(panel.source), "gridPos": at}
     made = CLASSES[panel.kind](targets=[target(panel, n, query) for n, query in enumerate(panel.queries)], **look)
     config = {"defaults": defaults(panel), "overrides": overrides(plan, panel)}
-    return kept(made, KEPT_OF_PANEL) | {"fieldConfig": config, "options": OPTIONS[panel.kind], "transformations": columns(panel)}
+    return kept(made, KEPT_OF_PANEL) | {"fieldConfig": config, "options": options(panel), "transformations": columns(panel)}
 
 
 def target(panel: Panel, number: int, query: Query) -> dict[str, Any]:
@@ -187,11 +203,30 @@ OPTIONS: dict[Kind, dict[str, Any]] = {
         "cellGap": 1,
         "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64, "reverse": False, "exponent": 0.5, "fill": BLUE},
         "yAxis": {"unit": Unit.SECONDS, "axisPlacement": "left"},
+        "cellValues": {"unit": Unit.NUMBER},
         "legend": {"show": True},
         "tooltip": {"mode": "single", "yHistogram": True},
     },
-    Kind.LOGS: {"showTime": True, "wrapLogMessage": True, "enableLogDetails": True, "sortOrder": "Descending", "dedupStrategy": "none"},
+    Kind.LOGS: {"showTime": True, "wrapLogMessage": True, "enableLogDetails": True, "sortOrder": "Descending", "dedupStrategy": "none"}
+    | {"prettifyLogMessage": False, "syntaxHighlighting": False, "showControls": False},
 }
+
+
+def options(panel: Panel) -> dict[str, Any]:
+    """How a panel looks, with its legend: many series are listed, the largest first; a table without columns needs no head."""
+    made = dict(OPTIONS[panel.kind])
+    if panel.kind == Kind.LINES and any(query.legend in LISTED for query in panel.queries):
+        made["legend"] = {"displayMode": "table", "placement": "right" if panel.width >= HALF else "bottom", "showLegend": True}
+        made["legend"] |= {"calcs": ["max"], "sortBy": "Max", "sortDesc": True}
+    if panel.kind == Kind.TABLE:
+        made["showHeader"] = any(query.legend for query in panel.queries)
+        made["sortBy"] = [{"displayName": name.removeprefix("-"), "desc": name.startswith("-")} for name in panel.order]
+    return made
+
+
+def nothing(words: str) -> list[dict[str, Any]]:
+    """What stands for a value that is not there, in no colour: it is neither good nor bad."""
+    return [{"type": "special", "options": {"match": "null", "result": {"text": words, "color": "text"}}}]
 
 
 def ref(number: int) -> str:
@@ -203,19 +238,25 @@ def defaults(panel: Panel) -> dict[str, Any]:
     steps = [{"color": colour, "value": None if n == 0 else value} for n, (value, colour) in enumerate(panel.steps)]
     look: dict[str, Any] = {
         "unit": panel.unit,
-        "noValue": EMPTY,
+        "noValue": panel.empty,
         "decimals": panel.decimals,
         "thresholds": {"mode": "absolute", "steps": steps or [{"color": GREY if panel.kind == Kind.TABLE else GOOD, "value": None}]},
         "color": {"mode": "thresholds" if panel.kind in (Kind.STAT, Kind.TABLE) else "palette-classic"},
-        "mappings": [],
+        "mappings": nothing(panel.empty) if panel.kind == Kind.STAT else [],
     }
     if panel.kind == Kind.STAT and not panel.steps:
         look["color"] = {"mode": "fixed", "fixedColor": "text"}
     if panel.kind == Kind.LINES:
         stacking = {"mode": "normal" if panel.stacked else "none", "group": "A"}
-        look["custom"] = {"lineWidth": 2, "fillOpacity": 25 if panel.stacked else 5, "showPoints": "never", "spanNulls": False}
+        # stacked areas have no line: that of a series without samples would lie on top of all others
+        width, fill = (0, 70) if panel.stacked else (2, 5)
+        look["custom"] = {"lineWidth": width, "fillOpacity": fill, "showPoints": "never", "spanNulls": False}
         look["custom"] |= {"stacking": stacking, "axisSoftMin": 0, "axisSoftMax": panel.reach}
         look["max"] = panel.maximum
+    if panel.kind == Kind.TABLE:
+        look["custom"] = (
+            {"minWidth": 70} if any(query.legend for query in panel.queries) else {"cellOptions": {"type": "auto", "wrapText": True}}
+        )
     return look
 
 
@@ -254,9 +295,14 @@ def fixed(colour: str) -> dict[str, str]:
 
 
 def column(panel: Panel, query: Query) -> dict[str, Any]:
-    look: dict[str, Any] = {"unit": query.unit or panel.unit, **({} if query.decimals is None else {"decimals": query.decimals})}
+    look: dict[str, Any] = {
+        "unit": query.unit or panel.unit,
+        "noValue": "–",
+        **({} if query.decimals is None else {"decimals": query.decimals}),
+    }
     if query.bar:
         look |= {"custom.cellOptions": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}, "min": 0, "max": 1}
+        look["mappings"] = nothing("–")
     else:
         look["color"] = fixed("text")
     return rule("byName", query.legend, **look)

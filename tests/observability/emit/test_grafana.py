@@ -98,6 +98,71 @@ def test_data_sources_have_fixed_names(plan: Plan) -> None:
     assert next(s for s in sources if s["uid"] == "prometheus")["jsonData"]["timeInterval"] == "5s"
 
 
+def test_lines_lead_to_their_trace_and_spans_back(plan: Plan) -> None:
+    """Loki makes a link of trace_id, which is structured metadata; Jaeger asks Loki for a trace's lines by it."""
+    files = grafana.render(plan)
+    sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])["datasources"]
+    more = {source["uid"]: source["jsonData"] for source in sources}
+    (derived,) = more["loki"]["derivedFields"]
+    assert (derived["matcherType"], derived["matcherRegex"], derived["datasourceUid"]) == ("label", "trace_id", "jaeger")
+    assert derived["url"] == "$${__value.raw}"  # one dollar would be a variable of the environment
+    back = more["jaeger"]["tracesToLogsV2"]
+    assert (back["datasourceUid"], back["customQuery"]) == ("loki", True)
+    assert back["query"] == '{service="evara-api"} | trace_id="$${__trace.traceId}"'
+
+
+def test_traces_are_searched_by_service(made: dict[str, Any]) -> None:
+    """Jaeger answers 400 to a search that names no service."""
+    url = next(link["url"] for link in made["overview"]["links"] if link["title"] == "Traces")
+    assert json.loads(url.partition("panes=")[2])["t"]["queries"][0]["service"] == "evara-api"
+
+
+def test_the_folder_has_a_fixed_name(plan: Plan) -> None:
+    """Links to the folder outlive Grafana's database."""
+    provider = yaml.safe_load(grafana.render(plan)["grafana/provisioning/dashboards/dashboards.yaml"])["providers"][0]
+    assert provider["folderUid"] == "evara-api"
+
+
+def test_many_series_are_listed_largest_first(made: dict[str, Any]) -> None:
+    """Legends by route or SLO are tables, beside the picture where it is wide enough; others are one line."""
+    legends = {title: panel(made["overview"], title)["options"]["legend"] for title in ("Requests by route", "Burn rates")}
+    assert {legend["displayMode"] for legend in legends.values()} == {"table"}
+    assert (legends["Requests by route"]["placement"], legends["Burn rates"]["placement"]) == ("right", "bottom")
+    assert legends["Requests by route"]["sortDesc"]
+    assert panel(made["routes"], "Duration")["options"]["legend"]["displayMode"] == "list"
+
+
+def test_what_burns_comes_first_and_the_idle_last(made: dict[str, Any]) -> None:
+    """Grafana sorts what has no value below what has one when the largest come first."""
+    table = panel(made["overview"], "SLOs")
+    assert table["options"]["sortBy"] == [{"displayName": "burn", "desc": True}, {"displayName": "budget left", "desc": False}]
+
+
+def test_no_value_is_neither_good_nor_bad(made: dict[str, Any]) -> None:
+    """Words for a missing value stand in the colour of text."""
+    (mapping,) = panel(made["overview"], "Least budget")["fieldConfig"]["defaults"]["mappings"]
+    assert mapping["options"] == {"match": "null", "result": {"text": "nothing yet", "color": "text"}}
+    assert panel(made["overview"], "Firing")["fieldConfig"]["defaults"]["noValue"] == "nothing fires"
+
+
+def test_stacked_areas_have_no_line(made: dict[str, Any]) -> None:
+    """The line of an empty series on top of the pile would look like all of it."""
+    assert panel(made["routes"], "Rate by status")["fieldConfig"]["defaults"]["custom"]["lineWidth"] == 0
+    assert panel(made["routes"], "Duration")["fieldConfig"]["defaults"]["custom"]["lineWidth"] == 2
+
+
+def test_shares_of_nothing_lie_on_the_ground(made: dict[str, Any]) -> None:
+    """An axis of shares goes to 1 % at least; Grafana would end one of zeros at 10 000 %."""
+    assert panel(made["overview"], "Failing requests by route")["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] == 0.01
+
+
+def test_texts_are_wrapped_and_have_no_head(made: dict[str, Any]) -> None:
+    """The next steps are read whole."""
+    steps = panel(made["slo"], "Next steps")
+    assert steps["fieldConfig"]["defaults"]["custom"]["cellOptions"]["wrapText"]
+    assert not steps["options"]["showHeader"]
+
+
 def test_promises_are_shown_to_the_last_nine(made: dict[str, Any]) -> None:
     """99.95 and 99.99 % are not rounded to 100."""
     rules = panel(made["overview"], "SLOs")["fieldConfig"]["overrides"]
