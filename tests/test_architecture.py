@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEW_LINES = 8
-BUDGETS = {"api": 4_800, "observability": 7_500}  # lines of Python
+BUDGETS = {"api": 4_800, "observability": 7_600}  # lines of Python
 
 
 def test_imports_follow_the_arrows() -> None:
