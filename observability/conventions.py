@@ -101,7 +101,11 @@ LOG_LEVEL = "level"  # one of LOG_LEVELS
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
-LOG_PROGRAMS = ("api", "worker", "metrics", "prober", "console", "replay", "prometheus", "alertmanager", "supervisord")
+LOG_PROGRAMS = (
+    *("api", "worker", "prober", "console", "replay", "prometheus", "alertmanager"),
+    *("metrics", "supervisord"),  # of the native stack alone
+    *("gateway", "postgres", "postgres-replica", "backup", "valkey", "grafana", "jaeger", "mailpit"),  # of the compose stack alone
+)
 
 # --- recorded series ---------------------------------------------------------------------------------------------
 

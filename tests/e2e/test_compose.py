@@ -6,6 +6,7 @@ everything needs, the file is skipped.
 
 import json
 import os
+import secrets
 import subprocess
 import threading
 import time
@@ -20,8 +21,12 @@ import httpx
 import pytest
 import yaml
 
-from observability.clients import Prometheus
+from observability import conventions as names
+from observability.boards import boards
+from observability.clients import Loki, Prometheus
 from observability.live.arena import free_ports
+from observability.plan import from_files
+from observability.promql import selector
 from observability.stack import compose
 from observability.stack.site import ROOT, Ports, Site, servers_folder
 from tests.e2e.conftest import Stack
@@ -40,6 +45,10 @@ class Containers(Stack):
     without: list[str] = field(default_factory=list)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=10))
 
+    @property
+    def secrets(self) -> Path:
+        return Path(self.environment["EVARA_SECRETS_DIR"])
+
     def compose(self, *words: str) -> str:
         asked = subprocess.run(["docker", "compose", *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
         assert asked.returncode == 0, asked.stderr
@@ -48,6 +57,23 @@ class Containers(Stack):
     def call(self, method: str, path: str, **words: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key}"} | words.pop("headers", {})
         return self.http.request(method, self.site.url("api") + path, headers=headers, **words)
+
+    def needs(self, *services: str) -> None:
+        """Skips, by name, what a stack without one of these cannot show."""
+        if gone := sorted({*services} & {*self.without}):
+            pytest.skip(f"{', '.join(gone)} left out: no registry here offers the image")
+
+    def lines(self, **metadata: str) -> dict[str, str]:
+        """Program → one of its lines in Loki of the last minutes with this structured metadata."""
+        asked = "".join(f' | {key}="{value}"' for key, value in metadata.items())
+        stream = selector("", **{names.LOG_SERVICE: "evara-api"})
+        found = Loki(self.site.url("loki")).lines(stream + asked, time.time() - 300)
+        return {labels[names.LOG_PROGRAM]: line for labels, line in found}
+
+    def mails(self, *words: str) -> bool:
+        """Whether a mail about all of these lies in the mailbox."""
+        messages = httpx.get(f"{self.site.url('mailpit')}/api/v1/messages", timeout=5).json()["messages"]
+        return any(all(word in message["Subject"] for word in words) for message in messages)
 
     def containers(self, *services: str) -> list[dict[str, Any]]:
         """What the engine itself says of them."""
@@ -154,6 +180,47 @@ def test_a_request_goes_through_the_gateway(stack: Containers) -> None:
     assert stack.call("GET", "/api/v1/nodes", headers={"X-Request-ID": "mine-12345678"}).headers["X-Request-ID"] == "mine-12345678"
 
 
+def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
+    """By its id in the lines of gateway and API, and by its trace id in one trace: gateway, API, and below it the database."""
+    stack.needs("loki", "fluent-bit", "jaeger")
+    trace, request = secrets.token_hex(16), f"followed-{secrets.token_hex(8)}"
+    headers = {"X-Request-ID": request, "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
+    assert stack.call("GET", "/api/v1/nodes/main-branch/live", headers=headers).status_code == 200
+    assert eventually(lambda: stack.lines(request_id=request).keys() >= {"gateway", "api"})
+    assert all(trace in line for line in stack.lines(request_id=request).values())
+
+    def spans() -> dict[str, str]:
+        """Operation → service, of the trace as far as it is there."""
+        data = httpx.get(f"{stack.site.url('jaeger')}/api/traces/{trace}", timeout=5).json()["data"]
+        return {span["operationName"]: one["processes"][span["processID"]]["serviceName"] for one in data or () for span in one["spans"]}
+
+    assert eventually(lambda: {"gateway", "evara-api"} <= set(spans().values()) and {"SELECT", "GET"} <= spans().keys()), spans()
+
+
+def test_lines_wait_for_loki(stack: Containers) -> None:
+    """What is logged while Loki is away arrives when it is back."""
+    stack.needs("loki", "fluent-bit")
+    request = f"waiting-{secrets.token_hex(8)}"
+    stack.compose("stop", "loki")
+    assert stack.call("GET", "/api/v1/nodes", headers={"X-Request-ID": request}).status_code == 200
+    stack.compose("start", "loki")
+    assert eventually(lambda: stack.lines(request_id=request).keys() >= {"gateway", "api"})
+
+
+def test_grafana_lets_in_who_has_the_password(stack: Containers) -> None:
+    """Nobody without it; with the secret's, every board is there, and each source of data answers."""
+    stack.needs("grafana")
+    grafana = f"{stack.site.url('grafana')}/api"
+    assert httpx.get(f"{grafana}/search").status_code == 401
+    password = (stack.secrets / "grafana_password").read_text(encoding="utf-8").strip()
+    with httpx.Client(base_url=grafana, auth=("admin", password), timeout=10) as admin:
+        found = {board["uid"] for board in admin.get("/search", params={"type": "dash-db"}).json()}
+        assert found == {names.board_uid("evara-api", board.slug) for board in boards(from_files())}
+        for source in {"prometheus", "loki", "jaeger"} - {*stack.without}:
+            health = admin.get(f"/datasources/uid/{source}/health")
+            assert health.json()["status"] == "OK", f"{source}: {health.text}"
+
+
 def test_everything_is_watched(stack: Containers) -> None:
     """Every target is scraped, every replica of its own; no rule fails; every SLO is measured."""
     prometheus = Prometheus(stack.site.url("prometheus"))
@@ -213,12 +280,7 @@ def test_an_alert_reaches_the_mailbox(stack: Containers) -> None:
     alert = {"labels": {"alertname": "MailTest", "severity": "page", "owner": "platform"}, "startsAt": now}
     httpx.post(f"{stack.site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5).raise_for_status()
 
-    def mailed() -> bool:
-        return any(
-            "MailTest" in message["Subject"] for message in httpx.get(f"{stack.site.url('mailpit')}/api/v1/messages").json()["messages"]
-        )
-
-    assert eventually(mailed)
+    assert eventually(lambda: stack.mails("MailTest"))
 
 
 def test_load_is_measured_on_both_sides(stack: Containers) -> None:
@@ -230,15 +292,18 @@ def test_load_is_measured_on_both_sides(stack: Containers) -> None:
 
 
 def test_a_replica_that_is_killed_is_not_noticed(stack: Containers) -> None:
-    """Three replicas under load: one is killed, and not one GET fails."""
+    """Three replicas under load: one is killed, and not one GET fails, save an answer that had begun (docs/adr/0019-gateway.md)."""
     stack.compose("up", "--detach", "--no-recreate", "--scale", "api=3", "api")
     prometheus = Prometheus(stack.site.url("prometheus"))
     assert eventually(lambda: sum(t["scrapePool"] == "api" and t["health"] == "up" for t in prometheus.targets()) == 4)
-    stop, statuses = threading.Event(), list[int]()
+    stop, statuses, broken = threading.Event(), list[int](), list[httpx.RemoteProtocolError]()
 
     def ask() -> None:
         while not stop.is_set():
-            statuses.append(stack.call("GET", "/api/v1/nodes/hill-tank").status_code)
+            try:
+                statuses.append(stack.call("GET", "/api/v1/nodes/hill-tank").status_code)
+            except httpx.RemoteProtocolError as error:
+                broken.append(error)
             time.sleep(0.02)  # 200 a second from one address is what the gateway lets through
 
     with ThreadPoolExecutor(4) as clients:
@@ -252,6 +317,7 @@ def test_a_replica_that_is_killed_is_not_noticed(stack: Containers) -> None:
         for one in asked:
             one.result()
     assert set(statuses) == {200}, f"{sum(status != 200 for status in statuses)} of {len(statuses)} failed"
+    assert len(broken) <= 4, "each client at most the one that was being answered"
     subprocess.run(["docker", "start", victim["Id"]], check=True, capture_output=True)
 
 
@@ -262,6 +328,7 @@ def test_without_its_database_the_api_says_so_and_comes_back(stack: Containers) 
     refused = stack.call("GET", "/api/v1/nodes/hill-tank")
     assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (503, True)
     assert stack.call("GET", "/health/live").status_code == 200
+    assert eventually(lambda: stack.mails("FIRING", "DatabaseDown"))
     stack.compose("start", "postgres")
     assert eventually(lambda: stack.call("GET", "/health/ready").status_code == 200)
     assert eventually(lambda: stack.call("GET", "/api/v1/nodes/hill-tank").status_code == 200)
@@ -273,6 +340,11 @@ def test_without_valkey_requests_are_answered(stack: Containers) -> None:
     assert {stack.call("GET", "/api/v1/nodes/hill-tank").status_code for _ in range(20)} == {200}
     assert stack.call("GET", "/health/ready").status_code == 200
     stack.compose("start", "valkey")
+
+
+def test_the_mailbox_is_told_that_it_is_over(stack: Containers) -> None:
+    """The page about the database is resolved by itself."""
+    assert eventually(lambda: stack.mails("RESOLVED", "DatabaseDown"))
 
 
 def test_data_survives_down_and_up(stack: Containers) -> None:
