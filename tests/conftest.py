@@ -8,6 +8,9 @@ import pytest
 
 for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHEUS_"))]:
     del os.environ[name]  # before anything imports prometheus_client, which looks once
+# Tests and what they start talk to this machine alone. Reading all authorities anew for each HTTP client was most of their time.
+os.environ.pop("SSL_CERT_FILE", None)
+os.environ["SSL_CERT_DIR"] = os.devnull
 
 from loadtests.replay import Replay  # noqa: E402
 from tests.redis_server import RedisServer  # noqa: E402

@@ -11,7 +11,7 @@ from api.models import Latest, Node, Reading, now
 from api.services import notifications
 from api.services.nodes import require
 
-CHUNK = 500  # rows per statement: 4 bound values each, far below every database's limit
+CHUNK = 500  # keys per question, far below every database's limit of bound values
 Row = dict[str, Any]  # metric, time, value
 
 
@@ -28,11 +28,9 @@ def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
         unique.setdefault((row["metric"], row["time"]), row["value"])
     # in one order always: PostgreSQL locks row by row, and two batches that wait for each other would both fail
     values = [{"node_id": node.id, "metric": metric, "time": time, "value": unique[metric, time]} for metric, time in sorted(unique)]
-    stored = 0
-    for start in range(0, len(values), CHUNK):
-        chunk = values[start : start + CHUNK]
-        statement = insert_into(session, Reading).values(chunk).on_conflict_do_nothing()
-        stored += len(session.execute(statement.returning(Reading.metric)).all())
+    # Rows as parameters, not in .values(): a statement for just so many rows is compiled every time, which costs six times as much.
+    statement = insert_into(session, Reading).on_conflict_do_nothing().returning(Reading.metric)
+    stored = len(session.execute(statement, values).all())
     remember(session, values)
     notifications.record(session, node, {row["metric"] for row in rows})
     conflicts = differing(session, node.id, rows) if stored < len(rows) else 0
@@ -61,13 +59,14 @@ def remember(session: Session, values: list[Row]) -> None:
     for value in values:
         if value["metric"] not in newest or value["time"] > newest[value["metric"]]["time"]:
             newest[value["metric"]] = value
-    statement = insert_into(session, Latest).values(list(newest.values()))
+    statement = insert_into(session, Latest)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["node_id", "metric"],
             set_={"time": statement.excluded.time, "value": statement.excluded.value},
             where=statement.excluded.time > Latest.time,
-        )
+        ),
+        list(newest.values()),
     )
 
 

@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 from observability import conventions as names
-from observability.clients import Loki, Prometheus, Unreachable, exposed, inbox, polling
+from observability.clients import Loki, Prometheus, Unreachable, exposed, inbox, polling, trusted
 from observability.plan import Plan
 from observability.promql import selector
 from observability.stack import servers as server_files
@@ -288,7 +288,7 @@ def addresses(site: Site, patience: float = 5.0) -> list[tuple[str, str]]:
 
 def answers(url: str, seconds: float) -> bool:
     try:
-        return httpx.get(url, timeout=seconds, follow_redirects=True).is_success
+        return httpx.get(url, timeout=seconds, follow_redirects=True, verify=trusted()).is_success
     except httpx.HTTPError:
         return False
 
@@ -296,9 +296,9 @@ def answers(url: str, seconds: float) -> bool:
 def has_ui(url: str) -> bool:
     """Whether the server's own page has the scripts that it asks for; the distribution packs some without."""
     try:
-        page = httpx.get(url, follow_redirects=True, timeout=2)
+        page = httpx.get(url, follow_redirects=True, timeout=2, verify=trusted())
         sources = [part.split('"')[0] for part in page.text.split('src="')[1:]]
-        found = [httpx.get(page.url.join(source), timeout=2) for source in sources]
+        found = [httpx.get(page.url.join(source), timeout=2, verify=trusted()) for source in sources]
     except httpx.HTTPError:
         return False
     return bool(found) and all(script.is_success for script in found)

@@ -54,6 +54,8 @@ class Device:
                 state, moment = chance.choice(list(VALUES)), (first + timedelta(seconds=number)).isoformat()
                 body = {"readings": [{"metric": "level_m", "time": moment, "value": VALUES[state]}]}
                 answer = http.post(f"/api/v1/nodes/{self.node}/readings", json=body)
+                if answer.status_code == 503:
+                    continue  # the database was busy for too long: nothing was stored, and so nothing is told
                 if answer.status_code != 201:
                     self.refused.append(answer.text)
                     continue
