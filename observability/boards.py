@@ -36,7 +36,8 @@ def colours_by_label(plan: Plan) -> dict[str, dict[str, str]]:
     return {
         names.ROUTE: {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)},
         names.OUTCOME: dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)),
-        names.CODE: {"200": GOOD, "201": BLUE, "204": SKY, "404": WARN, "422": PINK, "500": BAD},
+        names.CODE: {"200": GOOD, "201": BLUE, "204": SKY, "404": WARN, "422": PINK, "500": BAD}
+        | {"2xx": GOOD, "3xx": SKY, "4xx": WARN, "5xx": BAD},
         names.LOG_LEVEL: dict(zip((*names.LOG_LEVELS, names.LOG_UNKNOWN), (SKY, BLUE, WARN, BAD, PINK), strict=True)),
         "": dict(zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True)) | {"all": BLUE},
     }
@@ -339,6 +340,7 @@ def cost(width: int) -> tuple[Panel, ...]:
 
 def runtime(_: Plan) -> Board:
     job, group = each("job"), each("rule_group")
+    elsewhere = {"expected": False, "empty": "in containers alone"}  # the native stack has neither
     return Board(
         RUNTIME,
         "Runtime",
@@ -349,6 +351,15 @@ def runtime(_: Plan) -> Board:
                 lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, each(names.ROLE)), width=6),
                 lines("Limits without their store", "Requests that workers counted alone: the shared store was away.", Unit.REQUESTS,
                       Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory"), width=6, reach=1),
+            )),
+            Row("Gateway and PostgreSQL, in containers", (
+                lines("Answers at the gateway", "What callers got, by class; what the gateway itself answered is in it.", Unit.REQUESTS,
+                      Query(f"sum by ({names.CODE}) ({rate(names.GATEWAY_RESPONSES, proxy=names.GATEWAY)}) > 0", each(names.CODE)),
+                      width=8, stacked=True, **elsewhere),
+                lines("Replicas of the API", "As many as the gateway finds to be ready, and to live.", Unit.NUMBER,
+                      Query(f"max by ({names.PROXY}) ({names.GATEWAY_SERVERS})", each(names.PROXY)), width=8, reach=1, **elsewhere),
+                lines("Connections to PostgreSQL", "By what they are doing.", Unit.NUMBER,
+                      Query(f"sum by ({names.STATE}) ({names.POSTGRES_CONNECTIONS})", each(names.STATE)), width=8, reach=1, **elsewhere),
             )),
             Row("Prometheus and Alertmanager", (
                 lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,

@@ -53,12 +53,13 @@ NOTIFICATIONS = "alertmanager_notifications_total"
 NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
 GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"  # proxy, code (class): answers to callers, those made by the gateway too
 GATEWAY_SERVERS = "haproxy_backend_active_servers"  # proxy
+POSTGRES_CONNECTIONS = "evara_postgres_connections_open"  # state; by stack/compose/postgres/queries.yaml
 FOREIGN = frozenset(
     {
         *("pg_up", "redis_up", "evara_postgres_backup_checked_timestamp_seconds"),  # the last by stack/compose/postgres/queries.yaml,
         *("evara_postgres_replication_lag_seconds", "evara_postgres_replication_connected"),  # as these two; none of them natively
         *(UP, ALERTS, RULE_FAILURES, RULE_SECONDS, HEAD_SERIES, SCRAPE_SECONDS, SCRAPE_SAMPLES, PROCESS_MEMORY),
-        *(NOTIFICATIONS, NOTIFICATIONS_FAILED, GATEWAY_RESPONSES, GATEWAY_SERVERS),
+        *(NOTIFICATIONS, NOTIFICATIONS_FAILED, GATEWAY_RESPONSES, GATEWAY_SERVERS, POSTGRES_CONNECTIONS),
         *("prometheus_notifications_dropped_total", "prometheus_notifications_alertmanagers_discovered"),
     }
 )

@@ -8,6 +8,7 @@ import signal
 import socket
 import socketserver
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
@@ -268,17 +269,48 @@ def statuses(connections: Sequence[socket.socket]) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("tls", [False, True])
-def test_haproxy_accepts_the_configuration(tls: bool, tmp_path: Path) -> None:
-    """Without a word of warning, with certificates and without."""
-    folder = tmp_path / "certificates"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate with its key, in a folder of its own, as a user drops it in."""
+    path = tmp_path_factory.mktemp("certificates") / "localhost.pem"
     words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost", "-keyout", "-", "-out", "-"]
-    made = subprocess.run(["openssl", *words], capture_output=True, check=True)
-    (folder / "localhost.pem").write_bytes(made.stdout)
-    settings = {"EVARA_GATEWAY_CERTIFICATES": str(folder) if tls else ""}
+    made = subprocess.run(["openssl", *words, "-addext", "subjectAltName=IP:127.0.0.1"], capture_output=True, check=True)
+    path.write_bytes(made.stdout)
+    return path
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_haproxy_accepts_the_configuration(tls: bool, certificate: Path) -> None:
+    """Without a word of warning, with certificates and without."""
+    settings = {"EVARA_GATEWAY_CERTIFICATES": str(certificate.parent) if tls else ""}
     result = subprocess.run([haproxy(), "-c", "-f", str(CONFIG)], env=os.environ | settings, capture_output=True, text=True, check=False)
     assert (result.returncode, [line for line in result.stderr.splitlines() if "NOTICE" not in line]) == (0, [])
+
+
+def test_a_certificate_that_was_dropped_in_is_served(replicas: Replicas, certificate: Path, tmp_path: Path) -> None:
+    """The same API over TLS 1.2 and later, HTTP/2 too; callers are told to stay with it, on plain HTTP they are not."""
+    port = free_port()
+    settings = {"EVARA_GATEWAY_CERTIFICATES": str(certificate.parent), "EVARA_GATEWAY_TLS_BIND": f"127.0.0.1:{port}"}
+    trusting = ssl.create_default_context(cafile=str(certificate))
+
+    def greeting(**asked: Any) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cafile=str(certificate))
+        for name, value in asked.items():
+            setattr(context, name, value)
+        context.set_ciphers("ALL:@SECLEVEL=0")  # we would take anything
+        context.set_alpn_protocols(["h2"])
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=20), server_hostname="127.0.0.1")
+
+    with fronting(tmp_path, REPLICAS, replicas.port, replicas.key, **settings) as made:
+        answer = httpx.get(f"https://127.0.0.1:{port}{NODES}", headers=made.client.headers, verify=trusting, timeout=60)
+        assert answer.status_code == 200
+        assert "max-age=" in answer.headers["Strict-Transport-Security"]
+        assert made.line(answer.headers["X-Request-ID"])["tls"] == "TLSv1.3"
+        assert "Strict-Transport-Security" not in made.client.get(NODES).headers
+        with greeting() as connection:
+            assert connection.selected_alpn_protocol() == "h2"
+        with pytest.raises(ssl.SSLError):
+            greeting(minimum_version=ssl.TLSVersion.TLSv1_1, maximum_version=ssl.TLSVersion.TLSv1_1)
 
 
 def test_both_replicas_answer_and_nothing_says_what_they_are(gateway: Gateway) -> None:
