@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +57,19 @@ def test_a_fault_without_effect_fails_the_drill(monkeypatch: pytest.MonkeyPatch)
         drill.check_effect(WANTED, watch()._arena, traffic)
     traffic.bad = 1
     drill.check_effect(WANTED, watch()._arena, traffic)
+
+
+def test_a_drill_that_fails_says_why_instead_of_passing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in it is its verdict."""
+
+    def fails(*_: object) -> None:
+        raise Failed("the fault had no effect")
+
+    stack = SimpleNamespace(site=SimpleNamespace(url=lambda _: "http://127.0.0.1:9", key=lambda _: ""))
+    monkeypatch.setattr(drill, "Arena", lambda _: nullcontext(stack))
+    monkeypatch.setattr(drill, "go", fails)
+    result = drill.run(WANTED, from_files(), lambda _: None)
+    assert (result.passed, result.verdict) == (False, "the fault had no effect")
 
 
 def test_a_stack_that_is_not_calm_is_not_drilled(monkeypatch: pytest.MonkeyPatch) -> None:
