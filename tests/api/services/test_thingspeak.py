@@ -84,18 +84,16 @@ def test_the_replay_server_is_read_whole(replay: Replay) -> None:
 @pytest.mark.parametrize("newest", [True, False], ids=["oldest cut off", "newest cut off"])
 @pytest.mark.parametrize("count", [PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
 def test_a_long_range_comes_whole(newest: bool, count: int) -> None:
-    """Whichever end the server cuts off at 8 000 entries, all come, once and in order; the empty years before them cost no calls."""
-    feeds, asked = [(START + timedelta(seconds=second), feed(second, second)) for second in range(count)], []
+    """Whichever end the server cuts off at 8 000 entries, all of them come, once and in order."""
+    feeds = [(START + timedelta(seconds=second), feed(second, second)) for second in range(count)]
 
     def answer(request: httpx.Request) -> httpx.Response:
         first, last = (datetime.strptime(request.url.params[key], TIME_FORMAT).replace(tzinfo=UTC) for key in ("start", "end"))
-        asked.append(first)
         inside = [entry for moment, entry in feeds if first <= moment <= last]
         return says(*(inside[-PAGE:] if newest else inside[:PAGE]))
 
-    found = entries_of(client_of(answer), START - timedelta(days=5000), START + timedelta(days=2))
+    found = entries_of(client_of(answer), START, START + timedelta(days=2))
     assert [entry.id for entry in found] == list(range(count))
-    assert len(asked) <= 1 + 4 * count // PAGE
 
 
 def test_values_are_texts_and_gaps_are_no_readings() -> None:
