@@ -25,6 +25,7 @@ TOGETHER = dict.fromkeys(("test_browser", "test_load", "test_api_docs", "test_pa
 FIRST = ("test_compose", "test_drill_outages", "test_stack", SHARING, "test_drill_faults", "test_postgres", "test_workers", "test_fuzz")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests run in one process, those of some files with one stack; what takes longest begins first."""
 
