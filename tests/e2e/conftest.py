@@ -20,21 +20,13 @@ from observability.live.arena import free_ports
 from observability.stack.site import DEVELOPMENT_KEY, ROOT, Ports, Site, servers_folder
 from observability.stack.supervisor import Supervisor
 
-SHARING = "shared-stack"
-TOGETHER = dict.fromkeys(("test_browser", "test_load", "test_api_docs", "test_panels"), SHARING)
-FIRST = ("test_compose", "test_drill_outages", "test_stack", SHARING, "test_drill_faults", "test_postgres", "test_workers", "test_fuzz")
+FIRST = ("compose", "drill_outages", "stack", "drill_faults", "postgres", "browser", "workers", "fuzz")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, those of some files with one stack; what takes longest begins first."""
-
-    def group(item: pytest.Item) -> str:
-        return TOGETHER.get(item.path.stem, item.path.stem)
-
-    items.sort(key=lambda item: FIRST.index(group(item)) if group(item) in FIRST else len(FIRST))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    """The files that take longest begin first, so that none of them is waited for alone."""
+    order = {f"test_{name}": number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))
 
 
 @dataclass(frozen=True)
