@@ -238,7 +238,9 @@ class Watch:
         return {identify(alert["labels"]) for alert in self._inbox()}
 
     def resolved(self) -> bool:
-        mine = [a for a in self._inbox() if identify(a["labels"]) in self.drill.must and not lingers(a["labels"])]
+        # Nobody is told the end of an alert that fired again before its end was due to be told: the last time counts.
+        last = {tuple(sorted(a["labels"].items())): a for a in sorted(self._inbox(), key=lambda a: a["started"])}
+        mine = [a for a in last.values() if identify(a["labels"]) in self.drill.must and not lingers(a["labels"])]
         return bool(mine) and all(alert["resolved"] for alert in mine)
 
 

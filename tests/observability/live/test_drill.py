@@ -92,6 +92,18 @@ def test_an_inbox_that_is_away_has_nothing_yet() -> None:
     assert not watch().resolved()
 
 
+def test_the_last_time_that_an_alert_fired_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of an earlier time is never told when it fired again at once."""
+    labels = {"alertname": names.BURN_ALERT, names.SLO: SLO, names.SEVERITY: "page"}
+    told = [{"labels": labels, "started": 2.0, "resolved": None}, {"labels": labels, "started": 1.0, "resolved": None}]
+    monkeypatch.setattr(drill, "inbox", lambda _: told)
+    assert not watch().resolved()
+    told[0]["resolved"] = 3.0
+    assert watch().resolved()
+    told.append({"labels": labels | {"tier": "T1"}, "started": 1.0, "resolved": None})
+    assert not watch().resolved()
+
+
 def test_tickets_about_budgets_linger() -> None:
     """Only burn tickets look back over days; pages must resolve."""
     assert drill.lingers({"alertname": names.BURN_ALERT, names.SEVERITY: "ticket"})
