@@ -352,7 +352,7 @@ STAND_INS: dict[str, Any] = {
 SALVAGE_ROUNDS = 8
 
 
-class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's, five times faster
+class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's where there is one
     """SafeLoader keeps the last of two equal keys without a word; this one remembers that there were two."""
 
     def __init__(self, stream: str):

@@ -18,7 +18,7 @@ class Unreachable(Exception):
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """The authorities that are trusted; reading them takes 80 ms of processor time, so pollers share them."""
+    """The authorities that are trusted, read once: each reading costs far more than a question, and many are asked again and again."""
     return httpx.create_ssl_context()
 
 

@@ -28,7 +28,7 @@ def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
         unique.setdefault((row["metric"], row["time"]), row["value"])
     # in one order always: PostgreSQL locks row by row, and two batches that wait for each other would both fail
     values = [{"node_id": node.id, "metric": metric, "time": time, "value": unique[metric, time]} for metric, time in sorted(unique)]
-    # Rows as parameters, not in .values(): a statement for just so many rows is compiled every time, which costs six times as much.
+    # Rows as parameters, not in .values(): a statement for just so many rows is compiled every time, which costs more than storing them.
     statement = insert_into(session, Reading).on_conflict_do_nothing().returning(Reading.metric)
     stored = len(session.execute(statement, values).all())
     remember(session, values)
