@@ -125,15 +125,9 @@ class Processes(Collector):
                 continue
         self._gone += sum(seconds for key, seconds in self._last.items() if key not in now)
         self._last = now
-        yield family(CounterMetricFamily, names.WORKER_CPU, "CPU seconds of all workers so far", self._gone + sum(now.values()))
-        yield family(GaugeMetricFamily, names.WORKER_MEMORY, "Resident bytes of all workers", memory)
-        yield family(GaugeMetricFamily, names.WORKERS, "Workers alive", len(now))
-
-
-def family(kind: type[CounterMetricFamily] | type[GaugeMetricFamily], name: str, text: str, value: float) -> Metric:
-    metric = kind(name, text, labels=[names.ROLE])
-    metric.add_metric(["api"], value)
-    return metric
+        yield CounterMetricFamily(names.WORKER_CPU, "CPU seconds of all workers so far", self._gone + sum(now.values()))
+        yield GaugeMetricFamily(names.WORKER_MEMORY, "Resident bytes of all workers", memory)
+        yield GaugeMetricFamily(names.WORKERS, "Workers alive", len(now))
 
 
 class Declared(Collector):

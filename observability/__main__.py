@@ -239,7 +239,7 @@ def up(mode: str) -> None:
     out.print()
     window = slos.parse_window(made, None)
     print_slos(slos.measure(made, Prometheus(site.url("prometheus")), window), window.name)
-    out.print(f'\nAsk it: curl -H "Authorization: Bearer {modes.KEYS[chosen]}" {site.url("api")}/api/v1/nodes', soft_wrap=True)
+    out.print(f'\nAsk it: curl -H "Authorization: Bearer {modes.key(site)}" {site.url("api")}/api/v1/nodes', soft_wrap=True)
     out.print("Next: make load, make slo, make drill; make down stops it.")
 
 

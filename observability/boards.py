@@ -330,16 +330,16 @@ def guarded() -> tuple[Panel, ...]:
 
 def cost(width: int) -> tuple[Panel, ...]:
     """What the workers need, as the runtime's board and the one of a load run show it."""
-    role = each(names.ROLE)
+    process = each(names.INSTANCE)
     return (
         lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
-              Query(rate(names.WORKER_CPU + "_total"), role), width=width),
-        lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, role), width=width),
+              Query(rate(names.WORKER_CPU + "_total"), process), width=width),
+        lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, process), width=width),
     )  # fmt: skip
 
 
 def runtime(_: Plan) -> Board:
-    job, group = each("job"), each("rule_group")
+    job, group, process = each("job"), each("rule_group"), each(names.INSTANCE)
     elsewhere = {"expected": False, "empty": "in containers alone"}  # the native stack has neither
     return Board(
         RUNTIME,
@@ -348,7 +348,7 @@ def runtime(_: Plan) -> Board:
         (
             Row("The API", (
                 *cost(width=6),
-                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, each(names.ROLE)), width=6),
+                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, process), width=6),
                 lines("Limits without their store", "Requests that workers counted alone: the shared store was away.", Unit.REQUESTS,
                       Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory"), width=6, reach=1),
             )),

@@ -73,7 +73,6 @@ DEPENDENCY = "dependency"
 OUTCOME = "outcome"
 TYPE = "type"  # class of an exception
 JOB = "task"  # `job` is Prometheus' own label for the scrape
-ROLE = "role"
 STATE = "state"
 REASON = "reason"
 RESULT = "result"

@@ -1,5 +1,6 @@
 """Which of the two stacks a command is about: the native one, or that of containers."""
 
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,6 @@ WHAT = {
     NATIVE: "gunicorn, SQLite, Prometheus and Alertmanager under supervisor",
     COMPOSE: "HAProxy, two APIs, PostgreSQL, Valkey and all that watches them, in containers",
 }
-KEYS = {NATIVE: DEVELOPMENT_KEY, COMPOSE: "$(cat secrets/load_key)"}
 
 
 class Stack(Protocol):
@@ -29,6 +29,11 @@ class Stack(Protocol):
 
 def of(mode: str) -> Stack:
     return compose if mode == COMPOSE else lifecycle
+
+
+def key(site: Site) -> str:
+    """The key of who wants to ask the API by hand, as a shell takes it: a secret's own text is not shown."""
+    return f"$(cat {os.path.relpath(site.key_file('load'))})" if site.mode == COMPOSE else DEVELOPMENT_KEY
 
 
 def current(site: Site) -> Stack:

@@ -113,9 +113,12 @@ class Site:
     def keys(self) -> Path:
         return self.state / "keys"
 
+    def key_file(self, name: str) -> Path:
+        return secrets_folder() / f"{name}_key" if self.mode == COMPOSE else self.keys / name
+
     def key(self, name: str) -> str:
         """The API key of one of the stack's own programs, prober or load; "" before `up` has made it."""
-        path = secrets_folder() / f"{name}_key" if self.mode == COMPOSE else self.keys / name
+        path = self.key_file(name)
         return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 

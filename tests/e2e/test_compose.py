@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -348,8 +348,13 @@ def test_the_mailbox_is_told_that_it_is_over(stack: Containers) -> None:
 
 
 def test_data_survives_down_and_up(stack: Containers) -> None:
-    """Containers go and come; nodes, and what Prometheus knows, stay."""
+    """Containers go and come; nodes, silences, and what Prometheus knows, stay."""
     assert stack.call("POST", "/api/v1/nodes", json=NODE).status_code in (201, 409)
+    silences = f"{stack.site.url('alertmanager')}/api/v2/silences"
+    matcher = {"name": "alertname", "value": "Kept", "isRegex": False}
+    now = datetime.now(UTC)
+    times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
+    httpx.post(silences, json={"matchers": [matcher], "createdBy": "test", "comment": "kept"} | times, timeout=5).raise_for_status()
     since = time.time()
     down = stack.run("down")
     assert (down.returncode, "stopped" in down.stdout) == (0, True)
@@ -358,3 +363,4 @@ def test_data_survives_down_and_up(stack: Containers) -> None:
     assert up.returncode == 0, up.stdout + up.stderr
     assert stack.call("GET", "/api/v1/nodes/kept").json()["name"] == "Kept"
     assert Prometheus(stack.site.url("prometheus")).query("up", since - 10)
+    assert [(silence["comment"], silence["status"]["state"]) for silence in httpx.get(silences, timeout=5).json()] == [("kept", "active")]

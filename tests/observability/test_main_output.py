@@ -257,8 +257,9 @@ class FakeSupervisor:
 
 
 @pytest.mark.parametrize(("state", "code"), [("RUNNING", 0), ("FATAL", 1), ("DOWN", 2)])
-def test_status_tells_by_its_exit_code(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
+def test_status_tells_by_its_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str, code: int) -> None:
     """0 all run, 1 one does not, 2 the stack is down."""
+    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))  # whatever this checkout's own stack was last
     monkeypatch.setattr(FakeSupervisor, "state", state)
     monkeypatch.setattr(lifecycle, "Supervisor", FakeSupervisor)
     assert invoke("status").exit_code == code

@@ -86,6 +86,14 @@ def test_the_mode_is_what_was_asked_what_runs_or_what_can_be(site: Site, docker:
     assert modes.current(site) is modes.of("compose")
 
 
+def test_who_asks_by_hand_is_told_which_key(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The development key natively; with containers the file of the key, wherever the secrets are."""
+    assert modes.key(site) == "evara-development-key"
+    site.remember("compose")
+    monkeypatch.setenv("EVARA_SECRETS_DIR", "elsewhere")
+    assert modes.key(site) == "$(cat elsewhere/load_key)"
+
+
 def test_up_without_an_engine_names_the_other_way(site: Site, plan: Plan, docker: Docker) -> None:
     """Whoever asks for containers where there are none is told what works."""
     docker.broken = lambda _: True
