@@ -44,15 +44,25 @@ def feed(
     numbers = range(int(-(-begin // STEP)), int(min(last, now) // STEP) + 1)
     feeds = [
         {
-            "created_at": datetime.fromtimestamp(number * STEP, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "created_at": written(number * STEP),
             "entry_id": number,
             "field1": values[(number + CHANNELS[channel]) % len(values)],
         }
         for number in numbers[-most:]
         if most
     ]
-    about = {"id": channel, "name": f"Recorded water flow {channel}", "field1": "Flow (l/s)", "last_entry_id": int(now // STEP)}
+    about = {
+        "id": channel,
+        "name": f"Recorded water flow {channel}",
+        "created_at": written(now - history),
+        "field1": "Flow (l/s)",
+        "last_entry_id": int(now // STEP),
+    }
     return {"channel": about, "feeds": feeds}
+
+
+def written(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Replay(ThreadingHTTPServer):

@@ -1,12 +1,13 @@
 """A client for ThingSpeak's feeds, guarded by api/resilience.py: its documented errors, whole ranges in order, and the newest entry.
 
 Source of the format: MathWorks, ThingSpeak REST API, "Read Data". A call gives at most 8 000 entries and does not say
-which end it cut off, so a full answer is never trusted: its span is halved and asked for again.
+which end it cut off, so a full answer is never trusted: its span is cut where the channel was made, else halved, and asked again.
 """
 
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -57,6 +58,9 @@ class Entry:
         return [{"metric": metric, "time": self.time, "value": value} for metric, value in named]
 
 
+Answer = tuple[list[Entry], datetime | None]  # by time and id, each once; when the channel was made, though what was imported may be older
+
+
 class ThingSpeak:
     """Reads feeds of one server; safe to use from several threads."""
 
@@ -70,9 +74,9 @@ class ThingSpeak:
         while spans:
             first, last = spans.pop()
             params = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
-            entries = self._ask(channel, key, params, self._patience)
+            entries, created = self._ask(channel, key, params, self._patience)
             if len(entries) >= PAGE and last > first:
-                middle = first + timedelta(seconds=int((last - first).total_seconds()) // 2)
+                middle = created - SECOND if created and first < created <= last else (first + (last - first) / 2).replace(microsecond=0)
                 spans += [(middle + SECOND, last), (first, middle)]
                 continue
             # An entry from outside the span that was asked for would carry the caller's mark along with it.
@@ -81,9 +85,9 @@ class ThingSpeak:
 
     def newest(self, channel: int, key: str | None) -> Entry | None:
         """The newest entry right now, for somebody who waits; None for an empty channel; raises ThingSpeakError or Refused."""
-        return max(self._ask(channel, key, {"results": 1}, WAITING), key=lambda entry: entry.time, default=None)
+        return max(self._ask(channel, key, {"results": 1}, WAITING)[0], key=lambda entry: entry.time, default=None)
 
-    def _ask(self, channel: int, key: str | None, params: dict[str, Any], patience: Patience) -> list[Entry]:
+    def _ask(self, channel: int, key: str | None, params: dict[str, Any], patience: Patience) -> Answer:
         if key:
             params["api_key"] = key
         found = self._guard.get(f"/channels/{channel}/feeds.json", params, entries_or_refusal, patience)
@@ -101,7 +105,7 @@ def thingspeak() -> ThingSpeak:
     return cast(ThingSpeak, current_app.extensions["evara_thingspeak"])
 
 
-def entries_or_refusal(answer: httpx.Response) -> list[Entry] | NoAccess:
+def entries_or_refusal(answer: httpx.Response) -> Answer | NoAccess:
     """As `parse`; a refusal is an answer, too: a wrong key is our mistake, not an outage of theirs."""
     try:
         return parse(answer)
@@ -109,8 +113,8 @@ def entries_or_refusal(answer: httpx.Response) -> list[Entry] | NoAccess:
         return refusal
 
 
-def parse(answer: httpx.Response) -> list[Entry]:
-    """An answer → entries by time and id, each once; Unavailable or NoAccess for anything else."""
+def parse(answer: httpx.Response) -> Answer:
+    """What was answered; Unavailable or NoAccess for anything that is not entries."""
     if answer.status_code == 429:
         raise Unavailable("asked too often (429)", retry_after(answer))
     if answer.status_code in (400, 401, 403, 404):
@@ -127,19 +131,26 @@ def parse(answer: httpx.Response) -> list[Entry]:
     if not isinstance(feeds, list):
         raise Unavailable("sent JSON without a list of feeds")
     entries = {entry.id: entry for entry in map(parse_entry, feeds) if entry}
-    return sorted(entries.values(), key=lambda entry: (entry.time, entry.id))
+    created = None
+    with suppress(TypeError, ValueError, KeyError, OverflowError):  # it is not told, or is no time
+        created = utc(data["channel"]["created_at"]).replace(microsecond=0)
+    return sorted(entries.values(), key=lambda entry: (entry.time, entry.id)), created
 
 
 def parse_entry(feed: Any) -> Entry | None:
     """One element of `feeds`; None when it has no usable time or id."""
     try:
-        time = datetime.fromisoformat(feed["created_at"])
-        values = {name: number(feed[name]) for name in feed if name.startswith("field")}
-        kept = {name: value for name, value in values.items() if value is not None}
-        return Entry(int(feed["entry_id"]), (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC), kept)
+        kept = {name: value for name in feed if name.startswith("field") and (value := number(feed[name])) is not None}
+        return Entry(int(feed["entry_id"]), utc(feed["created_at"]), kept)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
         log.warning("skipped a feed entry that cannot be read: %.100r", feed)
         return None
+
+
+def utc(text: str) -> datetime:
+    """A time as they write it; one that names no zone is UTC."""
+    time = datetime.fromisoformat(text)
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def number(text: Any) -> float | None:

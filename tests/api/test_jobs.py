@@ -209,7 +209,7 @@ def test_a_back_fill_past_its_deadline_goes_on(
     app: Flask, made: Jobs, pages: Callable[[int, int], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A run that moved the mark is no failure: what is left follows soon, no attempt is spent, and the last run finds the end."""
-    pages(200, 35)
+    pages(200, 12)
     before = runs()
     with app.app_context(), database().write() as session:
         bury(session, SYNC, NODE["id"], "an earlier outage", 3)
@@ -241,7 +241,7 @@ def test_a_back_fill_that_stands_still_is_a_failure(app: Flask, made: Jobs, page
 
 def test_a_sync_by_hand_says_that_more_is_left(app: Flask, made: Jobs, pages: Callable[[int, int], None]) -> None:
     """`flask sync` has no next run, so a channel whose end was not reached is no success; a dead letter it is not."""
-    pages(200, 35)
+    pages(200, 12)
     assert not made.sync_now()
     assert (letters(app), stored(app) > 0, made.huey.pending_count(), made.huey.scheduled_count()) == ([], True, 0, 0)
 

@@ -31,9 +31,12 @@ from observability.stack import compose
 from observability.stack.site import ROOT, Ports, Site, servers_folder
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
+from tests.e2e.wire import connected, flooded, statuses
 
 OPTIONAL = ("loki", "fluent-bit", "grafana", "jaeger")  # in no distribution, so there may be no stand-in for their images
 PULL_SECONDS = 60
+LIMITED = ("/api/v1/nodes/nobody", 60)  # requests a minute to delete it
+PROCESSES = 6  # three replicas of two workers each
 NODE = {"id": "kept", "name": "Kept", "kind": "water_tank", "fields": {"field1": "level"}}
 
 
@@ -178,6 +181,18 @@ def test_a_request_goes_through_the_gateway(stack: Containers) -> None:
     assert {node["id"] for node in answer.json()["items"]} >= {"main-branch", "north-well", "hill-tank"}
     assert answer.headers["X-Request-ID"]
     assert stack.call("GET", "/api/v1/nodes", headers={"X-Request-ID": "mine-12345678"}).headers["X-Request-ID"] == "mine-12345678"
+
+
+def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
+    """Metrics, other methods, bodies above the limit, and heads that never end: it answers by itself."""
+    begun = b"POST /api/v1/nodes HTTP/1.1\r\nHost: x\r\n"
+    sent = {
+        b"404": b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"405": b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"413": begun + b"Content-Length: 1048577\r\n\r\n",
+        b"408": begun + b"X-Slow",
+    }
+    assert statuses([connected(stack.site.ports.api, request) for request in sent.values()]) == [*sent]
 
 
 def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
@@ -334,12 +349,26 @@ def test_without_its_database_the_api_says_so_and_comes_back(stack: Containers) 
     assert eventually(lambda: stack.call("GET", "/api/v1/nodes/hill-tank").status_code == 200)
 
 
-def test_without_valkey_requests_are_answered(stack: Containers) -> None:
-    """Limits and cache go by process meanwhile, and the API stays ready."""
+def test_without_valkey_requests_are_answered_and_limited(stack: Containers) -> None:
+    """Each process counts by itself meanwhile, which is counted too, and the API stays ready."""
+    prometheus, counted = Prometheus(stack.site.url("prometheus")), f"sum({names.LIMITER_FALLBACKS}_total)"
+    [(_, before)] = prometheus.query(counted)
     stack.compose("stop", "valkey")
     assert {stack.call("GET", "/api/v1/nodes/hill-tank").status_code for _ in range(20)} == {200}
     assert stack.call("GET", "/health/ready").status_code == 200
+    tries = LIMITED[1] * PROCESSES + 1
+    refused = next(answer for _ in range(tries) if (answer := stack.call("DELETE", LIMITED[0])).status_code != 404)
+    assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (429, True)
+    assert eventually(lambda: prometheus.query(counted)[0][1] > before)
     stack.compose("start", "valkey")
+
+
+def test_a_flood_is_refused(stack: Containers) -> None:
+    """Above the rate of one address it is told to wait; later it is let in again."""
+    with connected(stack.site.ports.api) as connection:
+        head, _ = flooded(connection, 2100)
+    assert head[:3] == b"429"
+    assert eventually(lambda: stack.call("GET", "/health/live").status_code == 200)
 
 
 def test_the_mailbox_is_told_that_it_is_over(stack: Containers) -> None:

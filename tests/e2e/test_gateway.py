@@ -27,6 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from observability import conventions as names
 from tests.api.collector import Collector, collecting
 from tests.e2e.test_workers import answers, free_port, seeded, until
+from tests.e2e.wire import connected, flooded, statuses
 from tests.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,11 +114,7 @@ class Gateway:
         return {s.labels.get(label, ""): s.value for s in samples if s.name == metric and s.labels.get(names.PROXY) == proxy}
 
     def raw(self, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
-        """A connection on which these bytes have been sent."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
-        for part in parts:
-            connection.sendall(part)
-        return connection
+        return connected(self.port, *parts, source=source)
 
     @property
     def url(self) -> str:
@@ -255,18 +252,6 @@ def request(gateway: Gateway, *lines: str, body: bytes = b"") -> httpx.Response:
 def post(gateway: Gateway, *lines: str, body: bytes = b"") -> httpx.Response:
     head = (f"POST {NODES} HTTP/1.1", "Host: x", "Content-Type: application/json")
     return request(gateway, *head, f"Authorization: {gateway.client.headers['Authorization']}", *lines, body=body)
-
-
-def statuses(connections: Sequence[socket.socket]) -> list[bytes]:
-    """What comes first on each connection: the status of an answer, or nothing where it was closed."""
-    found = []
-    for connection in connections:
-        with connection:
-            try:
-                found.append(connection.recv(64)[9:12])
-            except ConnectionResetError:
-                found.append(b"")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -509,17 +494,10 @@ def test_slow_senders_hold_no_thread(gateway: Gateway) -> None:
 
 def test_a_flood_is_refused_and_is_one_callers(gateway: Gateway) -> None:
     """Above 2000 requests in 10 s an address is told to wait, before anything is done; others do not notice."""
-    request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
-    with gateway.raw(source="127.0.0.9") as flood:
-        for _ in range(21):
-            flood.sendall(request * 100)
-            seen = b""
-            while seen.count(b"HTTP/1.1 ") < 100 or not seen.endswith(b"}"):
-                seen += flood.recv(65536)
-        assert seen.endswith(b"}")
-    answer, _, body = seen.rpartition(b"\r\n\r\n")
-    assert answer.rpartition(b"HTTP/1.1 ")[2][:3] == b"429"
-    assert b"\r\nretry-after: 10\r\n" in answer.rpartition(b"HTTP/1.1 ")[2]
+    with gateway.raw(source="127.0.0.9") as connection:
+        head, body = flooded(connection, 2100)
+    assert head[:3] == b"429"
+    assert b"\r\nretry-after: 10\r\n" in head
     assert json.loads(body)["status"] == 429
     assert gateway.client.get(NODES).status_code == 200
 

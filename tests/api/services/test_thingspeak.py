@@ -56,8 +56,8 @@ def feed(entry_id: int, second: float, value: Any = "1.5") -> dict[str, Any]:
     return {"created_at": (START + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ"), "entry_id": entry_id, "field1": value}
 
 
-def says(*feeds: Any) -> httpx.Response:
-    return httpx.Response(200, json={"channel": {"id": 1}, "feeds": list(feeds)})
+def says(*feeds: Any, **channel: Any) -> httpx.Response:
+    return httpx.Response(200, json={"channel": {"id": 1} | channel, "feeds": list(feeds)})
 
 
 def entries_of(client: ThingSpeak, start: datetime = START, end: datetime = END) -> list[Entry]:
@@ -81,19 +81,37 @@ def test_the_replay_server_is_read_whole(replay: Replay) -> None:
     assert found[0].fields == {"field1": float(replay.values[first % len(replay.values)])}
 
 
-@pytest.mark.parametrize("newest", [True, False], ids=["oldest cut off", "newest cut off"])
-@pytest.mark.parametrize("count", [PAGE - 1, PAGE, PAGE + 1, 3 * PAGE])
-def test_a_long_range_comes_whole(newest: bool, count: int) -> None:
-    """Whichever end the server cuts off at 8 000 entries, all of them come, once and in order."""
-    feeds = [(START + timedelta(seconds=second), feed(second, second)) for second in range(count)]
+def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answerer:
+    """A server that cuts off the oldest or the newest of what is more than a page."""
+    moments = [datetime.fromisoformat(entry["created_at"]) for entry in feeds]
 
     def answer(request: httpx.Request) -> httpx.Response:
         first, last = (datetime.strptime(request.url.params[key], TIME_FORMAT).replace(tzinfo=UTC) for key in ("start", "end"))
-        inside = [entry for moment, entry in feeds if first <= moment <= last]
-        return says(*(inside[-PAGE:] if newest else inside[:PAGE]))
+        inside = [entry for moment, entry in zip(moments, feeds, strict=True) if first <= moment <= last]
+        return says(*(inside[-PAGE:] if newest else inside[:PAGE]), **channel)
 
-    found = entries_of(client_of(answer), START, START + timedelta(days=2))
-    assert [entry.id for entry in found] == list(range(count))
+    return answer
+
+
+@pytest.mark.parametrize("newest", [True, False], ids=["oldest cut off", "newest cut off"])
+@pytest.mark.parametrize(
+    ("count", "created"),
+    [(PAGE - 1, None), (PAGE, None), (PAGE + 1, None), (3 * PAGE, None), *((PAGE + 1, second) for second in (0, 5, PAGE + 1, 259_200))],
+)
+def test_a_long_range_comes_whole(newest: bool, count: int, created: int | None) -> None:
+    """Whichever end the server cuts off at 8 000 entries, and whenever it says that the channel was made, all come, once and in order."""
+    channel = {} if created is None else {"created_at": (START + timedelta(seconds=created)).isoformat()}
+    server = client_of(limited([feed(second, second) for second in range(count)], newest, **channel))
+    assert [entry.id for entry in entries_of(server, START, START + timedelta(days=2))] == list(range(count))
+
+
+def test_a_young_channel_is_not_sought() -> None:
+    """From the beginning of time to now, a channel that says when it was made costs a few questions, not one for each halving."""
+    asked: list[int] = []
+    answer = limited([feed(minute, 60 * minute) for minute in range(PAGE + 1)], newest=True, created_at=START.isoformat())
+    server = client_of(lambda request: asked.append(1) or answer(request))
+    assert len(entries_of(server, datetime(2010, 1, 1, tzinfo=UTC), START + timedelta(days=6))) == PAGE + 1
+    assert len(asked) == 5, "all, before it was made, since then, and the halves of that"
 
 
 def test_values_are_texts_and_gaps_are_no_readings() -> None:
@@ -273,7 +291,7 @@ def test_no_feed_entry_breaks_the_parser(feed: Any) -> None:
 def test_no_document_breaks_the_parser(document: Any, status: int) -> None:
     """Any JSON with any status gives entries in order or a ThingSpeakError."""
     try:
-        found = parse(httpx.Response(status, content=json.dumps(document).encode("utf-8", "surrogatepass")))
+        found, _ = parse(httpx.Response(status, content=json.dumps(document).encode("utf-8", "surrogatepass")))
     except ThingSpeakError:
         return
     assert [(entry.time, entry.id) for entry in found] == sorted((entry.time, entry.id) for entry in found)
