@@ -1,7 +1,7 @@
 """A client for ThingSpeak's feeds, guarded by api/resilience.py: its documented errors, whole ranges in order, and the newest entry.
 
 Source of the format: MathWorks, ThingSpeak REST API, "Read Data". A call gives at most 8 000 entries and does not say
-which end it cut off, so a full answer is never trusted: its span is cut where the channel was made, else halved, and asked again.
+which end it cut off, so a full answer is never trusted: its span is halved, or cut where the channel was made, and asked for again.
 """
 
 import logging
@@ -25,6 +25,7 @@ SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ATTEMPTS = 4
 WAITING = Patience(seconds=2.0, attempts=2, pause=0.5)  # of somebody who waits for the answer; the sync has more
+Answer = tuple[list["Entry"], datetime | None]  # by time and id, each once; when the channel was made, if that is told
 log = logging.getLogger(__name__)
 
 
@@ -58,9 +59,6 @@ class Entry:
         return [{"metric": metric, "time": self.time, "value": value} for metric, value in named]
 
 
-Answer = tuple[list[Entry], datetime | None]  # by time and id, each once; when the channel was made, though what was imported may be older
-
-
 class ThingSpeak:
     """Reads feeds of one server; safe to use from several threads."""
 
@@ -76,7 +74,9 @@ class ThingSpeak:
             params = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
             entries, created = self._ask(channel, key, params, self._patience)
             if len(entries) >= PAGE and last > first:
-                middle = created - SECOND if created and first < created <= last else (first + (last - first) / 2).replace(microsecond=0)
+                half = (first + (last - first) / 2).replace(microsecond=0)
+                # What was imported may be older than its channel. Less than half is left, whatever they say next.
+                middle = created - SECOND if created and half < created <= last else half
                 spans += [(middle + SECOND, last), (first, middle)]
                 continue
             # An entry from outside the span that was asked for would carry the caller's mark along with it.

@@ -105,12 +105,18 @@ def test_a_long_range_comes_whole(newest: bool, count: int, created: int | None)
     assert [entry.id for entry in entries_of(server, START, START + timedelta(days=2))] == list(range(count))
 
 
-def test_a_young_channel_is_not_sought() -> None:
-    """From the beginning of time to now, a channel that says when it was made costs a few questions, not one for each halving."""
+@pytest.mark.parametrize("moving", [False, True], ids=["made once", "made anew each time"])
+def test_a_young_channel_is_not_sought(moving: bool) -> None:
+    """A channel that says when it was made costs a few questions from the beginning of time to now, even if it says it anew each time."""
     asked: list[int] = []
-    answer = limited([feed(minute, 60 * minute) for minute in range(PAGE + 1)], newest=True, created_at=START.isoformat())
-    server = client_of(lambda request: asked.append(1) or answer(request))
-    assert len(entries_of(server, datetime(2010, 1, 1, tzinfo=UTC), START + timedelta(days=6))) == PAGE + 1
+    feeds = [feed(minute, 60 * minute) for minute in range(PAGE + 1)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(1)
+        made = START + timedelta(seconds=len(asked) if moving else 0)
+        return limited(feeds, newest=True, created_at=made.isoformat())(request)
+
+    assert len(entries_of(client_of(answer), datetime(2010, 1, 1, tzinfo=UTC), START + timedelta(days=6))) == PAGE + 1
     assert len(asked) == 5, "all, before it was made, since then, and the halves of that"
 
 
