@@ -1,4 +1,4 @@
-"""A whole stack of its own for one drill: other ports, a copy of the database, the drill's clock, faults allowed."""
+"""A whole stack of its own for one drill: other ports, a new database, the drill's clock, faults allowed."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ STOP_SECONDS = 10
 
 
 class Arena:
-    """Started on entry and gone on exit, its folder included; the main stack is only read."""
+    """Started on entry and gone on exit, its folder included; nothing of the main stack is touched, or carried over: its leases and old syncs would fire here."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -34,7 +34,6 @@ class Arena:
         try:
             servers = ensure(self.site.servers, lambda _: None)
             configure(self.site, self.plan)
-            copy_database(Site.main().database, self.site.database)
             lifecycle.prepare_database(self.site)
             self._programs = {program.name: program for program in programs(self.site, self.plan, servers, faults=True)}
             for program in self._programs.values():
@@ -82,10 +81,3 @@ def free_ports() -> Ports:
         if all(lifecycle.is_free(port) for port in ports.named().values()):
             return ports
     raise lifecycle.Refused(f"no free ports above {FIRST_OFFSET}; stop other drills")
-
-
-def copy_database(source: Path, target: Path) -> None:
-    """A consistent copy, taken while the original is in use; nothing when there is no original."""
-    if source.exists():
-        with sqlite3.connect(f"file:{source}?mode=ro", uri=True) as before, sqlite3.connect(target) as after:
-            before.backup(after)
