@@ -20,7 +20,7 @@ STOP_SECONDS = 10
 
 
 class Arena:
-    """Started on entry and gone on exit, its folder included; nothing of the main stack is touched, or carried over: its leases and old syncs would fire here."""
+    """Started on entry and gone on exit, its folder included. Nothing of the main stack is carried over: its old syncs would fire here."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
