@@ -46,7 +46,10 @@ def forbidding() -> Flask:
 
 def test_requests_cost_what_was_committed() -> None:
     """In process, everything on beside bare: within 20 % of the committed ratios, for every measured request."""
-    code, report, said = bench()
+    for _ in range(3):  # a busy machine may leave it open
+        code, report, said = bench()
+        if report.get("verdict") != measure.UNKNOWN:
+            break
     assert code == 0, said + json.dumps(report, indent=2)
     assert {row["request"] for row in report["requests"]} == json.loads(BASELINE.read_text(encoding="utf-8")).keys()
     assert all(row["ratios"]["in process"]["ratio"] > 1 for row in report["requests"])
