@@ -281,8 +281,9 @@ def addresses(site: Site, patience: float = 5.0) -> list[tuple[str, str]]:
         ("Prometheus", "prometheus", "/alerts" if has_ui(site.url("prometheus")) else "/api/v1/rules"),
         ("Alertmanager", "alertmanager", "/" if has_ui(site.url("alertmanager")) else "/api/v2/alerts"),
         ("Labels of the logs in Loki", "loki", "/loki/api/v1/labels"),
-        *([("Grafana", "grafana", ""), ("Traces", "jaeger", ""), ("Mailbox", "mailpit", "")] if site.mode == COMPOSE else []),
     ]
+    if site.mode == COMPOSE:
+        pages += [("Grafana", "grafana", ""), ("Traces", "jaeger", ""), ("Mailbox", "mailpit", ""), ("Load runs", "locust", "")]
     return [(label, site.address(name) + path) for label, name, path in pages if answers(site.url(name) + path, patience)]
 
 

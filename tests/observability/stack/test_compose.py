@@ -255,3 +255,13 @@ def test_the_stacks_own_keys_are_found_in_either_mode(site: Site, tmp_path: Path
     assert site.key("load") == "native"
     site.remember("compose")
     assert site.key("load") == "of containers"
+
+
+def test_pages_of_containers_are_told_when_they_answer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of profiles too; natively somebody else's page at such a port is not ours."""
+    monkeypatch.setattr(lifecycle, "answers", lambda *_: True)
+    assert "Load runs" not in dict(lifecycle.addresses(site))
+    site.remember("compose")
+    assert {"Grafana", "Traces", "Mailbox", "Load runs"} <= dict(lifecycle.addresses(site)).keys()
+    monkeypatch.setattr(lifecycle, "answers", lambda url, _: url != site.url("locust"))
+    assert "Load runs" not in dict(lifecycle.addresses(site))
