@@ -114,6 +114,7 @@ class Site:
         return self.state / "keys"
 
     def key_file(self, name: str) -> Path:
+        """Where the key of one of the stack's own programs is kept."""
         return secrets_folder() / f"{name}_key" if self.mode == COMPOSE else self.keys / name
 
     def key(self, name: str) -> str:

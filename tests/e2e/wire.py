@@ -31,7 +31,7 @@ def flooded(connection: socket.socket, requests: int) -> tuple[bytes, bytes]:
     for _ in range(requests // BURST):
         connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * BURST)
         seen = b""
-        while seen.count(b"HTTP/1.1 ") < BURST or not seen.endswith(b"}"):
-            seen += connection.recv(65536)
+        while (seen.count(b"HTTP/1.1 ") < BURST or not seen.endswith(b"}")) and (more := connection.recv(65536)):
+            seen += more
     head, _, body = seen.rpartition(b"\r\n\r\n")
     return head.rpartition(b"HTTP/1.1 ")[2], body
