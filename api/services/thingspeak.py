@@ -75,7 +75,7 @@ class ThingSpeak:
             entries, created = self._ask(channel, key, params, self._patience)
             if len(entries) >= PAGE and last > first:
                 half = (first + (last - first) / 2).replace(microsecond=0)
-                # Imported entries may be older than their channel, so both parts are asked; the later one is half at most, whatever is said.
+                # Imported entries may be older than their channel, so both parts are asked; the later is half at most, whatever is said.
                 middle = created - SECOND if created and half < created <= last else half
                 spans += [(middle + SECOND, last), (first, middle)]
                 continue
