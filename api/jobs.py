@@ -20,17 +20,18 @@ from huey.consumer import Consumer, Scheduler
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from api import identity, reports, telemetry, tracing
-from api.breaker import Refused
 from api.config import Settings
-from api.db import database
 from api.models import now
-from api.resilience import deadline
-from api.services import leases, letters, notifications, sync
-from api.services.letters import DELIVERIES, SYNC
+from api.platform.db import database
+from api.platform.jobs import dead_letters, leases
+from api.platform.jobs.dead_letters import DELIVERIES, SYNC
+from api.platform.outbound.circuit_breaker import Refused
+from api.platform.outbound.guarded_calls import deadline
+from api.platform.telemetry import error_reports, metrics, request_context, tracing
+from api.services import notifications, sync
 from api.services.thingspeak import NoAccess, ThingSpeakError
 
-THREADS = 3  # no more than the bulkhead of a host lets through (api/resilience.py)
+THREADS = 3  # no more than the bulkhead of a host lets through (api/platform/outbound/guarded_calls.py)
 STOP_SECONDS = 20  # for what is being done at SIGTERM; supervisors kill after 25
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Jobs:
     @contextmanager
     def _work(self, name: str, headers: dict[str, str]) -> Iterator[leases.Lease | None]:
         """The app, the identity and the lease of a piece of work; None when another worker is at it."""
-        with self.app.app_context(), identity.adopted(headers), leases.held(name) as lease:
+        with self.app.app_context(), request_context.adopted(headers), leases.held(name) as lease:
             yield lease
 
     def _sync(self, node_id: str, headers: dict[str, str], attempt: int = 1, again: bool = True) -> bool:
@@ -87,36 +88,36 @@ class Jobs:
                 with tracing.job(SYNC), deadline(self.settings.job_deadline), suppress(sync.Unfinished):
                     for fresh in sync.sync_node(self.thingspeak, node_id, lease):
                         stored += fresh
-                        telemetry.JOB_STORED.labels(SYNC).inc(fresh)
+                        metrics.JOB_STORED.labels(SYNC).inc(fresh)
                         if self._stop.is_set():
                             return True  # what is missing is fetched after the next start
                     finished = True
                 if finished:
                     with database().write() as session:
-                        letters.resolve(session, SYNC, node_id)
+                        dead_letters.resolve(session, SYNC, node_id)
                 elif again:  # with the same attempt: the host answers, there is only much of it
-                    self.sync.schedule(args=(node_id, identity.headers(), attempt), delay=notifications.wait(1))
+                    self.sync.schedule(args=(node_id, request_context.headers(), attempt), delay=notifications.wait(1))
             except sync.Lost:
                 log.warning("sync lost its lease", extra=context)
                 return True  # whoever has it says how it went
             except Exception as error:
                 known = isinstance(error, ThingSpeakError | Refused)
                 text = str(error) if known else type(error).__name__  # others may hold what is nobody's business
-                telemetry.JOB_RUNS.labels(SYNC, "error").inc()
-                log.warning("sync failed", extra=context | {"error": text} | identity.spent(), exc_info=not known)
+                metrics.JOB_RUNS.labels(SYNC, "error").inc()
+                log.warning("sync failed", extra=context | {"error": text} | request_context.spent(), exc_info=not known)
                 if not known:
-                    reports.report(error)
+                    error_reports.report(error)
                 if again and attempt < self.settings.job_attempts and not isinstance(error, NoAccess):
                     asked = getattr(error, "retry_after", None) or 0.0  # by the host's Retry-After, or until the breaker lets one through
                     delay = max(notifications.wait(attempt), min(asked, notifications.LONGEST_WAIT))
-                    self.sync.schedule(args=(node_id, identity.headers(), attempt + 1), delay=delay)
+                    self.sync.schedule(args=(node_id, request_context.headers(), attempt + 1), delay=delay)
                     return False
                 with database().write() as session:
-                    letters.bury(session, SYNC, node_id, text, attempt)
+                    dead_letters.bury(session, SYNC, node_id, text, attempt)
                 return False
-            telemetry.JOB_RUNS.labels(SYNC, "ok").inc()
+            metrics.JOB_RUNS.labels(SYNC, "ok").inc()
             seconds = round(time.perf_counter() - started, 2)
-            log.info("job done", extra=context | {"stored": stored, "seconds": seconds, "finished": finished} | identity.spent())
+            log.info("job done", extra=context | {"stored": stored, "seconds": seconds, "finished": finished} | request_context.spent())
             return finished or again
 
     def _deliver(self, headers: dict[str, str]) -> None:
@@ -133,7 +134,7 @@ class Jobs:
 
     def ask(self, task: Any, *arguments: str, expires: float) -> None:
         """Puts a task into the queue, with ids of its own; who finds it later than `expires` seconds leaves it."""
-        with identity.adopted({}) as made:
+        with request_context.adopted({}) as made:
             task(*arguments, made.headers(), expires=expires)
 
     def tick(self) -> None:
@@ -145,7 +146,7 @@ class Jobs:
                     measure()
         except Exception as error:
             log.exception("scheduling failed")
-            reports.report(error)
+            error_reports.report(error)
 
     def _leads(self) -> bool:
         if time.monotonic() >= self._renew_at:
@@ -193,12 +194,12 @@ def measure() -> None:
     with database().read() as session:
         synced, furthest = sync.reached(session)
         waiting, oldest = notifications.backlog(session)
-        dead = letters.counts(session)
+        dead = dead_letters.counts(session)
     if synced:
-        telemetry.JOB_LAST_SUCCESS.labels(SYNC).set(synced.timestamp())
+        metrics.JOB_LAST_SUCCESS.labels(SYNC).set(synced.timestamp())
     if furthest:
-        telemetry.JOB_REACHED.labels(SYNC).set(furthest.timestamp())
-    telemetry.JOB_LAST_SUCCESS.labels(DELIVERIES).set((oldest or now()).timestamp())
-    telemetry.DELIVERIES_PENDING.set(waiting)
+        metrics.JOB_REACHED.labels(SYNC).set(furthest.timestamp())
+    metrics.JOB_LAST_SUCCESS.labels(DELIVERIES).set((oldest or now()).timestamp())
+    metrics.DELIVERIES_PENDING.set(waiting)
     for task, number in dead.items():
-        telemetry.DEAD_LETTERS.labels(task).set(number)
+        metrics.DEAD_LETTERS.labels(task).set(number)

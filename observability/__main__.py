@@ -11,18 +11,21 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from observability import outputs, plan, terminal
-from observability.catalogue import CATALOGUE, POLICY
-from observability.checks import boards, contract, drift, lint
-from observability.clients import Prometheus, Unreachable
-from observability.live import comparison
-from observability.live import drill as drills
-from observability.live import load as loads
-from observability.live import report as load_reports
-from observability.live import slo as slos
-from observability.problems import Invalid, Problem
-from observability.stack import compose, lifecycle, modes, servers
-from observability.stack.site import COMPOSE, NATIVE, Site
+from observability import terminal
+from observability.checks import dashboards, drift, lint, routes
+from observability.devstack import binaries, compose, modes, readiness
+from observability.devstack.layout import COMPOSE, NATIVE, StackLayout
+from observability.drill import runner as drills
+from observability.generate import registry
+from observability.lib.http import Unreachable
+from observability.lib.prometheus import Prometheus
+from observability.load import compare as comparison
+from observability.load import report as load_reports
+from observability.load import run as loads
+from observability.slo import verdicts as slos
+from observability.spec import plan
+from observability.spec.problems import Invalid, Problem
+from observability.spec.schema import CATALOGUE, POLICY
 from observability.terminal import err, fail, out, print_slos
 
 FINE, WRONG, UNKNOWN = 0, 1, 2
@@ -30,8 +33,8 @@ as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for scr
 PATH = click.Path(path_type=Path)
 catalogue_option = click.option("--catalogue", type=PATH, default=CATALOGUE, help="Another service's catalogue.")
 policy_option = click.option("--policy", type=PATH, default=POLICY, help="Another policy.")
-openapi_option = click.option("--openapi", type=PATH, default=outputs.OPENAPI, help="The service's contract.")
-out_option = click.option("--out", "folder", type=PATH, default=outputs.ROOT, help="Where generated files go.")
+openapi_option = click.option("--openapi", type=PATH, default=registry.OPENAPI, help="The service's contract.")
+out_option = click.option("--out", "folder", type=PATH, default=registry.ROOT, help="Where generated files go.")
 
 
 class Cli(click.Group):
@@ -70,13 +73,13 @@ def quiet(_: str) -> None:
 
 
 def render(catalogue: Path, policy: Path, openapi: Path) -> tuple[plan.Plan, dict[str, Any], dict[Path, str]]:
-    document = outputs.contract(openapi)
+    document = registry.contract(openapi)
     try:
         made = plan.from_files(catalogue, policy)
     except Invalid as error:
-        more = contract.check(plan.build(*error.salvaged), document) if error.salvaged else []
+        more = routes.check(plan.build(*error.salvaged), document) if error.salvaged else []
         raise Invalid(error.problems + more) from error
-    return made, document, outputs.render(made, document)
+    return made, document, registry.render(made, document)
 
 
 @cli.command()
@@ -87,10 +90,10 @@ def render(catalogue: Path, policy: Path, openapi: Path) -> tuple[plan.Plan, dic
 def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None:
     """Write everything that follows from the catalogue."""
     made, document, files = render(catalogue, policy, openapi)
-    if problems := contract.check(made, document):
+    if problems := routes.check(made, document):
         show(problems)
         fail("nothing was written", WRONG)
-    changed = outputs.write(files, folder)
+    changed = registry.write(files, folder)
     for path in changed:
         out.print(f"  {path}")
     out.print(f"[green]✓[/green] {len(made.slos)} SLOs, {len(files)} files, {len(changed)} changed")
@@ -105,8 +108,8 @@ def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None
 def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: bool) -> None:
     """Compare generated files, rules and contract with the catalogue."""
     made, document, files = render(catalogue, policy, openapi)
-    problems = contract.check(made, document) + drift.check(files, folder) + lint.check(made, folder) + boards.check(made, files)
-    path, loki = servers.search_path(Site.main().servers), servers.find_log_server("loki")
+    problems = routes.check(made, document) + drift.check(files, folder) + lint.check(made, folder) + dashboards.check(made, files)
+    path, loki = binaries.search_path(StackLayout.main().servers), binaries.find_log_server("loki")
     failures, missing = lint.tools(folder, path, loki) if not problems else ([], [])
     problems += failures
     if json_:
@@ -127,11 +130,11 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
 @as_json
 def slo_command(window: str | None, strict: bool, json_: bool) -> None:
     """Judge every SLO: met, missed, idle or unmeasured."""
-    site = Site.main()
-    made = site.plan()
+    layout = StackLayout.main()
+    made = layout.plan()
     try:
         span = slos.parse_window(made, window)
-        rows = slos.measure(made, Prometheus(site.url("prometheus")), span)
+        rows = slos.measure(made, Prometheus(layout.url("prometheus")), span)
     except (Unreachable, ValueError) as error:
         fail(str(error), UNKNOWN)
     if json_:
@@ -157,12 +160,14 @@ def load(
     """Send load as the catalogue says, judge it by the SLOs, and report what clients and server saw."""
     if compare:
         compare_loads(*compare, json_=json_)
-    site = Site.main()
-    made = site.plan()
-    order = loads.Order(users, rate, length, host or site.url("api"))
+    layout = StackLayout.main()
+    made = layout.plan()
+    order = loads.Order(users, rate, length, host or layout.url("api"))
     try:
         say = quiet if json_ else err.print
-        report, folder = load_reports.run(site, made, order, reports or site.reports, lambda text: say(f"  [dim]{escape(text)}[/dim]"))
+        report, folder = load_reports.run_load(
+            layout, made, order, reports or layout.reports, lambda text: say(f"  [dim]{escape(text)}[/dim]")
+        )
     except loads.Failed as error:
         fail(str(error), UNKNOWN)
     if json_:
@@ -222,24 +227,24 @@ def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> Non
 @click.option("--mode", type=click.Choice([modes.AUTO, NATIVE, COMPOSE]), default=modes.AUTO, help="auto: containers where Docker answers.")
 def up(mode: str) -> None:
     """Bring the stack up, wait until it works, and show the SLOs."""
-    site = Site.main()
-    chosen, why = modes.choose(mode, site)
-    made = site.plan(chosen)
-    if problems := contract.check(made, outputs.contract()):  # the API would refuse to start
+    layout = StackLayout.main()
+    chosen, why = modes.choose(mode, layout)
+    made = layout.plan(chosen)
+    if problems := routes.check(made, registry.contract()):  # the API would refuse to start
         raise Invalid(problems)
     started = time.monotonic()
     out.print(f"[bold]Evara[/bold], {chosen} ({escape(why)}): {modes.WHAT[chosen]}")
     try:
-        modes.of(chosen).up(site, made, lifecycle.Steps(lambda text: out.print(text)))
-    except lifecycle.Refused as error:
+        modes.of(chosen).up(layout, made, readiness.Steps(lambda text: out.print(text)))
+    except readiness.Refused as error:
         fail(str(error), WRONG)
     out.print(f"[green]✓[/green] up in {time.monotonic() - started:.1f} s\n")
-    for label, url in lifecycle.addresses(site):
+    for label, url in readiness.addresses(layout):
         out.print(f"  {label:<28}{url}")
     out.print()
     window = slos.parse_window(made, None)
-    print_slos(slos.measure(made, Prometheus(site.url("prometheus")), window), window.name)
-    out.print(f'\nAsk it: curl -H "Authorization: Bearer {modes.key(site)}" {site.url("api")}/api/v1/nodes', soft_wrap=True)
+    print_slos(slos.measure(made, Prometheus(layout.url("prometheus")), window), window.name)
+    out.print(f'\nAsk it: curl -H "Authorization: Bearer {modes.key(layout)}" {layout.url("api")}/api/v1/nodes', soft_wrap=True)
     out.print("Next: make load, make slo, make drill; make down stops it.")
 
 
@@ -247,8 +252,8 @@ def up(mode: str) -> None:
 def fetch() -> None:
     """Find or unpack the servers, without starting anything."""
     try:
-        found = servers.ensure(Site.main().servers, lambda text: out.print(f"  {text}"))
-    except servers.MissingServers as error:
+        found = binaries.ensure(StackLayout.main().servers, lambda text: out.print(f"  {text}"))
+    except binaries.MissingServers as error:
         fail(str(error), UNKNOWN)
     for name, server in found.items():
         out.print(f"  [dim]{name:<14}{server.path}[/dim]")
@@ -257,15 +262,17 @@ def fetch() -> None:
 @cli.command()
 def down() -> None:
     """Stop the stack; what it stored stays."""
-    site = Site.main()
-    out.print("[green]✓[/green] stopped; make up brings it back with its data" if modes.current(site).down(site) else "nothing was running")
+    layout = StackLayout.main()
+    out.print(
+        "[green]✓[/green] stopped; make up brings it back with its data" if modes.current(layout).down(layout) else "nothing was running"
+    )
 
 
 @cli.command()
 def clean() -> None:
     """Stop the stack and remove everything that it wrote."""
-    site = Site.main()
-    gone = modes.current(site).clean(site)
+    layout = StackLayout.main()
+    gone = modes.current(layout).clean(layout)
     out.print(f"[green]✓[/green] removed {', '.join(str(path.name) for path in gone) or 'nothing: it was clean'}")
 
 
@@ -273,8 +280,8 @@ def clean() -> None:
 @as_json
 def status(json_: bool) -> None:
     """Show every process; exit 1 when one does not run, 2 when the stack is down."""
-    site = Site.main()
-    found = modes.current(site).processes(site)
+    layout = StackLayout.main()
+    found = modes.current(layout).processes(layout)
     if not found:
         fail("the stack does not run; start it with: make up", UNKNOWN)
     fine = {p["name"]: p["statename"] in (compose.RUNNING, compose.DONE) for p in found}
@@ -293,19 +300,19 @@ def status(json_: bool) -> None:
 def logs(program: str | None, lines: int) -> None:
     """Show the last log lines of one process, or of all."""
     try:
-        site = Site.main()
-        for line in modes.current(site).tail(site, program, lines):
+        layout = StackLayout.main()
+        for line in modes.current(layout).tail(layout, program, lines):
             out.print(escape(line))
-    except lifecycle.Refused as error:
+    except readiness.Refused as error:
         fail(str(error), WRONG)
 
 
 @cli.command()
 def doctor() -> None:
     """Check everything that `up` depends on."""
-    site = Site.main()
-    mode, why = modes.choose(modes.AUTO, site)
-    rows = [("mode", True, f"{mode}: {why}"), *modes.of(mode).doctor(site)]
+    layout = StackLayout.main()
+    mode, why = modes.choose(modes.AUTO, layout)
+    rows = [("mode", True, f"{mode}: {why}"), *modes.of(mode).doctor(layout)]
     for what, fine, how in rows:
         out.print(f"  {'[green]✓[/green]' if fine else '[red]✗[/red]'} {what:<24}{escape(how)}")
     sys.exit(FINE if all(fine for _, fine, _ in rows) else WRONG)

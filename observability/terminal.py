@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from observability.live import comparison, slo
+from observability.load import compare
+from observability.slo import verdicts
 
 out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
 COLOURS = {"met": "green", "missed": "red", "idle": "dim", "unmeasured": "yellow", "disagree": "red", "unknown": "yellow"}
@@ -43,7 +44,7 @@ def coloured(verdict: str) -> str:
     return f"[{COLOURS[verdict]}]{verdict}[/{COLOURS[verdict]}]"
 
 
-def print_slos(rows: list[slo.Row], window: str) -> None:
+def print_slos(rows: list[verdicts.Row], window: str) -> None:
     wide = out.width >= WIDE
     columns = ("SLO", ">goal", ">measured", ">events", "budget left", ">burn", "verdict")
     made = table(f"SLOs over {window}", *(columns if wide else ("SLO", ">goal", ">measured", ">left", "verdict")))
@@ -54,7 +55,7 @@ def print_slos(rows: list[slo.Row], window: str) -> None:
         left = bar(row.budget_remaining)
         made.add_row(*promise(vars(row)), *((events, left, burn) if wide else (left.split()[-1],)), coloured(row.verdict))
     out.print(made)
-    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in slo.Verdict}
+    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in verdicts.Verdict}
     out.print(", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number))
     out.print("[dim]Events are counted by scrapes: those of the last 10 s may be missing.[/dim]")
 
@@ -116,16 +117,16 @@ def print_comparison(found: dict[str, Any], page: Path) -> None:
     made = table("What the clients saw, old → new", "route\nrequests", ">req/s", ">failing %", ">p50 ms", ">p95 ms", ">p99 ms")
     for row in found["routes"]:
         cells = []
-        for key in comparison.FIGURES:
+        for key in compare.FIGURES:
             scale = {"rate": 1, "failing": 100}.get(key, 1000)
             old, new = row["old"][key], row["new"][key]
-            change = comparison.change(key, old, new)
+            change = compare.change(key, old, new)
             cells.append(f"{number(old, scale)} → {number(new, scale)}\n{f'[dim]({change})[/dim]' if row['few'] else change}")
         counts = " → ".join("–" if row[when]["requests"] is None else str(row[when]["requests"]) for when in ("old", "new"))
         made.add_row(f"{row['route']}\n[dim]{counts}[/dim]", *cells)
     out.print(made)
     if any(row["few"] for row in found["routes"]):
-        wrapped(f"[dim](Changes in brackets may be chance: fewer than {comparison.FEW} requests in one of the runs.)[/dim]", 0)
+        wrapped(f"[dim](Changes in brackets may be chance: fewer than {compare.FEW} requests in one of the runs.)[/dim]", 0)
     if found["unlike"]:
         wrapped(f"[yellow]![/yellow] The runs are not alike: {escape('; '.join(found['unlike']))}.", 0)
     for row in found["broken"]:

@@ -12,7 +12,7 @@ for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHE
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = os.devnull
 
-from loadtests.replay import Replay  # noqa: E402
+from loadtests.thingspeak_stub import Replay  # noqa: E402
 from tests.redis_server import RedisServer  # noqa: E402
 from tests.serving import serving  # noqa: E402
 

@@ -14,9 +14,9 @@ import httpx
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from observability.emit.grafana import DASHBOARDS
-from observability.outputs import GENERATED
-from observability.stack.site import HOST, ROOT, Site, port_offset
+from observability.devstack.layout import HOST, ROOT, StackLayout, port_offset
+from observability.generate.dashboards.grafana import DASHBOARDS
+from observability.generate.registry import GENERATED
 
 FOLDER = ROOT / "docs" / "screens"
 WIDE, PHONE, BOARD = (1280, 900), (390, 844), 1600
@@ -81,21 +81,21 @@ def viewport(screen: Screen) -> tuple[int, int]:
     return BOARD, max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) * CELL + AROUND
 
 
-def address(screen: Screen, site: Site) -> str:
+def address(screen: Screen, layout: StackLayout) -> str:
     """Where the page is; raises when it does not open, or when there is no report."""
     if screen.server == REPORT:
-        reports = sorted(site.reports.glob(f"*/{screen.path}"))
+        reports = sorted(layout.reports.glob(f"*/{screen.path}"))
         if not reports:
             raise FileNotFoundError("there is no load report")
         return reports[-1].as_uri()
-    url = (grafana() if screen.server == GRAFANA else site.url(screen.server)) + screen.path
+    url = (grafana() if screen.server == GRAFANA else layout.url(screen.server)) + screen.path
     httpx.get(url, timeout=10, follow_redirects=screen.server == GRAFANA).raise_for_status()
     return url
 
 
 def main() -> int:
     """Takes every picture; 2 when a page cannot be had."""
-    site, chromium = Site.main(), shutil.which("chromium")
+    layout, chromium = StackLayout.main(), shutil.which("chromium")
     if not chromium:
         print("chromium is missing; install it: sudo apt install chromium", file=sys.stderr)
         return 2
@@ -108,7 +108,7 @@ def main() -> int:
                 print(f"  {screen.name}: skipped, no Grafana answers; say where one is with EVARA_GRAFANA_URL")
                 continue
             try:
-                url = address(screen, site)
+                url = address(screen, layout)
             except (httpx.HTTPError, FileNotFoundError) as error:
                 print(f"{screen.name}: {error}; start the stack with: make up, and load it with: make load", file=sys.stderr)
                 return 2

@@ -1,4 +1,4 @@
-"""The arrows between packages, the size of views, and the budget of lines are as the documents say."""
+"""The arrows between packages, the size of views, and the budget of code are as the documents say."""
 
 import ast
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEW_LINES = 8
-BUDGETS = {"api": 4_800, "observability": 7_600}  # lines of Python
+BUDGETS = {"api": 37_200, "observability": 71_300, "loadtests": 8_400}  # AST nodes
 
 
 def test_imports_follow_the_arrows() -> None:
@@ -29,7 +29,8 @@ def test_views_are_thin(path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", sorted(BUDGETS))
-def test_the_budget_of_lines_is_kept(package: str) -> None:
+def test_the_budget_of_code_is_kept(package: str) -> None:
     """Passing it needs a decision in docs/adr that names what was removed first."""
-    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / package).rglob("*.py"))
-    assert lines <= BUDGETS[package]
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / package).rglob("*.py"))
+    nodes = sum(1 for source in sources for _ in ast.walk(ast.parse(source)))
+    assert nodes <= BUDGETS[package]

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from api.services.keys import TOKEN
-from observability.plan import from_files
-from observability.stack import compose
-from observability.stack.programs import DAY
-from observability.stack.site import Ports
+from api.platform.keys import TOKEN
+from observability.devstack import compose
+from observability.devstack.layout import Ports
+from observability.devstack.processes import DAY
+from observability.spec.plan import from_files
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
@@ -181,7 +181,7 @@ def test_numbers_are_those_of_the_plan() -> None:
     assert f"--storage.tsdb.retention.time={int(plan.period.seconds) // DAY + 1}d" in SERVICES["prometheus"]["command"]
     assert SERVICES["prober"]["command"][-1].endswith(f" {int(plan.probe_every)}s")
     ours, native = (
-        yaml.safe_load((ROOT / "observability/stack" / name).read_text()) for name in ("compose/prometheus.yaml", "prometheus.yaml")
+        yaml.safe_load((ROOT / "observability/devstack" / name).read_text()) for name in ("compose/prometheus.yaml", "prometheus.yaml")
     )
     assert ours["global"] == native["global"]
     assert {job["job_name"] for job in native["scrape_configs"]} <= {job["job_name"] for job in ours["scrape_configs"]}
@@ -189,7 +189,7 @@ def test_numbers_are_those_of_the_plan() -> None:
 
 def test_who_is_scraped_shares_a_network_with_prometheus() -> None:
     """Every scrape job names services of this file that Prometheus can reach."""
-    jobs = yaml.safe_load((ROOT / "observability/stack/compose/prometheus.yaml").read_text())["scrape_configs"]
+    jobs = yaml.safe_load((ROOT / "observability/devstack/compose/prometheus.yaml").read_text())["scrape_configs"]
     for job in jobs:
         hosts = [name for found in job.get("dns_sd_configs", ()) for name in found["names"]]
         hosts += [target.split(":")[0] for found in job.get("static_configs", ()) for target in found["targets"]]

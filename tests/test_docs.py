@@ -8,9 +8,9 @@ import yaml
 from pydantic import BaseModel
 
 from api.config import Settings
-from observability import catalogue
 from observability.__main__ import cli
-from observability.stack.site import Ports
+from observability.devstack.layout import Ports
+from observability.spec import schema
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -56,15 +56,15 @@ def test_every_variable_that_code_reads_is_in_the_example() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        *(catalogue.Catalogue, catalogue.RouteEntry, catalogue.WatchEntry, catalogue.LogEntry, catalogue.JobEntry, catalogue.ProbeEntry),
+        *(schema.Catalogue, schema.RouteEntry, schema.WatchEntry, schema.LogEntry, schema.JobEntry, schema.ProbeEntry),
         *(
-            catalogue.Defaults,
-            catalogue.LatencyTarget,
-            catalogue.Load,
-            catalogue.Deprecated,
-            catalogue.DependencyEntry,
-            catalogue.GatewayEntry,
-            catalogue.Cases,
+            schema.Defaults,
+            schema.LatencyTarget,
+            schema.Load,
+            schema.Deprecated,
+            schema.DependencyEntry,
+            schema.GatewayEntry,
+            schema.Cases,
         ),
     ],
 )
@@ -93,7 +93,7 @@ def test_the_route_in_the_readme_is_valid() -> None:
     example = re.search(r"```yaml\n(.*?)```", readme, re.DOTALL)
     assert example
     for entry in yaml.safe_load(example[1]).values():
-        assert catalogue.RouteEntry.model_validate(entry).next_steps
+        assert schema.RouteEntry.model_validate(entry).next_steps
 
 
 def test_lock_files_name_no_index_and_no_path() -> None:

@@ -11,15 +11,15 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from api import audit as auditing
-from api import contract
-from api import health as health_checks
 from api.cli import jobs, keys
-from api.db import database
 from api.jobs import Jobs
 from api.models import AuditEntry, Node, now
-from api.services.keys import adoptable, create, keyring
-from observability.catalogue import Duration, length
+from api.platform import audit as auditing
+from api.platform.db import database
+from api.platform.http import contract
+from api.platform.http import health as health_checks
+from api.platform.keys import adoptable, create, keyring
+from observability.spec.schema import Duration, length
 
 SEEDS: tuple[dict[str, Any], ...] = (
     {"id": "main-branch", "name": "Main branch, flow meter", "kind": "flow_meter", "channel_id": 1001, "fields": {"field1": "flow_lps"}},

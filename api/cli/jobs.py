@@ -6,10 +6,11 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy import select
 
-from api.db import database
 from api.jobs import Jobs
 from api.models import DeadLetter, Delivery
-from api.services import letters, notifications
+from api.platform.db import database
+from api.platform.jobs import dead_letters
+from api.services import notifications
 
 SHOWN = ("id", "task", "subject", "error", "attempts", "first_at", "last_at", "payload")
 
@@ -21,7 +22,7 @@ def take_out(number: int, *, again: bool) -> DeadLetter:
         if letter is None:
             raise click.ClickException(f"there is no dead letter {number}; see: flask --app api.app jobs list")
         session.delete(letter)
-        if again and letter.task == letters.DELIVERIES:
+        if again and letter.task == dead_letters.DELIVERIES:
             session.add(Delivery(key=letter.subject, **letter.payload))
     return letter
 
@@ -49,7 +50,7 @@ def list_letters(as_json: bool) -> None:
 def retry(number: int) -> None:
     """Take a dead letter out, and try again what it is about."""
     letter = take_out(number, again=True)
-    if letter.task == letters.SYNC:
+    if letter.task == dead_letters.SYNC:
         made = Jobs(current_app)
         made.ask(made.sync, letter.subject, expires=made.settings.sync_every)
     click.echo(f"{letter.task} {letter.subject} will be tried again")

@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
 from api.models import SCOPES, now
-from api.services import keys
+from api.platform import keys
 from api.v1.keys import KeySchema, NewKeySchema
-from observability.catalogue import length
+from observability.spec.schema import length
 
 MOST_LISTED = 10_000
 

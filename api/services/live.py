@@ -6,12 +6,12 @@ from typing import Any
 from flask import Flask, current_app
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
-from api.breaker import Refused
-from api.cache import Busy, Cache, Kept
 from api.models import Node
+from api.platform.outbound.circuit_breaker import Refused
+from api.platform.outbound.redis_client import Shared
+from api.platform.outbound.stale_cache import Busy, Cache, Kept
 from api.services import nodes
 from api.services.thingspeak import NoAccess, Unavailable, thingspeak
-from api.shared import Shared
 
 RETRY_AFTER = 5  # seconds
 AWAY = "ThingSpeak does not answer as it should, and no earlier answer of it is known. Try again."

@@ -8,9 +8,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import Conflict, NotFound
 
-from api.db import database, paged
 from api.models import Node, SyncState
-from api.services import letters
+from api.platform.db import database, paged
+from api.platform.jobs import dead_letters
 
 
 def require(session: Session, node_id: str) -> Node:
@@ -53,7 +53,7 @@ def update(node_id: str, values: dict[str, Any]) -> Node:
             setattr(node, key, value)
         if node.source != source:
             session.execute(sql_delete(SyncState).where(SyncState.node_id == node_id))
-            letters.resolve(session, letters.SYNC, node_id)
+            dead_letters.resolve(session, dead_letters.SYNC, node_id)
     return node
 
 
@@ -61,4 +61,4 @@ def delete(node_id: str) -> None:
     """Removes the node; the database takes its readings along."""
     with database().write() as session:
         session.delete(require(session, node_id))
-        letters.resolve(session, letters.SYNC, node_id)
+        dead_letters.resolve(session, dead_letters.SYNC, node_id)

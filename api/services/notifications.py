@@ -16,12 +16,12 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from api import identity, telemetry, tracing
 from api.config import settings
-from api.db import database
 from api.models import Delivery, Latest, Node, now
-from api.services import letters
-from api.services.leases import Lease
+from api.platform.db import database
+from api.platform.jobs import dead_letters
+from api.platform.jobs.leases import Lease
+from api.platform.telemetry import metrics, request_context, tracing
 
 TIMEOUT = 5.0  # seconds for each step of a call
 LONGEST_WAIT = 600.0  # seconds between two attempts
@@ -58,7 +58,7 @@ def record(session: Session, node: Node, metrics: set[str]) -> None:
         newest.told, key = state, uuid.uuid4().hex
         reading = {"metric": newest.metric, "time": newest.time.isoformat(), "value": newest.value}
         payload = {"id": key, "node": node.id, **reading, "state": state, "before": told, "limits": limits}
-        session.add(Delivery(key=key, node_id=node.id, payload=payload, headers=identity.headers()))
+        session.add(Delivery(key=key, node_id=node.id, payload=payload, headers=request_context.headers()))
 
 
 def due(session: Session) -> Delivery | None:
@@ -80,13 +80,13 @@ def deliver_next(client: httpx.Client, lease: Lease) -> bool | None:
         delivery = due(session)
     if delivery is None:
         return None
-    with identity.adopted(delivery.headers), tracing.job(letters.DELIVERIES):
+    with request_context.adopted(delivery.headers), tracing.job(dead_letters.DELIVERIES):
         error = send(client, delivery)
         with database().write() as session:
             done(session, delivery, error)
             mine = lease.keep(session)
-        telemetry.JOB_RUNS.labels(letters.DELIVERIES, "error" if error else "ok").inc()
-        context = {"job": letters.DELIVERIES, "node": delivery.node_id, "key": delivery.key, "attempt": delivery.attempts + 1}
+        metrics.JOB_RUNS.labels(dead_letters.DELIVERIES, "error" if error else "ok").inc()
+        context = {"job": dead_letters.DELIVERIES, "node": delivery.node_id, "key": delivery.key, "attempt": delivery.attempts + 1}
         log.log(logging.WARNING if error else logging.INFO, "delivery failed" if error else "delivered", extra=context | {"error": error})
     return error is None if mine else None
 
@@ -95,7 +95,7 @@ def send(client: httpx.Client, delivery: Delivery) -> str | None:
     """None when the receiver took it, else what went wrong, without the address: it may hold a secret."""
     body = orjson.dumps(delivery.payload)
     headers = {"Content-Type": "application/json", "Idempotency-Key": delivery.key}
-    headers |= identity.headers() | signature(settings().webhook_secret, body)
+    headers |= request_context.headers() | signature(settings().webhook_secret, body)
     try:
         answer = client.post(settings().webhook_url, content=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -119,4 +119,4 @@ def done(session: Session, delivery: Delivery, error: str | None) -> None:
     was_there = session.execute(delete(Delivery).where(row).returning(Delivery.id)).all()
     if error and was_there:
         again = {"node_id": delivery.node_id, "payload": delivery.payload, "headers": delivery.headers}
-        letters.bury(session, letters.DELIVERIES, delivery.key, error, attempts, again)
+        dead_letters.bury(session, dead_letters.DELIVERIES, delivery.key, error, attempts, again)

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.db import database, insert_into, paged
 from api.models import Latest, Node, Reading, now
+from api.platform.db import database, insert_into, paged
 from api.services import notifications
 from api.services.nodes import require
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.db import database
 from api.models import Node, SyncState, now
-from api.resilience import DeadlineExceeded
+from api.platform.db import database
+from api.platform.jobs.leases import Lease
+from api.platform.outbound.guarded_calls import DeadlineExceeded
 from api.services import readings
-from api.services.leases import Lease
 from api.services.thingspeak import Entry, ThingSpeak
 
 COMMIT_ROWS = 500  # a commit holds SQLite's only write lock; devices must get their turn in between

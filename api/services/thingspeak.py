@@ -1,4 +1,4 @@
-"""A client for ThingSpeak's feeds, guarded by api/resilience.py: its documented errors, whole ranges in order, and the newest entry.
+"""A client for ThingSpeak's feeds, guarded by guarded_calls.py: its documented errors, whole ranges in order, and the newest entry.
 
 Source of the format: MathWorks, ThingSpeak REST API, "Read Data". A call gives at most 8 000 entries and does not say
 which end it cut off, so a full answer is never trusted: its span is halved, or cut where the channel was made, and asked for again.
@@ -16,8 +16,8 @@ import httpx
 from flask import Flask, current_app
 
 from api.config import Settings
-from api.resilience import Guard, Patience, retry_after
-from api.shared import Shared
+from api.platform.outbound.guarded_calls import Guard, Patience, retry_after
+from api.platform.outbound.redis_client import Shared
 
 DEPENDENCY = "thingspeak"
 PAGE = 8_000

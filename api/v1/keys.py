@@ -6,8 +6,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from api.models import SCOPES, now
-from api.services import keys
-from api.v1.parsing import PRINTABLE, V1, AnswerSchema, Instant, PageQuery, PageSchema, StrictBoolean, Whole
+from api.platform import keys
+from api.platform.http.parsing import PRINTABLE, V1, AnswerSchema, Instant, PageQuery, PageSchema, StrictBoolean, Whole
 
 blueprint = V1("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
 EXAMPLE = {"name": "dashboard", "scope": "read"}

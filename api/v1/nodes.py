@@ -7,8 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from api.models import KINDS
-from api.services import nodes
-from api.v1.parsing import (
+from api.platform.http.parsing import (
     LARGEST,
     METRIC,
     PRINTABLE,
@@ -22,6 +21,7 @@ from api.v1.parsing import (
     Whole,
     WholeNumber,
 )
+from api.services import nodes
 
 blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water tanks, bore wells and flow meters")
 EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}

@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
+from api.platform.http.parsing import LARGEST, METRIC, V1, AnswerSchema, Instant, PageQuery, PageSchema, StrictFloat, Whole, plausible
 from api.services import live, readings
-from api.v1.parsing import LARGEST, METRIC, V1, AnswerSchema, Instant, PageQuery, PageSchema, StrictFloat, Whole, plausible
 
 blueprint = V1("readings", __name__, url_prefix="/api/v1/nodes/<string:node_id>", description="What the nodes measured")
 BATCH = 1_000

@@ -21,15 +21,22 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.orm import sessionmaker
 from werkzeug.utils import import_string
 
-from observability import plan
-from observability.catalogue import CATALOGUE
+from observability.spec import plan
+from observability.spec.schema import CATALOGUE
 
 NODE = {"id": "bench", "name": "Measured tank", "kind": "water_tank"}
 NODES, URL = "/api/v1/nodes/", "/api/v1/nodes/bench"
 NEVER_REACHED = "100000000/minute"  # the limiter counts and refuses nobody
 NOBODY = "http://127.0.0.1:9"  # spans are made and sent to where nobody listens
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-ALL, BARE, LOG_LINE, LOGS, TRACING, SAMPLED = "all", "bare", "log line", "api.logs", "api.tracing", "sampled trace"
+ALL, BARE, LOG_LINE, LOGS, TRACING, SAMPLED = (
+    "all",
+    "bare",
+    "log line",
+    "api.platform.telemetry.logs",
+    "api.platform.telemetry.tracing",
+    "sampled trace",
+)
 CALLER_SAMPLES = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
 DATABASE = "evara_database"
 
@@ -61,7 +68,7 @@ def full(factory: str) -> Flask:
         generous = Path(folder) / "catalogue.yaml"
         generous.write_text(re.sub(r"(?<=rate_limit: )\d+/\w+", NEVER_REACHED, CATALOGUE.read_text(encoding="utf-8")), encoding="utf-8")
         declared = plan.from_files(generous)
-    with patch("observability.plan.from_files", return_value=declared):
+    with patch("observability.spec.plan.from_files", return_value=declared):
         app: Flask = import_string(factory)()
     return app
 

@@ -3,8 +3,8 @@
 from itertools import zip_longest
 from pathlib import Path
 
-from observability.outputs import stale
-from observability.problems import Problem
+from observability.generate.registry import stale
+from observability.spec.problems import Problem
 
 MEND = "make generate"
 

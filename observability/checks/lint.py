@@ -13,15 +13,15 @@ from typing import Any
 import promql_parser
 import yaml
 
-from observability import conventions as names
-from observability.catalogue import Duration, duration
-from observability.emit import alertmanager, loki, prometheus, promtool_tests
-from observability.outputs import GENERATED
-from observability.plan import Plan
-from observability.problems import Problem
+from observability.generate import alertmanager, loki, prometheus, promtool_tests
+from observability.generate.registry import GENERATED
+from observability.spec import names
+from observability.spec.plan import Plan
+from observability.spec.problems import Problem
+from observability.spec.schema import Duration, duration
 
 STALE = 300  # seconds after which Prometheus forgets a series that is not evaluated again
-PROMETHEUS_CONFIG = Path("observability/stack/prometheus.yaml")
+PROMETHEUS_CONFIG = Path("observability/devstack/prometheus.yaml")
 LOG_LABELS = (names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL)
 MEND = "correct the catalogue or the emitter, then make generate"
 
@@ -94,7 +94,7 @@ def expression(expr: str, known: frozenset[str], edges: frozenset[Decimal]) -> I
         return
     for selector in selectors(tree):
         if selector.name not in known:
-            yield f"asks for {selector.name}, which nothing exposes or records", "use a name from observability/conventions.py"
+            yield f"asks for {selector.name}, which nothing exposes or records", "use a name from observability/spec/names.py"
         for matcher in selector.matchers.matchers:
             if matcher.name == "le" and not has_edge(matcher, edges):
                 fix = 'add it to buckets in policy.yaml; a whole number needs both spellings, as in le=~"1|1[.]0"'

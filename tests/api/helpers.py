@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from api.models import SCOPES, ApiKey, Reading, now
-from api.services.keys import digest_of
+from api.platform.keys import digest_of
 
 KEYS = {scope: f"evara_{scope:-<43}" for scope in SCOPES}  # what the fixtures store; the client below uses admin
 UNLIMITED = f"evara_{'unlimited':-<43}"

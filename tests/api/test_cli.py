@@ -11,12 +11,12 @@ import stamina
 from flask import Flask
 
 from api.cli import SEEDS
-from api.db import database
 from api.jobs import Jobs
 from api.models import DeadLetter, Delivery
-from api.services import letters
-from api.services.keys import PREFIX
-from loadtests.replay import Replay
+from api.platform.db import database
+from api.platform.jobs import dead_letters
+from api.platform.keys import PREFIX
+from loadtests.thingspeak_stub import Replay
 from tests.api.conftest import MakeApp, NewDatabase
 from tests.api.helpers import NODES, bearer, is_problem
 
@@ -66,9 +66,9 @@ def test_sync_exits_by_its_outcome(make_app: MakeApp, replay: Replay, tmp_path: 
 def buried(app: Flask) -> list[str]:
     """The ids of two dead letters: a sync's and a delivery's."""
     with app.app_context(), database().write() as session:
-        letters.bury(session, letters.SYNC, "hill-tank", "answered -1", 1)
+        dead_letters.bury(session, dead_letters.SYNC, "hill-tank", "answered -1", 1)
         again = {"node_id": "hill-tank", "payload": {"state": "below"}, "headers": {}}
-        letters.bury(session, letters.DELIVERIES, "k" * 32, "answered 500", 12, again)
+        dead_letters.bury(session, dead_letters.DELIVERIES, "k" * 32, "answered 500", 12, again)
     with app.app_context(), database().read() as session:
         return [str(row.id) for row in session.query(DeadLetter).order_by(DeadLetter.id)]
 

@@ -19,16 +19,19 @@ import pytest
 import stamina
 from flask import Flask
 
-from api import identity, jobs, resilience, telemetry
-from api.breaker import BreakerOpen
-from api.db import database
+from api import jobs
 from api.jobs import DELIVERIES, SYNC, Jobs
 from api.models import DeadLetter, Delivery, Lease, SyncState, now
-from api.services import leases, notifications, sync, thingspeak
-from api.services.letters import bury
+from api.platform.db import database
+from api.platform.jobs import leases
+from api.platform.jobs.dead_letters import bury
+from api.platform.outbound import guarded_calls
+from api.platform.outbound.circuit_breaker import BreakerOpen
+from api.platform.telemetry import metrics, request_context
+from api.services import notifications, sync, thingspeak
 from api.services.thingspeak import Unavailable
-from loadtests.replay import CHANNELS, STEP, Handler, Replay
-from observability import conventions as names
+from loadtests.thingspeak_stub import CHANNELS, STEP, Handler, Replay
+from observability.spec import names
 from tests.api.conftest import MakeApp, NewDatabase
 from tests.api.helpers import NODE, NODES, sample, stored
 from tests.conftest import DAY
@@ -77,11 +80,11 @@ def letters(app: Flask) -> list[DeadLetter]:
 
 
 def gauge(name: str, **labels: str) -> float | None:
-    return telemetry.REGISTRY.get_sample_value(name, labels)
+    return metrics.REGISTRY.get_sample_value(name, labels)
 
 
 def runs() -> list[float]:
-    return [sample(telemetry.REGISTRY, RUNS, **{names.JOB: SYNC, names.OUTCOME: outcome}) for outcome in names.OUTCOMES]
+    return [sample(metrics.REGISTRY, RUNS, **{names.JOB: SYNC, names.OUTCOME: outcome}) for outcome in names.OUTCOMES]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
@@ -174,7 +177,7 @@ def test_an_outage_is_tried_again_and_then_a_dead_letter(app: Flask, made: Jobs,
     replay.behave("fail", 60)
     before, ids = runs(), []
     do = made._sync
-    made.sync.task_class.execute = lambda task: (ids.append(task.args[1][identity.REQUEST_ID]), do(*task.args))
+    made.sync.task_class.execute = lambda task: (ids.append(task.args[1][request_context.REQUEST_ID]), do(*task.args))
     made.tick()
     work_off(made)
     assert (len(ids), len(set(ids))) == (3, 1)
@@ -200,7 +203,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     def calls(size: int, calls: int) -> None:
         monkeypatch.setattr(thingspeak, "PAGE", size)
         left = itertools.cycle([60.0] * (calls - 1) + [-1.0])
-        monkeypatch.setattr(resilience, "left", lambda: next(left))
+        monkeypatch.setattr(guarded_calls, "left", lambda: next(left))
 
     return calls
 

@@ -5,8 +5,8 @@ from flask.testing import FlaskClient
 from flask_migrate import check, downgrade, upgrade
 from sqlalchemy import inspect
 
-from api.db import database
-from api.services import keys
+from api.platform import keys
+from api.platform.db import database
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, bearer, reading, send, stored
 

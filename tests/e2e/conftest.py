@@ -16,9 +16,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from observability.live.arena import free_ports
-from observability.stack.site import DEVELOPMENT_KEY, ROOT, Ports, Site, servers_folder
-from observability.stack.supervisor import Supervisor
+from observability.devstack.layout import DEVELOPMENT_KEY, ROOT, Ports, StackLayout, servers_folder
+from observability.devstack.supervisor import Supervisor
+from observability.drill.sandbox import free_ports
 
 FIRST = ("compose", "drill_outages", "stack", "drill_faults", "postgres", "browser", "workers", "fuzz")
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Stack:
     """A site and the command line that works on it."""
 
-    site: Site
+    layout: StackLayout
     environment: dict[str, str]
 
     def run(self, *words: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
@@ -43,13 +43,13 @@ class Stack:
     def get(self, path: str, **words: Any) -> httpx.Response:
         """What the API answers to its development key."""
         headers = {"Authorization": f"Bearer {DEVELOPMENT_KEY}"} | words.pop("headers", {})
-        return httpx.get(self.site.url("api") + path, headers=headers, **words)
+        return httpx.get(self.layout.url("api") + path, headers=headers, **words)
 
     def json(self, *words: str) -> Any:
         return json.loads(self.run(*words, "--json").stdout)
 
     def processes(self) -> list[dict[str, Any]]:
-        return Supervisor(self.site).processes()
+        return Supervisor(self.layout).processes()
 
     def pid(self, program: str) -> int:
         return next(int(p["pid"]) for p in self.processes() if p["name"] == program)
@@ -71,7 +71,7 @@ def running(state: Path) -> Iterator[Stack]:
     ports = free_ports()
     offset = ports.api - Ports().api
     settings = {"EVARA_STACK_DIR": str(state), "EVARA_PORT_OFFSET": str(offset), "EVARA_SERVERS_DIR": str(servers_folder())}
-    made = Stack(Site(state, ports, servers_folder()), os.environ | settings)
+    made = Stack(StackLayout(state, ports, servers_folder()), os.environ | settings)
     up = made.run("up", "--mode", "native")
     assert up.returncode == 0, up.stdout + up.stderr
     yield made

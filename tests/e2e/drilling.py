@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from observability.stack.site import ROOT
+from observability.devstack.layout import ROOT
 
 ORDER = ["fault", "pending", "firing", "delivered", "mended", "resolved"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from observability.stack.site import ROOT
+from observability.devstack.layout import ROOT
 from tests.e2e.conftest import Stack
 
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.M | re.S)
@@ -30,8 +30,12 @@ def test_there_is_something_to_run() -> None:
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: re.sub(r"\W+", "-", block[:60]))
 def test_a_command_answers_as_written(stack: Stack, variables: Path, block: str) -> None:
     """The texts after each arrow occur in the block's output, in this order."""
-    ports = stack.site.ports
-    here = {"localhost:8000": f"localhost:{ports.api}", "localhost:8091": f"localhost:{ports.replay}", "$PWD/.stack": str(stack.site.state)}
+    ports = stack.layout.ports
+    here = {
+        "localhost:8000": f"localhost:{ports.api}",
+        "localhost:8091": f"localhost:{ports.replay}",
+        "$PWD/.stack": str(stack.layout.state),
+    }
     for written, real in here.items():
         block = block.replace(written, real)
     script = f"set -a; . {variables}\n{block}\nexport -p > {variables}"

@@ -21,14 +21,15 @@ import httpx
 import pytest
 import yaml
 
-from observability import conventions as names
-from observability.boards import boards
-from observability.clients import Loki, Prometheus
-from observability.live.arena import free_ports
-from observability.plan import from_files
-from observability.promql import selector
-from observability.stack import compose
-from observability.stack.site import ROOT, Ports, Site, servers_folder
+from observability.devstack import compose
+from observability.devstack.layout import ROOT, Ports, StackLayout, servers_folder
+from observability.drill.sandbox import free_ports
+from observability.generate.dashboards.boards import boards
+from observability.lib.loki import Loki
+from observability.lib.prometheus import Prometheus
+from observability.lib.promql import selector
+from observability.spec import names
+from observability.spec.plan import from_files
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 from tests.e2e.wire import connected, flooded, statuses
@@ -58,7 +59,7 @@ class Containers(Stack):
 
     def call(self, method: str, path: str, **words: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key}"} | words.pop("headers", {})
-        return self.http.request(method, self.site.url("api") + path, headers=headers, **words)
+        return self.http.request(method, self.layout.url("api") + path, headers=headers, **words)
 
     def needs(self, *services: str) -> None:
         """Skips, by name, what a stack without one of these cannot show."""
@@ -69,7 +70,7 @@ class Containers(Stack):
         """Program → one of its lines in Loki of the last minutes with this structured metadata."""
         asked = "".join(f' | {key}="{value}"' for key, value in metadata.items())
         stream = selector("", **{names.LOG_SERVICE: "evara-api"})
-        found = Loki(self.site.url("loki")).lines(stream + asked, time.time() - 300)
+        found = Loki(self.layout.url("loki")).lines(stream + asked, time.time() - 300)
         return {labels[names.LOG_PROGRAM]: line for labels, line in found}
 
     def mails(self, *words: str) -> bool:
@@ -102,7 +103,7 @@ def missing_images(services: dict[str, dict[str, Any]]) -> list[str]:
 
 def left_out(services: dict[str, dict[str, Any]], without: list[str], folder: Path) -> Path:
     """An override in which those services are in a profile that nobody asks for, and nothing waits for them."""
-    jobs = yaml.safe_load((ROOT / "observability/stack/compose/prometheus.yaml").read_text(encoding="utf-8"))
+    jobs = yaml.safe_load((ROOT / "observability/devstack/compose/prometheus.yaml").read_text(encoding="utf-8"))
     jobs["scrape_configs"] = [job for job in jobs["scrape_configs"] if job["job_name"] not in without]
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(jobs, sort_keys=False), encoding="utf-8")
     lines = ["services:"]
@@ -137,14 +138,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         "EVARA_PORT_OFFSET": str(ports.api - Ports().api),
         "EVARA_SERVERS_DIR": str(servers_folder()),
     }
-    plain = Containers(Site(folder / "state", ports, servers_folder()), os.environ | settings)
+    plain = Containers(StackLayout(folder / "state", ports, servers_folder()), os.environ | settings)
     services = json.loads(plain.compose("config", "--format", "json"))["services"]
     without = missing_images(services)
     if needed := sorted(set(without) - set(OPTIONAL)):
         pytest.skip(f"images are missing and cannot be pulled: {', '.join(services[name]['image'] for name in needed)}")
     files = ["compose.yaml", "tests/e2e/compose.offline.yaml", str(left_out(services, without, folder))]
     environment = plain.environment | {"COMPOSE_FILE": ":".join(files)}
-    made = Containers(plain.site, environment, without=without)
+    made = Containers(plain.layout, environment, without=without)
     (folder / "secrets").mkdir()
     (folder / "secrets" / "deadman_url").write_text(
         "http://127.0.0.1:9/beat", encoding="utf-8"
@@ -153,7 +154,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         up = made.run("up", "--mode", "compose", timeout=1200)
         assert up.returncode == 0, up.stdout + up.stderr
         print(f"left out, because their images are not to be had: {', '.join(without) or 'nothing'}")
-        yield Containers(made.site, environment, (folder / "secrets" / "load_key").read_text(encoding="utf-8"), without)
+        yield Containers(made.layout, environment, (folder / "secrets" / "load_key").read_text(encoding="utf-8"), without)
     finally:
         made.run("clean")
 
@@ -191,7 +192,7 @@ def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
         b"413": begun + b"Content-Length: 1048577\r\n\r\n",
         b"408": begun + b"X-Slow",
     }
-    assert statuses([connected(stack.site.ports.api, request) for request in sent.values()]) == [*sent]
+    assert statuses([connected(stack.layout.ports.api, request) for request in sent.values()]) == [*sent]
 
 
 def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
@@ -237,7 +238,7 @@ def test_grafana_lets_in_who_has_the_password(stack: Containers) -> None:
 
 def test_everything_is_watched(stack: Containers) -> None:
     """Every target is scraped, every replica of its own; no rule fails; every SLO is measured."""
-    prometheus = Prometheus(stack.site.url("prometheus"))
+    prometheus = Prometheus(stack.layout.url("prometheus"))
     assert eventually(lambda: {target["health"] for target in prometheus.targets()} == {"up"})  # Loki has just come back
     targets = prometheus.targets()
     assert sum(target["scrapePool"] == "api" for target in targets) == 3, "two replicas and the worker"
@@ -308,7 +309,7 @@ def test_load_is_measured_on_both_sides(stack: Containers) -> None:
 def test_a_replica_that_is_killed_is_not_noticed(stack: Containers) -> None:
     """Three replicas under load: one is killed, and not one GET fails, save an answer that had begun (docs/adr/0019-gateway.md)."""
     stack.compose("up", "--detach", "--no-recreate", "--scale", "api=3", "api")
-    prometheus = Prometheus(stack.site.url("prometheus"))
+    prometheus = Prometheus(stack.layout.url("prometheus"))
     assert eventually(lambda: sum(t["scrapePool"] == "api" and t["health"] == "up" for t in prometheus.targets()) == 4)
     stop, statuses, broken = threading.Event(), list[int](), list[httpx.RemoteProtocolError]()
 
@@ -350,7 +351,7 @@ def test_without_its_database_the_api_says_so_and_comes_back(stack: Containers) 
 
 def test_without_valkey_requests_are_answered_and_limited(stack: Containers) -> None:
     """Each process counts by itself meanwhile, which is counted too, and the API stays ready."""
-    prometheus, counted = Prometheus(stack.site.url("prometheus")), f"sum({names.LIMITER_FALLBACKS}_total)"
+    prometheus, counted = Prometheus(stack.layout.url("prometheus")), f"sum({names.LIMITER_FALLBACKS}_total)"
     [(_, before)] = prometheus.query(counted)
     stack.compose("stop", "valkey")
     assert {stack.call("GET", "/api/v1/nodes/hill-tank").status_code for _ in range(20)} == {200}
@@ -363,7 +364,7 @@ def test_without_valkey_requests_are_answered_and_limited(stack: Containers) -> 
 
 def test_a_flood_is_refused(stack: Containers) -> None:
     """Above the rate of one address it is told to wait; later it is let in again."""
-    with connected(stack.site.ports.api) as connection:
+    with connected(stack.layout.ports.api) as connection:
         head, _ = flooded(connection, 2100)
     assert head[:3] == b"429"
     assert eventually(lambda: stack.call("GET", "/health/live").status_code == 200)
@@ -389,5 +390,5 @@ def test_data_survives_down_and_up(stack: Containers) -> None:
     up = stack.run("up", "--mode", "compose", timeout=600)
     assert up.returncode == 0, up.stdout + up.stderr
     assert stack.call("GET", "/api/v1/nodes/kept").json()["name"] == "Kept"
-    assert Prometheus(stack.site.url("prometheus")).query("up", since - 10)
+    assert Prometheus(stack.layout.url("prometheus")).query("up", since - 10)
     assert [(silence["comment"], silence["status"]["state"]) for silence in httpx.get(silences, timeout=5).json()] == [("kept", "active")]

@@ -2,12 +2,12 @@
 
 import pytest
 
-from observability import plan
-from observability.live import drill
+from observability.drill import runner
+from observability.spec import plan
 from tests.e2e.drilling import pages_and_resolves
 
 
-@pytest.mark.parametrize("name", [name for name, drilled in drill.DRILLS.items() if drilled.fault])
+@pytest.mark.parametrize("name", [name for name, drilled in runner.DRILLS.items() if drilled.fault])
 def test_a_drill_pages_and_resolves(name: str) -> None:
     """What a route does wrong is noticed, told, and over when it is mended."""
     pages_and_resolves(name)
@@ -17,4 +17,4 @@ def test_every_watched_symptom_names_a_drill() -> None:
     """What the catalogue says drills a symptom is a drill that exists and must fire that symptom."""
     for alert in plan.from_files().alerts:
         if alert.drill:
-            assert (alert.name, "") in drill.DRILLS[alert.drill].must
+            assert (alert.name, "") in runner.DRILLS[alert.drill].must

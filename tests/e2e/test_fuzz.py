@@ -18,13 +18,13 @@ from schemathesis import Case, GenerationMode
 from sqlalchemy import delete
 
 from api import app as factory
-from api import openapi
 from api.config import Settings
 from api.models import Node
-from loadtests.replay import Replay
-from observability import plan
-from observability.checks.contract import operations
-from observability.outputs import contract
+from api.platform.http import openapi
+from loadtests.thingspeak_stub import Replay
+from observability.checks.routes import operations
+from observability.generate.registry import contract
+from observability.spec import plan
 
 EXAMPLES, SCENARIOS, STEPS = 270, 80, 10
 AT_LEAST = 3_000
@@ -58,7 +58,7 @@ def note(answer: Response) -> Response:
 
 
 def keyless(document: dict[str, Any]) -> dict[str, Any]:
-    """The contract without keys, which every request here carries; tests/api/test_auth.py tries what happens without."""
+    """The contract without keys, which every request here carries; tests/api/platform/http/test_auth.py tries what happens without."""
     document = copy.deepcopy(document)
     for item in document["paths"].values():
         for method in item.keys() & {"get", "post", "patch", "delete"}:

@@ -24,14 +24,14 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from observability import conventions as names
+from observability.spec import names
 from tests.api.collector import Collector, collecting
 from tests.e2e.test_workers import answers, free_port, seeded, until
 from tests.e2e.wire import connected, flooded, statuses
 from tests.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / "observability" / "stack" / "compose" / "haproxy.cfg"
+CONFIG = ROOT / "observability" / "devstack" / "compose" / "haproxy.cfg"
 REPLICAS = ("127.0.0.2", "127.0.0.3")
 NODES = "/api/v1/nodes"
 PROBLEM = "application/problem+json"

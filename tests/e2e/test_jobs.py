@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtests.replay import CHANNELS, HISTORY, STEP, Replay
+from loadtests.thingspeak_stub import CHANNELS, HISTORY, STEP, Replay
 from tests.e2e.test_workers import ROOT, answers, seeded, until
 from tests.receiver import Receiver, receiving
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from observability import conventions as names
-from observability.clients import Prometheus, exposed
+from observability.lib.prometheus import Prometheus, exposed
+from observability.spec import names
 from tests.e2e.conftest import Stack, Watched
 from tests.e2e.waiting import eventually
 
@@ -75,7 +75,7 @@ def test_the_clients_numbers_are_locusts(run: Run) -> None:
 
 def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
     """Asked itself for the difference between the two moments, Prometheus gives the same counts and quantiles."""
-    prometheus = Prometheus(stack.site.url("prometheus"))
+    prometheus = Prometheus(stack.layout.url("prometheus"))
     start, end = run.report["server"]["from"], run.report["server"]["to"]
 
     def grown(metric: str, *labels: str) -> str:
@@ -124,7 +124,7 @@ def test_somebody_elses_calls_are_noticed(stack: Stack, run: Run, tmp_path: Path
     answers: list[int] = []
 
     def created() -> float:
-        return exposed(stack.site.url("metrics"), names.HTTP_REQUESTS + "_total", names.ROUTE)["nodes.create"]
+        return exposed(stack.layout.url("metrics"), names.HTTP_REQUESTS + "_total", names.ROUTE)["nodes.create"]
 
     def stranger(before: float) -> None:
         if eventually(lambda: created() > before):  # each client begins with a node of its own

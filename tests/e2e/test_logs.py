@@ -15,14 +15,17 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from observability import conventions as names
-from observability import plan
-from observability.boards import LOG, boards
-from observability.catalogue import duration
-from observability.clients import Loki, Prometheus, Unreachable, inbox
-from observability.emit import loki as emitter
-from observability.stack.servers import log_servers
-from observability.stack.supervisor import socket_path
+from observability.devstack.binaries import log_servers
+from observability.devstack.supervisor import socket_path
+from observability.generate import loki as emitter
+from observability.generate.dashboards.boards import boards
+from observability.lib.console import inbox
+from observability.lib.http import Unreachable
+from observability.lib.loki import Loki
+from observability.lib.prometheus import Prometheus
+from observability.spec import names, plan
+from observability.spec.board_slugs import LOG
+from observability.spec.schema import duration
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 
@@ -33,7 +36,7 @@ OUTAGE_LINES = 400
 
 def write(stack: Stack, message: str, ids: Sequence[str | None], level: str = "ERROR", age: timedelta = timedelta(0)) -> None:
     """Lines as the API writes them, at the end of its log."""
-    with (stack.site.logs / "api.log").open("a", encoding="utf-8") as log:
+    with (stack.layout.logs / "api.log").open("a", encoding="utf-8") as log:
         for request_id in ids:
             line = {"level": level, "logger": "evara.test", "message": message, "request_id": request_id, "service": "evara-api"}
             log.write(json.dumps(line | {"timestamp": (datetime.now(UTC) - age).isoformat(timespec="microseconds")}) + "\n")
@@ -46,7 +49,7 @@ def supervise(stack: Stack, *words: str) -> None:
 
 @pytest.fixture
 def loki(stack: Stack) -> Loki:
-    return Loki(stack.site.url("loki"))
+    return Loki(stack.layout.url("loki"))
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_a_request_is_found_by_its_id(stack: Stack, loki: Loki) -> None:
         "request_id": mark,
         "trace_id": json.loads(line)["trace_id"],
     }
-    assert line in (stack.site.logs / "api.log").read_text(encoding="utf-8").splitlines()
+    assert line in (stack.layout.logs / "api.log").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["route"] == "nodes.list"
 
 
@@ -93,7 +96,7 @@ def test_streams_have_the_declared_labels_alone(stack: Stack, loki: Loki) -> Non
         return {labels.get(label, "") for labels, _ in loki.query(f"sum by ({label}) (count_over_time({everything} [1h]))")}
 
     assert eventually(lambda: {"api", "prometheus", "alertmanager", "supervisord"} <= values(names.LOG_PROGRAM))
-    found = httpx.get(stack.site.url("loki") + "/loki/api/v1/labels").json()["data"]
+    found = httpx.get(stack.layout.url("loki") + "/loki/api/v1/labels").json()["data"]
     assert set(found) == {names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL}
     assert not values(names.LOG_PROGRAM) & {"loki", "fluent-bit", ""}
     assert values(names.LOG_LEVEL) <= {*names.LOG_LEVELS, names.LOG_UNKNOWN}
@@ -104,7 +107,7 @@ def test_foreign_lines_keep_their_words_and_get_a_level(program: str, stack: Sta
     """The lines are those of the file, and a level was found in every one."""
     stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="{program}"}}'
     assert eventually(lambda: bool(loki.lines(stream, time.time() - 3600)))
-    written = set((stack.site.logs / f"{program}.log").read_text(encoding="utf-8").splitlines())
+    written = set((stack.layout.logs / f"{program}.log").read_text(encoding="utf-8").splitlines())
     lines = loki.lines(stream, time.time() - 3600)
     assert {line for _, line in lines} <= written
     assert {labels[names.LOG_LEVEL] for labels, _ in lines} <= set(names.LOG_LEVELS)
@@ -129,7 +132,7 @@ def test_lines_of_a_job_share_an_id(loki: Loki) -> None:
 
 def test_every_log_rule_is_evaluated(stack: Stack) -> None:
     """Loki's ruler has the catalogue's alerts, and no error with any; none is about silence once lines have come."""
-    ruler = Prometheus(stack.site.url("loki") + "/prometheus")
+    ruler = Prometheus(stack.layout.url("loki") + "/prometheus")
 
     def health() -> dict[str, str]:
         return {rule["name"]: rule["health"] for group in ruler.rule_groups() for rule in group["rules"]}
@@ -147,7 +150,7 @@ def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
     write(stack, "unhandled exception", [f"burst-{uuid.uuid4().hex}" for _ in range(burst + 5)])
 
     def delivered() -> dict[str, dict[str, dict[str, str]]]:
-        return {alert["labels"]["alertname"]: alert for alert in inbox(stack.site.url("console"))}
+        return {alert["labels"]["alertname"]: alert for alert in inbox(stack.layout.url("console"))}
 
     assert eventually(lambda: {"LogErrorBurst", "LogUnhandledException"} <= delivered().keys()), delivered().keys()
     for name in ("LogErrorBurst", "LogUnhandledException"):
@@ -160,7 +163,7 @@ def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
 @pytest.fixture
 def hasty(stack: Stack) -> Iterator[str]:
     """The alert about silence, over seconds instead of minutes; Loki reads the rules again by itself."""
-    path = stack.site.config / "loki-rules" / emitter.TENANT / "rules.yaml"
+    path = stack.layout.config / "loki-rules" / emitter.TENANT / "rules.yaml"
     shipped, made = path.read_text(encoding="utf-8"), plan.from_files()
     [silence] = [alert for alert in made.log_alerts if alert.entry.silence]
     soon = silence.entry.model_copy(update={"over": duration("20s"), "for_": duration("0s")})
@@ -172,7 +175,7 @@ def hasty(stack: Stack) -> Iterator[str]:
 
 def test_silence_is_noticed_and_ends(stack: Stack, hasty: str) -> None:
     """Without new lines of requests the alert fires, and it resolves as soon as they come again; before, it is silent."""
-    ruler = Prometheus(stack.site.url("loki") + "/prometheus")
+    ruler = Prometheus(stack.layout.url("loki") + "/prometheus")
 
     def interval() -> set[float]:
         return {group["interval"] for group in ruler.rule_groups()}

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from observability import plan
-from observability.boards import boards
-from observability.clients import Prometheus
-from observability.panels import METRICS, Panel
+from observability.generate.dashboards.boards import boards
+from observability.lib.panels import METRICS, Panel
+from observability.lib.prometheus import Prometheus
+from observability.spec import plan
 from tests.e2e.conftest import Stack
 
 PLAN = plan.from_files()
@@ -24,7 +24,7 @@ def unanswered(panel: Panel, prometheus: Prometheus) -> list[str]:
 @pytest.mark.parametrize("slug", [slug for slug, board in BOARDS.items() if any(panel.source == METRICS for panel in board.panels)])
 def test_every_panel_has_an_answer(stack: Stack, slug: str) -> None:
     """No question is refused; within minutes of a start every panel that should show something does."""
-    prometheus = Prometheus(stack.site.url("prometheus"))
+    prometheus = Prometheus(stack.layout.url("prometheus"))
     stack.get("/api/v1/nodes/")
     waiting = [panel for panel in BOARDS[slug].panels if panel.source == METRICS]
     deadline = time.monotonic() + PATIENCE
@@ -37,7 +37,7 @@ def test_every_panel_has_an_answer(stack: Stack, slug: str) -> None:
 def test_a_refused_question_is_seen(stack: Stack) -> None:
     """The test above can fail: a panel about nothing is waited for in vain."""
     panel = next(BOARDS["runtime"].panels)
-    prometheus = Prometheus(stack.site.url("prometheus"))
+    prometheus = Prometheus(stack.layout.url("prometheus"))
     assert unanswered(panel, prometheus) == []
     lost = panel.bind(**CHOSEN)
     assert unanswered(type(lost)(**{**vars(lost), "queries": (type(lost.queries[0])("evara_nothing", ""),)}), prometheus) == [

@@ -27,13 +27,13 @@ from sqlalchemy import text
 from api.app import create_app
 from api.config import Settings
 from api.services import nodes
-from loadtests.replay import Replay
-from observability import conventions as names
+from loadtests.thingspeak_stub import Replay
+from observability.spec import names
 from tests.api.helpers import KEYS, NODES, KeyedClient, is_problem, store_keys
 from tests.e2e.test_workers import ROOT, answers, free_port, seeded, until
 from tests.postgres_server import OTHER, PostgresServer, programs
 
-SHIPPED = ROOT / "observability" / "stack" / "compose" / "postgres"
+SHIPPED = ROOT / "observability" / "devstack" / "compose" / "postgres"
 KILLS = 3
 CLIENTS = 3
 MOST = 5_000  # requests per client at most
@@ -165,7 +165,7 @@ def test_a_migration_may_take_longer_than_a_request(server: PostgresServer, tmp_
 
 def test_running_out_of_connections_is_told(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who finds every connection taken waits, gets 503 with Retry-After, and is served again as soon as one is given back."""
-    monkeypatch.setattr("api.db.BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("api.platform.db.BUSY_SECONDS", 0.2)
     with migrated(server) as app:
         assert app.test_client().get(NODES).status_code == 200  # the key is known from now on
         engine = app.extensions["evara_database"].engine

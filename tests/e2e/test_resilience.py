@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from observability import conventions as names
+from observability.spec import names
 from tests.e2e.conftest import Stack, running
 from tests.e2e.waiting import eventually
 
@@ -47,7 +47,7 @@ class Seen:
 def client(stack: Stack) -> httpx.Client:
     """Every request of this file comes from here; it is not rate-limited."""
     headers, free = {"Authorization": f"Bearer {stack.site.key('load')}"}, httpx.Limits(max_connections=None)
-    return httpx.Client(base_url=stack.site.url("api"), headers=headers, timeout=60, limits=free)
+    return httpx.Client(base_url=stack.layout.url("api"), headers=headers, timeout=60, limits=free)
 
 
 def load(stack: Stack, seconds: float = SECONDS) -> Seen:
@@ -79,12 +79,12 @@ def load(stack: Stack, seconds: float = SECONDS) -> Seen:
 
 
 def behave(stack: Stack, mode: str) -> None:
-    assert httpx.post(stack.site.url("replay") + "/control", json={"mode": mode, "seconds": 300}).is_success
+    assert httpx.post(stack.layout.url("replay") + "/control", json={"mode": mode, "seconds": 300}).is_success
 
 
 def metric(stack: Stack, name: str, **labels: str) -> float:
     """The sum of the series with these labels."""
-    text = httpx.get(stack.site.url("metrics") + "/metrics").text
+    text = httpx.get(stack.layout.url("metrics") + "/metrics").text
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == name)
     return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 

@@ -8,8 +8,9 @@ import httpx
 import psutil
 import pytest
 
-from observability import plan
-from observability.clients import Prometheus, inbox
+from observability.lib.console import inbox
+from observability.lib.prometheus import Prometheus
+from observability.spec import plan
 from tests.e2e.conftest import Stack, running
 from tests.e2e.waiting import eventually
 
@@ -18,7 +19,7 @@ LONGEST_INTERVAL = 150.0  # the slowest rule group takes its first turn within t
 
 def test_the_api_is_ready(stack: Stack) -> None:
     """After `up`, health/ready and the list of nodes answer."""
-    assert httpx.get(stack.site.url("api") + "/health/ready").json()["status"] == "ok"
+    assert httpx.get(stack.layout.url("api") + "/health/ready").json()["status"] == "ok"
     assert stack.get("/api/v1/nodes/").json()["total"] == 3
 
 
@@ -33,7 +34,7 @@ def test_recorded_readings_flow(stack: Stack) -> None:
 
 def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
     """A healthy stack has all targets up, and only the watchdog fires."""
-    prometheus = Prometheus(stack.site.url("prometheus"))
+    prometheus = Prometheus(stack.layout.url("prometheus"))
     assert {target["labels"]["job"] for target in prometheus.targets() if target["health"] == "up"} == {
         *("api", "prober", "prometheus", "alertmanager")
     }
@@ -64,7 +65,7 @@ def test_slo_json_knows_every_slo_and_counts_the_load(stack: Stack) -> None:
     """`slo --json` has the stable fields for every SLO, and what the load run sent is in the events."""
     assert eventually(lambda: all(row["verdict"] != "unmeasured" for row in stack.json("slo", "--window", "5m")["slos"]))
     rows = {row["slo"]: row for row in stack.json("slo", "--window", "5m")["slos"]}
-    assert set(rows) == {slo.name for slo in stack.site.plan().slos}
+    assert set(rows) == {slo.name for slo in stack.layout.plan().slos}
     assert {"slo", "objective", "measured", "good", "total", "budget_remaining", "burn_rate", "verdict"} <= set(rows["nodes.list-probe"])
     ingest = rows["readings.ingest-availability"]
     assert ingest["total"] > 150
@@ -86,12 +87,12 @@ def test_a_killed_process_is_back_by_itself(stack: Stack, program: str) -> None:
     os.kill(dead, signal.SIGKILL)
     assert eventually(lambda: all(p["statename"] == "RUNNING" and p["pid"] != dead for p in stack.processes()))
     if program == "api":
-        assert eventually(lambda: httpx.get(stack.site.url("api") + "/health/ready", timeout=2).is_success)
+        assert eventually(lambda: httpx.get(stack.layout.url("api") + "/health/ready", timeout=2).is_success)
 
 
 def test_killed_workers_lose_no_count(stack: Stack) -> None:
     """The request counter that Prometheus scrapes never decreases when workers are killed."""
-    url = stack.site.url("metrics") + "/metrics"
+    url = stack.layout.url("metrics") + "/metrics"
 
     def total() -> float:
         lines = httpx.get(url).text.splitlines()
@@ -103,18 +104,18 @@ def test_killed_workers_lose_no_count(stack: Stack) -> None:
         workers = psutil.Process(stack.pid("api")).children()
         assert workers
         workers[0].kill()
-        assert eventually(lambda: httpx.get(stack.site.url("api") + "/health/live", timeout=2).is_success)
+        assert eventually(lambda: httpx.get(stack.layout.url("api") + "/health/live", timeout=2).is_success)
         assert total() >= before
 
 
 def test_alerts_are_delivered_and_kept(stack: Stack) -> None:
     """The pipeline's test alert of each `up` lies in the inbox, and a killed inbox still has it."""
-    assert eventually(lambda: sum(a["labels"]["alertname"] == "PipelineTest" for a in inbox(stack.site.url("console"))) >= 2)
+    assert eventually(lambda: sum(a["labels"]["alertname"] == "PipelineTest" for a in inbox(stack.layout.url("console"))) >= 2)
 
 
 def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:
     """A second stack on the same ports refuses, and names port, process and mend."""
-    other = Stack(stack.site, stack.environment | {"EVARA_STACK_DIR": str(tmp_path / "other")})
+    other = Stack(stack.layout, stack.environment | {"EVARA_STACK_DIR": str(tmp_path / "other")})
     result = other.run("up", "--mode", "native")
     assert result.returncode == 1
     assert f"port {stack.site.ports.api} (api) is taken by pid" in result.stderr
@@ -132,7 +133,7 @@ def test_logs_and_doctor_speak(stack: Stack) -> None:
 
 def test_every_rule_is_healthy(stack: Stack) -> None:
     """Every rule of every group, the slow ones too, has been evaluated without an error."""
-    prometheus = Prometheus(stack.site.url("prometheus"))
+    prometheus = Prometheus(stack.layout.url("prometheus"))
 
     def health() -> set[str]:
         return {rule["health"] for group in prometheus.rule_groups() for rule in group["rules"]}
@@ -142,7 +143,7 @@ def test_every_rule_is_healthy(stack: Stack) -> None:
 
 def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None:
     """After `down` no process of the stack is left and all ports are free; after `up` counters have not gone back."""
-    family = [p for p in psutil.process_iter(["cmdline"]) if any(str(stack.site.state) in word for word in p.info["cmdline"] or ())]
+    family = [p for p in psutil.process_iter(["cmdline"]) if any(str(stack.layout.state) in word for word in p.info["cmdline"] or ())]
     assert family
     before = stack.json("slo", "--window", "1h")["slos"]
     assert "stopped" in stack.run("down").stdout
@@ -159,7 +160,7 @@ def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None
 def test_a_stale_run_is_ended_and_replaced(stack: Stack) -> None:
     """When supervisord itself is killed, its orphans hold the ports; the next `up` ends them, says so, and works."""
     orphan = stack.pid("alertmanager")
-    os.kill(int((stack.site.state / "supervisord.pid").read_text()), signal.SIGKILL)
+    os.kill(int((stack.layout.state / "supervisord.pid").read_text()), signal.SIGKILL)
     up = stack.run("up", "--mode", "native")
     assert up.returncode == 0, up.stdout + up.stderr
     assert "stale run" in up.stdout
@@ -170,4 +171,4 @@ def test_clean_leaves_nothing_behind(tmp_path: Path) -> None:
     """`clean` stops a stack, one of its own here, and removes its folder."""
     with running(tmp_path / "state") as stack:
         assert stack.run("clean").returncode == 0
-        assert not stack.site.state.exists()
+        assert not stack.layout.state.exists()

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from observability import conventions as names
+from observability.spec import names
 from tests.serving import free_port
 from tests.waiting import until
 
@@ -93,7 +93,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     environment |= {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
     metrics_port = free_port()
     gunicorn = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
-    exporter = [sys.executable, "-m", "api.exporter", "127.0.0.1", str(metrics_port)]
+    exporter = [sys.executable, "-m", "api.platform.telemetry.exporter", "127.0.0.1", str(metrics_port)]
     with log.open("w") as output:
         processes = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output) for command in (gunicorn, exporter)]
     try:

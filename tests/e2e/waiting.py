@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import httpx
 
-from observability.clients import Unreachable
+from observability.lib.http import Unreachable
 
 DEADLINE = 120.0  # a rule's evaluation and a ticket's group_wait are 30 s each
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from observability import outputs, plan
-from observability.emit import locust
+from observability.generate import locust, registry
+from observability.spec import plan
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "tests" / "observability" / "service" / "catalogue.yaml"
@@ -146,7 +146,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the cases found, all from one process because starting it is slow."""
     verdict = tmp_path_factory.mktemp("load") / "verdict.json"
     scenarios = verdict.with_name("scenarios.json")
-    scenarios.write_text(locust.render(plan.from_files(SERVICE), outputs.contract())[locust.SCENARIOS], encoding="utf-8")
+    scenarios.write_text(locust.render(plan.from_files(SERVICE), registry.contract())[locust.SCENARIOS], encoding="utf-8")
     script = PRELUDE + "".join(f"\nresult = {{}}\n{code}\nprint(json.dumps([{name!r}, result]))\n" for name, code in CASES.items())
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "EVARA_LOAD_VERDICT": str(verdict), "EVARA_API_KEY": "evara_t"}
     environment["EVARA_LOAD_SCENARIOS"] = str(scenarios)

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from observability.plan import Plan
-from observability.stack import servers
-from observability.stack.site import servers_folder
+from observability.devstack import binaries
+from observability.devstack.layout import servers_folder
+from observability.spec.plan import Plan
 
 SERVICE = Path(__file__).parent / "service" / "catalogue.yaml"
 SMALL = """
@@ -29,7 +29,7 @@ def changed(text: str, *edits: tuple[str, str]) -> str:
 
 def program(name: str) -> str:
     """The path of a server's tool; it must be there."""
-    found = servers.find(name, servers_folder())
+    found = binaries.find(name, servers_folder())
     assert found, f"{name} is missing; unpack it with: python -m observability fetch"
     return str(found)
 

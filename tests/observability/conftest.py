@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiler_support import SERVICE, changed, program
 
-from observability import outputs
-from observability.catalogue import POLICY
-from observability.plan import Plan, from_files, scaled
-from observability.problems import Invalid, Problem
+from observability.generate import registry
+from observability.spec.plan import Plan, from_files, scaled
+from observability.spec.problems import Invalid, Problem
+from observability.spec.schema import POLICY
+from tests.observability.compiler_support import SERVICE, changed, program
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def fast(plan: Plan) -> Plan:
 @pytest.fixture(scope="session")
 def openapi() -> dict[str, Any]:
     """The API's committed contract."""
-    return outputs.contract()
+    return registry.contract()
 
 
 Edit = tuple[str, str]

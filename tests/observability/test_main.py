@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from compiler_support import SMALL, openapi_for
 
-from observability import outputs
 from observability.__main__ import cli, show
-from observability.live.drill import DRILLS
-from observability.plan import from_files
-from observability.problems import Problem
+from observability.drill.runner import DRILLS
+from observability.generate import registry
+from observability.spec.plan import from_files
+from observability.spec.problems import Problem
 from observability.terminal import bar
+from tests.observability.compiler_support import SMALL, openapi_for
 
 COMMANDS = ("check", "clean", "doctor", "down", "drill", "fetch", "generate", "load", "logs", "slo", "status", "up")
 
 
 def run(*words: object, **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "observability", *map(str, words)]
-    return subprocess.run(command, cwd=outputs.ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=registry.ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
 
 
 def test_help_is_the_map() -> None:
@@ -70,9 +70,9 @@ def test_generate_writes_everything_for_another_service(tmp_path: Path) -> None:
     result = run("generate", *options)
     assert result.returncode == 0, result.stderr
     assert "1 SLOs" in result.stdout
-    assert (tmp_path / "out" / outputs.GENERATED / "prometheus" / "rules.yaml").exists()
+    assert (tmp_path / "out" / registry.GENERATED / "prometheus" / "rules.yaml").exists()
     assert run("generate", *options).stdout.count("0 changed") == 1
-    (tmp_path / "out" / outputs.SCENARIOS / "scenarios.json").unlink()
+    (tmp_path / "out" / registry.SCENARIOS / "scenarios.json").unlink()
     checked = run("check", "--json", *options)
     assert checked.returncode == 1
     assert "scenarios.json" in [Path(p["where"]).name for p in json.loads(checked.stdout)["problems"]]

@@ -10,16 +10,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from observability import __main__ as main
-from observability import plan, terminal
-from observability.live import drill as drills
-from observability.live import load as loads
-from observability.live import report as load_reports
-from observability.live import slo as slos
-from observability.live.slo import Row, Verdict
-from observability.plan import Plan
-from observability.problems import Invalid, Problem
-from observability.stack import lifecycle, modes
-from observability.stack.site import Site
+from observability import terminal
+from observability.devstack import modes, native, readiness
+from observability.devstack.layout import StackLayout
+from observability.drill import runner as drills
+from observability.load import report as load_reports
+from observability.load import run as loads
+from observability.slo import verdicts as slos
+from observability.slo.verdicts import Row, Verdict
+from observability.spec import plan
+from observability.spec.plan import Plan
+from observability.spec.problems import Invalid, Problem
 
 WIDTH = 80
 SIDE = {"requests": 1200, "failed": 3, "rate": 19.987, "p50": 0.0012, "p90": 0.05, "p95": 0.08, "p99": 12.5}
@@ -101,7 +102,7 @@ def test_verdicts_decide_the_exit_code(
 
 def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objectives, both sides, errors, disagreements, the verdict and the report's place, all within 80 columns."""
-    monkeypatch.setattr(load_reports, "run", lambda *_: (REPORT, Path("reports/now")))
+    monkeypatch.setattr(load_reports, "run_load", lambda *_: (REPORT, Path("reports/now")))
     result = invoke("load")
     assert result.exit_code == 1
     assert "Each pair is clients/server" in result.output
@@ -118,7 +119,7 @@ def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_verdict_on_a_load_run_decides_the_exit_code(monkeypatch: pytest.MonkeyPatch, verdict: str, code: int) -> None:
     """0 met, 1 missed or disagreeing, 2 when the server's side is missing; why it is missing is said once."""
     said = {"verdict": verdict, "summary": "So it is.", "findings": [], "server": {"missing": "Elsewhere."}}
-    monkeypatch.setattr(load_reports, "run", lambda *_: (REPORT | said, Path("x")))
+    monkeypatch.setattr(load_reports, "run_load", lambda *_: (REPORT | said, Path("x")))
     result = invoke("load")
     assert result.exit_code == code
     assert ("Elsewhere." in result.output) == (verdict != "unknown")
@@ -170,7 +171,7 @@ def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch)
     def broken(*_: object) -> None:
         raise loads.Failed("locust ended without a verdict: boom")
 
-    monkeypatch.setattr(load_reports, "run", broken)
+    monkeypatch.setattr(load_reports, "run_load", broken)
     result = invoke("load")
     assert result.exit_code == 2
     assert "boom" in result.stderr
@@ -206,8 +207,8 @@ def test_drills_report_and_fail(monkeypatch: pytest.MonkeyPatch, words: tuple[st
 
 def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
     """After the steps come the addresses, the SLOs and what to do next."""
-    monkeypatch.setattr(lifecycle, "up", lambda *_: None)
-    monkeypatch.setattr(lifecycle, "addresses", lambda _: [("API", "http://localhost:8000/docs")])
+    monkeypatch.setattr(native, "up", lambda *_: None)
+    monkeypatch.setattr(readiness, "addresses", lambda _: [("API", "http://localhost:8000/docs")])
     monkeypatch.setattr(slos, "measure", lambda *_: rows(plan))
     result = invoke("up", "--mode", "native")
     assert result.exit_code == 0, result.output
@@ -221,9 +222,9 @@ def test_up_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is the message, not a traceback."""
 
     def refuse(*_: object) -> None:
-        raise lifecycle.Refused("port 8000 [api] is taken")
+        raise readiness.Refused("port 8000 [api] is taken")
 
-    monkeypatch.setattr(lifecycle, "up", refuse)
+    monkeypatch.setattr(native, "up", refuse)
     result = invoke("up", "--mode", "native")
     assert result.exit_code == 1
     assert "port 8000 [api] is taken" in result.stderr
@@ -261,7 +262,7 @@ def test_status_tells_by_its_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path
     """0 all run, 1 one does not, 2 the stack is down."""
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))  # whatever this checkout's own stack was last
     monkeypatch.setattr(FakeSupervisor, "state", state)
-    monkeypatch.setattr(lifecycle, "Supervisor", FakeSupervisor)
+    monkeypatch.setattr(native, "Supervisor", FakeSupervisor)
     assert invoke("status").exit_code == code
     assert code == 2 or json.loads(invoke("status", "--json").output)[0]["statename"] == state
 
@@ -281,7 +282,7 @@ def test_logs_are_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Both are harmless when there is nothing, and touch no other stack."""
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path / "none"))
-    assert Site.main().reports.is_relative_to(tmp_path)
+    assert StackLayout.main().reports.is_relative_to(tmp_path)
     assert "nothing was running" in invoke("down").output
     assert "it was clean" in invoke("clean").output
 
@@ -289,7 +290,7 @@ def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing tool is named with the command that installs it, and the exit code is 1."""
     monkeypatch.setattr(modes, "choose", lambda *_: ("native", "no Docker engine answers"))
-    monkeypatch.setattr(lifecycle, "doctor", lambda _: [("git on PATH", False, "install it: sudo apt install git")])
+    monkeypatch.setattr(native, "doctor", lambda _: [("git on PATH", False, "install it: sudo apt install git")])
     result = invoke("doctor")
     assert result.exit_code == 1
     assert "native: no Docker engine answers" in result.output
@@ -299,7 +300,7 @@ def test_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_steps_say_how_long_they_took() -> None:
     """A step is printed when it is done; what it tells comes before."""
     said: list[str] = []
-    with lifecycle.Steps(said.append)("unpacking") as tell:
+    with readiness.Steps(said.append)("unpacking") as tell:
         tell("downloading")
     assert said[0].strip() == "downloading"
     assert "unpacking" in said[1]
@@ -307,16 +308,16 @@ def test_steps_say_how_long_they_took() -> None:
 
 @contextmanager
 def failing() -> Iterator[None]:
-    with pytest.raises(lifecycle.Refused) as caught:
+    with pytest.raises(readiness.Refused) as caught:
         yield
     assert "make logs P=api" in str(caught.value)
 
 
 def test_waiting_in_vain_names_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that gives up, and a wait that lasts too long, both name what to read."""
-    wait = lifecycle.Wait("the API answers", lambda: False, "make logs P=api")
+    wait = readiness.Wait("the API answers", lambda: False, "make logs P=api")
     with failing():
-        lifecycle.until(wait, lambda: ["api"])
-    monkeypatch.setattr(lifecycle, "READY_SECONDS", 0.3)
+        readiness.until(wait, lambda: ["api"])
+    monkeypatch.setattr(readiness, "READY_SECONDS", 0.3)
     with failing():
-        lifecycle.until(wait, list)
+        readiness.until(wait, list)

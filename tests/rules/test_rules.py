@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from observability import plan
-from observability.catalogue import duration
-from observability.emit import prometheus
-from observability.stack import servers
-from observability.stack.site import servers_folder
+from observability.devstack import binaries
+from observability.devstack.layout import servers_folder
+from observability.generate import prometheus
+from observability.spec import plan
+from observability.spec.schema import duration
 
 HERE = Path(__file__).parent
 RULES = prometheus.render(plan.from_files(HERE / "service" / "catalogue.yaml"))[prometheus.RULES]
@@ -43,7 +43,7 @@ tests:
 
 
 def run(path: Path) -> "subprocess.CompletedProcess[str]":
-    promtool = servers.find("promtool", servers_folder())
+    promtool = binaries.find("promtool", servers_folder())
     assert promtool, "promtool is missing; unpack it with: python -m observability fetch"
     return subprocess.run([str(promtool), "test", "rules", str(path)], capture_output=True, text=True, check=False)
 

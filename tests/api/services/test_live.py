@@ -11,9 +11,9 @@ import stamina
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api.breaker import FAILURES
+from api.platform.outbound.circuit_breaker import FAILURES
 from api.services.thingspeak import thingspeak
-from loadtests.replay import Replay
+from loadtests.thingspeak_stub import Replay
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, UNLIMITED, is_problem
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 
-from api.db import database
 from api.models import SyncState
+from api.platform.db import database
 from api.services import nodes
 from tests.api.helpers import NODE
 

@@ -14,9 +14,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api.db import database
 from api.models import DeadLetter, Delivery, now
-from api.services import leases, notifications, readings
+from api.platform.db import database
+from api.platform.jobs import leases
+from api.services import notifications, readings
 from tests.api.conftest import MakeApp
 from tests.api.helpers import BASE, NODE, NODES, READINGS, batch, reading, send
 from tests.receiver import Receiver, receiving

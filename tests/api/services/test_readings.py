@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, insert, text
 
-from api.db import database
 from api.models import Latest, Node, Reading
+from api.platform.db import database
 from api.services import nodes, readings
 from tests.api.helpers import BASE, NODE
 

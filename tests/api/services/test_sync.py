@@ -10,9 +10,10 @@ import pytest
 import stamina
 from flask import Flask
 
-from api.db import database
 from api.models import Lease, Node, Reading, SyncState
-from api.services import leases, nodes, sync
+from api.platform.db import database
+from api.platform.jobs import leases
+from api.services import nodes, sync
 from api.services.thingspeak import TIME_FORMAT, ThingSpeak, ThingSpeakError
 
 COUNT = 1_200  # three commits

@@ -14,7 +14,7 @@ import stamina
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api import telemetry
+from api.platform.telemetry import metrics
 from api.services.thingspeak import (
     ATTEMPTS,
     DEPENDENCY,
@@ -29,9 +29,8 @@ from api.services.thingspeak import (
     parse,
     parse_entry,
 )
-from loadtests.replay import HISTORY, Replay
-from observability import conventions as names
-from observability import plan
+from loadtests.thingspeak_stub import HISTORY, Replay
+from observability.spec import names, plan
 from tests.api.helpers import sample
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,7 +41,7 @@ Answerer = Callable[[httpx.Request], httpx.Response]
 @pytest.fixture(autouse=True)
 def _quick_retries() -> Iterator[None]:
     """As many attempts as in production, without the waits."""
-    telemetry.init_process(plan.from_files())
+    metrics.init_process(plan.from_files())
     with stamina.set_testing(True, attempts=ATTEMPTS):
         yield
 
@@ -65,7 +64,7 @@ def entries_of(client: ThingSpeak, start: datetime = START, end: datetime = END)
 
 
 def calls(outcome: str) -> float:
-    return sample(telemetry.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency=DEPENDENCY, outcome=outcome)
+    return sample(metrics.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency=DEPENDENCY, outcome=outcome)
 
 
 def test_the_replay_server_is_read_whole(replay: Replay) -> None:

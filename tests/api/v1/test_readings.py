@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api import telemetry
-from observability import conventions as names
+from api.platform.telemetry import metrics
+from observability.spec import names
 from tests.api.helpers import NODE, NODES, READINGS, at, batch, is_problem, label_values, reading, send, stored
 
 pytestmark = pytest.mark.usefixtures("node")
@@ -105,10 +105,10 @@ BAD_BODIES: dict[str, tuple[int, bytes]] = {
 def test_a_bad_body_is_refused(client: FlaskClient, app: Flask, name: str) -> None:
     """Whatever stands in the body, the answer is a 4xx problem, no row is stored and no new route appears."""
     status, data = BAD_BODIES[name]
-    routes = label_values(telemetry.registry_of(app), names.ROUTE)
+    routes = label_values(metrics.registry_of(app), names.ROUTE)
     is_problem(client.post(READINGS, data=data, content_type=RAW), status)
     assert stored(app) == 0
-    assert label_values(telemetry.registry_of(app), names.ROUTE) == routes
+    assert label_values(metrics.registry_of(app), names.ROUTE) == routes
 
 
 AHEAD = (datetime.now(UTC) + timedelta(days=2)).isoformat()
@@ -172,7 +172,7 @@ def test_a_method_that_the_url_has_not_is_refused_with_those_it_has(client: Flas
     answer = client.open(READINGS, method=method)
     is_problem(answer, 405)
     assert set(answer.allow) == {"GET", "HEAD", "OPTIONS", "POST"}
-    registry = telemetry.registry_of(app)
+    registry = metrics.registry_of(app)
     assert not any(method in s.labels.values() for metric in registry.collect() for s in metric.samples)
 
 

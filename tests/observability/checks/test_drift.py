@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from observability.checks import drift
-from observability.outputs import GENERATED
+from observability.generate.registry import GENERATED
 
 WANTED = {GENERATED / "a.yaml": "one\ntwo\n", Path("loadtests/s.json"): "{}\n"}
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from observability import outputs
 from observability.checks import lint
-from observability.emit import alertmanager, prometheus
-from observability.plan import Plan
-from observability.stack.servers import search_path
-from observability.stack.site import servers_folder
+from observability.devstack.binaries import search_path
+from observability.devstack.layout import servers_folder
+from observability.generate import alertmanager, prometheus, registry
+from observability.spec.plan import Plan
 
 KNOWN = frozenset({"known", "seconds_bucket"})
 EDGES = frozenset({Decimal("0.2"), Decimal(1), Decimal("2.5")})
@@ -23,7 +22,7 @@ RULE = {"alert": "X", "expr": "up", "labels": {"severity": "page", "owner": "o"}
 
 def test_the_real_rules_keep_the_house_rules(plan: Plan) -> None:
     """Nothing to mend in this tree."""
-    assert lint.check(plan, outputs.ROOT) == []
+    assert lint.check(plan, registry.ROOT) == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def test_an_alert_owes_its_reader_something(change: dict[str, Any], message: str
 def test_rules_that_go_stale_between_evaluations_are_a_problem(plan_of: Callable[..., Plan]) -> None:
     """A group evaluated every five minutes has no value most of the time."""
     made = plan_of((), (("  long: 2m", "  long: 5m"),))
-    problems = lint.check(made, outputs.ROOT)
+    problems = lint.check(made, registry.ROOT)
     assert problems
     assert {p.message for p in problems} == {"is evaluated every 5m, after which series are stale"}
     assert {p.check for p in problems} == {"lint"}
@@ -98,7 +97,7 @@ def test_a_prometheus_on_another_clock_is_a_problem(text: str, message: str, pla
 def test_a_watched_symptom_is_linted_with_the_rest(plan_of: Callable[..., Plan]) -> None:
     """A misspelt metric in the catalogue is found, and the place says which alert it is."""
     made = plan_of((("expr: up == 0", "expr: upp == 0"),))
-    [problem] = lint.check(made, outputs.ROOT)
+    [problem] = lint.check(made, registry.ROOT)
     assert problem.where.endswith("rules.yaml: TargetDown")
     assert problem.message == "asks for upp, which nothing exposes or records"
 
@@ -119,9 +118,9 @@ def test_labels_are_read_from_selectors_alone(expr: str, labels: list[str]) -> N
 def test_a_log_alert_about_a_label_that_no_line_has_is_a_problem(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipper's labels are the only ones, and the problem names them."""
     monkeypatch.setattr(lint, "LOG_LABELS", ("service", "level"))
-    problems = lint.check(plan, outputs.ROOT)
+    problems = lint.check(plan, registry.ROOT)
     assert {p.message for p in problems} == {"asks for the label program, which no line has"}
-    assert {p.where for p in problems} == {f"{outputs.GENERATED}/loki/rules.yaml: {alert.name}" for alert in plan.log_alerts}
+    assert {p.where for p in problems} == {f"{registry.GENERATED}/loki/rules.yaml: {alert.name}" for alert in plan.log_alerts}
     assert {p.fix for p in problems} == {"use one of: service, level"}
 
 
@@ -130,8 +129,8 @@ def test_a_log_alert_owes_its_reader_the_same(plan_of: Callable[..., Plan]) -> N
     made = plan_of(
         (("    more_than: 0\n    severity: ticket\n    summary: ", '    more_than: 0\n    severity: ticket\n    summary: "" # '),)
     )
-    assert [(p.where, p.message) for p in lint.check(made, outputs.ROOT)] == [
-        (f"{outputs.GENERATED}/loki/rules.yaml: LogUnhandledException", "has no summary")
+    assert [(p.where, p.message) for p in lint.check(made, registry.ROOT)] == [
+        (f"{registry.GENERATED}/loki/rules.yaml: LogUnhandledException", "has no summary")
     ]
 
 
@@ -139,28 +138,28 @@ def test_a_log_alert_owes_its_reader_the_same(plan_of: Callable[..., Plan]) -> N
 def tree(tmp_path: Path) -> Path:
     """A copy of the committed files that the tools read, without the cases that take long."""
     for path in (prometheus.RULES, alertmanager.CONFIG):
-        (tmp_path / outputs.GENERATED / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(outputs.ROOT / outputs.GENERATED / path, tmp_path / outputs.GENERATED / path)
+        (tmp_path / registry.GENERATED / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(registry.ROOT / registry.GENERATED / path, tmp_path / registry.GENERATED / path)
     return tmp_path
 
 
 def test_promtools_words_are_in_the_problem(tree: Path) -> None:
     """A rule file broken by hand is refused, in promtool's own words."""
-    path = tree / outputs.GENERATED / prometheus.RULES
+    path = tree / registry.GENERATED / prometheus.RULES
     path.write_text(path.read_text(encoding="utf-8").replace("clamp_max(", "clamp_most(", 1), encoding="utf-8")
     problems, missing = lint.tools(tree, search_path(servers_folder()))
     assert missing == []
-    assert [p.where for p in problems] == [f"{outputs.GENERATED}/{prometheus.RULES}"]
+    assert [p.where for p in problems] == [f"{registry.GENERATED}/{prometheus.RULES}"]
     assert "promtool says" in problems[0].message
     assert "clamp_most" in problems[0].message
 
 
 def test_amtools_words_are_in_the_problem(tree: Path) -> None:
     """A route to nobody is refused, in amtool's own words."""
-    path = tree / outputs.GENERATED / alertmanager.CONFIG
+    path = tree / registry.GENERATED / alertmanager.CONFIG
     path.write_text(path.read_text(encoding="utf-8").replace("receiver: upstream-ticket", "receiver: nobody", 1), encoding="utf-8")
     problems, _ = lint.tools(tree, search_path(servers_folder()))
-    assert [p.where for p in problems] == [f"{outputs.GENERATED}/{alertmanager.CONFIG}"]
+    assert [p.where for p in problems] == [f"{registry.GENERATED}/{alertmanager.CONFIG}"]
     assert "nobody" in problems[0].message
 
 
@@ -177,12 +176,12 @@ def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) 
     program.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n', encoding="utf-8")
     program.chmod(0o755)
     found, _ = lint.tools(tree, search_path(servers_folder()), program)
-    assert [p.where for p in found] == [f"{outputs.GENERATED}/loki/loki.yaml"] * problems
+    assert [p.where for p in found] == [f"{registry.GENERATED}/loki/loki.yaml"] * problems
     assert all("loki says: -verify-config -config.expand-env=true" in p.message for p in found)
 
 
 def test_the_servers_accept_everything_that_is_generated(tmp_path: Path) -> None:
     """promtool and amtool over the committed files, with one tier's cases on the real clock; `make check` runs all of them."""
     others = shutil.ignore_patterns("T[1-9].yaml", "others.yaml", "healthy.yaml")
-    shutil.copytree(outputs.ROOT / outputs.GENERATED, tmp_path / outputs.GENERATED, ignore=others)
+    shutil.copytree(registry.ROOT / registry.GENERATED, tmp_path / registry.GENERATED, ignore=others)
     assert lint.tools(tmp_path, search_path(servers_folder())) == ([], [])

@@ -15,9 +15,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from observability.console.app import create_app
-from observability.plan import Plan
-from observability.stack.site import Ports, Site
+from observability.console.pages import create_app
+from observability.devstack.layout import Ports, StackLayout
+from observability.spec.plan import Plan
 
 NOBODY = 1  # a port at which nothing answers
 
@@ -77,16 +77,16 @@ def fake() -> Iterator[Fake]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, fake: Fake) -> Site:
+def layout(tmp_path: Path, fake: Fake) -> StackLayout:
     """A stack of which Prometheus and Alertmanager answer, and nothing else does."""
     nobody = Ports(**dict.fromkeys(Ports().named(), NOBODY))
-    return Site(tmp_path, replace(nobody, prometheus=fake.port, alertmanager=fake.port), tmp_path)
+    return StackLayout(tmp_path, replace(nobody, prometheus=fake.port, alertmanager=fake.port), tmp_path)
 
 
 @pytest.fixture
-def app(site: Site, plan: Plan) -> Flask:
+def app(layout: StackLayout, plan: Plan) -> Flask:
     """The console of that stack."""
-    return create_app(site, plan)
+    return create_app(layout, plan)
 
 
 @pytest.fixture
@@ -96,6 +96,6 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def deaf(site: Site, plan: Plan) -> FlaskClient:
+def deaf(layout: StackLayout, plan: Plan) -> FlaskClient:
     """A reader of a console whose servers do not answer."""
-    return create_app(replace(site, ports=replace(site.ports, prometheus=NOBODY, alertmanager=NOBODY)), plan).test_client()
+    return create_app(replace(layout, ports=replace(layout.ports, prometheus=NOBODY, alertmanager=NOBODY)), plan).test_client()

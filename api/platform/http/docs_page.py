@@ -1,0 +1,28 @@
+"""The API's own page: Swagger UI from files beside it, under a policy that allows nothing from elsewhere."""
+
+from pathlib import Path
+
+from flask import Blueprint, Response, current_app, jsonify, send_from_directory
+
+from api.platform.http.openapi import document
+
+blueprint = Blueprint("docs", __name__)
+FILES = Path(__file__).resolve().parents[2] / "static" / "docs"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    return jsonify(document(current_app))
+
+
+@blueprint.get("/docs")
+def page() -> Response:
+    return file("index.html")
+
+
+@blueprint.get("/docs/<filename>")
+def file(filename: str) -> Response:
+    answer = send_from_directory(FILES, filename, max_age=3600)
+    answer.headers["Content-Security-Policy"] = POLICY
+    return answer

@@ -1,0 +1,463 @@
+"""Plan → every dashboard as data: what each panel asks, and why; it imports the plan, promql, panels and conventions.
+
+Grafana's JSON is made of it in generate/grafana.py; the console and the load report draw the same panels as SVG.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from observability.lib.panels import BAD, BLUE, GOOD, LOGS, PALETTE, PINK, SKY, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
+from observability.lib.promql import burn_rate, firing, quote, selector
+from observability.spec import names
+from observability.spec.board_slugs import DEPENDENCIES, JOBS, LOAD, LOG, OVERVIEW, ROUTES, RUNTIME, SLO
+from observability.spec.plan import DEPENDENCY_SOURCE, FRESHNESS, HTTP_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Tier, plain
+from observability.spec.schema import Duration
+
+RATE = "$__rate_interval"
+# A line as people read it; its fields, and what is not JSON as it was written.
+FIELDS = "".join(f"{{{{with .{field}}}}} {{{{.}}}}{{{{end}}}}" for field in ("method", "path", "status", "job", "node", "exc_info"))
+READ = "{{if .message}}{{.message}}" + FIELDS + "{{with .duration_ms}} in {{.}} ms{{end}}{{else}}{{__line__}}{{end}}"
+QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
+ANSWERED = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
+LEAST = {Unit.RATIO: 0.01}  # no axis ends below, so that none of a thousand does not look like all
+FINE_RATIO = 3  # decimals of per cent: 99.95 and 99.99 are not 100
+
+
+def boards(plan: Plan) -> tuple[Board, ...]:
+    """Every dashboard, in the order in which people read them."""
+    return overview(plan), slo(plan), routes(plan), dependencies(plan), runtime(plan), jobs(plan), logs(plan), load(plan)
+
+
+def colours_by_label(plan: Plan) -> dict[str, dict[str, str]]:
+    """Label → its values → the colour that stays theirs on every board; "" has the legends that are no label's value."""
+    return {
+        names.ROUTE: {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)},
+        names.OUTCOME: dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)),
+        names.CODE: {"200": GOOD, "201": BLUE, "204": SKY, "404": WARN, "422": PINK, "500": BAD}
+        | {"2xx": GOOD, "3xx": SKY, "4xx": WARN, "5xx": BAD},
+        names.LOG_LEVEL: dict(zip((*names.LOG_LEVELS, names.LOG_UNKNOWN), (SKY, BLUE, WARN, BAD, PINK), strict=True)),
+        "": dict(zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True)) | {"all": BLUE},
+    }
+
+
+def colours(plan: Plan) -> dict[str, str]:
+    """Series → the colour that stays theirs on every picture."""
+    return {name: colour for values in colours_by_label(plan).values() for name, colour in values.items()}
+
+
+def lines(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
+    return Panel(title, description, Kind.LINES, unit, queries, **{"reach": LEAST.get(unit), **look})
+
+
+def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], **look: Any) -> Panel:
+    return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, **look)
+
+
+def table(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
+    return Panel(title, description, Kind.TABLE, unit, queries, **look)
+
+
+def each(*labels: str) -> str:
+    """A legend made of the values of labels."""
+    return " ".join(f"{{{{{label}}}}}" for label in labels)
+
+
+def quantile(share: Decimal, metric: str, *, over: str = RATE, by: str = "", **labels: str) -> str:
+    """Seconds within which a share of events was done."""
+    grouping = f"le, {by}" if by else "le"
+    return f"histogram_quantile({plain(share)}, sum by ({grouping}) ({rate(metric + '_bucket', over, **labels)}))"
+
+
+def quantiles(metric: str, **asked: str) -> Iterator[Query]:
+    """Seconds within which 50, 90 and 99 of 100 events were done."""
+    return (Query(quantile(share, metric, **asked), f"p{plain(share * 100)}") for share in QUANTILES)
+
+
+def promised(threshold: Duration, expr: str = "") -> Query:
+    """The line of a threshold in seconds; `expr` draws it under a condition."""
+    return Query(expr or f"vector({plain(threshold.seconds)})", f"promised: {threshold.text}", line=True, colour=BAD)
+
+
+def rate(metric: str, over: str = RATE, **labels: str) -> str:
+    return f"rate({selector(metric, **labels)}[{over}])"
+
+
+def budget_steps() -> tuple[tuple[float, str], ...]:
+    return (-1e9, BAD), (0.0, WARN), (0.25, GOOD)
+
+
+def slowest(plan: Plan) -> float:
+    """The burn rate at which the slowest tier pages."""
+    return min(float(c.factor) for tier in plan.tiers if tier.severity == plan.paging_severity for c in tier.conditions[:1] if c.factor)
+
+
+def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
+    """Fine up to spending exactly the budget; bad from the slowest burn that pages."""
+    return (0.0, GOOD), (1.0, WARN), (slowest(plan), BAD)
+
+
+def overview(plan: Plan) -> Board:
+    period, left = plan.period.name, names.BUDGET_LEFT
+    loud = firing(severity="~" + "|".join(severity for severity in plan.policy.severities if severity != plan.heartbeat))
+    now = Row(
+        "Now",
+        (
+            stat("Paging", "Alerts that somebody is being called for.", Unit.NUMBER,
+                 f"count({firing(severity=plan.paging_severity)}) or vector(0)", (0, GOOD), (1, BAD)),
+            stat("Broken SLOs", f"Promises that are broken over {period}.", Unit.NUMBER,
+                 f"count({left} < 0) or vector(0)", (0, GOOD), (1, BAD)),
+            stat("Least budget", f"The smallest of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
+            stat("Requests", "Requests that the API answered, of all routes.", Unit.REQUESTS,
+                 f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
+            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(".*"),
+                 (0, GOOD), (0.001, WARN), (0.01, BAD)),
+            stat("p95", "95 of 100 good answers took no longer than this.", Unit.SECONDS,
+                 quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED), *latency_steps(plan)),
+        ),
+    )  # fmt: skip
+    about = (
+        f"Every promise with what was measured over {period}; budget left is 100 % untouched, negative when the promise is broken. "
+        "Burn is of the last 5 minutes: 1 spends the budget exactly within the period."
+    )
+    promises = (
+        table("SLOs", about, Unit.RATIO,
+              Query(f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
+              Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
+              Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
+              Query(f"max by ({names.SLO}) ({burn_rate(SHORT)})", "burn", Unit.TIMES),
+              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO, order=("-burn", "budget left")),
+        table("Firing", "What fires now; the watchdog, which always does, is left out.", Unit.NUMBER,
+              Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),
+              width=8, height=10, key=f"alertname,{names.SEVERITY},{names.SLO}", expected=False, empty="nothing fires"),
+        burn_rates(width=8, height=10),
+    )  # fmt: skip
+    return Board(
+        OVERVIEW,
+        "Overview",
+        "What is promised, what is kept, and what is paging",
+        (now, Row("Promises", promises), Row("Traffic", traffic(".*"))),
+        annotations=marks(plan),
+    )
+
+
+def burn_rates(**look: Any) -> Panel:
+    """The SLOs that burn fastest."""
+    return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
+                 Query(f"topk(5, {burn_rate(SHORT)} > 0)", each(names.SLO)), expected=False, **look)  # fmt: skip
+
+
+def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
+    """Moments at which alerts fired, by severity: Pages, Tickets."""
+    return tuple((f"{s.capitalize()}s", firing(severity=s, **labels)) for s in severities or [plan.paging_severity])
+
+
+def traffic(route: str) -> tuple[Panel, ...]:
+    """Rate and errors of routes, as the overview and the board of a load run show them."""
+    return (
+        lines("Requests by route", "Requests answered, whatever the answer.", Unit.REQUESTS,
+              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', route=f'~{route}')})", each(names.ROUTE))),
+        lines("Failing requests by route", "Share of requests that ended in 5xx.", Unit.RATIO,
+              Query(failing(route, by=names.ROUTE), each(names.ROUTE))),
+    )  # fmt: skip
+
+
+def failing(route: str, *, over: str = RATE, by: str = "") -> str:
+    """The share of requests that ended in 5xx; no sample where nothing was asked."""
+    failed, total = (rate(names.HTTP_DURATION + "_count", over, route=f"~{route}", **only) for only in ({names.STATUS: "5xx"}, {}))
+    grouping = f" by ({by})" if by else ""
+    return f"sum{grouping} ({failed}) / (sum{grouping} ({total}) > 0)"
+
+
+def latency_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
+    edges = sorted({float(slo.threshold.seconds) for slo in plan.slos if slo.sli == LATENCY and slo.threshold})
+    return (0.0, GOOD), *((edge, WARN if edge != edges[-1] else BAD) for edge in edges)
+
+
+def slo(plan: Plan) -> Board:
+    mine = f'{{{names.SLO}="$slo"}}'
+    objective, left = names.OBJECTIVE + mine, names.BUDGET_LEFT + mine
+    budget = f"on ({names.SLO}) (1 - {objective})"
+    windows = [w for w in plan.windows if w.pace != LONG]
+    slow = windows[-1].name
+    facts = Row(
+        "Promise",
+        (
+            stat("Goal", "The promised share of good events.", Unit.RATIO, objective, decimals=FINE_RATIO),
+            stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
+                 f"1 - {names.error_ratio(plan.period.name)}{mine}", decimals=FINE_RATIO),
+            stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
+            stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
+                 f"{names.error_ratio(SHORT)}{mine} / {budget}", *burn_steps(plan), expected=False),
+            stat("Budget gone in", f"At the pace of the last {slow}; a dash while nothing burns.", Unit.SECONDS,
+                 f"clamp_min({left}, 0) * {budget} * {plain(plan.period.seconds)} / on ({names.SLO}) ({names.error_ratio(slow)}{mine} > 0)",
+                 expected=False, empty="–"),
+            stat("Events", "Events per second over the last 5 minutes.", Unit.PER_SECOND, names.total_rate(SHORT) + mine, expected=False),
+        ),
+    )  # fmt: skip
+    burn_lines = [Query(f"{names.error_ratio(w.name)}{mine} / {budget}", f"last {w.name}") for w in windows]
+    limits = (limit(plan, tier, objective, budget) for tier in factors(plan))
+    history = Row(
+        "Budget and burn",
+        (
+            lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
+                  Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD), maximum=1, reach=1),
+            lines("Burn rates and the tiers' lines",
+                  "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
+                  Unit.TIMES, *burn_lines, *limits, expected=False, reach=slowest(plan)),
+            lines("Events and bad events", "Events per second, and those that broke the promise (seconds, for freshness and probes).",
+                  Unit.PER_SECOND,
+                  Query(names.total_rate(SHORT) + mine, "all"), Query(names.bad_rate(SHORT) + mine, "bad", colour=BAD), expected=False),
+            table("Next steps", "What the person on call does first; the runbook has more.", Unit.TEXT,
+                  Query(names.NEXT_STEPS_INFO + mine, ""), key=names.NEXT_STEPS),
+        ),
+    )  # fmt: skip
+    return Board(
+        SLO,
+        "SLO detail",
+        "One promise: its budget, how fast it burns, and which alerts that means",
+        (facts, history),
+        (Variable("slo", "SLO", f"label_values({names.OBJECTIVE}, {names.SLO})"),),
+        marks(plan, *sorted({tier.severity for tier in plan.tiers}), **{names.SLO: "$slo"}),
+        since="now-6h",
+    )
+
+
+def factors(plan: Plan) -> list[Tier]:
+    """Tiers whose line is a multiple of the budget."""
+    return [tier for tier in plan.tiers if tier.conditions[0].factor]
+
+
+def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
+    """The burn rate above which a tier may fire, for the SLO that was chosen, as a line in the colour of the tier's severity."""
+    share = f"{plain(tier.conditions[0].factor or Decimal(0))} * (1 - {objective})"
+    expr = f"clamp_max({share}, {plain(plan.policy.max_threshold)}) / {budget}"
+    return Query(expr, f"{tier.name} {tier.severity}s", line=True, colour=BAD if tier.severity == plan.paging_severity else WARN)
+
+
+def routes(plan: Plan) -> Board:
+    per = each(names.ROUTE)
+    unhandled = selector(names.HTTP_EXCEPTIONS + "_total", route="~$route")
+    codes = f"sum by ({names.CODE}) ({rate(names.HTTP_REQUESTS + '_total', route='~$route')})"
+    worst = selector(names.HTTP_REQUESTS + "_total", code="~[45]..", route="~$route")
+    durations = quantiles(names.HTTP_DURATION, over=SHORT, by=names.ROUTE, route="~.*", **ANSWERED)
+    everything = (
+        table("Routes", "Rate, errors and duration of every route over the last minutes.", Unit.NUMBER,
+              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT)})", "requests/s", Unit.REQUESTS),
+              Query(failing(".*", over=SHORT, by=names.ROUTE), "failing", Unit.RATIO),
+              *(replace(query, unit=Unit.SECONDS) for query in durations),
+              width=16, height=11, key=names.ROUTE, link=ROUTES, order=("-requests/s",)),
+        table("Top errors", "Which answers of 4xx and 5xx there were most of, over the last hour.", Unit.NUMBER,
+              Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers", decimals=0),
+              width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expected=False, empty="none"),
+    )  # fmt: skip
+    detail = (
+        lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)),
+              width=8, stacked=True),
+        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per), width=8),
+        lines("Unhandled exceptions", "So far, by class; the log has their tracebacks.", Unit.NUMBER,
+              Query(f"sum by ({names.ROUTE}, {names.TYPE}) ({unhandled}) > 0", each(names.ROUTE, names.TYPE)),
+              width=8, expected=False, empty="none"),
+        lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
+              *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED), *thresholds(plan)),
+        Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
+              (Query(f"sum by (le) (increase({selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))", "{{le}}"),)),
+    )  # fmt: skip
+    chosen = Variable("route", "Route", f"label_values({names.HTTP_DURATION}_count, {names.ROUTE})", many=True)
+    return Board(
+        ROUTES,
+        "Routes",
+        "Rate, errors and duration (RED) of every route",
+        (Row("All routes", everything), Row("Chosen: $route", detail)),
+        (chosen,),
+        marks(plan, **{names.SUBJECT: "~$route"}),
+    )
+
+
+def thresholds(plan: Plan) -> Iterator[Query]:
+    """A line per latency target, drawn when one of the chosen routes has that target."""
+    for threshold in plan.thresholds(HTTP_SOURCE, LATENCY):
+        wanted = selector(names.OBJECTIVE, **{names.SLO: f"~$route-{LATENCY}-{threshold.text}"})
+        yield promised(threshold, f"{plain(threshold.seconds)} + 0 * max({wanted})")
+
+
+def dependencies(plan: Plan) -> Board:
+    rows = [Row(name.capitalize(), dependency(plan, name)) for name in plan.dependencies]
+    pool = lines("Connections", "Of the API's pool of database connections, by what they are doing.", Unit.NUMBER,
+                 Query(f"sum by ({names.STATE}) ({names.POOL})", each(names.STATE)))  # fmt: skip
+    spans = lines("Spans", "Handed to the trace collector, or lost because it did not take them.", Unit.PER_SECOND,
+                  Query(f"sum by ({names.OUTCOME}) ({rate(names.TRACE_SPANS + '_total')})", each(names.OUTCOME)))  # fmt: skip
+    return Board(
+        DEPENDENCIES,
+        "Dependencies",
+        "What the API needs: how often it is called, how often that fails, and how long it takes",
+        (*rows, Row("When they are away", guarded()), Row("Database pool and trace collector", (pool, spans))),
+    )
+
+
+def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
+    metric, label = names.DEPENDENCY_DURATION, {names.DEPENDENCY: name}
+    over = RATE if name == names.DATABASE else SHORT  # other hosts are called a few times a minute
+    known = plan.thresholds(DEPENDENCY_SOURCE, LATENCY).items()
+    limits = (promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos})
+    calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', over, **label)})"
+    failed = f"sum({rate(metric + '_count', over, **label, outcome='error')}) / (sum({rate(metric + '_count', over, **label)}) > 0)"
+    return (
+        lines(f"{name}: calls", "Calls per second, by outcome.", Unit.PER_SECOND, Query(calls, each(names.OUTCOME)), width=8),
+        lines(f"{name}: failing", "Share of calls that failed.", Unit.RATIO, Query(failed, "failing", colour=BAD), width=8, expected=False),
+        lines(f"{name}: duration", "How long successful calls took; dashed is what was promised.", Unit.SECONDS,
+              *quantiles(metric, over=over, **label, outcome="ok"), *limits,
+              width=8, expected=False),
+    )  # fmt: skip
+
+
+def guarded() -> tuple[Panel, ...]:
+    """What stands between us and hosts that are slow or down."""
+    return (
+        lines("Breaker", "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.", Unit.NUMBER,
+              Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)), width=8, reach=2),
+        lines("Calls refused and made again", "Calls that breaker, bulkhead or deadline did not let pass, and retries.", Unit.PER_SECOND,
+              Query(f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})", f"refused: {each(names.REASON)}"),
+              Query(f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})", f"made again: {each(names.DEPENDENCY)}"),
+              width=8, reach=1),
+        lines("Cache", "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.", Unit.PER_SECOND,
+              Query(f"sum by ({names.RESULT}) ({rate(names.CACHE_ANSWERS + '_total')})", each(names.RESULT)),
+              Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"), width=8),
+    )  # fmt: skip
+
+
+def cost(width: int) -> tuple[Panel, ...]:
+    """What the workers need, as the runtime's board and the one of a load run show it."""
+    process = each(names.INSTANCE)
+    return (
+        lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
+              Query(rate(names.WORKER_CPU + "_total"), process), width=width),
+        lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, process), width=width),
+    )  # fmt: skip
+
+
+def runtime(_: Plan) -> Board:
+    job, group, process = each("job"), each("rule_group"), each(names.INSTANCE)
+    elsewhere = {"expected": False, "empty": "in containers alone"}  # the native stack has neither
+    return Board(
+        RUNTIME,
+        "Runtime",
+        "What the API and its watchers cost",
+        (
+            Row("The API", (
+                *cost(width=6),
+                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, process), width=6),
+                lines("Limits without their store", "Requests that workers counted alone: the shared store was away.", Unit.REQUESTS,
+                      Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory"), width=6, reach=1),
+            )),
+            Row("Gateway and PostgreSQL, in containers", (
+                lines("Answers at the gateway", "What callers got, by class; what the gateway itself answered is in it.", Unit.REQUESTS,
+                      Query(f"sum by ({names.CODE}) ({rate(names.GATEWAY_RESPONSES, proxy=names.GATEWAY)}) > 0", each(names.CODE)),
+                      width=8, stacked=True, **elsewhere),
+                lines("Replicas of the API", "As many as the gateway finds to be ready, and to live.", Unit.NUMBER,
+                      Query(f"max by ({names.PROXY}) ({names.GATEWAY_SERVERS})", each(names.PROXY)), width=8, reach=1, **elsewhere),
+                lines("Connections to PostgreSQL", "By what they are doing.", Unit.NUMBER,
+                      Query(f"sum by ({names.STATE}) ({names.POSTGRES_CONNECTIONS})", each(names.STATE)), width=8, reach=1, **elsewhere),
+            )),
+            Row("Prometheus and Alertmanager", (
+                lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,
+                      Query(f"max by (job) ({names.SCRAPE_SECONDS})", job), width=8),
+                lines("Rules", "How long each group of rules takes; it must stay below its interval.", Unit.SECONDS,
+                      Query(f'max by (rule_group) (label_replace({names.RULE_SECONDS}, "rule_group", "$1", "rule_group", ".*;(.*)"))',
+                            group),
+                      width=8),
+                lines("Series", "Series in memory, and samples that one scrape brings.", Unit.NUMBER,
+                      Query(names.HEAD_SERIES, "series"), Query(f"sum({names.SCRAPE_SAMPLES})", "samples per scrape"), width=8),
+                lines("Memory of the servers", "Resident memory of Prometheus and Alertmanager.", Unit.BYTES,
+                      Query(f"max by (job) ({names.PROCESS_MEMORY})", job)),
+                lines("Notifications", "Delivered and failed notifications, by integration.", Unit.PER_SECOND,
+                      Query(f"sum by (integration) ({rate(names.NOTIFICATIONS)}) > 0", "{{integration}}"),
+                      Query(f"sum by (integration) ({rate(names.NOTIFICATIONS_FAILED)}) > 0", "{{integration}} failed", colour=BAD),
+                      expected=False),
+            )),
+        ),
+    )  # fmt: skip
+
+
+def jobs(plan: Plan) -> Board:
+    task, limits = each(names.JOB), map(promised, plan.thresholds(JOB_SOURCE, FRESHNESS))
+    probes = f"sum by ({names.ROUTE}, {names.OUTCOME}) ({rate(names.PROBES + '_total')})"
+    return Board(
+        JOBS,
+        "Nodes and jobs",
+        "Whether readings arrive: age of the last sync, how far behind it is, and what was stored",
+        (
+            Row("Jobs", (
+                lines("Age of the last success", "How long ago each job last succeeded.", Unit.SECONDS,
+                      Query(f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})", task), *limits),
+                lines("Sync lag", "Age of the newest reading of the node that is furthest behind.", Unit.SECONDS,
+                      Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", task)),
+                lines("Runs", "Runs by outcome, per minute.", Unit.NUMBER,
+                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) ({rate(names.JOB_RUNS + '_total', SHORT)})",
+                            each(names.JOB, names.OUTCOME))),
+                lines("Readings stored", "New readings per second that the job stored.", Unit.PER_SECOND,
+                      Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT)})", task)),
+                lines("Waiting and failed", "Deliveries in the outbox, and work that failed for good.", Unit.NUMBER,
+                      Query(f"max({names.DELIVERIES_PENDING})", "deliveries waiting"),
+                      Query(f"max by ({names.JOB}) ({names.DEAD_LETTERS})", f"dead letters, {task}", colour=BAD), width=24, reach=5),
+            )),
+            Row("From outside", (
+                lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,
+                      Query(probes, each(names.ROUTE, names.OUTCOME))),
+                lines("Age of the last answer", "How long ago each probed route last answered.", Unit.SECONDS,
+                      Query(f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})", each(names.ROUTE))),
+            )),
+        ),
+    )  # fmt: skip
+
+
+def logs(plan: Plan) -> Board:
+    streams = f'{{{names.LOG_SERVICE}={quote(plan.service)}, {names.LOG_PROGRAM}=~"$program", {names.LOG_LEVEL}=~"$level"}}'
+    found = f'{streams} | {names.LOG_IDS[0]}=~"$request.*" |~ "(?i)$text" | json | drop __error__, __error_details__ | line_format `{READ}`'
+
+    def volume(title: str, label: str) -> Panel:
+        query = Query(f"sum by ({label}) (rate({streams}[$__auto]))", each(label))
+        return lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True, source=LOGS)
+
+    about = "Newest first; a line unfolds to its fields: request_id finds all lines of the same request, trace_id opens its trace."
+    return Board(
+        LOG,
+        "Logs",
+        "Every line that the processes wrote, by level, program and request",
+        (
+            Row("How many", (volume("Lines by level", names.LOG_LEVEL), volume("Lines by program", names.LOG_PROGRAM))),
+            Row("Which", (Panel("Lines", about, Kind.LOGS, Unit.TEXT, (Query(found, ""),), width=24, height=18, source=LOGS),)),
+        ),
+        (
+            Variable("program", "Program", values=names.LOG_PROGRAMS, many=True),
+            Variable("level", "Level", values=(*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN), many=True),
+            Variable("request", "Request id"),
+            Variable("text", "Text"),
+        ),
+    )
+
+
+def load(plan: Plan) -> Board:
+    return Board(
+        LOAD,
+        "Load run",
+        "The server's side of a load run: choose the run's time, as its report links it",
+        (
+            Row("Answers", traffic(".*")),
+            Row("Duration and cost", (
+                lines("Duration", "Good answers of all routes; dashed is what was promised.", Unit.SECONDS,
+                      *quantiles(names.HTTP_DURATION, **ANSWERED),
+                      *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
+                lines("p95 by route", "95 of 100 good answers of the route took no longer than this.", Unit.SECONDS,
+                      Query(quantile(Decimal("0.95"), names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED) + " > 0",
+                            each(names.ROUTE))),
+                *cost(width=12),
+                lines("Database time", "How long successful statements took.", Unit.SECONDS,
+                      *quantiles(names.DEPENDENCY_DURATION, dependency="database", outcome="ok")),
+                burn_rates(),
+            )),
+        ),
+        annotations=marks(plan),
+        since="now-15m",
+    )  # fmt: skip

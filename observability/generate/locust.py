@@ -1,0 +1,42 @@
+"""Plan and OpenAPI examples → the load scenarios that loadtests/locustfile.py interprets; pure."""
+
+import json
+from typing import Any
+
+from observability.spec.plan import AVAILABILITY, LATENCY, Plan, Route, Slo
+
+SCENARIOS = "scenarios.json"
+
+
+def render(plan: Plan, openapi: dict[str, Any]) -> dict[str, str]:
+    """`openapi` is the API's committed contract, whose examples become request bodies."""
+    scenarios = [scenario(route, openapi) for route in plan.routes if route.load.weight or route.load.provides or route.load.consumes]
+    text = json.dumps({"service": plan.service, "scenarios": scenarios}, indent=2, ensure_ascii=False)
+    return {SCENARIOS: text + "\n"}
+
+
+def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
+    """One route: what to send, what a good answer is, and the promises that the run is judged by."""
+    operation = openapi.get("paths", {}).get(route.http.path, {}).get(route.http.method.lower(), {})
+    content = operation.get("requestBody", {}).get("content", {})
+    body = next((media.get("example") for media in content.values()), None)
+    return {
+        "id": route.id,
+        "method": route.http.method,
+        "path": route.http.path,
+        "weight": route.load.weight,
+        "body": body,
+        "content_type": next(iter(content), None),
+        "vary": dict(route.load.vary),
+        "provides": dict(route.load.provides),
+        "consumes": route.load.consumes,
+        "fixed": dict(route.load.fixed),
+        "expect": sorted(int(code) for code in operation.get("responses", {}) if code.startswith("2")),
+        "objectives": [objective(slo) for slo in route.slos],
+    }
+
+
+def objective(slo: Slo) -> dict[str, Any]:
+    """`within` is the slowest good answer in seconds; without it the objective is about failures."""
+    within = float(slo.threshold.seconds) if slo.sli == LATENCY and slo.threshold else None
+    return {"slo": slo.name, "objective": float(slo.objective), "within": within, "kind": AVAILABILITY if within is None else LATENCY}

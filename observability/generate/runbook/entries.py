@@ -1,0 +1,207 @@
+"""Plan → what a person on call needs about every alert and SLO, as data; it imports the plan, promql, panels and conventions.
+
+generate/runbook.py writes it as Markdown, the console shows it beside the present numbers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from observability.lib.panels import LOGS, METRICS, Unit
+from observability.lib.promql import burn_rate, firing, log_lines, selector
+from observability.spec import names
+from observability.spec.plan import (
+    AVAILABILITY,
+    DEPENDENCY_SOURCE,
+    FRESHNESS,
+    GATEWAY_SOURCE,
+    JOB_SOURCE,
+    LATENCY,
+    PROBE,
+    SHORT,
+    Alert,
+    LogAlert,
+    Plan,
+    Slo,
+    plain,
+)
+
+ALERT, PROMISE = "alert", "slo"
+CASES = "Its promtool cases in observability/generated/prometheus/tests run it on the real clock: make check"
+
+LOG_CASES = "Where Loki is on PATH, tests/e2e/test_logs.py sees rules of this kind fire into the inbox and resolve"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One look at the running system: the question in words, and the query that answers it."""
+
+    text: str
+    query: str
+    unit: Unit = Unit.NUMBER
+    source: str = METRICS  # or LOGS
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One alert, or one SLO, whose alerts share a page."""
+
+    name: str
+    kind: str  # ALERT or PROMISE
+    owner: str
+    severity: str
+    meaning: str
+    users: str  # what users notice
+    checks: tuple[Check, ...]
+    steps: tuple[str, ...]
+    drill: str
+    over: str  # how to know that it is over
+
+
+WHAT_ELSE = Check("What else is firing?", firing())
+
+
+def entries(plan: Plan) -> dict[str, Entry]:
+    """Every alert and every SLO by name."""
+    burn, singles, logged = burning(plan), map(single, plan.alerts), (of_log(plan, alert) for alert in plan.log_alerts)
+    promises = (promise(plan, slo) for slo in plan.slos)
+    return {entry.name: entry for entry in (burn, *singles, *logged, *promises)}
+
+
+def burning(plan: Plan) -> Entry:
+    """The one alert of all SLOs; which SLO it is about stands in its label."""
+    tiers = "; ".join(
+        f"{tier.name} ({tier.severity}) {condition_text(tier.conditions[0].factor)} over {tier.conditions[0].window.name}"
+        for tier in plan.tiers
+    )
+    return Entry(
+        names.BURN_ALERT,
+        ALERT,
+        plan.owner,
+        " or ".join(sorted({tier.severity for tier in plan.tiers})),
+        f"An SLO spends its error budget of {plan.period.name} so fast that somebody should look now (page) or soon (ticket). The label "
+        f"{names.SLO} says which, the label {names.TIER} how fast: {tiers}. A burn rate of 1 spends the budget exactly within the period.",
+        "That depends on the SLO: its own page says it.",
+        (
+            Check("Which SLOs burn, and how fast?", f"topk(10, {burn_rate(SHORT)} > 1)", Unit.TIMES),
+            Check("How much budget is left?", f"bottomk(10, {names.BUDGET_LEFT})", Unit.RATIO),
+            WHAT_ELSE,
+        ),
+        ("Open the page of the SLO that the alert names, and follow it.",),
+        f"make drill D={plan.policy.drill.by_sli[AVAILABILITY]}",
+        "the share of bad events has left every tier's short window; the inbox says resolved.",
+    )
+
+
+def condition_text(factor: Decimal | None) -> str:
+    return f"{plain(factor)} × budget" if factor else "nearly everything bad"
+
+
+def promise(plan: Plan, slo: Slo) -> Entry:
+    mine = f'{{{names.SLO}="{slo.name}"}}'
+    still = Check("Is it still bad, and how much of it?", names.error_ratio(SHORT) + mine, Unit.RATIO)
+    severities = " or ".join(sorted({tier.severity for tier in plan.tiers if slo.sli in tier.slis}))
+    drill = plan.policy.drill.by_sli.get(slo.sli) if slo.source not in (DEPENDENCY_SOURCE, GATEWAY_SOURCE) else None
+    lowest = min(condition.threshold(slo, plan.policy.max_threshold) for tier in plan.tiers for condition in tier.conditions)
+    return Entry(
+        slo.name,
+        PROMISE,
+        slo.owner,
+        severities,
+        f"Promised over {plan.period.name}: {slo.promise}. An alert means that the error budget is being spent too fast to last.",
+        notice(slo),
+        (still, *evidence(slo)),
+        slo.next_steps,
+        f"make drill D={drill} breaks such a promise on a stack of its own" if drill else CASES,
+        f"`{still.query}` stays below {plain(lowest * 100)} %, and the inbox says resolved: within 5 minutes of the recovery.",
+    )
+
+
+def notice(slo: Slo) -> str:
+    """What users see: as the catalogue says it of failures, else what follows from the kind of promise."""
+    if slo.impact and slo.sli != LATENCY:
+        return slo.impact
+    if slo.source == DEPENDENCY_SOURCE:
+        return f"Nothing by itself; routes that need {slo.subject} become slow, fail, or answer with what is old."
+    return {
+        AVAILABILITY: f"Requests to {slo.subject} are answered with an error of the server.",
+        LATENCY: f"Answers of {slo.subject} take longer than {slo.threshold.text if slo.threshold else 'promised'}.",
+        FRESHNESS: f"What {slo.subject} brings is older than it should be.",
+        PROBE: f"{slo.subject} cannot be reached from outside: most likely nobody gets an answer.",
+    }[slo.sli]
+
+
+def evidence(slo: Slo) -> Iterator[Check]:
+    """The second and third look, by what the SLO is about."""
+    route, dependency, job = ({label: slo.subject} for label in (names.ROUTE, names.DEPENDENCY, names.JOB))
+    if slo.source == JOB_SOURCE:
+        runs = f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **job)}[1h]))"
+        yield Check("How long ago did it last succeed?", f"time() - max({selector(names.JOB_LAST_SUCCESS, **job)})", Unit.SECONDS)
+        yield Check("Does it run and fail, or not run?", runs)
+    elif slo.sli == PROBE:
+        yield Check("How long ago did it last answer?", f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})", Unit.SECONDS)
+        yield Check("Is anything up?", names.UP)
+    elif slo.source == DEPENDENCY_SOURCE:
+        calls = rates(names.OUTCOME, names.DEPENDENCY_DURATION + "_count", **dependency)
+        yield Check("How often is it called, and with what outcome?", calls, Unit.PER_SECOND)
+        yield Check("How long do successful calls take (p99)?", slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"), Unit.SECONDS)
+    elif slo.source == GATEWAY_SOURCE:
+        answers = rates(names.CODE, names.GATEWAY_RESPONSES, proxy=slo.subject)
+        yield Check("Which answers do callers get?", answers, Unit.REQUESTS)
+        yield Check("How many replicas are ready, how many alive?", f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})")
+    else:
+        if slo.sli == LATENCY:
+            yield Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route), Unit.SECONDS)
+        else:
+            yield Check("Which answers are given?", rates(names.CODE, names.HTTP_REQUESTS + "_total", **route), Unit.REQUESTS)
+        failures = rates(names.DEPENDENCY, names.DEPENDENCY_DURATION + "_count", outcome="error")
+        yield Check("Does something that it needs fail?", failures, Unit.PER_SECOND)
+
+
+def rates(by: str, metric: str, **labels: str) -> str:
+    return f"sum by ({by}) (rate({selector(metric, **labels)}[{SHORT}]))"
+
+
+def slow(metric: str, **labels: str) -> str:
+    return f"histogram_quantile(0.99, {rates('le', metric + '_bucket', **labels)})"
+
+
+def single(alert: Alert) -> Entry:
+    """A guard or a watched symptom."""
+    mine = selector(names.ALERTS, alertname=alert.name)
+    first = Check("Is it still so?", alert.expr) if alert.expr else Check("What does it say?", mine)
+    return Entry(
+        alert.name,
+        ALERT,
+        alert.owner,
+        alert.severity,
+        alert.meaning,
+        alert.impact,
+        (first, WHAT_ELSE, Check("Is every target up?", names.UP)),
+        alert.next_steps,
+        f"make drill D={alert.drill}" if alert.drill else f"`{alert.drilled_by}`, with real servers" if alert.drilled_by else CASES,
+        f"`{mine}` has no sample any more, and the inbox says resolved.",
+    )
+
+
+def of_log(plan: Plan, alert: LogAlert) -> Entry:
+    """A symptom that Loki evaluates."""
+    entry = alert.entry
+    which = "When did the last line come? (Loki)" if entry.silence else "Which lines are these? (Loki)"
+    volume = f"sum by ({names.LOG_LEVEL}) (count_over_time({log_lines(plan.service, entry.program, None, None)} [{SHORT}]))"
+    return Entry(
+        alert.name,
+        ALERT,
+        alert.owner,
+        entry.severity,
+        entry.meaning,
+        entry.impact,
+        (
+            Check(which, log_lines(plan.service, entry.program, entry.level, entry.text), Unit.TEXT, LOGS),
+            Check("How many lines are there at all, by level? (Loki)", volume, source=LOGS),
+            WHAT_ELSE,
+        ),
+        entry.next_steps,
+        LOG_CASES,
+        "Loki's rule has no sample any more, and the inbox says resolved.",
+    )

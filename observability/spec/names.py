@@ -1,0 +1,167 @@
+"""Every metric, label, recorded series, alert and job name that this project uses; it imports nothing.
+
+No other module writes such a name as a literal (tests/observability/spec/test_names.py holds that), so that renaming
+one here renames it in the app, the rules, the tests and the runbook alike.
+"""
+
+# --- what the API and its helpers expose -------------------------------------------------------------------------
+
+HTTP_DURATION = "evara_http_request_duration_seconds"  # histogram: route, status (class)
+HTTP_REQUESTS = "evara_http_requests"  # counter (exposed with _total): route, code (exact)
+HTTP_EXCEPTIONS = "evara_http_unhandled_exceptions"  # counter (exposed with _total): route, type
+DEPENDENCY_DURATION = "evara_dependency_call_duration_seconds"  # histogram: dependency, outcome
+JOB_RUNS = "evara_job_runs"  # counter (exposed with _total): job, outcome
+JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
+JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
+JOB_REACHED = "evara_job_reached_timestamp_seconds"  # gauge: job; time of the newest reading of the node furthest behind
+TRACE_SPANS = "evara_trace_spans"  # counter (exposed with _total): outcome
+DELIVERIES_PENDING = "evara_deliveries_pending"  # gauge
+DEAD_LETTERS = "evara_job_dead_letters"  # gauge: job
+POOL = "evara_database_connections"  # gauge: state
+LIMITER_FALLBACKS = "evara_limiter_fallbacks"  # counter (exposed with _total)
+RETRIES = "evara_dependency_retries"  # counter (exposed with _total): dependency
+REFUSED = "evara_dependency_refused_calls"  # counter (exposed with _total): dependency, reason
+BREAKER = "evara_breaker_state"  # gauge: dependency; 0 closed, 1 half open, 2 open
+CACHE_ANSWERS = "evara_cache_answers"  # counter (exposed with _total): result
+SHARED_FAILURES = "evara_shared_store_failures"  # counter (exposed with _total)
+PROBES = "evara_probes"  # counter (exposed with _total): route, outcome
+PROBE_DURATION = "evara_probe_duration_seconds"  # histogram: route
+PROBE_LAST_SUCCESS = "evara_probe_last_success_timestamp_seconds"  # gauge: route
+WORKER_CPU = "evara_worker_cpu_seconds"  # counter (exposed with _total): role
+WORKER_MEMORY = "evara_worker_resident_memory_bytes"  # gauge: role
+WORKERS = "evara_worker_processes"  # gauge: role
+
+EMITTED = {
+    **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
+    **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, LIMITER_FALLBACKS, TRACE_SPANS, PROBES, WORKER_CPU), "counter"),
+    **dict.fromkeys((RETRIES, REFUSED, CACHE_ANSWERS, SHARED_FAILURES), "counter"),
+    **dict.fromkeys((DELIVERIES_PENDING, DEAD_LETTERS), "gauge"),
+    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS, BREAKER), "gauge"),
+}
+SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
+
+# Series of the watchers themselves that guards and symptoms may read.
+UP = "up"
+ALERTS = "ALERTS"  # alertname, alertstate and the alert's own labels: 1 while it is pending or firing
+RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
+RULE_SECONDS = "prometheus_rule_group_last_duration_seconds"  # rule_group: path;name
+HEAD_SERIES = "prometheus_tsdb_head_series"
+SCRAPE_SECONDS = "scrape_duration_seconds"
+SCRAPE_SAMPLES = "scrape_samples_scraped"
+PROCESS_MEMORY = "process_resident_memory_bytes"  # of the watchers; workers have WORKER_MEMORY
+NOTIFICATIONS = "alertmanager_notifications_total"
+NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
+GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"  # proxy, code (class): answers to callers, those made by the gateway too
+GATEWAY_SERVERS = "haproxy_backend_active_servers"  # proxy
+POSTGRES_CONNECTIONS = "evara_postgres_connections_open"  # state; by stack/compose/postgres/queries.yaml
+FOREIGN = frozenset(
+    {
+        *("pg_up", "redis_up", "evara_postgres_backup_checked_timestamp_seconds"),  # the last by stack/compose/postgres/queries.yaml,
+        *("evara_postgres_replication_lag_seconds", "evara_postgres_replication_connected"),  # as these two; none of them natively
+        *(UP, ALERTS, RULE_FAILURES, RULE_SECONDS, HEAD_SERIES, SCRAPE_SECONDS, SCRAPE_SAMPLES, PROCESS_MEMORY),
+        *(NOTIFICATIONS, NOTIFICATIONS_FAILED, GATEWAY_RESPONSES, GATEWAY_SERVERS, POSTGRES_CONNECTIONS),
+        *("prometheus_notifications_dropped_total", "prometheus_notifications_alertmanagers_discovered"),
+    }
+)
+
+# --- labels ------------------------------------------------------------------------------------------------------
+
+ROUTE = "route"
+STATUS = "status"
+CODE = "code"
+DEPENDENCY = "dependency"
+OUTCOME = "outcome"
+TYPE = "type"  # class of an exception
+JOB = "task"  # `job` is Prometheus' own label for the scrape
+STATE = "state"
+REASON = "reason"
+RESULT = "result"
+SLO = "slo"
+SLI = "sli"
+OWNER = "owner"
+SEVERITY = "severity"
+TIER = "tier"
+SUBJECT = "subject"
+INSTANCE = "instance"
+PROXY = "proxy"  # a frontend or backend of the gateway
+
+GATEWAY = "gateway"  # the frontend that callers reach, and the subject of its SLO
+
+UNMATCHED = "unmatched"  # the route label of every URL and method that the catalogue does not know
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+OUTCOMES = ("ok", "error")
+NO_TYPE, OTHER_TYPE = "none", "other"  # of the zero series that every route has, and of classes beyond a limit
+DATABASE = "database"  # the dependency whose calls are statements
+
+# --- logs: the stream labels, few so that streams stay few; everything else is structured metadata or in the line ----
+
+LOG_SERVICE = "service"  # the catalogue's service
+LOG_PROGRAM = "program"  # which process wrote the line
+LOG_LEVEL = "level"  # one of LOG_LEVELS
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_UNKNOWN = "unknown"  # of lines that say none
+LOG_IDS = ("request_id", "trace_id")  # structured metadata
+LOG_PROGRAMS = (
+    *("api", "worker", "prober", "console", "replay", "prometheus", "alertmanager"),
+    *("metrics", "supervisord"),  # of the native stack alone
+    *("gateway", "postgres", "postgres-replica", "backup", "valkey", "grafana", "jaeger", "mailpit"),  # of the compose stack alone
+)
+
+# --- recorded series ---------------------------------------------------------------------------------------------
+
+OBJECTIVE = "slo:objective:ratio"  # slo, sli, subject, owner: the promised share of good events, 0..1
+TOTAL = "slo:total:count"  # slo, instance: events so far
+BAD = "slo:bad:count"  # slo, instance: events so far that broke the promise
+FRESH = "slo:fresh:bool"  # slo: 1 while the last success is recent enough, else 0; silence is 0
+THIN = ":30s"  # suffix of the copies at one sample per 30 s that long windows are computed from
+NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every alert
+NEXT_STEPS_INFO = "slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
+BUDGET_LEFT = "slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 = missed
+
+
+def total_rate(window: str) -> str:
+    """Recorded series of events per second over `window` (seconds per second for freshness)."""
+    return f"slo:total:rate{window}"
+
+
+def bad_rate(window: str) -> str:
+    """Recorded series of bad events per second over `window`."""
+    return f"slo:bad:rate{window}"
+
+
+def error_ratio(window: str) -> str:
+    """Recorded series of bad ÷ total over `window`, 0..1; no sample where nothing happened."""
+    return f"slo:error:ratio{window}"
+
+
+# Rule groups in the order in which they feed each other.
+FINE_GROUP = "slo_fine"
+THIN_GROUP = "slo_thin"
+LONG_GROUP = "slo_long"
+BURN_GROUP = "slo_alerts"
+ALERT_GROUP = "alerts"
+GROUPS = (FINE_GROUP, THIN_GROUP, LONG_GROUP, BURN_GROUP, ALERT_GROUP)
+LOG_GROUP = "log_alerts"  # the one group that Loki evaluates
+
+# --- alerts ------------------------------------------------------------------------------------------------------
+
+BURN_ALERT = "ErrorBudgetBurn"
+UNMEASURED_ALERT = "SLOUnmeasured"
+COUNT_ALERT = "SLOCountMismatch"
+RULES_ALERT = "RuleEvaluationFailing"
+WATCHDOG_ALERT = "Watchdog"
+GUARDS = (UNMEASURED_ALERT, COUNT_ALERT, RULES_ALERT, WATCHDOG_ALERT)
+
+# --- dashboards --------------------------------------------------------------------------------------------------
+
+
+def board_uid(service: str, slug: str) -> str:
+    """The stable uid of a dashboard, at most 40 characters as Grafana wants it."""
+    return f"{service}-{slug}"
+
+
+# --- scrape jobs -------------------------------------------------------------------------------------------------
+
+SCRAPE_API = "api"
+SCRAPE_PROBER = "prober"
+SCRAPE_PROMETHEUS = "prometheus"

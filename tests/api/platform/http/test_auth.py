@@ -1,0 +1,306 @@
+"""Who may ask: keys and their ends, scopes, what nobody may without a key, and what a guesser meets."""
+
+import sqlite3
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+
+from api import app as app_module
+from api.models import SCOPES, ApiKey, now
+from api.platform import db, keys
+from api.platform.http import auth
+from api.platform.http.parsing import V1
+from observability.spec import plan
+from tests.api.conftest import MakeApp
+from tests.api.helpers import KEYS, NODE, NODES, UNLIMITED, bearer, is_problem
+
+METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
+UNKNOWN = "evara_" + "x" * 43
+LIMITS = {name: int(limit.split("/")[0]) for name, limit in plan.from_files().rate_limits.items()}
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> FlaskClient:
+    """A client without a key."""
+    return FlaskClient(app, app.response_class)
+
+
+def make_key(app: Flask, **values: object) -> ApiKey:
+    with app.app_context():
+        return keys.create(name="made by a test", scope="read", **values)
+
+
+def revoke(app: Flask, key_id: str) -> None:
+    with app.app_context():
+        keys.revoke(key_id)
+
+
+def last_used(app: Flask, key_id: str) -> object:
+    with app.extensions["evara_database"].read() as session:
+        found = session.get(ApiKey, key_id)
+        return found and found.last_used_at
+
+
+class KeyQueries:
+    """Counts the statements about keys that an app sends."""
+
+    def __init__(self, app: Flask):
+        self.count = 0
+        event.listen(app.extensions["evara_database"].engine, "before_cursor_execute", self._count)
+
+    def _count(self, *args: object) -> None:
+        self.count += "api_keys" in str(args[2])
+
+    def during(self, client: FlaskClient) -> int:
+        before = self.count
+        assert client.get(NODES).status_code == 200
+        return self.count - before
+
+
+# --- every route ------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_but_health_and_docs_answers_without_a_key(app: Flask, anonymous: FlaskClient) -> None:
+    """Every URL rule, every method: 401 with the challenge, or 405 where the method is none of its own."""
+    rules = list(app.url_map.iter_rules())
+    served = {rule.rule: set().union(*(other.methods or () for other in rules if other.rule == rule.rule)) for rule in rules}
+    for rule in rules:
+        path = rule.rule.replace("<string:", "").replace("<", "").replace(">", "")
+        for method in METHODS:
+            answer = anonymous.open(path, method=method)
+            if rule.endpoint.startswith(("health.", "docs.")):
+                assert answer.status_code != 401, f"{method} {path}"
+            elif method in served[rule.rule]:
+                assert answer.status_code == 401, f"{method} {path}"
+                assert answer.headers["WWW-Authenticate"] == 'Bearer realm="evara"'
+            else:
+                assert answer.status_code == 405, f"{method} {path}"
+    assert sum(not rule.endpoint.startswith(("health.", "docs.")) for rule in rules) >= 11
+
+
+def test_every_route_refuses_lower_scopes(app: Flask) -> None:
+    """A key below the scope that a view declares is 403 that names both; one of it, or above, gets past."""
+    client, asked = app.test_client(), 0
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith(("health.", "docs.")):
+            continue
+        needed = app.view_functions[rule.endpoint].scope  # type: ignore[attr-defined]
+        path = rule.rule.replace("<string:", "").replace("<", "").replace(">", "")
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+            for held in SCOPES:
+                answer = client.open(path, method=method, headers=bearer(KEYS[held]))
+                asked += 1
+                if SCOPES.index(held) < SCOPES.index(needed):
+                    assert is_problem(answer, 403)["detail"] == f"This needs a key of scope {needed}; yours has scope {held}."
+                    assert answer.headers["WWW-Authenticate"] == f'Bearer realm="evara", error="insufficient_scope", scope="{needed}"'
+                else:
+                    assert answer.status_code not in (401, 403), f"{method} {path} {held}"
+    assert asked >= 33
+
+
+def test_reading_needs_read_and_writing_needs_write(app: Flask) -> None:
+    """What a view does and the scope that it declares fit together; keys are for admins."""
+    wanted = {"keys.list": "admin", "keys.create": "admin", "keys.revoke": "admin"}
+    for rule in app.url_map.iter_rules():
+        if not rule.endpoint.startswith(("health.", "docs.")):
+            by_method = "read" if "GET" in (rule.methods or ()) else "write"
+            assert app.view_functions[rule.endpoint].scope == wanted.get(rule.endpoint, by_method)  # type: ignore[attr-defined]
+
+
+def test_a_route_without_a_scope_does_not_start(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can forget it: the start fails and names the route and the mend."""
+    forgotten = V1("forgotten", __name__, url_prefix="/api/v1/forgotten")
+    forgotten.route("/", methods=["GET"], endpoint="view")(lambda: {"all": "there is"})
+    monkeypatch.setattr(app_module.docs_page, "blueprint", forgotten)
+    with pytest.raises(RuntimeError, match=r"forgotten\.view would answer anybody: declare `@blueprint\.scope"):
+        make_app()
+
+
+def test_what_is_not_there_says_so(anonymous: FlaskClient) -> None:
+    """A wrong URL is 404 and a wrong method 405, with or without a key."""
+    is_problem(anonymous.get("/api/v1/nothing"), 404)
+    is_problem(anonymous.put(f"{NODES}/"), 405)
+
+
+def test_the_contract_says_what_each_operation_needs(client: FlaskClient) -> None:
+    """Swagger UI offers Authorize, and every operation names its scope and both refusals."""
+    contract = client.get("/openapi.json").get_json()
+    assert contract["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for path, item in contract["paths"].items():
+        for method in item.keys() & {"get", "post", "patch", "delete"}:
+            if path.startswith("/health"):
+                assert "security" not in item[method]
+                continue
+            assert item[method]["security"][0]["bearer"][0] in SCOPES
+            assert {"401", "403"} <= item[method]["responses"].keys()
+
+
+# --- keys and their ends ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "given",
+    [UNKNOWN, "x", KEYS["read"][:-1], KEYS["read"] + "x", "evara_" + "é" * 43, "\xff\xfe", "a=b", "evara-development-key", "' OR 1=1 --"],
+)
+def test_a_wrong_key_is_told_from_none(anonymous: FlaskClient, given: str) -> None:
+    """Both are 401; the challenge says which."""
+    answer = anonymous.get(NODES, headers=bearer(given))
+    assert is_problem(answer, 401)["detail"] == auth.UNUSABLE
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="evara", error="invalid_token"'
+
+
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "Basic YTpi", KEYS["admin"], f"Token {KEYS['admin']}"])
+def test_what_is_no_bearer_token_is_none(anonymous: FlaskClient, given: str) -> None:
+    """Other schemes, and none at all, are asked for a key."""
+    assert is_problem(anonymous.get(NODES, headers={"Authorization": given}), 401)["detail"] == auth.MISSING
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_is_read_in_any_case(anonymous: FlaskClient, scheme: str) -> None:
+    """Schemes of HTTP know no case."""
+    assert anonymous.get(NODES, headers={"Authorization": f"{scheme} {KEYS['read']}"}).status_code == 200
+
+
+@pytest.mark.sqlite_only("looks into the file")
+def test_only_the_digest_is_stored(app: Flask, database_file: Path) -> None:
+    """Who reads the database, its files beside it included, finds no key that works."""
+    key = make_key(app)
+    token = key.token
+    assert app.test_client().get(NODES, headers=bearer(token)).status_code == 200
+    assert app.test_client().get(NODES, headers=bearer(key.digest)).status_code == 401
+    kept = b"".join(path.read_bytes() for path in database_file.parent.glob("evara.db*"))
+    assert key.digest.encode() in kept
+    assert token.encode() not in kept
+    assert token.removeprefix("evara_").encode() not in kept
+
+
+def test_an_expired_key_is_unknown(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It works until its time has come, even where it is remembered, and is then refused in the words for unknown ones."""
+    client = app.test_client()
+    token = make_key(app, expires_at=now() + timedelta(hours=1)).token
+    assert client.get(NODES, headers=bearer(token)).status_code == 200
+    monkeypatch.setattr(keys, "now", lambda: now() + timedelta(hours=1, seconds=1))
+    answer = client.get(NODES, headers=bearer(token))
+    assert is_problem(answer, 401)["detail"] == auth.UNUSABLE
+    assert "invalid_token" in answer.headers["WWW-Authenticate"]
+
+
+def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that revokes forgets it; another one believes it as long as it remembers, and not longer."""
+    assert migrated
+    here, there = make_app(), make_app()
+    key = make_key(here)
+    token = key.token
+    clients = [app.test_client() for app in (here, there)]
+    assert [client.get(NODES, headers=bearer(token)).status_code for client in clients] == [200, 200]
+    revoke(here, key.id)
+    assert [client.get(NODES, headers=bearer(token)).status_code for client in clients] == [401, 200]
+    later = time.monotonic() + keys.REMEMBERED_SECONDS
+    monkeypatch.setattr(keys.time, "monotonic", lambda: later)
+    assert is_problem(clients[1].get(NODES, headers=bearer(token)), 401)["detail"] == auth.UNUSABLE
+    assert clients[1].get(NODES, headers=bearer(KEYS["read"])).status_code == 200
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------
+
+
+def test_a_remembered_key_costs_no_query(app: Flask) -> None:
+    """The first request looks it up, the next ones do not."""
+    client, queries = app.test_client(), KeyQueries(app)
+    assert [queries.during(client) for _ in range(3)] == [1, 0, 0]
+
+
+def test_memory_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guesses are not remembered at all, and usable keys only so many; all of those go on working."""
+    monkeypatch.setattr(keys, "MOST_REMEMBERED", 2)
+    client, ring = app.test_client(), app.extensions["evara_keyring"]
+    for number in range(20):
+        assert client.get(NODES, headers=bearer(f"evara_{number:043}")).status_code == 401
+    assert len(ring._seen) == 0
+    for token in [*KEYS.values(), UNLIMITED] * 2:
+        assert client.get(NODES, headers=bearer(token)).status_code == 200
+        assert len(ring._seen) <= 2
+
+
+def test_guessing_is_limited_per_address(anonymous: FlaskClient) -> None:
+    """Wrong keys count like requests: after the route's limit they are 429, for that address alone."""
+    answers = [anonymous.get(NODES, headers=bearer(UNKNOWN)).status_code for _ in range(LIMITS["nodes.list"] + 1)]
+    assert answers == [401] * LIMITS["nodes.list"] + [429]
+    assert anonymous.get(NODES).status_code == 429
+    assert anonymous.get(NODES, headers=bearer(UNKNOWN), environ_base={"REMOTE_ADDR": "10.0.0.2"}).status_code == 401
+
+
+# --- last use ---------------------------------------------------------------------------------------------------------
+
+
+def test_use_is_noted_once_a_minute(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first use is written, those within a minute are not, the next one is; of other keys nothing is."""
+    client, clock = app.test_client(), time.monotonic()
+    monkeypatch.setattr(keys.time, "monotonic", lambda: clock)
+    assert last_used(app, "read") is None
+    client.get(NODES, headers=bearer(KEYS["read"]), buffered=True)
+    first = last_used(app, "read")
+    assert first is not None
+    clock += keys.USE_SECONDS - 1
+    client.get(NODES, headers=bearer(KEYS["read"]), buffered=True)
+    assert last_used(app, "read") == first
+    clock += 2
+    client.get(NODES, headers=bearer(KEYS["read"]), buffered=True)
+    assert last_used(app, "read") > first
+    assert last_used(app, "write") is None
+
+
+@pytest.mark.sqlite_only("its one lock for writers")
+def test_a_locked_database_does_not_fail_a_request_for_its_last_use(
+    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reading goes on while somebody else writes; that the use was not noted is logged."""
+    monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
+    app = make_app()
+    other = sqlite3.connect(database_file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert app.test_client().get(NODES, buffered=True).status_code == 200
+    other.execute("ROLLBACK")
+    other.close()
+    assert "use of a key was not noted" in capsys.readouterr().err
+    assert last_used(app, "admin") is None
+
+
+# --- a database that is away ------------------------------------------------------------------------------------------
+
+
+def test_a_database_that_is_away_is_no_wrong_key(make_app: MakeApp, lost_url: str) -> None:
+    """503 with Retry-After, so that nobody throws a good key away; without a key it is still 401, and health needs none."""
+    app = make_app(database_url=lost_url)
+    answer = app.test_client().get(NODES)
+    is_problem(answer, 503)
+    assert answer.headers["Retry-After"] == "5"
+    is_problem(FlaskClient(app, app.response_class).get(NODES), 401)
+    assert app.test_client().get("/health/live").status_code == 200
+
+
+# --- the development key ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({"env": "development", "development_key": "evara-development-key"}, 201),
+        ({"env": "development", "development_key": "another"}, 401),
+        ({"env": "development"}, 401),
+        ({"env": "development", "development_key": ""}, 401),
+        ({"env": "test", "development_key": "evara-development-key"}, 401),
+        ({"env": "production"}, 401),
+    ],
+)
+@pytest.mark.usefixtures("migrated")
+def test_the_development_key_works_in_development_alone(make_app: MakeApp, settings: dict[str, str], status: int) -> None:
+    """It is an admin's, where the setting gives it and the environment is development."""
+    client = make_app(**settings).test_client()
+    assert client.post(NODES, json=NODE, headers=bearer("evara-development-key")).status_code == status
+    assert client.get("/api/v1/keys/", headers=bearer("evara-development-key")).status_code == (200 if status == 201 else 401)

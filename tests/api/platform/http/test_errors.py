@@ -1,0 +1,256 @@
+"""The one shape of errors, and what becomes of exceptions that nobody foresaw."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sentry_sdk
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException, ImATeapot, MethodNotAllowed, TooManyRequests
+
+from api import jobs
+from api.platform import db
+from api.platform.http import errors
+from api.platform.telemetry import metrics
+from api.services import nodes, sync
+from observability.spec import names
+from tests.api.collector import Collector, collecting
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODE, NODES, READINGS, UNLIMITED, batch, bearer, is_problem, label_values, reading, sample, stored
+
+
+def raising(error: Exception) -> object:
+    def view(*_: object, **__: object) -> None:
+        raise error
+
+    return view
+
+
+@pytest.mark.parametrize(
+    ("error", "header"),
+    [
+        (MethodNotAllowed(["GET", "PUT"]), ("Allow", "GET, PUT")),
+        (TooManyRequests(retry_after=7), ("Retry-After", "7")),
+        (ImATeapot("short and stout"), ("Content-Type", "application/problem+json")),
+    ],
+)
+def test_http_exceptions_keep_their_headers(
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, error: HTTPException, header: tuple[str, str]
+) -> None:
+    """Whatever HTTP exception is raised, its status, words and headers reach the caller in our shape."""
+    monkeypatch.setattr(nodes, "page", raising(error))
+    assert migrated
+    client = make_app(check_answers=False).test_client()  # no view documents a 418
+    answer = client.get(NODES, headers=bearer(UNLIMITED))
+    assert is_problem(answer, error.code or 0)["detail"] == error.description
+    assert answer.headers[header[0]] == header[1]
+
+
+def test_every_answer_carries_the_protective_headers(client: FlaskClient) -> None:
+    """Good answers and errors alike forbid sniffing, framing and referrers."""
+    for path in (NODES, "/nothing"):
+        headers = client.get(path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_an_unforeseen_exception_tells_nothing_and_logs_everything(
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """500 without inner details, one log line with the traceback and the same request id, and one count for the route."""
+    assert migrated
+    app = make_app()
+    monkeypatch.setattr(nodes, "page", raising(ZeroDivisionError("the secret inside")))
+    body = is_problem(app.test_client().get(NODES), 500)
+    assert "secret" not in json.dumps(body)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    [error] = [line for line in lines if line["level"] == "ERROR"]
+    assert "ZeroDivisionError: the secret inside" in error["exc_info"]
+    assert error["request_id"] == body["request_id"]
+    assert sample(metrics.registry_of(app), f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type="ZeroDivisionError") == 1
+    assert sample(metrics.registry_of(app), f"{names.HTTP_DURATION}_count", route="nodes.list", status="5xx") == 1
+
+
+@pytest.mark.sqlite_only("its one lock for writers")
+def test_a_locked_database_is_unavailable(make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that waits too long gets 503 with Retry-After and stores nothing; readers are not disturbed."""
+    monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
+    app = make_app()
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
+    client.post(NODES, json=NODE)
+    other = sqlite3.connect(database_file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    answer = client.post(READINGS, json=batch(reading()))
+    is_problem(answer, 503)
+    assert answer.headers["Retry-After"] == "5"
+    assert client.get(READINGS).status_code == 200
+    other.execute("ROLLBACK")
+    other.close()
+    assert stored(app) == 0
+    assert client.post(READINGS, json=batch(reading())).status_code == 201
+    assert sample(metrics.registry_of(app), f"{names.HTTP_EXCEPTIONS}_total", route="readings.ingest", type=names.NO_TYPE) == 0
+
+
+def test_running_out_of_connections_is_unavailable(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that has no connection left in time is 503, not an unforeseen exception."""
+    monkeypatch.setattr(nodes, "page", raising(PoolTimeout("no connection")))
+    is_problem(client.get(NODES), 503)
+
+
+def test_before_the_migration_routes_are_unavailable(make_app: MakeApp) -> None:
+    """Without tables every route of the database is 503."""
+    is_problem(make_app().test_client().get(NODES), 503)
+
+
+def test_validation_names_the_field(client: FlaskClient, app: Flask) -> None:
+    """422 tells where, which field and why."""
+    body = is_problem(client.post(NODES, json=NODE | {"kind": "house"}), 422)
+    assert body["errors"] == {"json": {"kind": ["Must be one of: water_tank, bore_well, flow_meter."]}}
+    assert stored(app) == 0
+
+
+class Canceled(Exception):
+    """What PostgreSQL's driver raises for a statement that took too long, as far as we look at it."""
+
+    sqlstate = "57014"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed")), 409, "contradicts what is stored"),
+        (DataError("INSERT", {}, Exception("integer out of range")), 422, "cannot store one of the values"),
+        (OperationalError("SELECT", {}, Exception("server closed the connection")), 503, "does not answer in time"),
+        (OperationalError("SELECT", {}, Canceled("canceling statement due to statement timeout")), 503, "needs too long"),
+        (InterfaceError("SELECT", {}, Exception("connection already closed")), 503, "does not answer in time"),
+    ],
+)
+def test_what_the_database_says_becomes_words(
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+) -> None:
+    """Refusals, values that do not fit and a database that is away or too slow have their own status and a person's sentence."""
+    assert migrated
+    monkeypatch.setattr(nodes, "page", raising(error))
+    app = make_app(check_answers=False)  # no view documents all of these
+    answer = app.test_client().get(NODES)
+    body = is_problem(answer, status)
+    assert words in body["detail"]
+    assert "SELECT" not in answer.text
+    assert "INSERT" not in answer.text
+    assert answer.headers.get("Retry-After") == ("5" if status == 503 else None)
+    assert {
+        s.value
+        for m in metrics.registry_of(app).collect()
+        if m.name == names.HTTP_EXCEPTIONS
+        for s in m.samples
+        if s.name.endswith("_total")
+    } == {0}
+
+
+def test_the_statement_time_out_is_asked_of_postgresql() -> None:
+    """The setting reaches the server in milliseconds; SQLite, and PostgreSQL without it, are opened as ever."""
+    assert db.arguments(sqlite=False, statement_timeout=1.5)["connect_args"] == db.PATIENCE | {"options": "-c statement_timeout=1500"}
+    assert db.arguments(sqlite=False, statement_timeout=0)["connect_args"] == db.PATIENCE
+    assert db.arguments(sqlite=True, statement_timeout=1.5) == {"connect_args": {"timeout": db.BUSY_SECONDS}}
+
+
+def error_lines(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(lines of level ERROR, lines of requests)."""
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    return [line for line in lines if line["level"] == "ERROR"], [line for line in lines if line["logger"] == "evara.access"]
+
+
+@pytest.mark.parametrize("hook", ["before_request", "after_request", "errorhandler"])
+def test_a_hook_that_raises_is_an_answer_like_others(
+    make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str], hook: str
+) -> None:
+    """An exception in a hook or in an error handler is a problem document with all headers, counted, logged once, and one request."""
+    assert migrated
+    app = make_app()
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("in a hook")
+
+    if hook == "errorhandler":
+        app.register_error_handler(404, broken)
+    else:
+        getattr(app, hook)(broken)
+    answer = app.test_client().get("/nowhere")
+    body = is_problem(answer, 500)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    [error], [line] = error_lines(capsys)
+    assert "ZeroDivisionError: in a hook" in error["exc_info"]
+    assert error["request_id"] == line["request_id"] == body["request_id"]
+    assert line["status"] == 500
+    registry = metrics.registry_of(app)
+    assert sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route=names.UNMATCHED, type="ZeroDivisionError") == 1
+    assert sample(registry, f"{names.HTTP_DURATION}_count", route=names.UNMATCHED, status="5xx") == 1
+
+
+def test_an_answer_that_cannot_be_made_is_still_a_problem(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even when the making of problem documents is what fails."""
+    monkeypatch.setattr(errors, "problem", raising(ZeroDivisionError()))
+    monkeypatch.setattr(nodes, "page", raising(ZeroDivisionError()))
+    answer = client.get(NODES)
+    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
+    assert answer.get_json()["detail"] == errors.BROKEN
+
+
+def test_classes_of_exceptions_have_a_limit(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes beyond it share a series, so that classes made at run time cannot flood Prometheus."""
+    monkeypatch.setattr(metrics, "MOST_TYPES", 2)
+    for name in ("A", "B", "C", "D", "A"):
+        monkeypatch.setattr(nodes, "page", raising(type(name, (Exception,), {})()))
+        client.get(NODES)
+    registry = metrics.registry_of(app)
+    counted = {
+        kind: sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type=kind) for kind in ("A", "B", names.OTHER_TYPE)
+    }
+    assert counted == {"A": 2, "B": 1, names.OTHER_TYPE: 2}
+    assert label_values(registry, names.TYPE) == {"A", "B", names.OTHER_TYPE, names.NO_TYPE}
+
+
+@pytest.fixture
+def sentry() -> Iterator[Collector]:
+    """A server that takes envelopes; Sentry's client is of the process, and closed afterwards."""
+    with collecting() as server:
+        yield server
+        sentry_sdk.get_client().close()
+
+
+def test_sentry_is_told_of_what_nobody_handled(
+    make_app: MakeApp, migrated: str, sentry: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One event per unhandled exception of a request or job, with release, environment, route and ids, and nothing of the request."""
+    assert migrated
+    app = make_app(sentry_dsn=sentry.url.replace("://", "://public@") + "/1", version="1.2.3")
+    with app.app_context():
+        nodes.create(NODE | {"id": "pulled", "channel_id": 7})
+    monkeypatch.setattr(nodes, "create", raising(ZeroDivisionError("at postgresql://evara:hunter2@db/evara")))
+    client = app.test_client()
+    assert client.get("/nowhere").status_code == 404
+    answer = client.post(NODES, json=NODE | {"name": "hunter2"}, headers=bearer(UNLIMITED))
+    assert answer.status_code == 500
+    monkeypatch.setattr(sync, "sync_node", raising(KeyError("of a job")))
+    assert not jobs.Jobs(app).sync_now()
+    sentry_sdk.flush(10)
+    assert b"hunter2" not in b"".join(sentry.bodies)
+    assert UNLIMITED.encode() not in b"".join(sentry.bodies)
+    events = [json.loads(body.splitlines()[2]) for body in sentry.bodies]
+    assert [event["exception"]["values"][-1]["type"] for event in events] == ["ZeroDivisionError", "KeyError"]
+    for event in events:
+        assert (event["release"], event["environment"]) == ("1.2.3", "test")
+        assert not event.keys() & {"request", "user", "modules"}
+        assert event.get("breadcrumbs", {"values": []}) == {"values": []}
+        assert "vars" not in str(event["exception"]["values"][-1]["stacktrace"]["frames"][-1].keys())
+    assert events[0]["tags"]["route"] == "nodes.create"
+    assert events[0]["tags"]["request_id"] == answer.headers["X-Request-ID"]
+    assert events[1]["tags"].keys() == {"request_id", "trace_id"}

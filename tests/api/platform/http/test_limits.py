@@ -1,0 +1,368 @@
+"""Rate limits: the catalogue's numbers, whom they count together and whom they spare, and the stores that workers share."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import stamina
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from api import app as app_module
+from api.platform.http.limits import SharedFileStorage
+from api.platform.outbound import redis_client
+from api.platform.telemetry import metrics
+from api.services import nodes
+from observability.spec import names, plan
+from tests.api.conftest import MakeApp
+from tests.api.helpers import KEYS, NODES, UNLIMITED, bearer, is_problem, sample
+from tests.redis_server import RedisServer
+
+PLAN = plan.from_files()
+LIMITS = {name: int(limit.split("/")[0]) for name, limit in PLAN.rate_limits.items()}
+
+
+def allowed(client: FlaskClient, path: str = NODES, tries: int = 200, **words: object) -> int:
+    """How many of the requests came through before the first 429."""
+    for number in range(tries):
+        if client.get(path, **words).status_code == 429:
+            return number
+    return tries
+
+
+def stranger(app: Flask) -> FlaskClient:
+    """A client without a key."""
+    return FlaskClient(app, app.response_class)
+
+
+def fallbacks() -> float:
+    return sample(metrics.REGISTRY, f"{names.LIMITER_FALLBACKS}_total")
+
+
+@pytest.fixture
+def limited_to_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every route takes three requests a minute."""
+    monkeypatch.setattr(app_module.plan, "from_files", lambda: replace(PLAN, rate_limits=dict.fromkeys(PLAN.rate_limits, "3/minute")))
+
+
+@pytest.mark.usefixtures("migrated")
+def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
+    """One more request than the catalogue allows is 429 and says the limit and when to come again; others are not touched."""
+    client = make_app().test_client()
+    assert allowed(client) == LIMITS["nodes.list"]
+    answer = client.get(NODES)
+    wait = int(answer.headers["Retry-After"])
+    assert 0 < wait <= 60
+    assert is_problem(answer, 429)["detail"] == f"At most 120 per 1 minute from one caller are answered here; try again in {wait} s."
+    assert client.get(f"{NODES}/x").status_code == 404
+    assert client.get(NODES, headers=bearer(KEYS["read"])).status_code == 200
+
+
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+@pytest.mark.parametrize(
+    "path", ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/docs/start.js", "/nothing", "/api/v1/nodes/x/nothing"]
+)
+def test_every_url_is_limited(make_app: MakeApp, path: str) -> None:
+    """Health, documentation and URLs that match nothing have limits, too."""
+    client = make_app().test_client()
+    assert allowed(client, path) == 3
+    is_problem(client.get(path), 429)
+
+
+def test_gateways_may_ask_often() -> None:
+    """Health has a generous limit of its own, all else that the catalogue does not name has the default."""
+    assert {LIMITS[name] for name in ("health.live", "health.ready", "health.detail")} == {600}
+    assert {PLAN.rate_limits[name] for name in ("docs.page", "docs.openapi", names.UNMATCHED)} == {"120/minute"}
+
+
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_what_matches_nothing_is_counted_together(make_app: MakeApp) -> None:
+    """Guessing URLs and methods does not make a count for each guess."""
+    client = make_app().test_client()
+    assert [client.get(f"/guess/{n}").status_code for n in range(2)] == [404, 404]
+    assert client.delete(f"{NODES}/").status_code == 405
+    is_problem(client.get("/guess/another"), 429)
+    is_problem(client.put(NODES), 429)
+
+
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_a_key_is_counted_wherever_it_comes_from(make_app: MakeApp) -> None:
+    """Keys of one address have counts of their own, and one key of two addresses has one count."""
+    app = make_app()
+    client = app.test_client()
+    first, second = bearer(KEYS["read"]), bearer(KEYS["write"])
+    assert allowed(client, headers=first) == 3
+    assert allowed(client, headers=first, environ_base={"REMOTE_ADDR": "10.0.0.2"}) == 0
+    assert allowed(client, headers=second) == 3
+    assert allowed(stranger(app)) == 3
+
+
+@pytest.mark.usefixtures("migrated")
+def test_an_unlimited_key_is_spared(make_app: MakeApp) -> None:
+    """No 429, and no headers about a limit that does not hold."""
+    client = make_app().test_client()
+    assert allowed(client, headers=bearer(UNLIMITED)) == 200
+    assert "X-RateLimit-Limit" not in client.get(NODES, headers=bearer(UNLIMITED)).headers
+
+
+@pytest.mark.parametrize("token", [KEYS["admin"], UNLIMITED[:-1], "\xff\xfe", ""])
+@pytest.mark.usefixtures("migrated")
+def test_only_unlimited_keys_are_exempt(make_app: MakeApp, token: str) -> None:
+    """Neither a wide scope nor a wrong or odd key helps."""
+    assert allowed(make_app().test_client(), headers=bearer(token)) == LIMITS["nodes.list"]
+
+
+@pytest.mark.usefixtures("migrated")
+def test_answers_say_what_is_left(make_app: MakeApp) -> None:
+    """Limit, what is left of it and when it begins anew (seconds since 1970); Retry-After comes with refusals alone."""
+    client = make_app().test_client()
+    first, second = client.get(NODES).headers, client.get(NODES).headers
+    assert (first["X-RateLimit-Limit"], first["X-RateLimit-Remaining"], second["X-RateLimit-Remaining"]) == ("120", "119", "118")
+    assert 0 < int(first["X-RateLimit-Reset"]) - time.time() <= 61
+    assert "Retry-After" not in first
+
+
+@pytest.mark.usefixtures("migrated")
+def test_an_error_keeps_its_own_time_to_come_again(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 says when the database may be back, not when the limit begins anew."""
+
+    def away(**_: object) -> None:
+        raise PoolTimeout("no connection")
+
+    monkeypatch.setattr(nodes, "page", away)
+    answer = make_app().test_client().get(NODES)
+    is_problem(answer, 503)
+    assert answer.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("hops", "given", "counted"),
+    [
+        (0, "6.6.6.{n}", 3),  # nobody stands in front, so the header is the caller's invention
+        (1, "6.6.6.{n}, 10.0.0.9", 3),  # the proxy appended the caller's address to what the caller invented
+        (2, "6.6.6.{n}, 10.0.0.9, 10.0.0.1", 3),
+        (1, "10.0.0.{n}", 200),  # what the proxy says is believed
+        (2, "10.0.0.{n}, 10.1.1.1", 200),
+        (2, "6.6.6.{n}", 3),  # did not come through both proxies
+    ],
+)
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_only_declared_proxies_are_believed(make_app: MakeApp, hops: int, given: str, counted: int) -> None:
+    """A forged X-Forwarded-For makes nobody somebody else, whatever the number of proxies."""
+    client = stranger(make_app(proxy_hops=hops))
+    statuses = [client.get("/health/live", headers={"X-Forwarded-For": given.format(n=n % 200)}).status_code for n in range(200)]
+    assert statuses.count(200) == counted
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("", "unix:", True),
+    ],
+)
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_a_network_of_ipv6_is_one_caller(make_app: MakeApp, one: str, other: str, together: bool) -> None:
+    """Who has an IPv6 address has 2⁶⁴ of them; IPv4 in IPv6 clothes stays one address."""
+    client = stranger(make_app())
+    assert allowed(client, environ_base={"REMOTE_ADDR": one}) == 3
+    assert allowed(client, environ_base={"REMOTE_ADDR": other}) == (0 if together else 3)
+
+
+@pytest.mark.usefixtures("migrated")
+def test_workers_share_one_count(make_app: MakeApp, tmp_path: Path) -> None:
+    """Two apps on one file allow as much together as one alone."""
+    url = f"sqlite:///{tmp_path}/limits.db"
+    first, second = (make_app(limiter_url=url).test_client() for _ in range(2))
+    assert allowed(first, tries=100) == 100
+    assert allowed(second) == LIMITS["nodes.list"] - 100
+    assert first.get(NODES).status_code == 429
+
+
+@pytest.mark.usefixtures("migrated")
+def test_a_dead_store_neither_stops_nor_unlimits(make_app: MakeApp, tmp_path: Path) -> None:
+    """Without its store each worker counts for itself."""
+    url = f"sqlite:///{tmp_path}/no/such/folder/limits.db"
+    assert not SharedFileStorage(url).check()
+    assert allowed(make_app(limiter_url=url).test_client()) == LIMITS["nodes.list"]
+
+
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_another_limit_in_the_catalogue_is_another_limit(make_app: MakeApp) -> None:
+    """The number comes from the plan and stands nowhere in the app."""
+    assert allowed(make_app().test_client()) == 3
+
+
+@pytest.mark.usefixtures("migrated")
+def test_a_request_asks_its_store_once(make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The headers need no statement beside the one that counts."""
+    asked: list[str] = []
+    run = SharedFileStorage._run
+    monkeypatch.setattr(SharedFileStorage, "_run", lambda self, sql, *values: asked.append(sql) or run(self, sql, *values))
+    client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
+    answer = client.get(NODES)
+    assert answer.headers["X-RateLimit-Remaining"] == str(LIMITS["nodes.list"] - 1)
+    assert len(asked) == 1
+
+
+def back(client: FlaskClient) -> None:
+    """Requests until one is counted by the shared store again."""
+    for attempt in stamina.retry_context(on=AssertionError, attempts=None, timeout=60, wait_initial=0.1, wait_max=0.5):
+        with attempt:
+            before = fallbacks()
+            client.get("/health/live")
+            assert fallbacks() == before
+
+
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_a_locked_file_is_replaced_by_memory_until_it_is_free(make_app: MakeApp, tmp_path: Path) -> None:
+    """While nobody can count in the file, requests are answered and limited, and the fallback is counted; then the file counts again."""
+    client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
+    assert client.get(NODES).status_code == 200
+    before = fallbacks()
+    other = sqlite3.connect(tmp_path / "limits.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert allowed(client) == 3
+    assert fallbacks() == before + 4
+    other.close()
+    back(client)
+    assert allowed(client) == 2
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine that runs tests may take longer than production may; what hangs still hangs."""
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        monkeypatch.setitem(redis_client.PATIENCE, name, 2.0)
+
+
+@pytest.fixture
+def redis(patient: None) -> Iterator[RedisServer]:
+    assert patient is None
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.mark.usefixtures("migrated", "patient")
+def test_machines_share_one_count_in_redis(make_app: MakeApp, redis_url: str) -> None:
+    """Two apps on one Redis allow as much together as one alone, and say how much that is."""
+    first, second = (make_app(limiter_url=redis_url).test_client() for _ in range(2))
+    before = fallbacks()
+    assert allowed(first, tries=100) == 100
+    assert second.get(NODES).headers["X-RateLimit-Remaining"] == "19"
+    assert allowed(second) == LIMITS["nodes.list"] - 101
+    is_problem(first.get(NODES), 429)
+    assert fallbacks() == before
+
+
+@pytest.mark.parametrize(("away", "again"), [(RedisServer.freeze, RedisServer.thaw), (RedisServer.kill, RedisServer.start)])
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_without_redis_memory_limits_until_it_is_back(make_app: MakeApp, redis: RedisServer, away: object, again: object) -> None:
+    """Frozen or killed: requests are answered and limited, and counted as fallbacks; back, two apps share one count again."""
+    assert callable(away)
+    assert callable(again)
+    first, second = (make_app(limiter_url=redis.url).test_client() for _ in range(2))
+    assert first.get(NODES).status_code == 200
+    before = fallbacks()
+    away(redis)
+    assert allowed(first) == 3
+    assert fallbacks() == before + 4
+    again(redis)
+    back(first)
+    assert first.get("/docs").status_code == 200
+    assert allowed(second, "/docs") == 2
+
+
+@pytest.mark.usefixtures("migrated")
+def test_requests_that_wait_together_are_all_answered(make_app: MakeApp, redis: RedisServer) -> None:
+    """When the store hangs, the first request that gives up must not make errors of those that still wait."""
+    app = make_app(limiter_url=redis.url)
+    assert app.test_client().get(NODES).status_code == 200
+    redis.freeze()
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: app.test_client().get(NODES).status_code, range(16)))
+    redis.thaw()
+    assert statuses == [200] * 16
+
+
+@pytest.mark.usefixtures("migrated")
+def test_an_app_starts_without_its_redis(make_app: MakeApp) -> None:
+    """A store that is away at the start costs nothing but the shared count."""
+    client = make_app(limiter_url="redis://127.0.0.1:9/0").test_client()
+    assert allowed(client) == LIMITS["nodes.list"]
+
+
+def test_a_store_that_dies_after_the_count_costs_the_headers_alone(
+    make_app: MakeApp, migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is the view's; the next request finds out."""
+    assert migrated
+
+    def dead(*_: object) -> float:
+        raise sqlite3.OperationalError("gone")
+
+    client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
+    monkeypatch.setattr(SharedFileStorage, "get_expiry", dead)
+    answer = client.get(NODES)
+    assert answer.status_code == 200
+    assert "X-RateLimit-Limit" not in answer.headers
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/counters.db"
+
+
+def test_counters_are_shared_exactly(url: str) -> None:
+    """Threads over two instances on one file lose no count."""
+    stores = [SharedFileStorage(url), SharedFileStorage(url)]
+    threads = [threading.Thread(target=lambda n=n: [stores[n % 2].incr("k", 60) for _ in range(50)]) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [store.get("k") for store in stores] == [200, 200]
+
+
+def test_counters_expire_and_start_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A count lives from its first increment on for its time, and the next one begins at its amount."""
+    store, now = SharedFileStorage(url), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert [store.incr("k", 10), store.incr("k", 10, amount=3)] == [1, 4]
+    assert store.get_expiry("k") == now + 10
+    now += 9.9
+    assert store.get("k") == 4
+    assert store.incr("k", 10) == 5
+    now += 0.2
+    assert store.get("k") == 0
+    assert store.incr("k", 10, amount=2) == 2
+    assert store.get_expiry("k") == now + 10
+
+
+def test_counters_can_be_forgotten(url: str) -> None:
+    """clear forgets one key, reset all of them and says how many; unknown keys are zero and expire now."""
+    store = SharedFileStorage(url)
+    for key in "abc":
+        store.incr(key, 60)
+    store.clear("a")
+    assert [store.get(key) for key in "abc"] == [0, 1, 1]
+    assert store.reset() == 2
+    assert store.get("b") == 0
+    assert store.get_expiry("b") <= time.time()
+    assert store.check()
+
+
+def test_three_slashes_are_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL means what the database's means: three slashes relative, four absolute."""
+    monkeypatch.chdir(tmp_path)
+    SharedFileStorage("sqlite:///near.db").incr("k", 60)
+    assert SharedFileStorage(f"sqlite:////{str(tmp_path)[1:]}/near.db").get("k") == 1

@@ -1,0 +1,261 @@
+"""What answers carry and what they never tell, who may call from a browser, and whose word about Host, scheme and methods counts."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import stamina
+from flask.testing import FlaskClient
+from pydantic import ValidationError
+
+from api.config import Settings
+from api.platform.http import security_headers
+from api.platform.telemetry import metrics
+from api.services import nodes
+from observability.spec import names
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODE, NODES, READINGS, is_problem, label_values
+
+ROOT = Path(__file__).resolve().parents[4]
+PAGE = "https://app.example.org"
+STACK = re.compile(r"werkzeug|flask|gunicorn|python|traceback|sqlalchemy|sqlite|marshmallow|/site-packages|\.py\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("path", [NODES, f"{NODES}/nobody", "/nothing", "/health/live", "/openapi.json"])
+def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
+    """Good answers and errors alike run nothing, are framed and embedded by nobody, and are kept by no cache."""
+    headers = client.get(path).headers
+    assert {key: headers[key] for key in security_headers.HEADERS} == security_headers.HEADERS
+    assert headers["Cache-Control"] == "no-store"
+    assert not re.search(r"unsafe-inline|unsafe-eval|\*", headers["Content-Security-Policy"])
+    assert "X-Powered-By" not in headers
+
+
+def test_what_knows_better_says_so(client: FlaskClient) -> None:
+    """Files of the docs page may be kept for an hour, and have their own policy, without inline code, too."""
+    headers = client.get("/docs/start.js").headers
+    assert "max-age=3600" in headers["Cache-Control"]
+    assert "no-store" not in headers["Cache-Control"]
+    assert "script-src 'self'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("hops", "url", "proto", "expected"),
+    [
+        (0, "http://localhost", None, False),
+        (0, "https://localhost", None, True),
+        (0, "http://localhost", "https", False),
+        (1, "http://localhost", "https", True),
+        (1, "http://localhost", "https, http", False),
+        (2, "http://localhost", "https", False),
+    ],
+)
+@pytest.mark.usefixtures("migrated")
+def test_hsts_only_behind_tls(make_app: MakeApp, hops: int, url: str, proto: str | None, expected: bool) -> None:
+    """Browsers are told to insist on TLS when the request came by TLS, as far as declared proxies say so."""
+    headers = {"X-Forwarded-Proto": proto} if proto else {}
+    answer = make_app(proxy_hops=hops).test_client().get("/health/live", base_url=url, headers=headers)
+    assert (answer.headers.get("Strict-Transport-Security") == security_headers.HSTS) is expected
+
+
+@pytest.mark.usefixtures("migrated")
+def test_without_origins_there_is_no_cors(make_app: MakeApp) -> None:
+    """By default no page of another origin reads anything."""
+    client = make_app().test_client()
+    for answer in (client.get(NODES, headers={"Origin": PAGE}), preflight(client, PAGE)):
+        assert not [key for key, _ in answer.headers if key.startswith("Access-Control")]
+
+
+def preflight(client: FlaskClient, origin: str, path: str = f"{NODES}/") -> object:
+    asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    return client.options(path, headers=asked)
+
+
+@pytest.mark.usefixtures("migrated")
+def test_declared_pages_may_call(make_app: MakeApp) -> None:
+    """The preflight says which methods and headers, the answer which headers may be read; the browser's cookies are never asked for."""
+    client = make_app(cors_origins=f"{PAGE}, http://localhost:5173").test_client()
+    asked = preflight(client, PAGE)
+    assert (asked.status_code, asked.data) == (204, b"")
+    assert asked.headers["Access-Control-Allow-Origin"] == PAGE
+    assert {"GET", "POST"} <= set(asked.headers["Access-Control-Allow-Methods"].split(", "))
+    assert asked.headers["Access-Control-Allow-Headers"] == "content-type"
+    assert int(asked.headers["Access-Control-Max-Age"]) > 0
+    for answer in (client.get(NODES, headers={"Origin": PAGE}), client.get("/nothing", headers={"Origin": PAGE})):
+        assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+        assert {"X-Request-ID", "Retry-After"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert "Origin" in answer.headers["Vary"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example.org", f"{PAGE}.evil.org", f"{PAGE}:8443", "http://app.example.org", "null", ""])
+@pytest.mark.usefixtures("migrated")
+def test_other_pages_may_not(make_app: MakeApp, origin: str) -> None:
+    """Only the very origin counts; a cache must not give one page's answer to another."""
+    client = make_app(cors_origins=PAGE).test_client()
+    answers = (client.get(NODES, headers={"Origin": origin}), preflight(client, origin), client.get(NODES))
+    for answer in answers:
+        assert "Access-Control-Allow-Origin" not in answer.headers
+        assert "Origin" in answer.headers["Vary"]
+    assert "Access-Control-Allow-Methods" not in answers[1].headers
+
+
+@pytest.mark.usefixtures("migrated")
+def test_a_preflight_about_nothing_is_nothing(make_app: MakeApp) -> None:
+    """URLs that match no route have no preflight."""
+    is_problem(preflight(make_app(cors_origins=PAGE).test_client(), PAGE, "/nothing"), 404)
+
+
+@pytest.mark.parametrize("wrong", ["*", "null", "app.example.org", "https://app.example.org/", "https://*.example.org", "https://a b"])
+def test_origins_are_exact(wrong: str) -> None:
+    """A wildcard, a path or a name alone would allow nobody, or everybody; it stops the start."""
+    with pytest.raises(ValidationError):
+        Settings(_env_file=None, cors_origins=wrong)
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists come from one variable, and an empty one is an empty list."""
+    monkeypatch.setenv("EVARA_TRUSTED_HOSTS", "api.example.org, .internal, ")
+    monkeypatch.setenv("EVARA_CORS_ORIGINS", "")
+    found = Settings(_env_file=None)
+    assert (found.trusted_hosts, found.cors_origins) == (("api.example.org", ".internal"), ())
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("api.example.org", 200), ("api.example.org:8000", 200), ("a.internal", 200), ("evil.org", 400), ("api.example.org.evil.org", 400)],
+)
+@pytest.mark.usefixtures("migrated")
+def test_only_trusted_hosts_are_served(make_app: MakeApp, host: str, status: int) -> None:
+    """Any Host without the setting; with it, others get 400 and make no series."""
+    assert make_app().test_client().get("/health/live", headers={"Host": host}).status_code == 200
+    app = make_app(trusted_hosts="api.example.org,.internal")
+    answer = app.test_client().get("/health/live", headers={"Host": host})
+    assert answer.status_code == status
+    if status == 400:
+        is_problem(answer, 400)
+        assert label_values(metrics.registry_of(app), names.ROUTE) >= {names.UNMATCHED}
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "X" * 200])
+def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
+    """Methods that no route has are 405 and say which there are, echo nothing, and are one label together."""
+    answer = client.open(f"{NODES}/", method=method, headers={"X-Secret": "of a proxy"})
+    is_problem(answer, 405)
+    assert "GET" in answer.headers["Allow"]
+    assert "of a proxy" not in answer.text
+    registry = metrics.registry_of(client.application)
+    assert method not in {value for label in (names.ROUTE, names.CODE, names.STATUS) for value in label_values(registry, label)}
+    value = registry.get_sample_value(f"{names.HTTP_REQUESTS}_total", {names.ROUTE: names.UNMATCHED, names.CODE: "405"})
+    assert value == 1
+
+
+def test_errors_name_no_part_of_the_stack(client: FlaskClient, node: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong, neither body nor headers say what it is built of."""
+    answers = [
+        client.get("/nothing"),
+        client.get(f"{NODES}/nobody"),
+        client.put(f"{NODES}/"),
+        client.post(NODES, json=NODE),
+        client.post(NODES, json={"id": 1}),
+        client.post(NODES, data=b"{", content_type="application/json"),
+        client.post(NODES, data=b"id=1", content_type="text/plain"),
+        client.post(READINGS, data=b" " * 2_000_000, content_type="application/json"),
+        client.get(f"{NODES}?page=%00"),
+        client.get(f"/docs/{'x' * 5000}"),
+    ]
+    monkeypatch.setattr(nodes, "page", lambda **_: 1 / 0)
+    answers.append(client.get(NODES))
+    assert node
+    assert {answer.status_code for answer in answers} >= {400, 404, 405, 409, 413, 415, 422, 500}
+    for answer in answers:
+        assert not STACK.search(answer.text), answer.text
+        assert not STACK.search(str(answer.headers)), answer.headers
+
+
+@pytest.mark.parametrize(
+    "value", ["' OR '1'='1", "tank-01'; DROP TABLE nodes; --", 'tank-01" --', "%' UNION SELECT channel_key FROM nodes --"]
+)
+def test_sql_in_a_value_is_a_value(client: FlaskClient, node: str, value: str) -> None:
+    """Quotes and statements in ids, filters and bodies find nothing, and harm nothing."""
+    path = f"{NODES}/{quote(value, safe='')}"
+    assert [client.get(path).status_code, client.delete(path).status_code, client.get(f"{path}/latest").status_code] == [404, 404, 404]
+    assert client.get(NODES, query_string={"kind": value}).status_code == 422
+    assert client.get(READINGS, query_string={"metric": value}).status_code == 422
+    assert client.patch(f"{NODES}/{node}", json={"name": value}).get_json()["name"] == value
+    assert [found["id"] for found in client.get(NODES).get_json()["items"]] == [node]
+
+
+def test_no_request_names_a_host(client: FlaskClient) -> None:
+    """No field or parameter is an address, and the number of a channel cannot be made one."""
+    contract = client.get("/openapi.json").text
+    assert not re.search(r'"format": *"(uri|url|hostname|ipv4|ipv6)', contract)
+    for channel in ("http://169.254.169.254/", "1001/../..", "1001@evil.org"):
+        is_problem(client.post(NODES, json=NODE | {"channel_id": channel}), 422)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a real server with the shipped settings of gunicorn; the database is empty."""
+    folder = tmp_path_factory.mktemp("served")
+    log = folder / "log"
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
+    settings = {"EVARA_BIND": "127.0.0.1:0", "EVARA_WORKERS": "1", "EVARA_DATABASE_URL": f"sqlite:///{folder}/evara.db"}
+    command = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=kept | settings, stderr=output)
+    try:
+        for attempt in stamina.retry_context(on=TypeError, attempts=None, timeout=60, wait_max=0.5):
+            with attempt:
+                port = int(re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", log.read_text())[1])
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def exchange(port: int, request: str) -> str:
+    """Raw bytes to the server, and all that comes back."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(request.replace("\n", "\r\n").encode("latin-1"))
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode("latin-1")
+
+
+def ask(port: int, line: str, *headers: str) -> str:
+    return exchange(port, "\n".join([f"{line} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]))
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("GET /health/live", 200),
+        ("TRACE /health/live", 405),
+        ("CONNECT /health/live", 405),
+        ("PROPFIND /health/live", 405),
+        ("CONNECT localhost:22", 404),
+        ("OPTIONS *", 404),
+        ("GET\0 /", 400),
+        ("get /health/live", 400),
+        ("GET /health/live HTTP/1.1 more", 400),
+    ],
+)
+def test_the_real_server_names_no_part_of_the_stack(served: int, line: str, status: int) -> None:
+    """Answers of the app and those that the server makes itself say neither product nor version."""
+    answer = ask(served, line)
+    assert answer.startswith(f"HTTP/1.1 {status} "), answer
+    assert not STACK.search(answer), answer
+
+
+def test_the_real_server_believes_no_undeclared_proxy(served: int) -> None:
+    """From 127.0.0.1, too, nobody becomes secure or moves the app by headers."""
+    answer = ask(served, "GET /health/live", "X-Forwarded-Proto: https", "SCRIPT_NAME: /health", "X-Forwarded-Ssl: on")
+    assert answer.startswith("HTTP/1.1 200 "), answer
+    assert "Strict-Transport-Security" not in answer

@@ -1,0 +1,437 @@
+"""Guarded calls against a real server that fails, hangs, drips and comes back: what reaches it, and what its callers are told."""
+
+import logging
+import runpy
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import stamina
+
+from api.config import Settings
+from api.jobs import THREADS
+from api.platform.outbound import guarded_calls
+from api.platform.outbound.circuit_breaker import FAILURES, OPEN_SECONDS, Breaker, BreakerOpen, Refused
+from api.platform.outbound.guarded_calls import (
+    CONCURRENT,
+    CONNECT_SECONDS,
+    RETRY_SECONDS,
+    BulkheadFull,
+    DeadlineExceeded,
+    Guard,
+    Patience,
+    deadline,
+    left,
+    retry_after,
+)
+from api.platform.outbound.redis_client import Shared
+from api.platform.telemetry import metrics, request_context
+from api.services.thingspeak import ATTEMPTS, WAITING
+from observability.spec import names
+from tests.api.conftest import MakeApp
+from tests.api.helpers import sample
+from tests.serving import serving
+
+ROOT = Path(__file__).resolve().parents[4]
+ONCE = Patience(seconds=5.0, attempts=1, pause=0.0)
+AGAIN = Patience(seconds=5.0, attempts=3, pause=0.5)
+MANY = 24
+SILENT = "http://127.0.0.1:9"  # nobody answers at the discard port
+
+
+class Down(Exception):
+    """What the callers of these tests raise for an answer that may get better by itself."""
+
+    retry_after: float | None = None
+
+
+class Upstream(ThreadingHTTPServer):
+    """A host: counts who asks, and answers as `behave` does."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict[str, str]] = []
+        self.behave: Callable[[Handler], None] = lambda handler: handler.say(200)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Upstream
+
+    def do_GET(self) -> None:
+        self.server.asked.append(dict(self.headers))
+        with suppress(ConnectionError):  # the caller may be gone
+            self.server.behave(self)
+
+    def say(self, status: int, body: bytes = b"{}", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """A line per request helps nobody."""
+
+
+def failing(handler: Handler) -> None:
+    handler.say(500)
+
+
+def read(answer: httpx.Response) -> int:
+    if answer.status_code >= 500 or answer.status_code == 429:
+        error = Down(f"answered {answer.status_code}")
+        error.retry_after = retry_after(answer)
+        raise error
+    return answer.status_code
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with serving(Upstream()) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _known_guards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guards of this test alone."""
+    monkeypatch.setattr(guarded_calls, "_guards", {})
+
+
+@pytest.fixture
+def guard(upstream: Upstream) -> Guard:
+    return Guard("thingspeak", upstream.url, Down)
+
+
+def get(guard: Guard, patience: Patience = ONCE) -> int:
+    return guard.get("/", {}, read, patience)
+
+
+def break_it(guard: Guard, upstream: Upstream) -> None:
+    """As many failures as open the breaker."""
+    before, upstream.behave = upstream.behave, failing
+    for _ in range(FAILURES):
+        with pytest.raises(Down):
+            get(guard)
+    upstream.behave = before
+
+
+def outcome(work: Callable[[], Any]) -> Any:
+    """What the work returned, or the kind of what it raised."""
+    try:
+        return work()
+    except (Refused, Down) as error:
+        return type(error)
+
+
+def counted(metric: str, **labels: str) -> float:
+    return sample(metrics.REGISTRY, f"{metric}_total", dependency="thingspeak", **labels)
+
+
+def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstream) -> None:
+    """A success between failures starts the count anew; after the last one nobody is asked, callers are told, and it is counted."""
+    upstream.behave = failing
+    for _ in range(FAILURES - 1):
+        assert outcome(lambda: get(guard)) is Down
+    upstream.behave = lambda handler: handler.say(200)
+    assert get(guard) == 200
+    assert guard.breaker.state() == {"state": "closed", "since": None}
+    break_it(guard, upstream)
+    asked, refused = len(upstream.asked), counted(names.REFUSED, reason="breaker")
+    with pytest.raises(BreakerOpen, match="thingspeak: it failed several times in a row") as told:
+        get(guard)
+    assert told.value.retry_after > 1
+    assert len(upstream.asked) == asked
+    assert counted(names.REFUSED, reason="breaker") == refused + 1
+    assert sample(metrics.REGISTRY, names.BREAKER, dependency="thingspeak") == 2
+    state = guard.breaker.state()
+    assert (state["state"], bool(state["since"])) == ("open", True)
+
+
+def test_the_numbers_are_those_of_the_documents() -> None:
+    """docs/operations.md promises them; and none of them makes another pointless (docs/adr/0012-one-guard-per-host.md)."""
+    promised = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"{CONCURRENT} calls at a time per process" in promised
+    assert f"opens after {FAILURES} failures in a row, lets one trial pass after {OPEN_SECONDS:g} s" in promised
+    assert f"{WAITING.seconds:g} s, and once more" in promised
+    assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
+    threads = runpy.run_path(str(ROOT / "api" / "gunicorn.conf.py"))["threads"]
+    assert THREADS <= CONCURRENT < threads / 2  # jobs are never refused among themselves, and other routes keep most threads
+    assert CONNECT_SECONDS <= WAITING.seconds < RETRY_SECONDS < Settings.model_fields["job_deadline"].default
+
+
+def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream: Upstream) -> None:
+    """An error of ours while reading an answer leaves the breaker as it was, and does not get better by trying again."""
+
+    def broken(_: httpx.Response) -> int:
+        raise ZeroDivisionError
+
+    for _ in range(FAILURES):
+        with pytest.raises(ZeroDivisionError):
+            guard.get("/", {}, broken, AGAIN)
+    assert len(upstream.asked) == FAILURES
+    assert get(guard) == 200
+
+
+@pytest.mark.parametrize("end", [200, 500], ids=["it is back", "it is not"])
+def test_exactly_one_trial_passes_a_half_open_breaker(guard: Guard, upstream: Upstream, end: int) -> None:
+    """Of many callers at once one reaches the host, the others are refused while it hangs; its end closes or opens the breaker."""
+    guard.breaker = Breaker("thingspeak", seconds=0)  # the time for which it is left alone is over at once
+    break_it(guard, upstream)
+    asked, reached, go = len(upstream.asked), threading.Event(), threading.Event()
+
+    def hang(handler: Handler) -> None:
+        reached.set()
+        go.wait(10)
+        handler.say(end)
+
+    upstream.behave = hang
+    with ThreadPoolExecutor(MANY) as pool:
+        trial = pool.submit(outcome, lambda: get(guard))
+        assert reached.wait(10)
+        others = list(pool.map(outcome, [lambda: get(guard)] * MANY))
+        assert guard.breaker.state()["state"] == "half-open"
+        assert set(others) <= {BreakerOpen, BulkheadFull}
+        assert BreakerOpen in others
+        assert len(upstream.asked) == asked + 1
+        go.set()
+        assert trial.result() == (200 if end == 200 else Down)
+    assert guard.breaker.state()["state"] == ("closed" if end == 200 else "open")
+
+
+def test_only_one_of_many_that_ask_at_once_is_the_trial() -> None:
+    """The race for the trial has one winner."""
+    breaker = Breaker("thingspeak", failures=1, seconds=0)
+    breaker.leave(breaker.enter(5), ok=False)
+    barrier = threading.Barrier(MANY)
+
+    def enter() -> Any:
+        barrier.wait(10)
+        return outcome(lambda: breaker.enter(5))
+
+    with ThreadPoolExecutor(MANY) as pool:
+        results = [future.result() for future in [pool.submit(enter) for _ in range(MANY)]]
+    assert sorted(map(str, results)) == sorted([str(BreakerOpen)] * (MANY - 1) + ["True"])
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_call_from_before_changes_nothing(ok: bool) -> None:
+    """What began while the breaker was closed neither closes it nor ends the trial when it comes back late."""
+    breaker = Breaker("thingspeak", failures=1, seconds=0)
+    late = breaker.enter(5)
+    breaker.leave(breaker.enter(5), ok=False)
+    breaker.leave(late, ok)
+    assert breaker.state()["state"] == "open"
+    trial = breaker.enter(5)
+    breaker.leave(late, ok)
+    assert breaker.state()["state"] == "half-open"
+    with pytest.raises(BreakerOpen):
+        breaker.enter(5)
+    breaker.leave(trial, ok=None)  # it was cut off: the next one may try
+    assert breaker.enter(5)
+
+
+def test_breakers_share_their_state_over_redis(redis_url: str) -> None:
+    """Failures of all machines open the breaker for all, one trial passes of all, and its success closes it for all."""
+    one, other = (Breaker("thingspeak", Shared(redis_url), failures=2, seconds=0) for _ in range(2))
+    one.leave(one.enter(5), ok=False)
+    other.leave(other.enter(5), ok=False)
+    assert one.state()["state"] == other.state()["state"] == "open"
+    assert one.state()["since"] == other.state()["since"]
+    trial = one.enter(5)
+    assert trial
+    with pytest.raises(BreakerOpen):
+        other.enter(5)
+    one.leave(trial, ok=True)
+    assert other.state()["state"] == "closed"
+    assert other.enter(5) is False
+    one.leave(one.enter(5), ok=False)
+    assert other.state()["state"] == "closed"  # the success set the count back for all
+    other.leave(other.enter(5), ok=False)
+    assert other.enter(5)  # and the trial is nobody's any more
+
+
+def test_a_trial_whose_process_died_is_given_to_another(redis_url: str) -> None:
+    """A trial that is never given back ends by itself."""
+    dead, other = (Breaker("thingspeak", Shared(redis_url), failures=1, seconds=0) for _ in range(2))
+    dead.leave(dead.enter(5), ok=False)
+    assert dead.enter(0.05)
+    for _ in range(1_000):
+        if outcome(lambda: other.enter(5)) is True:
+            return
+        time.sleep(0.01)
+    pytest.fail("nobody may try any more")
+
+
+def test_a_dead_redis_leaves_each_process_its_own_breaker(caplog: pytest.LogCaptureFixture) -> None:
+    """Without Redis the breaker works all the same, and Redis is asked once, not for every step."""
+    failures = sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
+    breaker = Breaker("thingspeak", Shared(SILENT.replace("http", "redis")), failures=2, seconds=3600)
+    for _ in range(2):
+        breaker.leave(breaker.enter(5), ok=False)
+    with pytest.raises(BreakerOpen):
+        breaker.enter(5)
+    assert breaker.state()["state"] == "open"
+    assert sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total") == failures + 1
+    assert [record.message for record in caplog.records].count("redis does not answer; each process goes by itself") == 1
+
+
+def test_the_bulkhead_refuses_one_too_many(guard: Guard, upstream: Upstream) -> None:
+    """While as many calls hang as may, the next is refused at once, and afterwards there is room again."""
+    reached, go = threading.Semaphore(0), threading.Event()
+
+    def hang(handler: Handler) -> None:
+        reached.release()
+        go.wait(10)
+        handler.say(200)
+
+    upstream.behave = hang
+    refused = counted(names.REFUSED, reason="bulkhead")
+    with ThreadPoolExecutor(CONCURRENT) as pool:
+        calls = [pool.submit(get, guard) for _ in range(CONCURRENT)]
+        assert all(reached.acquire(timeout=10) for _ in calls)
+        with pytest.raises(BulkheadFull):
+            get(guard)
+        go.set()
+        assert [call.result() for call in calls] == [200] * CONCURRENT
+    assert get(guard) == 200
+    assert len(upstream.asked) == CONCURRENT + 1
+    assert counted(names.REFUSED, reason="bulkhead") == refused + 1
+
+
+def test_without_time_nobody_is_asked(guard: Guard, upstream: Upstream) -> None:
+    """After the deadline no call is made; an inner deadline never gives more time than the outer one."""
+    refused = counted(names.REFUSED, reason="deadline")
+    with deadline(0), deadline(60), pytest.raises(DeadlineExceeded):
+        get(guard)
+    assert upstream.asked == []
+    assert counted(names.REFUSED, reason="deadline") == refused + 1
+    assert left() == float("inf")
+    assert get(guard) == 200
+
+
+def test_a_call_that_the_deadline_cuts_off_is_no_fault_of_the_host(guard: Guard, upstream: Upstream) -> None:
+    """Hosts that might have answered in their own time do not open the breaker."""
+    go = threading.Event()
+    upstream.behave = lambda handler: (go.wait(10), handler.say(200))[-1]
+    for _ in range(FAILURES):
+        with deadline(0.05), pytest.raises(DeadlineExceeded, match="in the time that was left"):
+            get(guard, AGAIN)
+    go.set()
+    assert len(upstream.asked) == FAILURES
+    assert guard.breaker.state()["state"] == "closed"
+
+
+def test_a_failure_is_tried_again_and_counted(guard: Guard, upstream: Upstream) -> None:
+    """As often as the caller's patience says, and no more."""
+    upstream.behave = failing
+    retries = counted(names.RETRIES)
+    with stamina.set_testing(True, attempts=AGAIN.attempts):
+        assert outcome(lambda: get(guard, AGAIN)) is Down
+    assert len(upstream.asked) == AGAIN.attempts
+    assert counted(names.RETRIES) == retries + AGAIN.attempts - 1
+
+
+def test_retries_end_before_the_deadline(guard: Guard, upstream: Upstream) -> None:
+    """When the pause before the next attempt may outlast the deadline there is no next attempt."""
+    upstream.behave = failing
+    with deadline(10):
+        assert outcome(lambda: get(guard, Patience(seconds=5, attempts=9, pause=11))) is Down
+    assert len(upstream.asked) == 1
+
+
+@pytest.mark.parametrize(("asks", "attempts"), [("0", 3), ("11", 1), ("gone", 3), ("Fri, 01 Jan 2100 00:00:00 GMT", 1)])
+def test_retry_after_is_honoured_within_the_deadline(guard: Guard, upstream: Upstream, asks: str, attempts: int) -> None:
+    """A host that wants more time than there is, is not asked again."""
+    upstream.behave = lambda handler: handler.say(429, Retry_After=asks)
+    with deadline(10), stamina.set_testing(True, attempts=3):
+        assert outcome(lambda: get(guard, AGAIN)) is Down
+    assert len(upstream.asked) == attempts
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "1e9", "٣", "Wed, 99 Foo 2026"])
+def test_a_retry_after_without_sense_is_none(text: str) -> None:
+    """Only whole seconds and HTTP's dates are understood; a date that is over is no wait."""
+    assert retry_after(httpx.Response(429, headers={"Retry-After": text.encode()})) is None
+    assert retry_after(httpx.Response(429, headers={"Retry-After": formatdate(0, usegmt=True)})) == 0
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+def test_a_refusal_is_not_tried_again(guard: Guard, upstream: Upstream, status: int) -> None:
+    """What the caller did wrong stays wrong, and shows that the host is well."""
+    upstream.behave = lambda handler: handler.say(status)
+    for _ in range(FAILURES + 1):
+        assert get(guard, AGAIN) == status
+    assert len(upstream.asked) == FAILURES + 1
+
+
+def test_an_answer_that_drips_is_cut_off(guard: Guard, upstream: Upstream) -> None:
+    """A host that sends a byte now and then does not hold its caller for ever."""
+    stop = threading.Event()
+
+    def drip(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100000")
+        handler.end_headers()
+        while not stop.wait(0.02):
+            handler.wfile.write(b" ")
+
+    upstream.behave = drip
+    with pytest.raises(Down, match="too slowly"):
+        get(guard, Patience(seconds=0.2, attempts=1, pause=0))
+    stop.set()
+
+
+def test_an_answer_without_end_is_cut_off(guard: Guard, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that is larger than any that makes sense does not fill the memory."""
+    monkeypatch.setattr(guarded_calls, "LARGEST", 1000)
+    upstream.behave = lambda handler: handler.say(200, b"x" * 1001)
+    with pytest.raises(Down, match="more than anybody would want"):
+        get(guard)
+
+
+def test_a_call_carries_the_identity_of_its_request(guard: Guard, upstream: Upstream) -> None:
+    """The host can be told by which request it was asked."""
+    with request_context.adopted({}) as current:
+        get(guard)
+    assert {key.lower(): value for key, value in upstream.asked[0].items()}.items() >= {
+        key.lower(): value for key, value in current.headers().items()
+    }.items()
+
+
+def test_nobody_there_is_a_failure() -> None:
+    """A refused connection counts against the host like a bad answer."""
+    guard = Guard("thingspeak", SILENT, Down)
+    results = [outcome(lambda: get(guard)) for _ in range(FAILURES + 1)]
+    assert results == [Down] * FAILURES + [BreakerOpen]
+
+
+def test_a_change_of_the_breaker_is_logged(guard: Guard, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
+    """One line says that it opened, none repeats it."""
+    with caplog.at_level(logging.WARNING):
+        break_it(guard, upstream)
+        outcome(lambda: get(guard))
+    changes = [(record.was, record.__dict__["is"]) for record in caplog.records if record.message == "breaker changed"]
+    assert changes == [("closed", "open")]
+
+
+def test_every_request_has_a_deadline(make_app: MakeApp) -> None:
+    """It begins with the request and is gone after it."""
+    app = make_app(request_deadline=7)
+    with app.test_request_context("/"):
+        app.preprocess_request()
+        assert 0 < left() <= 7
+    assert left() == float("inf")

@@ -1,0 +1,98 @@
+"""The compose stack's Valkey settings: what stays when memory is full, what the API does when writes are refused, and who may what."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from api.jobs import Jobs
+from api.platform.outbound import redis_client
+from api.platform.telemetry import metrics
+from observability.spec import names
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODES, sample
+from tests.api.platform.http.test_limits import LIMITS, allowed, back, fallbacks, limited_to_three  # noqa: F401 - a fixture
+from tests.redis_server import RedisServer
+
+CONFIG = Path(__file__).resolve().parents[4] / "observability" / "devstack" / "compose" / "valkey" / "valkey.conf"
+USERS = (
+    "user default on nopass resetkeys resetchannels -@all +ping\n"
+    "user evara on >word ~* &* +@all -@admin -@dangerous\n"
+    "user operator on >word ~* &* +@all\n"
+)
+ROOM = 4_000_000  # bytes beyond what the server itself takes
+
+
+@pytest.fixture
+def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    """Who may all, at a server with the shipped settings but little memory."""
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        monkeypatch.setitem(redis_client.PATIENCE, name, 2.0)  # a busy machine that runs tests
+    users = tmp_path / "users.acl"
+    users.write_text(USERS)
+    with RedisServer(str(CONFIG), "--aclfile", str(users)) as server:
+        made = Redis(port=server.port, username="operator", password="word")
+        made.config_set("maxmemory", made.info("memory")["used_memory"] + ROOM)
+        yield made
+
+
+@pytest.fixture
+def valkey(operator: Redis) -> str:
+    """Its address for the API's user."""
+    return f"redis://evara:word@127.0.0.1:{operator.get_connection_kwargs()['port']}/0"
+
+
+@pytest.fixture
+def store(valkey: str) -> Redis:
+    return Redis.from_url(valkey)
+
+
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_limits_are_counted_in_memory_while_a_full_store_refuses(make_app: MakeApp, valkey: str, operator: Redis) -> None:
+    """Requests are answered and limited, the fallback is counted, nothing is an error; with room again the store counts."""
+    app = make_app(limiter_url=valkey, redis_url=valkey)
+    client = app.test_client()
+    assert client.get(NODES).status_code == 200
+    operator.rpush("huey.redis.evara", "work")  # which stays
+    operator.config_set("maxmemory", 1)
+    before, failures = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
+    assert allowed(client) == 3
+    assert fallbacks() == before + 4
+    assert redis_client.Shared(valkey).ask(lambda redis: redis.set("evara:x", "y", ex=60), "otherwise") == "otherwise"
+    assert sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total") == failures + 1
+    operator.config_set("maxmemory", 0)
+    back(client)
+    assert operator.llen("huey.redis.evara") == 1
+
+
+def test_what_has_a_time_to_live_makes_room_for_the_queue(store: Redis) -> None:
+    """Counters and answers go first; not one piece of the queue is thrown away."""
+    for number in range(200):
+        store.rpush("huey.redis.evara", f"task {number}")
+    for number in range(2_000):
+        store.set(f"evara:{number}", b"x" * 10_000, ex=3600)
+    assert store.dbsize() < 2_000
+    assert store.llen("huey.redis.evara") == 200
+
+
+@pytest.mark.usefixtures("migrated")
+def test_the_apis_user_may_what_the_api_does_and_not_more(make_app: MakeApp, valkey: str, store: Redis) -> None:
+    """Limits, answers, breaker and jobs work as that user; reading keys of everybody and changing settings do not."""
+    before = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
+    app = make_app(limiter_url=valkey, redis_url=valkey, jobs_url=valkey)
+    client = app.test_client()
+    assert allowed(client) == LIMITS["nodes.list"]
+    client.post(NODES, json={"id": "a", "name": "A", "kind": "bore_well", "channel_id": 1, "fields": {"field1": "x"}})
+    assert client.get(f"{NODES}/a/live").status_code in (503, 504)
+    made = Jobs(app)
+    made.tick()
+    assert [task.name for task in made.huey.pending()] == ["sync"]
+    assert made.huey.dequeue().name == "sync"
+    with app.app_context():
+        assert made._lead
+    assert (fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")) == before
+    for forbidden in (store.keys, store.flushall, lambda: store.config_set("maxmemory", 1)):
+        with pytest.raises(ResponseError, match="permissions"):
+            forbidden()

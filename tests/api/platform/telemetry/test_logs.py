@@ -1,0 +1,282 @@
+"""Log lines: JSON, one per request, with an id that callers may choose only within limits."""
+
+import json
+import logging
+import re
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from flask import Flask, g
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import insert, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from api import jobs
+from api.models import Node, now
+from api.platform import db
+from api.platform.db import database
+from api.platform.telemetry import logs, metrics
+from api.services import nodes, sync
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODE, NODES, UNLIMITED, bearer
+
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture
+def lines_of(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Sends one request to a fresh app → its answer and the lines that were logged."""
+    assert migrated
+
+    def send(path: str, **words: Any) -> tuple[Any, Lines]:
+        client = make_app().test_client()  # here, because it takes hold of the standard error of this phase of the test
+        answer = client.open(path, **words)
+        return answer, [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "route", "status"),
+    [
+        (NODES, "GET", "nodes.list", 200),
+        (f"{NODES}/x", "DELETE", "nodes.delete", 404),
+        (f"{NODES}?page=0", "GET", "nodes.list", 422),
+        ("/no\nthing", "GET", "unmatched", 404),
+        ("/%ff%00", "GET", "unmatched", 404),
+        ("/health", "BREW", "unmatched", 405),
+        ("/health/live", "HEAD", "health.live", 200),
+    ],
+)
+def test_every_request_is_one_line(lines_of: Any, path: str, method: str, route: str, status: int) -> None:
+    """Route, method, status, duration and id of every request are on one line, whatever was asked."""
+    answer, [line] = lines_of(path, method=method)
+    assert (line["route"], line["method"], line["status"]) == (route, method, status)
+    assert line["request_id"] == answer.headers["X-Request-ID"]
+    assert line["duration_ms"] >= 0
+    assert (line["service"], line["env"], line["level"]) == ("evara-api", "test", "INFO")
+    assert line["timestamp"]
+
+
+@pytest.mark.parametrize("given", ["abcd1234", "a" * 64, "trace:0af7-6519.cd_43"])
+def test_a_well_formed_id_is_taken_over(lines_of: Any, given: str) -> None:
+    """A caller's id comes back and is in the log."""
+    answer, [line] = lines_of("/health/live", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-ID"] == line["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "short", "a" * 65, "has space", '{"level":1}', "ümlaut12", "abcd1234;"])
+def test_any_other_id_is_replaced(lines_of: Any, given: str) -> None:
+    """What is too short, too long or has odd characters never reaches the log."""
+    answer, [line] = lines_of("/health/live", headers={"X-Request-ID": given.encode().decode("latin-1")})
+    assert answer.headers["X-Request-ID"] == line["request_id"] != given
+    assert len(line["request_id"]) == 32
+
+
+def test_lines_outside_requests_have_no_id(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """Jobs and start-up log in the same format."""
+    make_app(log_level="WARNING")
+    logging.getLogger("somewhere").warning("words", extra={"node": "n1"})
+    logging.getLogger("somewhere").info("too quiet")
+    [line] = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert (line["message"], line["node"], line["request_id"]) == ("words", "n1", None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql+psycopg://evara:hunter2@db:5432/evara",
+        "redis://:hunter2@cache:6379/0",
+        "amqp://evara:hun@ter2/hunter2@host",
+        "Authorization: Bearer hunter2hunter2",
+        "authorization: basic aHVudGVyMg==hunter2",
+        "GET /feeds.json?api_key=hunter2&results=1",
+        "X-API-Key: hunter2",
+        '{"api_key": "hunter2", "password": "a hunter2 b"}',
+        "{'channel_key': 'hunter2'}",
+        "password='hunter2'",
+        "evara_0a1B2c3D4_hunter2hunter2",
+        "token=hunter2;secret=hunter2",
+    ],
+)
+def test_secrets_are_in_no_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str], given: str) -> None:
+    """Wherever a secret stands in a line: message, argument, extra, nested extra or traceback."""
+    make_app()
+    log = logging.getLogger("somewhere")
+    log.warning(given)
+    log.warning("a %s b %r", given, {"x": given})
+    log.warning("words", extra={"given": given, "nested": {"list": [given, {"deep": given}]}})
+    try:
+        raise RuntimeError(given)
+    except RuntimeError:
+        log.exception("broken")
+    out = capsys.readouterr()
+    assert "hunter2" not in out.err + out.out
+    lines = [json.loads(line) for line in out.err.splitlines()]
+    assert len(lines) == 4
+    assert all("[redacted]" in json.dumps(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "key_id=abcd1234",
+        "evara_http_unhandled_exceptions_total",
+        "http://127.0.0.1:8000/x",
+        "api_key=",
+        '{"token": null}',
+    ],
+)
+def test_what_is_no_secret_stays(given: str) -> None:
+    """Names of keys, metrics and addresses are what one looks for in a log."""
+    assert logs.redact(given) == given
+
+
+@given(
+    st.dictionaries(st.sampled_from(["token", "api_key", "x", "password"]), st.text() | st.none() | st.integers(-(2**63), 2**63)), st.text()
+)
+def test_a_redacted_line_is_json_still(extra: dict[str, Any], text: str) -> None:
+    """Whatever stands in a line, what is left of it can be read."""
+    for inner in (text, f"token={text}", f"://a:{text}@", f'"secret": "{text}', json.dumps(extra)):
+        json.loads(logs.redact(orjson.dumps({"message": inner, **extra}, default=str).decode()))
+
+
+SECRET = "hunter2hunter2"
+
+
+def test_secrets_of_a_request_are_nowhere(
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Planted in headers, path, query, body and the exceptions that follow, they are in no line and in no problem document."""
+    assert migrated
+    client = make_app().test_client()
+    headers = bearer(UNLIMITED) | {"X-API-Key": f"evara_k1_{SECRET}", "X-Request-ID": f"evara_k1_{SECRET}"}
+    odd = {"traceparent": SECRET, "User-Agent": SECRET, "Referer": SECRET, "Cookie": f"session={SECRET}"}
+    answers = [
+        client.get(f"{NODES}/evara_k1_{SECRET}", headers=headers),
+        client.get(f"{NODES}?api_key={SECRET}&api_key={SECRET}", headers=headers),
+        client.get(f"/token={SECRET}", headers=headers),
+        client.get(NODES, headers=headers | bearer(SECRET)),
+        client.post(NODES, json={"id": "x", "api_key": SECRET, f"api_key={SECRET}": 1}, headers=headers),
+        client.post(NODES, data=SECRET, content_type="application/json", headers=headers),
+    ]
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError(
+            "SELECT", {"key": SECRET}, Exception(f"cannot reach postgresql://evara:{SECRET}@db/evara"), hide_parameters=True
+        )
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError(f"redis://:{SECRET}@cache, api_key={SECRET}, {headers}")
+
+    for error in (away, broken):
+        monkeypatch.setattr(nodes, "page", error)
+        answers.append(client.get(NODES, headers=headers | odd))
+    assert [answer.status_code for answer in answers] == [404, 422, 404, 401, 422, 400, 503, 500]
+    out = capsys.readouterr()
+    assert SECRET not in out.err + out.out
+    assert UNLIMITED not in out.err + out.out
+    assert not [answer.text for answer in answers if SECRET in answer.text]
+    assert SECRET not in str([list(answer.headers) for answer in answers])
+
+
+def test_values_of_statements_are_in_no_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """A statement that fails is logged with its placeholders; its values may be keys."""
+    client = make_app(env="development", development_key="known").test_client()  # without tables
+    answer = client.post(NODES, json={"id": SECRET, "name": SECRET, "kind": "water_tank"}, headers=bearer("known"))
+    assert answer.status_code == 503
+    out = capsys.readouterr().err
+    assert re.search("no such table|does not exist", out)
+    assert SECRET not in out
+
+
+def test_rows_that_the_database_refuses_are_in_no_line(app: Flask) -> None:
+    """PostgreSQL quotes the whole row, its channel's key included, to whom it refuses it; that is cut off before anybody logs it."""
+    row = {"id": "a", "name": "A", "kind": "house", "channel_key": SECRET, "fields": {}, "created_at": now(), "updated_at": now()}
+    with app.app_context(), pytest.raises(IntegrityError) as refused, database().write() as session:
+        session.execute(insert(Node.__table__).values(row))
+    told = "".join(traceback.format_exception(refused.value))
+    assert "kind" in told
+    assert SECRET not in told
+
+
+def test_what_a_request_spent_is_in_its_line(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Time in the database with the number of questions, time in other services, and who asked; each request by itself."""
+    assert migrated
+    app = make_app(version="1.2.3")
+
+    @app.get("/busy")
+    def busy() -> str:
+        g.key_id = "k1"
+        with db.database().read() as session:
+            for _ in range(3):
+                session.execute(text("SELECT 1"))
+        with metrics.dependency_call("thingspeak"):
+            time.sleep(0.02)
+        return ""
+
+    client = app.test_client()
+    client.get("/busy", headers={"Authorization": ""})
+    client.get("/health/live")
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (first["db_queries"], first["key_id"], first["version"]) == (3, "k1", "1.2.3")
+    assert 0 < first["db_ms"] < first["duration_ms"]
+    assert 20 <= first["outbound_ms"] <= first["duration_ms"]
+    assert (second["db_ms"], second["db_queries"], second["outbound_ms"], second["key_id"]) == (0, 0, 0, None)
+
+
+@pytest.mark.usefixtures("migrated")
+def test_a_job_has_an_identity_of_its_own(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """All lines of a run share ids and the last has its sums; the next run has others, and a failure is one line."""
+    app = make_app()
+    with app.app_context():
+        nodes.create(NODE | {"channel_id": 7})
+
+    def work(*_: object) -> Iterator[int]:
+        logging.getLogger("somewhere").info("in the middle")
+        yield 1
+
+    def broken(*_: object) -> Iterator[int]:
+        raise ZeroDivisionError
+
+    for job in (work, work, broken):
+        monkeypatch.setattr(sync, "sync_node", job)
+        jobs.Jobs(app).sync_now()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["message"] for line in lines] == ["in the middle", "job done"] * 2 + ["sync failed"]
+    ids = [(line["request_id"], line["trace_id"]) for line in lines]
+    assert ids[0] == ids[1] != ids[2] == ids[3] != ids[4]
+    assert all(all(pair) for pair in ids)
+    assert all(line["db_queries"] > 0 for line in lines[1::2])
+    assert "ZeroDivisionError" in lines[-1]["exc_info"]
+
+
+def test_a_line_that_cannot_be_made_is_one_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong call of logging is told where it stands, without its arguments."""
+    make_app()
+    logging.getLogger("somewhere").warning("%d apples", SECRET)
+    [line] = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert "test_logs.py" in line["message"]
+    assert SECRET not in json.dumps(line)
+
+
+def test_a_library_that_repeats_itself_is_heard_once_a_minute(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first line is through, and the next after a minute; other loggers are not concerned."""
+    make_app()
+    for name in ("opentelemetry.sdk", "opentelemetry.exporter", "somewhere", "somewhere"):
+        logging.getLogger(name).warning("words")
+    loggers = [json.loads(text)["logger"] for text in capsys.readouterr().err.splitlines()]
+    assert loggers == ["opentelemetry.sdk", "somewhere", "somewhere"]
+
+
+def test_every_field_of_a_line_is_documented(lines_of: Any) -> None:
+    """docs/logs.md has each field of a request's line in its table."""
+    _, [line] = lines_of(NODES)
+    documented = (Path(__file__).resolve().parents[4] / "docs" / "logs.md").read_text(encoding="utf-8")
+    assert [name for name in line if f"| `{name}` |" not in documented] == []

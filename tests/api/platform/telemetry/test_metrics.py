@@ -1,0 +1,221 @@
+"""The API's metrics: from the catalogue, with a zero for everything, and never more than the catalogue says."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+
+from api import app as app_module
+from api.platform.db import database
+from api.platform.telemetry import metrics
+from api.services import nodes
+from observability.spec import names, plan
+from observability.spec.schema import CATALOGUE
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODE, NODES, READINGS, batch, label_values, reading, sample
+
+PLAN = plan.from_files()
+ROUTES = {*PLAN.route_ids.values(), names.UNMATCHED}
+
+
+def requests(app: Flask, route: str, status: str) -> float:
+    return sample(metrics.registry_of(app), f"{names.HTTP_DURATION}_count", route=route, status=status)
+
+
+def test_every_route_and_status_class_starts_at_zero(app: Flask) -> None:
+    """Before the first request all series are there, so that the first failure is an increase."""
+    for route in ROUTES:
+        assert sample(metrics.registry_of(app), f"{names.HTTP_EXCEPTIONS}_total", route=route, type=names.NO_TYPE) == 0
+        for status in names.STATUS_CLASSES:
+            assert requests(app, route, status) == 0
+    assert label_values(metrics.registry_of(app), names.ROUTE) == ROUTES
+
+
+@pytest.mark.usefixtures("app")
+def test_dependencies_and_jobs_start_with_their_series() -> None:
+    """What is measured outside requests has its series from the start, too."""
+    for outcome in names.OUTCOMES:
+        for dependency in PLAN.dependencies:
+            sample(metrics.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency=dependency, outcome=outcome)
+        for job in PLAN.jobs:
+            sample(metrics.REGISTRY, f"{names.JOB_RUNS}_total", task=job, outcome=outcome)
+            sample(metrics.REGISTRY, f"{names.JOB_STORED}_total", task=job)
+
+
+def test_the_buckets_are_the_plans(app: Flask) -> None:
+    """Every threshold that an SLO promises is an edge of the histogram."""
+    edges = {float(edge) for edge in label_values(metrics.registry_of(app), "le")}
+    assert edges == {float(edge) for edge in PLAN.buckets} | {float("inf")}
+    assert {float(slo.threshold.seconds) for slo in PLAN.slos if slo.sli == plan.LATENCY and slo.threshold} <= edges
+    assert {float(edge) for edge in label_values(metrics.REGISTRY, "le")} == edges
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "route", "code"),
+    [
+        ("GET", NODES, None, "nodes.list", 200),
+        ("GET", f"{NODES}/", None, "nodes.list", 200),
+        ("HEAD", NODES, None, "nodes.list", 200),
+        ("POST", NODES, NODE | {"id": "other"}, "nodes.create", 201),
+        ("POST", NODES, {}, "nodes.create", 422),
+        ("GET", f"{NODES}/tank-01", None, "nodes.get", 200),
+        ("GET", f"{NODES}/nobody", None, "nodes.get", 404),
+        ("PATCH", f"{NODES}/tank-01", {}, "nodes.update", 200),
+        ("DELETE", f"{NODES}/tank-01", None, "nodes.delete", 204),
+        ("POST", READINGS, batch(reading()), "readings.ingest", 201),
+        ("GET", READINGS, None, "readings.range", 200),
+        ("GET", f"{NODES}/tank-01/latest", None, "readings.latest", 200),
+        ("GET", "/health", None, "health.detail", 200),
+        ("GET", "/health/live", None, "health.live", 200),
+        ("GET", "/health/ready", None, "health.ready", 200),
+        ("GET", "/docs", None, "docs.page", 200),
+        ("GET", "/docs/start.js", None, "docs.file", 200),
+        ("GET", "/openapi.json", None, "docs.openapi", 200),
+        ("GET", "/favicon.ico", None, names.UNMATCHED, 404),
+        ("GET", f"{NODES}/a/b/c", None, names.UNMATCHED, 404),
+        ("PUT", f"{NODES}/tank-01", None, names.UNMATCHED, 405),
+        ("BREW", "/health", None, names.UNMATCHED, 405),
+        ("OPTIONS", f"{NODES}/tank-01", None, names.UNMATCHED, 200),
+    ],
+)
+@pytest.mark.usefixtures("node")
+def test_a_request_is_counted_once_under_its_route(
+    client: FlaskClient, app: Flask, method: str, path: str, body: object, route: str, code: int
+) -> None:
+    """The catalogue's id is the label, classes are on the histogram, exact codes on the counter, and no other route appears."""
+    status = f"{code // 100}xx"
+    before = requests(app, route, status)
+    assert client.open(path, method=method, json=body).status_code == code
+    assert requests(app, route, status) == before + 1
+    registry = metrics.registry_of(app)
+    assert sample(registry, f"{names.HTTP_REQUESTS}_total", route=route, code=str(code)) >= 1
+    assert label_values(registry, names.ROUTE) == ROUTES
+
+
+def test_unknown_urls_share_one_series(client: FlaskClient, app: Flask) -> None:
+    """A scanner's URLs and methods all land on `unmatched`."""
+    size = len(label_values(metrics.registry_of(app), names.ROUTE))
+    for number in range(20):
+        client.open(f"/wp-{number}/x.php", method=f"M{number}")
+    assert requests(app, names.UNMATCHED, "4xx") == 20
+    assert len(label_values(metrics.registry_of(app), names.ROUTE)) == size
+
+
+def changed(tmp_path: Path, change: str) -> plan.Plan:
+    data = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
+    if change == "absent":
+        data["exempt"]["docs.ghost"] = "GET /ghost"
+    else:
+        del data["exempt"]["docs.openapi"]
+    path = tmp_path / "catalogue.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return plan.from_files(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("absent", ["GET /ghost (docs.ghost) is in the catalogue, but not served", "correct `http:`"]),
+        ("unknown", ["GET /openapi.json is served, but not in the catalogue", "declare it under routes or exempt"]),
+    ],
+)
+def test_a_mismatch_stops_the_start(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, words: list[str]
+) -> None:
+    """When catalogue and app do not name the same routes, the app does not start, and says which route and what to do."""
+    wrong = changed(tmp_path, change)
+    monkeypatch.setattr(app_module.plan, "from_files", lambda: wrong)
+    with pytest.raises(RuntimeError) as caught:
+        make_app()
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_an_edited_threshold_moves_the_bucket(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The histogram's edges are whatever the plan says, and nothing typed in the app."""
+    other = replace(PLAN, buckets=(PLAN.buckets[0], PLAN.buckets[-1] + 1))
+    monkeypatch.setattr(app_module.plan, "from_files", lambda: other)
+    edges = label_values(metrics.registry_of(make_app()), "le")
+    assert {float(edge) for edge in edges} == {float(edge) for edge in other.buckets} | {float("inf")}
+
+
+def database_calls() -> tuple[float, float]:
+    ok, error = (sample(metrics.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency="database", outcome=o) for o in names.OUTCOMES)
+    return ok, error
+
+
+def test_statements_are_counted_by_outcome(app: Flask) -> None:
+    """Statements and commits that work are ok, one that fails is an error, and neither is counted twice."""
+    with app.app_context():
+        before = database_calls()
+        with database().read() as session:
+            session.execute(text("SELECT 1"))
+        begun = database().engine.name == "sqlite"  # PostgreSQL's driver sends BEGIN along with the first statement
+        assert database_calls() == (before[0] + 1 + begun, before[1])
+        with pytest.raises(DatabaseError, match="nowhere"), database().read() as session:
+            session.execute(text("SELECT * FROM nowhere"))
+        assert database_calls() == (before[0] + 1 + 2 * begun, before[1] + 1)
+
+
+def test_a_callers_mistake_is_no_error_of_the_database(app: Flask) -> None:
+    """A taken key is what the database is there for."""
+    with app.app_context():
+        nodes.create(NODE)
+        errors = database_calls()[1]
+        with pytest.raises(IntegrityError), database().write() as session:
+            session.execute(text("INSERT INTO nodes SELECT * FROM nodes"))
+        assert database_calls()[1] == errors
+
+
+def write(*statements: str) -> None:
+    with database().write() as session:
+        for statement in statements:
+            session.execute(text(statement))
+
+
+@pytest.mark.sqlite_only("refuses at COMMIT what it was told to defer")
+def test_a_failed_commit_is_one_error(app: Flask) -> None:
+    """A commit that the database cannot do is one error, and one that it must refuse is none."""
+    with app.app_context():
+        errors = database_calls()[1]
+        with pytest.raises(IntegrityError):
+            write(
+                "PRAGMA defer_foreign_keys = ON",
+                "INSERT INTO latest (node_id, metric, time, value) VALUES ('nobody', 'm', '2026-01-01 00:00:00.000000', 1)",
+            )
+        assert database_calls()[1] == errors
+        with pytest.raises(OperationalError):
+            write("ROLLBACK")  # behind the session's back: its own commit finds no transaction
+        assert database_calls()[1] == errors + 1
+
+
+def test_a_call_that_raises_is_an_error() -> None:
+    """Any exception inside a measured call counts against the dependency and goes on."""
+    metrics.init_process(PLAN)
+    before = database_calls()
+    with pytest.raises(ZeroDivisionError), metrics.dependency_call("database"):
+        raise ZeroDivisionError
+    with metrics.dependency_call("database"):
+        pass
+    assert database_calls() == (before[0] + 1, before[1] + 1)
+
+
+def connections(state: str) -> float:
+    return metrics.REGISTRY.get_sample_value(names.POOL, {names.STATE: state}) or 0.0
+
+
+def test_connections_are_counted_while_they_are_used(app: Flask) -> None:
+    """One in use while a session holds it, open until the pool lets it go."""
+    with app.app_context():
+        engine = database().engine
+        engine.dispose()
+        before = connections("open"), connections("in_use")
+        with engine.connect():
+            assert (connections("open"), connections("in_use")) == (before[0] + 1, before[1] + 1)
+        assert (connections("open"), connections("in_use")) == (before[0] + 1, before[1])
+        engine.dispose()
+        assert (connections("open"), connections("in_use")) == before

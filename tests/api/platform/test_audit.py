@@ -1,0 +1,185 @@
+"""The audit log: every change has its entry, in its own transaction, and no entry can be changed."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete, insert, text, update
+from sqlalchemy.exc import DatabaseError
+from werkzeug.test import TestResponse
+
+from api import models
+from api.models import AuditEntry, Node, Reading, SyncState, now
+from api.platform import audit
+from api.platform.db import database
+from observability.spec import plan
+from tests.api.conftest import MakeApp
+from tests.api.helpers import KEYS, NODE, NODES, READINGS, batch, bearer, reading
+
+# One change by each route that changes something, in an order in which they work.
+ROOT = Path(__file__).resolve().parents[3]
+CHANGES: dict[str, Callable[[FlaskClient], TestResponse]] = {
+    "nodes.create": lambda client: client.post(NODES, json=NODE),
+    "nodes.update": lambda client: client.patch(f"{NODES}/tank-01", json={"name": "Renamed"}),
+    "nodes.delete": lambda client: client.delete(f"{NODES}/tank-01"),
+    "keys.create": lambda client: client.post("/api/v1/keys", json={"name": "of a test", "scope": "read"}),
+    "keys.revoke": lambda client: client.delete("/api/v1/keys/read"),
+}
+TABLES = {"nodes": "nodes", "keys": "api_keys"}
+UNRECORDED = {"readings.ingest"}  # readings only ever come, and carry their own time: docs/security.md
+FULL = {  # an audit log that takes nothing any more
+    "sqlite": ["CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"],
+    "postgresql": [
+        "CREATE FUNCTION full_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full'; END $$",
+        "CREATE TRIGGER full_up BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION full_up()",
+    ],
+}
+
+
+def log(app: Flask) -> list[AuditEntry]:
+    with app.app_context(), database().read() as session:
+        return audit.entries(session)
+
+
+def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -> None:
+    """Each route of the catalogue that is not a GET is tried here, and its entry is the newest afterwards."""
+    assert {route.id for route in plan.from_files().routes if route.http.method != "GET"} == CHANGES.keys() | UNRECORDED
+    for number, (route, change) in enumerate(CHANGES.items(), 1):
+        assert change(client).status_code in {200, 201, 204}
+        entries = log(app)
+        assert (len(entries), entries[-1].action, entries[-1].subject.split("/")[0]) == (number, route, TABLES[route.split(".")[0]])
+
+
+def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> None:
+    """Time, action, subject, names of fields, key, address, request and trace; no value of any field."""
+    secret, trace = "SECRETKEY123", "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"X-Request-ID": "request-0001", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    before = now()
+    body = NODE | {"channel_id": 7, "channel_key": secret}
+    assert client.post(NODES, json=body, headers=headers | bearer(KEYS["write"])).status_code == 201
+    [entry] = log(app)
+    assert before <= entry.time <= now()
+    assert (entry.action, entry.change, entry.subject) == ("nodes.create", "insert", "nodes/tank-01")
+    assert set(entry.fields) == {"id", "name", "kind", "channel_id", "channel_key", "fields"}
+    assert (entry.key_id, entry.address) == ("write", "127.0.0.1")
+    assert (entry.request_id, entry.trace_id) == ("request-0001", trace)
+    assert secret not in str([getattr(entry, column.key) for column in AuditEntry.__table__.columns])
+
+
+def test_only_what_changed_is_named(app: Flask, client: FlaskClient, node: str) -> None:
+    """Fields that were given but are as before are not named, and a change of nothing leaves no entry."""
+    assert client.patch(f"{NODES}/{node}", json={"name": NODE["name"], "kind": "bore_well"}).status_code == 200
+    assert log(app)[-1].fields == ["kind"]
+    assert client.patch(f"{NODES}/{node}", json={"kind": "bore_well"}).status_code == 200
+    assert len(log(app)) == 2
+
+
+@pytest.mark.usefixtures("migrated")
+def test_the_address_is_the_one_behind_declared_proxies(make_app: MakeApp) -> None:
+    """A forged X-Forwarded-For does not get into the log."""
+    app = make_app(proxy_hops=1)
+    app.test_client().post(NODES, json=NODE, headers={"X-Forwarded-For": "6.6.6.6, 10.0.0.9"})
+    assert log(app)[0].address == "10.0.0.9"
+
+
+def test_what_was_refused_leaves_no_entry(app: Flask, client: FlaskClient, node: str) -> None:
+    """Invalid, conflicting and missing: nothing changed, nothing recorded."""
+    answers = [
+        client.post(NODES, json=NODE),
+        client.post(NODES, json=NODE | {"kind": "house"}),
+        client.delete(f"{NODES}/nobody"),
+        client.patch(f"{NODES}/nobody", json={"name": "x"}),
+    ]
+    assert [answer.status_code for answer in answers] == [409, 422, 404, 404]
+    assert len(log(app)) == len([node])
+
+
+@pytest.mark.parametrize("route", ["nodes.update", "nodes.delete"])
+def test_what_cannot_be_recorded_does_not_happen(app: Flask, client: FlaskClient, node: str, route: str) -> None:
+    """The entry is written in the transaction of the change: without the one there is not the other."""
+    with app.extensions["evara_database"].engine.begin() as connection:
+        for statement in FULL[connection.dialect.name]:
+            connection.exec_driver_sql(statement)
+    assert CHANGES[route](client).status_code >= 400
+    assert client.get(f"{NODES}/{node}").get_json()["name"] == NODE["name"]
+    assert len(log(app)) == 1
+
+
+def test_readings_are_not_recorded(app: Flask, client: FlaskClient, node: str) -> None:
+    """A batch of readings costs no second write."""
+    assert client.post(READINGS, json=batch(reading())).status_code == 201
+    assert [entry.action for entry in log(app)] == ["nodes.create"]
+    assert node
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE audit SET action = 'x'", "DELETE FROM audit", "DELETE FROM audit WHERE id = 1", "UPDATE audit SET id = 7 WHERE id = 1"],
+)
+def test_entries_cannot_be_changed(app: Flask, client: FlaskClient, node: str, statement: str) -> None:
+    """The database itself refuses, whoever asks."""
+    assert node
+    assert client
+    with app.app_context(), pytest.raises(DatabaseError, match="append-only"), database().write() as session:
+        session.execute(text(statement))
+    assert [entry.action for entry in log(app)] == ["nodes.create"]
+
+
+@pytest.mark.parametrize("statement", [delete(Node), update(Node).values(name="x"), insert(Node).values(**NODE)])
+def test_a_bulk_change_of_what_is_audited_is_refused(app: Flask, statement: object) -> None:
+    """A statement does not say which objects it changes, so code that uses one fails at once instead of leaving a gap."""
+    with app.app_context(), pytest.raises(RuntimeError, match="Node is audited"), database().write() as session:
+        session.execute(statement)
+
+
+def test_every_table_says_whether_it_is_audited() -> None:
+    """Tables that are not are named here: readings and what is worked out of them, the sync's mark, and the log itself."""
+    unaudited = {mapper.class_ for mapper in models.Base.registry.mappers if not mapper.class_.__audited__}
+    assert unaudited == {Reading, models.Latest, SyncState, AuditEntry, models.Lease, models.Delivery, models.DeadLetter}
+
+
+def test_commands_leave_entries(app: Flask) -> None:
+    """What the command line changes is recorded under the command's name."""
+    runner = app.test_cli_runner()
+    runner.invoke(args=["seed"])
+    assert next((entry.action, entry.subject, entry.request_id) for entry in log(app)) == ("cli.seed", "nodes/main-branch", None)
+    assert len(log(app)) == 3
+    runner.invoke(args=["seed"])
+    assert len(log(app)) == 3
+
+
+def test_how_flask_was_started_is_not_told(app: Flask, migrated: str) -> None:
+    """`python -m flask` and `flask` make the same entries, those of groups too."""
+    flask = [sys.executable, "-m", "flask", "--app", "api.app"]
+    environment = os.environ | {"EVARA_DATABASE_URL": migrated}
+    for words in (["seed"], ["keys", "create", "of a test", "--scope", "read"]):
+        subprocess.run([*flask, *words], cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert {entry.action for entry in log(app)} == {"cli.keys.create", "cli.seed"}
+
+
+def test_code_outside_requests_and_commands_leaves_entries(app: Flask) -> None:
+    """A shell is no way around."""
+    with app.app_context(), database().write() as session:
+        session.add(Node(**NODE, fields={}))
+    assert [(entry.action, entry.address) for entry in log(app)] == [("code.insert", None)]
+
+
+def test_the_command_prints_the_log(app: Flask, client: FlaskClient, node: str) -> None:
+    """A line an entry for people, JSON for programs; --since leaves out what is older."""
+    client.patch(f"{NODES}/{node}", json={"name": "x"}, headers=bearer(KEYS["write"]))
+    runner = app.test_cli_runner()
+    lines = runner.invoke(args=["audit"]).output.splitlines()
+    assert [line.split()[2:] for line in lines][1] == ["nodes.update", "update", "nodes/tank-01", "write", "['name']"]
+    first, second = (json.loads(line) for line in runner.invoke(args=["audit", "--json", "--since", "1h"]).output.splitlines())
+    assert (first["id"], second["id"], second["fields"]) == (1, 2, ["name"])
+    with app.app_context(), database().write() as session:
+        session.add(AuditEntry(time=now().replace(year=2020), action="old", subject="x", change="insert", fields=[]))
+    assert "old" in runner.invoke(args=["audit"]).output
+    assert "old" not in runner.invoke(args=["audit", "--since", "1d"]).output
+    assert "is no duration" in runner.invoke(args=["audit", "--since", "soon"]).output

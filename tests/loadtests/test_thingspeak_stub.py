@@ -1,0 +1,179 @@
+"""The stand-in for ThingSpeak: deterministic, paged, and as bad as it is asked to be, for as long as it is asked to be."""
+
+import csv
+import http.client
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from loadtests import thingspeak_stub as module
+from loadtests.thingspeak_stub import CHANNELS, HISTORY, PAGE, RECORDING, STEP, Replay, feed, recording
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def client(replay: Replay) -> httpx.Client:
+    replay.history = HISTORY
+    return httpx.Client(base_url=f"http://127.0.0.1:{replay.server_port}", timeout=5)
+
+
+def test_the_recording_is_the_real_one() -> None:
+    """All 1 268 values, as texts, in the file's order."""
+    with RECORDING.open(encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert recording() == [row[1] for row in rows[1:]]
+    assert len(recording()) == 1268
+
+
+def test_a_minute_has_one_entry_forever() -> None:
+    """Whenever and in whatever range a minute is asked for, its entry is the same."""
+    values = recording()
+    whole = {entry["entry_id"]: entry for entry in feed(values, 1001, NOW - 7000, NOW, NOW)["feeds"]}
+    later = {entry["entry_id"]: entry for entry in feed(values, 1001, NOW - 5000, NOW + 9000, NOW + 3000)["feeds"]}
+    shared = whole.keys() & later.keys()
+    assert len(shared) > 80
+    assert all(whole[number] == later[number] for number in shared)
+    first = min(shared)
+    assert datetime.fromisoformat(whole[first]["created_at"]) == datetime.fromtimestamp(first * STEP, UTC)
+
+
+def test_channels_play_from_different_places() -> None:
+    """Three channels give three curves from one recording."""
+    values = recording()
+    curves = {channel: [entry["field1"] for entry in feed(values, channel, NOW - 6000, NOW, NOW)["feeds"]] for channel in CHANNELS}
+    assert len({tuple(curve) for curve in curves.values()}) == 3
+    assert {len(curve) for curve in curves.values()} == {101}
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "count"),
+    [(NOW, NOW, 1), (NOW + 1, NOW + 60, 0), (NOW - 600, NOW - 1200, 0), (NOW - 59, NOW, 1), (0, NOW, PAGE), (0, NOW - HISTORY - 1, 0)],
+)
+def test_a_range_holds_its_ends_and_at_most_a_page(first: float, last: float, count: int) -> None:
+    """Both ends are included, the future and the forgotten are empty, and the newest 8 000 are a page."""
+    feeds = feed(recording(), 1001, first, last, NOW)["feeds"]
+    assert len(feeds) == count
+    if count == PAGE:
+        assert feeds[-1]["entry_id"] == NOW // STEP
+    assert [entry["entry_id"] for entry in feeds] == sorted(entry["entry_id"] for entry in feeds)
+
+
+def test_it_answers_as_thingspeak_does(client: httpx.Client) -> None:
+    """A channel's feeds have its description, entries with texts as values, and the times that were asked for."""
+    end = datetime.fromtimestamp(time.time() // 60 * 60 - 600, UTC)
+    params = {"start": "2020-01-01 00:00:00", "end": end.strftime(module.TIME_FORMAT)}
+    body = client.get("/channels/1002/feeds.json", params=params).json()
+    assert body["channel"]["id"] == 1002
+    assert len(body["feeds"]) == PAGE
+    assert body["feeds"][-1] | {"field1": ""} == {
+        "created_at": end.strftime("%Y-%m-%dT%H:%M:%SZ"), "entry_id": end.timestamp() // 60, "field1": ""
+    }  # fmt: skip
+    assert all(isinstance(entry["field1"], str) for entry in body["feeds"])
+    assert len(client.get("/channels/1002/feeds.json").json()["feeds"]) == PAGE
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("/channels/999/feeds.json", 200, -1),
+        ("/channels/x/feeds.json", 200, -1),
+        ("/channels/\xb2/feeds.json", 200, -1),
+        ("/channels/-1/feeds.json", 200, -1),
+        ("/channels/1001/feeds.json?start=yesterday", 400, None),
+        ("/channels/1001/feeds.json?end=2026-13-01%2000:00:00", 400, None),
+        ("/channels/1001/feeds.json?results=many", 400, None),
+        ("/channels/1001", 404, None),
+        ("/", 404, None),
+    ],
+)
+def test_mistakes_are_answered_as_thingspeak_does(client: httpx.Client, path: str, status: int, body: Any) -> None:
+    """-1 for channels without access, and its error shape for everything else."""
+    answer = client.get(path)
+    assert answer.status_code == status
+    if body is None:
+        assert answer.json()["error"].keys() == {"error_code", "message", "details"}
+    else:
+        assert answer.json() == body
+
+
+FEEDS = "/channels/1001/feeds.json"
+
+
+@pytest.mark.parametrize(("results", "count"), [("1", 1), ("3", 3), ("0", 0), ("-5", 0), ("99999", PAGE)])
+def test_the_newest_results_are_given(client: httpx.Client, results: str, count: int) -> None:
+    """As many as were asked for, at most a page, and the newest of them."""
+    body = client.get(FEEDS, params={"results": results}).json()
+    assert len(body["feeds"]) == count
+    assert not count or body["feeds"][-1]["entry_id"] == body["channel"]["last_entry_id"]
+
+
+@pytest.mark.parametrize(("mode", "status"), [("fail", 500), ("throttle", 429), ("rubbish", 200), ("page", 200)])
+def test_a_mode_holds_until_it_ends_by_itself(client: httpx.Client, monkeypatch: pytest.MonkeyPatch, mode: str, status: int) -> None:
+    """It misbehaves from the control call on for so many seconds, and then behaves without being told."""
+    assert client.post("/control", json={"mode": mode, "seconds": 100}).json() == {"mode": mode, "seconds_left": 100.0}
+    answer = client.get(FEEDS)
+    assert answer.status_code == status
+    if status == 200:
+        with pytest.raises(ValueError, match="Unterminated" if mode == "rubbish" else "Expecting value"):
+            answer.json()
+        assert ("html" in answer.headers["Content-Type"]) == (mode == "page")
+    else:
+        assert ("Retry-After" in answer.headers) == (mode == "throttle")
+        assert "error_code" in answer.json()["error"]
+    assert client.get("/control").json()["mode"] == mode
+    real = time.time
+    monkeypatch.setattr(module.time, "time", lambda: real() + 101)
+    assert client.get("/control").json() == {"mode": "ok", "seconds_left": 0.0}
+    assert client.get(FEEDS).json()["feeds"]
+
+
+def test_a_stall_gives_no_answer_and_ends_by_itself(client: httpx.Client) -> None:
+    """While it stalls a caller waits in vain; afterwards all is well."""
+    client.post("/control", json={"mode": "stall", "seconds": 0.3})
+    with pytest.raises(httpx.HTTPError):
+        client.get(FEEDS, timeout=0.05)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get(FEEDS)  # it waits for the end of the stall, and then says nothing
+    assert client.get(FEEDS).json()["feeds"]
+
+
+def test_ok_ends_any_mode(client: httpx.Client) -> None:
+    """A mode can be taken back before its time."""
+    client.post("/control", json={"mode": "fail"})
+    client.post("/control", json={"mode": "ok"})
+    assert client.get(FEEDS).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/control", b""), ("/control", b"{"), ("/control", b"[]"), ("/control", b"5"), ("/control", b"{}"), ("/control", b"[" * 50_000),
+        ("/control", b'{"mode": "explode"}'), ("/control", b'{"mode": null}'), ("/control", b'{"mode": ["fail"]}'),
+        ("/control", b'{"mode": "fail", "seconds": "x"}'), ("/control", b'{"mode": "fail", "seconds": null}'),
+        ("/control", b'{"mode": "fail", "seconds": -1}'), ("/control", b'{"mode": "fail", "seconds": Infinity}'),
+        ("/control", b'{"mode": "fail", "seconds": NaN}'), ("/control", b'{"mode": "fail", "seconds": 1e9}'),
+        ("/control", b'{"mode": "fail", "seconds": ' + b"9" * 400 + b"}"), ("/control", b"\xff\xfe"),
+        ("/elsewhere", b'{"mode": "fail"}'),
+    ],
+)  # fmt: skip
+def test_a_bad_control_call_changes_nothing(client: httpx.Client, path: str, content: bytes) -> None:
+    """Anything but a known mode for a bounded time is 400 and told how to ask."""
+    answer = client.post(path, content=content)
+    assert answer.status_code == 400
+    assert "POST /control" in answer.json()["error"]
+    assert client.get("/control").json()["mode"] == "ok"
+
+
+@pytest.mark.parametrize("length", ["-1", "x"])
+def test_a_bad_length_does_not_hang_it(replay: Replay, length: str) -> None:
+    """A length that no body has is a bad call, not a wait without end."""
+    connection = http.client.HTTPConnection("127.0.0.1", replay.server_port, timeout=5)
+    connection.putrequest("POST", "/control")
+    connection.putheader("Content-Length", length)
+    connection.endheaders(b"{}")
+    assert connection.getresponse().status == 400
+    connection.close()

@@ -1,0 +1,55 @@
+"""Contract: the catalogue and the API name the same operations."""
+
+import copy
+from typing import Any
+
+from observability.checks import routes
+from observability.spec.plan import Plan
+from observability.spec.schema import Http
+
+
+def test_the_committed_contract_is_kept(plan: Plan, openapi: dict[str, Any]) -> None:
+    """Nothing to mend in this tree."""
+    assert routes.check(plan, openapi) == []
+
+
+def test_a_route_that_the_app_lacks_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
+    """The problem shows what the app serves under that path instead."""
+    document = copy.deepcopy(openapi)
+    del document["paths"]["/api/v1/nodes"]["post"]
+    [problem] = routes.check(plan, document)
+    assert problem.where == "catalogue.yaml: routes.nodes.create"
+    assert problem.message == "POST /api/v1/nodes is not in the app"
+    assert problem.fix.endswith("the API serves GET /api/v1/nodes")
+    assert problem.check == "contract"
+
+
+def test_an_operation_that_nothing_watches_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
+    """A new view without an entry fails; so does another method on a known path."""
+    document = copy.deepcopy(openapi)
+    document["paths"]["/api/v1/new"] = {"get": {"responses": {}}, "parameters": []}
+    document["paths"]["/api/v1/nodes"]["delete"] = {"responses": {}}
+    problems = routes.check(plan, document)
+    assert [p.message for p in problems] == [
+        "DELETE /api/v1/nodes is served, but watched by nothing",
+        "GET /api/v1/new is served, but watched by nothing",
+    ]
+    assert {p.fix for p in problems} == {"declare it under routes, or under exempt"}
+
+
+def test_a_body_without_example_cannot_be_load_tested(plan: Plan, openapi: dict[str, Any]) -> None:
+    """Routes with load need an example to send."""
+    document = copy.deepcopy(openapi)
+    for media in document["paths"]["/api/v1/nodes"]["post"]["requestBody"]["content"].values():
+        del media["example"]
+    [problem] = routes.check(plan, document)
+    assert (problem.where, problem.message) == (
+        "catalogue.yaml: routes.nodes.create",
+        "has load, but no example body in api/openapi.json",
+    )
+
+
+def test_without_a_like_path_all_operations_are_shown() -> None:
+    """A path that is wrong altogether gets the whole list."""
+    served: dict[Http, dict[str, Any]] = {Http("GET", "/b"): {}, Http("GET", "/a"): {}}
+    assert routes.closest(Http("GET", "/c"), served) == "GET /a, GET /b"

@@ -1,0 +1,129 @@
+"""Routes, receivers and inhibition, as Alertmanager's own tool reads them."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from observability.generate import alertmanager
+from observability.spec import names
+from observability.spec.plan import Plan, from_files
+from observability.spec.schema import Integration
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+POLICY = from_files().policy
+SECRETS = frozenset({"slack_url", "pagerduty_key", "deadman_url"})
+
+
+@pytest.fixture
+def config(plan: Plan, tmp_path: Path) -> Path:
+    path = tmp_path / "alertmanager.yaml"
+    path.write_text(alertmanager.render(plan)[alertmanager.CONFIG], encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("secrets", [frozenset(), SECRETS - {"deadman_url"}], ids=["no secrets", "all secrets"])  # 0.25 knows no url_file
+@pytest.mark.parametrize("clock", ["plan", "fast"])
+def test_amtool_accepts_the_configuration(
+    clock: str, secrets: frozenset[str], request: pytest.FixtureRequest, amtool: Run, tmp_path: Path
+) -> None:
+    """With and without secrets, on both clocks, Alertmanager would start with it."""
+    for name in secrets:
+        (tmp_path / name).write_text("https://hooks.example/x", encoding="utf-8")
+    path = tmp_path / "alertmanager.yaml"
+    made = request.getfixturevalue(clock)
+    path.write_text(alertmanager.render(made, secrets, str(tmp_path))[alertmanager.CONFIG], encoding="utf-8")
+    result = amtool("check-config", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("owner", sorted(POLICY.owners))
+@pytest.mark.parametrize("severity", sorted(POLICY.severities))
+def test_an_alert_reaches_its_owner_at_its_severity(severity: str, owner: str, config: Path, amtool: Run) -> None:
+    """Alertmanager itself routes every pair to the receiver of that name."""
+    result = amtool(
+        "config", "routes", "test", f"--config.file={config}", f"severity={severity}", f"owner={owner}", "alertname=X", "tier=T0"
+    )
+    assert result.stdout.strip() == f"{owner}-{severity}"
+
+
+def test_an_alert_of_nobody_reaches_the_service_as_a_page(config: Path, amtool: Run) -> None:
+    """Labels that the policy does not know are no way to be lost."""
+    result = amtool("config", "routes", "test", f"--config.file={config}", "severity=loud", "alertname=X")
+    assert result.stdout.strip() == "platform-page"
+
+
+def test_pages_are_never_grouped_by_tier(plan: Plan) -> None:
+    """One incident that climbs through the tiers is one notification."""
+    config = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])
+    routes = [config["route"], *config["route"]["routes"]]
+    assert [route.get("group_by") for route in routes] == [["alertname", names.SLO, names.SEVERITY], *[None] * (len(routes) - 1)]
+
+
+def kinds(plan: Plan, secrets: frozenset[str]) -> dict[str, list[str]]:
+    """Receiver → what it consists of; `deadman` is the webhook that is read from a file."""
+    config = yaml.safe_load(alertmanager.render(plan, secrets, "/s")[alertmanager.CONFIG])
+    found = {}
+    for receiver in config["receivers"]:
+        name = receiver.pop("name")
+        found[name] = [
+            "deadman" if "url_file" in settings else kind.removesuffix("_configs")
+            for kind, listed in receiver.items()
+            for settings in listed
+        ]
+    return found
+
+
+def test_integrations_take_part_when_their_secret_is_there(plan: Plan) -> None:
+    """Inbox and mail always; others when their files say something, and for whom the policy lets them."""
+    bare = kinds(plan, frozenset())
+    assert {name: found for name, found in bare.items() if "heartbeat" in name} == {
+        "platform-heartbeat": ["webhook"],
+        "upstream-heartbeat": ["webhook"],
+    }
+    assert {tuple(found) for name, found in bare.items() if "heartbeat" not in name} == {("webhook", "email")}
+    full = kinds(plan, SECRETS)
+    assert full["platform-page"] == ["webhook", "email", "pagerduty"]
+    assert full["upstream-page"] == ["webhook", "email"]
+    assert full["platform-ticket"] == full["upstream-ticket"] == ["webhook", "email", "slack"]
+    assert full["platform-heartbeat"] == ["webhook", "deadman"]
+    assert kinds(plan, frozenset({"slack_url"}))["platform-page"] == ["webhook", "email"]
+
+
+def test_the_dead_mans_switch_hears_the_heartbeat_alone(plan: Plan) -> None:
+    """It must not be told that the heartbeat ended, which would be one more beat; and nobody's pages reach it."""
+    config = yaml.safe_load(alertmanager.render(plan, SECRETS, "/s")[alertmanager.CONFIG])
+    heard = {
+        receiver["name"]: [
+            hook["send_resolved"] for hook in receiver.get("webhook_configs", ()) if hook.get("url_file") == "/s/deadman_url"
+        ]
+        for receiver in config["receivers"]
+    }
+    assert {name for name, found in heard.items() if found} == {"platform-heartbeat", "upstream-heartbeat"}
+    assert heard["platform-heartbeat"] == [False]
+
+
+def test_mail_says_from_whom_and_by_which_server(plan: Plan) -> None:
+    """Alertmanager refuses mail without a sender; inside the stack there is no TLS, elsewhere it is asked for."""
+    config = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])
+    [mail] = config["receivers"][0]["email_configs"]
+    assert (mail["smarthost"], mail["require_tls"], "@" in mail["from"], "@" in mail["to"]) == ("mailpit:1025", False, True, True)
+    assert Integration(email="a@b", sender="c@d", smarthost="mail:587").tls
+
+
+def test_secrets_are_read_from_files(plan: Plan) -> None:
+    """The configuration names the files, so it can be committed."""
+    text = alertmanager.render(plan, SECRETS, "/s")[alertmanager.CONFIG]
+    assert "api_url_file: /s/slack_url" in text
+    assert "routing_key_file: /s/pagerduty_key" in text
+
+
+def test_a_page_silences_the_ticket_of_its_slo_alone(plan: Plan) -> None:
+    """Inhibition compares the SLO; the reverse rule does not exist."""
+    rules = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])["inhibit_rules"]
+    burn = [rule for rule in rules if f'alertname="{names.BURN_ALERT}"' in rule["source_matchers"]]
+    assert [(rule["source_matchers"][0], rule["target_matchers"][0], rule["equal"]) for rule in burn] == [
+        ('severity="page"', 'severity="ticket"', [names.SLO])
+    ]

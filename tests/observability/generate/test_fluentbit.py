@@ -1,0 +1,92 @@
+"""Fluent Bit's configurations: labels, what is not shipped, what waits for Loki, and how levels are found."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from observability.generate import fluentbit
+from observability.spec import names
+from observability.spec.plan import Plan
+
+FILES = (fluentbit.NATIVE, fluentbit.DOCKER)
+
+
+def config(plan: Plan, file: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(fluentbit.render(plan)[file]))
+
+
+def output(plan: Plan, file: str) -> dict[str, Any]:
+    [only] = config(plan, file)["pipeline"]["outputs"]
+    return dict(only)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_streams_have_three_labels_and_lines_their_ids(file: str, plan: Plan) -> None:
+    """Both ways up give the same labels, so that boards and alerts serve both."""
+    made = output(plan, file)
+    labels = dict(pair.split("=") for pair in made["labels"].split(", "))
+    assert list(labels) == [names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL]
+    assert labels[names.LOG_SERVICE] == plan.service
+    assert made["structured_metadata"] == "request_id=$request_id, trace_id=$trace_id"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_cannot_be_delivered_waits_on_disk(file: str, plan: Plan) -> None:
+    """Tried again without end, before an alert about silence would take the wait for silence."""
+    made = config(plan, file)
+    assert made["pipeline"]["inputs"][0]["storage.type"] == "filesystem"
+    assert output(plan, file)["retry_limit"] == "no_limits"
+    waits = [alert.entry.for_.seconds for alert in plan.log_alerts if alert.entry.silence]
+    assert all(made["service"]["scheduler.cap"] < seconds for seconds in waits)
+
+
+def test_lines_about_shipping_are_not_shipped(plan: Plan) -> None:
+    """Each of them would make another one."""
+    native, docker = (config(plan, file)["pipeline"] for file in FILES)
+    assert native["inputs"][0]["exclude_path"] == "*/fluent-bit.log,*/loki.log"
+    grep = next(step for step in docker["filters"] if step["name"] == "grep")
+    pattern = grep["exclude"].removeprefix("program ")
+    assert [name for name in ("loki", "fluent-bit", "api", "loki-proxy") if re.search(pattern, name)] == ["loki", "fluent-bit"]
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("ts=2026-01-02T03:04:05.678Z caller=main.go:1 level=info msg=x", "info"),
+        ("ts=2026-01-02T03:04:05.678Z caller=main.go:1 level=warn msg=\"level=error level=error\"", "warning"),
+        ("time=2026-01-02T03:04:05.678+02:00 level=ERROR source=main.go:1 msg=x", "error"),
+        ("time=2026-01-02T03:04:05.678Z level=DEBUG source=main.go:1 msg=x", "debug"),
+        ("[2026-01-02 03:04:05 +0000] [17] [INFO] Booting worker with pid: 18", "info"),
+        ("[2026-01-02 03:04:05 +0000] [17] [CRITICAL] WORKER TIMEOUT (pid:18)", "error"),
+        ("2026-01-02 03:04:05,678 INFO spawned: 'api' with pid 17", "info"),
+        ("2026-01-02 03:04:05,678 WARN exited: api (exit status 1; not expected)", "warning"),
+        ("2026-01-02 03:04:05,678 CRIT Server 'unix_http_server' running without any HTTP authentication checking", "error"),
+        ("Traceback (most recent call last):", None),
+        ("an ERROR in the middle of words", None),
+    ],
+)  # fmt: skip
+def test_levels_of_foreign_lines_are_found_and_spelt_alike(line: str, level: str | None) -> None:
+    """Prometheus 2 and 3, Alertmanager, gunicorn and supervisord; a line that says no level gets none."""
+    patterns = [parser["regex"].replace("(?<", "(?P<") for parser in fluentbit.PARSERS if parser["format"] == "regex"]
+    found = next((match["level"] for pattern in patterns if (match := re.search(pattern, line))), None)
+    spelt = [name for name, words in fluentbit.SPELLINGS.items() if found and re.match(f"(?i:{words})", found)]
+    assert spelt == ([level] if level else [])
+
+
+def test_levels_are_spelt_in_known_words_alone(plan: Plan) -> None:
+    """A level that nobody foresaw makes no stream of its own."""
+    assert set(fluentbit.SPELLINGS) == set(names.LOG_LEVELS)
+    last = config(plan, fluentbit.NATIVE)["pipeline"]["filters"][-1]
+    assert last["set"] == "level unknown"
+    assert last["condition"] == "Key_value_does_not_match level ^(debug|info|warning|error)$"
+
+
+@pytest.mark.parametrize(("path", "program"), [("/a.b/state/logs/api.log", "api"), ("logs/fluent-bit.log", "fluent-bit")])
+def test_a_file_names_its_program(path: str, program: str, plan: Plan) -> None:
+    """The label comes from the file's name, whatever the folder is called."""
+    pattern = config(plan, fluentbit.NATIVE)["pipeline"]["inputs"][0]["tag_regex"].replace("(?<", "(?P<")
+    found = re.search(pattern, path)
+    assert found
+    assert found["program"] == program

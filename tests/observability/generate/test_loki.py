@@ -1,0 +1,105 @@
+"""Loki's configuration and rules: what follows from the Plan, and what is left to the place where it runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from observability.generate import loki
+from observability.spec import names
+from observability.spec.plan import Plan
+from tests.observability.compiler_support import SMALL
+
+BURST = "    level: error\n    over: 5m\n    more_than: 20\n"
+
+
+def config(plan: Plan) -> dict[str, Any]:
+    return dict(yaml.safe_load(loki.render(plan)[loki.CONFIG]))
+
+
+def rules(plan: Plan) -> dict[str, dict[str, Any]]:
+    groups = yaml.safe_load(loki.render(plan)[loki.RULES])["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+
+def test_lines_are_kept_a_day_longer_than_the_period(plan_of: Callable[..., Plan]) -> None:
+    """And they are really deleted then: without the compactor a retention is only a wish."""
+    made = config(plan_of((("period: 30d", "period: 7d"),)))
+    assert made["limits_config"]["retention_period"] == "192h"
+    assert made["compactor"]["retention_enabled"] is True
+    assert made["compactor"]["delete_request_store"] == made["schema_config"]["configs"][0]["object_store"] == "filesystem"
+
+
+def test_nothing_is_reported_and_no_label_is_added(plan: Plan) -> None:
+    """No usage statistics; labels are those of the shipper; what is not asked for from outside listens inside."""
+    made = config(plan)
+    assert made["analytics"] == {"reporting_enabled": False}
+    assert made["limits_config"]["discover_service_name"] == []
+    assert made["server"]["grpc_listen_address"] == made["common"]["instance_addr"] == "127.0.0.1"
+
+
+def test_questions_reach_the_memory_as_long_as_lines_may_stay_there(plan: Plan) -> None:
+    """A chunk may be in memory alone for a day; a limit on how far back memory is asked would hide it."""
+    made = config(plan)
+    assert made["ingester"]["max_chunk_age"] == "24h"
+    assert made["querier"]["query_ingesters_within"] == "0s"
+
+
+def test_expressions_count_or_miss_lines_of_the_service(plan: Plan) -> None:
+    """Each kind of entry is LogQL over the declared labels, and can match lines of the named program alone."""
+    stream = 'service="evara-api", program="api"'
+    assert {name: rule["expr"] for name, rule in rules(plan).items()} == {
+        "LogErrorBurst": f'sum by (program) (count_over_time({{{stream}, level="error"}} [5m])) > 20',
+        "LogUnhandledException": f'sum by (program) (count_over_time({{{stream}, level="error"}} |= "unhandled exception" [5m])) > 0',
+        "LogSilence": f'absent_over_time({{{stream}}} |= "evara.access" [10m])',
+    }
+
+
+def test_any_text_can_be_looked_for(plan_of: Callable[..., Plan]) -> None:
+    """Quotes and backslashes in a text are matched as they are."""
+    made = plan_of((("    text: unhandled exception\n", "    text: 'say \"hi\" \\d'\n"),))
+    assert '|= "say \\"hi\\" \\\\d" [5m]' in rules(made)["LogUnhandledException"]["expr"]
+
+
+def test_a_log_alert_says_what_every_alert_says(plan: Plan) -> None:
+    """Severity and owner as labels, by which Alertmanager routes; summary and numbered next steps as annotations."""
+    made = rules(plan)
+    assert {alert.name for alert in plan.log_alerts} == set(made)
+    for rule in made.values():
+        assert rule["labels"][names.SEVERITY] in plan.policy.severities
+        assert rule["labels"][names.OWNER] in plan.policy.owners
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"][names.NEXT_STEPS].startswith("1. ")
+    assert {name: rule.get("for") for name, rule in made.items()} == {
+        "LogErrorBurst": None,
+        "LogUnhandledException": None,
+        "LogSilence": "2m",
+    }
+
+
+def test_an_owner_of_its_own_is_told(plan_of: Callable[..., Plan]) -> None:
+    """The entry's owner goes before the catalogue's."""
+    made = plan_of(((BURST, BURST + "    owner: upstream\n"),))
+    assert rules(made)["LogErrorBurst"]["labels"][names.OWNER] == "upstream"
+
+
+def test_no_log_alert_makes_no_group(plan_of: Callable[..., Plan]) -> None:
+    """A service without the section has a valid, empty file."""
+    assert yaml.safe_load(loki.render(plan_of(SMALL))[loki.RULES]) == {"groups": []}
+
+
+@pytest.mark.parametrize("key", ["http_listen_port", "grpc_listen_port"])
+def test_ports_are_numbers_where_nothing_is_given(key: str, plan: Plan) -> None:
+    """A value from the environment stands unquoted, else Loki reads text where it wants a number."""
+    line = next(line for line in loki.render(plan)[loki.CONFIG].splitlines() if key in line)
+    assert line.split(": ", 1)[1].startswith("${")
+
+
+def test_the_committed_rules_are_those_of_the_catalogue() -> None:
+    """The file that ships has a rule for each entry."""
+    folder = Path(loki.__file__).parents[1]
+    entries = yaml.safe_load((folder / "catalogue.yaml").read_text(encoding="utf-8"))["logs"]
+    committed = yaml.safe_load((folder / "generated" / loki.RULES).read_text(encoding="utf-8"))
+    assert [rule["alert"] for rule in committed["groups"][0]["rules"]] == list(entries)

@@ -1,0 +1,128 @@
+"""The rules: as many as targets and windows need, none for what is not declared, and accepted by promtool."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from observability.checks import lint
+from observability.generate import prometheus
+from observability.generate.rendering import steps
+from observability.spec import names
+from observability.spec.plan import Plan
+from tests.observability.compiler_support import SMALL
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+ROUTES = "".join(f"  things.r{n}: {{http: GET /things/{n}, next_steps: [Look at it.]}}\n" for n in range(50))
+MANY = SMALL.replace("  things.list: {http: GET /things/, next_steps: [Look at it.]}\n", ROUTES)
+
+
+def rules(plan: Plan) -> list[dict[str, Any]]:
+    return [rule for group in prometheus.groups(plan) for rule in group["rules"]]
+
+
+def test_fifty_routes_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) -> None:
+    """Rules are vectorised: their number follows targets and windows, not SLOs."""
+    one, fifty = plan_of(SMALL), plan_of(MANY)
+    assert (len(one.slos), len(fifty.slos)) == (1, 50)
+    assert len(rules(one)) == len(rules(fifty))
+
+
+def test_ten_jobs_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) -> None:
+    """Freshness is vectorised, too."""
+    job = "jobs:\n" + "".join(f"  a.j{n}: {{fresh_within: 1h, objective: 99, next_steps: [Look.]}}\n" for n in range(10))
+    one, ten = SMALL + "".join(job.splitlines(keepends=True)[:2]), SMALL + job
+    assert len(rules(plan_of(one))) == len(rules(plan_of(ten)))
+
+
+@pytest.mark.parametrize("which", ["real", "fast", "one route", "fifty routes", "jobs alone"])
+def test_promtool_accepts_the_rules(
+    which: str, plan: Plan, fast: Plan, plan_of: Callable[..., Plan], promtool: Run, tmp_path: Path
+) -> None:
+    """Whatever is declared or left out, Prometheus would load the file."""
+    texts = {"one route": SMALL, "fifty routes": MANY}
+    texts["jobs alone"] = SMALL + "jobs: {a.b: {fresh_within: 1h, objective: 99, next_steps: [Look.]}}\n"
+    made = {"real": plan, "fast": fast}.get(which) or plan_of(texts[which])
+    path = tmp_path / "rules.yaml"
+    path.write_text(prometheus.render(made)[prometheus.RULES], encoding="utf-8")
+    result = promtool("check", "rules", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{len(rules(made))} rules found" in result.stdout
+
+
+def test_nothing_reads_what_nothing_records(plan_of: Callable[..., Plan]) -> None:
+    """Without jobs and probes there is no freshness series, so no rule may ask for one."""
+    made = plan_of(SMALL)
+    assert all(rule["expr"].strip() for rule in rules(made))
+    assert not [rule for rule in rules(made) if names.FRESH in rule["expr"] or rule.get("record", "").startswith(names.FRESH)]
+    known = frozenset(rule["record"] for rule in rules(made) if "record" in rule) | lint.exposed() | names.FOREIGN
+    assert not [text for rule in rules(made) for text, _ in lint.expression(rule["expr"], known, frozenset(made.buckets))]
+
+
+def test_groups_come_in_the_order_in_which_they_feed_each_other(plan: Plan) -> None:
+    """promtool's cases and the file name the same groups."""
+    assert tuple(group["name"] for group in prometheus.groups(plan)) == names.GROUPS
+
+
+def test_an_slo_is_joined_by_its_name_alone(plan: Plan) -> None:
+    """A join on the route would break as soon as two SLOs share it."""
+    for rule in rules(plan):
+        if rule.get("alert") == names.BURN_ALERT:
+            assert f"on ({names.SLO})" in rule["expr"]
+            assert f"on ({names.ROUTE})" not in rule["expr"]
+
+
+def test_thinned_freshness_is_a_mean(plan: Plan) -> None:
+    """The last value of 30 s would lose what was bad before it; counters lose nothing by their last value."""
+    thin = {rule["record"]: rule["expr"] for rule in rules(plan) if rule.get("record", "").endswith(names.THIN)}
+    assert thin[names.FRESH + names.THIN] == "avg_over_time(slo:fresh:bool[30s])"
+    assert thin[names.TOTAL + names.THIN] == names.TOTAL
+
+
+def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(plan: Plan, promtool: Run, tmp_path: Path) -> None:
+    """What Prometheus makes of it, sample by sample."""
+    [thin] = [rule for rule in rules(plan) if rule.get("record") == names.FRESH + names.THIN]
+    case = {
+        "interval": "5s",
+        "input_series": [{"series": f'{names.FRESH}{{slo="x"}}', "values": "_ 1 1 0 0 1 1"}],
+        "promql_expr_test": [
+            {
+                "expr": f"round(1000 * {thin['record']})",
+                "eval_time": "30s",
+                "exp_samples": [{"labels": '{slo="x"}', "value": 667}],
+            }
+        ],
+    }
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "thin", "interval": "30s", "rules": [thin]}]}))
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "5s", "tests": [case]}))
+    result = promtool("test", "rules", str(tmp_path / "test.yaml"))
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_next_steps_are_numbered() -> None:
+    """One line, in the order of the catalogue."""
+    assert steps(("Look.", "Mend.")) == "1. Look. 2. Mend."
+
+
+def test_labels_of_an_objective_may_hold_any_text(plan_of: Callable[..., Plan], promtool: Run, tmp_path: Path) -> None:
+    """Quotes, backslashes and dollars in next steps reach the reader as they were written."""
+    steps = r"""'Say "hello" to C:\temp for $1 and ${x}'"""
+    made = plan_of(SMALL.replace("GET /things/, next_steps: [Look at it.]", f"GET /things/, next_steps: [{steps}]"))
+    (tmp_path / "rules.yaml").write_text(prometheus.render(made)[prometheus.RULES], encoding="utf-8")
+    case = r"""
+rule_files: [rules.yaml]
+tests:
+  - interval: 1m
+    promql_expr_test:
+      - expr: slo:next_steps:info
+        eval_time: 1m
+        exp_samples:
+          - labels: 'slo:next_steps:info{slo="things.list-availability", next_steps="1. Say \"hello\" to C:\\temp for $1 and ${x}"}'
+            value: 1
+"""
+    (tmp_path / "case.yaml").write_text(case, encoding="utf-8")
+    result = promtool("test", "rules", tmp_path / "case.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr

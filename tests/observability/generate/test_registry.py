@@ -1,0 +1,47 @@
+"""What is written, what is left alone, and what is removed."""
+
+from pathlib import Path
+
+import pytest
+
+from observability.generate import registry
+from observability.spec.problems import Invalid
+
+WANTED = {registry.GENERATED / "a" / "b.yaml": "text\n"}
+
+
+def test_only_differences_are_written(tmp_path: Path) -> None:
+    """A second run touches nothing; an edited file is put right, its line ends included."""
+    assert registry.write(WANTED, tmp_path) == list(WANTED)
+    path = tmp_path / registry.GENERATED / "a" / "b.yaml"
+    before = path.stat().st_mtime_ns
+    assert registry.write(WANTED, tmp_path) == []
+    assert path.stat().st_mtime_ns == before
+    for wrong in (b"text\r\n", b"\xff", b""):
+        path.write_bytes(wrong)
+        assert registry.write(WANTED, tmp_path) == list(WANTED)
+        assert path.read_bytes() == b"text\n"
+
+
+def test_what_nothing_generates_is_removed(tmp_path: Path) -> None:
+    """Below the folder of generated files alone: what people wrote elsewhere stays."""
+    old, mine = tmp_path / registry.GENERATED / "old.yaml", tmp_path / "loadtests" / "mine.json"
+    for path in (old, mine):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x", encoding="utf-8")
+    assert registry.write(WANTED, tmp_path) == [registry.GENERATED / "old.yaml", *WANTED]
+    assert not old.exists()
+    assert mine.exists()
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[1]", b"3"])
+def test_a_contract_that_cannot_be_read_is_a_problem(content: bytes | None, tmp_path: Path) -> None:
+    """Missing, cut or of another form: one problem, which names the file and the command that writes it."""
+    path = tmp_path / "openapi.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Invalid) as error:
+        registry.contract(path)
+    [problem] = error.value.problems
+    assert problem.where == str(path)
+    assert "contract write" in problem.fix

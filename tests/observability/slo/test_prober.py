@@ -1,0 +1,102 @@
+"""The prober against a small real server: what counts as reached, and what it exposes."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from prometheus_client import generate_latest
+
+from observability.slo import prober as module
+from observability.slo.prober import Prober
+from observability.spec import names
+from observability.spec.plan import Plan
+from observability.spec.schema import Http
+
+
+class Paths(BaseHTTPRequestHandler):
+    """/ok, /moved and /broken answer so; /slow holds its answer back until the test is over."""
+
+    release = threading.Event()
+    keys: list[str | None] = []  # noqa: RUF012 - of all requests so far
+
+    def do_GET(self) -> None:
+        Paths.keys.append(self.headers["Authorization"])
+        if self.path == "/slow":
+            Paths.release.wait(10)
+        self.send_response({"/ok": 200, "/moved": 301, "/broken": 500, "/refused": 429}.get(self.path, 200))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Paths.release.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Paths)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    Paths.release.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def value(prober: Prober, name: str, **labels: str) -> float | None:
+    return prober.registry.get_sample_value(name, labels)
+
+
+@pytest.mark.parametrize(("path", "ok"), [("/ok", True), ("/moved", False), ("/broken", False), ("/refused", False), ("/slow", False)])
+def test_only_a_good_answer_counts_as_reached(path: str, ok: bool, url: str, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors, redirections, refusals and time-outs are all failures, and leave no success behind."""
+    monkeypatch.setattr(module, "TIMEOUT", 0.2 if path == "/slow" else 5.0)
+    prober = Prober(plan, url, "k")
+    assert prober.probe("nodes.list", path) is ok
+    assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="ok") == float(ok)
+    assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="error") == float(not ok)
+    assert value(prober, f"{names.PROBE_DURATION}_count", route="nodes.list") == 1
+    assert (value(prober, names.PROBE_LAST_SUCCESS, route="nodes.list") or 0) > 0 if ok else True
+    assert (value(prober, names.PROBE_LAST_SUCCESS, route="nodes.list") is not None) is ok
+
+
+def test_a_server_that_is_gone_is_a_failure(plan: Plan) -> None:
+    """A refused connection is an outcome, not an exception."""
+    prober = Prober(plan, "http://127.0.0.1:9", "k")
+    assert prober.probe("nodes.list", "/ok") is False
+
+
+@pytest.mark.parametrize(("key", "sent"), [("evara_x", "Bearer evara_x"), ("", None)])
+def test_the_key_is_sent_where_there_is_one(key: str, sent: str | None, url: str, plan: Plan) -> None:
+    """Services without keys get no empty header, which no server would take."""
+    assert Prober(plan, url, key).probe("nodes.list", "/ok")
+    assert Paths.keys[-1] == sent
+
+
+def test_outcomes_are_there_from_the_start(plan: Plan, url: str) -> None:
+    """Series that appear with the first failure would hide it from increase(); a success is not invented."""
+    text = generate_latest(Prober(plan, url, "k").registry).decode()
+    for route, _ in plan.probe_routes:
+        for outcome in names.OUTCOMES:
+            assert f'{names.PROBES}_total{{outcome="{outcome}",route="{route}"}} 0.0' in text
+    assert f"{names.PROBE_LAST_SUCCESS}{{" not in text
+
+
+def test_every_route_is_probed_until_told_to_stop(plan: Plan, url: str) -> None:
+    """A route that hangs does not delay the others."""
+    routes = (("a.slow", Http("GET", "/slow")), ("b.ok", Http("GET", "/ok")))
+    prober = Prober(replace(plan, probe_routes=routes, probe_every=Decimal("0.01")), url, "k")
+    stop = threading.Event()
+    runner = threading.Thread(target=prober.run, args=(stop,))
+    runner.start()
+    for _ in range(1000):
+        if (value(prober, f"{names.PROBES}_total", route="b.ok", outcome="ok") or 0) >= 3:
+            break
+        stop.wait(0.01)
+    stop.set()
+    runner.join()
+    assert (value(prober, f"{names.PROBES}_total", route="b.ok", outcome="ok") or 0) >= 3

@@ -1,0 +1,240 @@
+"""Verdicts: their arithmetic, and all four of them from a real Prometheus."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from observability.devstack.layout import Ports
+from observability.drill.sandbox import free_ports
+from observability.generate import prometheus
+from observability.generate.registry import ROOT
+from observability.lib.http import Unreachable
+from observability.lib.prometheus import Prometheus
+from observability.slo import verdicts
+from observability.slo.verdicts import Verdict
+from observability.spec import names
+from observability.spec.plan import FINE, LONG, Plan, Slo
+from tests.observability.compiler_support import program
+
+PROMISE = Slo("x-availability", "availability", "http", "x", Decimal("0.999"), "platform", ())
+DEADLINE = 60  # seconds in which a server must have answered
+
+
+@pytest.mark.parametrize(
+    ("total", "bad", "verdict", "left"),
+    [
+        (None, None, Verdict.UNMEASURED, None),
+        (100.0, None, Verdict.UNMEASURED, None),
+        (None, 0.0, Verdict.UNMEASURED, None),
+        (0.0, 0.0, Verdict.IDLE, 1.0),
+        (0.4, 0.4, Verdict.IDLE, 1.0),
+        (1000.0, 0.0, Verdict.MET, 1.0),
+        (10000.0, 5.0, Verdict.MET, 0.5),
+        (1000.0, 2.0, Verdict.MISSED, -1.0),
+        (1000.0, 1000.0, Verdict.MISSED, -999.0),
+    ],
+)
+def test_a_verdict_is_one_of_four(total: float | None, bad: float | None, verdict: Verdict, left: float | None) -> None:
+    """Nothing that happened is no success, and nothing that was seen is no failure."""
+    row = verdicts.judge(PROMISE, total, bad, 0.0)
+    assert row.verdict == verdict
+    assert row.budget_remaining == (left if left is None else pytest.approx(left))
+    assert (row.measured is None) == (verdict in (Verdict.IDLE, Verdict.UNMEASURED))
+    assert (row.slo, row.owner, row.objective) == ("x-availability", "platform", 0.999)
+
+
+@given(st.integers(1, 10**9), st.floats(0, 1))
+def test_met_is_what_leaves_budget(total: int, share: float) -> None:
+    """The verdict and the sign of what is left never disagree, and good and bad add up."""
+    bad = total * share
+    row = verdicts.judge(PROMISE, float(total), bad, 0.0)
+    assert row.budget_remaining is not None
+    assert row.good is not None
+    if abs(row.budget_remaining) > 1e-6:
+        assert (row.verdict == Verdict.MET) == (row.budget_remaining > 0)
+    assert row.good + bad == pytest.approx(total)
+
+
+@pytest.mark.parametrize(
+    ("found", "relaxed", "strict"),
+    [
+        ([], 0, 0),
+        ([Verdict.MET], 0, 0),
+        ([Verdict.MET, Verdict.IDLE], 0, 1),
+        ([Verdict.MET, Verdict.MISSED], 1, 1),
+        ([Verdict.MISSED, Verdict.UNMEASURED], 2, 2),
+        ([Verdict.MET, Verdict.UNMEASURED, Verdict.IDLE], 2, 2),
+    ],
+)
+def test_exit_codes_say_the_worst(found: list[Verdict], relaxed: int, strict: int) -> None:
+    """2 could not tell, 1 missed, 0 fine; strict does not take idleness for success."""
+    rows = [verdicts.Row("x", "", "", 0.9, None, None, None, None, None, verdict) for verdict in found]
+    assert (verdicts.exit_code(rows, False), verdicts.exit_code(rows, True)) == (relaxed, strict)
+
+
+@pytest.mark.parametrize(("text", "pace"), [("20s", FINE), ("5m", FINE), ("6h", FINE), ("7h", LONG), ("30d", LONG)])
+def test_windows_have_the_pace_that_suits_them(text: str, pace: str, plan: Plan) -> None:
+    """Up to six hours every sample is read, beyond that thinned ones."""
+    window = verdicts.parse_window(plan, text)
+    assert (window.name, window.pace) == (text, pace)
+
+
+def test_the_period_is_the_default_window(plan: Plan) -> None:
+    """No window means the catalogue's period."""
+    assert verdicts.parse_window(plan, None) is plan.period
+
+
+@pytest.mark.parametrize("text", ["19s", "31d", "0s", "week", "1.5h"])
+def test_other_windows_are_refused(text: str, plan: Plan) -> None:
+    """Too short for a rate, longer than what is kept, or no duration."""
+    with pytest.raises(ValueError, match=r"--window|no duration"):
+        verdicts.parse_window(plan, text)
+
+
+def test_long_windows_read_thinned_series_and_fall_back(plan: Plan) -> None:
+    """What was not known six hours ago is counted from every sample: a young server's figures are exact."""
+    total, bad = verdicts.sums(verdicts.parse_window(plan, None), plan)
+    assert f"{names.TOTAL}{names.THIN}[30d]" in total
+    assert f"and on (slo) {names.OBJECTIVE} offset 6h) or (sum by (slo) (increase({names.TOTAL}[6h]))" in total
+    assert f"{names.BAD}{names.THIN}[30d]" in bad
+    short, _ = verdicts.sums(verdicts.parse_window(plan, "1h"), plan)
+    assert names.THIN not in short
+
+
+# --- against a real Prometheus --------------------------------------------------------------------------------------
+
+
+class Target(BaseHTTPRequestHandler):
+    """/metrics whose counters grow with every scrape: nodes.list is well, nodes.get fails, nodes.create is idle."""
+
+    scrapes = 0
+
+    def do_GET(self) -> None:
+        Target.scrapes += 1
+        count, edge = f"{names.HTTP_DURATION}_count", f"{names.HTTP_DURATION}_bucket"
+        good, bad = 100 * Target.scrapes, 50 * Target.scrapes
+        rows = {"nodes.list": (good, 0), "nodes.get": (good, bad), "nodes.create": (0, 0)}
+        lines = [f"# TYPE {names.HTTP_DURATION} histogram"]
+        for route, (fine, failed) in rows.items():
+            lines += [f'{edge}{{route="{route}",status="2xx",le="{le}"}} {fine}' for le in ("0.2", "1.0", "+Inf")]
+            lines += [f'{edge}{{route="{route}",status="5xx",le="{le}"}} {failed}' for le in ("0.2", "1.0", "+Inf")]
+            lines += [f'{count}{{route="{route}",status="2xx"}} {fine}', f'{count}{{route="{route}",status="5xx"}} {failed}']
+        lines += ["# TYPE last gauge", f'{names.PROBE_LAST_SUCCESS}{{route="nodes.list"}} {time.time()}']
+        body = ("\n".join(lines) + "\n").encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture(scope="session")
+def server(fast: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A real Prometheus with the drill's rules, which has seen a minute of the drill's time."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    target = ThreadingHTTPServer(("127.0.0.1", 0), Target)
+    threading.Thread(target=target.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    (folder / "rules.yaml").write_text(prometheus.render(fast)[prometheus.RULES], encoding="utf-8")
+    jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{target.server_port}"]}]} for job in ("api", "prober")]
+    config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": ["rules.yaml"], "scrape_configs": jobs[:1]}
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    port = free_ports().prometheus  # within reach of EVARA_PORT_OFFSET
+    command = [
+        program("prometheus"),
+        f"--config.file={folder}/prometheus.yaml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            client = Prometheus(f"http://127.0.0.1:{port}")
+            wait(client, process, folder / "log")
+            yield client
+        finally:
+            process.terminate()
+            process.wait()
+            target.shutdown()
+            target.server_close()
+
+
+def wait(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Until some rates are there."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if client.by_label(names.error_ratio("5m"), names.SLO).get("nodes.get-availability"):
+                return
+        except Unreachable:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(log.read_text(encoding="utf-8")[-2000:])
+
+
+def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Plan) -> None:
+    """Served well, failing, never called, and never measured are told apart."""
+    rows = {row.slo: row for row in verdicts.measure(fast, server, verdicts.parse_window(fast, "1m"))}
+    assert set(rows) == {entry.name for entry in fast.slos}
+    assert rows["nodes.list-availability"].verdict == Verdict.MET
+    assert rows["nodes.list-latency-1s"].verdict == Verdict.MET
+    assert rows["nodes.get-availability"].verdict == Verdict.MISSED
+    assert rows["nodes.get-availability"].measured == pytest.approx(2 / 3, abs=0.01)
+    assert rows["nodes.get-availability"].burn_rate == pytest.approx(1000 / 3, rel=0.05)
+    assert rows["nodes.create-availability"].verdict == Verdict.IDLE
+    assert rows["readings.latest-availability"].verdict == Verdict.UNMEASURED
+    assert rows["database-availability"].verdict == Verdict.UNMEASURED
+    assert rows["nodes.list-probe"].verdict == Verdict.MET
+    assert rows["thingspeak.sync-freshness"].verdict == Verdict.MISSED  # its target is there, and says nothing
+    assert verdicts.exit_code(list(rows.values()), False) == 2
+
+
+def test_the_period_is_judged_by_what_a_young_server_has(server: Prometheus, fast: Plan) -> None:
+    """The longest window works from the first seconds on."""
+    rows = {row.slo: row.verdict for row in verdicts.measure(fast, server, fast.period)}
+    assert rows["nodes.list-availability"] == Verdict.MET
+    assert rows["nodes.get-availability"] == Verdict.MISSED
+
+
+def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> None:
+    """`slo --json` over the real server: the stable keys, and 2 because something was not measured."""
+    offset = int(server.url.rsplit(":", 1)[1]) - Ports().prometheus
+    environment = os.environ | {"EVARA_PORT_OFFSET": str(offset), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "observability", "slo", "--window", "1m"]
+    result = subprocess.run([*command, "--json"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result.stderr
+    rows = {row["slo"]: row for row in json.loads(result.stdout)["slos"]}
+    stable = {"slo", "objective", "measured", "good", "total", "budget_remaining", "burn_rate", "verdict"}
+    assert all(stable <= set(row) for row in rows.values())
+    assert rows["nodes.get-availability"]["verdict"] == "missed"
+    table = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert table.returncode == 2
+    assert "SLOs over 1m" in table.stdout
+    assert "unmeasured" in table.stdout
+
+
+def test_every_rule_of_the_drill_is_evaluated(server: Prometheus) -> None:
+    """No rule has an error on a real server."""
+    assert {rule["lastError"] for group in server.rule_groups() for rule in group["rules"] if "lastError" in rule} == set()
+    assert {target["health"] for target in server.targets()} == {"up"}
+    assert {alert["labels"]["alertname"] for alert in server.alerts()}
+
+
+def test_a_question_that_is_refused_says_so(server: Prometheus) -> None:
+    """The server's own words come through."""
+    with pytest.raises(Unreachable, match="refused 'sum\\('"):
+        server.query("sum(")

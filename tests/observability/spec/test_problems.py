@@ -1,0 +1,22 @@
+"""The one shape of a problem."""
+
+from observability.spec.problems import Invalid, Problem
+
+
+def test_a_problem_reads_as_place_mistake_and_mend() -> None:
+    """Whoever prints it shows all that is needed to mend it."""
+    problem = Problem("file.yaml: key", "is wrong", "write it right", "lint")
+    assert str(problem) == "file.yaml: key: is wrong\n    mend: write it right  [lint]"
+
+
+def test_invalid_carries_every_problem() -> None:
+    """As data for programs, as text for people."""
+    both = [Problem("a", "b", "c"), Problem("d", "e", "f")]
+    error = Invalid(both)
+    assert error.problems == both
+    assert str(error).count("mend:") == 2
+
+
+def test_problems_sort_by_place() -> None:
+    """Lists are stable, file by file."""
+    assert sorted([Problem("b", "", ""), Problem("a", "", "")])[0].where == "a"

@@ -1,0 +1,365 @@
+"""Mistakes in catalogue.yaml and policy.yaml are all found at once, each with its place and its mend."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from observability.spec import plan as plans
+from observability.spec import schema as reader
+from observability.spec.problems import Invalid, Problem
+from observability.spec.schema import Duration, Tier, duration, http, percent
+from observability.spec.validation import load
+from tests.observability.compiler_support import SMALL
+
+LIST = "    http: GET /api/v1/nodes\n"
+SYNC_STEPS = """    next_steps:
+      - Is the process running? `make status`, then `make logs P=sync`.
+      - Does thingspeak-availability burn too? Then wait for upstream; nothing is lost.
+"""
+RANGE_STEPS = """    next_steps:
+      - Is the database answering? See database-availability.
+      - Are callers asking for very long ranges? Compare durations by query in the log.
+"""
+WRONG_IN_CATALOGUE = {
+    "unknown key": (
+        ("    rate_limit: 600/minute", "    rate_limits: 600/minute"),
+        ("routes.readings.ingest.rate_limits", "unknown key", "did you mean rate_limit?"),
+    ),
+    "unknown key deep in a list": (
+        ("latency: [{threshold: 1s, objective: 99}]", "latency: [{treshold: 1s, objective: 99}]"),
+        ("dependencies.database.latency.0.treshold", "unknown key", "did you mean threshold?"),
+    ),
+    "unknown key at the top": (
+        ("period: 30d", "period: 30d\nzebra: 1"),
+        ("zebra", "unknown key", "remove it; known here: defaults, dependencies, exempt"),
+    ),
+    "objective of 100": (
+        ("    availability: 99.95", "    availability: 100"),
+        ("routes.readings.ingest.availability", "100 is no objective", "write per cent from 50 to 99.999"),
+    ),
+    "objective of 40": (
+        ("    availability: 99.95", "    availability: 40"),
+        ("routes.readings.ingest.availability", "40 is no objective", "write per cent from 50 to 99.999"),
+    ),
+    "objective in words": (
+        ("    availability: 99.95", "    availability: high"),
+        ("routes.readings.ingest.availability", "'high' is no objective", "write per cent"),
+    ),
+    "threshold without unit": (
+        ("{threshold: 200ms, objective: 95}", "{threshold: 200, objective: 95}"),
+        ("defaults.latency.0.threshold", "200 is no duration", "write a whole number and one of ms, s, m, h, d"),
+    ),
+    "threshold of nothing": (
+        ("{threshold: 200ms, objective: 95}", "{threshold: 0s, objective: 95}"),
+        ("defaults.latency.0.threshold", "'0s' is no time at all", "write a duration above zero"),
+    ),
+    "the same threshold twice": (
+        ("{threshold: 1s, objective: 99.5}", "{threshold: 200ms, objective: 99.5}"),
+        ("defaults.latency", "0.2s stands there twice", "remove one of the two"),
+    ),
+    "the same threshold in two spellings": (
+        ("latency: [{threshold: 1s, objective: 99}]", "latency: [{threshold: 1s, objective: 99}, {threshold: 1000ms, objective: 90}]"),
+        ("dependencies.database.latency", "1s stands there twice", "remove one of the two"),
+    ),
+    "no route at all by that form": (
+        (LIST, "    http: nodes\n"),
+        ("routes.nodes.list.http", "'nodes' is no route", "write METHOD /path/"),
+    ),
+    "one address under two routes": (
+        (LIST, "    http: POST /api/v1/nodes\n"),
+        ("nodes.create", "POST /api/v1/nodes is declared by nodes.list already", "keep one of the two"),
+    ),
+    "one address watched and exempt": (
+        ("  docs.page: GET /docs\n", "  docs.page: GET /api/v1/nodes\n"),
+        ("docs.page", "GET /api/v1/nodes is declared by nodes.list already", "keep one of the two"),
+    ),
+    "one id watched and exempt": (
+        ("  docs.page: GET /docs\n", "  nodes.list: GET /docs\n"),
+        ("exempt.nodes.list", "is a watched route too", "keep it under routes or under exempt"),
+    ),
+    "an id that is no id": (
+        ("  docs.page: GET /docs\n", "  DocsPage: GET /docs\n"),
+        ("exempt.DocsPage", "'DocsPage' does not fit", "write it like nodes.list"),
+    ),
+    "no next steps": (
+        (SYNC_STEPS, ""),
+        ("jobs.thingspeak.sync.next_steps", "is missing", "add `next_steps:` (docs/catalogue.md says what it holds)"),
+    ),
+    "empty next steps": (
+        (RANGE_STEPS, "    next_steps: []\n"),
+        ("routes.readings.range.next_steps", "is empty", "write at least one entry"),
+    ),
+    "unknown owner": (
+        ("    owner: upstream", "    owner: nobody"),
+        ("dependencies.thingspeak.owner", "owner 'nobody' is not declared", "use one of: platform, upstream"),
+    ),
+    "unknown owner of everything": (
+        ("owner: platform\nperiod", "owner: nobody\nperiod"),
+        ("owner", "owner 'nobody' is not declared", "use one of: platform, upstream"),
+    ),
+    "unknown severity": (
+        ("    severity: ticket\n    drill: route-exception", "    severity: loud\n    drill: route-exception"),
+        ("watch.UnhandledException.severity", "severity 'loud' is not declared", "use one of: heartbeat, page, ticket"),
+    ),
+    "unknown dependency": (
+        (LIST + "    needs: [database]", LIST + "    needs: [databse]"),
+        ("routes.nodes.list.needs", "dependency 'databse' is not declared", "use one of: database, thingspeak"),
+    ),
+    "unknown route to probe": (
+        ("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),
+        ("probe.routes", "route 'nodes.lst' is not declared", "use one of: docs.file"),
+    ),
+    "a POST to probe": (
+        ("routes: [nodes.list, health.ready]", "routes: [nodes.create, health.ready]"),
+        ("probe.routes", "nodes.create is not a GET; a probe must change nothing", "probe another route"),
+    ),
+    "a route probed twice": (
+        ("routes: [nodes.list, health.ready]", "routes: [nodes.list, nodes.list]"),
+        ("probe.routes", "nodes.list stands there twice", "remove one of the two"),
+    ),
+    "a promise above its dependency's": (
+        ("    availability: 99.99\n", "    availability: 99.9\n"),
+        ("routes.readings.ingest.availability", "99.95 cannot be kept: it needs database", "promise at most 99.9 here, or raise"),
+    ),
+    "a rate limit that is none": (
+        ("    rate_limit: 600/minute", "    rate_limit: 0/minute"),
+        ("routes.readings.ingest.rate_limit", "'0/minute' does not fit", "write it like 120/minute"),
+    ),
+    "a watch with a name that is taken": (
+        ("  TargetDown:\n", "  Watchdog:\n"),
+        ("watch.Watchdog", "is the name of an alert that every service has", "choose another name"),
+    ),
+    "a log alert with an unknown severity": (
+        ("    more_than: 20\n    severity: ticket", "    more_than: 20\n    severity: loud"),
+        ("logs.LogErrorBurst.severity", "severity 'loud' is not declared", "use one of: heartbeat, page, ticket"),
+    ),
+    "a log alert of nobody": (
+        ("    more_than: 20\n", "    more_than: 20\n    owner: nobody\n"),
+        ("logs.LogErrorBurst.owner", "owner 'nobody' is not declared", "use one of: platform, upstream"),
+    ),
+    "a log alert with a name that is taken": (
+        ("  LogErrorBurst:\n", "  Watchdog:\n"),
+        ("logs.Watchdog", "is the name of an alert that every service has", "choose another name"),
+    ),
+    "a log alert with the name of a symptom": (
+        ("  LogErrorBurst:\n", "  TargetDown:\n"),
+        ("logs.TargetDown", "is the name of an alert under watch, too", "choose another name"),
+    ),
+    "a log alert for too many lines and for none": (
+        ("    more_than: 20\n", "    more_than: 20\n    silence: true\n"),
+        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "add the one that is meant"),
+    ),
+    "a log alert for nothing": (
+        ("    more_than: 20\n", ""),
+        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "add the one that is meant"),
+    ),
+    "a log alert for a level that no line has": (
+        ("    level: error\n    over: 5m\n    more_than: 20\n", "    level: fatal\n    over: 5m\n    more_than: 20\n"),
+        ("logs.LogErrorBurst.level", "'fatal' is not known here", "write 'debug', 'info', 'warning' or 'error'"),
+    ),
+    "a log alert over no time": (
+        ("    over: 10m\n", "    over: 0s\n"),
+        ("logs.LogSilence.over", "'0s' is no time at all", "write a duration above zero"),
+    ),
+    "a key written twice": (
+        ("period: 30d", "period: 30d\nperiod: 7d"),
+        (None, "the key 'period' is written twice", "rename or remove one of the two"),
+    ),
+    "a list instead of a mapping": (
+        ("  docs.page: GET /docs\n  docs.file: GET /docs/{filename}\n", "  docs.page: [GET, /docs]\n  docs.file: GET /docs/{filename}\n"),
+        ("exempt.docs.page", "is no mapping", "write `key: value` lines"),
+    ),
+}
+WRONG_IN_POLICY = {
+    "a tier for an SLI that does not exist": (
+        ("slis: [probe]", "slis: [probes]"),
+        ("tiers.P0.slis.0", "'probes' is not known here", "write 'availability', 'latency', 'freshness' or 'probe'"),
+    ),
+    "a tier without windows": (
+        ("windows: [{over: 1m, ratio: 0.55}]", "windows: []"),
+        ("tiers.P0.windows", "is empty", "write at least one entry"),
+    ),
+    "a window with two thresholds": (
+        ("{over: 1m, ratio: 0.55}", "{over: 1m, ratio: 0.55, factor: 3}"),
+        ("tiers.P0.windows.0", "needs exactly one of factor and ratio", "add the one that is meant"),
+    ),
+    "a window longer than the period": (
+        ("{over: 3d, factor: 1}", "{over: 31d, factor: 1}"),
+        ("tiers.T5", "looks back 31d, which is longer than the period of 30d", "shorten the window"),
+    ),
+    "a severity that is not declared": (
+        ("  T4: {severity: ticket", "  T4: {severity: tikcet"),
+        ("tiers.T4.severity", "severity 'tikcet' is not declared", "use one of: heartbeat, page, ticket"),
+    ),
+    "an integration that is not declared": (
+        ("{integrations: [inbox, mail, slack], group_wait", "{integrations: [inbox, irc], group_wait"),
+        ("severities.ticket.integrations", "integration 'irc' is not declared", "use one of: deadman, inbox, mail, pagerduty, slack"),
+    ),
+    "an owner whom some severity would never reach": (
+        ("upstream: {only: [inbox, mail, slack, deadman]}", "upstream: {only: [slack, deadman]}"),
+        ("owners.upstream.only", "severity page has no integration left, so its alerts would reach nobody", "add one of: inbox, mail"),
+    ),
+    "an integration of two kinds": (
+        ("{pagerduty_key_file: pagerduty_key}", "{pagerduty_key_file: pagerduty_key, webhook: http://x}"),
+        ("integrations.pagerduty", "needs exactly one of webhook, webhook_url_file, email, slack_url_file", "add the one that is meant"),
+    ),
+    "a guard that nothing builds": (
+        ("  Watchdog:\n", "  Watchdgo:\n"),
+        ("guards", "guard 'Watchdgo' is not declared", "use one of: RuleEvaluationFailing, SLOCountMismatch"),
+    ),
+    "a drill slower than the clock": (
+        ("speed: 60", "speed: 0"),
+        ("drill.speed", "greater than or equal to 1", "correct the value"),
+    ),
+}
+
+
+def found(problems: list[Problem], file: str, where: str | None, message: str, fix: str) -> list[Problem]:
+    return [
+        p
+        for p in problems
+        if (p.where == f"{file}: {where}" if where else p.where.startswith(f"{file}:")) and message in p.message and p.fix.startswith(fix)
+    ]
+
+
+@pytest.mark.parametrize("case", sorted(WRONG_IN_CATALOGUE))
+def test_a_mistake_in_the_catalogue_is_named_with_its_mend(case: str, problems_of: Callable[..., list[Problem]]) -> None:
+    """Each mistake gives a problem that names the file, the key and the edit that mends it."""
+    edit, expected = WRONG_IN_CATALOGUE[case]
+    problems = problems_of((edit,))
+    assert found(problems, "catalogue.yaml", *expected), [str(p) for p in problems]
+
+
+@pytest.mark.parametrize("case", sorted(WRONG_IN_POLICY))
+def test_a_mistake_in_the_policy_is_named_with_its_mend(case: str, problems_of: Callable[..., list[Problem]]) -> None:
+    """The policy is held to the same form: file, key, and the edit that mends it."""
+    edit, expected = WRONG_IN_POLICY[case]
+    problems = problems_of((), (edit,))
+    assert found(problems, "policy.yaml", *expected), [str(p) for p in problems]
+
+
+def test_a_missing_guard_is_a_problem(problems_of: Callable[..., list[Problem]]) -> None:
+    """Renaming a guard away is no way to switch it off."""
+    problems = problems_of((), (("  Watchdog:\n", "  Watchdgo:\n"),))
+    assert found(problems, "policy.yaml", "guards.Watchdog", "is missing", "add `Watchdog:`")
+
+
+def test_five_mistakes_are_five_problems(problems_of: Callable[..., list[Problem]]) -> None:
+    """Nobody mends a file one error at a time: all are listed at once, sorted, and nothing besides."""
+    problems = problems_of(
+        (
+            ("    availability: 99.95", "    availability: 100"),
+            ("    rate_limit: 600/minute", "    rate_limits: 600/minute"),
+            ("  docs.page: GET /docs\n", "  docs.page: GET docs\n"),
+            ("{threshold: 200ms, objective: 95}", "{threshold: 200, objective: 95}"),
+        ),
+        (("windows: [{over: 1m, ratio: 0.55}]", "windows: []"),),
+    )
+    assert [p.where for p in problems] == [
+        "catalogue.yaml: defaults.latency.0.threshold",
+        "catalogue.yaml: exempt.docs.page.http",
+        "catalogue.yaml: routes.readings.ingest.availability",
+        "catalogue.yaml: routes.readings.ingest.rate_limits",
+        "policy.yaml: tiers.P0.windows",
+    ]
+    assert all(p.message and p.fix for p in problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"# a comment alone\n", "is empty"),
+        (b"- a\n- b\n", "is no mapping"),
+        (b"just words", "is no mapping"),
+        (b"a: [1, 2\nb: {", "is not YAML"),
+        (b"a: \xff\xfe", "is not YAML"),
+        (b"a: \x07", "is not YAML"),
+        (b"? [a, b]\n: c\n", "is not YAML"),
+        (b"a: &x [*x]\n", "is missing"),
+        (b"1: one\ntrue: two\n", "is missing"),
+    ],
+)
+def test_a_file_of_another_form_is_a_problem(content: bytes, message: str, tmp_path: Path) -> None:
+    """Whatever the bytes are, there is a problem to read, and no traceback."""
+    path = tmp_path / "catalogue.yaml"
+    path.write_bytes(content)
+    with pytest.raises(Invalid) as error:
+        load(path)
+    assert any(message in p.message for p in error.value.problems), str(error.value)
+    assert all(p.where.startswith("catalogue.yaml") for p in error.value.problems)
+
+
+def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    """A missing file names its whole path and the option that names another."""
+    with pytest.raises(Invalid) as error:
+        load(tmp_path / "none.yaml")
+    assert [(p.where, p.fix) for p in error.value.problems] == [(f"{tmp_path}/none.yaml", "name the file with --catalogue or --policy")]
+
+
+def test_a_duplicate_key_names_its_line(tmp_path: Path) -> None:
+    """Of two equal keys the second one's line is named."""
+    path = tmp_path / "catalogue.yaml"
+    path.write_text(SMALL + "period: 7d\n", encoding="utf-8")
+    with pytest.raises(Invalid) as error:
+        load(path)
+    assert [p.where for p in error.value.problems] == [f"catalogue.yaml:{len(SMALL.splitlines()) + 1}"]
+
+
+def test_a_drill_in_watch_is_any_word(plan_of: Callable[..., plans.Plan]) -> None:
+    """The catalogue does not know the drills, so another service may have its own."""
+    made = plan_of((("    drill: stop-inbox", "    drill: some-other-drill"),))
+    assert [alert.drill for alert in made.alerts if alert.name == "AlertDeliveryFailing"] == ["some-other-drill"]
+
+
+def test_the_slis_of_the_policy_are_those_of_the_plan() -> None:
+    """A tier can name every kind of SLO that the plan makes, and no other."""
+    named = Tier.model_fields["slis"].annotation
+    allowed = next(inner for inner in get_args(get_args(named)[0]) if inner is not Ellipsis and get_args(inner))
+    while get_args(get_args(allowed)[0]):
+        allowed = get_args(allowed)[0]
+    assert set(get_args(allowed)) == {plans.AVAILABILITY, plans.LATENCY, plans.FRESHNESS, plans.PROBE}
+
+
+@given(st.integers(0, 10**6), st.sampled_from(sorted(reader.UNITS)))
+def test_every_duration_is_read_exactly(number: int, unit: str) -> None:
+    """A whole number and a unit is the same span, without rounding; reading it again changes nothing."""
+    found_ = duration(f"{number}{unit}")
+    assert found_ == (f"{number}{unit}", number * reader.UNITS[unit])
+    assert duration(found_) is found_
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 s", "-5s", "1.5s", "5m30s", "1w", "5S", "s", None, 5])
+def test_other_spans_are_refused(text: object) -> None:
+    """Prometheus' notation with one unit is the only one."""
+    with pytest.raises(ValueError, match="is no duration"):
+        duration(text)
+
+
+@pytest.mark.parametrize("value", [True, None, "", "NaN", "Infinity", [], 49.99, 99.9999])
+def test_other_objectives_are_refused(value: object) -> None:
+    """An objective leaves a budget, and can be met while its alerts are silent."""
+    with pytest.raises(ValueError, match="is no objective"):
+        percent(value)
+
+
+def test_edges_of_objectives_and_routes_are_read() -> None:
+    """The bounds themselves are allowed; a route keeps its parameters."""
+    assert (percent(50), percent("99.999")) == (Decimal(50), Decimal("99.999"))
+    assert str(http("DELETE /a/{b_c}/d.e-f")) == "DELETE /a/{b_c}/d.e-f"
+    assert duration(Duration("x", Decimal(1))).text == "x"
+
+
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "routes: []", "routes: {a.b: 5}", "routes: {a.b: {http: [], latency: {x: 1}}}", "probe: text", "5"]
+)
+def test_what_cannot_be_salvaged_is_still_only_a_list_of_problems(files: Callable[..., tuple[Path, Path]], text: str) -> None:
+    """Whatever stands in the file, the answer is problems and never a crash."""
+    with pytest.raises(Invalid) as caught:
+        load(*files(text))
+    assert caught.value.problems
