@@ -23,7 +23,10 @@ OPENAPI = {
     "API_VERSION": "1",
     "OPENAPI_VERSION": "3.1.0",
     "API_SPEC_OPTIONS": {
-        "info": {"description": "Readings of water tanks, bore wells and flow meters.", "license": {"name": "MIT", "identifier": "MIT"}},
+        "info": {
+            "description": "Readings of water tanks, bore wells and flow meters.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
         "servers": [{"url": "/"}],
         "components": {"securitySchemes": {"bearer": auth.SECURITY_SCHEME}},
     },
@@ -42,7 +45,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or from_environment()
     logs.configure(settings.log_level, settings.env, settings.version)
     app = metrics.ObservedFlask(__name__, static_folder=None)
-    app.config.update(deepcopy(OPENAPI), MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False)
+    app.config.update(
+        deepcopy(OPENAPI), MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False
+    )
     app.url_map.strict_slashes = False
     app.extensions["evara_settings"] = settings
     declared = plan.from_files()
@@ -59,7 +64,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     thingspeak.init_app(app, settings, shared)
     live.init_app(app, settings.live_ttl, shared)
     health.init_app(app, settings.limiter_url)
-    health.register(app, thingspeak.DEPENDENCY, partial(guarded_calls.check, thingspeak.DEPENDENCY), critical=False)
+    health.register(
+        app,
+        thingspeak.DEPENDENCY,
+        partial(guarded_calls.check, thingspeak.DEPENDENCY),
+        critical=False,
+    )
     api = app.extensions["evara_api"] = ProblemApi(app)
     api.ma_plugin.converter.add_attribute_function(openapi.field2map)
     for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint, health.blueprint):
@@ -70,6 +80,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     limits.init_app(app, declared, settings)
     auth.authorise_callers(app)
     metrics.init_app(app, declared)
-    openapi.init_app(app, declared, check_answers=settings.check_answers and settings.env != "production")
+    openapi.init_app(
+        app, declared, check_answers=settings.check_answers and settings.env != "production"
+    )
     cli.init_app(app)
     return app

@@ -31,7 +31,9 @@ from api.platform.telemetry import error_reports, metrics, request_context, trac
 from api.services import notifications, sync
 from api.services.thingspeak import NoAccess, ThingSpeakError
 
-THREADS = 3  # no more than the bulkhead of a host lets through (api/platform/outbound/guarded_calls.py)
+THREADS = (
+    3  # no more than the bulkhead of a host lets through (api/platform/outbound/guarded_calls.py)
+)
 STOP_SECONDS = 20  # for what is being done at SIGTERM; supervisors kill after 25
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,11 @@ class Json(Serializer):  # type: ignore[misc]  # huey has no types
 
     def _deserialize(self, data: bytes) -> Any:
         message = Message(*orjson.loads(data))
-        times = {key: datetime.fromisoformat(found) for key in ("eta", "expires_resolved") if (found := getattr(message, key))}
+        times = {
+            key: datetime.fromisoformat(found)
+            for key in ("eta", "expires_resolved")
+            if (found := getattr(message, key))
+        }
         return message._replace(**times)
 
 
@@ -77,7 +83,9 @@ class Jobs:
         with self.app.app_context(), request_context.adopted(headers), leases.held(name) as lease:
             yield lease
 
-    def _sync(self, node_id: str, headers: dict[str, str], attempt: int = 1, again: bool = True) -> bool:
+    def _sync(
+        self, node_id: str, headers: dict[str, str], attempt: int = 1, again: bool = True
+    ) -> bool:
         """One attempt at one node; False unless it reached the end. `again`: another follows while that may help; then a dead letter."""
         with self._work(f"{SYNC}/{node_id}", headers) as lease:
             if lease is None:
@@ -85,7 +93,11 @@ class Jobs:
             started, stored, finished = time.perf_counter(), 0, False
             context = {"job": SYNC, "node": node_id, "attempt": attempt}
             try:
-                with tracing.job(SYNC), deadline(self.settings.job_deadline), suppress(sync.Unfinished):
+                with (
+                    tracing.job(SYNC),
+                    deadline(self.settings.job_deadline),
+                    suppress(sync.Unfinished),
+                ):
                     for fresh in sync.sync_node(self.thingspeak, node_id, lease):
                         stored += fresh
                         metrics.JOB_STORED.labels(SYNC).inc(fresh)
@@ -96,34 +108,60 @@ class Jobs:
                     with database().write() as session:
                         dead_letters.resolve(session, SYNC, node_id)
                 elif again:  # with the same attempt: the host answers, there is only much of it
-                    self.sync.schedule(args=(node_id, request_context.headers(), attempt), delay=notifications.wait(1))
+                    self.sync.schedule(
+                        args=(node_id, request_context.headers(), attempt),
+                        delay=notifications.wait(1),
+                    )
             except sync.Lost:
                 log.warning("sync lost its lease", extra=context)
                 return True  # whoever has it says how it went
             except Exception as error:
                 known = isinstance(error, ThingSpeakError | Refused)
-                text = str(error) if known else type(error).__name__  # others may hold what is nobody's business
+                text = (
+                    str(error) if known else type(error).__name__
+                )  # others may hold what is nobody's business
                 metrics.JOB_RUNS.labels(SYNC, "error").inc()
-                log.warning("sync failed", extra=context | {"error": text} | request_context.spent(), exc_info=not known)
+                log.warning(
+                    "sync failed",
+                    extra=context | {"error": text} | request_context.spent(),
+                    exc_info=not known,
+                )
                 if not known:
                     error_reports.report(error)
-                if again and attempt < self.settings.job_attempts and not isinstance(error, NoAccess):
-                    asked = getattr(error, "retry_after", None) or 0.0  # by the host's Retry-After, or until the breaker lets one through
+                if (
+                    again
+                    and attempt < self.settings.job_attempts
+                    and not isinstance(error, NoAccess)
+                ):
+                    asked = (
+                        getattr(error, "retry_after", None) or 0.0
+                    )  # by the host's Retry-After, or until the breaker lets one through
                     delay = max(notifications.wait(attempt), min(asked, notifications.LONGEST_WAIT))
-                    self.sync.schedule(args=(node_id, request_context.headers(), attempt + 1), delay=delay)
+                    self.sync.schedule(
+                        args=(node_id, request_context.headers(), attempt + 1), delay=delay
+                    )
                     return False
                 with database().write() as session:
                     dead_letters.bury(session, SYNC, node_id, text, attempt)
                 return False
             metrics.JOB_RUNS.labels(SYNC, "ok").inc()
             seconds = round(time.perf_counter() - started, 2)
-            log.info("job done", extra=context | {"stored": stored, "seconds": seconds, "finished": finished} | request_context.spent())
+            log.info(
+                "job done",
+                extra=context
+                | {"stored": stored, "seconds": seconds, "finished": finished}
+                | request_context.spent(),
+            )
             return finished or again
 
     def _deliver(self, headers: dict[str, str]) -> None:
         """Empties the outbox as far as it is due."""
         with self._work(DELIVERIES, headers) as lease:
-            while lease and not self._stop.is_set() and notifications.deliver_next(self.webhook, lease) is not None:
+            while (
+                lease
+                and not self._stop.is_set()
+                and notifications.deliver_next(self.webhook, lease) is not None
+            ):
                 pass
 
     def sync_now(self) -> bool:
@@ -164,8 +202,14 @@ class Jobs:
             self.ask(self.deliver, expires=5)
         if found:
             self._sync_at = time.monotonic() + self.settings.sync_every
-            asked = [task.args[0] for task in (*self.huey.pending(), *self.huey.scheduled()) if task.name == "sync"]
-            for node_id in set(found).difference(asked):  # new tasks must not crowd out the later attempts of those that fail
+            asked = [
+                task.args[0]
+                for task in (*self.huey.pending(), *self.huey.scheduled())
+                if task.name == "sync"
+            ]
+            for node_id in set(found).difference(
+                asked
+            ):  # new tasks must not crowd out the later attempts of those that fail
                 self.ask(self.sync, node_id, expires=max(60.0, self.settings.sync_every))
 
     def work(self) -> None:
@@ -180,8 +224,17 @@ class Jobs:
         class Worker(Consumer):  # type: ignore[misc]
             scheduler_class = Ticker
 
-        logging.getLogger("huey").setLevel(logging.WARNING)  # its lines say less than ours, every second
-        worker = Worker(self.huey, THREADS, periodic=False, max_delay=0.5, graceful_signal="TERM", shutdown_timeout=STOP_SECONDS)
+        logging.getLogger("huey").setLevel(
+            logging.WARNING
+        )  # its lines say less than ours, every second
+        worker = Worker(
+            self.huey,
+            THREADS,
+            periodic=False,
+            max_delay=0.5,
+            graceful_signal="TERM",
+            shutdown_timeout=STOP_SECONDS,
+        )
         self._stop = worker.stop_flag
         worker.run()
         if self._lead:

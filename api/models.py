@@ -64,9 +64,13 @@ class Node(Base):
     name: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(20), index=True)
     channel_id: Mapped[int | None] = mapped_column(Integer)
-    channel_key: Mapped[str | None] = mapped_column(String(64))  # read key of a private channel; never shown
+    channel_key: Mapped[str | None] = mapped_column(
+        String(64)
+    )  # read key of a private channel; never shown
     fields: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)  # "field1" → metric
-    alarms: Mapped[dict[str, dict[str, float]]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))  # metric → below, above
+    alarms: Mapped[dict[str, dict[str, float]]] = mapped_column(
+        JSON, default=dict, server_default=text("'{}'")
+    )  # metric → below, above
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
@@ -83,7 +87,9 @@ class Reading(Base):
 
     __tablename__ = "readings"
 
-    node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    node_id: Mapped[str] = mapped_column(
+        ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
     metric: Mapped[str] = mapped_column(String(63), primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
     value: Mapped[float] = mapped_column(Float)
@@ -96,11 +102,15 @@ class Latest(Base):
 
     __tablename__ = "latest"
 
-    node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    node_id: Mapped[str] = mapped_column(
+        ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
     metric: Mapped[str] = mapped_column(String(63), primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcDateTime)
     value: Mapped[float] = mapped_column(Float)
-    told: Mapped[str | None] = mapped_column(String(10))  # below, within or above: what the last delivery said; None: nothing yet
+    told: Mapped[str | None] = mapped_column(
+        String(10)
+    )  # below, within or above: what the last delivery said; None: nothing yet
 
 
 class SyncState(Base):
@@ -108,7 +118,9 @@ class SyncState(Base):
 
     __tablename__ = "sync_states"
 
-    node_id: Mapped[str] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)
+    node_id: Mapped[str] = mapped_column(
+        ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
+    )
     synced_until: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -120,7 +132,9 @@ class AuditEntry(Base):
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
-    action: Mapped[str] = mapped_column(String(100))  # the catalogue's route id, cli.<command>, or code.<change>
+    action: Mapped[str] = mapped_column(
+        String(100)
+    )  # the catalogue's route id, cli.<command>, or code.<change>
     subject: Mapped[str] = mapped_column(String(200))  # table/id
     change: Mapped[str] = mapped_column(String(10))  # insert, update or delete
     fields: Mapped[list[str]] = mapped_column(JSON)  # names of what was changed, never values
@@ -129,7 +143,9 @@ class AuditEntry(Base):
     request_id: Mapped[str | None] = mapped_column(String(64))
     trace_id: Mapped[str | None] = mapped_column(String(32))
 
-    __table_args__: Any = ({"sqlite_autoincrement": True},)  # a number is never given twice, so gaps at the end are seen
+    __table_args__: Any = (
+        {"sqlite_autoincrement": True},
+    )  # a number is never given twice, so gaps at the end are seen
 
 
 class ApiKey(Base):
@@ -139,11 +155,15 @@ class ApiKey(Base):
     __audited__ = True
     token = ""  # known to who makes it, stored nowhere
 
-    id: Mapped[str] = mapped_column(String(12), primary_key=True)  # public: logs and lists name a key by it
+    id: Mapped[str] = mapped_column(
+        String(12), primary_key=True
+    )  # public: logs and lists name a key by it
     name: Mapped[str] = mapped_column(String(100))
     digest: Mapped[str] = mapped_column(String(64), unique=True, index=True)  # SHA-256, hexadecimal
     scope: Mapped[str] = mapped_column(String(10))
-    unlimited: Mapped[bool] = mapped_column(Boolean, default=False)  # load runs and probers: no rate limit
+    unlimited: Mapped[bool] = mapped_column(
+        Boolean, default=False
+    )  # load runs and probers: no rate limit
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -168,10 +188,16 @@ class Delivery(Base):
     __tablename__ = "deliveries"
 
     id: Mapped[int] = mapped_column(primary_key=True)  # the order of a node's deliveries
-    key: Mapped[str] = mapped_column(String(32), index=True, unique=True)  # Idempotency-Key; outlives the row, so never used again
-    node_id: Mapped[str] = mapped_column(String(63), index=True)  # no foreign key: what happened is told, though the node be gone
+    key: Mapped[str] = mapped_column(
+        String(32), index=True, unique=True
+    )  # Idempotency-Key; outlives the row, so never used again
+    node_id: Mapped[str] = mapped_column(
+        String(63), index=True
+    )  # no foreign key: what happened is told, though the node be gone
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
-    headers: Mapped[dict[str, str]] = mapped_column(JSON)  # identity of the request or job that caused it
+    headers: Mapped[dict[str, str]] = mapped_column(
+        JSON
+    )  # identity of the request or job that caused it
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
@@ -193,4 +219,7 @@ class DeadLetter(Base):
     first_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
-    __table_args__: Any = (Index(None, "task", "subject", unique=True), {"sqlite_autoincrement": True})
+    __table_args__: Any = (
+        Index(None, "task", "subject", unique=True),
+        {"sqlite_autoincrement": True},
+    )

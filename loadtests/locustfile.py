@@ -20,7 +20,9 @@ from locust import HttpUser, constant_throughput, events
 from locust import stats as locust_stats
 from locust.env import Environment
 
-GENERATED = Path(os.environ.get("EVARA_LOAD_SCENARIOS", Path(__file__).parent / "scenarios.json"))  # another service's, if set
+GENERATED = Path(
+    os.environ.get("EVARA_LOAD_SCENARIOS", Path(__file__).parent / "scenarios.json")
+)  # another service's, if set
 SCENARIOS = json.loads(GENERATED.read_text(encoding="utf-8"))["scenarios"]
 RATE = float(os.environ.get("EVARA_LOAD_RATE", "50"))  # requests per second of all users together
 USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
@@ -49,7 +51,9 @@ class Tally:
         self.answered[name] += answered
         if error:
             self.failed[name] += 1
-            self.errors[f"{name}: {''.join(sign if sign.isprintable() else '�' for sign in error)}"] += 1
+            self.errors[
+                f"{name}: {''.join(sign if sign.isprintable() else '�' for sign in error)}"
+            ] += 1
         else:
             self.good[name].append(seconds)
 
@@ -112,7 +116,11 @@ class ApiUser(HttpUser):
             catch_response=True,
         ) as answer:
             if answer.status_code not in scenario["expect"]:
-                answer.failure(f"{answer.status_code} {(answer.text or '')[:120]}" if answer.status_code else str(answer.error))
+                answer.failure(
+                    f"{answer.status_code} {(answer.text or '')[:120]}"
+                    if answer.status_code
+                    else str(answer.error)
+                )
             else:
                 answer.success()
                 for parameter, field in scenario["provides"].items():
@@ -129,14 +137,20 @@ def body(scenario: dict[str, Any]) -> Any:
     for place, how in scenario["vary"].items():
         *path, last = place.split(".")
         for holder in holders(example, path):
-            holder[last] = f"load-{uuid.uuid4().hex[:16]}" if how == "unique" else datetime.now(UTC).isoformat()
+            holder[last] = (
+                f"load-{uuid.uuid4().hex[:16]}"
+                if how == "unique"
+                else datetime.now(UTC).isoformat()
+            )
     return example
 
 
 def holders(node: Any, path: list[str]) -> list[Any]:
     """The mappings at a path; a list on the way means each of its elements."""
     nodes = node if isinstance(node, list) else [node]
-    return [found for child in nodes for found in holders(child[path[0]], path[1:])] if path else nodes
+    return (
+        [found for child in nodes for found in holders(child[path[0]], path[1:])] if path else nodes
+    )
 
 
 def judge() -> list[dict[str, Any]]:
@@ -146,8 +160,14 @@ def judge() -> list[dict[str, Any]]:
         name = scenario["id"]
         for promise in scenario["objectives"]:
             total = TALLY.total[name] if promise["within"] is None else len(TALLY.good[name])
-            good = total - TALLY.failed[name] if promise["within"] is None else sum(s <= promise["within"] for s in TALLY.good[name])
-            verdict = "idle" if not total else "met" if good >= promise["objective"] * total else "missed"
+            good = (
+                total - TALLY.failed[name]
+                if promise["within"] is None
+                else sum(s <= promise["within"] for s in TALLY.good[name])
+            )
+            verdict = (
+                "idle" if not total else "met" if good >= promise["objective"] * total else "missed"
+            )
             measured = good / total if total else None
             rows.append(
                 {
@@ -166,12 +186,21 @@ def figures(entry: locust_stats.StatsEntry | None) -> dict[str, Any]:
     """Locust's own numbers, as its CSV files have them, with times in seconds."""
     if entry is None or not entry.num_requests:
         return {"requests": 0, "failed": 0, "rate": 0.0} | dict.fromkeys(PERCENTILES)
-    times = {key: entry.get_response_time_percentile(share) / 1000 for key, share in PERCENTILES.items()}
-    return {"requests": entry.num_requests, "failed": entry.num_failures, "rate": entry.total_rps, **times}
+    times = {
+        key: entry.get_response_time_percentile(share) / 1000 for key, share in PERCENTILES.items()
+    }
+    return {
+        "requests": entry.num_requests,
+        "failed": entry.num_failures,
+        "rate": entry.total_rps,
+        **times,
+    }
 
 
 @events.request.add_listener
-def count(name: str, response_time: float, exception: Exception | None, response: Any = None, **_: Any) -> None:
+def count(
+    name: str, response_time: float, exception: Exception | None, response: Any = None, **_: Any
+) -> None:
     answered = bool(response is not None and response.status_code)  # 0 is a connection that broke
     TALLY.add(name, response_time / 1000, str(exception) if exception else "", answered=answered)
 
@@ -187,14 +216,19 @@ def conclude(environment: Environment, **_: Any) -> None:
             {
                 "route": scenario["id"],
                 "expect": scenario["expect"],
-                "within": min((o["within"] for o in scenario["objectives"] if o["within"]), default=None),
+                "within": min(
+                    (o["within"] for o in scenario["objectives"] if o["within"]), default=None
+                ),
                 "sent": TALLY.sent[scenario["id"]],
                 "answered": TALLY.answered[scenario["id"]],
                 "clients": figures(stats.entries.get((scenario["id"], scenario["method"]))),
             }
             for scenario in SCENARIOS
         ]
-        errors = [{"what": what, "count": number} for what, number in sorted(TALLY.errors.items(), key=lambda item: -item[1])]
+        errors = [
+            {"what": what, "count": number}
+            for what, number in sorted(TALLY.errors.items(), key=lambda item: -item[1])
+        ]
         report = {
             "started": stats.start_time,
             "ended": stats.last_request_timestamp or stats.start_time,

@@ -37,7 +37,13 @@ def recording() -> list[str]:
 
 
 def feed(
-    values: list[str], channel: int, first: float, last: float, now: float, most: int = PAGE, history: int = HISTORY
+    values: list[str],
+    channel: int,
+    first: float,
+    last: float,
+    now: float,
+    most: int = PAGE,
+    history: int = HISTORY,
 ) -> dict[str, Any]:
     """The answer for entries from `first` to `last` (Unix seconds), the newest `most` of them, at the time `now`."""
     begin = max(first, now - history)
@@ -54,7 +60,9 @@ def feed(
     about = {
         "id": channel,
         "name": f"Recorded water flow {channel}",
-        "created_at": written((now - history) // 3600 * 3600),  # not another time with every question
+        "created_at": written(
+            (now - history) // 3600 * 3600
+        ),  # not another time with every question
         "field1": "Flow (l/s)",
         "last_entry_id": int(now // STEP),
     }
@@ -89,19 +97,31 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         mode = self.server.present()
         if url.path == "/control":
-            return self.answer(200, {"mode": mode, "seconds_left": round(max(0.0, self.server.until - time.time()), 1)})
+            return self.answer(
+                200,
+                {"mode": mode, "seconds_left": round(max(0.0, self.server.until - time.time()), 1)},
+            )
         if mode == "stall":
             time.sleep(min(STALL, max(0.0, self.server.until - time.time())))
             return None
         if mode == "fail":
             return self.answer(500, error("error_internal", "Internal Server Error"))
         if mode == "throttle":
-            return self.answer(429, error("error_too_many_requests", "Too many requests"), {"Retry-After": "1"})
+            return self.answer(
+                429, error("error_too_many_requests", "Too many requests"), {"Retry-After": "1"}
+            )
         if mode == "rubbish":
             return self.send(200, b'{"channel": {"id": 1001}, "feeds": [{"created_at": "yest', {})
         if mode == "page":
-            return self.send(200, b"<!doctype html><title>We will be back soon</title>", {"Content-Type": "text/html"})
-        return self.feeds(url.path.strip("/").split("/"), {key: value[-1] for key, value in parse_qs(url.query).items()})
+            return self.send(
+                200,
+                b"<!doctype html><title>We will be back soon</title>",
+                {"Content-Type": "text/html"},
+            )
+        return self.feeds(
+            url.path.strip("/").split("/"),
+            {key: value[-1] for key, value in parse_qs(url.query).items()},
+        )
 
     def feeds(self, parts: list[str], query: dict[str, str]) -> None:
         if len(parts) != 3 or parts[0] != "channels" or parts[2] != "feeds.json":
@@ -113,8 +133,13 @@ class Handler(BaseHTTPRequestHandler):
             first, last = moment(query.get("start"), 0), moment(query.get("end"), now)
             results = min(PAGE, max(0, int(query.get("results", PAGE))))
         except ValueError:
-            return self.answer(400, error("error_bad_request", "start and end are times, results is a number"))
-        return self.answer(200, feed(self.server.values, int(parts[1]), first, last, now, results, self.server.history))
+            return self.answer(
+                400, error("error_bad_request", "start and end are times, results is a number")
+            )
+        return self.answer(
+            200,
+            feed(self.server.values, int(parts[1]), first, last, now, results, self.server.history),
+        )
 
     def do_POST(self) -> None:
         try:
@@ -124,7 +149,9 @@ class Handler(BaseHTTPRequestHandler):
         except (ValueError, KeyError, TypeError, OverflowError, AttributeError, RecursionError):
             mode, seconds = None, 0.0
         if self.path != "/control" or mode not in MODES or not 0 <= seconds <= LONGEST:
-            usage = f'POST /control {{"mode": one of {", ".join(MODES)}, "seconds": 0 to {LONGEST}}}'
+            usage = (
+                f'POST /control {{"mode": one of {", ".join(MODES)}, "seconds": 0 to {LONGEST}}}'
+            )
             return self.answer(400, {"error": usage})
         self.server.behave(mode, seconds)
         return self.answer(200, {"mode": mode, "seconds_left": seconds})
@@ -134,7 +161,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(body))} | headers).items():
+        for name, value in (
+            {"Content-Type": "application/json", "Content-Length": str(len(body))} | headers
+        ).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
@@ -152,12 +181,17 @@ def moment(text: str | None, default: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve the recorded water flow as ThingSpeak would.")
+    parser = argparse.ArgumentParser(
+        description="Serve the recorded water flow as ThingSpeak would."
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8091)
     arguments = parser.parse_args()
     server = Replay((arguments.host, arguments.port))
-    print(f"replaying {len(server.values)} recorded values on {arguments.host}:{arguments.port}", file=sys.stderr)
+    print(
+        f"replaying {len(server.values)} recorded values on {arguments.host}:{arguments.port}",
+        file=sys.stderr,
+    )
     server.serve_forever()
 
 

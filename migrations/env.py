@@ -8,8 +8,16 @@ from api.platform.db import database
 LOCK = 0x45764172  # any number that nobody else takes
 
 with database().engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=connection.dialect.name == "sqlite")
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+    )
     with context.begin_transaction():
-        if connection.dialect.name == "postgresql":  # as long as it needs, and one after the other where machines start together
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})")
+        if (
+            connection.dialect.name == "postgresql"
+        ):  # as long as it needs, and one after the other where machines start together
+            connection.exec_driver_sql(
+                f"SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
+            )
         context.run_migrations()

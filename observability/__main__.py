@@ -31,10 +31,16 @@ from observability.terminal import err, fail, out, print_slos
 FINE, WRONG, UNKNOWN = 0, 1, 2
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for scripts.")
 PATH = click.Path(path_type=Path)
-catalogue_option = click.option("--catalogue", type=PATH, default=CATALOGUE, help="Another service's catalogue.")
+catalogue_option = click.option(
+    "--catalogue", type=PATH, default=CATALOGUE, help="Another service's catalogue."
+)
 policy_option = click.option("--policy", type=PATH, default=POLICY, help="Another policy.")
-openapi_option = click.option("--openapi", type=PATH, default=registry.OPENAPI, help="The service's contract.")
-out_option = click.option("--out", "folder", type=PATH, default=registry.ROOT, help="Where generated files go.")
+openapi_option = click.option(
+    "--openapi", type=PATH, default=registry.OPENAPI, help="The service's contract."
+)
+out_option = click.option(
+    "--out", "folder", type=PATH, default=registry.ROOT, help="Where generated files go."
+)
 
 
 class Cli(click.Group):
@@ -58,8 +64,12 @@ def cli() -> None:
 
 def show(problems: Iterable[Problem]) -> None:
     """Every problem with its mend; places with the same problem stand together."""
-    listed = sorted(problems, key=lambda problem: (problem.check, problem.message, problem.fix, problem.where))
-    for (check, message, fix), alike in groupby(listed, key=lambda problem: (problem.check, problem.message, problem.fix)):
+    listed = sorted(
+        problems, key=lambda problem: (problem.check, problem.message, problem.fix, problem.where)
+    )
+    for (check, message, fix), alike in groupby(
+        listed, key=lambda problem: (problem.check, problem.message, problem.fix)
+    ):
         *others, last = [problem.where for problem in alike]
         for where in others:
             err.print(f"[red]✗[/red] [bold]{escape(where)}[/bold]")
@@ -72,7 +82,9 @@ def quiet(_: str) -> None:
     """For progress that would stand between scripts and their JSON."""
 
 
-def render(catalogue: Path, policy: Path, openapi: Path) -> tuple[plan.Plan, dict[str, Any], dict[Path, str]]:
+def render(
+    catalogue: Path, policy: Path, openapi: Path
+) -> tuple[plan.Plan, dict[str, Any], dict[Path, str]]:
     document = registry.contract(openapi)
     try:
         made = plan.from_files(catalogue, policy)
@@ -108,7 +120,12 @@ def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None
 def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: bool) -> None:
     """Compare generated files, rules and contract with the catalogue."""
     made, document, files = render(catalogue, policy, openapi)
-    problems = routes.check(made, document) + drift.check(files, folder) + lint.check(made, folder) + dashboards.check(made, files)
+    problems = (
+        routes.check(made, document)
+        + drift.check(files, folder)
+        + lint.check(made, folder)
+        + dashboards.check(made, files)
+    )
     path, loki = binaries.search_path(StackLayout.main().servers), binaries.find_log_server("loki")
     failures, missing = lint.tools(folder, path, loki) if not problems else ([], [])
     problems += failures
@@ -118,9 +135,14 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
         show(problems)
     else:
         mark = "[yellow]?[/yellow]" if missing else "[green]✓[/green]"
-        out.print(f"{mark} {len(made.slos)} SLOs, {len(files)} generated files: drift, contract, lint and boards are fine")
+        out.print(
+            f"{mark} {len(made.slos)} SLOs, {len(files)} generated files: drift, contract, lint and boards are fine"
+        )
     if missing and not problems:
-        fail(f"could not tell whether the servers accept them: {', '.join(missing)} missing; make up unpacks them", UNKNOWN)
+        fail(
+            f"could not tell whether the servers accept them: {', '.join(missing)} missing; make up unpacks them",
+            UNKNOWN,
+        )
     sys.exit(WRONG if problems else FINE)
 
 
@@ -145,17 +167,39 @@ def slo_command(window: str | None, strict: bool, json_: bool) -> None:
 
 
 @cli.command()
-@click.option("--users", default=20, type=click.IntRange(1), show_default=True, help="Clients at the same time.")
 @click.option(
-    "--rate", default=50.0, type=click.FloatRange(0, min_open=True), show_default=True, help="Requests per second of all clients together."
+    "--users",
+    default=20,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Clients at the same time.",
+)
+@click.option(
+    "--rate",
+    default=50.0,
+    type=click.FloatRange(0, min_open=True),
+    show_default=True,
+    help="Requests per second of all clients together.",
 )
 @click.option("--time", "length", default="60s", show_default=True, help="How long.")
 @click.option("--host", default=None, help="Another API than the one of make up.")
 @click.option("--reports", type=PATH, help="Folder of all reports; `reports` by default.")
-@click.option("--compare", nargs=2, type=PATH, metavar="OLD NEW", help="Send nothing; compare two reports' folders.")
+@click.option(
+    "--compare",
+    nargs=2,
+    type=PATH,
+    metavar="OLD NEW",
+    help="Send nothing; compare two reports' folders.",
+)
 @as_json
 def load(
-    users: int, rate: float, length: str, host: str | None, reports: Path | None, compare: tuple[Path, Path] | None, json_: bool
+    users: int,
+    rate: float,
+    length: str,
+    host: str | None,
+    reports: Path | None,
+    compare: tuple[Path, Path] | None,
+    json_: bool,
 ) -> None:
     """Send load as the catalogue says, judge it by the SLOs, and report what clients and server saw."""
     if compare:
@@ -166,7 +210,11 @@ def load(
     try:
         say = quiet if json_ else err.print
         report, folder = load_reports.run_load(
-            layout, made, order, reports or layout.reports, lambda text: say(f"  [dim]{escape(text)}[/dim]")
+            layout,
+            made,
+            order,
+            reports or layout.reports,
+            lambda text: say(f"  [dim]{escape(text)}[/dim]"),
         )
     except loads.Failed as error:
         fail(str(error), UNKNOWN)
@@ -185,7 +233,15 @@ def compare_loads(old: Path, new: Path, *, json_: bool) -> None:
     found = comparison.compare(before, after)
     page = new / comparison.PAGE
     page.write_text(
-        load_reports.page(comparison.PAGE, old=before, new=after, change=comparison.change, few=comparison.FEW, **found), encoding="utf-8"
+        load_reports.page(
+            comparison.PAGE,
+            old=before,
+            new=after,
+            change=comparison.change,
+            few=comparison.FEW,
+            **found,
+        ),
+        encoding="utf-8",
     )
     if json_:
         out.print_json(data=found)
@@ -202,7 +258,13 @@ def compare_loads(old: Path, new: Path, *, json_: bool) -> None:
 def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
     """Break something on purpose, beside the stack, and see its alert arrive and resolve."""
     if list_ and json_:
-        out.print_json(data={"drills": [{"name": drill.name, "what": drill.what} for drill in drills.DRILLS.values()]})
+        out.print_json(
+            data={
+                "drills": [
+                    {"name": drill.name, "what": drill.what} for drill in drills.DRILLS.values()
+                ]
+            }
+        )
         return
     if list_:
         for drill in drills.DRILLS.values():
@@ -224,7 +286,12 @@ def drill_command(name: str | None, list_: bool, all_: bool, json_: bool) -> Non
 
 
 @cli.command()
-@click.option("--mode", type=click.Choice([modes.AUTO, NATIVE, COMPOSE]), default=modes.AUTO, help="auto: containers where Docker answers.")
+@click.option(
+    "--mode",
+    type=click.Choice([modes.AUTO, NATIVE, COMPOSE]),
+    default=modes.AUTO,
+    help="auto: containers where Docker answers.",
+)
 def up(mode: str) -> None:
     """Bring the stack up, wait until it works, and show the SLOs."""
     layout = StackLayout.main()
@@ -244,7 +311,10 @@ def up(mode: str) -> None:
     out.print()
     window = slos.parse_window(made, None)
     print_slos(slos.measure(made, Prometheus(layout.url("prometheus")), window), window.name)
-    out.print(f'\nAsk it: curl -H "Authorization: Bearer {modes.key(layout)}" {layout.url("api")}/api/v1/nodes', soft_wrap=True)
+    out.print(
+        f'\nAsk it: curl -H "Authorization: Bearer {modes.key(layout)}" {layout.url("api")}/api/v1/nodes',
+        soft_wrap=True,
+    )
     out.print("Next: make load, make slo, make drill; make down stops it.")
 
 
@@ -264,7 +334,9 @@ def down() -> None:
     """Stop the stack; what it stored stays."""
     layout = StackLayout.main()
     out.print(
-        "[green]✓[/green] stopped; make up brings it back with its data" if modes.current(layout).down(layout) else "nothing was running"
+        "[green]✓[/green] stopped; make up brings it back with its data"
+        if modes.current(layout).down(layout)
+        else "nothing was running"
     )
 
 
@@ -273,7 +345,9 @@ def clean() -> None:
     """Stop the stack and remove everything that it wrote."""
     layout = StackLayout.main()
     gone = modes.current(layout).clean(layout)
-    out.print(f"[green]✓[/green] removed {', '.join(str(path.name) for path in gone) or 'nothing: it was clean'}")
+    out.print(
+        f"[green]✓[/green] removed {', '.join(str(path.name) for path in gone) or 'nothing: it was clean'}"
+    )
 
 
 @cli.command()
@@ -290,7 +364,9 @@ def status(json_: bool) -> None:
     else:
         for process in found:
             colour = "green" if fine[process["name"]] else "red"
-            out.print(f"  {process['name']:<18}[{colour}]{process['statename']:<10}[/{colour}] {process['description']}")
+            out.print(
+                f"  {process['name']:<18}[{colour}]{process['statename']:<10}[/{colour}] {process['description']}"
+            )
     sys.exit(FINE if all(fine.values()) else WRONG)
 
 

@@ -14,8 +14,18 @@ from rich.table import Table
 from observability.load import compare
 from observability.slo import verdicts
 
-out, err = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
-COLOURS = {"met": "green", "missed": "red", "idle": "dim", "unmeasured": "yellow", "disagree": "red", "unknown": "yellow"}
+out, err = (
+    Console(highlight=False, soft_wrap=True),
+    Console(stderr=True, highlight=False, soft_wrap=True),
+)
+COLOURS = {
+    "met": "green",
+    "missed": "red",
+    "idle": "dim",
+    "unmeasured": "yellow",
+    "disagree": "red",
+    "unknown": "yellow",
+}
 MARKS = {"met": "✓", "missed": "✗", "disagree": "≠", "unknown": "?"}
 BAR = 5
 WIDE = 80  # columns that the table of SLOs needs at its widest
@@ -31,13 +41,19 @@ def table(title: str, *columns: str) -> Table:
     """A table without lines; the columns that begin with `>` hold numbers."""
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
     for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
+        made.add_column(
+            column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True
+        )
     return made
 
 
 def promise(row: dict[str, Any]) -> tuple[str, str, str]:
     """Name, goal and measured share of an SLO, as cells."""
-    return row["slo"], f"{row['objective'] * 100:g}", "–" if row["measured"] is None else f"{row['measured'] * 100:.3f}"
+    return (
+        row["slo"],
+        f"{row['objective'] * 100:g}",
+        "–" if row["measured"] is None else f"{row['measured'] * 100:.3f}",
+    )
 
 
 def coloured(verdict: str) -> str:
@@ -47,13 +63,26 @@ def coloured(verdict: str) -> str:
 def print_slos(rows: list[verdicts.Row], window: str) -> None:
     wide = out.width >= WIDE
     columns = ("SLO", ">goal", ">measured", ">events", "budget left", ">burn", "verdict")
-    made = table(f"SLOs over {window}", *(columns if wide else ("SLO", ">goal", ">measured", ">left", "verdict")))
+    made = table(
+        f"SLOs over {window}",
+        *(columns if wide else ("SLO", ">goal", ">measured", ">left", "verdict")),
+    )
     for row in rows:
         events = "–" if row.total is None else f"{row.total:.0f}"
         rate = row.burn_rate
-        burn = "–" if rate is None else ">999" if rate >= 999.5 else f"{rate:.{0 if rate >= 99.5 else 1}f}"
+        burn = (
+            "–"
+            if rate is None
+            else ">999"
+            if rate >= 999.5
+            else f"{rate:.{0 if rate >= 99.5 else 1}f}"
+        )
         left = bar(row.budget_remaining)
-        made.add_row(*promise(vars(row)), *((events, left, burn) if wide else (left.split()[-1],)), coloured(row.verdict))
+        made.add_row(
+            *promise(vars(row)),
+            *((events, left, burn) if wide else (left.split()[-1],)),
+            coloured(row.verdict),
+        )
     out.print(made)
     counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in verdicts.Verdict}
     out.print(", ".join(f"{number} {verdict}" for verdict, number in counts.items() if number))
@@ -75,7 +104,13 @@ def wrapped(text: str, indent: int = 2) -> None:
 
 def number(value: float | None, scale: float = 1) -> str:
     """Two digits for what is small, none behind the point for the rest."""
-    return "–" if value is None else f"{value * scale:.2g}" if abs(value * scale) < 9.5 else f"{value * scale:.0f}"
+    return (
+        "–"
+        if value is None
+        else f"{value * scale:.2g}"
+        if abs(value * scale) < 9.5
+        else f"{value * scale:.0f}"
+    )
 
 
 def print_load(report: dict[str, Any], folder: Path) -> None:
@@ -85,7 +120,14 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
     out.print(promises)
     differ = {(finding["route"], finding["number"]) for finding in report["findings"]}
     pairs = "Each pair is clients/server" if report["total"]["server"] else "What the clients saw"
-    sides = table(f"\n{pairs}", "route", ">requests", ">failed", ">req/s", *(f">{key} ms" for key in ("p50", "p95", "p99")))
+    sides = table(
+        f"\n{pairs}",
+        "route",
+        ">requests",
+        ">failed",
+        ">req/s",
+        *(f">{key} ms" for key in ("p50", "p95", "p99")),
+    )
     for row in (*report["routes"], report["total"]):
 
         def cell(key: str, scale: float = 1, row: dict[str, Any] = row) -> str:
@@ -96,7 +138,13 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
             ]
             return "/".join(both) + ("≠" if (row["route"], key) in differ else "")
 
-        sides.add_row(row["route"], cell("requests"), cell("failed"), cell("rate"), *(cell(key, 1000) for key in ("p50", "p95", "p99")))
+        sides.add_row(
+            row["route"],
+            cell("requests"),
+            cell("failed"),
+            cell("rate"),
+            *(cell(key, 1000) for key in ("p50", "p95", "p99")),
+        )
     out.print(sides)
     for error in report["errors"][:LISTED]:
         out.print(f"  [red]{error['count']} ×[/red] {escape(error['what'])}")
@@ -107,33 +155,57 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
         wrapped(f"[dim]{escape(meaning)}[/dim]", 4)
     verdict = report["verdict"]
     out.print()
-    wrapped(f"[{COLOURS[verdict]}]{MARKS[verdict]}[/{COLOURS[verdict]}] {escape(report['summary'])}", 0)
+    wrapped(
+        f"[{COLOURS[verdict]}]{MARKS[verdict]}[/{COLOURS[verdict]}] {escape(report['summary'])}", 0
+    )
     if report["server"]["missing"] and verdict != "unknown":
         wrapped(escape(report["server"]["missing"]))
     out.print(f"  Report: {escape(str(folder / 'index.html'))}")
 
 
 def print_comparison(found: dict[str, Any], page: Path) -> None:
-    made = table("What the clients saw, old → new", "route\nrequests", ">req/s", ">failing %", ">p50 ms", ">p95 ms", ">p99 ms")
+    made = table(
+        "What the clients saw, old → new",
+        "route\nrequests",
+        ">req/s",
+        ">failing %",
+        ">p50 ms",
+        ">p95 ms",
+        ">p99 ms",
+    )
     for row in found["routes"]:
         cells = []
         for key in compare.FIGURES:
             scale = {"rate": 1, "failing": 100}.get(key, 1000)
             old, new = row["old"][key], row["new"][key]
             change = compare.change(key, old, new)
-            cells.append(f"{number(old, scale)} → {number(new, scale)}\n{f'[dim]({change})[/dim]' if row['few'] else change}")
-        counts = " → ".join("–" if row[when]["requests"] is None else str(row[when]["requests"]) for when in ("old", "new"))
+            cells.append(
+                f"{number(old, scale)} → {number(new, scale)}\n{f'[dim]({change})[/dim]' if row['few'] else change}"
+            )
+        counts = " → ".join(
+            "–" if row[when]["requests"] is None else str(row[when]["requests"])
+            for when in ("old", "new")
+        )
         made.add_row(f"{row['route']}\n[dim]{counts}[/dim]", *cells)
     out.print(made)
     if any(row["few"] for row in found["routes"]):
-        wrapped(f"[dim](Changes in brackets may be chance: fewer than {compare.FEW} requests in one of the runs.)[/dim]", 0)
+        wrapped(
+            f"[dim](Changes in brackets may be chance: fewer than {compare.FEW} requests in one of the runs.)[/dim]",
+            0,
+        )
     if found["unlike"]:
-        wrapped(f"[yellow]![/yellow] The runs are not alike: {escape('; '.join(found['unlike']))}.", 0)
+        wrapped(
+            f"[yellow]![/yellow] The runs are not alike: {escape('; '.join(found['unlike']))}.", 0
+        )
     for row in found["broken"]:
         measured = f"{row['old'] * 100:.3f} % → {row['new'] * 100:.3f} %"
-        out.print(f"[red]✗[/red] {row['slo']}: was met, is missed now: {measured}, promised {row['objective'] * 100:g} %")
+        out.print(
+            f"[red]✗[/red] {row['slo']}: was met, is missed now: {measured}, promised {row['objective'] * 100:g} %"
+        )
     if not found["broken"]:
-        out.print(f"{'[yellow]?[/yellow]' if found['unsure'] else '[green]✓[/green]'} Nothing that was met is missed now.")
+        out.print(
+            f"{'[yellow]?[/yellow]' if found['unsure'] else '[green]✓[/green]'} Nothing that was met is missed now."
+        )
     if found["unsure"]:
         wrapped(f"[yellow]![/yellow] {found['unsure']}", 0)
     out.print(f"  Page: {escape(str(page))}")

@@ -21,21 +21,30 @@ LEFT_OUT: set[str] = set()  # tests about SQLite, in a run over another database
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="What the API's tests run over.")
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgresql"),
+        default="sqlite",
+        help="What the API's tests run over.",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests about SQLite itself say nothing about another database: they are left out there, and named at the end."""
     if config.getoption("--database") == "sqlite":
         return
-    about = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("sqlite_only"))}
+    about = {
+        item: mark.args[0] for item in items if (mark := item.get_closest_marker("sqlite_only"))
+    }
     LEFT_OUT.update(f"{item.nodeid}: {reason}" for item, reason in about.items())
     config.hook.pytest_deselected(items=list(about))
     items[:] = [item for item in items if item not in about]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workeroutput"):  # a worker of pytest-xdist tells the one that prints
+    if hasattr(
+        session.config, "workeroutput"
+    ):  # a worker of pytest-xdist tells the one that prints
         session.config.workeroutput["left_out"] = sorted(LEFT_OUT)
 
 
@@ -46,7 +55,9 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if LEFT_OUT:
-        terminalreporter.write_sep("-", f"about SQLite alone, not run over another database: {len(LEFT_OUT)}")
+        terminalreporter.write_sep(
+            "-", f"about SQLite alone, not run over another database: {len(LEFT_OUT)}"
+        )
     for line in sorted(LEFT_OUT):
         terminalreporter.write_line(line)
 

@@ -14,9 +14,16 @@ from typing import Any
 
 import psycopg
 
-UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")  # for tests that lose nothing in a crash
+UNSAFE = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "autovacuum=off",
+)  # for tests that lose nothing in a crash
 NOBODY = pwd.getpwnam("nobody")
-OTHER: dict[str, Any] = {"user": NOBODY.pw_uid, "group": NOBODY.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}  # it refuses root
+OTHER: dict[str, Any] = (
+    {"user": NOBODY.pw_uid, "group": NOBODY.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+)  # it refuses root
 START_SECONDS = 60
 
 
@@ -55,23 +62,47 @@ class PostgresServer:
 
     def make(self) -> None:
         """An empty data folder."""
-        self.run("initdb", "-D", str(self.data), "-U", self.superuser, "--auth=trust", "--no-sync", "--locale=C", "--encoding=UTF8")
+        self.run(
+            "initdb",
+            "-D",
+            str(self.data),
+            "-U",
+            self.superuser,
+            "--auth=trust",
+            "--no-sync",
+            "--locale=C",
+            "--encoding=UTF8",
+        )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, program: str, *words: str, **more: Any) -> "subprocess.CompletedProcess[str]":
         """One of PostgreSQL's programs, as who the server runs as."""
         command = [str(programs() / program), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.folder, **OTHER, **more)
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=self.folder, **OTHER, **more
+        )
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql+psycopg://{self.superuser}@/{database}?host={self.folder}&port={self.port}"
+        return (
+            f"postgresql+psycopg://{self.superuser}@/{database}?host={self.folder}&port={self.port}"
+        )
 
     def execute(self, statement: str, database: str = "postgres") -> list[Any]:
         """The rows of a statement outside of transactions."""
-        at = {"host": str(self.folder), "port": self.port, "user": self.superuser, "password": "secret"}
+        at = {
+            "host": str(self.folder),
+            "port": self.port,
+            "user": self.superuser,
+            "password": "secret",
+        }
         with psycopg.connect(**at, dbname=database, autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
@@ -84,7 +115,9 @@ class PostgresServer:
         while True:
             with (self.folder / "log").open("ab") as log:
                 command = [str(programs() / "postgres"), "-D", str(self.data), *options]
-                self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **OTHER)
+                self._process = subprocess.Popen(
+                    command, stdout=log, stderr=log, cwd=self.folder, **OTHER
+                )
             while wait and self._process.poll() is None and not self.answers():
                 assert time.monotonic() < until, self.log()
                 time.sleep(0.02)

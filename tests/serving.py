@@ -20,7 +20,9 @@ def free_port() -> int:
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
     """The server at work; gone afterwards, its thread too."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     yield server
     server.shutdown()

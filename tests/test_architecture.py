@@ -20,7 +20,9 @@ def test_imports_follow_the_arrows() -> None:
     assert "0 broken" in result.stdout
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "api" / "v1").glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "api" / "v1").glob("*.py")), ids=lambda path: path.stem
+)
 def test_views_are_thin(path: Path) -> None:
     """A view is its decorators and at most eight lines."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:

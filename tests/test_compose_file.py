@@ -21,11 +21,15 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-PROFILES = sorted({profile for service in SERVICES.values() for profile in service.get("profiles", ())})
+PROFILES = sorted(
+    {profile for service in SERVICES.values() for profile in service.get("profiles", ())}
+)
 OWNER = "${EVARA_UID:-10001}:${EVARA_GID:-10001}"
 ONCE = {"prepare", "migrate"}  # run to their end
 
-ROOT_USER = {"prepare": "gives fresh volumes to the user of all others; it has no network and no capability but CHOWN"}
+ROOT_USER = {
+    "prepare": "gives fresh volumes to the user of all others; it has no network and no capability but CHOWN"
+}
 CAPABILITIES = {"prepare": ["CHOWN"]}
 WITHOUT_HEALTH_CHECK = {
     "prepare": "runs to its end",
@@ -52,7 +56,10 @@ def test_nothing_runs_as_root(name: str) -> None:
 def test_nothing_may_more_than_it_must(name: str) -> None:
     """No capability, no way to get one, a root filesystem that cannot be written, and no door to the engine or the machine."""
     service = SERVICES[name]
-    assert (service["cap_drop"], service.get("cap_add", [])) == (["ALL"], CAPABILITIES.get(name, []))
+    assert (service["cap_drop"], service.get("cap_add", [])) == (
+        ["ALL"],
+        CAPABILITIES.get(name, []),
+    )
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is True
     assert not {"privileged", "devices", "pid", "ipc", "userns_mode"} & service.keys()
@@ -85,7 +92,10 @@ def test_everything_is_asked_whether_it_is_well(name: str) -> None:
     """A check for every service that runs on, with a reason where there is none."""
     check = SERVICES[name].get("healthcheck", {"disable": True})
     assert check.get("disable", False) == (name in WITHOUT_HEALTH_CHECK)
-    assert check.get("disable") or {"test", "interval", "timeout", "retries", "start_period"} <= check.keys()
+    assert (
+        check.get("disable")
+        or {"test", "interval", "timeout", "retries", "start_period"} <= check.keys()
+    )
 
 
 @each
@@ -109,7 +119,9 @@ def test_images_are_pinned(name: str) -> None:
         assert service["build"]["target"] in stages
         assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim", base) for base in bases)
     else:
-        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-alpine)?", service["image"]), service["image"]
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-alpine)?", service["image"]), service[
+            "image"
+        ]
 
 
 @each
@@ -124,12 +136,20 @@ def test_only_the_gateway_is_reached_from_elsewhere(name: str) -> None:
 
 def test_three_networks_lead_nowhere() -> None:
     """Only who publishes a port or calls others is on a network with a way out; the database is not."""
-    assert {name for name, network in FILE["networks"].items() if network.get("internal")} == {"edge", "data", "watch"}
+    assert {name for name, network in FILE["networks"].items() if network.get("internal")} == {
+        "edge",
+        "data",
+        "watch",
+    }
     assert set(FILE["networks"]) == {"edge", "data", "watch", "outside"}
-    outside = {name for name, service in SERVICES.items() if "outside" in service.get("networks", ())}
+    outside = {
+        name for name, service in SERVICES.items() if "outside" in service.get("networks", ())
+    }
     calls = {"api", "worker"}
     assert outside == {name for name, service in SERVICES.items() if service.get("ports")} | calls
-    assert {"postgres", "postgres-replica", "valkey", "backup", "migrate", "prober"}.isdisjoint(outside)
+    assert {"postgres", "postgres-replica", "valkey", "backup", "migrate", "prober"}.isdisjoint(
+        outside
+    )
     assert {name for name, service in SERVICES.items() if "networks" not in service} == {"prepare"}
     assert SERVICES["prepare"]["network_mode"] == "none"
 
@@ -158,47 +178,77 @@ def test_lines_are_shipped(name: str) -> None:
     """By the label that Fluent Bit knows a program by, without waiting for it; files are bounded."""
     logging = SERVICES[name]["logging"]
     if name in NOT_SHIPPED:
-        assert (logging["driver"], {"max-size", "max-file"} <= logging["options"].keys()) == ("json-file", True)
+        assert (logging["driver"], {"max-size", "max-file"} <= logging["options"].keys()) == (
+            "json-file",
+            True,
+        )
     else:
         assert logging["driver"] == "fluentd"
-        assert (logging["options"]["fluentd-async"], logging["options"]["labels"]) == ("true", "com.docker.compose.service")
-    assert ("rename: com.docker.compose.service program") in (ROOT / "observability/generated/fluent-bit/docker.yaml").read_text()
+        assert (logging["options"]["fluentd-async"], logging["options"]["labels"]) == (
+            "true",
+            "com.docker.compose.service",
+        )
+    assert ("rename: com.docker.compose.service program") in (
+        ROOT / "observability/generated/fluent-bit/docker.yaml"
+    ).read_text()
 
 
 def test_stopping_waits_longer_than_what_is_stopped() -> None:
     """gunicorn's graceful time < supervisord's patience < Docker's."""
-    graceful = re.search(r"^graceful_timeout = (\d+)", (ROOT / "api/gunicorn.conf.py").read_text(), re.MULTILINE)
-    patient = re.search(r"^stopwaitsecs = (\d+)", (ROOT / "api/supervisord.conf").read_text(), re.MULTILINE)
+    graceful = re.search(
+        r"^graceful_timeout = (\d+)", (ROOT / "api/gunicorn.conf.py").read_text(), re.MULTILINE
+    )
+    patient = re.search(
+        r"^stopwaitsecs = (\d+)", (ROOT / "api/supervisord.conf").read_text(), re.MULTILINE
+    )
     assert graceful
     assert patient
     for name in ("api", "worker"):
-        assert int(graceful[1]) < int(patient[1]) < int(SERVICES[name]["stop_grace_period"].rstrip("s"))
+        assert (
+            int(graceful[1])
+            < int(patient[1])
+            < int(SERVICES[name]["stop_grace_period"].rstrip("s"))
+        )
 
 
 def test_numbers_are_those_of_the_plan() -> None:
     """Retention is the period and a day, the probe's pace the catalogue's, the scrape's clock the native stack's."""
     plan = from_files()
-    assert f"--storage.tsdb.retention.time={int(plan.period.seconds) // DAY + 1}d" in SERVICES["prometheus"]["command"]
+    assert (
+        f"--storage.tsdb.retention.time={int(plan.period.seconds) // DAY + 1}d"
+        in SERVICES["prometheus"]["command"]
+    )
     assert SERVICES["prober"]["command"][-1].endswith(f" {int(plan.probe_every)}s")
     ours, native = (
-        yaml.safe_load((ROOT / "observability/devstack" / name).read_text()) for name in ("compose/prometheus.yaml", "prometheus.yaml")
+        yaml.safe_load((ROOT / "observability/devstack" / name).read_text())
+        for name in ("compose/prometheus.yaml", "prometheus.yaml")
     )
     assert ours["global"] == native["global"]
-    assert {job["job_name"] for job in native["scrape_configs"]} <= {job["job_name"] for job in ours["scrape_configs"]}
+    assert {job["job_name"] for job in native["scrape_configs"]} <= {
+        job["job_name"] for job in ours["scrape_configs"]
+    }
 
 
 def test_who_is_scraped_shares_a_network_with_prometheus() -> None:
     """Every scrape job names services of this file that Prometheus can reach."""
-    jobs = yaml.safe_load((ROOT / "observability/devstack/compose/prometheus.yaml").read_text())["scrape_configs"]
+    jobs = yaml.safe_load((ROOT / "observability/devstack/compose/prometheus.yaml").read_text())[
+        "scrape_configs"
+    ]
     for job in jobs:
         hosts = [name for found in job.get("dns_sd_configs", ()) for name in found["names"]]
-        hosts += [target.split(":")[0] for found in job.get("static_configs", ()) for target in found["targets"]]
+        hosts += [
+            target.split(":")[0]
+            for found in job.get("static_configs", ())
+            for target in found["targets"]
+        ]
         for host in set(hosts) - {"localhost"}:
             assert set(SERVICES[host]["networks"]) & set(SERVICES["prometheus"]["networks"]), host
 
 
 def texts(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()}
+    return {
+        path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()
+    }
 
 
 def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
@@ -226,8 +276,19 @@ def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
 
 
 def docker_compose(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "COMPOSE_"))}
-    return subprocess.run(["docker", "compose", *words], cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=False)
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("EVARA_", "COMPOSE_"))
+    }
+    return subprocess.run(
+        ["docker", "compose", *words],
+        cwd=ROOT,
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("profile", ["", *PROFILES, "*"])
@@ -236,9 +297,21 @@ def test_compose_takes_the_file(profile: str, tmp_path: Path) -> None:
     if not shutil.which("docker") or docker_compose("version").returncode:
         pytest.skip("docker compose is not installed")
     words = ["--profile", profile] if profile else []
-    asked = docker_compose("--env-file", os.devnull, *words, "config", "--format", "json", EVARA_SECRETS_DIR=str(tmp_path / "none"))
+    asked = docker_compose(
+        "--env-file",
+        os.devnull,
+        *words,
+        "config",
+        "--format",
+        "json",
+        EVARA_SECRETS_DIR=str(tmp_path / "none"),
+    )
     assert (asked.returncode, asked.stderr) == (0, "")
     described = json.loads(asked.stdout)["services"]
-    wanted = {name for name, service in SERVICES.items() if profile == "*" or set(service.get("profiles", [profile])) == {profile}}
+    wanted = {
+        name
+        for name, service in SERVICES.items()
+        if profile == "*" or set(service.get("profiles", [profile])) == {profile}
+    }
     assert wanted <= described.keys()
     assert described["api"]["deploy"]["replicas"] == 2

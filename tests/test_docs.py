@@ -45,7 +45,9 @@ def test_every_setting_is_in_the_example(field: str) -> None:
 def test_every_variable_that_code_reads_is_in_the_example() -> None:
     """Variables that are read outside the settings class are documented, too, unless only the stack sets them."""
     sources = [
-        path.read_text(encoding="utf-8") for folder in ("api", "observability", "loadtests") for path in (ROOT / folder).rglob("*.py")
+        path.read_text(encoding="utf-8")
+        for folder in ("api", "observability", "loadtests")
+        for path in (ROOT / folder).rglob("*.py")
     ]
     read = set(re.findall(r'environ\.get\("(EVARA_\w+)"', "\n".join(sources)))
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
@@ -56,7 +58,14 @@ def test_every_variable_that_code_reads_is_in_the_example() -> None:
 @pytest.mark.parametrize(
     "model",
     [
-        *(schema.Catalogue, schema.RouteEntry, schema.WatchEntry, schema.LogEntry, schema.JobEntry, schema.ProbeEntry),
+        *(
+            schema.Catalogue,
+            schema.RouteEntry,
+            schema.WatchEntry,
+            schema.LogEntry,
+            schema.JobEntry,
+            schema.ProbeEntry,
+        ),
         *(
             schema.Defaults,
             schema.LatencyTarget,
@@ -106,7 +115,11 @@ def test_lock_files_name_no_index_and_no_path() -> None:
 
 def test_every_defence_names_a_test_that_exists() -> None:
     """Each row of the threat model ends in a test, which is there."""
-    rows = [line for line in (ROOT / "docs" / "security.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")][2:]
+    rows = [
+        line
+        for line in (ROOT / "docs" / "security.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("|")
+    ][2:]
     assert rows
     for row in rows:
         named = re.search(r"`(tests/\S+\.py)::(test_\w+)` \|$", row)

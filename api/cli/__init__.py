@@ -22,9 +22,27 @@ from api.platform.keys import adoptable, create, keyring
 from observability.spec.schema import Duration, length
 
 SEEDS: tuple[dict[str, Any], ...] = (
-    {"id": "main-branch", "name": "Main branch, flow meter", "kind": "flow_meter", "channel_id": 1001, "fields": {"field1": "flow_lps"}},
-    {"id": "north-well", "name": "North bore well, discharge", "kind": "bore_well", "channel_id": 1002, "fields": {"field1": "flow_lps"}},
-    {"id": "hill-tank", "name": "Hill tank, outlet", "kind": "water_tank", "channel_id": 1003, "fields": {"field1": "flow_lps"}},
+    {
+        "id": "main-branch",
+        "name": "Main branch, flow meter",
+        "kind": "flow_meter",
+        "channel_id": 1001,
+        "fields": {"field1": "flow_lps"},
+    },
+    {
+        "id": "north-well",
+        "name": "North bore well, discharge",
+        "kind": "bore_well",
+        "channel_id": 1002,
+        "fields": {"field1": "flow_lps"},
+    },
+    {
+        "id": "hill-tank",
+        "name": "Hill tank, outlet",
+        "kind": "water_tank",
+        "channel_id": 1003,
+        "fields": {"field1": "flow_lps"},
+    },
 )
 OWN_KEYS = {"prober": "read", "load": "write"}  # of the stack's own programs, not rate-limited
 
@@ -46,7 +64,9 @@ def keep_keys(folder: Path) -> None:
             path.write_text(create(name=name, scope=scope, unlimited=True).token, encoding="utf-8")
         except OSError as error:
             mend = f"remove the file it comes from, as in: rm secrets/{name}_key && make up"
-            raise click.ClickException(f"the key in {path} works no more and cannot be replaced here; {mend}") from error
+            raise click.ClickException(
+                f"the key in {path} works no more and cannot be replaced here; {mend}"
+            ) from error
 
 
 def init_app(app: Flask) -> None:
@@ -55,8 +75,15 @@ def init_app(app: Flask) -> None:
     contract.init_app(app)
 
     @app.cli.command("seed")
-    @click.option("--migrate", is_flag=True, help="Bring the database to the newest migration first.")
-    @click.option("--keys", "folder", type=click.Path(path_type=Path), help="Keep a working key for prober and load runs in this folder.")
+    @click.option(
+        "--migrate", is_flag=True, help="Bring the database to the newest migration first."
+    )
+    @click.option(
+        "--keys",
+        "folder",
+        type=click.Path(path_type=Path),
+        help="Keep a working key for prober and load runs in this folder.",
+    )
     def seed(migrate: bool, folder: Path | None) -> None:
         """Make the nodes whose recorded readings the replay server serves; harmless when they exist."""
         if migrate:
@@ -91,9 +118,18 @@ def init_app(app: Flask) -> None:
     def audit(since: Duration | None, as_json: bool) -> None:
         """Print who changed what, oldest first."""
         with database().read() as session:
-            for entry in auditing.entries(session, now() - timedelta(seconds=float(since.seconds)) if since else None):
-                values = {column.key: getattr(entry, column.key) for column in AuditEntry.__table__.columns}
-                click.echo(orjson.dumps(values) if as_json else auditing.LINE.format(**values, who=entry.key_id or entry.address))
+            for entry in auditing.entries(
+                session, now() - timedelta(seconds=float(since.seconds)) if since else None
+            ):
+                values = {
+                    column.key: getattr(entry, column.key)
+                    for column in AuditEntry.__table__.columns
+                }
+                click.echo(
+                    orjson.dumps(values)
+                    if as_json
+                    else auditing.LINE.format(**values, who=entry.key_id or entry.address)
+                )
 
     @app.cli.command("health")
     def health() -> None:

@@ -20,7 +20,9 @@ def take_out(number: int, *, again: bool) -> DeadLetter:
     with database().write() as session:
         letter = session.get(DeadLetter, number)
         if letter is None:
-            raise click.ClickException(f"there is no dead letter {number}; see: flask --app api.app jobs list")
+            raise click.ClickException(
+                f"there is no dead letter {number}; see: flask --app api.app jobs list"
+            )
         session.delete(letter)
         if again and letter.task == dead_letters.DELIVERIES:
             session.add(Delivery(key=letter.subject, **letter.payload))
@@ -41,7 +43,11 @@ def list_letters(as_json: bool) -> None:
     if as_json:
         return click.echo(orjson.dumps({"dead_letters": rows, "deliveries_pending": waiting}))
     for row in rows:
-        click.echo("{id}  {task} {subject}: {error} (attempts: {attempts}, {first_at:%F %T} to {last_at:%F %T} UTC)".format(**row))
+        click.echo(
+            "{id}  {task} {subject}: {error} (attempts: {attempts}, {first_at:%F %T} to {last_at:%F %T} UTC)".format(
+                **row
+            )
+        )
     return click.echo(f"{len(rows)} dead letters, {waiting} deliveries wait")
 
 

@@ -19,7 +19,9 @@ MOST_LISTED = 10_000
 
 
 def away(error: SQLAlchemyError) -> click.ClickException:
-    return click.ClickException(f"{error.args[0]}; mend the database, or run: flask --app api.app db upgrade")
+    return click.ClickException(
+        f"{error.args[0]}; mend the database, or run: flask --app api.app db upgrade"
+    )
 
 
 def lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
@@ -47,14 +49,20 @@ group = KeyCommands("keys", help="API keys: make, list and revoke them.")
 
 @group.command("create")
 @click.argument("name")
-@click.option("--scope", type=click.Choice(SCOPES), required=True, help="write may read, admin may all.")
-@click.option("--expires", "expires_at", callback=lifetime, help="After so long, as in 90d; never by default.")
+@click.option(
+    "--scope", type=click.Choice(SCOPES), required=True, help="write may read, admin may all."
+)
+@click.option(
+    "--expires", "expires_at", callback=lifetime, help="After so long, as in 90d; never by default."
+)
 @click.option("--unlimited", is_flag=True, help="Not rate-limited: for load runs and probers.")
 def create_key(name: str, scope: str, expires_at: datetime | None, unlimited: bool) -> None:
     """Make a key. The last line is the key alone; it is stored nowhere and never shown again."""
     values = NewKeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
     key = keys.create(**values, expires_at=expires_at)
-    click.echo(f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:\n{key.token}")
+    click.echo(
+        f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:\n{key.token}"
+    )
 
 
 @group.command("list")
@@ -67,8 +75,13 @@ def list_keys(json_: bool) -> None:
         return
     rows = [("id", "scope", "limits", "made", "last used", "expires", "revoked", "name")]
     for key in found:
-        times = [(key[name] or "-")[:16] for name in ("created_at", "last_used_at", "expires_at", "revoked_at")]
-        rows.append((key["id"], key["scope"], "none" if key["unlimited"] else "yes", *times, key["name"]))
+        times = [
+            (key[name] or "-")[:16]
+            for name in ("created_at", "last_used_at", "expires_at", "revoked_at")
+        ]
+        rows.append(
+            (key["id"], key["scope"], "none" if key["unlimited"] else "yes", *times, key["name"])
+        )
     for row in rows:
         click.echo("{:<13} {:<6} {:<6} {:<17} {:<17} {:<17} {:<17} {}".format(*row))
 

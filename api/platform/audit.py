@@ -24,7 +24,9 @@ class RecordingSession(Session):
 @event.listens_for(RecordingSession, "after_flush")
 def _record(session: Session, _: Any) -> None:
     changes = (("insert", session.new), ("update", session.dirty), ("delete", session.deleted))
-    entries = [_entry(kind, found) for kind, objects in changes for found in objects if found.__audited__]
+    entries = [
+        _entry(kind, found) for kind, objects in changes for found in objects if found.__audited__
+    ]
     if told := [entry for entry in entries if entry["fields"] or entry["change"] == "delete"]:
         session.execute(insert(AuditEntry), told)
 
@@ -59,7 +61,9 @@ def _refuse_bulk(statement: ORMExecuteState) -> None:
     """A statement over many rows does not say which it changed: RuntimeError, where the log would miss it."""
     changes = statement.is_insert or statement.is_update or statement.is_delete
     if changes and statement.bind_mapper is not None and statement.bind_mapper.class_.__audited__:
-        raise RuntimeError(f"{statement.bind_mapper.class_.__name__} is audited: change its objects in the session, not by one statement")
+        raise RuntimeError(
+            f"{statement.bind_mapper.class_.__name__} is audited: change its objects in the session, not by one statement"
+        )
 
 
 def entries(session: Session, since: datetime | None = None) -> list[AuditEntry]:

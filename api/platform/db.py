@@ -21,12 +21,27 @@ from api.platform.telemetry import metrics, tracing
 from observability.spec import names
 
 BUSY_SECONDS = 5  # how long a SQLite writer waits for another, and whoever finds all connections taken, before they give up
-PATIENCE = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 3, "tcp_user_timeout": 10_000}  # seconds; the last in ms
+PATIENCE = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "tcp_user_timeout": 10_000,
+}  # seconds; the last in ms
 IMMEDIATE = "evara_immediate"
-DETAIL = re.compile(r"\nDETAIL:.*")  # PostgreSQL's, which holds values; and what is raised is logged
+DETAIL = re.compile(
+    r"\nDETAIL:.*"
+)  # PostgreSQL's, which holds values; and what is raised is logged
 NO_QUERY = ("BEGIN", "COMMIT")  # statements that take time, but ask nothing
-POOL_EVENTS = {"connect": ("open", 1), "close": ("open", -1), "checkout": ("in_use", 1), "checkin": ("in_use", -1)}
-INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}  # both know ON CONFLICT
+POOL_EVENTS = {
+    "connect": ("open", 1),
+    "close": ("open", -1),
+    "checkout": ("in_use", 1),
+    "checkin": ("in_use", -1),
+}
+INSERT: dict[str, Any] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}  # both know ON CONFLICT
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
@@ -36,7 +51,9 @@ class Database:
     def __init__(self, url: str, statement_timeout: float = 0.0):
         sqlite = url.startswith("sqlite")
         # hide_parameters: an exception's text is logged, and values may be keys
-        self.engine = create_engine(url, hide_parameters=True, **arguments(sqlite, statement_timeout))
+        self.engine = create_engine(
+            url, hide_parameters=True, **arguments(sqlite, statement_timeout)
+        )
         if sqlite:
             event.listen(self.engine, "connect", _tune)
             event.listen(self.engine, "begin", _begin)
@@ -68,18 +85,33 @@ def arguments(sqlite: bool, statement_timeout: float) -> dict[str, Any]:
     """What create_engine needs; the time-out (seconds, 0 = none) is PostgreSQL's alone, SQLite cannot stop a statement."""
     if sqlite:
         return {"connect_args": {"timeout": BUSY_SECONDS}}
-    options = {"options": f"-c statement_timeout={round(statement_timeout * 1000)}"} if statement_timeout else {}
-    return {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS, "max_overflow": 5, "connect_args": PATIENCE | options}  # 5 + 5 a process
+    options = (
+        {"options": f"-c statement_timeout={round(statement_timeout * 1000)}"}
+        if statement_timeout
+        else {}
+    )
+    return {
+        "pool_pre_ping": True,
+        "pool_timeout": BUSY_SECONDS,
+        "max_overflow": 5,
+        "connect_args": PATIENCE | options,
+    }  # 5 + 5 a process
 
 
 def _tune(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):  # FULL: what was acknowledged is on disk
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+    ):  # FULL: what was acknowledged is on disk
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(IMMEDIATE) else "BEGIN")
+    connection.exec_driver_sql(
+        "BEGIN IMMEDIATE" if connection.get_execution_options().get(IMMEDIATE) else "BEGIN"
+    )
 
 
 def _count(state: str, change: int) -> Callable[..., None]:
@@ -88,7 +120,11 @@ def _count(state: str, change: int) -> Callable[..., None]:
 
 
 def _start(*args: Any) -> None:
-    args[4]._evara_started = time.perf_counter()  # args: connection, cursor, statement, parameters, context, executemany
+    args[
+        4
+    ]._evara_started = (
+        time.perf_counter()
+    )  # args: connection, cursor, statement, parameters, context, executemany
 
 
 def _stop(*args: Any) -> None:
@@ -102,11 +138,18 @@ def _failed(context: ExceptionContext) -> None:
         return  # the caller's fault: the database did its work
     started = getattr(context.execution_context, "_evara_started", None)
     seconds = time.perf_counter() - started if started else 0.0
-    _observe(context.dialect.name, context.statement or "", seconds, type(context.original_exception).__name__)
+    _observe(
+        context.dialect.name,
+        context.statement or "",
+        seconds,
+        type(context.original_exception).__name__,
+    )
 
 
 def _observe(system: str, statement: str, seconds: float, error: str | None = None) -> None:
-    metrics.observe_dependency(names.DATABASE, seconds, ok=error is None, queries=int(not statement.startswith(NO_QUERY)))
+    metrics.observe_dependency(
+        names.DATABASE, seconds, ok=error is None, queries=int(not statement.startswith(NO_QUERY))
+    )
     tracing.statement(system, statement, seconds, error)
 
 

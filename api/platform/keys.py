@@ -29,7 +29,9 @@ class Keyring:
 
     def __init__(self, database: Database):
         self._database = database
-        self._seen: dict[str, tuple[ApiKey, float]] = {}  # digest → key, and until when it is believed
+        self._seen: dict[
+            str, tuple[ApiKey, float]
+        ] = {}  # digest → key, and until when it is believed
         self._used: dict[str, float] = {}  # id → when its use was last written
 
     def find(self, token: str) -> ApiKey | None:
@@ -44,7 +46,9 @@ class Keyring:
 
     def _load(self, digest: str) -> ApiKey | None:
         with self._database.read() as session:
-            key = session.scalar(select(ApiKey).where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None)))
+            key = session.scalar(
+                select(ApiKey).where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None))
+            )
         if key:
             if len(self._seen) >= MOST_REMEMBERED:
                 self._seen.clear()
@@ -80,13 +84,18 @@ def keyring() -> Keyring:
 def page(page: int, page_size: int) -> dict[str, Any]:
     """A page of keys, the newest first, revoked ones too."""
     with database().read() as session:
-        return paged(session, select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id), page, page_size)
+        return paged(
+            session, select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id), page, page_size
+        )
 
 
 def adoptable(token: str) -> bool:
     """Whether the token has the form of a key, and none like it was ever made here."""
     with database().read() as session:
-        return bool(TOKEN.fullmatch(token)) and session.scalar(select(ApiKey).where(ApiKey.digest == digest_of(token))) is None
+        return (
+            bool(TOKEN.fullmatch(token))
+            and session.scalar(select(ApiKey).where(ApiKey.digest == digest_of(token))) is None
+        )
 
 
 def create(token: str | None = None, **values: Any) -> ApiKey:
@@ -102,7 +111,9 @@ def create(token: str | None = None, **values: Any) -> ApiKey:
 def revoke(key_id: str) -> None:
     """The key works no more: here at once, in other processes within REMEMBERED_SECONDS. Doing it again changes nothing."""
     with database().write() as session:
-        key = session.get(ApiKey, key_id) if key_id.isprintable() else None  # PostgreSQL refuses even to look for NUL
+        key = (
+            session.get(ApiKey, key_id) if key_id.isprintable() else None
+        )  # PostgreSQL refuses even to look for NUL
         if key is None:
             raise NotFound(f"There is no key {key_id!r}.")
         key.revoked_at = key.revoked_at or now()

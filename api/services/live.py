@@ -34,7 +34,9 @@ def newest(node_id: str) -> Live:
     try:
         return answer(cache.answer(key, lambda: ask(node), (Unavailable, Refused)), cache.ttl)
     except NoAccess as error:
-        raise NotFound(f"ThingSpeak shows nothing of channel {node.channel_id}: it {error}.") from error
+        raise NotFound(
+            f"ThingSpeak shows nothing of channel {node.channel_id}: it {error}."
+        ) from error
     except (Unavailable, Busy) as error:
         raise ServiceUnavailable(AWAY, retry_after=RETRY_AFTER) from error
 
@@ -48,7 +50,14 @@ def ask(node: Node) -> list[list[Any]]:
 
 def answer(kept: Kept, ttl: float) -> Live:
     """Age (RFC 9111), and Cache-Status (RFC 9211), whose ttl is negative for a stale answer; Warning is obsolete since RFC 9111."""
-    items = [{"metric": metric, "time": datetime.fromisoformat(time), "value": value} for metric, time, value in kept.value]
-    how = "fwd=miss; stored" if kept.stored else f"hit; ttl={int(ttl - kept.age) if kept.fresh else -int(kept.age - ttl) - 1}"
+    items = [
+        {"metric": metric, "time": datetime.fromisoformat(time), "value": value}
+        for metric, time, value in kept.value
+    ]
+    how = (
+        "fwd=miss; stored"
+        if kept.stored
+        else f"hit; ttl={int(ttl - kept.age) if kept.fresh else -int(kept.age - ttl) - 1}"
+    )
     body = {"items": items, "stale": not kept.fresh, "age_seconds": round(kept.age, 1)}
     return body, {"Age": str(int(kept.age)), "Cache-Status": f"evara; {how}"}

@@ -15,7 +15,9 @@ from api.platform.jobs import dead_letters
 
 def require(session: Session, node_id: str) -> Node:
     """The node; NotFound when there is none."""
-    node = session.get(Node, node_id) if node_id.isprintable() else None  # PostgreSQL refuses even to look for NUL
+    node = (
+        session.get(Node, node_id) if node_id.isprintable() else None
+    )  # PostgreSQL refuses even to look for NUL
     if node is None:
         raise NotFound(f"There is no node {node_id!r}.")
     return node

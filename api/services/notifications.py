@@ -49,7 +49,11 @@ def record(session: Session, node: Node, metrics: set[str]) -> None:
     watched = metrics & node.alarms.keys()
     if not watched or not settings().webhook_url:
         return
-    query = select(Latest).where(Latest.node_id == node.id, Latest.metric.in_(watched)).order_by(Latest.metric)
+    query = (
+        select(Latest)
+        .where(Latest.node_id == node.id, Latest.metric.in_(watched))
+        .order_by(Latest.metric)
+    )
     for newest in session.scalars(query.execution_options(populate_existing=True)):
         limits, told = node.alarms[newest.metric], newest.told or WITHIN
         state = judge(newest.value, limits)
@@ -57,20 +61,35 @@ def record(session: Session, node: Node, metrics: set[str]) -> None:
             continue
         newest.told, key = state, uuid.uuid4().hex
         reading = {"metric": newest.metric, "time": newest.time.isoformat(), "value": newest.value}
-        payload = {"id": key, "node": node.id, **reading, "state": state, "before": told, "limits": limits}
-        session.add(Delivery(key=key, node_id=node.id, payload=payload, headers=request_context.headers()))
+        payload = {
+            "id": key,
+            "node": node.id,
+            **reading,
+            "state": state,
+            "before": told,
+            "limits": limits,
+        }
+        session.add(
+            Delivery(key=key, node_id=node.id, payload=payload, headers=request_context.headers())
+        )
 
 
 def due(session: Session) -> Delivery | None:
     """The delivery to be sent now: the longest due among the first of every node."""
     first = select(func.min(Delivery.id)).group_by(Delivery.node_id)
     query = select(Delivery).where(Delivery.id.in_(first), Delivery.due_at <= now())
-    return session.scalars(query.order_by(Delivery.due_at, Delivery.id).limit(1)).first() if settings().webhook_url else None
+    return (
+        session.scalars(query.order_by(Delivery.due_at, Delivery.id).limit(1)).first()
+        if settings().webhook_url
+        else None
+    )
 
 
 def backlog(session: Session) -> tuple[int, datetime | None]:
     """How many deliveries wait, and since when the oldest does; nobody waits without a webhook."""
-    number, oldest = session.execute(select(func.count(), func.min(Delivery.created_at)).select_from(Delivery)).one()
+    number, oldest = session.execute(
+        select(func.count(), func.min(Delivery.created_at)).select_from(Delivery)
+    ).one()
     return number, oldest if settings().webhook_url else None
 
 
@@ -86,8 +105,17 @@ def deliver_next(client: httpx.Client, lease: Lease) -> bool | None:
             done(session, delivery, error)
             mine = lease.keep(session)
         metrics.JOB_RUNS.labels(dead_letters.DELIVERIES, "error" if error else "ok").inc()
-        context = {"job": dead_letters.DELIVERIES, "node": delivery.node_id, "key": delivery.key, "attempt": delivery.attempts + 1}
-        log.log(logging.WARNING if error else logging.INFO, "delivery failed" if error else "delivered", extra=context | {"error": error})
+        context = {
+            "job": dead_letters.DELIVERIES,
+            "node": delivery.node_id,
+            "key": delivery.key,
+            "attempt": delivery.attempts + 1,
+        }
+        log.log(
+            logging.WARNING if error else logging.INFO,
+            "delivery failed" if error else "delivered",
+            extra=context | {"error": error},
+        )
     return error is None if mine else None
 
 
@@ -107,16 +135,27 @@ def signature(secret: SecretStr | None, body: bytes) -> dict[str, str]:
     """The header by which a receiver knows that the body is ours; none without a secret."""
     if not secret:
         return {}
-    return {"X-Evara-Signature": "sha256=" + hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()}
+    return {
+        "X-Evara-Signature": "sha256="
+        + hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
+    }
 
 
 def done(session: Session, delivery: Delivery, error: str | None) -> None:
     """After an attempt: the row goes when it was taken or is a dead letter, else it is due again later."""
     attempts, row = delivery.attempts + 1, Delivery.id == delivery.id
     if error and attempts < settings().webhook_attempts:
-        session.execute(update(Delivery).where(row).values(attempts=attempts, due_at=now() + timedelta(seconds=wait(attempts))))
+        session.execute(
+            update(Delivery)
+            .where(row)
+            .values(attempts=attempts, due_at=now() + timedelta(seconds=wait(attempts)))
+        )
         return
     was_there = session.execute(delete(Delivery).where(row).returning(Delivery.id)).all()
     if error and was_there:
-        again = {"node_id": delivery.node_id, "payload": delivery.payload, "headers": delivery.headers}
+        again = {
+            "node_id": delivery.node_id,
+            "payload": delivery.payload,
+            "headers": delivery.headers,
+        }
         dead_letters.bury(session, dead_letters.DELIVERIES, delivery.key, error, attempts, again)

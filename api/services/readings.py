@@ -27,7 +27,10 @@ def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
     for row in rows:
         unique.setdefault((row["metric"], row["time"]), row["value"])
     # in one order always: PostgreSQL locks row by row, and two batches that wait for each other would both fail
-    values = [{"node_id": node.id, "metric": metric, "time": time, "value": unique[metric, time]} for metric, time in sorted(unique)]
+    values = [
+        {"node_id": node.id, "metric": metric, "time": time, "value": unique[metric, time]}
+        for metric, time in sorted(unique)
+    ]
     # Rows as parameters, not in .values(): a statement for just so many rows is compiled every time, which costs more than storing them.
     statement = insert_into(session, Reading).on_conflict_do_nothing().returning(Reading.metric)
     stored = len(session.execute(statement, values).all())
@@ -71,12 +74,19 @@ def remember(session: Session, values: list[Row]) -> None:
 
 
 def span(
-    node_id: str, page: int, page_size: int, metric: str | None = None, from_: datetime | None = None, to: datetime | None = None
+    node_id: str,
+    page: int,
+    page_size: int,
+    metric: str | None = None,
+    from_: datetime | None = None,
+    to: datetime | None = None,
 ) -> dict[str, Any]:
     """A page of readings with from_ ≤ time < to, oldest first."""
     end = to or now()
     start = from_ or end - timedelta(days=1)
-    query = select(Reading).where(Reading.node_id == node_id, Reading.time >= start, Reading.time < end)
+    query = select(Reading).where(
+        Reading.node_id == node_id, Reading.time >= start, Reading.time < end
+    )
     if metric:
         query = query.where(Reading.metric == metric)
     with database().read() as session:
@@ -88,4 +98,6 @@ def latest(node_id: str) -> list[Latest]:
     """The newest reading of every metric, by metric."""
     with database().read() as session:
         require(session, node_id)
-        return list(session.scalars(select(Latest).where(Latest.node_id == node_id).order_by(Latest.metric)))
+        return list(
+            session.scalars(select(Latest).where(Latest.node_id == node_id).order_by(Latest.metric))
+        )

@@ -14,7 +14,9 @@ from api.services import readings
 from api.services.thingspeak import Entry, ThingSpeak
 
 COMMIT_ROWS = 500  # a commit holds SQLite's only write lock; devices must get their turn in between
-OVERLAP = timedelta(hours=1)  # devices upload late in bulk with old times; storing twice changes nothing
+OVERLAP = timedelta(
+    hours=1
+)  # devices upload late in bulk with old times; storing twice changes nothing
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)  # ThingSpeak did not exist before
 
 
@@ -28,14 +30,22 @@ class Unfinished(Exception):
 
 def nodes(session: Session) -> list[str]:
     """Ids of the nodes that have a channel."""
-    return list(session.scalars(select(Node.id).where(Node.channel_id.is_not(None)).order_by(Node.id)))
+    return list(
+        session.scalars(select(Node.id).where(Node.channel_id.is_not(None)).order_by(Node.id))
+    )
 
 
 def reached(session: Session) -> tuple[datetime | None, datetime | None]:
     """(since when every node is synced at least, or None while one never was; newest reading of the node that is furthest behind)."""
-    query = select(func.count() - func.count(SyncState.finished_at), func.min(SyncState.finished_at))
-    never, oldest = session.execute(query.select_from(Node).outerjoin(SyncState).where(Node.channel_id.is_not(None))).one()
-    furthest = session.scalar(select(func.min(SyncState.synced_until)).where(SyncState.synced_until > BEGINNING))
+    query = select(
+        func.count() - func.count(SyncState.finished_at), func.min(SyncState.finished_at)
+    )
+    never, oldest = session.execute(
+        query.select_from(Node).outerjoin(SyncState).where(Node.channel_id.is_not(None))
+    ).one()
+    furthest = session.scalar(
+        select(func.min(SyncState.synced_until)).where(SyncState.synced_until > BEGINNING)
+    )
     return None if never else oldest or now(), furthest
 
 
@@ -61,7 +71,11 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
     with database().write() as session:
         keep(session, lease)
         if is_same(session, node):
-            session.merge(SyncState(node_id=node.id, synced_until=mark(session, node.id, None), finished_at=now()))
+            session.merge(
+                SyncState(
+                    node_id=node.id, synced_until=mark(session, node.id, None), finished_at=now()
+                )
+            )
 
 
 def commit(node: Node, entries: list[Entry], lease: Lease) -> int:
@@ -73,7 +87,9 @@ def commit(node: Node, entries: list[Entry], lease: Lease) -> int:
         if not current:
             return 0
         stored = readings.insert(session, current, rows)["stored"] if rows else 0
-        session.merge(SyncState(node_id=node.id, synced_until=mark(session, node.id, entries[-1].time)))
+        session.merge(
+            SyncState(node_id=node.id, synced_until=mark(session, node.id, entries[-1].time))
+        )
     return stored
 
 
@@ -85,7 +101,9 @@ def keep(session: Session, lease: Lease) -> None:
 
 def is_same(session: Session, node: Node) -> Node | None:
     """The node, if its readings still come from where this sync takes them; nobody changes it until the session ends."""
-    current = session.get(Node, node.id, with_for_update={"key_share": True})  # FOR NO KEY UPDATE: devices go on storing
+    current = session.get(
+        Node, node.id, with_for_update={"key_share": True}
+    )  # FOR NO KEY UPDATE: devices go on storing
     return current if current is not None and current.source == node.source else None
 
 

@@ -24,8 +24,12 @@ PAGE = 8_000
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ATTEMPTS = 4
-WAITING = Patience(seconds=2.0, attempts=2, pause=0.5)  # of somebody who waits for the answer; the sync has more
-Answer = tuple[list["Entry"], datetime | None]  # by time and id, each once; when the channel was made, if that is told
+WAITING = Patience(
+    seconds=2.0, attempts=2, pause=0.5
+)  # of somebody who waits for the answer; the sync has more
+Answer = tuple[
+    list["Entry"], datetime | None
+]  # by time and id, each once; when the channel was made, if that is told
 log = logging.getLogger(__name__)
 
 
@@ -55,23 +59,37 @@ class Entry:
 
     def readings(self, metrics: dict[str, str]) -> list[dict[str, Any]]:
         """{"metric", "time", "value"} of each field that is a metric of the node's."""
-        named = [(metric, self.fields[name]) for name, metric in metrics.items() if name in self.fields]
+        named = [
+            (metric, self.fields[name]) for name, metric in metrics.items() if name in self.fields
+        ]
         return [{"metric": metric, "time": self.time, "value": value} for metric, value in named]
 
 
 class ThingSpeak:
     """Reads feeds of one server; safe to use from several threads."""
 
-    def __init__(self, base_url: str, timeout: float, transport: httpx.BaseTransport | None = None, shared: Shared | None = None):
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float,
+        transport: httpx.BaseTransport | None = None,
+        shared: Shared | None = None,
+    ):
         self._guard = Guard(DEPENDENCY, base_url, Unavailable, shared, transport)
         self._patience = Patience(timeout, ATTEMPTS, pause=5.0)
 
-    def feeds(self, channel: int, key: str | None, start: datetime, end: datetime) -> Iterator[list[Entry]]:
+    def feeds(
+        self, channel: int, key: str | None, start: datetime, end: datetime
+    ) -> Iterator[list[Entry]]:
         """Entries with start ≤ created_at ≤ end, oldest first, in lists of fewer than 8 000; raises ThingSpeakError or Refused."""
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]
         while spans:
             first, last = spans.pop()
-            params = {"start": first.strftime(TIME_FORMAT), "end": last.strftime(TIME_FORMAT), "results": PAGE}
+            params = {
+                "start": first.strftime(TIME_FORMAT),
+                "end": last.strftime(TIME_FORMAT),
+                "results": PAGE,
+            }
             entries, created = self._ask(channel, key, params, self._patience)
             if len(entries) >= PAGE and last > first:
                 half = (first + (last - first) / 2).replace(microsecond=0)
@@ -85,19 +103,29 @@ class ThingSpeak:
 
     def newest(self, channel: int, key: str | None) -> Entry | None:
         """The newest entry right now, for somebody who waits; None for an empty channel; raises ThingSpeakError or Refused."""
-        return max(self._ask(channel, key, {"results": 1}, WAITING)[0], key=lambda entry: entry.time, default=None)
+        return max(
+            self._ask(channel, key, {"results": 1}, WAITING)[0],
+            key=lambda entry: entry.time,
+            default=None,
+        )
 
-    def _ask(self, channel: int, key: str | None, params: dict[str, Any], patience: Patience) -> Answer:
+    def _ask(
+        self, channel: int, key: str | None, params: dict[str, Any], patience: Patience
+    ) -> Answer:
         if key:
             params["api_key"] = key
-        found = self._guard.get(f"/channels/{channel}/feeds.json", params, entries_or_refusal, patience)
+        found = self._guard.get(
+            f"/channels/{channel}/feeds.json", params, entries_or_refusal, patience
+        )
         if isinstance(found, NoAccess):
             raise found
         return found
 
 
 def init_app(app: Flask, settings: Settings, shared: Shared | None) -> None:
-    app.extensions["evara_thingspeak"] = ThingSpeak(settings.thingspeak_url, settings.thingspeak_timeout, shared=shared)
+    app.extensions["evara_thingspeak"] = ThingSpeak(
+        settings.thingspeak_url, settings.thingspeak_timeout, shared=shared
+    )
 
 
 def thingspeak() -> ThingSpeak:
@@ -140,7 +168,11 @@ def parse(answer: httpx.Response) -> Answer:
 def parse_entry(feed: Any) -> Entry | None:
     """One element of `feeds`; None when it has no usable time or id."""
     try:
-        kept = {name: value for name in feed if name.startswith("field") and (value := number(feed[name])) is not None}
+        kept = {
+            name: value
+            for name in feed
+            if name.startswith("field") and (value := number(feed[name])) is not None
+        }
         return Entry(int(feed["entry_id"]), utc(feed["created_at"]), kept)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
         log.warning("skipped a feed entry that cannot be read: %.100r", feed)

@@ -7,11 +7,24 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from api.models import SCOPES, now
 from api.platform import keys
-from api.platform.http.parsing import PRINTABLE, V1, AnswerSchema, Instant, PageQuery, PageSchema, StrictBoolean, Whole
+from api.platform.http.parsing import (
+    PRINTABLE,
+    V1,
+    AnswerSchema,
+    Instant,
+    PageQuery,
+    PageSchema,
+    StrictBoolean,
+    Whole,
+)
 
 blueprint = V1("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
 EXAMPLE = {"name": "dashboard", "scope": "read"}
-ANSWER: dict[str, Any] = EXAMPLE | {"id": "0f8fad5bd9cb", "unlimited": False, "created_at": "2026-03-01T12:00:00+00:00"}
+ANSWER: dict[str, Any] = EXAMPLE | {
+    "id": "0f8fad5bd9cb",
+    "unlimited": False,
+    "created_at": "2026-03-01T12:00:00+00:00",
+}
 ANSWER |= dict.fromkeys(("expires_at", "revoked_at", "last_used_at"))
 NAME = (validate.Length(1, 100), Whole(PRINTABLE))
 
@@ -23,24 +36,42 @@ def in_future(moment: datetime) -> None:
 
 class NewKeySchema(Schema):
     name = fields.String(required=True, validate=NAME, metadata={"description": "Whose it is"})
-    scope = fields.String(required=True, validate=validate.OneOf(SCOPES), metadata={"description": "write may read, admin may all"})
-    unlimited = StrictBoolean(load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"})
-    expires_at = Instant(allow_none=True, validate=in_future, metadata={"description": "In the future, and refused from then; null: never"})
+    scope = fields.String(
+        required=True,
+        validate=validate.OneOf(SCOPES),
+        metadata={"description": "write may read, admin may all"},
+    )
+    unlimited = StrictBoolean(
+        load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"}
+    )
+    expires_at = Instant(
+        allow_none=True,
+        validate=in_future,
+        metadata={"description": "In the future, and refused from then; null: never"},
+    )
 
 
 class KeySchema(AnswerSchema):
-    id = fields.String(required=True, metadata={"description": "By this it is listed, logged and revoked"})
+    id = fields.String(
+        required=True, metadata={"description": "By this it is listed, logged and revoked"}
+    )
     name = fields.String(required=True)
     scope = fields.String(required=True, validate=validate.OneOf(SCOPES))
     unlimited = fields.Boolean(required=True)
     created_at = Instant(required=True)
     expires_at = Instant(required=True, allow_none=True)
     revoked_at = Instant(required=True, allow_none=True)
-    last_used_at = Instant(required=True, allow_none=True, metadata={"description": "To the minute"})
+    last_used_at = Instant(
+        required=True, allow_none=True, metadata={"description": "To the minute"}
+    )
 
 
 class MadeKeySchema(KeySchema):
-    key = fields.String(required=True, attribute="token", metadata={"description": "The key itself; shown now and never again"})
+    key = fields.String(
+        required=True,
+        attribute="token",
+        metadata={"description": "The key itself; shown now and never again"},
+    )
 
 
 class KeyPage(PageSchema):
@@ -50,7 +81,9 @@ class KeyPage(PageSchema):
 @blueprint.route("", methods=["GET"], endpoint="list")
 @blueprint.scope("admin")
 @blueprint.arguments(PageQuery, location="query")
-@blueprint.response(200, KeyPage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1})
+@blueprint.response(
+    200, KeyPage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1}
+)
 @blueprint.errors(422)
 def list_keys(query: dict[str, Any]) -> dict[str, Any]:
     """Keys, the newest first"""

@@ -23,13 +23,21 @@ from api.platform.http.parsing import (
 )
 from api.services import nodes
 
-blueprint = V1("nodes", __name__, url_prefix="/api/v1/nodes", description="Water tanks, bore wells and flow meters")
+blueprint = V1(
+    "nodes",
+    __name__,
+    url_prefix="/api/v1/nodes",
+    description="Water tanks, bore wells and flow meters",
+)
 EXAMPLE = {"id": "tank-01", "name": "Roof tank, east block", "kind": "water_tank"}
 ALARMS = 20  # per node
 ALARMED = {"level_m": {"below": 0.5, "above": 3.0}}
 TIMES = {"created_at": "2026-03-01T11:58:00+00:00", "updated_at": "2026-03-01T12:00:00+00:00"}
 ANSWER = EXAMPLE | {"channel_id": 1001, "fields": {"field1": "level_m"}, "alarms": ALARMED} | TIMES
-NodeFields = Schema.from_dict({f"field{number}": fields.String(validate=Whole(METRIC)) for number in range(1, 9)}, name="NodeFields")
+NodeFields = Schema.from_dict(
+    {f"field{number}": fields.String(validate=Whole(METRIC)) for number in range(1, 9)},
+    name="NodeFields",
+)
 
 
 class LimitsSchema(Schema):
@@ -43,12 +51,27 @@ class LimitsSchema(Schema):
 
 
 # What several schemas have, required in some of them.
-Name = partial(fields.String, validate=(validate.Length(1, 200), Whole(PRINTABLE)), metadata={"description": "What people call it"})
-Kind = partial(fields.String, validate=validate.OneOf(KINDS), metadata={"description": "What it measures"})
-Channel = partial(
-    WholeNumber, allow_none=True, validate=validate.Range(1, 2**31 - 1), metadata={"description": "ThingSpeak channel to pull from"}
+Name = partial(
+    fields.String,
+    validate=(validate.Length(1, 200), Whole(PRINTABLE)),
+    metadata={"description": "What people call it"},
 )
-Fields = partial(fields.Nested, NodeFields, data_key="fields", attribute="fields", metadata={"description": "ThingSpeak field → metric"})
+Kind = partial(
+    fields.String, validate=validate.OneOf(KINDS), metadata={"description": "What it measures"}
+)
+Channel = partial(
+    WholeNumber,
+    allow_none=True,
+    validate=validate.Range(1, 2**31 - 1),
+    metadata={"description": "ThingSpeak channel to pull from"},
+)
+Fields = partial(
+    fields.Nested,
+    NodeFields,
+    data_key="fields",
+    attribute="fields",
+    metadata={"description": "ThingSpeak field → metric"},
+)
 
 
 class NodePatch(Schema):
@@ -63,7 +86,13 @@ class NodePatch(Schema):
     )
     alarms = fields.Dict(
         fields.String(validate=Whole(METRIC)),
-        fields.Nested(LimitsSchema, metadata={"description": "`below`, `above`, or both with below < above", "minProperties": 1}),
+        fields.Nested(
+            LimitsSchema,
+            metadata={
+                "description": "`below`, `above`, or both with below < above",
+                "minProperties": 1,
+            },
+        ),
         validate=validate.Length(max=ALARMS),
         metadata={
             "description": "Metric → limits; the webhook is told when the newest reading leaves them or returns (docs/jobs.md)",
@@ -74,7 +103,9 @@ class NodePatch(Schema):
 
 
 class NodeNew(NodePatch):
-    id = fields.String(required=True, validate=Whole(SLUG), metadata={"description": "Lower case, digits, hyphens"})
+    id = fields.String(
+        required=True, validate=Whole(SLUG), metadata={"description": "Lower case, digits, hyphens"}
+    )
     name = Name(required=True)
     kind = Kind(required=True)
 
@@ -86,14 +117,19 @@ class NodeSchema(NodeNew):
     channel_id = Channel(required=True)
     fields_ = Fields(required=True)
     alarms = fields.Dict(
-        fields.String(), fields.Nested(LimitsSchema), required=True, metadata={"description": "Metric → limits", "example": ALARMED}
+        fields.String(),
+        fields.Nested(LimitsSchema),
+        required=True,
+        metadata={"description": "Metric → limits", "example": ALARMED},
     )
     created_at = Instant(required=True, dump_only=True)
     updated_at = Instant(required=True, dump_only=True)
 
 
 class NodeQuery(PageQuery):
-    kind = fields.String(validate=validate.OneOf(KINDS), metadata={"description": "Only nodes of this kind"})
+    kind = fields.String(
+        validate=validate.OneOf(KINDS), metadata={"description": "Only nodes of this kind"}
+    )
 
 
 class NodePage(PageSchema):
@@ -103,7 +139,9 @@ class NodePage(PageSchema):
 @blueprint.route("", methods=["GET"], endpoint="list")
 @blueprint.scope("read")
 @blueprint.arguments(NodeQuery, location="query")
-@blueprint.response(200, NodePage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1})
+@blueprint.response(
+    200, NodePage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1}
+)
 @blueprint.errors(422)
 def list_nodes(query: dict[str, Any]) -> dict[str, Any]:
     """Nodes by id, all or of one kind"""

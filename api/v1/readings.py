@@ -4,17 +4,37 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from api.platform.http.parsing import LARGEST, METRIC, V1, AnswerSchema, Instant, PageQuery, PageSchema, StrictFloat, Whole, plausible
+from api.platform.http.parsing import (
+    LARGEST,
+    METRIC,
+    V1,
+    AnswerSchema,
+    Instant,
+    PageQuery,
+    PageSchema,
+    StrictFloat,
+    Whole,
+    plausible,
+)
 from api.services import live, readings
 
-blueprint = V1("readings", __name__, url_prefix="/api/v1/nodes/<string:node_id>", description="What the nodes measured")
+blueprint = V1(
+    "readings",
+    __name__,
+    url_prefix="/api/v1/nodes/<string:node_id>",
+    description="What the nodes measured",
+)
 BATCH = 1_000
 EXAMPLE = {"readings": [{"metric": "level_m", "time": "2026-03-01T12:00:00Z", "value": 1.84}]}
 
 
 class ReadingSchema(Schema):
     metric = fields.String(required=True, validate=Whole(METRIC), metadata={"example": "level_m"})
-    time = Instant(required=True, validate=plausible, metadata={"description": "With zone, 2000 to a day ahead; key with the metric"})
+    time = Instant(
+        required=True,
+        validate=plausible,
+        metadata={"description": "With zone, 2000 to a day ahead; key with the metric"},
+    )
     value = StrictFloat(required=True, validate=validate.Range(-LARGEST, LARGEST))
 
 
@@ -24,19 +44,35 @@ class StoredReading(ReadingSchema):
 
 
 class BatchSchema(Schema):
-    readings = fields.List(fields.Nested(ReadingSchema), required=True, validate=validate.Length(1, BATCH))
+    readings = fields.List(
+        fields.Nested(ReadingSchema), required=True, validate=validate.Length(1, BATCH)
+    )
 
 
 class ReceiptSchema(AnswerSchema):
     stored = fields.Integer(required=True, metadata={"description": "New readings, now on disk"})
-    duplicates = fields.Integer(required=True, metadata={"description": "Readings that were there already with the same value"})
-    conflicts = fields.Integer(required=True, metadata={"description": "Readings that were there with another value, which stays"})
+    duplicates = fields.Integer(
+        required=True,
+        metadata={"description": "Readings that were there already with the same value"},
+    )
+    conflicts = fields.Integer(
+        required=True,
+        metadata={"description": "Readings that were there with another value, which stays"},
+    )
 
 
 class RangeQuery(PageQuery):
-    metric = fields.String(validate=Whole(METRIC), metadata={"description": "Only readings of this metric"})
-    from_ = Instant(data_key="from", validate=plausible, metadata={"description": "First time, inclusive; a day before `to` by default"})
-    to = Instant(validate=plausible, metadata={"description": "Last time, exclusive; now by default"})
+    metric = fields.String(
+        validate=Whole(METRIC), metadata={"description": "Only readings of this metric"}
+    )
+    from_ = Instant(
+        data_key="from",
+        validate=plausible,
+        metadata={"description": "First time, inclusive; a day before `to` by default"},
+    )
+    to = Instant(
+        validate=plausible, metadata={"description": "Last time, exclusive; now by default"}
+    )
 
 
 class ReadingPage(PageSchema):
@@ -48,8 +84,13 @@ class LatestSchema(AnswerSchema):
 
 
 class LiveSchema(LatestSchema):
-    stale = fields.Boolean(required=True, metadata={"description": "ThingSpeak did not answer now; this is what it answered last"})
-    age_seconds = fields.Float(required=True, metadata={"description": "How long ago ThingSpeak answered this"})
+    stale = fields.Boolean(
+        required=True,
+        metadata={"description": "ThingSpeak did not answer now; this is what it answered last"},
+    )
+    age_seconds = fields.Float(
+        required=True, metadata={"description": "How long ago ThingSpeak answered this"}
+    )
 
 
 @blueprint.route("/readings", methods=["POST"], endpoint="ingest")
@@ -65,7 +106,11 @@ def ingest(body: dict[str, Any], node_id: str) -> dict[str, int]:
 @blueprint.route("/readings", methods=["GET"], endpoint="range")
 @blueprint.scope("read")
 @blueprint.arguments(RangeQuery, location="query")
-@blueprint.response(200, ReadingPage, example={"items": EXAMPLE["readings"], "page": 1, "page_size": 100, "total": 1})
+@blueprint.response(
+    200,
+    ReadingPage,
+    example={"items": EXAMPLE["readings"], "page": 1, "page_size": 100, "total": 1},
+)
 @blueprint.errors(404, 422)
 def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
     """Readings of a span of time, oldest first"""
@@ -83,7 +128,9 @@ def latest(node_id: str) -> dict[str, Any]:
 
 @blueprint.route("/live", methods=["GET"], endpoint="live")
 @blueprint.scope("read")
-@blueprint.response(200, LiveSchema, example={"items": EXAMPLE["readings"], "stale": False, "age_seconds": 0.4})
+@blueprint.response(
+    200, LiveSchema, example={"items": EXAMPLE["readings"], "stale": False, "age_seconds": 0.4}
+)
 @blueprint.errors(404, 503, 504)
 def live_(node_id: str) -> tuple[dict[str, Any], dict[str, str]]:
     """The newest entry of the node's ThingSpeak channel, asked for right now"""

@@ -36,8 +36,14 @@ def cli() -> None:
 @cli.command("request")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--quick", is_flag=True, help="In process and as a whole only, with fewer rounds.")
-@click.option("--write", is_flag=True, help="Commit to what is measured now: write baseline.json and docs/benchmarks.md.")
-@click.option("--app", "factory", default="api.app:create_app", show_default=True, help="The app's factory.")
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Commit to what is measured now: write baseline.json and docs/benchmarks.md.",
+)
+@click.option(
+    "--app", "factory", default="api.app:create_app", show_default=True, help="The app's factory."
+)
 def request_(as_json: bool, quick: bool, write: bool, factory: str) -> None:
     """CPU per request of the app with everything on, beside the same view bare."""
     if quick and write:
@@ -48,14 +54,25 @@ def request_(as_json: bool, quick: bool, write: bool, factory: str) -> None:
         click.echo(f"could not tell: {error}", err=True)
         sys.exit(measure.VERDICTS.index(measure.UNKNOWN))
     page = Template((HERE / "request.md").read_text(encoding="utf-8"))
-    if write and not all(found["steady"] for row in report["requests"] for found in row["ratios"].values()):
-        click.echo("could not tell: the noise is too large to commit to; run it again when the machine is quieter", err=True)
+    if write and not all(
+        found["steady"] for row in report["requests"] for found in row["ratios"].values()
+    ):
+        click.echo(
+            "could not tell: the noise is too large to commit to; run it again when the machine is quieter",
+            err=True,
+        )
         write, report["verdict"] = False, measure.UNKNOWN
     if write:
-        committed = {row["request"]: {way: found["ratio"] for way, found in row["ratios"].items()} for row in report["requests"]}
+        committed = {
+            row["request"]: {way: found["ratio"] for way, found in row["ratios"].items()}
+            for row in report["requests"]
+        }
         BASELINE.write_text(json.dumps(committed, indent=2) + "\n", encoding="utf-8")
         text = DOCUMENT.read_text(encoding="utf-8")
-        DOCUMENT.write_text(MARKED.sub(lambda marks: f"{marks[1]}{page.render(report)}\n{marks[2]}", text), encoding="utf-8")
+        DOCUMENT.write_text(
+            MARKED.sub(lambda marks: f"{marks[1]}{page.render(report)}\n{marks[2]}", text),
+            encoding="utf-8",
+        )
     click.echo(json.dumps(report, indent=2)) if as_json else Console().print(
         Markdown(page.render(report, slack=None if write else measure.SLACK))
     )
@@ -66,16 +83,25 @@ def measured(factory: str, *, quick: bool) -> dict[str, Any]:
     """Runs it → the report; RuntimeError when something does not answer as it should."""
     rounds, rounds_far = (QUICK, 0) if quick else (ROUNDS, FAR)
     console = Console(file=sys.stderr)
-    with tempfile.TemporaryDirectory() as made, Progress(console=console, redirect_stderr=False, transient=True) as progress:
+    with (
+        tempfile.TemporaryDirectory() as made,
+        Progress(console=console, redirect_stderr=False, transient=True) as progress,
+    ):
         folder = Path(made)
-        task = progress.add_task("measuring", total=len(request.KINDS) * (rounds + rounds_far + 2 * measure.WARM_UP))
+        task = progress.add_task(
+            "measuring", total=len(request.KINDS) * (rounds + rounds_far + 2 * measure.WARM_UP)
+        )
         apps.settle(folder)
         with (folder / "lines.log").open("w") as log:
             with redirect_stderr(log):  # the lines of the apps go there from now on
                 variants = apps.variants(factory, pieces=not quick)
                 headers = apps.prepare(variants[apps.ALL].app)
             near = request.in_process(variants, headers, rounds, lambda: progress.advance(task))
-        far = {} if quick else request.end_to_end(factory, headers, folder, FAR, lambda: progress.advance(task))
+        far = (
+            {}
+            if quick
+            else request.end_to_end(factory, headers, folder, FAR, lambda: progress.advance(task))
+        )
     baseline = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
     rows: list[dict[str, Any]] = [
         {
@@ -91,13 +117,25 @@ def measured(factory: str, *, quick: bool) -> dict[str, Any]:
     ]
     verdicts = [found["verdict"] for row in rows for found in row["ratios"].values()]
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} on {platform.machine()}"
-    return {"machine": machine, "rounds": rounds, "requests": rows, "verdict": measure.overall(verdicts)}
+    return {
+        "machine": machine,
+        "rounds": rounds,
+        "requests": rows,
+        "verdict": measure.overall(verdicts),
+    }
 
 
 def judged(costs: Costs, committed: float | None) -> dict[str, Any]:
     found = measure.ratio(costs, apps.ALL, apps.BARE)
-    micros = {f"{name}_us": round(measure.estimate(costs[name]).value * 1e6, 1) for name in (apps.BARE, apps.ALL)}
-    said = {"steady": measure.steady(found), "committed": committed, "verdict": measure.verdict(found, committed)}
+    micros = {
+        f"{name}_us": round(measure.estimate(costs[name]).value * 1e6, 1)
+        for name in (apps.BARE, apps.ALL)
+    }
+    said = {
+        "steady": measure.steady(found),
+        "committed": committed,
+        "verdict": measure.verdict(found, committed),
+    }
     return micros | {"ratio": round(found.value, 2), "margin": round(found.margin, 2)} | said
 
 
@@ -105,11 +143,20 @@ def pieces(costs: Costs, variants: dict[str, apps.Variant]) -> list[dict[str, An
     """What each piece costs, dearest first, and the rest; `us` is None for one without which the app does not answer."""
     words = yaml.safe_load((HERE / "pieces.yaml").read_text(encoding="utf-8"))
     whole = difference(costs, apps.ALL, apps.BARE)
-    found = {name: difference(costs, *apps.pair(name)) for name in costs if name not in (apps.ALL, apps.BARE)}
+    found = {
+        name: difference(costs, *apps.pair(name))
+        for name in costs
+        if name not in (apps.ALL, apps.BARE)
+    }
     parts = [cost for name, cost in found.items() if name != apps.SAMPLED]
-    rest = Estimate(whole.value - sum(cost.value for cost in parts), hypot(*(cost.margin for cost in (whole, *parts))))
+    rest = Estimate(
+        whole.value - sum(cost.value for cost in parts),
+        hypot(*(cost.margin for cost in (whole, *parts))),
+    )
     rows = [*sorted(found.items(), key=lambda row: -row[1].value), ("rest", rest)]
-    absent: list[tuple[str, Estimate | None]] = [(name, None) for name in variants if name not in costs]
+    absent: list[tuple[str, Estimate | None]] = [
+        (name, None) for name in variants if name not in costs
+    ]
     return [
         {
             "piece": words.get(name, [name, ""])[0],

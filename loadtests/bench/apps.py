@@ -66,7 +66,12 @@ def full(factory: str) -> Flask:
     """The app of `factory` (`api.app:create_app`) with everything on; only its limits are never reached."""
     with TemporaryDirectory() as folder:
         generous = Path(folder) / "catalogue.yaml"
-        generous.write_text(re.sub(r"(?<=rate_limit: )\d+/\w+", NEVER_REACHED, CATALOGUE.read_text(encoding="utf-8")), encoding="utf-8")
+        generous.write_text(
+            re.sub(
+                r"(?<=rate_limit: )\d+/\w+", NEVER_REACHED, CATALOGUE.read_text(encoding="utf-8")
+            ),
+            encoding="utf-8",
+        )
         declared = plan.from_files(generous)
     with patch("observability.spec.plan.from_files", return_value=declared):
         app: Flask = import_string(factory)()
@@ -79,7 +84,11 @@ def prepare(app: Flask) -> dict[str, str]:
     with app.app_context():
         upgrade()
     if "keys" in app.cli.commands:
-        printed = app.test_cli_runner().invoke(args=["keys", "create", "bench", "--scope", "admin"]).output
+        printed = (
+            app.test_cli_runner()
+            .invoke(args=["keys", "create", "bench", "--scope", "admin"])
+            .output
+        )
         headers["Authorization"] = f"Bearer {printed.split()[-1]}"
     made = app.test_client().post(NODES, json=NODE, headers=headers)
     if made.status_code != 201:
@@ -116,10 +125,18 @@ def plain_views() -> dict[str, Callable[..., Any]]:
     def get(node_id: str) -> Response:
         node = nodes.get(node_id)
         values = {key: getattr(node, key) for key in shown if key != "channel_key"}
-        return jsonify({key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items()})
+        return jsonify(
+            {
+                key: value.isoformat() if isinstance(value, datetime) else value
+                for key, value in values.items()
+            }
+        )
 
     def ingest(node_id: str) -> tuple[Response, int]:
-        rows = [row | {"time": datetime.fromisoformat(row["time"])} for row in request.get_json()["readings"]]
+        rows = [
+            row | {"time": datetime.fromisoformat(row["time"])}
+            for row in request.get_json()["readings"]
+        ]
         return jsonify(readings.store(node_id, rows)), 201
 
     return {"nodes.get": get, "readings.ingest": ingest}
@@ -150,7 +167,9 @@ LEFT_OUT: dict[str, Callable[[Flask], object]] = {  # what no hook does
     "schemas": lambda app: app.view_functions.update(plain_views()),
     LOGS: lambda app: app.extensions.update(evara_complete=lambda answer: answer),
     "metrics": lambda app: app.extensions.pop("evara_timed"),
-    "database timings": lambda app: app.extensions.update({DATABASE: plain_database(app.extensions[DATABASE].engine)}),
+    "database timings": lambda app: app.extensions.update(
+        {DATABASE: plain_database(app.extensions[DATABASE].engine)}
+    ),
 }
 
 
@@ -181,9 +200,14 @@ def variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
     made = {ALL: Variant(everything), BARE: Variant(bare(everything))}
     if pieces:
         found = {source(hook) for hooked in hooks(everything) for hook in hooked}
-        made |= {piece: Variant(without(full(factory), piece)) for piece in sorted(found | LEFT_OUT.keys())}
+        made |= {
+            piece: Variant(without(full(factory), piece))
+            for piece in sorted(found | LEFT_OUT.keys())
+        }
         made[LOG_LINE] = Variant(everything, silent)
-        made[LOGS] = made[LOGS]._replace(around=silent)  # its hooks give a request its ids, too: those are what is left
+        made[LOGS] = made[LOGS]._replace(
+            around=silent
+        )  # its hooks give a request its ids, too: those are what is left
         if TRACING in found:
             made[SAMPLED] = Variant(everything, headers=CALLER_SAMPLES)
     return made

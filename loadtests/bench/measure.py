@@ -32,7 +32,11 @@ def orders(names: Sequence[str], rounds: int) -> Iterator[Sequence[str]]:
         yield [*names[first:], *names[:first]]
 
 
-def interleaved(batches: Mapping[str, Callable[[], float]], rounds: int, tick: Callable[[], object] = lambda: None) -> Costs:
+def interleaved(
+    batches: Mapping[str, Callable[[], float]],
+    rounds: int,
+    tick: Callable[[], object] = lambda: None,
+) -> Costs:
     """Runs every batch once a round; `tick` hears of each round's end."""
     costs: dict[str, list[float]] = {name: [] for name in batches}
     for order in orders(list(batches), WARM_UP + rounds):

@@ -39,12 +39,22 @@ class Kind(NamedTuple):
 
     def body(self) -> bytes:
         """Readings that nobody sent before, one a second."""
-        first = datetime.fromisoformat("2001-01-01T00:00:00+00:00") + timedelta(seconds=next(numbers) * self.readings)
+        first = datetime.fromisoformat("2001-01-01T00:00:00+00:00") + timedelta(
+            seconds=next(numbers) * self.readings
+        )
         times = [(first + timedelta(seconds=second)).isoformat() for second in range(self.readings)]
-        return json.dumps({"readings": [{"metric": "level_m", "time": time, "value": 1.84} for time in times]}).encode() if times else b""
+        return (
+            json.dumps(
+                {"readings": [{"metric": "level_m", "time": time, "value": 1.84} for time in times]}
+            ).encode()
+            if times
+            else b""
+        )
 
     def environ(self, headers: dict[str, str]) -> dict[str, Any]:
-        return werkzeug.test.create_environ(self.path, method=self.method, data=self.body(), headers=headers)
+        return werkzeug.test.create_environ(
+            self.path, method=self.method, data=self.body(), headers=headers
+        )
 
 
 KINDS = {
@@ -82,17 +92,29 @@ def expect(statuses: Iterator[str]) -> None:
         raise RuntimeError(f"requests were answered with {', '.join(sorted(refused))}")
 
 
-def in_process(variants: dict[str, apps.Variant], headers: dict[str, str], rounds: int, tick: Tick) -> dict[str, Costs]:
+def in_process(
+    variants: dict[str, apps.Variant], headers: dict[str, str], rounds: int, tick: Tick
+) -> dict[str, Costs]:
     """By request: the costs of the variants that give the answer of the app with everything on."""
     made = {}
     gc.collect()
     gc.freeze()  # a collection shall not walk through the apps of all variants
     for name, kind in KINDS.items():
-        answers = {key: ask(variant.app, kind.environ(headers)) for key, variant in variants.items()}
-        alike = [key for key, (status, content) in answers.items() if same((status, content), answers[apps.ALL])]
+        answers = {
+            key: ask(variant.app, kind.environ(headers)) for key, variant in variants.items()
+        }
+        alike = [
+            key
+            for key, (status, content) in answers.items()
+            if same((status, content), answers[apps.ALL])
+        ]
         if apps.BARE not in alike:
-            raise RuntimeError(f"{name}: bare answers {answers[apps.BARE]}, the app {answers[apps.ALL]}")
-        made[name] = interleaved({key: near(kind, variants[key], headers) for key in alike}, rounds, tick)
+            raise RuntimeError(
+                f"{name}: bare answers {answers[apps.BARE]}, the app {answers[apps.ALL]}"
+            )
+        made[name] = interleaved(
+            {key: near(kind, variants[key], headers) for key in alike}, rounds, tick
+        )
     return made
 
 
@@ -101,12 +123,21 @@ def same(one: tuple[str, bytes], other: tuple[str, bytes]) -> bool:
 
 
 @contextmanager
-def server(app: str, factory: str, headers: dict[str, str], log: Path) -> Iterator[tuple[httpx.Client, psutil.Process]]:
+def server(
+    app: str, factory: str, headers: dict[str, str], log: Path
+) -> Iterator[tuple[httpx.Client, psutil.Process]]:
     """gunicorn as the stack runs it, with one worker → a client of it, and the worker; gone afterwards."""
     target = f"loadtests.bench.apps:served({app!r}, {factory!r})"
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("w") as output:
         address = "http://{}:{}".format(*listener.getsockname())
-        words = [f"fd://{listener.fileno()}", "--workers", "1", "--config", "api/gunicorn.conf.py", target]
+        words = [
+            f"fd://{listener.fileno()}",
+            "--workers",
+            "1",
+            "--config",
+            "api/gunicorn.conf.py",
+            target,
+        ]
         command = [sys.executable, "-m", "gunicorn", "--bind", *words]
         process = subprocess.Popen(command, stderr=output, pass_fds=[listener.fileno()])  # noqa: S603 - our own words
     try:
@@ -125,7 +156,12 @@ def far(kind: Kind, client: httpx.Client, worker: psutil.Process) -> Batch:
     def batch() -> float:
         before = worker.cpu_times()
         with ThreadPoolExecutor(CLIENTS) as clients:
-            answers = [*clients.map(lambda _: client.request(kind.method, kind.path, content=kind.body()), range(kind.far))]
+            answers = [
+                *clients.map(
+                    lambda _: client.request(kind.method, kind.path, content=kind.body()),
+                    range(kind.far),
+                )
+            ]
         after = worker.cpu_times()
         expect(f"{answer.status_code} {answer.reason_phrase}" for answer in answers)
         return (after.user + after.system - before.user - before.system) / kind.far
@@ -133,10 +169,17 @@ def far(kind: Kind, client: httpx.Client, worker: psutil.Process) -> Batch:
     return batch
 
 
-def end_to_end(factory: str, headers: dict[str, str], folder: Path, rounds: int, tick: Tick) -> dict[str, Costs]:
+def end_to_end(
+    factory: str, headers: dict[str, str], folder: Path, rounds: int, tick: Tick
+) -> dict[str, Costs]:
     """By request: the costs of `all` and `bare`, each in a server of its own."""
     with (
         server(apps.ALL, factory, headers, folder / "all.log") as full,
         server(apps.BARE, factory, headers, folder / "bare.log") as bare,
     ):
-        return {name: interleaved({apps.ALL: far(kind, *full), apps.BARE: far(kind, *bare)}, rounds, tick) for name, kind in KINDS.items()}
+        return {
+            name: interleaved(
+                {apps.ALL: far(kind, *full), apps.BARE: far(kind, *bare)}, rounds, tick
+            )
+            for name, kind in KINDS.items()
+        }

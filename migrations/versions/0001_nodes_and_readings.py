@@ -12,7 +12,9 @@ TIME = sa.DateTime(timezone=True)
 
 
 def node_id() -> sa.Column:
-    return sa.Column("node_id", sa.String(63), sa.ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False)
+    return sa.Column(
+        "node_id", sa.String(63), sa.ForeignKey("nodes.id", ondelete="CASCADE"), nullable=False
+    )
 
 
 def upgrade() -> None:
@@ -26,7 +28,9 @@ def upgrade() -> None:
         sa.Column("fields", sa.JSON, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
-        sa.CheckConstraint("kind in ('water_tank', 'bore_well', 'flow_meter')", name=op.f("ck_nodes_kind")),
+        sa.CheckConstraint(
+            "kind in ('water_tank', 'bore_well', 'flow_meter')", name=op.f("ck_nodes_kind")
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_nodes"),
     )
     op.create_index("ix_nodes_kind", "nodes", ["kind"])

@@ -12,7 +12,9 @@ TIME = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    op.add_column("nodes", sa.Column("alarms", sa.JSON, nullable=False, server_default=sa.text("'{}'")))
+    op.add_column(
+        "nodes", sa.Column("alarms", sa.JSON, nullable=False, server_default=sa.text("'{}'"))
+    )
     op.add_column("latest", sa.Column("told", sa.String(10)))
     op.create_table(
         "leases",
@@ -56,4 +58,6 @@ def downgrade() -> None:
     for table in ("dead_letters", "deliveries", "leases"):
         op.drop_table(table)
     op.drop_column("latest", "told")
-    op.drop_column("nodes", "alarms")  # not by a copy of the table: dropping the old one would take the readings along
+    op.drop_column(
+        "nodes", "alarms"
+    )  # not by a copy of the table: dropping the old one would take the readings along

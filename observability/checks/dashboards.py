@@ -14,7 +14,9 @@ from observability.lib.panels import GREY, LOGS, METRICS, PALETTE, Unit
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 
-MEND = "correct observability/generate/dashboards/boards.py or generate/grafana.py, then make generate"
+MEND = (
+    "correct observability/generate/dashboards/boards.py or generate/grafana.py, then make generate"
+)
 LONGEST_UID = 40  # Grafana cuts off what is longer
 BUILT_IN = {"__rate_interval": "1m", "__auto": "1m", "__range": "1h"}
 COLOURS = frozenset({*PALETTE, GREY, "text"})
@@ -29,7 +31,10 @@ def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
     for path, board in found.items():
         complaints = [*form(plan, path, board, uids), *layout(board), *targets(board, uids)]
         for panel in pictures(board):
-            complaints += [(f"panel {panel.get('title') or panel.get('id')!r} {text}", fix) for text, fix in owed(panel)]
+            complaints += [
+                (f"panel {panel.get('title') or panel.get('id')!r} {text}", fix)
+                for text, fix in owed(panel)
+            ]
             for target in panel.get("targets", []):
                 asked = question(target, panel, variables(board), known, edges)
                 complaints += [(f"panel {panel.get('title')!r} {text}", fix) for text, fix in asked]
@@ -55,10 +60,16 @@ def form(plan: Plan, path: Path, board: dict[str, Any], uids: Counter[Any]) -> C
     if board.get("schemaVersion") != SCHEMA:
         yield f"has schemaVersion {board.get('schemaVersion')}, current is {SCHEMA}", MEND
     if board.get("uid") != wanted or uids[board.get("uid")] > 1 or len(wanted) > LONGEST_UID:
-        yield f"has the uid {board.get('uid')!r}; links want {wanted!r}, once, of at most {LONGEST_UID} characters", MEND
+        yield (
+            f"has the uid {board.get('uid')!r}; links want {wanted!r}, once, of at most {LONGEST_UID} characters",
+            MEND,
+        )
     if not board.get("description"):
         yield "has no description", MEND
-    if not any(link.get("type") == "dashboards" and link.get("includeVars") and link.get("keepTime") for link in board.get("links", [])):
+    if not any(
+        link.get("type") == "dashboards" and link.get("includeVars") and link.get("keepTime")
+        for link in board.get("links", [])
+    ):
         yield "has no link to the other boards that keeps variables and time", MEND
 
 
@@ -66,7 +77,12 @@ def layout(board: dict[str, Any]) -> Complaints:
     """Nothing overlaps, nothing sticks out, and no two panels have one id or one title."""
     places = [(panel, panel["gridPos"]) for panel in board["panels"]]
     for (one, a), (other, b) in combinations(places, 2):
-        if a["x"] < b["x"] + b["w"] and b["x"] < a["x"] + a["w"] and a["y"] < b["y"] + b["h"] and b["y"] < a["y"] + a["h"]:
+        if (
+            a["x"] < b["x"] + b["w"]
+            and b["x"] < a["x"] + a["w"]
+            and a["y"] < b["y"] + b["h"]
+            and b["y"] < a["y"] + a["h"]
+        ):
             yield f"panels {one.get('title')!r} and {other.get('title')!r} overlap", MEND
     for panel, at in places:
         if at["x"] + at["w"] > COLUMNS:
@@ -81,30 +97,47 @@ def targets(board: dict[str, Any], uids: Counter[Any]) -> Complaints:
     """Links to boards lead to boards that exist."""
     for uid in sorted(set(re.findall(r"/d/([\w.-]+)", json.dumps(board)))):
         if uid not in uids:
-            yield f"links to the board {uid!r}, which does not exist", f"link to one of {', '.join(sorted(map(str, uids)))}"
+            yield (
+                f"links to the board {uid!r}, which does not exist",
+                f"link to one of {', '.join(sorted(map(str, uids)))}",
+            )
 
 
 def owed(panel: dict[str, Any]) -> Complaints:
     """Title, description, a known unit, a question, words for no data, and colours that everybody can tell apart."""
     config = panel.get("fieldConfig", {})
     given = config.get("defaults", {})
-    for what, value in (("title", panel.get("title")), ("description", panel.get("description")), ("query", panel.get("targets"))):
+    for what, value in (
+        ("title", panel.get("title")),
+        ("description", panel.get("description")),
+        ("query", panel.get("targets")),
+    ):
         if not value:
             yield f"has no {what}", MEND
     pairs = [pair for rule in config.get("overrides", []) for pair in rule["properties"]]
     for unit in [given.get("unit"), *(pair["value"] for pair in pairs if pair["id"] == "unit")]:
         if unit not in set(Unit):
-            yield f"has the unit {unit!r}, which is none of ours", f"choose one of {', '.join(Unit)}"
+            yield (
+                f"has the unit {unit!r}, which is none of ours",
+                f"choose one of {', '.join(Unit)}",
+            )
     if not given.get("noValue"):
         yield "says nothing when there is no data", "set noValue"
     colours = {step["color"] for step in given.get("thresholds", {}).get("steps", [])}
     colours |= {pair["value"]["fixedColor"] for pair in pairs if pair["id"] == "color"}
     for colour in sorted(colours - COLOURS):
-        yield f"uses the colour {colour}, which is not in the palette", "use the palette of observability/lib/panels.py"
+        yield (
+            f"uses the colour {colour}, which is not in the palette",
+            "use the palette of observability/lib/panels.py",
+        )
 
 
 def question(
-    target: dict[str, Any], panel: dict[str, Any], values: dict[str, str], known: frozenset[str], edges: frozenset[Any]
+    target: dict[str, Any],
+    panel: dict[str, Any],
+    values: dict[str, str],
+    known: frozenset[str],
+    edges: frozenset[Any],
 ) -> Complaints:
     """Variables that exist, a data source that fits, and a query that `lint` has nothing against."""
     expr = str(target.get("expr", ""))
@@ -118,4 +151,7 @@ def question(
         yield from lint.expression(bound, known, edges)
     else:
         for label in sorted(set(lint.stream_labels(bound)).difference(lint.LOG_LABELS)):
-            yield f"selects streams by {label}, which is no label of them", f"use one of {', '.join(sorted(lint.LOG_LABELS))}, or a filter"
+            yield (
+                f"selects streams by {label}, which is no label of them",
+                f"use one of {', '.join(sorted(lint.LOG_LABELS))}, or a filter",
+            )

@@ -33,7 +33,10 @@ def check(plan: Plan, root: Path) -> list[Problem]:
     for group, rule in rules(plan):
         name = rule.get("record") or f"{rule['alert']} {rule['labels'].get(names.TIER, '')}".strip()
         where = f"{GENERATED / prometheus.RULES}: {name}"
-        problems += [Problem(where, text, fix, "lint") for text, fix in expression(rule["expr"], series, edges)]
+        problems += [
+            Problem(where, text, fix, "lint")
+            for text, fix in expression(rule["expr"], series, edges)
+        ]
         if "alert" in rule:
             problems += [Problem(where, text, fix, "lint") for text, fix in alert(rule, plan)]
         if duration(group["interval"]).seconds >= STALE:
@@ -49,13 +52,22 @@ def logs(plan: Plan) -> Iterator[Problem]:
         yield from (Problem(where, text, fix, "lint") for text, fix in alert(rule, plan))
         for label in stream_labels(rule["expr"]):
             if label not in LOG_LABELS:
-                yield Problem(where, f"asks for the label {label}, which no line has", f"use one of: {', '.join(LOG_LABELS)}", "lint")
+                yield Problem(
+                    where,
+                    f"asks for the label {label}, which no line has",
+                    f"use one of: {', '.join(LOG_LABELS)}",
+                    "lint",
+                )
 
 
 def stream_labels(expr: str) -> list[str]:
     """The labels in the stream selectors of a LogQL expression."""
     bare = re.sub(r'"(?:\\.|[^"\\])*"|`[^`]*`', '""', expr)
-    return [label for selector in re.findall(r"\{([^}]*)\}", bare) for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector)]
+    return [
+        label
+        for selector in re.findall(r"\{([^}]*)\}", bare)
+        for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector)
+    ]
 
 
 def rules(plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -71,7 +83,9 @@ def known(plan: Plan) -> frozenset[str]:
 
 def exposed() -> frozenset[str]:
     """Every series name that the app and its helpers expose."""
-    return frozenset(name + suffix for name, kind in names.EMITTED.items() for suffix in names.SUFFIXES[kind])
+    return frozenset(
+        name + suffix for name, kind in names.EMITTED.items() for suffix in names.SUFFIXES[kind]
+    )
 
 
 def selectors(node: Any) -> Iterator[Any]:
@@ -85,7 +99,9 @@ def selectors(node: Any) -> Iterator[Any]:
                 yield from selectors(part)
 
 
-def expression(expr: str, known: frozenset[str], edges: frozenset[Decimal]) -> Iterator[tuple[str, str]]:
+def expression(
+    expr: str, known: frozenset[str], edges: frozenset[Decimal]
+) -> Iterator[tuple[str, str]]:
     """Unparsable text, metrics that nobody exposes or records, and bucket edges that no histogram has."""
     try:
         tree = promql_parser.parse(expr)
@@ -94,7 +110,10 @@ def expression(expr: str, known: frozenset[str], edges: frozenset[Decimal]) -> I
         return
     for selector in selectors(tree):
         if selector.name not in known:
-            yield f"asks for {selector.name}, which nothing exposes or records", "use a name from observability/spec/names.py"
+            yield (
+                f"asks for {selector.name}, which nothing exposes or records",
+                "use a name from observability/spec/names.py",
+            )
         for matcher in selector.matchers.matchers:
             if matcher.name == "le" and not has_edge(matcher, edges):
                 fix = 'add it to buckets in policy.yaml; a whole number needs both spellings, as in le=~"1|1[.]0"'
@@ -104,7 +123,13 @@ def expression(expr: str, known: frozenset[str], edges: frozenset[Decimal]) -> I
 def has_edge(matcher: Any, edges: frozenset[Decimal]) -> bool:
     """Whether some bucket fits, in every spelling that a version of Prometheus stores it under."""
     pattern = matcher.value if matcher.op == promql_parser.MatchOp.Re else re.escape(matcher.value)
-    spellings = [["+Inf"], *([f"{edge.normalize():f}", *([f"{int(edge)}.0"] if edge == int(edge) else [])] for edge in edges)]
+    spellings = [
+        ["+Inf"],
+        *(
+            [f"{edge.normalize():f}", *([f"{int(edge)}.0"] if edge == int(edge) else [])]
+            for edge in edges
+        ),
+    ]
     return any(all(re.fullmatch(pattern, text) for text in alike) for alike in spellings)
 
 
@@ -113,7 +138,11 @@ def alert(rule: dict[str, Any], plan: Plan) -> Iterator[tuple[str, str]]:
     labels, annotations = rule["labels"], rule.get("annotations", {})
     if labels.get(names.SEVERITY) not in plan.policy.severities:
         yield "has no severity that the policy knows", "set severity"
-    if names.OWNER not in labels and names.OWNER not in rule["expr"] and names.OBJECTIVE not in rule["expr"]:
+    if (
+        names.OWNER not in labels
+        and names.OWNER not in rule["expr"]
+        and names.OBJECTIVE not in rule["expr"]
+    ):
         yield "has no owner", "set owner"
     for key in ("summary", names.NEXT_STEPS):
         if not annotations.get(key):
@@ -123,14 +152,19 @@ def alert(rule: dict[str, Any], plan: Plan) -> Iterator[tuple[str, str]]:
 def clock(plan: Plan, path: Path) -> Iterator[Problem]:
     """The hand-written Prometheus configuration scrapes as often as the policy says."""
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))["global"] if path.exists() else {}
-    for key, wanted in (("scrape_interval", plan.policy.clock.scrape), ("evaluation_interval", plan.policy.clock.evaluate)):
+    for key, wanted in (
+        ("scrape_interval", plan.policy.clock.scrape),
+        ("evaluation_interval", plan.policy.clock.evaluate),
+    ):
         found: Duration | None = duration(settings[key]) if key in settings else None
         if found is None or found.seconds != wanted.seconds:
             text = f"is {found.text if found else 'missing'}, the policy's clock says {wanted.text}"
             yield Problem(f"{path.name}: global.{key}", text, f"write {key}: {wanted.text}", "lint")
 
 
-def tools(root: Path, path: str | None = None, loki_program: Path | None = None) -> tuple[list[Problem], list[str]]:
+def tools(
+    root: Path, path: str | None = None, loki_program: Path | None = None
+) -> tuple[list[Problem], list[str]]:
     """Runs promtool, amtool and, where there is one, Loki over the generated files: problems, and the names of tools that are missing."""
     folder = root / GENERATED
     search = os.pathsep.join(filter(None, [path, os.environ.get("PATH", "")]))
@@ -138,19 +172,43 @@ def tools(root: Path, path: str | None = None, loki_program: Path | None = None)
     commands: list[list[str]] = []
     if promtool:
         commands += [[promtool, "check", "rules", str(folder / prometheus.RULES)]]
-        commands += [[promtool, "test", "rules", str(test)] for test in sorted((folder / promtool_tests.FOLDER).glob("*.yaml"))]
+        commands += [
+            [promtool, "test", "rules", str(test)]
+            for test in sorted((folder / promtool_tests.FOLDER).glob("*.yaml"))
+        ]
     if amtool:
         commands += [[amtool, "check-config", str(folder / alertmanager.CONFIG)]]
     if loki_program:
-        commands += [[str(loki_program), "-verify-config", "-config.expand-env=true", "-config.file", str(folder / loki.CONFIG)]]
+        commands += [
+            [
+                str(loki_program),
+                "-verify-config",
+                "-config.expand-env=true",
+                "-config.file",
+                str(folder / loki.CONFIG),
+            ]
+        ]
     missing = [name for name, found in (("promtool", promtool), ("amtool", amtool)) if not found]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(lambda command: (command, subprocess.run(command, capture_output=True, text=True, check=False)), commands))  # noqa: S603 - fixed programs over our own files
-    return [failure(command, result, root) for command, result in results if result.returncode], missing
+        results = list(
+            pool.map(
+                lambda command: (
+                    command,
+                    subprocess.run(command, capture_output=True, text=True, check=False),  # noqa: S603
+                ),
+                commands,
+            )
+        )
+    return [
+        failure(command, result, root) for command, result in results if result.returncode
+    ], missing
 
 
 def failure(command: list[str], result: "subprocess.CompletedProcess[str]", root: Path) -> Problem:
-    lines = [re.sub(r"^(Unit Testing:|Checking)\s+\S+", "", line).strip() for line in (result.stdout + result.stderr).splitlines()]
+    lines = [
+        re.sub(r"^(Unit Testing:|Checking)\s+\S+", "", line).strip()
+        for line in (result.stdout + result.stderr).splitlines()
+    ]
     said = " | ".join(line[:300] for line in [line for line in lines if line][:6])
     where = str(Path(command[-1]).relative_to(root))
     return Problem(where, f"{Path(command[0]).name} says: {said}", MEND, "lint")

@@ -27,12 +27,28 @@ def check(plan: Plan, openapi: dict[str, Any]) -> list[Problem]:
     for route in plan.routes:
         if route.http not in served:
             fix = f"correct `http:`, or add the view and run make generate; the API serves {closest(route.http, served)}"
-            problems.append(Problem(f"{WHERE}.{route.id}", f"{route.http} is not in the app", fix, "contract"))
+            problems.append(
+                Problem(f"{WHERE}.{route.id}", f"{route.http} is not in the app", fix, "contract")
+            )
         elif route.load.weight and missing_example(served[route.http]):
             fix = "give its schema an example in api/v1, then make generate"
-            problems.append(Problem(f"{WHERE}.{route.id}", "has load, but no example body in api/openapi.json", fix, "contract"))
+            problems.append(
+                Problem(
+                    f"{WHERE}.{route.id}",
+                    "has load, but no example body in api/openapi.json",
+                    fix,
+                    "contract",
+                )
+            )
     for http in sorted(served.keys() - plan.route_ids.keys()):
-        problems.append(Problem(WHERE, f"{http} is served, but watched by nothing", "declare it under routes, or under exempt", "contract"))
+        problems.append(
+            Problem(
+                WHERE,
+                f"{http} is served, but watched by nothing",
+                "declare it under routes, or under exempt",
+                "contract",
+            )
+        )
     return problems
 
 

@@ -7,7 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-RUBBISH = (ValueError, AttributeError, TypeError, RecursionError)  # what reading something else than a notification raises
+RUBBISH = (
+    ValueError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+)  # what reading something else than a notification raises
 Key = tuple[str, str]
 
 
@@ -28,7 +33,11 @@ class Inbox:
 
     def deliver(self, notification: dict[str, Any]) -> None:
         """Keeps one notification: on disk first, then in sight; raises one of RUBBISH, having kept nothing, for anything else."""
-        record = {"at": time.time(), "receiver": notification.get("receiver", ""), "alerts": notification.get("alerts", [])}
+        record = {
+            "at": time.time(),
+            "receiver": notification.get("receiver", ""),
+            "alerts": notification.get("alerts", []),
+        }
         read(record)
         with self._lock:
             with self._path.open("a", encoding="utf-8") as file:
@@ -46,7 +55,10 @@ class Inbox:
 
     def alerts(self) -> list[dict[str, Any]]:
         with self._lock:
-            return sorted((dict(alert) for alert in self._alerts.values()), key=lambda alert: -alert["delivered"])
+            return sorted(
+                (dict(alert) for alert in self._alerts.values()),
+                key=lambda alert: -alert["delivered"],
+            )
 
 
 def read(record: dict[str, Any]) -> list[tuple[Key, dict[str, Any], bool]]:
@@ -62,13 +74,21 @@ def read(record: dict[str, Any]) -> list[tuple[Key, dict[str, Any], bool]]:
             "resolved": None,
             "notifications": 0,
         }
-        found.append(((str(alert.get("fingerprint", "")), str(alert.get("startsAt", ""))), entry, alert.get("status") == "resolved"))
+        found.append(
+            (
+                (str(alert.get("fingerprint", "")), str(alert.get("startsAt", ""))),
+                entry,
+                alert.get("status") == "resolved",
+            )
+        )
     return found
 
 
 def texts(mapping: dict[str, str]) -> dict[str, str]:
     """The same with everything as text that can be written as UTF-8."""
-    return {str(key): str(value).encode(errors="replace").decode() for key, value in mapping.items()}
+    return {
+        str(key): str(value).encode(errors="replace").decode() for key, value in mapping.items()
+    }
 
 
 def seconds(text: str | None) -> float | None:

@@ -39,7 +39,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 PICTURE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; " + NOTHING_ELSE,
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    + NOTHING_ELSE,
     "Cache-Control": f"private, max-age={PICTURES:.0f}",
 }
 web = Blueprint("web", __name__)
@@ -74,8 +75,13 @@ def create_app(layout: StackLayout, made: plan.Plan) -> Flask:
     app.extensions["console"] = Console(Answers(layout, made), Inbox(layout.inbox))
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(unit=charts.text, ago=ago, clock=clock, prose=prose)
-    app.jinja_env.globals.update(promise=promise, spans=SPANS, widths=WIDTHS, service=made.service, period=made.period.name)
-    app.jinja_env.globals.update(paging_severity=made.paging_severity, severities=set(made.policy.severities) - {made.heartbeat})
+    app.jinja_env.globals.update(
+        promise=promise, spans=SPANS, widths=WIDTHS, service=made.service, period=made.period.name
+    )
+    app.jinja_env.globals.update(
+        paging_severity=made.paging_severity,
+        severities=set(made.policy.severities) - {made.heartbeat},
+    )
     app.register_blueprint(web)
     app.after_request(protect)
     return app
@@ -101,18 +107,38 @@ def home() -> str:
     def ask() -> dict[str, Any]:
         alerts = answers.alerts()
         calls = [
-            alert for alert in alerts if alert["state"] == "firing" and alert["labels"].get(names.SEVERITY) == answers.plan.paging_severity
+            alert
+            for alert in alerts
+            if alert["state"] == "firing"
+            and alert["labels"].get(names.SEVERITY) == answers.plan.paging_severity
         ]
         # what is left of budgets is recorded every two minutes, which is later than the verdicts beside it
-        now = (panel for panel in overview.panels if panel.kind == Kind.STAT and names.BUDGET_LEFT not in panel.queries[0].expr)
-        stats = [answers.look(panel, len(calls)) if names.ALERTS in panel.queries[0].expr else answers.stat(panel) for panel in now]
-        rates = {route.id: [None] * len(routes.queries) for route in answers.plan.routes} | answers.table(routes)
+        now = (
+            panel
+            for panel in overview.panels
+            if panel.kind == Kind.STAT and names.BUDGET_LEFT not in panel.queries[0].expr
+        )
+        stats = [
+            answers.look(panel, len(calls))
+            if names.ALERTS in panel.queries[0].expr
+            else answers.stat(panel)
+            for panel in now
+        ]
+        rates = {
+            route.id: [None] * len(routes.queries) for route in answers.plan.routes
+        } | answers.table(routes)
         shown = {"stats": stats, "rates": rates, "jobs": answers.table(JOBS)}
         return {"slos": answers.slos(), "alerts": alerts, "calls": calls, **shown}
 
-    durations = [picture for picture in pictures(board_slugs.LOAD) if picture.panel.unit == Unit.SECONDS][:1]
+    durations = [
+        picture for picture in pictures(board_slugs.LOAD) if picture.panel.unit == Unit.SECONDS
+    ][:1]
     shown = {"charts": [*pictures(board_slugs.OVERVIEW), *durations], "links": answers.links()}
-    delivered = [alert for alert in received() if alert["labels"].get(names.SEVERITY) != answers.plan.heartbeat]
+    delivered = [
+        alert
+        for alert in received()
+        if alert["labels"].get(names.SEVERITY) != answers.plan.heartbeat
+    ]
     return page("home.html", ask, red=routes, sync=JOBS, delivered=delivered, **shown)
 
 
@@ -122,14 +148,30 @@ def slo(name: str) -> str:
     answers = here().answers
     promise = next((slo for slo in answers.plan.slos if slo.name == name), None) or abort(404)
     entry = answers.runbook[name]
-    [gone] = [p.bind(slo=name) for p in answers.boards[board_slugs.SLO].panels if p.kind == Kind.STAT and p.unit == Unit.SECONDS]
+    [gone] = [
+        p.bind(slo=name)
+        for p in answers.boards[board_slugs.SLO].panels
+        if p.kind == Kind.STAT and p.unit == Unit.SECONDS
+    ]
 
     def ask() -> dict[str, Any]:
         row = next(row for row in answers.slos() if row.slo == name)
-        return {"row": row, "gone": answers.stat(gone), "alerts": mine(answers.alerts(), names.SLO, name), "live": looks([entry])}
+        return {
+            "row": row,
+            "gone": answers.stat(gone),
+            "alerts": mine(answers.alerts(), names.SLO, name),
+            "live": looks([entry]),
+        }
 
     delivered = mine(received(), names.SLO, name)
-    return page("slo.html", ask, slo=promise, entry=entry, charts=pictures(board_slugs.SLO, slo=name), delivered=delivered)
+    return page(
+        "slo.html",
+        ask,
+        slo=promise,
+        entry=entry,
+        charts=pictures(board_slugs.SLO, slo=name),
+        delivered=delivered,
+    )
 
 
 @web.get("/routes/<name>")
@@ -151,7 +193,15 @@ def route(name: str) -> str:
 
     http = next((http for http, known in answers.plan.route_ids.items() if known == name), None)
     exact = name.replace(".", "[.]")  # variables of routes are regular expressions
-    return page("route.html", ask, name=name, http=http, red=panel, entries=entries, charts=pictures(board_slugs.ROUTES, route=exact))
+    return page(
+        "route.html",
+        ask,
+        name=name,
+        http=http,
+        red=panel,
+        entries=entries,
+        charts=pictures(board_slugs.ROUTES, route=exact),
+    )
 
 
 @web.get("/alerts/<name>")
@@ -164,7 +214,11 @@ def alert(name: str) -> str:
 
     def ask() -> dict[str, Any]:
         deaf = any(log.name == name for log in answers.plan.log_alerts) and not answers.reads_logs()
-        return {"alerts": mine(answers.alerts(), "alertname", name), "deaf": deaf, "live": looks([entry] if entry else [])}
+        return {
+            "alerts": mine(answers.alerts(), "alertname", name),
+            "deaf": deaf,
+            "live": looks([entry] if entry else []),
+        }
 
     return page("alert.html", ask, name=name, entry=entry, delivered=delivered)
 
@@ -175,13 +229,23 @@ def chart(slug: str, number: int) -> ResponseReturnValue:
     answers, wanted = here().answers, request.args
     panels = list(answers.boards[slug].panels) if slug in answers.boards else []
     routes = {*answers.plan.route_ids.values(), names.UNMATCHED}
-    subjects = {"", *(slo.name for slo in answers.plan.slos), *(name.replace(".", "[.]") for name in routes)}
+    subjects = {
+        "",
+        *(slo.name for slo in answers.plan.slos),
+        *(name.replace(".", "[.]") for name in routes),
+    }
     bound = {key: wanted.get(key, "") for key in ("slo", "route")}
-    if number >= len(panels) or not drawn(panels[number]) or not subjects.issuperset(bound.values()):
+    if (
+        number >= len(panels)
+        or not drawn(panels[number])
+        or not subjects.issuperset(bound.values())
+    ):
         abort(404)
     width = WIDTHS[0] if wanted.get("width") == str(WIDTHS[0]) else WIDTHS[1]
     try:
-        image = answers.picture(panels[number].bind(**bound), span(), width, dark=wanted.get("theme") == "dark")
+        image = answers.picture(
+            panels[number].bind(**bound), span(), width, dark=wanted.get("theme") == "dark"
+        )
     except Unreachable as error:
         return Response(str(error), 503, mimetype="text/plain")
     return Response(image, mimetype="image/svg+xml", headers=PICTURE_HEADERS)
@@ -218,10 +282,18 @@ def near(path: str) -> dict[str, str]:
         "web.route": answers.plan.route_ids.values(),
         "web.alert": [entry.name for entry in answers.runbook.values() if entry.kind == ALERT],
     }
-    pages = {kind: {name: url_for(kind, name=name) for name in found} for kind, found in kinds.items()}
-    own = [known for known in pages.values() if any(url.rsplit("/", 1)[0] == path.rsplit("/", 1)[0] for url in known.values())]
+    pages = {
+        kind: {name: url_for(kind, name=name) for name in found} for kind, found in kinds.items()
+    }
+    own = [
+        known
+        for known in pages.values()
+        if any(url.rsplit("/", 1)[0] == path.rsplit("/", 1)[0] for url in known.values())
+    ]
     for known in [*own, {name: url for found in pages.values() for name, url in found.items()}]:
-        if found := [name for name in known if asked and asked in name][:6] or get_close_matches(asked, known, 6, 0.6):
+        if found := [name for name in known if asked and asked in name][:6] or get_close_matches(
+            asked, known, 6, 0.6
+        ):
             return {name: known[name] for name in found}
     return {}
 
@@ -235,7 +307,12 @@ def page(template: str, ask: Callable[[], dict[str, Any]], **known: Any) -> str:
         seen = ask()
     except Unreachable as error:
         silent = str(error)
-    state = {"seen": bool(seen), "silent": silent, "delivers": answers.delivers(), "heard": kept.heard}
+    state = {
+        "seen": bool(seen),
+        "silent": silent,
+        "delivers": answers.delivers(),
+        "heard": kept.heard,
+    }
     return render_template(template, span=span(), now=time.time(), **state, **seen, **known)
 
 
@@ -247,13 +324,21 @@ def span() -> str:
 
 def red(answers: Answers) -> Panel:
     """Rate, errors and duration of every route."""
-    return next(panel for panel in answers.boards[board_slugs.ROUTES].panels if panel.kind == Kind.TABLE)
+    return next(
+        panel for panel in answers.boards[board_slugs.ROUTES].panels if panel.kind == Kind.TABLE
+    )
 
 
 def pictures(slug: str, **bound: str) -> list[Picture]:
     """The pictures of a board; of one with a variable, those that show what it is bound to."""
-    found = [Picture(panel, slug, number, bound) for number, panel in enumerate(here().answers.boards[slug].panels) if drawn(panel)]
-    return [picture for picture in found if not bound or picture.panel.bind(**bound) != picture.panel]
+    found = [
+        Picture(panel, slug, number, bound)
+        for number, panel in enumerate(here().answers.boards[slug].panels)
+        if drawn(panel)
+    ]
+    return [
+        picture for picture in found if not bound or picture.panel.bind(**bound) != picture.panel
+    ]
 
 
 def mine(alerts: Iterable[dict[str, Any]], label: str, value: str) -> list[dict[str, Any]]:
@@ -269,7 +354,10 @@ def looks(entries: Iterable[Entry]) -> dict[str, list[tuple[dict[str, str], floa
     """What the runbook's questions are answered with now; those about log lines are for Loki, and no number is no answer."""
     answers = here().answers
     asked = {check.query for entry in entries for check in entry.checks if check.source == METRICS}
-    return {query: [sample for sample in answers.query(query) if math.isfinite(sample[1])] for query in sorted(asked)}
+    return {
+        query: [sample for sample in answers.query(query) if math.isfinite(sample[1])]
+        for query in sorted(asked)
+    }
 
 
 def promise(labels: dict[str, str]) -> str:

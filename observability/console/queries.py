@@ -22,7 +22,10 @@ from observability.slo.verdicts import Row, Verdict, measure
 from observability.spec import names
 from observability.spec.plan import Plan
 
-PATIENCE, GLANCE = 5.0, 1.0  # seconds until a server counts as silent: for a question, and for being there at all
+PATIENCE, GLANCE = (
+    5.0,
+    1.0,
+)  # seconds until a server counts as silent: for a question, and for being there at all
 NUMBERS, PICTURES, LINKS = 5.0, 15.0, 30.0  # seconds for which an answer is good
 BUSY = 20  # an answer that was slow is good for so many times longer, so that readers cost at most 5 % of a Prometheus
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800}
@@ -83,30 +86,49 @@ class Answers:
             self._took[key] = time.monotonic() - started
             return found
 
-        found: T | Unreachable = self._region.get_or_create(key, timed, max(good_for, BUSY * self._took.get(key, 0.0)))
+        found: T | Unreachable = self._region.get_or_create(
+            key, timed, max(good_for, BUSY * self._took.get(key, 0.0))
+        )
         if isinstance(found, Unreachable):
             raise Unreachable(str(found))
         return found
 
     def alive(self) -> None:
         """Raises Unreachable when Prometheus is: asked first, so that a page waits for one short silence at most."""
-        if not self.once("alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready", GLANCE)):
+        if not self.once(
+            "alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready", GLANCE)
+        ):
             raise Unreachable(f"{self._prometheus.url} is not ready within {GLANCE:.0f} s")
 
     def delivers(self) -> bool:
         """Whether Alertmanager answers."""
-        return self.once("alertmanager", NUMBERS, lambda: answers(self.layout.url("alertmanager") + "/-/ready", GLANCE))
+        return self.once(
+            "alertmanager",
+            NUMBERS,
+            lambda: answers(self.layout.url("alertmanager") + "/-/ready", GLANCE),
+        )
 
     def links(self) -> list[tuple[str, str]]:
         """Every other address of the stack that answers; the console's own stands first."""
         return self.once(
-            "links", LINKS, lambda: [row for row in addresses(self.layout, GLANCE) if row[1] != self.layout.address("console")]
+            "links",
+            LINKS,
+            lambda: [
+                row
+                for row in addresses(self.layout, GLANCE)
+                if row[1] != self.layout.address("console")
+            ],
         )
 
     def slos(self) -> list[Row]:
         """As `slo` judges them; those that need somebody stand first."""
-        rows = self.once("slos", NUMBERS, lambda: measure(self.plan, self._prometheus, self.plan.period))
-        return sorted(rows, key=lambda row: URGENCY.index(row.verdict) if row.verdict in URGENCY else len(URGENCY))
+        rows = self.once(
+            "slos", NUMBERS, lambda: measure(self.plan, self._prometheus, self.plan.period)
+        )
+        return sorted(
+            rows,
+            key=lambda row: URGENCY.index(row.verdict) if row.verdict in URGENCY else len(URGENCY),
+        )
 
     def alerts(self) -> list[dict[str, Any]]:
         """What is firing or pending, pages first, tiers of one burn as one; heartbeats, which always fire, are left out.
@@ -119,9 +141,13 @@ class Answers:
             labels = alert["labels"]
             severity = labels.get(names.SEVERITY)
             if severity != self.plan.heartbeat:
-                one = tuple(sorted((key, value) for key, value in labels.items() if key != names.TIER))
+                one = tuple(
+                    sorted((key, value) for key, value in labels.items() if key != names.TIER)
+                )
                 rank = order.index(severity) if severity in order else len(order)
-                entry = found.setdefault((alert["state"], rank, one), alert | {"since": math.inf, "tiers": set()})
+                entry = found.setdefault(
+                    (alert["state"], rank, one), alert | {"since": math.inf, "tiers": set()}
+                )
                 entry["since"] = min(entry["since"], seconds(alert["activeAt"]) or math.inf)
                 entry["tiers"] |= {labels[names.TIER]} if names.TIER in labels else set()
         return [alert for _, alert in sorted(found.items(), key=lambda item: item[0])]
@@ -137,7 +163,11 @@ class Answers:
     def _log_alerts(self) -> list[dict[str, Any]] | None:
         """Loki tells of its alerts as Prometheus does, and need not be there."""
         try:
-            return self.once("log alerts", NUMBERS, Prometheus(self.layout.url("loki") + "/prometheus", GLANCE).alerts)
+            return self.once(
+                "log alerts",
+                NUMBERS,
+                Prometheus(self.layout.url("loki") + "/prometheus", GLANCE).alerts,
+            )
         except Unreachable:
             return None
 
@@ -155,7 +185,11 @@ class Answers:
     def sent(self) -> list[dict[str, Any]]:
         """What Alertmanager calls for, whoever sent it, in the form in which Prometheus tells of its alerts."""
         held = self._held()
-        loud = [alert for alert in held.alerts if alert["status"]["state"] != "suppressed"] if held else []
+        loud = (
+            [alert for alert in held.alerts if alert["status"]["state"] != "suppressed"]
+            if held
+            else []
+        )
         return [alert | {"state": "firing", "activeAt": alert["startsAt"]} for alert in loud]
 
     def judged(self, delivered: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -165,16 +199,23 @@ class Answers:
             return [entry | {"ended": False} for entry in delivered]
         try:
             self.alive()  # an Alertmanager that has just started hears only within a minute of what fires
-            since: dict[Labels, float | None] = {same(alert): None for alert in self._rules() if alert["state"] == "firing"}
+            since: dict[Labels, float | None] = {
+                same(alert): None for alert in self._rules() if alert["state"] == "firing"
+            }
         except Unreachable:
             since = {}
         since |= {same(alert): seconds(alert["startsAt"]) for alert in held.alerts}
 
         def over(entry: dict[str, Any]) -> bool:
             now, then = since.get(same(entry), math.inf), entry["started"]
-            return now is not None and then is not None and abs(now - then) >= 1  # Alertmanager rounds to milliseconds here alone
+            return (
+                now is not None and then is not None and abs(now - then) >= 1
+            )  # Alertmanager rounds to milliseconds here alone
 
-        return [e | {"ended": e["delivered"] < held.at and e["resolved"] is None and over(e)} for e in delivered]
+        return [
+            e | {"ended": e["delivered"] < held.at and e["resolved"] is None and over(e)}
+            for e in delivered
+        ]
 
     def table(self, panel: Panel) -> dict[str, list[float | None]]:
         """A panel's rows: the value of its key → a number per query."""
@@ -206,7 +247,15 @@ class Answers:
 
         def ask() -> str:
             now = time.time()
-            return svg(panel, self._prometheus, now - SPANS[span], now, dark=dark, width=width, colours=self._colours)
+            return svg(
+                panel,
+                self._prometheus,
+                now - SPANS[span],
+                now,
+                dark=dark,
+                width=width,
+                colours=self._colours,
+            )
 
         return self.once(f"picture {span} {width} {dark} {panel}", PICTURES, ask)
 

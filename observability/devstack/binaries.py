@@ -19,8 +19,12 @@ WANTED = {
 }
 # optional program → the option that makes it say who it is, and how that begins; Debian's loki is a genetics program
 LOG_SERVERS = {"loki": ("-version", "loki, version"), "fluent-bit": ("--version", "Fluent Bit v")}
-DOWNLOAD = "about 30 MB of server packages, and 10 to 20 MB of package lists where the system has none"
-TEMPLATES = Path("/usr/share/prometheus/alertmanager")  # Debian's Alertmanager reads its templates from here alone
+DOWNLOAD = (
+    "about 30 MB of server packages, and 10 to 20 MB of package lists where the system has none"
+)
+TEMPLATES = Path(
+    "/usr/share/prometheus/alertmanager"
+)  # Debian's Alertmanager reads its templates from here alone
 Tell = Callable[[str], None]
 
 
@@ -56,7 +60,9 @@ def find_log_server(name: str) -> Path | None:
     if path is None:
         return None
     try:
-        said = subprocess.run([path, option], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)  # noqa: S603 - fixed option
+        said = subprocess.run(  # noqa: S603
+            [path, option], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return Path(path) if said.stdout.strip().startswith(words.encode()) else None
@@ -76,14 +82,18 @@ def ensure(folder: Path, tell: Tell) -> dict[str, Server]:
                 unpack(package, folder, tell, optional=package != packages[0])
     servers = {name: Server(path) for name in WANTED if (path := find(name, folder))}
     if missing := [name for name in WANTED if name not in servers]:
-        raise MissingServers(f"{', '.join(missing)} could not be found or unpacked; install them so that they are on PATH")
+        raise MissingServers(
+            f"{', '.join(missing)} could not be found or unpacked; install them so that they are on PATH"
+        )
     return servers | {"alertmanager": with_templates(servers["alertmanager"], folder)}
 
 
 def unpack(package: str, folder: Path, tell: Tell, *, optional: bool) -> None:
     """Downloads a package with apt and unpacks it below `folder`; nothing outside is touched."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise MissingServers(f"{package} is not on PATH, and there is no apt-get to fetch it with; install {package}")
+        raise MissingServers(
+            f"{package} is not on PATH, and there is no apt-get to fetch it with; install {package}"
+        )
     downloads = folder / "packages"
     downloads.mkdir(parents=True, exist_ok=True)
     tell(f"downloading {package} from the distribution")
@@ -100,18 +110,28 @@ def unpack(package: str, folder: Path, tell: Tell, *, optional: bool) -> None:
         if optional:
             return
         said = (result.stderr.strip().splitlines() or ["apt-get said nothing"])[-1]
-        raise MissingServers(f"{package} cannot be downloaded ({said}); check the network, or install {package} so that it is on PATH")
+        raise MissingServers(
+            f"{package} cannot be downloaded ({said}); check the network, or install {package} so that it is on PATH"
+        )
     subprocess.run(["dpkg-deb", "-x", str(files[-1]), str(folder / "root")], check=True)  # noqa: S603, S607 - our own file
     files[-1].unlink()
 
 
-def apt(arguments: list[str], folder: Path, private: Path | None) -> "subprocess.CompletedProcess[str]":
+def apt(
+    arguments: list[str], folder: Path, private: Path | None
+) -> "subprocess.CompletedProcess[str]":
     """apt-get in `folder`; with `private`, its lists and caches are kept there, so that no root is needed."""
     options = [
         *("-o", f"Dir::State={private}/state", "-o", f"Dir::Cache={private}/cache", "-o", "Debug::NoLocking=1"),
         *("-o", "Dir::State::status=/var/lib/dpkg/status"),
     ]  # fmt: skip
-    command = ["apt-get", *(options if private else []), "-o", "APT::Sandbox::User=root", *arguments]
+    command = [
+        "apt-get",
+        *(options if private else []),
+        "-o",
+        "APT::Sandbox::User=root",
+        *arguments,
+    ]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
 
 
@@ -124,7 +144,9 @@ def with_templates(server: Server, folder: Path) -> Server:
     if shutil.which("unshare") and runs(["unshare", "-rm", "sh", "-c", mount]):
         return Server(server.path, ("unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "sh"))
     if proot := find_proot(folder):
-        return Server(server.path, (str(proot), "-b", f"{unpacked}/prometheus:/usr/share/prometheus"))
+        return Server(
+            server.path, (str(proot), "-b", f"{unpacked}/prometheus:/usr/share/prometheus")
+        )
     if os.geteuid() == 0:
         TEMPLATES.parent.mkdir(parents=True, exist_ok=True)
         TEMPLATES.symlink_to(unpacked / "prometheus" / "alertmanager")

@@ -55,7 +55,9 @@ class StackLayout:
     def main(cls) -> "StackLayout":
         """The stack of `make up`; EVARA_STACK_DIR and EVARA_PORT_OFFSET put a second one beside it."""
         state = Path(os.environ.get("EVARA_STACK_DIR", ROOT / ".stack")).resolve()
-        return cls(state, Ports().shifted(port_offset()), servers_folder(), "EVARA_INSIDE" in os.environ)
+        return cls(
+            state, Ports().shifted(port_offset()), servers_folder(), "EVARA_INSIDE" in os.environ
+        )
 
     def plan(self, mode: str = "") -> plan.Plan:
         """The catalogue's Plan for a stack of this mode, by default the present one: the native one has no gateway."""
@@ -74,7 +76,13 @@ class StackLayout:
     def mode(self) -> str:
         """native or compose: what is up, or was last."""
         path = self.state / "mode"
-        return COMPOSE if self.inside else path.read_text(encoding="utf-8") if path.exists() else NATIVE
+        return (
+            COMPOSE
+            if self.inside
+            else path.read_text(encoding="utf-8")
+            if path.exists()
+            else NATIVE
+        )
 
     def remember(self, mode: str) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
@@ -129,7 +137,16 @@ def port_offset() -> int:
     highest = HIGHEST_PORT - max(Ports().named().values())
     if not text.isdecimal() or int(text) > highest:
         fix = f"export a whole number from 0 to {highest}"
-        raise Invalid([Problem("EVARA_PORT_OFFSET", f"{text!r} cannot be added to the ports", fix, "environment")])
+        raise Invalid(
+            [
+                Problem(
+                    "EVARA_PORT_OFFSET",
+                    f"{text!r} cannot be added to the ports",
+                    fix,
+                    "environment",
+                )
+            ]
+        )
     return int(text)
 
 
@@ -144,4 +161,8 @@ def secrets_folder() -> Path:
 
 def present(folder: Path) -> frozenset[str]:
     """The names of the secrets that are there and not empty."""
-    return frozenset(path.name for path in folder.iterdir() if path.stat().st_size) if folder.is_dir() else frozenset()
+    return (
+        frozenset(path.name for path in folder.iterdir() if path.stat().st_size)
+        if folder.is_dir()
+        else frozenset()
+    )

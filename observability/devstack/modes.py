@@ -33,7 +33,11 @@ def of(mode: str) -> Stack:
 
 def key(layout: StackLayout) -> str:
     """The key of who wants to ask the API by hand, as a shell takes it: a secret's own text is not shown."""
-    return f"$(cat {os.path.relpath(layout.key_file('load'))})" if layout.mode == COMPOSE else DEVELOPMENT_KEY
+    return (
+        f"$(cat {os.path.relpath(layout.key_file('load'))})"
+        if layout.mode == COMPOSE
+        else DEVELOPMENT_KEY
+    )
 
 
 def current(layout: StackLayout) -> Stack:

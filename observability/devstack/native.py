@@ -42,7 +42,14 @@ from observability.spec import names
 from observability.spec.plan import Plan
 
 NEEDED_BYTES = 500 << 20
-CONTAINERS = ("tls", "grafana", "mailpit", "locust", "jaeger", "fluentd")  # listen in the compose stack alone
+CONTAINERS = (
+    "tls",
+    "grafana",
+    "mailpit",
+    "locust",
+    "jaeger",
+    "fluentd",
+)  # listen in the compose stack alone
 
 
 def up(layout: StackLayout, plan: Plan, step: "Steps") -> None:
@@ -69,7 +76,9 @@ def up(layout: StackLayout, plan: Plan, step: "Steps") -> None:
     everything = programs(layout, plan, servers)
     layout.remember(NATIVE)
     since = time.time()
-    with step("starting the processes" if not running else "bringing the running processes up to date"):
+    with step(
+        "starting the processes" if not running else "bringing the running processes up to date"
+    ):
         bring_up(layout, supervisor, everything, running)
     before, after = waits(layout, plan, 0 if running else since)
     after += log_waits(layout, plan, since) if log_servers else []
@@ -79,19 +88,30 @@ def up(layout: StackLayout, plan: Plan, step: "Steps") -> None:
 def ports(layout: StackLayout, log_servers: dict[str, server_files.Server]) -> dict[str, int]:
     """The ports that this stack will listen on: Loki's only where Loki takes part."""
     named = {name: port for name, port in layout.ports.named().items() if name not in CONTAINERS}
-    return {name: port for name, port in named.items() if log_servers or not name.startswith("loki")}
+    return {
+        name: port for name, port in named.items() if log_servers or not name.startswith("loki")
+    }
 
 
 def check_machine(layout: StackLayout, running: bool, ports: dict[str, int]) -> None:
     """Refuses taken ports and a full disk, by name."""
     layout.state.mkdir(parents=True, exist_ok=True)
     if not running:
-        taken = [f"port {port} ({name}) is taken by {owner(port)}" for name, port in ports.items() if not is_free(port)]
+        taken = [
+            f"port {port} ({name}) is taken by {owner(port)}"
+            for name, port in ports.items()
+            if not is_free(port)
+        ]
         if taken:
-            raise Refused("; ".join(taken) + ". Stop that process, or move this stack: EVARA_PORT_OFFSET=100 make up")
+            raise Refused(
+                "; ".join(taken)
+                + ". Stop that process, or move this stack: EVARA_PORT_OFFSET=100 make up"
+            )
     free = shutil.disk_usage(layout.state).free
     if free < NEEDED_BYTES:
-        raise Refused(f"{layout.state} has {free >> 20} MB free, {NEEDED_BYTES >> 20} MB are needed; free some, or set EVARA_STACK_DIR")
+        raise Refused(
+            f"{layout.state} has {free >> 20} MB free, {NEEDED_BYTES >> 20} MB are needed; free some, or set EVARA_STACK_DIR"
+        )
 
 
 def is_free(port: int) -> bool:
@@ -108,7 +128,10 @@ def owner(port: int) -> str:
     """Who listens on a port, as far as this user may see."""
     for process in psutil.process_iter(["pid", "cmdline"]):
         try:
-            if any(c.laddr.port == port and c.status == psutil.CONN_LISTEN for c in process.net_connections(kind="tcp")):
+            if any(
+                c.laddr.port == port and c.status == psutil.CONN_LISTEN
+                for c in process.net_connections(kind="tcp")
+            ):
                 return f"pid {process.pid} ({' '.join(process.info['cmdline'] or [])[:60]})"
         except psutil.Error:
             continue
@@ -117,17 +140,40 @@ def owner(port: int) -> str:
 
 def prepare_database(layout: StackLayout) -> None:
     """Migrates, seeds and makes keys, unless this database has been through the present migrations and seeds, and knows the keys."""
-    sources = [path for folder in ("migrations/versions", "api/cli") for path in sorted((ROOT / folder).glob("*.py"))]
+    sources = [
+        path
+        for folder in ("migrations/versions", "api/cli")
+        for path in sorted((ROOT / folder).glob("*.py"))
+    ]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     stamp = layout.state / "prepared"
-    if layout.database.exists() and stamp.exists() and stamp.read_text(encoding="utf-8") == digest and keys_work(layout):
+    if (
+        layout.database.exists()
+        and stamp.exists()
+        and stamp.read_text(encoding="utf-8") == digest
+        and keys_work(layout)
+    ):
         return
     environment = process_environment(Program("flask", (), 0, api_environment(layout)), layout)
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
-    command = [sys.executable, "-m", "flask", "--app", "api.app", "seed", "--migrate", "--keys", str(layout.keys)]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    command = [
+        sys.executable,
+        "-m",
+        "flask",
+        "--app",
+        "api.app",
+        "seed",
+        "--migrate",
+        "--keys",
+        str(layout.keys),
+    ]
+    result = subprocess.run(  # noqa: S603
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     if result.returncode:
-        raise Refused(f"the database could not be prepared: {result.stderr.strip().splitlines()[-1]}")
+        raise Refused(
+            f"the database could not be prepared: {result.stderr.strip().splitlines()[-1]}"
+        )
     stamp.write_text(digest, encoding="utf-8")
 
 
@@ -139,17 +185,25 @@ def keys_work(layout: StackLayout) -> bool:
         return bool(database.execute(query, digests).fetchone()[0] == len(digests))
 
 
-def bring_up(layout: StackLayout, supervisor: Supervisor, everything: list[Program], running: bool) -> None:
+def bring_up(
+    layout: StackLayout, supervisor: Supervisor, everything: list[Program], running: bool
+) -> None:
     """Starts the processes; running ones take a new configuration or a new release without an outage."""
     stamp, current = layout.state / "release", release(*API)
     try:
         supervisor.start(everything)
     except (subprocess.CalledProcessError, OSError) as error:
-        raise Refused(f"supervisord did not start: {error}; see {layout.logs}/supervisord.log") from error
+        raise Refused(
+            f"supervisord did not start: {error}; see {layout.logs}/supervisord.log"
+        ) from error
     stale = ["api"] if stamp.exists() and stamp.read_text(encoding="utf-8") != current else []
     stamp.write_text(current, encoding="utf-8")
     if running:
-        alive = {process["name"] for process in supervisor.processes() if process["statename"] == "RUNNING"}
+        alive = {
+            process["name"]
+            for process in supervisor.processes()
+            if process["statename"] == "RUNNING"
+        }
         for name in alive & {"prometheus", "alertmanager", *stale}:
             supervisor.signal(name, "HUP")
 
@@ -191,7 +245,11 @@ def clean(layout: StackLayout) -> list[Path]:
 def doctor(layout: StackLayout) -> list[tuple[str, bool, str]]:
     """(what, fine, how it is or what mends it) for everything that `up` depends on."""
     rows = [
-        (f"{tool} on PATH", bool(shutil.which(tool)), shutil.which(tool) or f"install it: sudo apt install {tool}")
+        (
+            f"{tool} on PATH",
+            bool(shutil.which(tool)),
+            shutil.which(tool) or f"install it: sudo apt install {tool}",
+        )
         for tool in ("git", "make")
     ]
     version = sys.version.split()[0]
@@ -203,19 +261,31 @@ def doctor(layout: StackLayout) -> list[tuple[str, bool, str]]:
         rows.append((name, bool(path), str(path) if path else "missing; make up unpacks it"))
     for name in server_files.LOG_SERVERS:
         path = server_files.find_log_server(name)
-        rows.append((name, True, str(path) if path else "not on PATH; without it logs stay in files, which is fine"))
+        rows.append(
+            (
+                name,
+                True,
+                str(path) if path else "not on PATH; without it logs stay in files, which is fine",
+            )
+        )
     supervisor = Supervisor(layout)
     running = supervisor.alive()
     rows.append(("the stack", True, "runs" if running else "does not run"))
     if running:
-        rows += [(f"process {p['name']}", p["statename"] == "RUNNING", p["description"]) for p in supervisor.processes()]
+        rows += [
+            (f"process {p['name']}", p["statename"] == "RUNNING", p["description"])
+            for p in supervisor.processes()
+        ]
     else:
         rows += port_rows(ports(layout, server_files.log_servers()))
     return rows
 
 
 def port_rows(ports: dict[str, int]) -> list[tuple[str, bool, str]]:
-    return [(f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}") for port in ports.values()]
+    return [
+        (f"port {port}", is_free(port), "free" if is_free(port) else f"taken by {owner(port)}")
+        for port in ports.values()
+    ]
 
 
 def processes(layout: StackLayout) -> list[dict[str, Any]]:
@@ -229,7 +299,10 @@ def tail(layout: StackLayout, program: str | None, lines: int) -> Iterator[str]:
     paths = [layout.logs / f"{program}.log"] if program else sorted(layout.logs.glob("*.log"))
     for path in paths:
         if not path.exists():
-            known = ", ".join(sorted(log.stem for log in layout.logs.glob("*.log"))) or "none yet: make up"
+            known = (
+                ", ".join(sorted(log.stem for log in layout.logs.glob("*.log")))
+                or "none yet: make up"
+            )
             raise Refused(f"there is no log of {program!r}; known: {known}")
         text = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
         yield from (f"{path.stem}: {line}" if not program else line for line in text)

@@ -24,7 +24,12 @@ WORKERS = 2
 MARK = "EVARA_STACK"
 API = ("api", "observability")  # folders that the API's processes read
 RECEIVERS = ("EVARA_OTLP_ENDPOINT", "EVARA_SENTRY_DSN", "EVARA_WEBHOOK_URL")
-PASSED = (*RECEIVERS, "EVARA_WEBHOOK_SECRET", "EVARA_TRACE_RATIO", "EVARA_VERSION")  # of the user, to the API; not to drills
+PASSED = (
+    *RECEIVERS,
+    "EVARA_WEBHOOK_SECRET",
+    "EVARA_TRACE_RATIO",
+    "EVARA_VERSION",
+)  # of the user, to the API; not to drills
 
 
 @dataclass(frozen=True)
@@ -52,43 +57,105 @@ def api_environment(layout: StackLayout, *, faults: bool = False) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
     }
     if faults:  # empty, not absent: the API reads .env as well
-        return environment | dict.fromkeys((*RECEIVERS, "EVARA_REDIS_URL"), "") | {"EVARA_FAULTS_FILE": str(layout.fault)}
+        return (
+            environment
+            | dict.fromkeys((*RECEIVERS, "EVARA_REDIS_URL"), "")
+            | {"EVARA_FAULTS_FILE": str(layout.fault)}
+        )
     return environment | {name: os.environ[name] for name in PASSED if name in os.environ}
 
 
 def console_environment(layout: StackLayout) -> dict[str, str]:
     """Where the console finds the stack that it shows."""
-    return {"EVARA_STACK_DIR": str(layout.state), "EVARA_PORT_OFFSET": str(layout.ports.api - Ports().api)}
+    return {
+        "EVARA_STACK_DIR": str(layout.state),
+        "EVARA_PORT_OFFSET": str(layout.ports.api - Ports().api),
+    }
 
 
 def console_command(layout: StackLayout) -> tuple[str, ...]:
     """One worker, because the inbox lives in its memory; threads, because readers wait for Prometheus."""
     address = f"{HOST}:{layout.ports.console}"
-    settings = ("--workers", "1", "--threads", "8", "--graceful-timeout", "5", "--no-control-socket")
-    return (sys.executable, "-m", "gunicorn", "--bind", address, *settings, "observability.console.pages:main()")
+    settings = (
+        "--workers",
+        "1",
+        "--threads",
+        "8",
+        "--graceful-timeout",
+        "5",
+        "--no-control-socket",
+    )
+    return (
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--bind",
+        address,
+        *settings,
+        "observability.console.pages:main()",
+    )
 
 
 def release(*folders: str) -> str:
     """A digest of what the processes from these folders read at their start: when it changes, they must start anew."""
-    read = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".yaml", ".html"})
+    read = (
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".py", ".yaml", ".html"}
+    )
     sources = sorted(path for path in read if "generated" not in path.parts)
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
-def programs(layout: StackLayout, plan: Plan, servers: dict[str, Server], *, faults: bool = False) -> list[Program]:
+def programs(
+    layout: StackLayout, plan: Plan, servers: dict[str, Server], *, faults: bool = False
+) -> list[Program]:
     """The processes in the order of their start."""
     python, ports = sys.executable, layout.ports
     environment = api_environment(layout, faults=faults)
     # A new release restarts its processes; gunicorn changes its workers one by one instead, and the prober stays while they do.
-    api, watching, upstream = ({"EVARA_RELEASE": release(*folders)} for folders in (API, API[1:], ("loadtests",)))
-    hurry = {} if plan.clock.scrape == plan.policy.clock.scrape.seconds else {"EVARA_SYNC_EVERY": "1"}  # drills have a faster clock
+    api, watching, upstream = (
+        {"EVARA_RELEASE": release(*folders)} for folders in (API, API[1:], ("loadtests",))
+    )
+    hurry = (
+        {} if plan.clock.scrape == plan.policy.clock.scrape.seconds else {"EVARA_SYNC_EVERY": "1"}
+    )  # drills have a faster clock
     retention = f"{int(plan.period.seconds) // DAY + 1}d"
     return [
-        Program("replay", (python, "-m", "loadtests.thingspeak_stub", "--host", HOST, "--port", str(ports.replay)), 10, upstream),
+        Program(
+            "replay",
+            (
+                python,
+                "-m",
+                "loadtests.thingspeak_stub",
+                "--host",
+                HOST,
+                "--port",
+                str(ports.replay),
+            ),
+            10,
+            upstream,
+        ),
         Program("console", console_command(layout), 10, watching | console_environment(layout)),
-        Program("metrics", (python, "-m", "api.platform.telemetry.exporter", HOST, str(ports.metrics)), 10, environment | api),
-        Program("api", (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"), 20, environment),
-        Program("worker", (python, "-m", "flask", "--app", "api.app", "worker"), 30, environment | api | hurry),
+        Program(
+            "metrics",
+            (python, "-m", "api.platform.telemetry.exporter", HOST, str(ports.metrics)),
+            10,
+            environment | api,
+        ),
+        Program(
+            "api",
+            (python, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"),
+            20,
+            environment,
+        ),
+        Program(
+            "worker",
+            (python, "-m", "flask", "--app", "api.app", "worker"),
+            30,
+            environment | api | hurry,
+        ),
         Program(
             "alertmanager",
             servers["alertmanager"].command(
@@ -101,7 +168,15 @@ def programs(layout: StackLayout, plan: Plan, servers: dict[str, Server], *, fau
         ),
         Program(
             "prober",
-            (python, "-m", "observability.slo", layout.url("api"), HOST, str(ports.prober), span(plan.probe_every)),
+            (
+                python,
+                "-m",
+                "observability.slo",
+                layout.url("api"),
+                HOST,
+                str(ports.prober),
+                span(plan.probe_every),
+            ),
             40,
             watching | {"EVARA_API_KEY": layout.key("prober")},
         ),
@@ -122,11 +197,18 @@ def programs(layout: StackLayout, plan: Plan, servers: dict[str, Server], *, fau
 def log_programs(layout: StackLayout, plan: Plan, servers: dict[str, Server]) -> list[Program]:
     """Loki and Fluent Bit: the first to start and the last to stop, so that they see everything; a new configuration restarts them."""
     texts = loki.render(plan)[loki.CONFIG] + fluentbit.render(plan)[fluentbit.NATIVE]
-    environment = log_environment(layout) | {"EVARA_RELEASE": hashlib.sha256(texts.encode()).hexdigest()[:16]}
+    environment = log_environment(layout) | {
+        "EVARA_RELEASE": hashlib.sha256(texts.encode()).hexdigest()[:16]
+    }
     config = (f"-config.file={layout.config}/loki.yaml", "-config.expand-env=true")
     return [
         Program("loki", servers["loki"].command(*config), 5, environment),
-        Program("fluent-bit", servers["fluent-bit"].command(f"--config={layout.config}/fluent-bit.yaml"), 6, environment),
+        Program(
+            "fluent-bit",
+            servers["fluent-bit"].command(f"--config={layout.config}/fluent-bit.yaml"),
+            6,
+            environment,
+        ),
     ]
 
 
@@ -147,11 +229,22 @@ def log_environment(layout: StackLayout) -> dict[str, str]:
 def configure(layout: StackLayout, plan: Plan, secrets: Path | None = None) -> None:
     """Writes the servers' configuration for this site's addresses below its folder."""
     rules = layout.config / "loki-rules" / loki.TENANT
-    for folder in (layout.config / "targets", layout.logs, layout.metrics, layout.state / "fluent-bit", rules):
+    for folder in (
+        layout.config / "targets",
+        layout.logs,
+        layout.metrics,
+        layout.state / "fluent-bit",
+        rules,
+    ):
         folder.mkdir(parents=True, exist_ok=True)
-    here_too = {name: entry for name, entry in plan.policy.integrations.items() if not (entry.email or entry.webhook_url_file)}
+    here_too = {
+        name: entry
+        for name, entry in plan.policy.integrations.items()
+        if not (entry.email or entry.webhook_url_file)
+    }
     local = {
-        "integrations": here_too | {"inbox": Integration(webhook=f"{layout.url('console')}/api/inbox")},
+        "integrations": here_too
+        | {"inbox": Integration(webhook=f"{layout.url('console')}/api/inbox")},
         "links": Links(console=layout.url("console")),
     }
     here = replace(plan, policy=plan.policy.model_copy(update=local))
@@ -159,7 +252,10 @@ def configure(layout: StackLayout, plan: Plan, secrets: Path | None = None) -> N
     for path, text in (
         (layout.config / "prometheus.yaml", prometheus_config(plan)),
         (layout.config / "rules.yaml", prometheus.render(here)[prometheus.RULES]),
-        (layout.config / "alertmanager.yaml", alertmanager.render(here, given, str(secrets))[alertmanager.CONFIG]),
+        (
+            layout.config / "alertmanager.yaml",
+            alertmanager.render(here, given, str(secrets))[alertmanager.CONFIG],
+        ),
         (layout.config / "loki.yaml", loki.render(here)[loki.CONFIG]),
         (rules / "rules.yaml", loki.render(here)[loki.RULES]),
         (layout.config / "fluent-bit.yaml", fluentbit.render(here)[fluentbit.NATIVE]),
@@ -199,7 +295,11 @@ def prometheus_config(plan: Plan) -> str:
         return text
     config = yaml.safe_load(text)
     scrape = span(plan.clock.scrape)
-    config["global"] = {"scrape_interval": scrape, "scrape_timeout": scrape, "evaluation_interval": span(plan.clock.evaluate)}
+    config["global"] = {
+        "scrape_interval": scrape,
+        "scrape_timeout": scrape,
+        "evaluation_interval": span(plan.clock.evaluate),
+    }
     return yaml.safe_dump(config, sort_keys=False)
 
 
@@ -210,7 +310,11 @@ def process_environment(program: Program, layout: StackLayout) -> dict[str, str]
 
 def clean_environment(layout: StackLayout) -> dict[str, str]:
     """What all processes of a site inherit; the mark is how they are found again when their supervisor is gone."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("EVARA_", "PROMETHEUS_"))
+    }
     return inherited | {MARK: str(layout.state)}
 
 

@@ -55,10 +55,16 @@ class Steps:
 
 
 def ready(layout: StackLayout) -> Wait:
-    return Wait("the API answers and is migrated", lambda: answers(layout.url("api") + "/health/ready", 2), "make logs P=api")
+    return Wait(
+        "the API answers and is migrated",
+        lambda: answers(layout.url("api") + "/health/ready", 2),
+        "make logs P=api",
+    )
 
 
-def watching(layout: StackLayout, plan: Plan, complete: Callable[[list[dict[str, Any]]], bool]) -> list[Wait]:
+def watching(
+    layout: StackLayout, plan: Plan, complete: Callable[[list[dict[str, Any]]], bool]
+) -> list[Wait]:
     """That what watches works, from scrape to delivery; `complete` tells whether these targets are all."""
     prometheus = Prometheus(layout.url("prometheus"))
     mark = f"{TEST_ALERT}-{time.time():.0f}"
@@ -70,8 +76,15 @@ def watching(layout: StackLayout, plan: Plan, complete: Callable[[list[dict[str,
 
     def measured() -> bool:
         groups = prometheus.rule_groups()
-        soon = {rule["health"] for group in groups for rule in group["rules"] if group["interval"] <= plan.clock.evaluate}
-        later = {rule["health"] for group in groups for rule in group["rules"]}  # slow groups take their first turn later
+        soon = {
+            rule["health"]
+            for group in groups
+            for rule in group["rules"]
+            if group["interval"] <= plan.clock.evaluate
+        }
+        later = {
+            rule["health"] for group in groups for rule in group["rules"]
+        }  # slow groups take their first turn later
         series = prometheus.by_label(f"{names.BAD} or {names.FRESH}", names.SLO)
         return soon == {"ok"} and "err" not in later and len(series) == len(plan.slos)
 
@@ -82,29 +95,59 @@ def watching(layout: StackLayout, plan: Plan, complete: Callable[[list[dict[str,
         return any(alert["labels"].get(names.SLO) == mark for alert in inbox(layout.url("console")))
 
     return [
-        Wait("a test alert reached the inbox", delivered, "make logs P=alertmanager, and make logs P=console"),
+        Wait(
+            "a test alert reached the inbox",
+            delivered,
+            "make logs P=alertmanager, and make logs P=console",
+        ),
         Wait("every target is scraped", targets_up, "make logs P=prometheus"),
-        Wait("every rule is evaluated, every SLO measured", measured, "make logs P=prometheus, and make check"),
+        Wait(
+            "every rule is evaluated, every SLO measured",
+            measured,
+            "make logs P=prometheus, and make check",
+        ),
     ]
 
 
 def log_waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
     """Where logs are kept: a line that was written after the start has gone all the way."""
-    loki, stream = Loki(layout.url("loki")), selector("", **{names.LOG_SERVICE: plan.service, names.LOG_PROGRAM: "api"})
+    loki, stream = (
+        Loki(layout.url("loki")),
+        selector("", **{names.LOG_SERVICE: plan.service, names.LOG_PROGRAM: "api"}),
+    )
     look_at = "make logs P=loki, and make logs P=fluent-bit"
-    return [Wait("log lines arrive in Loki", lambda: bool(loki.lines(stream, since, limit=1)), look_at)]
+    return [
+        Wait("log lines arrive in Loki", lambda: bool(loki.lines(stream, since, limit=1)), look_at)
+    ]
 
 
 def send_test_alert(layout: StackLayout, plan: Plan, mark: str) -> None:
     """An alert of its own group (the mark stands where groups have their SLO), so that it waits for no earlier one."""
-    labels = {"alertname": TEST_ALERT, names.SLO: mark, names.SEVERITY: plan.heartbeat, names.OWNER: plan.owner}
+    labels = {
+        "alertname": TEST_ALERT,
+        names.SLO: mark,
+        names.SEVERITY: plan.heartbeat,
+        names.OWNER: plan.owner,
+    }
     now = datetime.now(UTC)
     span = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(minutes=1)).isoformat()}
-    alert = {"labels": labels, "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"}, **span}
-    httpx.post(f"{layout.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5).raise_for_status()
+    alert = {
+        "labels": labels,
+        "annotations": {"summary": "Sent by `make up`, to see that alerts are delivered"},
+        **span,
+    }
+    httpx.post(
+        f"{layout.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5
+    ).raise_for_status()
 
 
-def settle(layout: StackLayout, before: list[Wait], after: list[Wait], dead: Callable[[], list[str]], step: "Steps") -> None:
+def settle(
+    layout: StackLayout,
+    before: list[Wait],
+    after: list[Wait],
+    dead: Callable[[], list[str]],
+    step: "Steps",
+) -> None:
     """Waits for what must work first, lets Prometheus know, and waits for what must follow; raises Refused."""
     for wait in before:
         with step(wait.label):
@@ -126,7 +169,9 @@ def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
             last = str(error)
         if gone := dead():
             raise Refused(f"{', '.join(gone)} does not stay up; read: make logs P={gone[0]}")
-    raise Refused(f"waited {READY_SECONDS} s in vain until {wait.label} ({last}); read: {wait.look_at}")
+    raise Refused(
+        f"waited {READY_SECONDS} s in vain until {wait.label} ({last}); read: {wait.look_at}"
+    )
 
 
 def addresses(layout: StackLayout, patience: float = 5.0) -> list[tuple[str, str]]:
@@ -135,13 +180,30 @@ def addresses(layout: StackLayout, patience: float = 5.0) -> list[tuple[str, str
         ("Console", "console", ""),
         ("API", "api", "/docs"),
         ("Metrics of the API", "metrics", "/metrics"),
-        ("Prometheus", "prometheus", "/alerts" if has_ui(layout.url("prometheus")) else "/api/v1/rules"),
-        ("Alertmanager", "alertmanager", "/" if has_ui(layout.url("alertmanager")) else "/api/v2/alerts"),
+        (
+            "Prometheus",
+            "prometheus",
+            "/alerts" if has_ui(layout.url("prometheus")) else "/api/v1/rules",
+        ),
+        (
+            "Alertmanager",
+            "alertmanager",
+            "/" if has_ui(layout.url("alertmanager")) else "/api/v2/alerts",
+        ),
         ("Labels of the logs in Loki", "loki", "/loki/api/v1/labels"),
     ]
     if layout.mode == COMPOSE:
-        pages += [("Grafana", "grafana", ""), ("Traces", "jaeger", ""), ("Mailbox", "mailpit", ""), ("Load runs", "locust", "")]
-    return [(label, layout.address(name) + path) for label, name, path in pages if answers(layout.url(name) + path, patience)]
+        pages += [
+            ("Grafana", "grafana", ""),
+            ("Traces", "jaeger", ""),
+            ("Mailbox", "mailpit", ""),
+            ("Load runs", "locust", ""),
+        ]
+    return [
+        (label, layout.address(name) + path)
+        for label, name, path in pages
+        if answers(layout.url(name) + path, patience)
+    ]
 
 
 def answers(url: str, seconds: float) -> bool:
@@ -156,7 +218,9 @@ def has_ui(url: str) -> bool:
     try:
         page = httpx.get(url, follow_redirects=True, timeout=2, verify=trusted())
         sources = [part.split('"')[0] for part in page.text.split('src="')[1:]]
-        found = [httpx.get(page.url.join(source), timeout=2, verify=trusted()) for source in sources]
+        found = [
+            httpx.get(page.url.join(source), timeout=2, verify=trusted()) for source in sources
+        ]
     except httpx.HTTPError:
         return False
     return bool(found) and all(script.is_success for script in found)

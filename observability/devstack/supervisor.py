@@ -37,11 +37,15 @@ def config_text(layout: StackLayout, programs: list[Program]) -> str:
         "identifier": "evara",
     }
     config["unix_http_server"] = {"file": str(socket_path(layout)), "chmod": "0700"}
-    config["rpcinterface:supervisor"] = {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}
+    config["rpcinterface:supervisor"] = {
+        "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+    }
     for program in programs:
         config[f"program:{program.name}"] = {
             "command": " ".join(map(quote, program.command)),
-            "environment": ",".join(f"{key}={quote(value)}" for key, value in program.environment.items()),
+            "environment": ",".join(
+                f"{key}={quote(value)}" for key, value in program.environment.items()
+            ),
             "priority": str(program.priority),
             "autorestart": "true",
             "startsecs": "1",

@@ -26,7 +26,9 @@ from observability.spec.plan import Plan, scaled, without_gateway
 RATE = 20  # requests per second of the baseline
 THREADS = 4
 BASELINE_SECONDS = 8.0
-FAULT_SECONDS = 300.0  # a fault expires by itself, later than any drill that goes well takes it away
+FAULT_SECONDS = (
+    300.0  # a fault expires by itself, later than any drill that goes well takes it away
+)
 EFFECT_SECONDS = 10.0
 STEP_SECONDS = 120.0  # no step may take longer, on a busy machine either
 LOOK_SECONDS = 0.25  # between two looks at Prometheus and the inbox
@@ -57,7 +59,12 @@ def burn(slo: str) -> Alert:
 DRILLS = {
     drill.name: drill
     for drill in (
-        Drill("route-errors", f"{ROUTE} answers 500", frozenset({burn(f"{ROUTE}-availability")}), fault="error"),
+        Drill(
+            "route-errors",
+            f"{ROUTE} answers 500",
+            frozenset({burn(f"{ROUTE}-availability")}),
+            fault="error",
+        ),
         Drill(
             "route-exception",
             f"{ROUTE} raises an exception that nobody handles",
@@ -74,7 +81,13 @@ DRILLS = {
             "stop-api",
             "the API and its metrics are gone",
             frozenset({burn("nodes.list-probe"), burn("health.ready-probe"), ("TargetDown", "")}),
-            may=frozenset({(names.UNMEASURED_ALERT, "*"), burn("thingspeak.sync-freshness"), burn("alarms.deliver-freshness")}),
+            may=frozenset(
+                {
+                    (names.UNMEASURED_ALERT, "*"),
+                    burn("thingspeak.sync-freshness"),
+                    burn("alarms.deliver-freshness"),
+                }
+            ),
             stops=("api", "metrics"),
         ),
         Drill(
@@ -84,7 +97,12 @@ DRILLS = {
             stops=("console",),
             deaf=True,
         ),
-        Drill("hold-limiter", "the store of rate limits takes no counts", frozenset({("LimiterStoreDown", "")}), holds="limits.db"),
+        Drill(
+            "hold-limiter",
+            "the store of rate limits takes no counts",
+            frozenset({("LimiterStoreDown", "")}),
+            holds="limits.db",
+        ),
         Drill(
             "stop-replay",
             "ThingSpeak is gone, and syncs fail for good",
@@ -124,7 +142,11 @@ class Traffic:
     """Steady requests to one route in a few threads; counts good and bad answers."""
 
     def __init__(self, url: str, rate: float, key: str):
-        self._url, self._pause, self._headers = url, THREADS / rate, {"Authorization": f"Bearer {key}"}
+        self._url, self._pause, self._headers = (
+            url,
+            THREADS / rate,
+            {"Authorization": f"Bearer {key}"},
+        )
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self.good = self.bad = self.slow = 0
@@ -167,9 +189,14 @@ def run(drill: Drill, plan: Plan, say: Say) -> Result:
             Arena(scaled(without_gateway(plan))) as arena,
             Traffic(arena.layout.url("api") + PATH, RATE, arena.layout.key("load")) as traffic,
         ):
-            say(f"own stack ready after {time.monotonic() - begun:.1f} s; {plan.policy.drill.speed} times faster clock")
+            say(
+                f"own stack ready after {time.monotonic() - begun:.1f} s; {plan.policy.drill.speed} times faster clock"
+            )
             go(drill, arena, traffic, result, say)
-        result.passed, result.verdict = True, f"delivered and resolved as it must, {time.monotonic() - begun:.0f} s in all"
+        result.passed, result.verdict = (
+            True,
+            f"delivered and resolved as it must, {time.monotonic() - begun:.0f} s in all",
+        )
     except (Failed, Refused, Unreachable) as error:
         result.verdict = str(error)
     return result
@@ -181,7 +208,9 @@ def go(drill: Drill, arena: Arena, traffic: Traffic, result: Result, say: Say) -
     settle(prometheus)
     traffic.reset()
     calm(watch, traffic)
-    say(f"baseline: {traffic.good} requests in {BASELINE_SECONDS:.0f} s, {traffic.bad} failed, no alert")
+    say(
+        f"baseline: {traffic.good} requests in {BASELINE_SECONDS:.0f} s, {traffic.bad} failed, no alert"
+    )
     started = time.monotonic()
 
     def step(what: str, detail: str = "") -> None:
@@ -221,7 +250,9 @@ class Watch:
         for alert in self._prometheus.alerts():
             self.seen[alert["state"]].add(identify(alert["labels"]))
         strangers = {
-            a for a in self.seen["firing"] - ALWAYS - self.drill.must if a not in self.drill.may and (a[0], "*") not in self.drill.may
+            a
+            for a in self.seen["firing"] - ALWAYS - self.drill.must
+            if a not in self.drill.may and (a[0], "*") not in self.drill.may
         }
         if strangers:
             raise Failed(f"{listed(strangers)} fired, which this drill neither wants nor allows")
@@ -231,7 +262,9 @@ class Watch:
             self.look()
             if true():
                 return
-        missing = self.drill.must - (self.seen["firing"] if what == "firing" else self.seen["pending"] | self.seen["firing"])
+        missing = self.drill.must - (
+            self.seen["firing"] if what == "firing" else self.seen["pending"] | self.seen["firing"]
+        )
         raise Failed(f"not {what} after {STEP_SECONDS:.0f} s: {listed(missing or self.drill.must)}")
 
     def _inbox(self) -> list[dict[str, Any]]:
@@ -245,8 +278,15 @@ class Watch:
 
     def resolved(self) -> bool:
         # Nobody is told the end of an alert that fired again before its end was due to be told: the last time counts.
-        last = {tuple(sorted(a["labels"].items())): a for a in sorted(self._inbox(), key=lambda a: a["started"])}
-        mine = [a for a in last.values() if identify(a["labels"]) in self.drill.must and not lingers(a["labels"])]
+        last = {
+            tuple(sorted(a["labels"].items())): a
+            for a in sorted(self._inbox(), key=lambda a: a["started"])
+        }
+        mine = [
+            a
+            for a in last.values()
+            if identify(a["labels"]) in self.drill.must and not lingers(a["labels"])
+        ]
         return bool(mine) and all(alert["resolved"] for alert in mine)
 
 
@@ -278,14 +318,21 @@ def calm(watch: Watch, traffic: Traffic) -> None:
         watch.look()
         early = watch.seen["firing"] & watch.drill.must
         if early or traffic.bad:
-            raise Failed(f"not calm before the fault: {listed(early) or 'no alert'}, {traffic.bad} failed requests")
+            raise Failed(
+                f"not calm before the fault: {listed(early) or 'no alert'}, {traffic.bad} failed requests"
+            )
     if not traffic.good:
         raise Failed("the baseline got no answers")
 
 
 def begin(drill: Drill, arena: Arena) -> None:
     if drill.fault:
-        fault = {"route": ROUTE, "kind": drill.fault, "seconds": 1.2, "until": time.time() + FAULT_SECONDS}
+        fault = {
+            "route": ROUTE,
+            "kind": drill.fault,
+            "seconds": 1.2,
+            "until": time.time() + FAULT_SECONDS,
+        }
         draft = arena.layout.fault.with_suffix(".new")
         draft.write_text(json.dumps(fault), encoding="utf-8")
         draft.replace(arena.layout.fault)
@@ -308,6 +355,10 @@ def check_effect(drill: Drill, arena: Arena, traffic: Traffic) -> None:
     unasked = drill.stops and "api" not in drill.stops  # traffic does not meet what was stopped
     for _ in polling(EFFECT_SECONDS, 0.1):
         noticed = traffic.slow if drill.fault == "slow" else traffic.bad
-        if drill.holds or (is_free(getattr(arena.layout.ports, drill.stops[0])) if unasked else noticed):
+        if drill.holds or (
+            is_free(getattr(arena.layout.ports, drill.stops[0])) if unasked else noticed
+        ):
             return
-    raise Failed(f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; look at api/platform/faults.py")
+    raise Failed(
+        f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; look at api/platform/faults.py"
+    )

@@ -35,7 +35,10 @@ class Arena:
             servers = ensure(self.layout.servers, lambda _: None)
             configure(self.layout, self.plan)
             native.prepare_database(self.layout)
-            self._programs = {program.name: program for program in programs(self.layout, self.plan, servers, faults=True)}
+            self._programs = {
+                program.name: program
+                for program in programs(self.layout, self.plan, servers, faults=True)
+            }
             for program in self._programs.values():
                 self.start(program.name)
             before, after = native.waits(self.layout, self.plan, 0)
@@ -45,14 +48,24 @@ class Arena:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop_all()
 
     def start(self, name: str) -> None:
         program = self._programs[name]
         with (self.layout.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603 - our own programs
-                program.command, cwd=ROOT, env=process_environment(program, self.layout), stdout=log, stderr=log, start_new_session=True
+                program.command,
+                cwd=ROOT,
+                env=process_environment(program, self.layout),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def stop(self, name: str) -> None:

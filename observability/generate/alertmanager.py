@@ -11,13 +11,21 @@ CONFIG = "alertmanager/alertmanager.yaml"
 SECRETS = "/run/secrets"  # where compose mounts secret files
 
 
-def render(plan: Plan, secrets: frozenset[str] = frozenset(), folder: str = SECRETS) -> dict[str, str]:
+def render(
+    plan: Plan, secrets: frozenset[str] = frozenset(), folder: str = SECRETS
+) -> dict[str, str]:
     """`secrets` names the secret files that exist in `folder`; an integration whose secret is missing takes no part."""
-    pairs = [(owner, severity) for severity in plan.policy.severities for owner in plan.policy.owners]
+    pairs = [
+        (owner, severity) for severity in plan.policy.severities for owner in plan.policy.owners
+    ]
     config = {
         "route": {
             "receiver": receiver_name(plan.owner, plan.paging_severity),
-            "group_by": ["alertname", names.SLO, names.SEVERITY],  # never the tier: one incident, one page
+            "group_by": [
+                "alertname",
+                names.SLO,
+                names.SEVERITY,
+            ],  # never the tier: one incident, one page
             "routes": [route(plan, owner, severity) for owner, severity in pairs],
         },
         "inhibit_rules": [
@@ -28,7 +36,9 @@ def render(plan: Plan, secrets: frozenset[str] = frozenset(), folder: str = SECR
             }
             for rule in plan.policy.inhibit
         ],
-        "receivers": [receiver(plan, owner, severity, secrets, folder) for owner, severity in pairs],
+        "receivers": [
+            receiver(plan, owner, severity, secrets, folder) for owner, severity in pairs
+        ],
     }
     return {CONFIG: HEADER + dump(config)}
 
@@ -52,27 +62,56 @@ def route(plan: Plan, owner: str, severity: str) -> dict[str, Any]:
     }
 
 
-def receiver(plan: Plan, owner: str, severity: str, secrets: frozenset[str], folder: str) -> dict[str, Any]:
+def receiver(
+    plan: Plan, owner: str, severity: str, secrets: frozenset[str], folder: str
+) -> dict[str, Any]:
     only = plan.policy.owners[owner].only
     result: dict[str, Any] = {"name": receiver_name(owner, severity)}
     for name in plan.policy.severities[severity].integrations:
-        if (only is None or name in only) and name in plan.policy.integrations:  # the native stack has fewer of them
-            for kind, settings in integration(plan.policy.integrations[name], secrets, folder).items():
+        if (
+            only is None or name in only
+        ) and name in plan.policy.integrations:  # the native stack has fewer of them
+            for kind, settings in integration(
+                plan.policy.integrations[name], secrets, folder
+            ).items():
                 result.setdefault(kind, []).append(settings)
     return result
 
 
-def integration(entry: Integration, secrets: frozenset[str], folder: str) -> dict[str, dict[str, Any]]:
+def integration(
+    entry: Integration, secrets: frozenset[str], folder: str
+) -> dict[str, dict[str, Any]]:
     """One integration → Alertmanager's key and settings, or nothing while its secret is missing."""
     if entry.webhook:
         return {"webhook_configs": {"url": entry.webhook, "send_resolved": True}}
     if entry.email:
-        mail = {"to": entry.email, "from": entry.sender, "smarthost": entry.smarthost, "require_tls": entry.tls}
+        mail = {
+            "to": entry.email,
+            "from": entry.sender,
+            "smarthost": entry.smarthost,
+            "require_tls": entry.tls,
+        }
         return {"email_configs": mail | {"send_resolved": True}}
     if entry.webhook_url_file in secrets:
-        return {"webhook_configs": {"url_file": f"{folder}/{entry.webhook_url_file}", "send_resolved": False}}
+        return {
+            "webhook_configs": {
+                "url_file": f"{folder}/{entry.webhook_url_file}",
+                "send_resolved": False,
+            }
+        }
     if entry.slack_url_file in secrets:
-        return {"slack_configs": {"api_url_file": f"{folder}/{entry.slack_url_file}", "channel": entry.channel, "send_resolved": True}}
+        return {
+            "slack_configs": {
+                "api_url_file": f"{folder}/{entry.slack_url_file}",
+                "channel": entry.channel,
+                "send_resolved": True,
+            }
+        }
     if entry.pagerduty_key_file in secrets:
-        return {"pagerduty_configs": {"routing_key_file": f"{folder}/{entry.pagerduty_key_file}", "send_resolved": True}}
+        return {
+            "pagerduty_configs": {
+                "routing_key_file": f"{folder}/{entry.pagerduty_key_file}",
+                "send_resolved": True,
+            }
+        }
     return {}

@@ -10,8 +10,14 @@ SCENARIOS = "scenarios.json"
 
 def render(plan: Plan, openapi: dict[str, Any]) -> dict[str, str]:
     """`openapi` is the API's committed contract, whose examples become request bodies."""
-    scenarios = [scenario(route, openapi) for route in plan.routes if route.load.weight or route.load.provides or route.load.consumes]
-    text = json.dumps({"service": plan.service, "scenarios": scenarios}, indent=2, ensure_ascii=False)
+    scenarios = [
+        scenario(route, openapi)
+        for route in plan.routes
+        if route.load.weight or route.load.provides or route.load.consumes
+    ]
+    text = json.dumps(
+        {"service": plan.service, "scenarios": scenarios}, indent=2, ensure_ascii=False
+    )
     return {SCENARIOS: text + "\n"}
 
 
@@ -31,7 +37,9 @@ def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
         "provides": dict(route.load.provides),
         "consumes": route.load.consumes,
         "fixed": dict(route.load.fixed),
-        "expect": sorted(int(code) for code in operation.get("responses", {}) if code.startswith("2")),
+        "expect": sorted(
+            int(code) for code in operation.get("responses", {}) if code.startswith("2")
+        ),
         "objectives": [objective(slo) for slo in route.slos],
     }
 
@@ -39,4 +47,9 @@ def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
 def objective(slo: Slo) -> dict[str, Any]:
     """`within` is the slowest good answer in seconds; without it the objective is about failures."""
     within = float(slo.threshold.seconds) if slo.sli == LATENCY and slo.threshold else None
-    return {"slo": slo.name, "objective": float(slo.objective), "within": within, "kind": AVAILABILITY if within is None else LATENCY}
+    return {
+        "slo": slo.name,
+        "objective": float(slo.objective),
+        "within": within,
+        "kind": AVAILABILITY if within is None else LATENCY,
+    }

@@ -48,16 +48,39 @@ def groups(plan: Plan) -> list[dict[str, Any]]:
     by_pace = {pace: [w for w in plan.windows if w.pace == pace] for pace in (FINE, THIN, LONG)}
     shares = freshness(plan)
     timed = bool(shares)  # nothing may read a series that nothing records
-    recorded = {pace: [rule for window in by_pace[pace] for rule in ratios(window, timed)] for pace in by_pace}
+    recorded = {
+        pace: [rule for window in by_pace[pace] for rule in ratios(window, timed)]
+        for pace in by_pace
+    }
     thin = [record(name + names.THIN, name) for name in (names.TOTAL, names.BAD)]
     # the mean, not the last value: of 30 s that were bad for 5 s, 5 s count
-    thin += [record(names.FRESH + names.THIN, f"avg_over_time({names.FRESH}[{span(clock.thin)}])")] if timed else []
+    thin += (
+        [record(names.FRESH + names.THIN, f"avg_over_time({names.FRESH}[{span(clock.thin)}])")]
+        if timed
+        else []
+    )
     return [
-        {"name": names.FINE_GROUP, "interval": span(clock.evaluate), "rules": [*objectives(plan), *events(plan), *shares, *recorded[FINE]]},
+        {
+            "name": names.FINE_GROUP,
+            "interval": span(clock.evaluate),
+            "rules": [*objectives(plan), *events(plan), *shares, *recorded[FINE]],
+        },
         {"name": names.THIN_GROUP, "interval": span(clock.thin), "rules": thin + recorded[THIN]},
-        {"name": names.LONG_GROUP, "interval": span(clock.long), "rules": [*recorded[LONG], budget(plan)]},
-        {"name": names.BURN_GROUP, "interval": span(clock.evaluate), "rules": [burn(plan, tier) for tier in plan.tiers]},
-        {"name": names.ALERT_GROUP, "interval": span(clock.evaluate), "rules": [single(plan, alert) for alert in plan.alerts]},
+        {
+            "name": names.LONG_GROUP,
+            "interval": span(clock.long),
+            "rules": [*recorded[LONG], budget(plan)],
+        },
+        {
+            "name": names.BURN_GROUP,
+            "interval": span(clock.evaluate),
+            "rules": [burn(plan, tier) for tier in plan.tiers],
+        },
+        {
+            "name": names.ALERT_GROUP,
+            "interval": span(clock.evaluate),
+            "rules": [single(plan, alert) for alert in plan.alerts],
+        },
     ]
 
 
@@ -69,9 +92,13 @@ def objectives(plan: Plan) -> Iterator[Rule]:
     """Promises as series that need no data: one term per distinct objective, SLI and owner; and the next steps."""
     alike = defaultdict(list)
     for slo in plan.slos:
-        alike[slo.objective, slo.sli, slo.owner].append({names.SLO: slo.name, names.SUBJECT: slo.subject})
+        alike[slo.objective, slo.sli, slo.owner].append(
+            {names.SLO: slo.name, names.SUBJECT: slo.subject}
+        )
     terms = (
-        labelled(f"{plain(objective)} * (\n{constants(rows)}\n)", {names.SLI: sli, names.OWNER: owner})
+        labelled(
+            f"{plain(objective)} * (\n{constants(rows)}\n)", {names.SLI: sli, names.OWNER: owner}
+        )
         for (objective, sli, owner), rows in sorted(alike.items())
     )
     yield record(names.OBJECTIVE, "\nor ".join(terms))
@@ -90,11 +117,19 @@ def events(plan: Plan) -> Iterator[Rule]:
         for threshold in plan.thresholds(source, LATENCY):
             suffix = f"-{LATENCY}-{threshold.text}"
             total = by_slo(selector(count, **succeeded), label, suffix)
-            good = by_slo(selector(count.replace("_count", "_bucket"), le=edge(threshold.seconds), **succeeded), label, suffix)
+            good = by_slo(
+                selector(
+                    count.replace("_count", "_bucket"), le=edge(threshold.seconds), **succeeded
+                ),
+                label,
+                suffix,
+            )
             totals.append(total)
             bads.append(f"{total}\n- {good}")
     for name, terms in ((names.TOTAL, totals), (names.BAD, bads)):
-        yield record(name, "(\n{}\n)\nand on ({}) {}".format("\nor ".join(terms), names.SLO, names.OBJECTIVE))
+        yield record(
+            name, "(\n{}\n)\nand on ({}) {}".format("\nor ".join(terms), names.SLO, names.OBJECTIVE)
+        )
 
 
 def freshness(plan: Plan) -> list[Rule]:
@@ -116,8 +151,12 @@ def freshness(plan: Plan) -> list[Rule]:
 
 def fresh(slos: list[Slo], metric: str, label: str, suffix: str, seconds: str, target: str) -> str:
     subjects = "~" + "|".join(slo.subject.replace(".", "[.]") for slo in slos)
-    mine = selector(names.OBJECTIVE, **{names.SLO: "~" + "|".join(slo.name.replace(".", "[.]") for slo in slos)})
-    last = by_slo(selector(metric, **{label: subjects}), label, suffix, keep=()).replace("sum by", "max by", 1)
+    mine = selector(
+        names.OBJECTIVE, **{names.SLO: "~" + "|".join(slo.name.replace(".", "[.]") for slo in slos)}
+    )
+    last = by_slo(selector(metric, **{label: subjects}), label, suffix, keep=()).replace(
+        "sum by", "max by", 1
+    )
     silent = f"sum by ({names.SLO}) (0 * {mine}) and on () {selector(names.UP, job=target)}"
     return f"(time() - {last} <= bool {seconds})\nor on ({names.SLO}) ({silent})"
 
@@ -131,8 +170,16 @@ def ratios(window: Window, timed: bool) -> Iterator[Rule]:
     range_ = f"{suffix}[{window.text}]"
     fresh_share = f"avg_over_time({names.FRESH}{range_})"
     total, bad = names.total_rate(window.name), names.bad_rate(window.name)
-    yield record(total, f"sum by ({names.SLO}) (rate({names.TOTAL}{range_}))" + (f"\nor (0 * {fresh_share} + 1)" if timed else ""))
-    yield record(bad, f"sum by ({names.SLO}) (rate({names.BAD}{range_}))" + (f"\nor (1 - {fresh_share})" if timed else ""))
+    yield record(
+        total,
+        f"sum by ({names.SLO}) (rate({names.TOTAL}{range_}))"
+        + (f"\nor (0 * {fresh_share} + 1)" if timed else ""),
+    )
+    yield record(
+        bad,
+        f"sum by ({names.SLO}) (rate({names.BAD}{range_}))"
+        + (f"\nor (1 - {fresh_share})" if timed else ""),
+    )
     yield record(names.error_ratio(window.name), f"{bad} / ({total} > 0)")
 
 
@@ -152,12 +199,20 @@ def burn(plan: Plan, tier: Tier) -> Rule:
         else:
             limit = f"clamp_max({plain(condition.factor or Decimal(0))} * (1 - {names.OBJECTIVE}), {plain(plan.policy.max_threshold)})"
             terms.append(f"{ratio} > {on} {limit}")
-    terms.append(f"{names.bad_rate(tier.guard_window.name)} * {plain(tier.guard_window.seconds)} >= {plain(tier.guard_events)}")
+    terms.append(
+        f"{names.bad_rate(tier.guard_window.name)} * {plain(tier.guard_window.seconds)} >= {plain(tier.guard_events)}"
+    )
     slis = selector(names.OBJECTIVE, **{names.SLI: "~" + "|".join(tier.slis)})
     joined = f"{names.OWNER}, {names.SLI}, {names.SUBJECT}"
-    expr = "(\n  " + f"\n  and {on} ".join(terms) + f"\n)\n* {on} group_left ({joined}) ({slis} > bool 0)"
+    expr = (
+        "(\n  "
+        + f"\n  and {on} ".join(terms)
+        + f"\n)\n* {on} group_left ({joined}) ({slis} > bool 0)"
+    )
     labels = {names.SEVERITY: tier.severity, names.TIER: tier.name}
-    return alerting(names.BURN_ALERT, expr, tier.for_, labels, burn_text(plan, tier.conditions[0].window))
+    return alerting(
+        names.BURN_ALERT, expr, tier.for_, labels, burn_text(plan, tier.conditions[0].window)
+    )
 
 
 def burn_text(plan: Plan, window: Window) -> dict[str, str]:
@@ -194,7 +249,11 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
         "summary": f"About {{{{ $value | humanizePercentage }}}} of {what} in the last {window.name}",
         "description": f"{failed} of {total}{unit} in the last {window.name} were bad; {budget_text}",
         names.NEXT_STEPS: ask(of(names.NEXT_STEPS_INFO), f'label "{names.NEXT_STEPS}"'),
-        **links(plan, f"/slo/{{{{ $labels.{names.SLO} }}}}", f"{names.board_uid(plan.service, SLO)}?var-slo={{{{ $labels.{names.SLO} }}}}"),
+        **links(
+            plan,
+            f"/slo/{{{{ $labels.{names.SLO} }}}}",
+            f"{names.board_uid(plan.service, SLO)}?var-slo={{{{ $labels.{names.SLO} }}}}",
+        ),
     }
 
 
@@ -203,7 +262,13 @@ def single(plan: Plan, alert: Alert) -> Rule:
     # an unmeasured SLO keeps its own owner, which its objective carries
     owner = {} if alert.name == names.UNMEASURED_ALERT else {names.OWNER: alert.owner}
     annotations = texts(plan, alert.name, alert.summary, alert.next_steps, OVERVIEW)
-    return alerting(alert.name, alert.expr or guard(plan, alert.name), alert.for_, {names.SEVERITY: alert.severity} | owner, annotations)
+    return alerting(
+        alert.name,
+        alert.expr or guard(plan, alert.name),
+        alert.for_,
+        {names.SEVERITY: alert.severity} | owner,
+        annotations,
+    )
 
 
 def guard(plan: Plan, name: str) -> str:

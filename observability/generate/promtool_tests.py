@@ -6,12 +6,27 @@ from typing import Any
 from observability.generate.rendering import COUNTED, HEADER, dump
 from observability.lib.promql import firing, selector
 from observability.spec import names
-from observability.spec.plan import AVAILABILITY, FRESHNESS, JOB_SOURCE, LATENCY, PROBE, PROBE_SOURCE, Alert, Plan, Tier, plain, span
+from observability.spec.plan import (
+    AVAILABILITY,
+    FRESHNESS,
+    JOB_SOURCE,
+    LATENCY,
+    PROBE,
+    PROBE_SOURCE,
+    Alert,
+    Plan,
+    Tier,
+    plain,
+    span,
+)
 
 FOLDER = "prometheus/tests"
 EVENTS = 1_000_000  # per sample, so that the share of one SLO's budget is a whole number of events
 SAMPLES = 2_000
-HEALTHY = (Decimal(15), Decimal(20 * 60))  # step and length: fine enough for the shortest window of any tier
+HEALTHY = (
+    Decimal(15),
+    Decimal(20 * 60),
+)  # step and length: fine enough for the shortest window of any tier
 GUARD_STEP = Decimal(60)
 Case = dict[str, Any]
 Shares = dict[str, Decimal]  # SLO → share of bad events
@@ -22,9 +37,19 @@ def render(plan: Plan) -> dict[str, str]:
     files = {f"{FOLDER}/{tier.name}.yaml": suite(plan, tier) for tier in plan.tiers}
     step, at = HEALTHY
     ask = f"count by (alertname) ({firing()}) > bool 0"
-    healthy = case("healthy traffic fires the watchdog alone", series(plan, {}, step), step, at, ask, [names.WATCHDOG_ALERT], "alertname")
+    healthy = case(
+        "healthy traffic fires the watchdog alone",
+        series(plan, {}, step),
+        step,
+        at,
+        ask,
+        [names.WATCHDOG_ALERT],
+        "alertname",
+    )
     files[f"{FOLDER}/healthy.yaml"] = document(step, [healthy])
-    files[f"{FOLDER}/others.yaml"] = document(GUARD_STEP, [*guards(plan), *(case for a in plan.alerts if a.expr for case in watched(a))])
+    files[f"{FOLDER}/others.yaml"] = document(
+        GUARD_STEP, [*guards(plan), *(case for a in plan.alerts if a.expr for case in watched(a))]
+    )
     return files
 
 
@@ -32,7 +57,9 @@ def document(interval: Decimal, tests: list[Case]) -> str:
     settings = {
         "rule_files": ["../rules.yaml"],
         "evaluation_interval": span(interval),
-        "group_eval_order": list(names.GROUPS),  # else promtool takes any order, and results move by one evaluation
+        "group_eval_order": list(
+            names.GROUPS
+        ),  # else promtool takes any order, and results move by one evaluation
     }
     return HEADER + dump(settings | {"tests": tests})
 
@@ -44,17 +71,41 @@ def suite(plan: Plan, tier: Tier) -> str:
     mine = [slo for slo in plan.slos if slo.sli in tier.slis]
     first = tier.conditions[0]
     limits = {slo.name: first.threshold(slo, plan.policy.max_threshold) for slo in mine}
-    by_time = {slo.name for slo in mine if slo.sli in (FRESHNESS, PROBE)}  # fresh or not: no share between
-    above = {name: Decimal(1) if name in by_time else min(limit * Decimal("1.1"), Decimal(1)) for name, limit in limits.items()}
+    by_time = {
+        slo.name for slo in mine if slo.sli in (FRESHNESS, PROBE)
+    }  # fresh or not: no share between
+    above = {
+        name: Decimal(1) if name in by_time else min(limit * Decimal("1.1"), Decimal(1))
+        for name, limit in limits.items()
+    }
     below = {name: limit * Decimal("0.9") for name, limit in limits.items() if name not in by_time}
-    present = {selector(names.UP, job=job): f"1x{SAMPLES}" for job in (names.SCRAPE_API, names.SCRAPE_PROBER)}
+    present = {
+        selector(names.UP, job=job): f"1x{SAMPLES}"
+        for job in (names.SCRAPE_API, names.SCRAPE_PROBER)
+    }
     ask = f"count by ({names.SLO}) ({selector(names.ALERTS, alertname=names.BURN_ALERT, alertstate='firing', tier=tier.name)})"
     return document(
         step,
         [
-            case(f"{tier.name} fires for every SLO above its threshold", series(plan, above, step), step, at, ask, sorted(limits)),
-            case(f"{tier.name} stays silent below it", series(plan, below, step), step, at, ask, []),
-            case(f"{tier.name} fires for silence of targets that are there", present, step, at, ask, sorted(by_time)),
+            case(
+                f"{tier.name} fires for every SLO above its threshold",
+                series(plan, above, step),
+                step,
+                at,
+                ask,
+                sorted(limits),
+            ),
+            case(
+                f"{tier.name} stays silent below it", series(plan, below, step), step, at, ask, []
+            ),
+            case(
+                f"{tier.name} fires for silence of targets that are there",
+                present,
+                step,
+                at,
+                ask,
+                sorted(by_time),
+            ),
             case(f"{tier.name} stays silent without any series", {}, step, at, ask, []),
         ],
     )
@@ -66,12 +117,22 @@ def pace(tier: Tier) -> Decimal:
     return Decimal(max(step for step in (5, 15, 60, 120, 300) if step <= quarter))
 
 
-def case(name: str, inputs: dict[str, str], step: Decimal, at: Decimal, expr: str, slos: list[str], label: str = names.SLO) -> Case:
+def case(
+    name: str,
+    inputs: dict[str, str],
+    step: Decimal,
+    at: Decimal,
+    expr: str,
+    slos: list[str],
+    label: str = names.SLO,
+) -> Case:
     """One promtool test: `expr` at `at` has exactly one sample for each of `slos`."""
     return {
         "name": name,
         "interval": span(step),
-        "input_series": [{"series": key, "values": values} for key, values in sorted(inputs.items())],
+        "input_series": [
+            {"series": key, "values": values} for key, values in sorted(inputs.items())
+        ],
         "promql_expr_test": [
             {
                 "expr": expr,
@@ -90,26 +151,39 @@ def series(plan: Plan, shares: Shares, step: Decimal) -> dict[str, str]:
         for slo in plan.sources(source, AVAILABILITY):
             bad = part(EVENTS, shares.get(slo.name))
             result[selector(count, **{label: slo.subject}, **failed, instance="a")] = counter(bad)
-            result[selector(count, **{label: slo.subject}, **succeeded, instance="a")] = counter(EVENTS - bad)
+            result[selector(count, **{label: slo.subject}, **succeeded, instance="a")] = counter(
+                EVENTS - bad
+            )
             for slow in plan.sources(source, LATENCY):
                 if slow.subject == slo.subject and slow.threshold:
                     good = EVENTS - bad - part(EVENTS - bad, shares.get(slow.name))
                     edge = {"le": plain(slow.threshold.seconds), names.INSTANCE: "a"}
-                    result[selector(count.replace("_count", "_bucket"), **{label: slo.subject}, **succeeded, **edge)] = counter(good)
+                    result[
+                        selector(
+                            count.replace("_count", "_bucket"),
+                            **{label: slo.subject},
+                            **succeeded,
+                            **edge,
+                        )
+                    ] = counter(good)
     for source, sli, metric, label in (
         (JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB),
         (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE),
     ):
         for slo in plan.sources(source, sli):
             # a timestamp that keeps up with the clock is fresh, one that stands still is not
-            result[selector(metric, **{label: slo.subject})] = f"-100000x{SAMPLES}" if shares.get(slo.name) else counter(int(step))
+            result[selector(metric, **{label: slo.subject})] = (
+                f"-100000x{SAMPLES}" if shares.get(slo.name) else counter(int(step))
+            )
     return result
 
 
 def part(events: int, share: Decimal | None) -> int:
     """A share of events as a whole number: rounded away from the threshold that it stands beside."""
     exact = events * (share or Decimal(0))
-    return int(exact.to_integral_value(ROUND_CEILING if share and share > Decimal("0.5") else ROUND_FLOOR))
+    return int(
+        exact.to_integral_value(ROUND_CEILING if share and share > Decimal("0.5") else ROUND_FLOOR)
+    )
 
 
 def counter(step: int) -> str:
@@ -130,13 +204,32 @@ def guards(plan: Plan) -> list[Case]:
         return case(name, inputs, step, Decimal(600), ask, [alert] if fires else [], "alertname")
 
     return [
-        case("no series at all: every SLO is unmeasured", {}, step, Decimal(900), unmeasured, everything),
+        case(
+            "no series at all: every SLO is unmeasured",
+            {},
+            step,
+            Decimal(900),
+            unmeasured,
+            everything,
+        ),
         case("with all series nothing is unmeasured", healthy, step, Decimal(900), unmeasured, []),
         only(names.RULES_ALERT, "failing rule evaluations fire", failures, True),
-        only(names.RULES_ALERT, "rule evaluations without failures stay silent", dict.fromkeys(failures, f"0x{SAMPLES}"), False),
+        only(
+            names.RULES_ALERT,
+            "rule evaluations without failures stay silent",
+            dict.fromkeys(failures, f"0x{SAMPLES}"),
+            False,
+        ),
         only(names.RULES_ALERT, "no series about rule evaluations stay silent", {}, False),
-        only(names.COUNT_ALERT, "an objective that the catalogue does not know fires", healthy | stranger, True),
-        only(names.COUNT_ALERT, "as many objectives as the catalogue has stay silent", healthy, False),
+        only(
+            names.COUNT_ALERT,
+            "an objective that the catalogue does not know fires",
+            healthy | stranger,
+            True,
+        ),
+        only(
+            names.COUNT_ALERT, "as many objectives as the catalogue has stay silent", healthy, False
+        ),
         only(names.COUNT_ALERT, "objectives need no data", {}, False),
         only(names.WATCHDOG_ALERT, "the watchdog needs no data", {}, True),
     ]

@@ -21,7 +21,9 @@ def contract(path: Path = OPENAPI) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise Invalid([Problem(str(path), f"cannot be read: {error}", "flask --app api.app contract write")]) from error
+        raise Invalid(
+            [Problem(str(path), f"cannot be read: {error}", "flask --app api.app contract write")]
+        ) from error
 
 
 def render(plan: Plan, openapi: dict[str, Any]) -> dict[Path, str]:

@@ -15,7 +15,21 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from observability.lib.panels import BAD, BLUE, GOOD, GREY, PALETTE, PINK, SKY, WARN, YELLOW, Kind, Panel, Query, Unit
+from observability.lib.panels import (
+    BAD,
+    BLUE,
+    GOOD,
+    GREY,
+    PALETTE,
+    PINK,
+    SKY,
+    WARN,
+    YELLOW,
+    Kind,
+    Panel,
+    Query,
+    Unit,
+)
 from observability.lib.prometheus import Prometheus
 
 if TYPE_CHECKING:
@@ -25,12 +39,44 @@ PLOT, LEFT, RIGHT, TOP, BOTTOM, LEGEND_ROW, LETTER, SMALL = 176, 58, 20, 8, 24, 
 POINTS, SHORTEST_STEP, SHORTEST_RATE = 160, 5.0, 60.0
 LISTED = 9  # lines that the legend names; the largest come first
 FAR = 4  # a limit so many times above the data is named, not drawn: it would flatten the lines
-LEAST = {Unit.RATIO: 0.01, Unit.SECONDS: 0.01, Unit.BYTES: 1e6}  # no axis ends below, so that noise looks small
+LEAST = {
+    Unit.RATIO: 0.01,
+    Unit.SECONDS: 0.01,
+    Unit.BYTES: 1e6,
+}  # no axis ends below, so that noise looks small
 TIMES = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-CLOCK = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800)
-DASHES: tuple[Any, ...] = ("-", (0, (1, 1)), (0, (5, 1, 1, 1)))  # for the second and third round through the palette
-ON_WHITE, ON_BLACK = (*PALETTE[:-1], GREY), (SKY, WARN, GOOD, PINK, YELLOW, BAD, BLUE)  # what can be seen best comes first
+CLOCK = (
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    10_800,
+    21_600,
+    43_200,
+    86_400,
+    172_800,
+    604_800,
+)
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (1, 1)),
+    (0, (5, 1, 1, 1)),
+)  # for the second and third round through the palette
+ON_WHITE, ON_BLACK = (
+    (*PALETTE[:-1], GREY),
+    (SKY, WARN, GOOD, PINK, YELLOW, BAD, BLUE),
+)  # what can be seen best comes first
 _one_at_a_time = threading.Lock()  # matplotlib is not made for threads
 
 
@@ -62,10 +108,15 @@ def text(value: float | None, unit: Unit) -> str:
     if unit == Unit.RATIO:
         return f"{value * 100:.4g} %"
     if unit == Unit.SECONDS:
-        size, name = next((step for step in TIMES if abs(value) >= step[0] * 0.9995), TIMES[-1] if value else TIMES[3])
+        size, name = next(
+            (step for step in TIMES if abs(value) >= step[0] * 0.9995),
+            TIMES[-1] if value else TIMES[3],
+        )
         return f"{value / size:.3g} {name}"
     size, name = next((step for step in THOUSANDS if abs(value) >= step[0]), THOUSANDS[-1])
-    ending = {Unit.BYTES: "B", Unit.TIMES: "×", Unit.REQUESTS: "/s", Unit.PER_SECOND: "/s"}.get(unit, "")
+    ending = {Unit.BYTES: "B", Unit.TIMES: "×", Unit.REQUESTS: "/s", Unit.PER_SECOND: "/s"}.get(
+        unit, ""
+    )
     digits = 3 if abs(value) >= 1 else 2
     return f"{value / size:.{digits}g}{' ' if name or unit == Unit.BYTES else ''}{name}{ending}"
 
@@ -85,7 +136,9 @@ def svg(
     `colours` are those that lines keep on every picture, by what the legend calls them (`boards.colours`).
     """
     step = math.ceil(max((end - start) / POINTS, 1) / SHORTEST_STEP) * SHORTEST_STEP
-    first = math.floor(start / step)  # on multiples of the step, so that the same moment is the same point in every picture
+    first = math.floor(
+        start / step
+    )  # on multiples of the step, so that the same moment is the same point in every picture
     grid = [moment * step for moment in range(first, max(math.floor(end / step), first + 1) + 1)]
     asked = panel.bind(__rate_interval=f"{max(SHORTEST_RATE, step):.0f}s")
     lines = [line for query in asked.queries for line in ask(query, prometheus, grid, step)]
@@ -98,26 +151,60 @@ def ask(query: Query, prometheus: Prometheus, grid: list[float], step: float) ->
     found = prometheus.query_range(query.expr, grid[0], grid[-1], step)
     for labels, samples in sorted(found, key=lambda series: sorted(series[0].items())):
         known = {round(moment / step): value for moment, value in samples if math.isfinite(value)}
-        label = re.sub(r"\{\{(\w+)\}\}", lambda name, labels=labels: labels.get(name[1], ""), query.legend)  # type: ignore[misc]
-        yield Line(label, query, labels, [known.get(round(moment / step), math.nan) for moment in grid])
+        label = re.sub(
+            r"\{\{(\w+)\}\}", lambda name, labels=labels: labels.get(name[1], ""), query.legend
+        )  # type: ignore[misc]
+        yield Line(
+            label, query, labels, [known.get(round(moment / step), math.nan) for moment in grid]
+        )
 
 
-def draw(panel: Panel, lines: list[Line], grid: list[float], colours: Mapping[str, str], *, dark: bool, width: int) -> str:
+def draw(
+    panel: Panel,
+    lines: list[Line],
+    grid: list[float],
+    colours: Mapping[str, str],
+    *,
+    dark: bool,
+    width: int,
+) -> str:
     """One picture, the same for the same data."""
     import matplotlib as mpl  # here, because it takes half a second that the inbox must not wait for
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "evara", "font.size": 11, "text.parse_math": False})
+    mpl.rcParams.update(
+        {"svg.fonttype": "none", "svg.hashsalt": "evara", "font.size": 11, "text.parse_math": False}
+    )
     ink, faint = ("#c9d1d9", "#30363d") if dark else ("#3d444d", "#e4e7eb")
-    data, limits = [line for line in lines if not line.query.line], [line for line in lines if line.query.line]
+    data, limits = (
+        [line for line in lines if not line.query.line],
+        [line for line in lines if line.query.line],
+    )
     peak = max((max(line.peak, panel.reach or line.peak) for line in data), default=-math.inf)
-    drawn, edges = (list(zip(some, looks(some, colours, dark=dark), strict=True)) for some in (data, limits))
+    drawn, edges = (
+        list(zip(some, looks(some, colours, dark=dark), strict=True)) for some in (data, limits)
+    )
     keys = legend(drawn, edges, peak) if peak > -math.inf and panel.kind == Kind.LINES else []
-    columns = max(1, min(len(keys), int((width - LEFT) // (max((len(label) for label, _ in keys), default=1) * LETTER + 38))))
+    columns = max(
+        1,
+        min(
+            len(keys),
+            int(
+                (width - LEFT) // (max((len(label) for label, _ in keys), default=1) * LETTER + 38)
+            ),
+        ),
+    )
     height = TOP + PLOT + BOTTOM + math.ceil(len(keys) / columns) * LEGEND_ROW + 4 * bool(keys)
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
-    axes = figure.add_axes((LEFT / width, (height - TOP - PLOT) / height, (width - LEFT - RIGHT) / width, PLOT / height))
+    axes = figure.add_axes(
+        (
+            LEFT / width,
+            (height - TOP - PLOT) / height,
+            (width - LEFT - RIGHT) / width,
+            PLOT / height,
+        )
+    )
     figure.patch.set_visible(False)
     axes.patch.set_visible(False)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -126,31 +213,54 @@ def draw(panel: Panel, lines: list[Line], grid: list[float], colours: Mapping[st
     axes.set_xlim(grid[0], grid[-1])
     local = time.localtime(grid[-1]).tm_gmtoff
     half_a_label = (grid[-1] - grid[0]) / 40
-    hours = [tick - local for tick in ticks(grid[0] + local, grid[-1] + local - half_a_label, max(2, width // 100), clock=True)]
-    pattern = "%H:%M:%S" if grid[-1] - grid[0] < 240 else "%H:%M" if grid[-1] - grid[0] <= 2 * 86_400 else "%d %b"
+    hours = [
+        tick - local
+        for tick in ticks(
+            grid[0] + local, grid[-1] + local - half_a_label, max(2, width // 100), clock=True
+        )
+    ]
+    pattern = (
+        "%H:%M:%S"
+        if grid[-1] - grid[0] < 240
+        else "%H:%M"
+        if grid[-1] - grid[0] <= 2 * 86_400
+        else "%d %b"
+    )
     axes.set_xticks(hours, [time.strftime(pattern, time.localtime(hour)) for hour in hours])
     if peak == -math.inf:
         axes.set_yticks([])
-        axes.text(0.5, 0.5, nothing(panel), transform=axes.transAxes, ha="center", va="center", color=ink)
+        axes.text(
+            0.5, 0.5, nothing(panel), transform=axes.transAxes, ha="center", va="center", color=ink
+        )
     elif panel.kind == Kind.HEATMAP:
         cells(axes, data, grid, panel.unit, dark=dark)
     else:
         axes.grid(axis="y", color=faint, linewidth=0.8)
         curves(panel, axes, drawn, edges, grid)
-        rows = [key for column in range(columns) for key in keys[column::columns]]  # matplotlib fills columns, people read rows
+        rows = [
+            key for column in range(columns) for key in keys[column::columns]
+        ]  # matplotlib fills columns, people read rows
         handles = [Line2D([], [], label=label, **look) for label, look in rows]
         figure.legend(handles=handles, loc="lower left", bbox_to_anchor=((LEFT - 6) / width, 0), ncols=columns, frameon=False,
                       labelcolor=ink, borderpad=0, handlelength=1.6, columnspacing=1.4, labelspacing=0.35, borderaxespad=0.1)  # fmt: skip
     out = StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(
+        out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+    )
     made = out.getvalue()
-    made = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 system-ui, sans-serif", made[made.index("<svg") :])
+    made = re.sub(
+        r"font: ([\d.]+px) [^;\"]+", r"font: \1 system-ui, sans-serif", made[made.index("<svg") :]
+    )
     return re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', made, count=2)
 
 
 def nothing(panel: Panel) -> str:
     """Why there is nothing to draw: something is missing, or nothing of the kind happened."""
-    return "no data in this span" if panel.expected else "nothing to show: none of it happened in this span"
+    return (
+        "no data in this span"
+        if panel.expected
+        else "nothing to show: none of it happened in this span"
+    )
 
 
 def looks(lines: list[Line], colours: Mapping[str, str], *, dark: bool) -> list[dict[str, Any]]:
@@ -161,12 +271,16 @@ def looks(lines: list[Line], colours: Mapping[str, str], *, dark: bool) -> list[
         own = line.query.colour or colours.get(line.label) or order[used.total() % len(order)]
         colour = GREY if own == YELLOW and not dark else own  # yellow on white cannot be seen
         dash = "--" if line.query.line else DASHES[used[colour] % len(DASHES)]
-        styles.append({"color": colour, "linestyle": dash, "linewidth": 1.2 if line.query.line else 1.6})
+        styles.append(
+            {"color": colour, "linestyle": dash, "linewidth": 1.2 if line.query.line else 1.6}
+        )
         used[colour] += 1
     return styles
 
 
-def legend(drawn: list[Drawn], limits: list[Drawn], peak: float) -> list[tuple[str, dict[str, Any]]]:
+def legend(
+    drawn: list[Drawn], limits: list[Drawn], peak: float
+) -> list[tuple[str, dict[str, Any]]]:
     """The largest lines, how many more there are, and the limits; an arrow marks those that are too far up to draw."""
     first = sorted(drawn, key=lambda item: -item[0].peak)[:LISTED] if len(drawn) > LISTED else drawn
     more = [(f"and {len(drawn) - LISTED} more", {"color": "none"})] if len(drawn) > LISTED else []
@@ -174,18 +288,28 @@ def legend(drawn: list[Drawn], limits: list[Drawn], peak: float) -> list[tuple[s
     return [*((line.label, look) for line, look in first), *more, *marked.items()]
 
 
-def curves(panel: Panel, axes: "Axes", drawn: list[Drawn], limits: list[Drawn], grid: list[float]) -> None:
+def curves(
+    panel: Panel, axes: "Axes", drawn: list[Drawn], limits: list[Drawn], grid: list[float]
+) -> None:
     """Lines, or areas on top of each other, with limits where they are near."""
     peak = max(panel.reach or -math.inf, *(line.peak for line, _ in drawn))
     near = [(line, look) for line, look in limits if line.peak <= FAR * peak]
     if panel.stacked:
-        heights = [[0.0 if math.isnan(value) else value for value in line.values] for line, _ in drawn]
-        axes.stackplot(grid, *heights, colors=[look["color"] for _, look in drawn], alpha=0.8, linewidth=0)
+        heights = [
+            [0.0 if math.isnan(value) else value for value in line.values] for line, _ in drawn
+        ]
+        axes.stackplot(
+            grid, *heights, colors=[look["color"] for _, look in drawn], alpha=0.8, linewidth=0
+        )
         peak = max(map(sum, zip(*heights, strict=True)))
     for line, look in near if panel.stacked else [*drawn, *near]:
-        axes.plot(grid, line.values, marker="o" if len(line.known) == 1 else "", markersize=3, **look)
+        axes.plot(
+            grid, line.values, marker="o" if len(line.known) == 1 else "", markersize=3, **look
+        )
     low = min(0.0, *(value for line, _ in drawn for value in line.known))
-    high = max(panel.maximum or 0.0, peak, LEAST.get(panel.unit, 0.1), *(line.peak for line, _ in near))
+    high = max(
+        panel.maximum or 0.0, peak, LEAST.get(panel.unit, 0.1), *(line.peak for line, _ in near)
+    )
     axes.set_ylim(low * 1.06, high * 1.06)
     marks = ticks(low, high * 1.001, 4, clock=panel.unit == Unit.SECONDS and high > 60)
     axes.set_yticks(marks, [text(mark, panel.unit) for mark in marks])
@@ -196,13 +320,24 @@ def name_limits(axes: "Axes", limits: list[Drawn], pixel: float) -> None:
     """The limits' names at their right end, above the line; `pixel` is its height in values, names that would touch share a line."""
     groups: list[list[Drawn]] = []
     for limit in sorted(limits, key=lambda item: item[0].peak):
-        near = bool(groups) and limit[0].known[-1] - groups[-1][0][0].known[-1] < (SMALL + 1) * pixel
+        near = (
+            bool(groups) and limit[0].known[-1] - groups[-1][0][0].known[-1] < (SMALL + 1) * pixel
+        )
         groups = [*groups[:-1], [*groups[-1], limit]] if near else [*groups, [limit]]
     for group in groups:
         line, look = group[0]
         names = " · ".join(line.label for line, _ in group)
         height = line.known[-1] + 2 * pixel
-        axes.text(0.995, height, names, transform=axes.get_yaxis_transform(), ha="right", va="bottom", size=SMALL, color=look["color"])
+        axes.text(
+            0.995,
+            height,
+            names,
+            transform=axes.get_yaxis_transform(),
+            ha="right",
+            va="bottom",
+            size=SMALL,
+            color=look["color"],
+        )
 
 
 def cells(axes: "Axes", data: list[Line], grid: list[float], unit: Unit, *, dark: bool) -> None:
@@ -210,17 +345,27 @@ def cells(axes: "Axes", data: list[Line], grid: list[float], unit: Unit, *, dark
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     rows = sorted(data, key=lambda line: float(line.labels["le"]))
-    below = [[0.0] * len(grid), *(line.values for line in rows)]  # buckets count everything up to their edge
-    counts = [[b - a if b - a > 0 else math.nan for a, b in zip(*pair, strict=True)] for pair in pairwise(below)]
+    below = [
+        [0.0] * len(grid),
+        *(line.values for line in rows),
+    ]  # buckets count everything up to their edge
+    counts = [
+        [b - a if b - a > 0 else math.nan for a, b in zip(*pair, strict=True)]
+        for pair in pairwise(below)
+    ]
     used = [order for order, row in enumerate(counts) if not all(map(math.isnan, row))] or [0]
     first, last = max(used[0] - 1, 0), min(used[-1] + 1, len(rows) - 1)
-    colours = LinearSegmentedColormap.from_list("answers", ["#10364f", BLUE, SKY, YELLOW] if dark else ["#d6ebf8", SKY, BLUE, "#00263d"])
+    colours = LinearSegmentedColormap.from_list(
+        "answers", ["#10364f", BLUE, SKY, YELLOW] if dark else ["#d6ebf8", SKY, BLUE, "#00263d"]
+    )
     axes.imshow(counts, origin="lower", aspect="auto", interpolation="none", cmap=colours, norm=PowerNorm(0.5, vmin=0),
                 extent=(grid[0], grid[-1], 0, len(rows)))  # fmt: skip
     axes.set_ylim(first, last + 1)
     marks = range(first + 1, last + 2, max(1, round((last - first) / 6)))
     edges = [float(rows[mark - 1].labels["le"]) for mark in marks]
-    axes.set_yticks(list(marks), ["more" if math.isinf(edge) else text(edge, unit) for edge in edges])
+    axes.set_yticks(
+        list(marks), ["more" if math.isinf(edge) else text(edge, unit) for edge in edges]
+    )
 
 
 def ticks(low: float, high: float, most: int, *, clock: bool) -> list[float]:
@@ -230,5 +375,7 @@ def ticks(low: float, high: float, most: int, *, clock: bool) -> list[float]:
         step = float(next((size for size in CLOCK if size >= rough), CLOCK[-1]))
     else:
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
+        step = next(
+            power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999
+        )
     return [order * step for order in range(math.ceil(low / step), math.floor(high / step) + 1)]

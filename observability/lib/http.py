@@ -44,9 +44,13 @@ class Server:
             answer = self._http.get(path, params=params)
             body = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise Unreachable(f"{self.name} at {self.url} does not answer ({error}); start the stack with: make up") from error
+            raise Unreachable(
+                f"{self.name} at {self.url} does not answer ({error}); start the stack with: make up"
+            ) from error
         if body.get("status") != "success":
-            raise Unreachable(f"{self.name} at {self.url} refused {params.get('query', path)!r}: {body.get('error')}")
+            raise Unreachable(
+                f"{self.name} at {self.url} refused {params.get('query', path)!r}: {body.get('error')}"
+            )
         return body["data"]
 
     def query(self, expr: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
@@ -54,10 +58,17 @@ class Server:
         data = self._get(f"{self.api}/query", query=expr, time=str(at or time.time()))
         return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
 
-    def query_range(self, expr: str, start: float, end: float, step: float) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+    def query_range(
+        self, expr: str, start: float, end: float, step: float
+    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
         """A range of vectors as (labels, [(Unix time, value), …]) pairs; moments without a sample are left out."""
-        data = self._get(f"{self.api}/query_range", query=expr, start=str(start), end=str(end), step=str(step))
-        return [(series["metric"], [(float(at), float(value)) for at, value in series["values"]]) for series in data["result"]]
+        data = self._get(
+            f"{self.api}/query_range", query=expr, start=str(start), end=str(end), step=str(step)
+        )
+        return [
+            (series["metric"], [(float(at), float(value)) for at, value in series["values"]])
+            for series in data["result"]
+        ]
 
     def by_label(self, expr: str, label: str, at: float | None = None) -> dict[str, float]:
         return {labels.get(label, ""): value for labels, value in self.query(expr, at)}

@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 # Okabe and Ito's palette: eight colours that people with any colour vision tell apart.
-GOOD, BAD, WARN, BLUE, SKY, PINK, YELLOW, GREY = "#009E73", "#D55E00", "#E69F00", "#0072B2", "#56B4E9", "#CC79A7", "#F0E442", "#8A8F98"
+GOOD, BAD, WARN, BLUE, SKY, PINK, YELLOW, GREY = (
+    "#009E73",
+    "#D55E00",
+    "#E69F00",
+    "#0072B2",
+    "#56B4E9",
+    "#CC79A7",
+    "#F0E442",
+    "#8A8F98",
+)
 PALETTE = (BLUE, WARN, GOOD, PINK, SKY, BAD, YELLOW)
 
 
@@ -66,7 +75,9 @@ class Panel:
     steps: tuple[tuple[float, str], ...] = ()
     key: str = ""
     link: str = ""  # slug of the board that a row's key leads to
-    order: tuple[str, ...] = ()  # columns by which a table is sorted, ascending; with "-" before it, descending
+    order: tuple[
+        str, ...
+    ] = ()  # columns by which a table is sorted, ascending; with "-" before it, descending
     stacked: bool = False
     maximum: float | None = None  # where the axis ends
     reach: float | None = None  # how high the axis goes at least
@@ -81,7 +92,9 @@ class Panel:
         def fill(text: str) -> str:
             return re.sub(r"\$(\w+)", lambda found: values.get(found[1], found[0]), text)
 
-        return replace(self, queries=tuple(replace(query, expr=fill(query.expr)) for query in self.queries))
+        return replace(
+            self, queries=tuple(replace(query, expr=fill(query.expr)) for query in self.queries)
+        )
 
 
 @dataclass(frozen=True)

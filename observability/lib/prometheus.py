@@ -34,6 +34,11 @@ def exposed(url: str, metric: str, label: str) -> dict[str, float]:
     except httpx.HTTPError as error:
         raise Unreachable(f"{url}/metrics does not answer ({error})") from error
     sums: dict[str, float] = {}
-    for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == metric):
+    for sample in (
+        sample
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == metric
+    ):
         sums[sample.labels[label]] = sums.get(sample.labels[label], 0.0) + sample.value
     return sums

@@ -13,7 +13,10 @@ def quote(text: str) -> str:
 
 def selector(metric: str, **labels: str) -> str:
     """`metric{label="value"}`; a value that starts with `~` is a regular expression."""
-    pairs = (f"{key}=~{quote(value[1:])}" if value.startswith("~") else f"{key}={quote(value)}" for key, value in labels.items())
+    pairs = (
+        f"{key}=~{quote(value[1:])}" if value.startswith("~") else f"{key}={quote(value)}"
+        for key, value in labels.items()
+    )
     return f"{metric}{{{', '.join(pairs)}}}" if labels else metric
 
 

@@ -10,7 +10,13 @@ from observability.load.report import Report, Verdict
 PAGE = "compare.html"
 UNSURE = (Verdict.DISAGREE, Verdict.UNKNOWN)
 ORDER = ("host", "users", "rate", "time")
-FIGURES = ("rate", "failing", "p50", "p95", "p99")  # what runs of different length can be compared by, as the clients saw it
+FIGURES = (
+    "rate",
+    "failing",
+    "p50",
+    "p95",
+    "p99",
+)  # what runs of different length can be compared by, as the clients saw it
 FEW = 100  # requests: of fewer, chance alone moves a p99 or a share of failures by as much as a change would
 
 
@@ -26,26 +32,50 @@ def read(folder: Path) -> Report:
     try:
         found: Report = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise NoReport(f"{folder} has no {report.DATA}; name a folder that `make load` printed") from error
+        raise NoReport(
+            f"{folder} has no {report.DATA}; name a folder that `make load` printed"
+        ) from error
     except (OSError, ValueError) as error:
-        raise NoReport(f"{path} cannot be read ({error}); run that load again, or name another folder") from error
+        raise NoReport(
+            f"{path} cannot be read ({error}); run that load again, or name another folder"
+        ) from error
     if not isinstance(found, dict) or found.get("version") != report.VERSION:
-        raise NoReport(f"{path} is no report of version {report.VERSION}; run that load again with this release")
+        raise NoReport(
+            f"{path} is no report of version {report.VERSION}; run that load again with this release"
+        )
     return found
 
 
 def compare(old: Report, new: Report) -> dict[str, Any]:
     """Each route's figures before and after, None where a run did not call it; what is no longer met, and what makes that doubtful."""
-    before, after = ({row["route"]: figures(row["clients"]) for row in (run["total"], *run["routes"])} for run in (old, new))
+    before, after = (
+        {row["route"]: figures(row["clients"]) for row in (run["total"], *run["routes"])}
+        for run in (old, new)
+    )
     none = dict.fromkeys(("requests", *FIGURES))
-    routes = [{"route": name, "old": before.get(name, none), "new": after.get(name, none)} for name in after | before]
+    routes = [
+        {"route": name, "old": before.get(name, none), "new": after.get(name, none)}
+        for name in after | before
+    ]
     met = {row["slo"]: row for row in old["objectives"] if row["verdict"] == "met"}
     return {
-        "unlike": [f"{key} was {old['run'][key]}, is {new['run'][key]}" for key in ORDER if old["run"][key] != new["run"][key]],
+        "unlike": [
+            f"{key} was {old['run'][key]}, is {new['run'][key]}"
+            for key in ORDER
+            if old["run"][key] != new["run"][key]
+        ],
         "unsure": unsure(old["verdict"], new["verdict"]),
-        "routes": [row | {"few": min(row[when]["requests"] or 0 for when in ("old", "new")) < FEW} for row in routes],
+        "routes": [
+            row | {"few": min(row[when]["requests"] or 0 for when in ("old", "new")) < FEW}
+            for row in routes
+        ],
         "broken": [
-            {"slo": row["slo"], "objective": row["objective"], "old": met[row["slo"]]["measured"], "new": row["measured"]}
+            {
+                "slo": row["slo"],
+                "objective": row["objective"],
+                "old": met[row["slo"]]["measured"],
+                "new": row["measured"],
+            }
             for row in new["objectives"]
             if row["verdict"] == "missed" and row["slo"] in met
         ],
@@ -54,17 +84,25 @@ def compare(old: Report, new: Report) -> dict[str, Any]:
 
 def unsure(old: str, new: str) -> str:
     """Why the comparison proves little, as a sentence; empty where both runs have numbers to rely on."""
-    said = [f"the {run} run's verdict is {verdict}" for run, verdict in (("old", old), ("new", new)) if verdict in UNSURE]
+    said = [
+        f"the {run} run's verdict is {verdict}"
+        for run, verdict in (("old", old), ("new", new))
+        if verdict in UNSURE
+    ]
     return f"{' and '.join(said).capitalize()}, so this comparison proves little." if said else ""
 
 
 def figures(clients: dict[str, Any]) -> dict[str, float | None]:
     share = clients["failed"] / clients["requests"] if clients["requests"] else None
-    return {key: clients[key] for key in ("requests", *FIGURES) if key != "failing"} | {"failing": share}
+    return {key: clients[key] for key in ("requests", *FIGURES) if key != "failing"} | {
+        "failing": share
+    }
 
 
 def change(figure: str, old: float | None, new: float | None) -> str:
     """+12 %, or +0.4 pt (points) for a share; a dash where there is nothing to compare."""
     if old is None or new is None or (not old and figure != "failing"):
         return "–"
-    return f"{(new - old) * 100:+.2g} pt" if figure == "failing" else f"{(new / old - 1) * 100:+.0f} %"
+    return (
+        f"{(new - old) * 100:+.2g} pt" if figure == "failing" else f"{(new / old - 1) * 100:+.0f} %"
+    )

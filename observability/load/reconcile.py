@@ -63,18 +63,40 @@ def compare(row: dict[str, Any], side: Side) -> Iterator[Finding]:
     others = side.requests > most
     if others or side.requests < least:
         meaning = OTHERS if others else LOST
-        yield Finding(name, "requests", clients["requests"], side.requests, "server", max(least, 0), most, meaning)
-    least = clients["failed"] - (clients["requests"] - row["answered"])  # what broke has no answer that the server could count
+        yield Finding(
+            name,
+            "requests",
+            clients["requests"],
+            side.requests,
+            "server",
+            max(least, 0),
+            most,
+            meaning,
+        )
+    least = clients["failed"] - (
+        clients["requests"] - row["answered"]
+    )  # what broke has no answer that the server could count
     most = least + unknown + side.probes_failed
     if not least <= side.failed <= most:
         meaning = IN_FRONT if side.failed < least else OTHERS if others else UNSEEN
-        yield Finding(name, "failed", clients["failed"], side.failed, "server", least, most, meaning)
+        yield Finding(
+            name, "failed", clients["failed"], side.failed, "server", least, most, meaning
+        )
     if clients["p95"] is not None:
         low, high = bounds(row, side)
         error = rounding(clients["p95"])
         if not low - error <= clients["p95"] <= high + error:
             meaning = IMPOSSIBLE if clients["p95"] < low else WAITING
-            yield Finding(name, "p95", clients["p95"], side.buckets.quantile(P95) or 0.0, "clients", low, high, meaning)
+            yield Finding(
+                name,
+                "p95",
+                clients["p95"],
+                side.buckets.quantile(P95) or 0.0,
+                "clients",
+                low,
+                high,
+                meaning,
+            )
 
 
 def bounds(row: dict[str, Any], side: Side) -> tuple[float, float]:
@@ -101,7 +123,11 @@ def words(finding: Finding) -> str:
     def value(number: float) -> str:
         return f"{number * 1000:.0f} ms" if finding.number == "p95" else f"{number:.0f}"
 
-    limits = f"{value(finding.low)} to {value(finding.high)}" if math.isfinite(finding.high) else f"at least {value(finding.low)}"
+    limits = (
+        f"{value(finding.low)} to {value(finding.high)}"
+        if math.isfinite(finding.high)
+        else f"at least {value(finding.low)}"
+    )
     limits = value(finding.low) if finding.low == finding.high else limits
     what = {"requests": "requests", "failed": "failures", "p95": "p95"}[finding.number]
     whose = "the server's" if finding.judged == "server" else "the clients'"

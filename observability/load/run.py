@@ -63,19 +63,39 @@ def run_locust(layout: StackLayout, order: Order, folder: Path, tell: Tell) -> d
     with tempfile.TemporaryDirectory(prefix="evara-load-") as scratch:
         verdict, log = Path(scratch) / "verdict.json", Path(scratch) / "locust.log"
         command = [
-            *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary", "--skip-log-setup"),
+            *(
+                sys.executable,
+                "-m",
+                "locust",
+                "-f",
+                str(LOCUSTFILE),
+                "--headless",
+                "--only-summary",
+                "--skip-log-setup",
+            ),
             *("--csv", str(folder / CSV), "--host", order.host, "--users", str(order.users)),
-            *("--spawn-rate", str(max(1.0, order.users / RAMP_SECONDS)), "--run-time", f"{seconds:.0f}s", "--stop-timeout", "10"),
+            *(
+                "--spawn-rate",
+                str(max(1.0, order.users / RAMP_SECONDS)),
+                "--run-time",
+                f"{seconds:.0f}s",
+                "--stop-timeout",
+                "10",
+            ),
         ]
         settings = {
             "EVARA_LOAD_RATE": str(order.rate),
             "EVARA_LOAD_USERS": str(order.users),
             "EVARA_LOAD_VERDICT": str(verdict),
         } | ({"EVARA_API_KEY": layout.key("load")} if order.is_for(layout) else {})
-        tell(f"{order.users} clients, {order.rate:g} requests/s, {order.length}, against {order.host}")
+        tell(
+            f"{order.users} clients, {order.rate:g} requests/s, {order.length}, against {order.host}"
+        )
         started, progress = time.monotonic(), ""
         with log.open("w", encoding="utf-8") as sink:
-            process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=sink, stderr=sink)  # noqa: S603 - our own
+            process = subprocess.Popen(  # noqa: S603
+                command, cwd=ROOT, env=os.environ | settings, stdout=sink, stderr=sink
+            )
             while True:
                 try:
                     process.wait(timeout=PROGRESS_SECONDS)
@@ -83,7 +103,10 @@ def run_locust(layout: StackLayout, order: Order, folder: Path, tell: Tell) -> d
                 except subprocess.TimeoutExpired:
                     if time.monotonic() - started > seconds + OVERTIME_SECONDS:
                         process.kill()
-                    last, progress = progress, f"{min(time.monotonic() - started, seconds):.0f} of {seconds:.0f} s"
+                    last, progress = (
+                        progress,
+                        f"{min(time.monotonic() - started, seconds):.0f} of {seconds:.0f} s",
+                    )
                     if progress != last:  # overtime is not counted
                         tell(progress)
                 except BaseException:

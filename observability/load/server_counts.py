@@ -87,7 +87,12 @@ class Side:
     def figures(self, seconds: float) -> dict[str, Any]:
         """The same numbers as the clients' side has; times in seconds."""
         quantiles = {name: self.buckets.quantile(share) for name, share in SHARES.items()}
-        return {"requests": self.requests, "failed": self.failed, "rate": self.requests / seconds, **quantiles}
+        return {
+            "requests": self.requests,
+            "failed": self.failed,
+            "rate": self.requests / seconds,
+            **quantiles,
+        }
 
 
 def scraped(prometheus: Prometheus, plan: Plan, after: float) -> dict[str, float]:
@@ -95,7 +100,10 @@ def scraped(prometheus: Prometheus, plan: Plan, after: float) -> dict[str, float
     up = selector(names.UP, job=f"~{names.SCRAPE_API}|{names.SCRAPE_PROBER}")
     for _ in polling(PATIENCE * float(plan.clock.scrape), POLL_SECONDS):
         seen = prometheus.query(f"timestamp({up}) * {up}")  # 0 for a target that is down
-        newest = {job: max(at for labels, at in seen if labels["job"] == job) for job in {labels["job"] for labels, _ in seen}}
+        newest = {
+            job: max(at for labels, at in seen if labels["job"] == job)
+            for job in {labels["job"] for labels, _ in seen}
+        }
         if names.SCRAPE_API in newest and min(at for _, at in seen) > after:
             return newest
     silent = sorted({labels["job"] for labels, at in seen if at <= after}) or [names.SCRAPE_API]
@@ -108,17 +116,27 @@ def sample(prometheus: Prometheus, plan: Plan, after: float) -> Sample:
     """Every counter that a report needs, at the first scrape after a moment; raises Unreachable."""
     times = scraped(prometheus, plan, after)
     at = times[names.SCRAPE_API]
-    events = {rule["record"]: rule["expr"] for rule in rules.events(plan)}  # asked here, because the rules run later than the scrape
+    events = {
+        rule["record"]: rule["expr"] for rule in rules.events(plan)
+    }  # asked here, because the rules run later than the scrape
 
     def read(expr: str, *labels: str, at: float = at) -> dict[tuple[str, ...], float]:
-        return {tuple(found[x] for x in labels): value for found, value in prometheus.query(f"sum by ({', '.join(labels)}) ({expr})", at)}
+        return {
+            tuple(found[x] for x in labels): value
+            for found, value in prometheus.query(f"sum by ({', '.join(labels)}) ({expr})", at)
+        }
 
     return Sample(
         at,
         {
             "codes": read(names.HTTP_REQUESTS + "_total", names.ROUTE, names.CODE),
             "buckets": read(names.HTTP_DURATION + "_bucket", names.ROUTE, "le"),
-            "probes": read(names.PROBES + "_total", names.ROUTE, names.OUTCOME, at=times.get(names.SCRAPE_PROBER, at)),
+            "probes": read(
+                names.PROBES + "_total",
+                names.ROUTE,
+                names.OUTCOME,
+                at=times.get(names.SCRAPE_PROBER, at),
+            ),
             "total": read(events[names.TOTAL], names.SLO),
             "bad": read(events[names.BAD], names.SLO),
         },
@@ -130,12 +148,25 @@ def between(prometheus: Prometheus, before: Sample, after: Sample) -> Counted:
     counted = Counted(
         before.at,
         after.at,
-        {kind: {key: count - before.counters[kind].get(key, 0.0) for key, count in rows.items()} for kind, rows in after.counters.items()},
+        {
+            kind: {key: count - before.counters[kind].get(key, 0.0) for key, count in rows.items()}
+            for kind, rows in after.counters.items()
+        },
     )
-    gone = any(before.counters[kind].keys() - rows.keys() for kind, rows in counted.counters.items())
+    gone = any(
+        before.counters[kind].keys() - rows.keys() for kind, rows in counted.counters.items()
+    )
     negative = any(count < 0 for rows in counted.counters.values() for count in rows.values())
-    if gone or negative or prometheus.query(f"sum(resets({names.HTTP_REQUESTS}_total[{counted.span}])) > 0", after.at):
-        raise Unreachable("the API's counters started anew during the run, so nothing can be compared; run it again")
+    if (
+        gone
+        or negative
+        or prometheus.query(
+            f"sum(resets({names.HTTP_REQUESTS}_total[{counted.span}])) > 0", after.at
+        )
+    ):
+        raise Unreachable(
+            "the API's counters started anew during the run, so nothing can be compared; run it again"
+        )
     return counted
 
 
@@ -149,9 +180,21 @@ def side(counted: Counted, expect: dict[str, list[int]]) -> Side:
     edges = sorted(sums)
     return Side(
         round(sum(count for (route, _), count in codes if route in expect)),
-        round(sum(count for (route, code), count in codes if route in expect and int(code) not in expect[route])),
+        round(
+            sum(
+                count
+                for (route, code), count in codes
+                if route in expect and int(code) not in expect[route]
+            )
+        ),
         round(sum(count for (route, _), count in probes if route in expect)),
-        round(sum(count for (route, outcome), count in probes if route in expect and outcome != names.OUTCOMES[0])),
+        round(
+            sum(
+                count
+                for (route, outcome), count in probes
+                if route in expect and outcome != names.OUTCOMES[0]
+            )
+        ),
         any(route in expect for (route, _), _ in probes),
         Buckets(tuple(edges), tuple(sums[edge] for edge in edges)),
     )
@@ -171,7 +214,14 @@ def budgets(prometheus: Prometheus, plan: Plan, counted: Counted) -> Iterator[di
         total, bad = (totals[key], bads.get(key, 0.0)) if key in totals else (seconds, bad_seconds)
         allowed = (1 - row.objective) * max(row.total or 0.0, total)
         spent = bad / allowed if allowed else 0.0
-        yield {"slo": row.slo, "total": total, "bad": bad, "allowed": allowed, "spent": spent, "left": row.budget_remaining}
+        yield {
+            "slo": row.slo,
+            "total": total,
+            "bad": bad,
+            "allowed": allowed,
+            "spent": spent,
+            "left": row.budget_remaining,
+        }
 
 
 def alerts(prometheus: Prometheus, plan: Plan, counted: Counted) -> list[dict[str, Any]]:
@@ -188,11 +238,16 @@ def alerts(prometheus: Prometheus, plan: Plan, counted: Counted) -> list[dict[st
 def workers(prometheus: Prometheus, plan: Plan, counted: Counted) -> dict[str, dict[str, float]]:
     """Least, mean and most of the workers' processor seconds per second and of their resident bytes."""
     scrape = plan.clock.scrape
-    asked = {"cpu": f"sum(rate({names.WORKER_CPU}_total[{plain(scrape * 3)}s]))", "memory": f"sum({names.WORKER_MEMORY})"}
+    asked = {
+        "cpu": f"sum(rate({names.WORKER_CPU}_total[{plain(scrape * 3)}s]))",
+        "memory": f"sum({names.WORKER_MEMORY})",
+    }
     span = f"{counted.span}:{plain(scrape)}s"
     return {
         what: {
-            how: value for how in ("min", "avg", "max") for _, value in prometheus.query(f"{how}_over_time(({expr})[{span}])", counted.end)
+            how: value
+            for how in ("min", "avg", "max")
+            for _, value in prometheus.query(f"{how}_over_time(({expr})[{span}])", counted.end)
         }
         for what, expr in asked.items()
     }

@@ -13,4 +13,10 @@ from observability.spec.schema import duration
 
 if __name__ == "__main__":
     url, host, port, every = sys.argv[1:5]
-    serve(replace(plan.from_files(), probe_every=duration(every).seconds), url, os.environ.get("EVARA_API_KEY", ""), host, int(port))
+    serve(
+        replace(plan.from_files(), probe_every=duration(every).seconds),
+        url,
+        os.environ.get("EVARA_API_KEY", ""),
+        host,
+        int(port),
+    )

@@ -23,8 +23,14 @@ class Prober:
         self.registry = CollectorRegistry()
         self._plan = plan
         authorization = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, headers={"User-Agent": "evara-prober", **authorization})
-        self._probes = Counter(names.PROBES, "Probes made", (names.ROUTE, names.OUTCOME), registry=self.registry)
+        self._http = httpx.Client(
+            base_url=base_url,
+            timeout=TIMEOUT,
+            headers={"User-Agent": "evara-prober", **authorization},
+        )
+        self._probes = Counter(
+            names.PROBES, "Probes made", (names.ROUTE, names.OUTCOME), registry=self.registry
+        )
         self._seconds = Histogram(
             names.PROBE_DURATION,
             "Seconds until the answer",
@@ -32,7 +38,12 @@ class Prober:
             registry=self.registry,
             buckets=[float(b) for b in plan.buckets],
         )
-        self._success = Gauge(names.PROBE_LAST_SUCCESS, "When a probe last succeeded", (names.ROUTE,), registry=self.registry)
+        self._success = Gauge(
+            names.PROBE_LAST_SUCCESS,
+            "When a probe last succeeded",
+            (names.ROUTE,),
+            registry=self.registry,
+        )
         for route, _ in plan.probe_routes:
             for outcome in names.OUTCOMES:
                 self._probes.labels(route, outcome)
@@ -59,10 +70,14 @@ class Prober:
                 started = time.monotonic()
                 reached = self.probe(route, path) or reached
                 # hurry until the first success, so that a start is noticed at once
-                stop.wait(max(0.0, started + (every if reached else min(every, HURRY)) - time.monotonic()))
+                stop.wait(
+                    max(0.0, started + (every if reached else min(every, HURRY)) - time.monotonic())
+                )
 
         for route, http in self._plan.probe_routes:
-            threading.Thread(target=forever, args=(route, http.path), name=route, daemon=True).start()
+            threading.Thread(
+                target=forever, args=(route, http.path), name=route, daemon=True
+            ).start()
         stop.wait()
 
 

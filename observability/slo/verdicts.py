@@ -38,7 +38,10 @@ class Row:
 
 def often(plan: Plan) -> Window:
     """The longest window that is recorded often."""
-    return max((window for window in plan.windows if window.pace != LONG), key=lambda window: window.seconds)
+    return max(
+        (window for window in plan.windows if window.pace != LONG),
+        key=lambda window: window.seconds,
+    )
 
 
 def sums(window: Window, plan: Plan) -> tuple[str, str]:
@@ -79,14 +82,26 @@ def judge(slo: Slo, total: float | None, bad: float | None, burn: float | None) 
 def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[Row]:
     """Every SLO of the plan over a window ending now; raises Unreachable."""
     total_expr, bad_expr = sums(window, plan)
-    totals, bads = prometheus.by_label(total_expr, names.SLO), prometheus.by_label(bad_expr, names.SLO)
-    measured = prometheus.by_label(f"{names.BAD} or {names.FRESH}", names.SLO)  # present while somebody measures
+    totals, bads = (
+        prometheus.by_label(total_expr, names.SLO),
+        prometheus.by_label(bad_expr, names.SLO),
+    )
+    measured = prometheus.by_label(
+        f"{names.BAD} or {names.FRESH}", names.SLO
+    )  # present while somebody measures
     errors = prometheus.by_label(names.error_ratio("5m"), names.SLO)
     rows = []
     for slo in plan.slos:
         known = slo.name in measured
         burn = errors[slo.name] / float(slo.budget) if slo.name in errors else 0.0
-        rows.append(judge(slo, totals.get(slo.name, 0.0) if known else None, bads.get(slo.name, 0.0) if known else None, burn))
+        rows.append(
+            judge(
+                slo,
+                totals.get(slo.name, 0.0) if known else None,
+                bads.get(slo.name, 0.0) if known else None,
+                burn,
+            )
+        )
     return rows
 
 
@@ -109,5 +124,9 @@ def parse_window(plan: Plan, text: str | None) -> Window:
         return plan.period
     length = duration(text)
     if not plan.clock.evaluate * 4 <= length.seconds <= plan.period.seconds:
-        raise ValueError(f"--window {text} must lie between {plain(plan.clock.evaluate * 4)}s and {plan.period.name}")
-    return Window(length.text, length.seconds, FINE if length.seconds <= often(plan).seconds else LONG)
+        raise ValueError(
+            f"--window {text} must lie between {plain(plan.clock.evaluate * 4)}s and {plan.period.name}"
+        )
+    return Window(
+        length.text, length.seconds, FINE if length.seconds <= often(plan).seconds else LONG
+    )

@@ -33,16 +33,33 @@ WORKERS = "evara_worker_processes"  # gauge: role
 
 EMITTED = {
     **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
-    **dict.fromkeys((HTTP_REQUESTS, HTTP_EXCEPTIONS, JOB_RUNS, JOB_STORED, LIMITER_FALLBACKS, TRACE_SPANS, PROBES, WORKER_CPU), "counter"),
+    **dict.fromkeys(
+        (
+            HTTP_REQUESTS,
+            HTTP_EXCEPTIONS,
+            JOB_RUNS,
+            JOB_STORED,
+            LIMITER_FALLBACKS,
+            TRACE_SPANS,
+            PROBES,
+            WORKER_CPU,
+        ),
+        "counter",
+    ),
     **dict.fromkeys((RETRIES, REFUSED, CACHE_ANSWERS, SHARED_FAILURES), "counter"),
     **dict.fromkeys((DELIVERIES_PENDING, DEAD_LETTERS), "gauge"),
-    **dict.fromkeys((JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS, BREAKER), "gauge"),
+    **dict.fromkeys(
+        (JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS, BREAKER),
+        "gauge",
+    ),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 
 # Series of the watchers themselves that guards and symptoms may read.
 UP = "up"
-ALERTS = "ALERTS"  # alertname, alertstate and the alert's own labels: 1 while it is pending or firing
+ALERTS = (
+    "ALERTS"  # alertname, alertstate and the alert's own labels: 1 while it is pending or firing
+)
 RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
 RULE_SECONDS = "prometheus_rule_group_last_duration_seconds"  # rule_group: path;name
 HEAD_SERIES = "prometheus_tsdb_head_series"
@@ -53,14 +70,41 @@ NOTIFICATIONS = "alertmanager_notifications_total"
 NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
 GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"  # proxy, code (class): answers to callers, those made by the gateway too
 GATEWAY_SERVERS = "haproxy_backend_active_servers"  # proxy
-POSTGRES_CONNECTIONS = "evara_postgres_connections_open"  # state; by stack/compose/postgres/queries.yaml
+POSTGRES_CONNECTIONS = (
+    "evara_postgres_connections_open"  # state; by stack/compose/postgres/queries.yaml
+)
 FOREIGN = frozenset(
     {
-        *("pg_up", "redis_up", "evara_postgres_backup_checked_timestamp_seconds"),  # the last by stack/compose/postgres/queries.yaml,
-        *("evara_postgres_replication_lag_seconds", "evara_postgres_replication_connected"),  # as these two; none of them natively
-        *(UP, ALERTS, RULE_FAILURES, RULE_SECONDS, HEAD_SERIES, SCRAPE_SECONDS, SCRAPE_SAMPLES, PROCESS_MEMORY),
-        *(NOTIFICATIONS, NOTIFICATIONS_FAILED, GATEWAY_RESPONSES, GATEWAY_SERVERS, POSTGRES_CONNECTIONS),
-        *("prometheus_notifications_dropped_total", "prometheus_notifications_alertmanagers_discovered"),
+        *(
+            "pg_up",
+            "redis_up",
+            "evara_postgres_backup_checked_timestamp_seconds",
+        ),  # the last by stack/compose/postgres/queries.yaml,
+        *(
+            "evara_postgres_replication_lag_seconds",
+            "evara_postgres_replication_connected",
+        ),  # as these two; none of them natively
+        *(
+            UP,
+            ALERTS,
+            RULE_FAILURES,
+            RULE_SECONDS,
+            HEAD_SERIES,
+            SCRAPE_SECONDS,
+            SCRAPE_SAMPLES,
+            PROCESS_MEMORY,
+        ),
+        *(
+            NOTIFICATIONS,
+            NOTIFICATIONS_FAILED,
+            GATEWAY_RESPONSES,
+            GATEWAY_SERVERS,
+            POSTGRES_CONNECTIONS,
+        ),
+        *(
+            "prometheus_notifications_dropped_total",
+            "prometheus_notifications_alertmanagers_discovered",
+        ),
     }
 )
 
@@ -90,7 +134,10 @@ GATEWAY = "gateway"  # the frontend that callers reach, and the subject of its S
 UNMATCHED = "unmatched"  # the route label of every URL and method that the catalogue does not know
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 OUTCOMES = ("ok", "error")
-NO_TYPE, OTHER_TYPE = "none", "other"  # of the zero series that every route has, and of classes beyond a limit
+NO_TYPE, OTHER_TYPE = (
+    "none",
+    "other",
+)  # of the zero series that every route has, and of classes beyond a limit
 DATABASE = "database"  # the dependency whose calls are statements
 
 # --- logs: the stream labels, few so that streams stay few; everything else is structured metadata or in the line ----
@@ -104,12 +151,23 @@ LOG_IDS = ("request_id", "trace_id")  # structured metadata
 LOG_PROGRAMS = (
     *("api", "worker", "prober", "console", "replay", "prometheus", "alertmanager"),
     *("metrics", "supervisord"),  # of the native stack alone
-    *("gateway", "postgres", "postgres-replica", "backup", "valkey", "grafana", "jaeger", "mailpit"),  # of the compose stack alone
+    *(
+        "gateway",
+        "postgres",
+        "postgres-replica",
+        "backup",
+        "valkey",
+        "grafana",
+        "jaeger",
+        "mailpit",
+    ),  # of the compose stack alone
 )
 
 # --- recorded series ---------------------------------------------------------------------------------------------
 
-OBJECTIVE = "slo:objective:ratio"  # slo, sli, subject, owner: the promised share of good events, 0..1
+OBJECTIVE = (
+    "slo:objective:ratio"  # slo, sli, subject, owner: the promised share of good events, 0..1
+)
 TOTAL = "slo:total:count"  # slo, instance: events so far
 BAD = "slo:bad:count"  # slo, instance: events so far that broke the promise
 FRESH = "slo:fresh:bool"  # slo: 1 while the last success is recent enough, else 0; silence is 0

@@ -52,14 +52,30 @@ def parse(path: Path) -> tuple[Any, list[Problem]]:
         loader = UniqueKeyLoader(path.read_text(encoding="utf-8"))
         data = loader.get_single_data()
     except OSError as error:
-        return None, [Problem(str(path), error.strerror or "cannot be read", "name the file with --catalogue or --policy")]
+        return None, [
+            Problem(
+                str(path),
+                error.strerror or "cannot be read",
+                "name the file with --catalogue or --policy",
+            )
+        ]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path.name}:{mark.line + 1}" if mark else path.name
         what = getattr(error, "problem", None) or error
-        return None, [Problem(where, f"is not YAML: {what}", "correct that line; quote texts with : ? # or brackets")]
+        return None, [
+            Problem(
+                where,
+                f"is not YAML: {what}",
+                "correct that line; quote texts with : ? # or brackets",
+            )
+        ]
     twice = [
-        Problem(f"{path.name}:{line}", f"the key {key!r} is written twice", "rename or remove one of the two")
+        Problem(
+            f"{path.name}:{line}",
+            f"the key {key!r} is written twice",
+            "rename or remove one of the two",
+        )
         for key, line in loader.duplicates
     ]
     return data, twice
@@ -71,13 +87,20 @@ def known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     node: Any = schema
     for part in location:
         node = resolve(schema, node)
-        node = node.get("properties", {}).get(part) or node.get("additionalProperties") or node.get("items") or {}
+        node = (
+            node.get("properties", {}).get(part)
+            or node.get("additionalProperties")
+            or node.get("items")
+            or {}
+        )
     return sorted(resolve(schema, node).get("properties", {}))
 
 
 def resolve(schema: dict[str, Any], node: Any) -> dict[str, Any]:
     while isinstance(node, dict) and ("$ref" in node or "anyOf" in node):
-        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node["anyOf"][0]
+        node = (
+            schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node["anyOf"][0]
+        )
     return node if isinstance(node, dict) else {}
 
 
@@ -91,15 +114,30 @@ def explain(path: Path, model: type[BaseModel], error: ValidationError) -> Itera
         if item["type"] == "extra_forbidden":
             keys = known_keys(model, location[:-1])
             close = difflib.get_close_matches(str(location[-1]), keys, n=1)
-            message, fix = "unknown key", f"did you mean {close[0]}?" if close else f"remove it; known here: {', '.join(keys)}"
+            message, fix = (
+                "unknown key",
+                f"did you mean {close[0]}?"
+                if close
+                else f"remove it; known here: {', '.join(keys)}",
+            )
         elif item["type"] == "literal_error":
-            message, fix = f"{item['input']!r} is not known here", f"write {item['ctx']['expected']}"
+            message, fix = (
+                f"{item['input']!r} is not known here",
+                f"write {item['ctx']['expected']}",
+            )
         elif item["type"] == "missing":
-            message, fix = "is missing", f"add `{location[-1]}:` (docs/catalogue.md says what it holds)"
+            message, fix = (
+                "is missing",
+                f"add `{location[-1]}:` (docs/catalogue.md says what it holds)",
+            )
         elif item["type"] in {"too_short", "dict_type", "model_type", "model_attributes_type"}:
             empty = item["type"] == "too_short"
             message = "is empty" if empty else "is no mapping"
-            fix = "write at least one entry" if empty else "write `key: value` lines (docs/catalogue.md says which)"
+            fix = (
+                "write at least one entry"
+                if empty
+                else "write `key: value` lines (docs/catalogue.md says which)"
+            )
         yield Problem(where, message, fix)
 
 
@@ -142,7 +180,9 @@ def drop(data: Any, location: list[Any], missing: bool) -> None:
         if not isinstance(holder, dict) or part not in holder:
             break
         if isinstance(holder[part], list):
-            location = location[: location.index(part) + 1]  # a list with a mistake in it is dropped whole
+            location = location[
+                : location.index(part) + 1
+            ]  # a list with a mistake in it is dropped whole
             break
         holder = holder[part]
     if missing and location and location[-1] in STAND_INS and isinstance(holder, dict):

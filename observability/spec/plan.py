@@ -55,7 +55,9 @@ class Slo:
     objective: Decimal
     owner: str
     next_steps: tuple[str, ...]
-    threshold: Duration | None = None  # latency: the slowest good event; freshness and probe: the oldest good success
+    threshold: Duration | None = (
+        None  # latency: the slowest good event; freshness and probe: the oldest good success
+    )
     impact: str = ""  # what users notice, where the catalogue says it
 
     @property
@@ -68,7 +70,9 @@ class Slo:
         """The promise in words, as tables and alerts show it."""
         limit = self.threshold.text if self.threshold else ""
         what = {
-            AVAILABILITY: "of calls succeed" if self.source == DEPENDENCY_SOURCE else "of requests do not fail",
+            AVAILABILITY: "of calls succeed"
+            if self.source == DEPENDENCY_SOURCE
+            else "of requests do not fail",
             LATENCY: f"of good answers within {limit}",
             FRESHNESS: f"of the time done within {limit}",
             PROBE: f"of the time reached within {limit}",
@@ -102,7 +106,11 @@ class Condition:
     ratio: Decimal | None
 
     def threshold(self, slo: Slo, maximum: Decimal) -> Decimal:
-        return self.ratio if self.ratio is not None else min((self.factor or Decimal(0)) * slo.budget, maximum)
+        return (
+            self.ratio
+            if self.ratio is not None
+            else min((self.factor or Decimal(0)) * slo.budget, maximum)
+        )
 
 
 @dataclass(frozen=True)
@@ -191,7 +199,9 @@ class Plan:
     @cached_property
     def route_ids(self) -> dict[Http, str]:
         """(method, OpenAPI path) → route id, exempt ones too."""
-        return {route.http: route.id for route in self.routes} | {http: name for name, http in self.exempt}
+        return {route.http: route.id for route in self.routes} | {
+            http: name for name, http in self.exempt
+        }
 
     @cached_property
     def paging_severity(self) -> str:
@@ -201,7 +211,9 @@ class Plan:
     @cached_property
     def heartbeat(self) -> str:
         """The severity that says no more than that delivery works: the watchdog's."""
-        return next((alert.severity for alert in self.alerts if alert.name == names.WATCHDOG_ALERT), "")
+        return next(
+            (alert.severity for alert in self.alerts if alert.name == names.WATCHDOG_ALERT), ""
+        )
 
     def slo(self, name: str) -> Slo:
         return next(slo for slo in self.slos if slo.name == name)
@@ -239,11 +251,17 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
         *(slo for entry in routes for slo in entry.slos),
         *(slo for name in sorted(catalogue.dependencies) for slo in dependency(name, catalogue)),
         *timed(catalogue),
-        *(promises(GATEWAY_SOURCE, names.GATEWAY, edge, edge.availability, (), catalogue.owner) if (edge := catalogue.gateway) else ()),
+        *(
+            promises(GATEWAY_SOURCE, names.GATEWAY, edge, edge.availability, (), catalogue.owner)
+            if (edge := catalogue.gateway)
+            else ()
+        ),
     )
     tiers = tuple(tier(name, policy) for name in policy.tiers)
     period = window(catalogue.period, policy)
-    used = {c.window for entry in tiers for c in entry.conditions} | {entry.guard_window for entry in tiers}
+    used = {c.window for entry in tiers for c in entry.conditions} | {
+        entry.guard_window for entry in tiers
+    }
     thresholds = {slo.threshold.seconds for slo in slos if slo.threshold and slo.sli == LATENCY}
     endpoints, default = catalogue.endpoints(), catalogue.defaults.rate_limit
     return Plan(
@@ -252,16 +270,26 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
         period=period,
         routes=routes,
         exempt=tuple((name, catalogue.exempt[name].http) for name in sorted(catalogue.exempt)),
-        rate_limits={name: entry.rate_limit or default for name, entry in catalogue.served()} | {names.UNMATCHED: default},
+        rate_limits={name: entry.rate_limit or default for name, entry in catalogue.served()}
+        | {names.UNMATCHED: default},
         slos=slos,
         tiers=tiers,
         alerts=(*guards(catalogue, policy), *symptoms(catalogue)),
-        log_alerts=tuple(LogAlert(name, entry.owner or catalogue.owner, entry) for name, entry in catalogue.logs.items()),
+        log_alerts=tuple(
+            LogAlert(name, entry.owner or catalogue.owner, entry)
+            for name, entry in catalogue.logs.items()
+        ),
         buckets=tuple(sorted(thresholds | {bucket.seconds for bucket in policy.buckets})),
-        windows=tuple(sorted(used | {period, window(duration(SHORT), policy)}, key=lambda w: w.seconds)),
-        clock=Clock(*(getattr(policy.clock, key).seconds for key in ("scrape", "evaluate", "thin", "long"))),
+        windows=tuple(
+            sorted(used | {period, window(duration(SHORT), policy)}, key=lambda w: w.seconds)
+        ),
+        clock=Clock(
+            *(getattr(policy.clock, key).seconds for key in ("scrape", "evaluate", "thin", "long"))
+        ),
         probe_every=catalogue.probe.every.seconds,
-        probe_routes=tuple((name, endpoints[name]) for name in sorted(catalogue.probe.routes) if name in endpoints),
+        probe_routes=tuple(
+            (name, endpoints[name]) for name in sorted(catalogue.probe.routes) if name in endpoints
+        ),
         jobs=tuple(sorted(catalogue.jobs)),
         dependencies=tuple(sorted(catalogue.dependencies)),
         policy=policy,
@@ -271,7 +299,13 @@ def build(catalogue: Catalogue, policy: Policy) -> Plan:
 def window(length: Duration, policy: Policy) -> Window:
     """A span with the pace that the policy's clock gives it."""
     clock = policy.clock
-    pace = FINE if length.seconds <= clock.fine_up_to.seconds else THIN if length.seconds <= clock.thin_up_to.seconds else LONG
+    pace = (
+        FINE
+        if length.seconds <= clock.fine_up_to.seconds
+        else THIN
+        if length.seconds <= clock.thin_up_to.seconds
+        else LONG
+    )
     return Window(length.text, length.seconds, pace)
 
 
@@ -280,10 +314,26 @@ def timed(catalogue: Catalogue) -> Iterator[Slo]:
     for name, entry in sorted(catalogue.jobs.items()):
         owner = entry.owner or catalogue.owner
         objective = entry.objective / 100
-        yield Slo(f"{name}-{FRESHNESS}", FRESHNESS, JOB_SOURCE, name, objective, owner, entry.next_steps, entry.fresh_within, entry.impact)
+        yield Slo(
+            f"{name}-{FRESHNESS}",
+            FRESHNESS,
+            JOB_SOURCE,
+            name,
+            objective,
+            owner,
+            entry.next_steps,
+            entry.fresh_within,
+            entry.impact,
+        )
     probe = catalogue.probe
     for name in sorted(probe.routes):
-        about = (probe.objective / 100, catalogue.owner, probe.next_steps, probe.fresh_within, probe.impact)
+        about = (
+            probe.objective / 100,
+            catalogue.owner,
+            probe.next_steps,
+            probe.fresh_within,
+            probe.impact,
+        )
         yield Slo(f"{name}-{PROBE}", PROBE, PROBE_SOURCE, name, *about)
 
 
@@ -328,17 +378,31 @@ def symptoms(catalogue: Catalogue) -> Iterator[Alert]:
 def route(name: str, catalogue: Catalogue) -> Route:
     entry, defaults = catalogue.routes[name], catalogue.defaults
     latency = defaults.latency if entry.latency is None else entry.latency
-    slos = promises(HTTP_SOURCE, name, entry, entry.availability or defaults.availability, latency, catalogue.owner)
+    slos = promises(
+        HTTP_SOURCE,
+        name,
+        entry,
+        entry.availability or defaults.availability,
+        latency,
+        catalogue.owner,
+    )
     return Route(name, entry.http, entry.load or defaults.load, slos, entry.deprecated)
 
 
 def dependency(name: str, catalogue: Catalogue) -> tuple[Slo, ...]:
     entry = catalogue.dependencies[name]
-    return promises(DEPENDENCY_SOURCE, name, entry, entry.availability, entry.latency, catalogue.owner)
+    return promises(
+        DEPENDENCY_SOURCE, name, entry, entry.availability, entry.latency, catalogue.owner
+    )
 
 
 def promises(
-    source: str, name: str, entry: RouteEntry | GatewayEntry, available: Decimal, latency: tuple[LatencyTarget, ...], owner: str
+    source: str,
+    name: str,
+    entry: RouteEntry | GatewayEntry,
+    available: Decimal,
+    latency: tuple[LatencyTarget, ...],
+    owner: str,
 ) -> tuple[Slo, ...]:
     """The SLOs of something that is called: availability, and one per latency target."""
 
@@ -346,7 +410,10 @@ def promises(
         about = (entry.owner or owner, entry.next_steps, threshold, entry.impact)
         return Slo(f"{name}-{suffix}", sli, source, name, objective / 100, *about)
 
-    slow = (slo(f"{LATENCY}-{target.threshold.text}", LATENCY, target.objective, target.threshold) for target in latency)
+    slow = (
+        slo(f"{LATENCY}-{target.threshold.text}", LATENCY, target.objective, target.threshold)
+        for target in latency
+    )
     return slo(AVAILABILITY, AVAILABILITY, available), *slow
 
 
@@ -377,11 +444,17 @@ def scaled(plan: Plan) -> Plan:
         return replace(s, threshold=Duration(s.threshold.text, fast(s.threshold.seconds, shortest)))
 
     def expression(text: str | None) -> str | None:
-        return text and re.sub(r"(?<=\[)\d+(?:ms|s|m|h|d)(?=[]:])", lambda range_: span(fast(duration(range_[0]).seconds, shortest)), text)
+        return text and re.sub(
+            r"(?<=\[)\d+(?:ms|s|m|h|d)(?=[]:])",
+            lambda range_: span(fast(duration(range_[0]).seconds, shortest)),
+            text,
+        )
 
     def delivery(severity: Severity) -> Severity:
         timings = ("group_wait", "group_interval", "repeat_interval")
-        return severity.model_copy(update={key: Duration("", fast(getattr(severity, key).seconds)) for key in timings})
+        return severity.model_copy(
+            update={key: Duration("", fast(getattr(severity, key).seconds)) for key in timings}
+        )
 
     severities = {name: delivery(severity) for name, severity in plan.policy.severities.items()}
     return replace(
@@ -397,9 +470,22 @@ def scaled(plan: Plan) -> Plan:
             )
             for tier in plan.tiers
         ),
-        alerts=tuple(replace(alert, for_=fast(alert.for_), expr=expression(alert.expr)) for alert in plan.alerts),
+        alerts=tuple(
+            replace(alert, for_=fast(alert.for_), expr=expression(alert.expr))
+            for alert in plan.alerts
+        ),
         windows=tuple(map(window, plan.windows)),
-        clock=Clock(*(fast(seconds) for seconds in (plan.clock.scrape, plan.clock.evaluate, plan.clock.thin, plan.clock.long))),
+        clock=Clock(
+            *(
+                fast(seconds)
+                for seconds in (
+                    plan.clock.scrape,
+                    plan.clock.evaluate,
+                    plan.clock.thin,
+                    plan.clock.long,
+                )
+            )
+        ),
         probe_every=drill.scrape.seconds,
         policy=plan.policy.model_copy(update={"severities": severities}),
     )

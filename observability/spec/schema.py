@@ -15,7 +15,13 @@ HERE = Path(__file__).resolve().parents[1]
 CATALOGUE = HERE / "catalogue.yaml"
 POLICY = HERE / "policy.yaml"
 
-UNITS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+UNITS = {
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
 
 
 class Duration(NamedTuple):
@@ -41,7 +47,9 @@ def duration(value: Any) -> Duration:
         return value
     match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", str(value))
     if not match:
-        raise ValueError(f"{value!r} is no duration; write a whole number and one of ms, s, m, h, d, as in 200ms")
+        raise ValueError(
+            f"{value!r} is no duration; write a whole number and one of ms, s, m, h, d, as in 200ms"
+        )
     return Duration(str(value), Decimal(match[1]) * UNITS[match[2]])
 
 
@@ -60,7 +68,9 @@ def percent(value: Any) -> Decimal:
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or not 50 <= number <= Decimal("99.999"):
-        raise ValueError(f"{value!r} is no objective; write per cent from 50 to 99.999 (100 would leave no error budget)")
+        raise ValueError(
+            f"{value!r} is no objective; write per cent from 50 to 99.999 (100 would leave no error budget)"
+        )
     return number
 
 
@@ -68,7 +78,9 @@ def http(value: Any) -> Http:
     """`GET /path/{parameter}` → Http."""
     match = re.fullmatch(r"(GET|POST|PUT|PATCH|DELETE) (/[\w./{}-]*)", str(value))
     if not match:
-        raise ValueError(f"{value!r} is no route; write METHOD /path/{{parameter}}, as in GET /api/v1/nodes/{{node_id}}")
+        raise ValueError(
+            f"{value!r} is no route; write METHOD /path/{{parameter}}, as in GET /api/v1/nodes/{{node_id}}"
+        )
     return Http(match[1], match[2])
 
 
@@ -102,7 +114,9 @@ class Model(BaseModel):
     def exactly_one(self) -> Self:
         if self.one_of and sum(getattr(self, key) is not None for key in self.one_of) != 1:
             *others, last = self.one_of
-            raise ValueError(f"needs exactly one of {', '.join(others)} and {last}; add the one that is meant, and no other")
+            raise ValueError(
+                f"needs exactly one of {', '.join(others)} and {last}; add the one that is meant, and no other"
+            )
         return self
 
 
@@ -118,7 +132,9 @@ class Load(Model):
     provides: dict[str, str] = {}  # path parameter → field of the response that holds a new one
     consumes: str | None = None  # path parameter whose resource is gone afterwards
     fixed: dict[str, str] = {}  # path parameter → the resource that every request asks for
-    vary: dict[str, Literal["unique", "now"]] = {}  # field of the example body → how each request differs
+    vary: dict[
+        str, Literal["unique", "now"]
+    ] = {}  # field of the example body → how each request differs
 
 
 class Defaults(Model):
@@ -234,7 +250,13 @@ class Catalogue(Model):
     gateway: GatewayEntry | None = None
     watch: dict[AlertName, WatchEntry] = {}
     logs: dict[AlertName, LogEntry] = {}
-    exempt: dict[RouteId, Annotated[Served, BeforeValidator(lambda given: {"http": given} if isinstance(given, str) else given)]] = {}
+    exempt: dict[
+        RouteId,
+        Annotated[
+            Served,
+            BeforeValidator(lambda given: {"http": given} if isinstance(given, str) else given),
+        ],
+    ] = {}
 
     def served(self) -> list[tuple[str, Served]]:
         """Every route id, watched or exempt, with its entry."""
@@ -261,7 +283,13 @@ class Tier(Model):
     for_: Annotated[Span, Field(alias="for")]
     windows: Annotated[tuple[Window, ...], Field(min_length=1)]
     failed: Guard
-    slis: Annotated[tuple[Literal["availability", "latency", "freshness", "probe"], ...], Field(min_length=1)] | None = None
+    slis: (
+        Annotated[
+            tuple[Literal["availability", "latency", "freshness", "probe"], ...],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
 
 
 class Links(Model):

@@ -31,11 +31,15 @@ def load(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Catalogue,
     return entries, rules
 
 
-def known(where: str, given: Iterable[str | None], among: Iterable[str], kind: str) -> Iterator[Problem]:
+def known(
+    where: str, given: Iterable[str | None], among: Iterable[str], kind: str
+) -> Iterator[Problem]:
     """Names that are declared nowhere."""
     for name in given:
         if name is not None and name not in among:
-            yield Problem(where, f"{kind} {name!r} is not declared", f"use one of: {', '.join(sorted(among))}")
+            yield Problem(
+                where, f"{kind} {name!r} is not declared", f"use one of: {', '.join(sorted(among))}"
+            )
 
 
 def twice(where: str, values: Iterable[str]) -> Iterator[Problem]:
@@ -52,10 +56,16 @@ def addresses(catalogue: Catalogue, at: str) -> Iterator[Problem]:
     by_http: dict[Http, str] = {}
     for name, entry in catalogue.served():
         if entry.http in by_http:
-            yield Problem(f"{at}{name}", f"{entry.http} is declared by {by_http[entry.http]} already", "keep one of the two")
+            yield Problem(
+                f"{at}{name}",
+                f"{entry.http} is declared by {by_http[entry.http]} already",
+                "keep one of the two",
+            )
         by_http[entry.http] = name
     for name in catalogue.routes.keys() & catalogue.exempt.keys():
-        yield Problem(f"{at}exempt.{name}", "is a watched route too", "keep it under routes or under exempt")
+        yield Problem(
+            f"{at}exempt.{name}", "is a watched route too", "keep it under routes or under exempt"
+        )
 
 
 def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Problem]:
@@ -68,38 +78,68 @@ def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Proble
     }
     owned |= {names.GATEWAY: catalogue.gateway} if catalogue.gateway else {}
     if catalogue.gateway and names.GATEWAY in catalogue.dependencies:
-        yield Problem(f"{at}dependencies.{names.GATEWAY}", "is the gateway's name, whose SLO has it", "choose another name")
+        yield Problem(
+            f"{at}dependencies.{names.GATEWAY}",
+            "is the gateway's name, whose SLO has it",
+            "choose another name",
+        )
     yield from known(f"{at}owner", [catalogue.owner], policy.owners, "owner")
     for key, entry in owned.items():
         yield from known(f"{at}{key}.owner", [entry.owner], policy.owners, "owner")
     for name, route in catalogue.routes.items():
-        yield from known(f"{at}routes.{name}.needs", route.needs, catalogue.dependencies, "dependency")
+        yield from known(
+            f"{at}routes.{name}.needs", route.needs, catalogue.dependencies, "dependency"
+        )
     for section, entries in (("watch", catalogue.watch), ("logs", catalogue.logs)):
         for name, symptom in entries.items():
-            yield from known(f"{at}{section}.{name}.severity", [symptom.severity], policy.severities, "severity")
+            yield from known(
+                f"{at}{section}.{name}.severity", [symptom.severity], policy.severities, "severity"
+            )
         for name in entries.keys() & {names.BURN_ALERT, *names.GUARDS}:
-            yield Problem(f"{at}{section}.{name}", "is the name of an alert that every service has", "choose another name")
+            yield Problem(
+                f"{at}{section}.{name}",
+                "is the name of an alert that every service has",
+                "choose another name",
+            )
     for name in catalogue.logs.keys() & catalogue.watch.keys():
-        yield Problem(f"{at}logs.{name}", "is the name of an alert under watch, too", "choose another name")
+        yield Problem(
+            f"{at}logs.{name}", "is the name of an alert under watch, too", "choose another name"
+        )
     yield from known(f"{at}probe.routes", catalogue.probe.routes, endpoints, "route")
     yield from twice(f"{at}probe.routes", catalogue.probe.routes)
     for name in set(catalogue.probe.routes) & endpoints.keys():
         if endpoints[name].method != "GET":
-            yield Problem(f"{at}probe.routes", f"{name} is not a GET; a probe must change nothing", "probe another route")
+            yield Problem(
+                f"{at}probe.routes",
+                f"{name} is not a GET; a probe must change nothing",
+                "probe another route",
+            )
 
 
 def latencies(catalogue: Catalogue, at: str) -> Iterator[Problem]:
     """Thresholds that would make two SLOs of one name, and promises that another one includes."""
     targets_of = {"defaults": catalogue.defaults.latency}
-    targets_of |= {f"routes.{name}": route.latency or () for name, route in catalogue.routes.items()}
-    targets_of |= {f"dependencies.{name}": entry.latency for name, entry in catalogue.dependencies.items()}
+    targets_of |= {
+        f"routes.{name}": route.latency or () for name, route in catalogue.routes.items()
+    }
+    targets_of |= {
+        f"dependencies.{name}": entry.latency for name, entry in catalogue.dependencies.items()
+    }
     for key, targets in targets_of.items():
-        yield from twice(f"{at}{key}.latency", [f"{target.threshold.seconds.normalize():f}s" for target in targets])
+        yield from twice(
+            f"{at}{key}.latency",
+            [f"{target.threshold.seconds.normalize():f}s" for target in targets],
+        )
         for quick, slow in pairwise(sorted(targets, key=lambda target: target.threshold.seconds)):
-            if quick.threshold.seconds < slow.threshold.seconds and quick.objective >= slow.objective:
+            if (
+                quick.threshold.seconds < slow.threshold.seconds
+                and quick.objective >= slow.objective
+            ):
                 message = f"{quick.objective} within {quick.threshold.text} makes {slow.objective} within {slow.threshold.text} say nothing"
                 yield Problem(
-                    f"{at}{key}.latency", message, f"promise more than {quick.objective} within {slow.threshold.text}, or leave one out"
+                    f"{at}{key}.latency",
+                    message,
+                    f"promise more than {quick.objective} within {slow.threshold.text}, or leave one out",
                 )
 
 
@@ -108,7 +148,11 @@ def promises(catalogue: Catalogue, at: str) -> Iterator[Problem]:
     for name, route in catalogue.routes.items():
         objective = route.availability or catalogue.defaults.availability
         for dependency in route.needs:
-            promised = catalogue.dependencies[dependency].availability if dependency in catalogue.dependencies else objective
+            promised = (
+                catalogue.dependencies[dependency].availability
+                if dependency in catalogue.dependencies
+                else objective
+            )
             if objective > promised:
                 yield Problem(
                     f"{at}routes.{name}.availability",
@@ -120,27 +164,52 @@ def promises(catalogue: Catalogue, at: str) -> Iterator[Problem]:
 def receivers(policy: Policy, at: str) -> Iterator[Problem]:
     """Integrations that must exist, and alerts that would reach nobody."""
     for name, severity in policy.severities.items():
-        yield from known(f"{at}severities.{name}.integrations", severity.integrations, policy.integrations, "integration")
+        yield from known(
+            f"{at}severities.{name}.integrations",
+            severity.integrations,
+            policy.integrations,
+            "integration",
+        )
     for name, owner in policy.owners.items():
-        yield from known(f"{at}owners.{name}.only", owner.only or (), policy.integrations, "integration")
+        yield from known(
+            f"{at}owners.{name}.only", owner.only or (), policy.integrations, "integration"
+        )
     for owner_name, owner in policy.owners.items():
         for name, severity in policy.severities.items():
-            if not set(severity.integrations) & set(severity.integrations if owner.only is None else owner.only):
-                message = f"severity {name} has no integration left, so its alerts would reach nobody"
-                yield Problem(f"{at}owners.{owner_name}.only", message, f"add one of: {', '.join(severity.integrations)}")
+            if not set(severity.integrations) & set(
+                severity.integrations if owner.only is None else owner.only
+            ):
+                message = (
+                    f"severity {name} has no integration left, so its alerts would reach nobody"
+                )
+                yield Problem(
+                    f"{at}owners.{owner_name}.only",
+                    message,
+                    f"add one of: {', '.join(severity.integrations)}",
+                )
 
 
 def alerts(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Problem]:
     """Severities and guards that must exist, and windows that nothing is kept for."""
     for section, entries in (("tiers", policy.tiers), ("guards", policy.guards)):
         for name, entry in entries.items():
-            yield from known(f"{at}{section}.{name}.severity", [entry.severity], policy.severities, "severity")
+            yield from known(
+                f"{at}{section}.{name}.severity", [entry.severity], policy.severities, "severity"
+            )
     yield from known(f"{at}guards", policy.guards, names.GUARDS, "guard")
     for name in names.GUARDS:
         if name not in policy.guards:
-            yield Problem(f"{at}guards.{name}", "is missing", f"add `{name}:`; nothing else watches the watching")
+            yield Problem(
+                f"{at}guards.{name}",
+                "is missing",
+                f"add `{name}:`; nothing else watches the watching",
+            )
     for name, tier in policy.tiers.items():
         for over in (*(window.over for window in tier.windows), tier.failed.over):
             if over.seconds > catalogue.period.seconds:
                 message = f"looks back {over.text}, which is longer than the period of {catalogue.period.text}"
-                yield Problem(f"{at}tiers.{name}", message, "shorten the window, or lengthen `period` in the catalogue")
+                yield Problem(
+                    f"{at}tiers.{name}",
+                    message,
+                    "shorten the window, or lengthen `period` in the catalogue",
+                )

@@ -54,7 +54,9 @@ def template(postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathF
         postgres.execute(f"CREATE DATABASE {name}")
     with own_logging():
         url = postgres.url(name) if postgres else f"sqlite:///{name}"
-        app = create_app(Settings(_env_file=None, env="test", database_url=url, log_level="WARNING"))
+        app = create_app(
+            Settings(_env_file=None, env="test", database_url=url, log_level="WARNING")
+        )
         with app.app_context():
             upgrade()
         with app.extensions["evara_database"].write() as session:
@@ -64,7 +66,9 @@ def template(postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def new_database(postgres: PostgresServer | None, template: str, tmp_path: Path) -> Iterator[NewDatabase]:
+def new_database(
+    postgres: PostgresServer | None, template: str, tmp_path: Path
+) -> Iterator[NewDatabase]:
     """Makes databases of the test's own, and says their URLs: empty, or migrated."""
     made: list[str] = []
 
@@ -73,7 +77,9 @@ def new_database(postgres: PostgresServer | None, template: str, tmp_path: Path)
             path = tmp_path / f"{name}.db"
             return f"sqlite:///{shutil.copy(template, path) if migrated else path}"
         made.append(f"{name}_{uuid.uuid4().hex}")
-        postgres.execute(f"CREATE DATABASE {made[-1]} TEMPLATE {template if migrated else 'template0'}")
+        postgres.execute(
+            f"CREATE DATABASE {made[-1]} TEMPLATE {template if migrated else 'template0'}"
+        )
         return postgres.url(made[-1])
 
     yield new
@@ -103,7 +109,11 @@ def database_file(migrated: str) -> Path:
 @pytest.fixture
 def lost_url(postgres: PostgresServer | None) -> str:
     """Of a database that is not there."""
-    return "postgresql+psycopg://evara@/evara?host=/no/such/folder" if postgres else "sqlite:////no/such/folder/evara.db"
+    return (
+        "postgresql+psycopg://evara@/evara?host=/no/such/folder"
+        if postgres
+        else "sqlite:////no/such/folder/evara.db"
+    )
 
 
 @pytest.fixture

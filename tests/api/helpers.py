@@ -14,7 +14,9 @@ from werkzeug.test import TestResponse
 from api.models import SCOPES, ApiKey, Reading, now
 from api.platform.keys import digest_of
 
-KEYS = {scope: f"evara_{scope:-<43}" for scope in SCOPES}  # what the fixtures store; the client below uses admin
+KEYS = {
+    scope: f"evara_{scope:-<43}" for scope in SCOPES
+}  # what the fixtures store; the client below uses admin
 UNLIMITED = f"evara_{'unlimited':-<43}"
 NODE = {"id": "tank-01", "name": "Roof tank", "kind": "water_tank"}
 NODES = "/api/v1/nodes"
@@ -36,10 +38,17 @@ def bearer(token: str) -> dict[str, str]:
 
 def store_keys(session: Session) -> None:
     """A limited key of every scope, and an unlimited one for admin."""
-    made = [(scope, scope, token, False) for scope, token in KEYS.items()] + [("unlimited", "admin", UNLIMITED, True)]
+    made = [(scope, scope, token, False) for scope, token in KEYS.items()] + [
+        ("unlimited", "admin", UNLIMITED, True)
+    ]
     columns = ("id", "scope", "digest", "unlimited", "name", "created_at")
-    rows = [(name, scope, digest_of(token), unlimited, "of tests", now()) for name, scope, token, unlimited in made]
-    session.execute(insert(ApiKey.__table__), [dict(zip(columns, row, strict=True)) for row in rows])  # beside the audit log
+    rows = [
+        (name, scope, digest_of(token), unlimited, "of tests", now())
+        for name, scope, token, unlimited in made
+    ]
+    session.execute(
+        insert(ApiKey.__table__), [dict(zip(columns, row, strict=True)) for row in rows]
+    )  # beside the audit log
 
 
 def at(second: float) -> str:
@@ -63,7 +72,12 @@ def sample(registry: CollectorRegistry, name: str, **labels: str) -> float:
 
 
 def label_values(registry: CollectorRegistry, label: str) -> set[str]:
-    return {s.labels[label] for metric in registry.collect() for s in metric.samples if label in s.labels}
+    return {
+        s.labels[label]
+        for metric in registry.collect()
+        for s in metric.samples
+        if label in s.labels
+    }
 
 
 def stored(app: Flask) -> int:

@@ -50,7 +50,11 @@ def test_seeding_can_migrate_first(make_app: MakeApp) -> None:
 @pytest.mark.usefixtures("migrated")
 def test_sync_exits_by_its_outcome(make_app: MakeApp, replay: Replay, tmp_path: Path) -> None:
     """0 when every node was synced, 1 when one was not; either way what could be read is stored."""
-    app = make_app(thingspeak_url=f"http://127.0.0.1:{replay.server_port}", thingspeak_timeout=5, jobs_url=f"sqlite:///{tmp_path}/jobs.db")
+    app = make_app(
+        thingspeak_url=f"http://127.0.0.1:{replay.server_port}",
+        thingspeak_timeout=5,
+        jobs_url=f"sqlite:///{tmp_path}/jobs.db",
+    )
     runner = app.test_cli_runner()
     runner.invoke(args=["seed"])
     for others in ("north-well", "hill-tank"):
@@ -89,12 +93,22 @@ def test_a_retried_delivery_is_in_the_outbox_with_its_key(app: Flask, buried: li
     assert app.test_cli_runner().invoke(args=["jobs", "retry", buried[1]]).exit_code == 0
     with app.app_context(), database().read() as session:
         (delivery,) = session.query(Delivery)
-        assert (delivery.key, delivery.attempts, delivery.payload) == ("k" * 32, 0, {"state": "below"})
+        assert (delivery.key, delivery.attempts, delivery.payload) == (
+            "k" * 32,
+            0,
+            {"state": "below"},
+        )
         assert [row.subject for row in session.query(DeadLetter)] == ["hill-tank"]
-    assert app.test_cli_runner().invoke(args=["jobs", "list"]).output.endswith("1 dead letters, 1 deliveries wait\n")
+    assert (
+        app.test_cli_runner()
+        .invoke(args=["jobs", "list"])
+        .output.endswith("1 dead letters, 1 deliveries wait\n")
+    )
 
 
-def test_a_retried_sync_is_in_the_queue(make_app: MakeApp, buried: list[str], tmp_path: Path) -> None:
+def test_a_retried_sync_is_in_the_queue(
+    make_app: MakeApp, buried: list[str], tmp_path: Path
+) -> None:
     """The worker finds it there at once."""
     made = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db")
     assert made.test_cli_runner().invoke(args=["jobs", "retry", buried[0]]).exit_code == 0
@@ -106,15 +120,25 @@ def test_a_dropped_letter_is_gone(app: Flask, buried: list[str]) -> None:
     """Dropping decides that it is not wanted any more; a letter that is not there is told."""
     for number in buried:
         assert app.test_cli_runner().invoke(args=["jobs", "drop", number]).exit_code == 0
-    assert json.loads(app.test_cli_runner().invoke(args=["jobs", "list", "--json"]).output)["dead_letters"] == []
+    assert (
+        json.loads(app.test_cli_runner().invoke(args=["jobs", "list", "--json"]).output)[
+            "dead_letters"
+        ]
+        == []
+    )
     for command in ("drop", "retry"):
         result = app.test_cli_runner().invoke(args=["jobs", command, buried[0]])
-        assert (result.exit_code, f"there is no dead letter {buried[0]}" in result.output) == (1, True)
+        assert (result.exit_code, f"there is no dead letter {buried[0]}" in result.output) == (
+            1,
+            True,
+        )
     with app.app_context(), database().read() as session:
         assert session.query(Delivery).count() == 0
 
 
-def test_health_exits_by_the_checks(make_app: MakeApp, app: Flask, new_database: NewDatabase) -> None:
+def test_health_exits_by_the_checks(
+    make_app: MakeApp, app: Flask, new_database: NewDatabase
+) -> None:
     """0 with every check fine, 1 with one that is not, and the checks as JSON."""
     fine = app.test_cli_runner().invoke(args=["health"])
     assert (fine.exit_code, json.loads(fine.output)["status"]) == (0, "ok")
@@ -140,7 +164,11 @@ def test_a_made_key_is_the_last_line_alone(app: Flask) -> None:
     client, headers = app.test_client(), bearer(lines[-1])
     assert client.post(NODES, json=SEEDS[0], headers=headers).status_code == 201
     is_problem(client.get("/api/v1/keys/", headers=headers), 403)
-    [listed] = [key for key in json.loads(keys_command(app, "list", "--json")[0])["keys"] if key["name"] == "ci"]
+    [listed] = [
+        key
+        for key in json.loads(keys_command(app, "list", "--json")[0])["keys"]
+        if key["name"] == "ci"
+    ]
     assert (listed["scope"], listed["unlimited"], listed["expires_at"]) == ("write", False, None)
     for _ in range(2):
         assert "revoked" in keys_command(app, "revoke", listed["id"])[0]
@@ -149,13 +177,21 @@ def test_a_made_key_is_the_last_line_alone(app: Flask) -> None:
 
 def test_keys_are_listed_readably_and_without_secrets(app: Flask) -> None:
     """One line each under one of headings; never what opens anything."""
-    key = keys_command(app, "create", "night shift", "--scope", "read", "--expires", "90d", "--unlimited")[-1]
+    key = keys_command(
+        app, "create", "night shift", "--scope", "read", "--expires", "90d", "--unlimited"
+    )[-1]
     table = keys_command(app, "list")
     assert table[0].split()[:3] == ["id", "scope", "limits"]
     row = next(line for line in table if line.endswith("night shift"))
     assert row.split()[1:3] == ["read", "none"]
-    [listed] = [found for found in json.loads(keys_command(app, "list", "--json")[0])["keys"] if found["name"] == "night shift"]
-    life = datetime.fromisoformat(listed["expires_at"]) - datetime.fromisoformat(listed["created_at"])
+    [listed] = [
+        found
+        for found in json.loads(keys_command(app, "list", "--json")[0])["keys"]
+        if found["name"] == "night shift"
+    ]
+    life = datetime.fromisoformat(listed["expires_at"]) - datetime.fromisoformat(
+        listed["created_at"]
+    )
     assert abs(life - timedelta(days=90)) < timedelta(minutes=1)
     assert key not in "".join(table + keys_command(app, "list", "--json"))
 
@@ -167,12 +203,17 @@ def test_keys_are_listed_readably_and_without_secrets(app: Flask) -> None:
         (("create", "x", "--scope", "root"), "'root' is not one of"),
         (("create", "x", "--scope", "read", "--expires", "soon"), "'soon' is no duration"),
         (("create", "x", "--scope", "read", "--expires", "0d"), "no time at all"),
-        (("create", "x", "--scope", "read", "--expires", "9999999999d"), "Invalid value for '--expires'"),
+        (
+            ("create", "x", "--scope", "read", "--expires", "9999999999d"),
+            "Invalid value for '--expires'",
+        ),
         (("create", "x" * 101, "--scope", "read"), "Length must be between 1 and 100"),
         (("revoke", "nothing"), "There is no key 'nothing'"),
     ],
 )
-def test_commands_about_keys_say_what_is_wrong(app: Flask, words: tuple[str, ...], said: str) -> None:
+def test_commands_about_keys_say_what_is_wrong(
+    app: Flask, words: tuple[str, ...], said: str
+) -> None:
     """A sentence and an exit code instead of a traceback."""
     result = app.test_cli_runner().invoke(args=["keys", *words])
     assert result.exit_code != 0
@@ -196,16 +237,27 @@ def test_seeding_keeps_keys_for_the_stacks_own_programs(app: Flask, tmp_path: Pa
     kept = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     client = app.test_client()
-    statuses = {name: client.patch(f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(key)).status_code for name, key in kept.items()}
+    statuses = {
+        name: client.patch(
+            f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(key)
+        ).status_code
+        for name, key in kept.items()
+    }
     assert statuses == {"prober": 403, "load": 200}
     (folder / "load").chmod(0o644)
     (folder / "load").write_text("evara_wrong", encoding="utf-8")
     output = runner.invoke(args=["seed", "--keys", str(folder)]).output
     again = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
-    assert (again["prober"] == kept["prober"], again["load"] in (kept["load"], "evara_wrong")) == (True, False)
+    assert (again["prober"] == kept["prober"], again["load"] in (kept["load"], "evara_wrong")) == (
+        True,
+        False,
+    )
     assert (folder / "load").stat().st_mode & 0o777 == 0o600
     assert not [key for key in again.values() if key in output]
-    listed = {key["name"]: key["unlimited"] for key in json.loads(keys_command(app, "list", "--json")[0])["keys"]}
+    listed = {
+        key["name"]: key["unlimited"]
+        for key in json.loads(keys_command(app, "list", "--json")[0])["keys"]
+    }
     assert listed["prober"]
     assert listed["load"]
 
@@ -219,17 +271,35 @@ def test_a_key_that_was_made_elsewhere_is_adopted(app: Flask, tmp_path: Path) ->
         (folder / name).write_text(f"{token}\n", encoding="utf-8")
     for _ in range(2):
         assert runner.invoke(args=["seed", "--keys", str(folder)]).exit_code == 0
-    assert {path.name: path.read_text(encoding="utf-8").strip() for path in folder.iterdir()} == ours
+    assert {
+        path.name: path.read_text(encoding="utf-8").strip() for path in folder.iterdir()
+    } == ours
     client = app.test_client()
-    assert client.patch(f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(ours["load"])).status_code == 200
-    assert client.patch(f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(ours["prober"])).status_code == 403
-    [made] = [key for key in json.loads(keys_command(app, "list", "--json")[0])["keys"] if key["name"] == "load"]
+    assert (
+        client.patch(
+            f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(ours["load"])
+        ).status_code
+        == 200
+    )
+    assert (
+        client.patch(
+            f"{NODES}/hill-tank", json={"name": "X"}, headers=bearer(ours["prober"])
+        ).status_code
+        == 403
+    )
+    [made] = [
+        key
+        for key in json.loads(keys_command(app, "list", "--json")[0])["keys"]
+        if key["name"] == "load"
+    ]
     keys_command(app, "revoke", made["id"])
     assert runner.invoke(args=["seed", "--keys", str(folder)]).exit_code == 0
     assert (folder / "load").read_text(encoding="utf-8") != f"{ours['load']}\n"
 
 
-def test_a_key_that_cannot_be_replaced_is_told(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_cannot_be_replaced_is_told(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the file is mounted to be read alone, as in a container, the mend is named."""
 
     def refuse(*_: object, **__: object) -> None:

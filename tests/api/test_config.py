@@ -10,7 +10,9 @@ from api.config import SECRETS, Settings, from_environment
 
 def test_faults_are_refused_in_production(tmp_path: Path) -> None:
     """A drill's fault file and production together do not start, and the message names both settings."""
-    with pytest.raises(ValidationError, match=r"EVARA_FAULTS_FILE is set, but EVARA_ENV is production"):
+    with pytest.raises(
+        ValidationError, match=r"EVARA_FAULTS_FILE is set, but EVARA_ENV is production"
+    ):
         Settings(_env_file=None, env="production", faults_file=tmp_path / "fault.json")
     assert Settings(_env_file=None, env="production").faults_file is None
 
@@ -18,15 +20,27 @@ def test_faults_are_refused_in_production(tmp_path: Path) -> None:
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Variables with our prefix set what they name, and others nothing."""
     monkeypatch.chdir(tmp_path)
-    for name, value in {"EVARA_ENV": "production", "EVARA_THINGSPEAK_TIMEOUT": "2.5", "DATABASE_URL": "x", "EVARA_UNKNOWN": "x"}.items():
+    for name, value in {
+        "EVARA_ENV": "production",
+        "EVARA_THINGSPEAK_TIMEOUT": "2.5",
+        "DATABASE_URL": "x",
+        "EVARA_UNKNOWN": "x",
+    }.items():
         monkeypatch.setenv(name, value)
     from_environment.cache_clear()
     found = from_environment()
     from_environment.cache_clear()
-    assert (found.env, found.thingspeak_timeout, found.database_url) == ("production", 2.5, "sqlite:///evara.db")
+    assert (found.env, found.thingspeak_timeout, found.database_url) == (
+        "production",
+        2.5,
+        "sqlite:///evara.db",
+    )
 
 
-@pytest.mark.parametrize("wrong", [{"env": "staging"}, {"thingspeak_timeout": 0}, {"max_body_bytes": 5}, {"log_level": "LOUD"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"env": "staging"}, {"thingspeak_timeout": 0}, {"max_body_bytes": 5}, {"log_level": "LOUD"}],
+)
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     """Values outside their range stop the start instead of surprising later."""
     with pytest.raises(ValidationError):
@@ -37,7 +51,12 @@ def test_secrets_are_not_printed() -> None:
     """Neither a dump of the settings nor a refusal shows them."""
     assert "hush" not in repr(Settings(_env_file=None, development_key="hush"))
     with pytest.raises(ValidationError) as refused:
-        Settings(_env_file=None, env="production", development_key="hush", database_url="postgresql://evara:shh@db/evara")
+        Settings(
+            _env_file=None,
+            env="production",
+            development_key="hush",
+            database_url="postgresql://evara:shh@db/evara",
+        )
     assert "hush" not in str(refused.value)
     assert "shh" not in str(refused.value)
 
@@ -45,10 +64,19 @@ def test_secrets_are_not_printed() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"development_key": "evara-development-key"}, "EVARA_DEVELOPMENT_KEY is set, but EVARA_ENV is production; unset it"),
+        (
+            {"development_key": "evara-development-key"},
+            "EVARA_DEVELOPMENT_KEY is set, but EVARA_ENV is production; unset it",
+        ),
         ({"development_key": "another"}, "EVARA_DEVELOPMENT_KEY is set"),
-        ({"database_url": "postgresql://evara:change-me@db/evara"}, "EVARA_DATABASE_URL has a secret from an example, .*; make one"),
-        ({"limiter_url": "redis://:changeme@cache"}, "EVARA_LIMITER_URL has a secret from an example"),
+        (
+            {"database_url": "postgresql://evara:change-me@db/evara"},
+            "EVARA_DATABASE_URL has a secret from an example, .*; make one",
+        ),
+        (
+            {"limiter_url": "redis://:changeme@cache"},
+            "EVARA_LIMITER_URL has a secret from an example",
+        ),
     ],
 )
 def test_production_refuses_what_everybody_knows(settings: dict[str, str], words: str) -> None:
@@ -66,14 +94,25 @@ def test_production_refuses_the_debugger(monkeypatch: pytest.MonkeyPatch) -> Non
         Settings(_env_file=None, env="production")
     assert Settings(_env_file=None, env="development")
     monkeypatch.setenv("FLASK_DEBUG", "0")
-    assert Settings(_env_file=None, env="production", database_url="postgresql://evara:Nq7wX2@db/evara")
+    assert Settings(
+        _env_file=None, env="production", database_url="postgresql://evara:Nq7wX2@db/evara"
+    )
 
 
 def test_production_names_everything_that_is_wrong(tmp_path: Path) -> None:
     """All refusals come at once, each with its mend."""
     with pytest.raises(ValidationError) as refused:
-        Settings(_env_file=None, env="production", faults_file=tmp_path, development_key="x", database_url="postgresql://a:secret@db/x")
-    assert all(f"EVARA_{name}" in str(refused.value) for name in ("FAULTS_FILE", "DEVELOPMENT_KEY", "DATABASE_URL"))
+        Settings(
+            _env_file=None,
+            env="production",
+            faults_file=tmp_path,
+            development_key="x",
+            database_url="postgresql://a:secret@db/x",
+        )
+    assert all(
+        f"EVARA_{name}" in str(refused.value)
+        for name in ("FAULTS_FILE", "DEVELOPMENT_KEY", "DATABASE_URL")
+    )
 
 
 def test_a_wrong_setting_is_not_printed() -> None:
@@ -89,7 +128,11 @@ def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "secrets"
     folder.mkdir()
-    for name, text in {"evara_database_url": "postgresql://a:b@db/x\n", "evara_sentry_dsn": "", "prober_key": "of another program"}.items():
+    for name, text in {
+        "evara_database_url": "postgresql://a:b@db/x\n",
+        "evara_sentry_dsn": "",
+        "prober_key": "of another program",
+    }.items():
         (folder / name).write_text(text, encoding="utf-8")
     found = Settings(_env_file=None, _secrets_dir=folder)
     assert (found.database_url, bool(found.sentry_dsn)) == ("postgresql://a:b@db/x", False)

@@ -22,7 +22,11 @@ import api.platform.telemetry.exporter, api.jobs
 app = create_app(Settings(_env_file=None, env="test", redis_url="redis://localhost:1/0", otlp_endpoint="http://localhost:1"))
 print(len(app.url_map._rules), "routes")
 """
-MODULES = {"pyyaml": "yaml", "python-json-logger": "pythonjsonlogger", "dogpile.cache": "dogpile"}  # where they differ from the name
+MODULES = {
+    "pyyaml": "yaml",
+    "python-json-logger": "pythonjsonlogger",
+    "dogpile.cache": "dogpile",
+}  # where they differ from the name
 
 
 def wanted(name: str) -> set[str]:
@@ -32,7 +36,9 @@ def wanted(name: str) -> set[str]:
 
 
 def pinned(name: str) -> dict[str, str]:
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+    return dict(
+        re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    )
 
 
 def test_the_api_runs_without_what_only_watching_needs() -> None:

@@ -47,7 +47,13 @@ def app(make_app: MakeApp, migrated: str, replay: Replay, tmp_path: Path) -> Ite
     """An app with one node, whose channel the replay serves, and a queue of its own."""
     assert migrated
     url = f"http://127.0.0.1:{replay.server_port}"
-    made = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", thingspeak_url=url, job_attempts=3, retry_seconds=0.01, sync_every=1000)
+    made = make_app(
+        jobs_url=f"sqlite:///{tmp_path}/jobs.db",
+        thingspeak_url=url,
+        job_attempts=3,
+        retry_seconds=0.01,
+        sync_every=1000,
+    )
     assert made.test_client().post(NODES, json=NODE | CHANNEL).status_code == 201
     with stamina.set_testing(True, attempts=1):
         yield made
@@ -84,13 +90,18 @@ def gauge(name: str, **labels: str) -> float | None:
 
 
 def runs() -> list[float]:
-    return [sample(metrics.REGISTRY, RUNS, **{names.JOB: SYNC, names.OUTCOME: outcome}) for outcome in names.OUTCOMES]
+    return [
+        sample(metrics.REGISTRY, RUNS, **{names.JOB: SYNC, names.OUTCOME: outcome})
+        for outcome in names.OUTCOMES
+    ]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_tasks_survive_the_queue(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Arguments, ids and times come back from either queue as they were, and what lies in it is JSON."""
-    url = f"sqlite:///{tmp_path}/own.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
+    url = (
+        f"sqlite:///{tmp_path}/own.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
+    )
     huey = jobs.queue(url)
     done: list[Any] = []
     task = huey.task(name="remember")(lambda *given: done.append(given))
@@ -101,7 +112,12 @@ def test_tasks_survive_the_queue(kind: str, request: pytest.FixtureRequest, tmp_
         huey.execute(huey.dequeue())
     assert done == [("tank-01", {"X-Request-ID": "asked-0001"}, 2)]
     assert (huey.pending_count(), huey.scheduled_count()) == (0, 1)
-    assert [found.args for found in huey.read_schedule(datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=12))] == [["later"]]
+    assert [
+        found.args
+        for found in huey.read_schedule(
+            datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=12)
+        )
+    ] == [["later"]]
     late = task.s("late", expires=-1)
     huey.enqueue(late)
     huey.execute(huey.dequeue())
@@ -124,7 +140,11 @@ def test_a_tick_syncs_and_measures(app: Flask, made: Jobs) -> None:
     assert gauge(names.JOB_LAST_SUCCESS, task=SYNC) == state.finished_at.timestamp()
     assert gauge(names.JOB_REACHED, task=SYNC) == state.synced_until.timestamp()
     assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) >= started
-    assert (gauge(names.DELIVERIES_PENDING), gauge(names.DEAD_LETTERS, task=SYNC), gauge(names.DEAD_LETTERS, task=DELIVERIES)) == (0, 0, 0)
+    assert (
+        gauge(names.DELIVERIES_PENDING),
+        gauge(names.DEAD_LETTERS, task=SYNC),
+        gauge(names.DEAD_LETTERS, task=DELIVERIES),
+    ) == (0, 0, 0)
 
 
 def test_what_waits_is_measured(app: Flask, made: Jobs) -> None:
@@ -132,7 +152,9 @@ def test_what_waits_is_measured(app: Flask, made: Jobs) -> None:
     since = now() - timedelta(minutes=7)
     with app.app_context(), database().write() as session:
         for number, moment in enumerate((since, now())):
-            session.add(Delivery(key=str(number), node_id="n", payload={}, headers={}, created_at=moment))
+            session.add(
+                Delivery(key=str(number), node_id="n", payload={}, headers={}, created_at=moment)
+            )
     app.extensions["evara_settings"].webhook_url = "http://127.0.0.1:9/"
     made.tick()
     assert gauge(names.DELIVERIES_PENDING) == 2
@@ -167,17 +189,24 @@ def test_a_tick_survives_its_database(
     make_app: MakeApp, new_database: NewDatabase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without tables it says so and is ready for the next second."""
-    made = Jobs(make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", database_url=new_database("empty")))
+    made = Jobs(
+        make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", database_url=new_database("empty"))
+    )
     made.tick()
     assert '"message":"scheduling failed"' in capsys.readouterr().err
 
 
-def test_an_outage_is_tried_again_and_then_a_dead_letter(app: Flask, made: Jobs, replay: Replay) -> None:
+def test_an_outage_is_tried_again_and_then_a_dead_letter(
+    app: Flask, made: Jobs, replay: Replay
+) -> None:
     """As many attempts as the setting says, all with the ids of the first; the letter says how it went and goes with the next success."""
     replay.behave("fail", 60)
     before, ids = runs(), []
     do = made._sync
-    made.sync.task_class.execute = lambda task: (ids.append(task.args[1][request_context.REQUEST_ID]), do(*task.args))
+    made.sync.task_class.execute = lambda task: (
+        ids.append(task.args[1][request_context.REQUEST_ID]),
+        do(*task.args),
+    )
     made.tick()
     work_off(made)
     assert (len(ids), len(set(ids))) == (3, 1)
@@ -228,7 +257,9 @@ def test_a_back_fill_past_its_deadline_goes_on(
     assert (letters(app), synced(app)) == ([], True)
 
 
-def test_a_back_fill_that_stands_still_is_a_failure(app: Flask, made: Jobs, pages: Callable[[int, int], None]) -> None:
+def test_a_back_fill_that_stands_still_is_a_failure(
+    app: Flask, made: Jobs, pages: Callable[[int, int], None]
+) -> None:
     """Without a step forward attempts are spent, and a dead letter stays; so it does where only the overlap was read again."""
     for size, calls in ((200, 6), (20, 4)):
         before = runs()
@@ -242,11 +273,18 @@ def test_a_back_fill_that_stands_still_is_a_failure(app: Flask, made: Jobs, page
         assert made.sync_now()
 
 
-def test_a_sync_by_hand_says_that_more_is_left(app: Flask, made: Jobs, pages: Callable[[int, int], None]) -> None:
+def test_a_sync_by_hand_says_that_more_is_left(
+    app: Flask, made: Jobs, pages: Callable[[int, int], None]
+) -> None:
     """`flask sync` has no next run, so a channel whose end was not reached is no success; a dead letter it is not."""
     pages(200, 12)
     assert not made.sync_now()
-    assert (letters(app), stored(app) > 0, made.huey.pending_count(), made.huey.scheduled_count()) == ([], True, 0, 0)
+    assert (
+        letters(app),
+        stored(app) > 0,
+        made.huey.pending_count(),
+        made.huey.scheduled_count(),
+    ) == ([], True, 0, 0)
 
 
 def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> None:
@@ -264,9 +302,14 @@ def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> Non
     assert (made.huey.pending_count(), made.huey.scheduled_count()) == (0, 1)
 
 
-def test_the_next_attempt_waits_until_it_can_succeed(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_attempt_waits_until_it_can_succeed(
+    made: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As long as the host asked for, or until its breaker lets a trial through, but never for hours: else attempts are used up at once."""
-    for error, seconds in ((BreakerOpen(12.0), 12.0), (Unavailable("asked too often (429)", 86_400), notifications.LONGEST_WAIT)):
+    for error, seconds in (
+        (BreakerOpen(12.0), 12.0),
+        (Unavailable("asked too often (429)", 86_400), notifications.LONGEST_WAIT),
+    ):
 
         def fails(*_: object, error: Exception = error) -> Iterator[int]:
             raise error
@@ -282,7 +325,10 @@ def test_the_next_attempt_waits_until_it_can_succeed(made: Jobs, monkeypatch: py
 def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:
     """A channel without access is a dead letter at once; it goes when the node gets another channel, or is deleted."""
     client = app.test_client()
-    for change in (lambda: client.patch(f"{NODES}/tank-01", json={"channel_id": 5}), lambda: client.delete(f"{NODES}/tank-01")):
+    for change in (
+        lambda: client.patch(f"{NODES}/tank-01", json={"channel_id": 5}),
+        lambda: client.delete(f"{NODES}/tank-01"),
+    ):
         client.patch(f"{NODES}/tank-01", json={"channel_id": 4711})
         made.sync("tank-01", {})
         assert work_off(made) == 1
@@ -296,10 +342,14 @@ def test_an_error_that_nobody_foresaw_tells_the_log_alone(
     app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The letter has its kind, the log its traceback; its text may hold what is nobody's business."""
-    monkeypatch.setattr(made.thingspeak, "feeds", lambda *_: (_ for _ in ()).throw(ValueError("a key")))
+    monkeypatch.setattr(
+        made.thingspeak, "feeds", lambda *_: (_ for _ in ()).throw(ValueError("a key"))
+    )
     assert not made.sync_now()
     assert letters(app)[0].error == "ValueError"
-    assert [bool(record.exc_info) for record in caplog.records if record.message == "sync failed"] == [True]
+    assert [
+        bool(record.exc_info) for record in caplog.records if record.message == "sync failed"
+    ] == [True]
 
 
 def test_a_node_that_another_is_at_is_left_alone(app: Flask, made: Jobs) -> None:
@@ -310,7 +360,9 @@ def test_a_node_that_another_is_at_is_left_alone(app: Flask, made: Jobs) -> None
     assert (runs(), stored(app)) == (before, 0)
 
 
-def test_a_lost_lease_is_neither_success_nor_failure(app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_lease_is_neither_success_nor_failure(
+    app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worker that took over counts; this one leaves what it stored before."""
     before = runs()
     monkeypatch.setattr(leases.Lease, "keep", lambda *_: False)
@@ -334,7 +386,12 @@ class Upstream(Replay):
     def __init__(self, address: tuple[str, int]):
         super().__init__(address, DAY)
         self.RequestHandlerClass = Slow
-        self.lock, self.active, self.most, self.asked = threading.Lock(), Counter[str](), Counter[str](), Counter[str]()
+        self.lock, self.active, self.most, self.asked = (
+            threading.Lock(),
+            Counter[str](),
+            Counter[str](),
+            Counter[str](),
+        )
         self.gate = threading.Event()  # open: answers are not held back
         self.gate.set()
 
@@ -359,7 +416,9 @@ class Slow(Handler):
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     server = Upstream(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     yield server
     server.gate.set()
@@ -369,12 +428,22 @@ def upstream() -> Iterator[Upstream]:
 
 
 @contextmanager
-def workers(number: int, database_url: str, tmp_path: Path, **settings: str) -> Iterator[list["subprocess.Popen[bytes]"]]:
+def workers(
+    number: int, database_url: str, tmp_path: Path, **settings: str
+) -> Iterator[list["subprocess.Popen[bytes]"]]:
     """Real workers on that database, gone afterwards."""
-    given = {"EVARA_DATABASE_URL": database_url, "EVARA_LEASE_SECONDS": "2", "EVARA_SYNC_EVERY": "0.5", **settings}
+    given = {
+        "EVARA_DATABASE_URL": database_url,
+        "EVARA_LEASE_SECONDS": "2",
+        "EVARA_SYNC_EVERY": "0.5",
+        **settings,
+    }
     command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
     with (tmp_path / "workers.log").open("ab") as log:
-        started = [subprocess.Popen(command, cwd=ROOT, env=os.environ | given, stderr=log) for _ in range(number)]
+        started = [
+            subprocess.Popen(command, cwd=ROOT, env=os.environ | given, stderr=log)
+            for _ in range(number)
+        ]
     try:
         yield started
     finally:
@@ -397,15 +466,30 @@ def synced(app: Flask) -> bool:
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_two_workers_share_and_one_killed_is_replaced(
-    kind: str, request: pytest.FixtureRequest, make_app: MakeApp, migrated: str, upstream: Upstream, tmp_path: Path
+    kind: str,
+    request: pytest.FixtureRequest,
+    make_app: MakeApp,
+    migrated: str,
+    upstream: Upstream,
+    tmp_path: Path,
 ) -> None:
     """No node is synced by two at once; when the worker at it dies by kill -9, another has it after the lease, and nothing is doubled."""
     assert migrated
     app = make_app()
     for channel in CHANNELS:
-        app.test_client().post(NODES, json=NODE | CHANNEL | {"id": f"n{channel}", "channel_id": channel})
-    url = f"sqlite:///{tmp_path}/jobs.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
-    settings = {"EVARA_JOBS_URL": url, "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{upstream.server_port}", "EVARA_THINGSPEAK_TIMEOUT": "30"}
+        app.test_client().post(
+            NODES, json=NODE | CHANNEL | {"id": f"n{channel}", "channel_id": channel}
+        )
+    url = (
+        f"sqlite:///{tmp_path}/jobs.db"
+        if kind == "sqlite"
+        else request.getfixturevalue("redis_url")
+    )
+    settings = {
+        "EVARA_JOBS_URL": url,
+        "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{upstream.server_port}",
+        "EVARA_THINGSPEAK_TIMEOUT": "30",
+    }
     with workers(2, migrated, tmp_path, **settings) as (first, second):
         until(lambda: all(upstream.asked[str(channel)] >= 4 for channel in CHANNELS))
         upstream.gate.clear()  # everybody hangs in the middle of a sync
@@ -417,7 +501,14 @@ def test_two_workers_share_and_one_killed_is_replaced(
         upstream.gate.set()
         until(lambda: all(upstream.asked[channel] >= asked[channel] + 2 for channel in asked))
         assert dict(upstream.most) == {str(channel): 1 for channel in CHANNELS}
-        until(lambda: held(app).get("scheduler") and all(owner != before.get(name) for name, owner in held(app).items() if "/" in name))
+        until(
+            lambda: (
+                held(app).get("scheduler")
+                and all(
+                    owner != before.get(name) for name, owner in held(app).items() if "/" in name
+                )
+            )
+        )
         until(lambda: synced(app))
         second.send_signal(signal.SIGTERM)
         assert second.wait(30) == 0
@@ -426,13 +517,18 @@ def test_two_workers_share_and_one_killed_is_replaced(
     assert letters(app) == []
 
 
-def test_sigterm_ends_after_the_commit_at_hand(make_app: MakeApp, migrated: str, upstream: Upstream, tmp_path: Path) -> None:
+def test_sigterm_ends_after_the_commit_at_hand(
+    make_app: MakeApp, migrated: str, upstream: Upstream, tmp_path: Path
+) -> None:
     """A worker that is asked to stop in the middle of a channel stores what it has, gives its leases back, and exits with 0."""
     assert migrated
     app = make_app()
     app.test_client().post(NODES, json=NODE | CHANNEL)
     upstream.gate.clear()
-    settings = {"EVARA_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db", "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{upstream.server_port}"}
+    settings = {
+        "EVARA_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
+        "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{upstream.server_port}",
+    }
     with workers(1, migrated, tmp_path, **settings) as (worker,):
         until(lambda: upstream.active["1001"])
         worker.send_signal(signal.SIGTERM)

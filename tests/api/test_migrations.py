@@ -22,7 +22,17 @@ def test_up_down_and_up(make_app: MakeApp) -> None:
     with app.app_context():
         upgrade()
     full = tables(app)
-    assert {"nodes", "readings", "latest", "sync_states", "api_keys", "audit", "leases", "deliveries", "dead_letters"} <= full
+    assert {
+        "nodes",
+        "readings",
+        "latest",
+        "sync_states",
+        "api_keys",
+        "audit",
+        "leases",
+        "deliveries",
+        "dead_letters",
+    } <= full
     with app.app_context():
         downgrade(revision="base")
     assert tables(app) == {"alembic_version"}

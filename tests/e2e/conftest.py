@@ -20,7 +20,16 @@ from observability.devstack.layout import DEVELOPMENT_KEY, ROOT, Ports, StackLay
 from observability.devstack.supervisor import Supervisor
 from observability.drill.sandbox import free_ports
 
-FIRST = ("compose", "drill_outages", "stack", "drill_faults", "postgres", "browser", "workers", "fuzz")
+FIRST = (
+    "compose",
+    "drill_outages",
+    "stack",
+    "drill_faults",
+    "postgres",
+    "browser",
+    "workers",
+    "fuzz",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,7 +47,15 @@ class Stack:
 
     def run(self, *words: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "observability", *words]
-        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
 
     def get(self, path: str, **words: Any) -> httpx.Response:
         """What the API answers to its development key."""
@@ -70,7 +87,11 @@ def running(state: Path) -> Iterator[Stack]:
     """A stack that is up; it is down again afterwards whatever the tests did."""
     ports = free_ports()
     offset = ports.api - Ports().api
-    settings = {"EVARA_STACK_DIR": str(state), "EVARA_PORT_OFFSET": str(offset), "EVARA_SERVERS_DIR": str(servers_folder())}
+    settings = {
+        "EVARA_STACK_DIR": str(state),
+        "EVARA_PORT_OFFSET": str(offset),
+        "EVARA_SERVERS_DIR": str(servers_folder()),
+    }
     made = Stack(StackLayout(state, ports, servers_folder()), os.environ | settings)
     up = made.run("up", "--mode", "native")
     assert up.returncode == 0, up.stdout + up.stderr
@@ -91,7 +112,9 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium, "chromium is missing; install it: sudo apt install chromium"
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"])
+        opened = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+        )
         yield opened
         opened.close()
 
@@ -105,7 +128,12 @@ class Watched:
     asked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        self.page.on(
+            "console",
+            lambda message: (
+                self.complaints.append(message.text) if message.type == "error" else None
+            ),
+        )
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
 

@@ -9,7 +9,9 @@ import pytest
 from observability.devstack.layout import ROOT
 from tests.e2e.conftest import Stack
 
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.M | re.S)
+BLOCKS = re.findall(
+    r"^```sh\n(.*?)^```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.M | re.S
+)
 EXPECTED = re.compile(r"^# → (.*)$", re.M)
 
 
@@ -39,9 +41,13 @@ def test_a_command_answers_as_written(stack: Stack, variables: Path, block: str)
     for written, real in here.items():
         block = block.replace(written, real)
     script = f"set -a; . {variables}\n{block}\nexport -p > {variables}"
-    result = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     position = 0
     for text in EXPECTED.findall(block):
         found = result.stdout.find(text, position)
-        assert found >= 0, f"{text!r} is not in the output of\n{block}\n{result.stdout}{result.stderr}"
+        assert found >= 0, (
+            f"{text!r} is not in the output of\n{block}\n{result.stdout}{result.stderr}"
+        )
         position = found + len(text)

@@ -18,7 +18,9 @@ BASELINE = ROOT / "loadtests" / "bench" / "baseline.json"
 def bench(*words: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, report and standard error of a quick run."""
     command = [sys.executable, "-m", "loadtests.bench", "request", "--quick", "--json", *words]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
     return run.returncode, json.loads(run.stdout or "{}"), run.stderr
 
 
@@ -51,7 +53,9 @@ def test_requests_cost_what_was_committed() -> None:
         if report.get("verdict") != measure.UNKNOWN:
             break
     assert code == 0, said + json.dumps(report, indent=2)
-    assert {row["request"] for row in report["requests"]} == json.loads(BASELINE.read_text(encoding="utf-8")).keys()
+    assert {row["request"] for row in report["requests"]} == json.loads(
+        BASELINE.read_text(encoding="utf-8")
+    ).keys()
     assert all(row["ratios"]["in process"]["ratio"] > 1 for row in report["requests"])
 
 
@@ -60,7 +64,10 @@ def test_a_dearer_app_is_seen() -> None:
     code, report, said = bench("--app", "tests.e2e.test_bench:dear")
     assert (code, report["verdict"]) == (1, measure.WORSE), said
     [get, *_] = report["requests"]
-    assert get["ratios"]["in process"]["ratio"] > get["ratios"]["in process"]["committed"] * measure.SLACK
+    assert (
+        get["ratios"]["in process"]["ratio"]
+        > get["ratios"]["in process"]["committed"] * measure.SLACK
+    )
 
 
 def test_an_app_that_does_not_answer_is_no_measurement() -> None:
@@ -80,10 +87,19 @@ def test_pieces_have_words_and_can_be_left_out(tmp_path: Path) -> None:
         "print(json.dumps([{n: repr([(s, json.loads(b)) for s, b in a]) for n, a in answers.items()},\n"
         "  of(made['all'].app), of(made['bare'].app)]))"
     )
-    run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
     answers, whole, bare = json.loads(run.stdout)
     assert set(answers.values()) == {answers["all"]}
     assert whole == bare
-    words = yaml.safe_load((ROOT / "loadtests" / "bench" / "pieces.yaml").read_text(encoding="utf-8"))
+    words = yaml.safe_load(
+        (ROOT / "loadtests" / "bench" / "pieces.yaml").read_text(encoding="utf-8")
+    )
     assert answers.keys() - {apps.ALL, apps.BARE} <= words.keys()

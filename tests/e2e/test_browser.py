@@ -34,11 +34,15 @@ def test_docs_render_under_the_strict_policy(stack: Stack, watched: Watched) -> 
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_the_console_renders_under_the_strict_policy(stack: Stack, watched: Watched, path: str) -> None:
+def test_the_console_renders_under_the_strict_policy(
+    stack: Stack, watched: Watched, path: str
+) -> None:
     """Each page has its heading and every one of its pictures, without console errors and without a request to elsewhere."""
     watched.page.goto(stack.layout.url("console") + path, wait_until="networkidle")
     assert watched.page.get_by_role("heading", level=1).count() == 1
-    widths = watched.page.eval_on_selector_all("img", "images => images.map(image => image.naturalWidth)")
+    widths = watched.page.eval_on_selector_all(
+        "img", "images => images.map(image => image.naturalWidth)"
+    )
     assert all(widths), widths
     assert len(widths) >= (1 if path.startswith("/alerts") else 4)  # the logo and charts
     assert watched.complaints == []
@@ -50,7 +54,9 @@ def test_the_console_judges_as_the_command_does(stack: Stack, watched: Watched) 
 
     def same() -> bool:
         watched.page.goto(stack.layout.url("console"))
-        rows = watched.page.eval_on_selector_all("tr[data-slo]", "rows => rows.map(row => Object.assign({}, row.dataset))")
+        rows = watched.page.eval_on_selector_all(
+            "tr[data-slo]", "rows => rows.map(row => Object.assign({}, row.dataset))"
+        )
         shown = {row["slo"]: (float(row["goal"]), row["verdict"]) for row in rows}
         told = {row["slo"]: (row["objective"], row["verdict"]) for row in stack.json("slo")["slos"]}
         return shown == told and len(told) == len(stack.layout.plan().slos)
@@ -80,7 +86,10 @@ def send(stack: Stack, name: str, length: timedelta) -> None:
     """An alert by hand, as a rule would send it; without length it is over."""
     now = datetime.now(UTC)
     labels = {"alertname": name, "severity": "page", "owner": "platform"}
-    span = {"startsAt": (now - timedelta(seconds=1)).isoformat(), "endsAt": (now + length).isoformat()}
+    span = {
+        "startsAt": (now - timedelta(seconds=1)).isoformat(),
+        "endsAt": (now + length).isoformat(),
+    }
     alert = {"labels": labels, "annotations": {"summary": "sent by hand"}, **span}
     httpx.post(f"{stack.site.url('alertmanager')}/api/v2/alerts", json=[alert]).raise_for_status()
 
@@ -92,7 +101,9 @@ def test_where_one_reads_stays_while_the_page_looks_again(stack: Stack, watched:
     page.get_by_role("link", name="nodes.list-probe").first.focus()
     page.evaluate("window.scrollTo(0, 300)")
     page.wait_for_function("() => window.scrollY === 300")
-    before = page.evaluate("window.old = document.querySelector('main'), document.querySelector('.headline').innerText")
+    before = page.evaluate(
+        "window.old = document.querySelector('main'), document.querySelector('.headline').innerText"
+    )
     page.wait_for_function("() => window.old !== document.querySelector('main')", timeout=30_000)
     assert page.evaluate("window.scrollY") == 300
     assert page.evaluate("document.activeElement.innerText") == "nodes.list-probe"
@@ -109,12 +120,18 @@ def test_a_console_that_is_gone_is_noticed(stack: Stack, watched: Watched) -> No
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_phone_needs_no_sideways_scrolling_and_no_script(stack: Stack, browser: Browser, path: str) -> None:
+def test_a_phone_needs_no_sideways_scrolling_and_no_script(
+    stack: Stack, browser: Browser, path: str
+) -> None:
     """At 390 pixels, without JavaScript, in the dark: everything is there and nothing is wider than the screen."""
-    phone = browser.new_context(viewport={"width": 390, "height": 844}, java_script_enabled=False, color_scheme="dark")
+    phone = browser.new_context(
+        viewport={"width": 390, "height": 844}, java_script_enabled=False, color_scheme="dark"
+    )
     page = phone.new_page()
     page.goto(stack.layout.url("console") + path, wait_until="networkidle")
-    assert page.get_by_role("heading", name="Inbox" if path == "/" else "Runbook").is_visible() or path.startswith("/alerts")
+    assert page.get_by_role(
+        "heading", name="Inbox" if path == "/" else "Runbook"
+    ).is_visible() or path.startswith("/alerts")
     assert page.get_by_role("heading", level=1).is_visible()
     width = page.evaluate("document.documentElement.scrollWidth")
     phone.close()
@@ -124,7 +141,17 @@ def test_a_phone_needs_no_sideways_scrolling_and_no_script(stack: Stack, browser
 def test_a_silent_prometheus_costs_a_moment(stack: Stack, watched: Watched) -> None:
     """While Prometheus hangs the page says so, opens, and is whole again afterwards."""
     with stack.halted("prometheus"):
-        assert eventually(lambda: "Prometheus does not answer" in httpx.get(stack.layout.url("console"), timeout=30).text)
+        assert eventually(
+            lambda: (
+                "Prometheus does not answer"
+                in httpx.get(stack.layout.url("console"), timeout=30).text
+            )
+        )
         watched.page.goto(stack.layout.url("console") + "/alerts/TargetDown")
         assert watched.page.get_by_text("Users notice").is_visible()
-    assert eventually(lambda: "Prometheus does not answer" not in httpx.get(stack.layout.url("console"), timeout=30).text)
+    assert eventually(
+        lambda: (
+            "Prometheus does not answer"
+            not in httpx.get(stack.layout.url("console"), timeout=30).text
+        )
+    )

@@ -34,7 +34,12 @@ from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 from tests.e2e.wire import connected, flooded, statuses
 
-OPTIONAL = ("loki", "fluent-bit", "grafana", "jaeger")  # in no distribution, so there may be no stand-in for their images
+OPTIONAL = (
+    "loki",
+    "fluent-bit",
+    "grafana",
+    "jaeger",
+)  # in no distribution, so there may be no stand-in for their images
 PULL_SECONDS = 60
 MOST = 2_000  # requests until a limit of 60 a minute is met in each of six processes
 NODE = {"id": "kept", "name": "Kept", "kind": "water_tank", "fields": {"field1": "level"}}
@@ -53,7 +58,14 @@ class Containers(Stack):
         return Path(self.environment["EVARA_SECRETS_DIR"])
 
     def compose(self, *words: str) -> str:
-        asked = subprocess.run(["docker", "compose", *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        asked = subprocess.run(
+            ["docker", "compose", *words],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert asked.returncode == 0, asked.stderr
         return asked.stdout
 
@@ -75,13 +87,21 @@ class Containers(Stack):
 
     def mails(self, *words: str) -> bool:
         """Whether a mail about all of these lies in the mailbox."""
-        messages = httpx.get(f"{self.site.url('mailpit')}/api/v1/messages", timeout=5).json()["messages"]
+        messages = httpx.get(f"{self.site.url('mailpit')}/api/v1/messages", timeout=5).json()[
+            "messages"
+        ]
         return any(all(word in message["Subject"] for word in words) for message in messages)
 
     def containers(self, *services: str) -> list[dict[str, Any]]:
         """What the engine itself says of them."""
         ids = self.compose("ps", "--all", "--quiet", *services).split()
-        return list(json.loads(subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True).stdout))
+        return list(
+            json.loads(
+                subprocess.run(
+                    ["docker", "inspect", *ids], capture_output=True, text=True, check=True
+                ).stdout
+            )
+        )
 
 
 def missing_images(services: dict[str, dict[str, Any]]) -> list[str]:
@@ -90,10 +110,15 @@ def missing_images(services: dict[str, dict[str, Any]]) -> list[str]:
     pulled = {service["image"] for service in services.values()} - built
     gone = set()
     for image in pulled:
-        if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
+        if subprocess.run(
+            ["docker", "image", "inspect", image], capture_output=True, check=False
+        ).returncode:
             try:
                 got = subprocess.run(
-                    ["docker", "pull", "--quiet", image], capture_output=True, timeout=PULL_SECONDS, check=False
+                    ["docker", "pull", "--quiet", image],
+                    capture_output=True,
+                    timeout=PULL_SECONDS,
+                    check=False,
                 ).returncode
             except subprocess.TimeoutExpired:
                 got = 1
@@ -103,8 +128,12 @@ def missing_images(services: dict[str, dict[str, Any]]) -> list[str]:
 
 def left_out(services: dict[str, dict[str, Any]], without: list[str], folder: Path) -> Path:
     """An override in which those services are in a profile that nobody asks for, and nothing waits for them."""
-    jobs = yaml.safe_load((ROOT / "observability/devstack/compose/prometheus.yaml").read_text(encoding="utf-8"))
-    jobs["scrape_configs"] = [job for job in jobs["scrape_configs"] if job["job_name"] not in without]
+    jobs = yaml.safe_load(
+        (ROOT / "observability/devstack/compose/prometheus.yaml").read_text(encoding="utf-8")
+    )
+    jobs["scrape_configs"] = [
+        job for job in jobs["scrape_configs"] if job["job_name"] not in without
+    ]
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(jobs, sort_keys=False), encoding="utf-8")
     lines = ["services:"]
     for name in services:
@@ -114,7 +143,9 @@ def left_out(services: dict[str, dict[str, Any]], without: list[str], folder: Pa
         if name in ("api", "worker") and "jaeger" in without:
             changes.append('environment: {EVARA_OTLP_ENDPOINT: ""}')
         if name == "prometheus":
-            changes.append(f"volumes: ['{folder}/prometheus.yaml:/etc/prometheus/prometheus.yaml:ro']")
+            changes.append(
+                f"volumes: ['{folder}/prometheus.yaml:/etc/prometheus/prometheus.yaml:ro']"
+            )
         lines += [f"  {name}:", *(f"    {change}" for change in changes)] if changes else []
     path = folder / "left-out.yaml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -138,12 +169,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         "EVARA_PORT_OFFSET": str(ports.api - Ports().api),
         "EVARA_SERVERS_DIR": str(servers_folder()),
     }
-    plain = Containers(StackLayout(folder / "state", ports, servers_folder()), os.environ | settings)
+    plain = Containers(
+        StackLayout(folder / "state", ports, servers_folder()), os.environ | settings
+    )
     services = json.loads(plain.compose("config", "--format", "json"))["services"]
     without = missing_images(services)
     if needed := sorted(set(without) - set(OPTIONAL)):
-        pytest.skip(f"images are missing and cannot be pulled: {', '.join(services[name]['image'] for name in needed)}")
-    files = ["compose.yaml", "tests/e2e/compose.offline.yaml", str(left_out(services, without, folder))]
+        pytest.skip(
+            f"images are missing and cannot be pulled: {', '.join(services[name]['image'] for name in needed)}"
+        )
+    files = [
+        "compose.yaml",
+        "tests/e2e/compose.offline.yaml",
+        str(left_out(services, without, folder)),
+    ]
     environment = plain.environment | {"COMPOSE_FILE": ":".join(files)}
     made = Containers(plain.layout, environment, without=without)
     (folder / "secrets").mkdir()
@@ -153,8 +192,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     try:
         up = made.run("up", "--mode", "compose", timeout=1200)
         assert up.returncode == 0, up.stdout + up.stderr
-        print(f"left out, because their images are not to be had: {', '.join(without) or 'nothing'}")
-        yield Containers(made.layout, environment, (folder / "secrets" / "load_key").read_text(encoding="utf-8"), without)
+        print(
+            f"left out, because their images are not to be had: {', '.join(without) or 'nothing'}"
+        )
+        yield Containers(
+            made.layout,
+            environment,
+            (folder / "secrets" / "load_key").read_text(encoding="utf-8"),
+            without,
+        )
     finally:
         made.run("clean")
 
@@ -164,12 +210,25 @@ def test_everything_is_up(stack: Containers) -> None:
     states = {process["name"]: process["statename"] for process in stack.json("status")}
     assert states.pop("migrate") == states.pop("prepare") == "DONE"
     assert set(states.values()) == {"RUNNING"}
-    assert {"gateway", "api", "worker", "postgres", "valkey", "prometheus", "alertmanager", "console", "mailpit"} <= states.keys()
+    assert {
+        "gateway",
+        "api",
+        "worker",
+        "postgres",
+        "valkey",
+        "prometheus",
+        "alertmanager",
+        "console",
+        "mailpit",
+    } <= states.keys()
     assert {"postgres-replica", "backup"} <= states.keys()
     assert eventually(lambda: "restored and compared" in stack.run("logs", "backup").stdout)
     assert "started streaming" in stack.run("logs", "postgres-replica").stdout
     assert "Booting worker" in stack.run("logs", "api", "--lines", "400").stdout
-    assert "url_file: /run/secrets/deadman_url" in httpx.get(f"{stack.site.url('alertmanager')}/api/v2/status").json()["config"]["original"]
+    assert (
+        "url_file: /run/secrets/deadman_url"
+        in httpx.get(f"{stack.site.url('alertmanager')}/api/v2/status").json()["config"]["original"]
+    )
     doctor = stack.run("doctor")
     assert doctor.returncode == 0, doctor.stdout
 
@@ -178,9 +237,18 @@ def test_a_request_goes_through_the_gateway(stack: Containers) -> None:
     """It comes back with its id, and the caller's own id is kept."""
     answer = stack.call("GET", "/api/v1/nodes")
     assert answer.status_code == 200
-    assert {node["id"] for node in answer.json()["items"]} >= {"main-branch", "north-well", "hill-tank"}
+    assert {node["id"] for node in answer.json()["items"]} >= {
+        "main-branch",
+        "north-well",
+        "hill-tank",
+    }
     assert answer.headers["X-Request-ID"]
-    assert stack.call("GET", "/api/v1/nodes", headers={"X-Request-ID": "mine-12345678"}).headers["X-Request-ID"] == "mine-12345678"
+    assert (
+        stack.call("GET", "/api/v1/nodes", headers={"X-Request-ID": "mine-12345678"}).headers[
+            "X-Request-ID"
+        ]
+        == "mine-12345678"
+    )
 
 
 def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
@@ -192,7 +260,9 @@ def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
         b"413": begun + b"Content-Length: 1048577\r\n\r\n",
         b"408": begun + b"X-Slow",
     }
-    assert statuses([connected(stack.layout.ports.api, request) for request in sent.values()]) == [*sent]
+    assert statuses([connected(stack.layout.ports.api, request) for request in sent.values()]) == [
+        *sent
+    ]
 
 
 def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
@@ -207,9 +277,18 @@ def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
     def spans() -> dict[str, str]:
         """Operation → service, of the trace as far as it is there."""
         data = httpx.get(f"{stack.site.url('jaeger')}/api/traces/{trace}", timeout=5).json()["data"]
-        return {span["operationName"]: one["processes"][span["processID"]]["serviceName"] for one in data or () for span in one["spans"]}
+        return {
+            span["operationName"]: one["processes"][span["processID"]]["serviceName"]
+            for one in data or ()
+            for span in one["spans"]
+        }
 
-    assert eventually(lambda: {"gateway", "evara-api"} <= set(spans().values()) and {"SELECT", "GET"} <= spans().keys()), spans()
+    assert eventually(
+        lambda: (
+            {"gateway", "evara-api"} <= set(spans().values())
+            and {"SELECT", "GET"} <= spans().keys()
+        )
+    ), spans()
 
 
 def test_lines_wait_for_loki(stack: Containers) -> None:
@@ -239,10 +318,17 @@ def test_grafana_lets_in_who_has_the_password(stack: Containers) -> None:
 def test_everything_is_watched(stack: Containers) -> None:
     """Every target is scraped, every replica of its own; no rule fails; every SLO is measured."""
     prometheus = Prometheus(stack.layout.url("prometheus"))
-    assert eventually(lambda: {target["health"] for target in prometheus.targets()} == {"up"})  # Loki has just come back
+    assert eventually(
+        lambda: {target["health"] for target in prometheus.targets()} == {"up"}
+    )  # Loki has just come back
     targets = prometheus.targets()
-    assert sum(target["scrapePool"] == "api" for target in targets) == 3, "two replicas and the worker"
-    assert {rule["health"] for group in prometheus.rule_groups() for rule in group["rules"]} <= {"ok", "unknown"}
+    assert sum(target["scrapePool"] == "api" for target in targets) == 3, (
+        "two replicas and the worker"
+    )
+    assert {rule["health"] for group in prometheus.rule_groups() for rule in group["rules"]} <= {
+        "ok",
+        "unknown",
+    }
     assert "unmeasured" not in {row["verdict"] for row in stack.json("slo")["slos"]}
 
 
@@ -250,8 +336,14 @@ def test_only_the_gateway_listens_for_others(stack: Containers) -> None:
     """The engine's own word on who is published where."""
     hosts: dict[str, set[str]] = {}
     for container in stack.containers():
-        bindings = [binding for found in container["HostConfig"]["PortBindings"].values() for binding in found]
-        hosts.setdefault(container["Config"]["Labels"]["com.docker.compose.service"], set()).update(b["HostIp"] for b in bindings)
+        bindings = [
+            binding
+            for found in container["HostConfig"]["PortBindings"].values()
+            for binding in found
+        ]
+        hosts.setdefault(container["Config"]["Labels"]["com.docker.compose.service"], set()).update(
+            b["HostIp"] for b in bindings
+        )
     assert {name for name, found in hosts.items() if found - {"127.0.0.1"}} == {"gateway"}
     networks = json.loads(
         subprocess.run(
@@ -259,7 +351,10 @@ def test_only_the_gateway_listens_for_others(stack: Containers) -> None:
                 "docker",
                 "network",
                 "inspect",
-                *(f"{stack.environment['COMPOSE_PROJECT_NAME']}_{name}" for name in ("edge", "data", "watch")),
+                *(
+                    f"{stack.environment['COMPOSE_PROJECT_NAME']}_{name}"
+                    for name in ("edge", "data", "watch")
+                ),
             ],
             capture_output=True,
             text=True,
@@ -272,9 +367,16 @@ def test_only_the_gateway_listens_for_others(stack: Containers) -> None:
 def test_containers_may_little(stack: Containers) -> None:
     """What compose.yaml asks for is what the engine does: no root, no capability, no writing, bounded memory."""
     for container in stack.containers():
-        name, host = container["Config"]["Labels"]["com.docker.compose.service"], container["HostConfig"]
+        name, host = (
+            container["Config"]["Labels"]["com.docker.compose.service"],
+            container["HostConfig"],
+        )
         assert (container["Config"]["User"] == "0:0") == (name == "prepare"), name
-        assert (host["ReadonlyRootfs"], host["CapDrop"], host["SecurityOpt"]) == (True, ["ALL"], ["no-new-privileges:true"]), name
+        assert (host["ReadonlyRootfs"], host["CapDrop"], host["SecurityOpt"]) == (
+            True,
+            ["ALL"],
+            ["no-new-privileges:true"],
+        ), name
         assert host["Memory"] > 0, name
     status = stack.compose("exec", "-T", "api", "cat", "/proc/1/status")
     assert "CapEff:\t0000000000000000" in status
@@ -292,8 +394,13 @@ def test_containers_may_little(stack: Containers) -> None:
 def test_an_alert_reaches_the_mailbox(stack: Containers) -> None:
     """A page is mailed, beside the inbox."""
     now = datetime.now(UTC).isoformat()
-    alert = {"labels": {"alertname": "MailTest", "severity": "page", "owner": "platform"}, "startsAt": now}
-    httpx.post(f"{stack.site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5).raise_for_status()
+    alert = {
+        "labels": {"alertname": "MailTest", "severity": "page", "owner": "platform"},
+        "startsAt": now,
+    }
+    httpx.post(
+        f"{stack.site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5
+    ).raise_for_status()
 
     assert eventually(lambda: stack.mails("MailTest"))
 
@@ -303,14 +410,25 @@ def test_load_is_measured_on_both_sides(stack: Containers) -> None:
     report = stack.json("load", "--users", "4", "--rate", "10", "--time", "10s")
     assert report["verdict"] != "unknown", report
     assert {row["clients"]["failed"] for row in report["routes"]} == {0}
-    assert sum(row["total"] or 0 for row in stack.json("slo", "--window", "5m")["slos"] if row["slo"] == "nodes.list-availability") > 0
+    assert (
+        sum(
+            row["total"] or 0
+            for row in stack.json("slo", "--window", "5m")["slos"]
+            if row["slo"] == "nodes.list-availability"
+        )
+        > 0
+    )
 
 
 def test_a_replica_that_is_killed_is_not_noticed(stack: Containers) -> None:
     """Three replicas under load: one is killed, and not one GET fails, save an answer that had begun (docs/adr/0019-gateway.md)."""
     stack.compose("up", "--detach", "--no-recreate", "--scale", "api=3", "api")
     prometheus = Prometheus(stack.layout.url("prometheus"))
-    assert eventually(lambda: sum(t["scrapePool"] == "api" and t["health"] == "up" for t in prometheus.targets()) == 4)
+    assert eventually(
+        lambda: (
+            sum(t["scrapePool"] == "api" and t["health"] == "up" for t in prometheus.targets()) == 4
+        )
+    )
     stop, statuses, broken = threading.Event(), list[int](), list[httpx.RemoteProtocolError]()
 
     def ask() -> None:
@@ -331,7 +449,9 @@ def test_a_replica_that_is_killed_is_not_noticed(stack: Containers) -> None:
         stop.set()
         for one in asked:
             one.result()
-    assert set(statuses) == {200}, f"{sum(status != 200 for status in statuses)} of {len(statuses)} failed"
+    assert set(statuses) == {200}, (
+        f"{sum(status != 200 for status in statuses)} of {len(statuses)} failed"
+    )
     assert len(broken) <= 4, "each client at most the one that was being answered"
     subprocess.run(["docker", "start", victim["Id"]], check=True, capture_output=True)
 
@@ -351,13 +471,20 @@ def test_without_its_database_the_api_says_so_and_comes_back(stack: Containers) 
 
 def test_without_valkey_requests_are_answered_and_limited(stack: Containers) -> None:
     """Each process counts by itself meanwhile, which is counted too, and the API stays ready."""
-    prometheus, counted = Prometheus(stack.layout.url("prometheus")), f"sum({names.LIMITER_FALLBACKS}_total)"
+    prometheus, counted = (
+        Prometheus(stack.layout.url("prometheus")),
+        f"sum({names.LIMITER_FALLBACKS}_total)",
+    )
     [(_, before)] = prometheus.query(counted)
     stack.compose("stop", "valkey")
     assert {stack.call("GET", "/api/v1/nodes/hill-tank").status_code for _ in range(20)} == {200}
     assert stack.call("GET", "/health/ready").status_code == 200
-    strangers = (stack.http.post(f"{stack.site.url('api')}/api/v1/keys") for _ in range(MOST))  # the key of load runs has no limit
-    assert any(answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0 for answer in strangers)
+    strangers = (
+        stack.http.post(f"{stack.site.url('api')}/api/v1/keys") for _ in range(MOST)
+    )  # the key of load runs has no limit
+    assert any(
+        answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0 for answer in strangers
+    )
     assert eventually(lambda: prometheus.query(counted)[0][1] > before)
     stack.compose("start", "valkey")
 
@@ -382,7 +509,11 @@ def test_data_survives_down_and_up(stack: Containers) -> None:
     matcher = {"name": "alertname", "value": "Kept", "isRegex": False}
     now = datetime.now(UTC)
     times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
-    httpx.post(silences, json={"matchers": [matcher], "createdBy": "test", "comment": "kept"} | times, timeout=5).raise_for_status()
+    httpx.post(
+        silences,
+        json={"matchers": [matcher], "createdBy": "test", "comment": "kept"} | times,
+        timeout=5,
+    ).raise_for_status()
     since = time.time()
     down = stack.run("down")
     assert (down.returncode, "stopped" in down.stdout) == (0, True)
@@ -391,4 +522,7 @@ def test_data_survives_down_and_up(stack: Containers) -> None:
     assert up.returncode == 0, up.stdout + up.stderr
     assert stack.call("GET", "/api/v1/nodes/kept").json()["name"] == "Kept"
     assert Prometheus(stack.layout.url("prometheus")).query("up", since - 10)
-    assert [(silence["comment"], silence["status"]["state"]) for silence in httpx.get(silences, timeout=5).json()] == [("kept", "active")]
+    assert [
+        (silence["comment"], silence["status"]["state"])
+        for silence in httpx.get(silences, timeout=5).json()
+    ] == [("kept", "active")]

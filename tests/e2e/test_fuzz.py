@@ -36,15 +36,21 @@ CASES = [
     for http, operation in sorted(OPERATIONS.items(), key=lambda item: item[0])
     for mode in GenerationMode
     # a path of free text alone cannot be wrong, and neither can nothing
-    if mode is GenerationMode.POSITIVE or "requestBody" in operation or any(p["in"] == "query" for p in operation.get("parameters", []))
+    if mode is GenerationMode.POSITIVE
+    or "requestBody" in operation
+    or any(p["in"] == "query" for p in operation.get("parameters", []))
 ]
 SENT: Counter[int] = Counter()  # status → how many
-TAKEN: Counter[str] = Counter()  # field that `mended` is about → how often one with a value was taken
+TAKEN: Counter[str] = (
+    Counter()
+)  # field that `mended` is about → how often one with a value was taken
 
 # JSON Schema cannot say that a time must lie between 2000 and tomorrow; so valid requests are made with such times.
 schemathesis.openapi.format(
     "date-time",
-    st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC).isoformat()),
+    st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1)).map(
+        lambda moment: moment.replace(tzinfo=UTC).isoformat()
+    ),
 )
 
 
@@ -88,27 +94,42 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.Ba
     generous = dict.fromkeys(PLAN.rate_limits, "1000000/second")  # some checks leave the key out
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factory.plan, "from_files", lambda: replace(PLAN, rate_limits=generous))
-        where = {"database_url": f"sqlite:///{folder}/fuzz.db", "thingspeak_url": f"http://127.0.0.1:{upstream.server_port}"}
+        where = {
+            "database_url": f"sqlite:///{folder}/fuzz.db",
+            "thingspeak_url": f"http://127.0.0.1:{upstream.server_port}",
+        }
         app = factory.create_app(Settings(env="test", log_level="ERROR", _env_file=None, **where))
     assert app.test_cli_runner().invoke(args=["seed", "--migrate"]).exit_code == 0
-    made = app.test_cli_runner().invoke(args=["keys", "create", "fuzz", "--scope", "admin", "--unlimited"])
+    made = app.test_cli_runner().invoke(
+        args=["keys", "create", "fuzz", "--scope", "admin", "--unlimited"]
+    )
     HEADERS["Authorization"] = f"Bearer {made.output.splitlines()[-1]}"
     app.after_request(note)
     app.add_url_rule("/fuzz.json", view_func=lambda: keyless(openapi.document(app)))
     found = schemathesis.openapi.from_wsgi("/fuzz.json", app)
-    found.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "404", "409"]  # ids of nodes are not in the contract
-    found.config.checks.ensure_resource_availability.enabled = False  # a new node without a channel has nothing live
+    found.config.checks.positive_data_acceptance.expected_statuses = [
+        "2xx",
+        "404",
+        "409",
+    ]  # ids of nodes are not in the contract
+    found.config.checks.ensure_resource_availability.enabled = (
+        False  # a new node without a channel has nothing live
+    )
     yield found
     upstream.shutdown()
 
 
 @pytest.mark.parametrize(("http", "mode"), CASES)
-def test_no_request_breaks_the_contract(schema: schemathesis.BaseSchema, http: tuple[str, str], mode: GenerationMode) -> None:
+def test_no_request_breaks_the_contract(
+    schema: schemathesis.BaseSchema, http: tuple[str, str], mode: GenerationMode
+) -> None:
     """Valid requests are taken, invalid ones refused, and each gets an answer that the contract describes, never a 5xx."""
     method, path = http
 
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     def send(case: Case) -> None:
         mended(case)
         case.call_and_validate(headers=HEADERS)
@@ -137,7 +158,9 @@ def test_no_sequence_of_requests_breaks_the_contract(schema: schemathesis.BaseSc
         settings=settings(
             max_examples=SCENARIOS,
             stateful_step_count=STEPS,
-            phases=[Phase.generate],  # its strategies learn from answers, so what was drawn cannot be replayed
+            phases=[
+                Phase.generate
+            ],  # its strategies learn from answers, so what was drawn cannot be replayed
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),

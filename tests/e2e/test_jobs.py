@@ -47,11 +47,16 @@ class Device:
     def run(self) -> None:
         chance, before = random.Random(self.node), "within"
         first = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
-        with httpx.Client(base_url=self.api, headers={"Authorization": f"Bearer {self.key}"}, timeout=30) as http:
+        with httpx.Client(
+            base_url=self.api, headers={"Authorization": f"Bearer {self.key}"}, timeout=30
+        ) as http:
             for number in range(MOST):
                 if self.stop.wait(PAUSE):
                     return
-                state, moment = chance.choice(list(VALUES)), (first + timedelta(seconds=number)).isoformat()
+                state, moment = (
+                    chance.choice(list(VALUES)),
+                    (first + timedelta(seconds=number)).isoformat(),
+                )
                 body = {"readings": [{"metric": "level_m", "time": moment, "value": VALUES[state]}]}
                 answer = http.post(f"/api/v1/nodes/{self.node}/readings", json=body)
                 if answer.status_code == 503:
@@ -93,12 +98,28 @@ def receiver() -> Iterator[Receiver]:
 def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]:
     """A real gunicorn on a migrated, seeded database: its address, and a key to it."""
     key = seeded(environment)
-    command = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "api/gunicorn.conf.py",
+        "api.app:create_app()",
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output)
     try:
         found: list[str] = []
-        until(lambda: found.extend(re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())) or found, 60, "listening")
+        until(
+            lambda: (
+                found.extend(
+                    re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())
+                )
+                or found
+            ),
+            60,
+            "listening",
+        )
         until(lambda: answers(f"{found[0]}/health/ready"), 60, "a ready API")
         yield found[0], key
     finally:
@@ -109,7 +130,11 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]
 def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiver) -> None:
     """By their keys exactly the crossings of acknowledged readings arrive, each node's in order; the synced recording is whole."""
     database, replay.history = tmp_path / "evara.db", HISTORY  # more than one call gives
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("EVARA_", "PROMETHEUS_"))
+    }
     environment = kept | {
         "EVARA_DATABASE_URL": f"sqlite:///{database}",
         "EVARA_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
@@ -125,8 +150,18 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
     }
     with serving(environment, tmp_path / "api.log") as (api, key):
         for number in range(CLIENTS):
-            node = {"id": f"device-{number}", "name": "Under fire", "kind": "water_tank", "alarms": LIMITS}
-            assert httpx.post(f"{api}/api/v1/nodes", json=node, headers={"Authorization": f"Bearer {key}"}).status_code == 201
+            node = {
+                "id": f"device-{number}",
+                "name": "Under fire",
+                "kind": "water_tank",
+                "alarms": LIMITS,
+            }
+            assert (
+                httpx.post(
+                    f"{api}/api/v1/nodes", json=node, headers={"Authorization": f"Bearer {key}"}
+                ).status_code
+                == 201
+            )
         stop, began = threading.Event(), time.time()
         devices = [Device(api, key, f"device-{number}", stop) for number in range(CLIENTS)]
         threads = [threading.Thread(target=device.run) for device in devices]
@@ -146,7 +181,13 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
                 thread.join()
             expected = {device.node: device.edges for device in devices}
             until(lambda: count(database, "deliveries") == 0, 150, "an empty outbox")
-            until(lambda: count(database, "sync_states WHERE finished_at IS NOT NULL") == len(CHANNELS), 60, "every node synced")
+            until(
+                lambda: (
+                    count(database, "sync_states WHERE finished_at IS NOT NULL") == len(CHANNELS)
+                ),
+                60,
+                "every node synced",
+            )
             synced = time.time()
         finally:
             stop.set()
@@ -155,16 +196,25 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
     assert [device.refused for device in devices] == [[]] * CLIENTS
     taken = {sent.key: sent.json for sent in reversed(receiver.taken)}  # the first of each key
     told = sorted(taken.values(), key=lambda payload: payload["time"])
-    assert {node: [(p["time"], p["state"]) for p in told if p["node"] == node] for node in expected} == expected
+    assert {
+        node: [(p["time"], p["state"]) for p in told if p["node"] == node] for node in expected
+    } == expected
     for node in expected:
-        keys = [key for key, _ in itertools.groupby(sent.key for sent in receiver.taken if sent.json["node"] == node)]
+        keys = [
+            key
+            for key, _ in itertools.groupby(
+                sent.key for sent in receiver.taken if sent.json["node"] == node
+            )
+        ]
         assert [taken[key]["time"] for key in keys] == [moment for moment, _ in expected[node]]
     for device in devices:
         assert count(database, f"readings WHERE node_id = '{device.node}'") == len(device.sent)
     for node in ("main-branch", "north-well", "hill-tank"):
         found, first, last = whole(database, node)
         assert found == (last - first) // STEP + 1  # each entry once, and none between is missing
-        assert first - STEP < synced - HISTORY  # what the channel has forgotten by the time that it is asked is not owed
+        assert (
+            first - STEP < synced - HISTORY
+        )  # what the channel has forgotten by the time that it is asked is not owed
         assert last + STEP > began
     assert count(database, "dead_letters") == 0
 

@@ -31,10 +31,17 @@ class Run:
 
 
 def load(stack: Stack, reports: Path, *words: str) -> Run:
-    result = stack.run("load", "--time", "12s", "--users", "8", "--rate", "30", "--reports", str(reports), *words)
+    result = stack.run(
+        "load", "--time", "12s", "--users", "8", "--rate", "30", "--reports", str(reports), *words
+    )
     folder = max(reports.iterdir(), key=lambda path: path.stat().st_mtime)
     assert f"Report: {folder}/index.html" in result.stdout, result.stdout + result.stderr
-    return Run(result.returncode, result.stdout, json.loads((folder / "report.json").read_text(encoding="utf-8")), folder)
+    return Run(
+        result.returncode,
+        result.stdout,
+        json.loads((folder / "report.json").read_text(encoding="utf-8")),
+        folder,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +54,16 @@ def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_an_undisturbed_run_agrees(run: Run) -> None:
     """Both sides count the same, to the request, and calls from before the run are not among them."""
-    waited = [f for f in run.report["findings"] if f["number"] == "p95" and f["clients"] > f["high"]]  # on a busy machine they truly do
+    waited = [
+        f for f in run.report["findings"] if f["number"] == "p95" and f["clients"] > f["high"]
+    ]  # on a busy machine they truly do
     assert run.report["findings"] == waited
     assert run.report["verdict"] in (["disagree"] if waited else ["met", "missed"])
     assert run.code == (0 if run.report["verdict"] == "met" else 1)
     for row in run.report["routes"]:
-        assert row["server"]["requests"] == pytest.approx(row["clients"]["requests"] + row["probes"], abs=2 if row["probes"] else 0)
+        assert row["server"]["requests"] == pytest.approx(
+            row["clients"]["requests"] + row["probes"], abs=2 if row["probes"] else 0
+        )
     assert run.report["workers"]["memory"]["min"] > 1e6
     assert 0 < run.report["workers"]["cpu"]["avg"] < 8
     assert run.report["alerts"] == []
@@ -67,7 +78,10 @@ def test_the_clients_numbers_are_locusts(run: Run) -> None:
             assert route["route"] not in rows
             continue
         row, clients = rows[route["route"]], route["clients"]
-        assert (clients["requests"], clients["failed"]) == (int(row["Request Count"]), int(row["Failure Count"]))
+        assert (clients["requests"], clients["failed"]) == (
+            int(row["Request Count"]),
+            int(row["Failure Count"]),
+        )
         assert clients["rate"] == pytest.approx(float(row["Requests/s"]))
         for key, column in (("p50", "50%"), ("p90", "90%"), ("p95", "95%"), ("p99", "99%")):
             assert clients[key] == pytest.approx(float(row[column]) / 1000)
@@ -88,11 +102,19 @@ def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
         quantiles = prometheus.by_label(f"histogram_quantile({share}, {buckets})", names.ROUTE)
         for row in run.report["routes"]:
             value = row["server"][key]
-            assert (math.nan if value is None else value) == pytest.approx(quantiles.get(row["route"], math.nan), nan_ok=True)
-            assert row["server"]["requests"] == round(requests.get(row["route"], 0))  # a series begins with the first request
-    totals = prometheus.by_label(f"sum by ({names.SLO}) ({names.TOTAL} @ {end + 6} - {names.TOTAL} @ {start})", names.SLO)
+            assert (math.nan if value is None else value) == pytest.approx(
+                quantiles.get(row["route"], math.nan), nan_ok=True
+            )
+            assert row["server"]["requests"] == round(
+                requests.get(row["route"], 0)
+            )  # a series begins with the first request
+    totals = prometheus.by_label(
+        f"sum by ({names.SLO}) ({names.TOTAL} @ {end + 6} - {names.TOTAL} @ {start})", names.SLO
+    )
     spent = {row["slo"]: row["total"] for row in run.report["budgets"]}
-    assert spent["readings.ingest-availability"] == pytest.approx(totals["readings.ingest-availability"])
+    assert spent["readings.ingest-availability"] == pytest.approx(
+        totals["readings.ingest-availability"]
+    )
 
 
 def fits_a_phone(page: Page) -> None:
@@ -109,22 +131,34 @@ def test_the_page_stands_alone(run: Run, watched: Watched) -> None:
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(address)
-        loaded = page.locator("figure img").evaluate_all("all => all.map(image => image.complete && image.naturalWidth > 0)")
+        loaded = page.locator("figure img").evaluate_all(
+            "all => all.map(image => image.complete && image.naturalWidth > 0)"
+        )
         assert len(loaded) == 8
         assert all(loaded)
-    assert page.get_by_role("heading", level=1).inner_text().strip().lower().endswith(run.report["verdict"])
+    assert (
+        page.get_by_role("heading", level=1)
+        .inner_text()
+        .strip()
+        .lower()
+        .endswith(run.report["verdict"])
+    )
     assert page.get_by_role("rowheader", name="readings.ingest").count() == 1
     fits_a_phone(page)
     assert watched.elsewhere(address) == set()
     assert watched.complaints == []
 
 
-def test_somebody_elses_calls_are_noticed(stack: Stack, run: Run, tmp_path: Path, watched: Watched) -> None:
+def test_somebody_elses_calls_are_noticed(
+    stack: Stack, run: Run, tmp_path: Path, watched: Watched
+) -> None:
     """Fifty calls that no client of the run sent make it fail, with the route, both counts and what it may mean."""
     answers: list[int] = []
 
     def created() -> float:
-        return exposed(stack.layout.url("metrics"), names.HTTP_REQUESTS + "_total", names.ROUTE)["nodes.create"]
+        return exposed(stack.layout.url("metrics"), names.HTTP_REQUESTS + "_total", names.ROUTE)[
+            "nodes.create"
+        ]
 
     def stranger(before: float) -> None:
         if eventually(lambda: created() > before):  # each client begins with a node of its own
@@ -137,8 +171,13 @@ def test_somebody_elses_calls_are_noticed(stack: Stack, run: Run, tmp_path: Path
     assert len(answers) == STRANGERS
     assert disturbed.code == 1
     assert disturbed.report["verdict"] == "disagree"
-    finding = next(finding for finding in disturbed.report["findings"] if finding["number"] == "requests")
-    assert (finding["route"], finding["server"] - finding["clients"]) == ("readings.latest", STRANGERS)
+    finding = next(
+        finding for finding in disturbed.report["findings"] if finding["number"] == "requests"
+    )
+    assert (finding["route"], finding["server"] - finding["clients"]) == (
+        "readings.latest",
+        STRANGERS,
+    )
     assert "Somebody else called" in disturbed.said
     assert "The two sides disagree" in (disturbed.folder / "index.html").read_text(encoding="utf-8")
     compared = stack.run("load", "--compare", str(run.folder), str(disturbed.folder))

@@ -29,21 +29,49 @@ from observability.spec.schema import duration
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 
-pytestmark = pytest.mark.skipif(not log_servers(), reason="loki and fluent-bit are not both on PATH, and no package registry offers them")
+pytestmark = pytest.mark.skipif(
+    not log_servers(),
+    reason="loki and fluent-bit are not both on PATH, and no package registry offers them",
+)
 API = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="api"}}'
 OUTAGE_LINES = 400
 
 
-def write(stack: Stack, message: str, ids: Sequence[str | None], level: str = "ERROR", age: timedelta = timedelta(0)) -> None:
+def write(
+    stack: Stack,
+    message: str,
+    ids: Sequence[str | None],
+    level: str = "ERROR",
+    age: timedelta = timedelta(0),
+) -> None:
     """Lines as the API writes them, at the end of its log."""
     with (stack.layout.logs / "api.log").open("a", encoding="utf-8") as log:
         for request_id in ids:
-            line = {"level": level, "logger": "evara.test", "message": message, "request_id": request_id, "service": "evara-api"}
-            log.write(json.dumps(line | {"timestamp": (datetime.now(UTC) - age).isoformat(timespec="microseconds")}) + "\n")
+            line = {
+                "level": level,
+                "logger": "evara.test",
+                "message": message,
+                "request_id": request_id,
+                "service": "evara-api",
+            }
+            log.write(
+                json.dumps(
+                    line
+                    | {"timestamp": (datetime.now(UTC) - age).isoformat(timespec="microseconds")}
+                )
+                + "\n"
+            )
 
 
 def supervise(stack: Stack, *words: str) -> None:
-    command = [sys.executable, "-m", "supervisor.supervisorctl", "-s", f"unix://{socket_path(stack.site)}", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "supervisor.supervisorctl",
+        "-s",
+        f"unix://{socket_path(stack.site)}",
+        *words,
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
@@ -57,7 +85,10 @@ def loki_away(stack: Stack) -> Iterator[None]:
     """Loki is stopped, and runs again afterwards whatever the test did."""
     supervise(stack, "stop", "loki")
     yield
-    if any(process["name"] == "loki" and process["statename"] == "STOPPED" for process in stack.processes()):
+    if any(
+        process["name"] == "loki" and process["statename"] == "STOPPED"
+        for process in stack.processes()
+    ):
         supervise(stack, "start", "loki")
 
 
@@ -93,9 +124,14 @@ def test_streams_have_the_declared_labels_alone(stack: Stack, loki: Loki) -> Non
     everything = f'{{{names.LOG_SERVICE}="evara-api"}}'
 
     def values(label: str) -> set[str]:
-        return {labels.get(label, "") for labels, _ in loki.query(f"sum by ({label}) (count_over_time({everything} [1h]))")}
+        return {
+            labels.get(label, "")
+            for labels, _ in loki.query(f"sum by ({label}) (count_over_time({everything} [1h]))")
+        }
 
-    assert eventually(lambda: {"api", "prometheus", "alertmanager", "supervisord"} <= values(names.LOG_PROGRAM))
+    assert eventually(
+        lambda: {"api", "prometheus", "alertmanager", "supervisord"} <= values(names.LOG_PROGRAM)
+    )
     found = httpx.get(stack.layout.url("loki") + "/loki/api/v1/labels").json()["data"]
     assert set(found) == {names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL}
     assert not values(names.LOG_PROGRAM) & {"loki", "fluent-bit", ""}
@@ -103,7 +139,9 @@ def test_streams_have_the_declared_labels_alone(stack: Stack, loki: Loki) -> Non
 
 
 @pytest.mark.parametrize("program", ["prometheus", "alertmanager", "supervisord"])
-def test_foreign_lines_keep_their_words_and_get_a_level(program: str, stack: Stack, loki: Loki) -> None:
+def test_foreign_lines_keep_their_words_and_get_a_level(
+    program: str, stack: Stack, loki: Loki
+) -> None:
     """The lines are those of the file, and a level was found in every one."""
     stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="{program}"}}'
     assert eventually(lambda: bool(loki.lines(stream, time.time() - 3600)))
@@ -119,7 +157,9 @@ def test_a_line_of_no_request_has_no_id(stack: Stack, loki: Loki) -> None:
     write(stack, mark, [None], "INFO")
     question = f'{API} |= "{mark}"'
     assert eventually(lambda: bool(loki.lines(question, time.time() - 3600)))
-    assert not [labels for labels, _ in loki.lines(question, time.time() - 3600) if "request_id" in labels]
+    assert not [
+        labels for labels, _ in loki.lines(question, time.time() - 3600) if "request_id" in labels
+    ]
 
 
 def test_lines_of_a_job_share_an_id(loki: Loki) -> None:
@@ -135,11 +175,15 @@ def test_every_log_rule_is_evaluated(stack: Stack) -> None:
     ruler = Prometheus(stack.layout.url("loki") + "/prometheus")
 
     def health() -> dict[str, str]:
-        return {rule["name"]: rule["health"] for group in ruler.rule_groups() for rule in group["rules"]}
+        return {
+            rule["name"]: rule["health"] for group in ruler.rule_groups() for rule in group["rules"]
+        }
 
     wanted = {alert.name: "ok" for alert in plan.from_files().log_alerts}
     assert eventually(lambda: health() == wanted), health()
-    assert eventually(lambda: "LogSilence" not in {alert["labels"]["alertname"] for alert in ruler.alerts()})
+    assert eventually(
+        lambda: "LogSilence" not in {alert["labels"]["alertname"] for alert in ruler.alerts()}
+    )
 
 
 def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
@@ -152,10 +196,15 @@ def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
     def delivered() -> dict[str, dict[str, dict[str, str]]]:
         return {alert["labels"]["alertname"]: alert for alert in inbox(stack.layout.url("console"))}
 
-    assert eventually(lambda: {"LogErrorBurst", "LogUnhandledException"} <= delivered().keys()), delivered().keys()
+    assert eventually(lambda: {"LogErrorBurst", "LogUnhandledException"} <= delivered().keys()), (
+        delivered().keys()
+    )
     for name in ("LogErrorBurst", "LogUnhandledException"):
         found, entry = delivered()[name], entries[name]
-        assert (found["labels"][names.SEVERITY], found["labels"][names.OWNER]) == (entry.entry.severity, entry.owner)
+        assert (found["labels"][names.SEVERITY], found["labels"][names.OWNER]) == (
+            entry.entry.severity,
+            entry.owner,
+        )
         assert found["annotations"][names.NEXT_STEPS].startswith("1. ")
         assert f"{burst + 5} " in found["annotations"]["summary"]
 
@@ -167,7 +216,9 @@ def hasty(stack: Stack) -> Iterator[str]:
     shipped, made = path.read_text(encoding="utf-8"), plan.from_files()
     [silence] = [alert for alert in made.log_alerts if alert.entry.silence]
     soon = silence.entry.model_copy(update={"over": duration("20s"), "for_": duration("0s")})
-    quick = replace(made, log_alerts=(replace(silence, entry=soon),), clock=replace(made.clock, thin=Decimal(5)))
+    quick = replace(
+        made, log_alerts=(replace(silence, entry=soon),), clock=replace(made.clock, thin=Decimal(5))
+    )
     path.write_text(emitter.render(quick)[emitter.RULES], encoding="utf-8")
     yield silence.name
     path.write_text(shipped, encoding="utf-8")
@@ -181,7 +232,10 @@ def test_silence_is_noticed_and_ends(stack: Stack, hasty: str) -> None:
         return {group["interval"] for group in ruler.rule_groups()}
 
     def firing() -> bool:
-        return any(alert["labels"]["alertname"] == hasty and alert["state"] == "firing" for alert in ruler.alerts())
+        return any(
+            alert["labels"]["alertname"] == hasty and alert["state"] == "firing"
+            for alert in ruler.alerts()
+        )
 
     assert eventually(lambda: interval() == {5.0})
     time.sleep(10)  # two evaluations
@@ -223,7 +277,10 @@ def test_the_log_board_has_answers(loki: Loki) -> None:
     chosen = {"program": ".*", "level": ".*", "request": "", "text": "", "__auto": "5m"}
     board = next(board for board in boards(plan.from_files()) if board.slug == LOG)
     queries = [query.expr for panel in board.panels for query in panel.bind(**chosen).queries]
-    counts, lines = [query for query in queries if query.startswith("sum")], [query for query in queries if query.startswith("{")]
+    counts, lines = (
+        [query for query in queries if query.startswith("sum")],
+        [query for query in queries if query.startswith("{")],
+    )
     assert eventually(lambda: all(loki.query(query) for query in counts))
     assert eventually(lambda: all(loki.lines(query, time.time() - 600) for query in lines))
     assert len(queries) == len(counts) + len(lines)

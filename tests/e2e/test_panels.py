@@ -18,10 +18,19 @@ PATIENCE = 150  # seconds: the budget is computed every two minutes
 
 def unanswered(panel: Panel, prometheus: Prometheus) -> list[str]:
     """The panel's questions without a single sample; Unreachable when one is refused."""
-    return [query.expr for query in panel.bind(**CHOSEN).queries if not prometheus.query(query.expr)]
+    return [
+        query.expr for query in panel.bind(**CHOSEN).queries if not prometheus.query(query.expr)
+    ]
 
 
-@pytest.mark.parametrize("slug", [slug for slug, board in BOARDS.items() if any(panel.source == METRICS for panel in board.panels)])
+@pytest.mark.parametrize(
+    "slug",
+    [
+        slug
+        for slug, board in BOARDS.items()
+        if any(panel.source == METRICS for panel in board.panels)
+    ],
+)
 def test_every_panel_has_an_answer(stack: Stack, slug: str) -> None:
     """No question is refused; within minutes of a start every panel that should show something does."""
     prometheus = Prometheus(stack.layout.url("prometheus"))
@@ -40,6 +49,7 @@ def test_a_refused_question_is_seen(stack: Stack) -> None:
     prometheus = Prometheus(stack.layout.url("prometheus"))
     assert unanswered(panel, prometheus) == []
     lost = panel.bind(**CHOSEN)
-    assert unanswered(type(lost)(**{**vars(lost), "queries": (type(lost.queries[0])("evara_nothing", ""),)}), prometheus) == [
-        "evara_nothing"
-    ]
+    assert unanswered(
+        type(lost)(**{**vars(lost), "queries": (type(lost.queries[0])("evara_nothing", ""),)}),
+        prometheus,
+    ) == ["evara_nothing"]

@@ -48,7 +48,11 @@ class Shipped(PostgresServer):
         super().__init__()
         self.port = free_port()
         self.files = Path(shutil.copytree(SHIPPED, self.folder / "postgres"))
-        self.settings = (f"config_file={self.files}/postgresql.conf", f"hba_file={self.files}/pg_hba.conf", "listen_addresses=127.0.0.1")
+        self.settings = (
+            f"config_file={self.files}/postgresql.conf",
+            f"hba_file={self.files}/pg_hba.conf",
+            "listen_addresses=127.0.0.1",
+        )
         self.secrets = self.folder / "secrets"
         self.secrets.mkdir()
         for name in ("postgres", "replication", "exporter"):
@@ -66,33 +70,66 @@ class Shipped(PostgresServer):
     def make(self) -> None:
         """As the image's entrypoint does: initdb, then init.sh by the socket."""
         (self.folder / "first").write_text("secret")
-        made = ("-U", "postgres", "--pwfile", str(self.folder / "first"), "--auth=scram-sha-256", "--no-sync", "--locale=C", "-E", "UTF8")
+        made = (
+            "-U",
+            "postgres",
+            "--pwfile",
+            str(self.folder / "first"),
+            "--auth=scram-sha-256",
+            "--no-sync",
+            "--locale=C",
+            "-E",
+            "UTF8",
+        )
         self.run("initdb", "-D", str(self.data), *made)
         self.start()
         self.script("init.sh", PGHOST=str(self.folder), PGPASSWORD="secret")
         self.stop()
 
-    def script(self, name: str, *words: str, check: bool = True, **settings: str) -> "subprocess.CompletedProcess[str]":
+    def script(
+        self, name: str, *words: str, check: bool = True, **settings: str
+    ) -> "subprocess.CompletedProcess[str]":
         """A script of the stack, at its end."""
         command = ["bash", str(self.files / name), *words]
         environment = self.environment | settings
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=check, cwd=self.folder, **OTHER)
+        return subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=check,
+            cwd=self.folder,
+            **OTHER,
+        )
 
     def url(self, database: str = "evara") -> str:
         """As the API gets it."""
         return f"postgresql+psycopg://evara:postgres-word@127.0.0.1:{self.port}/{database}"
 
-    def connect(self, user: str, database: str = "evara", port: int | None = None) -> "psycopg.Connection[Any]":
+    def connect(
+        self, user: str, database: str = "evara", port: int | None = None
+    ) -> "psycopg.Connection[Any]":
         """By the network, as that role."""
         word = {"evara": "postgres-word", "postgres": "secret"}.get(user, f"{user}-word")
-        return psycopg.connect(host="127.0.0.1", port=port or self.port, user=user, password=word, dbname=database, autocommit=True)
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=port or self.port,
+            user=user,
+            password=word,
+            dbname=database,
+            autocommit=True,
+        )
 
     def series(self, prefix: str) -> dict[str, Any]:
         """What the exporter finds for one question of queries.yaml, by column."""
         with self.connect("exporter") as connection:
             cursor = connection.execute(questions()[prefix]["query"])
             row = cursor.fetchone()
-            return dict(zip((column.name for column in cursor.description or ()), row, strict=True)) if row else {}
+            return (
+                dict(zip((column.name for column in cursor.description or ()), row, strict=True))
+                if row
+                else {}
+            )
 
 
 def questions() -> dict[str, Any]:
@@ -114,7 +151,9 @@ def shipped() -> Iterator[Shipped]:
 
 @contextmanager
 def app_on(url: str, **settings: Any) -> Iterator[Flask]:
-    app = create_app(Settings(_env_file=None, env="test", database_url=url, log_level="WARNING", **settings))
+    app = create_app(
+        Settings(_env_file=None, env="test", database_url=url, log_level="WARNING", **settings)
+    )
     app.test_client_class = KeyedClient
     yield app
     app.extensions["evara_database"].engine.dispose()
@@ -136,7 +175,9 @@ def migrated(server: PostgresServer, **settings: Any) -> Iterator[Flask]:
 # --- slow, full, hanging ----------------------------------------------------------------------------------------------
 
 
-def test_a_statement_that_takes_too_long_is_stopped_and_told(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_that_takes_too_long_is_stopped_and_told(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PostgreSQL itself ends it; the caller gets 503 with Retry-After and the reason, and the connection is good for the next one."""
     with migrated(server, database_statement_timeout=0.2) as app:
 
@@ -163,7 +204,9 @@ def test_a_migration_may_take_longer_than_a_request(server: PostgresServer, tmp_
             assert session.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
 
 
-def test_running_out_of_connections_is_told(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_connections_is_told(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who finds every connection taken waits, gets 503 with Retry-After, and is served again as soon as one is given back."""
     monkeypatch.setattr("api.platform.db.BUSY_SECONDS", 0.2)
     with migrated(server) as app:
@@ -180,7 +223,10 @@ def test_running_out_of_connections_is_told(server: PostgresServer, monkeypatch:
 
 def test_nobody_waits_for_ever_for_a_server_that_takes_connections_and_says_nothing() -> None:
     """503 for requests and for readiness, and /health tells it to whoever shows a key; without a time-out none would answer."""
-    with socket.create_server(("127.0.0.1", 0)) as silent, app_on(f"postgresql+psycopg://a@127.0.0.1:{silent.getsockname()[1]}/a") as app:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        app_on(f"postgresql+psycopg://a@127.0.0.1:{silent.getsockname()[1]}/a") as app,
+    ):
         got: dict[str, Any] = {}
         paths = (NODES, "/health/ready", "/health")
 
@@ -202,7 +248,9 @@ def test_a_frozen_server_does_not_hang_the_answer_about_it(server: PostgresServe
     """While established connections get no answer any more, /health says so to an admin, whose key cannot be looked up."""
     with migrated(server) as app:
         assert app.test_client().get("/health").status_code == 200
-        backend = server.execute("SELECT pid FROM pg_stat_activity WHERE datname LIKE 't%' AND backend_type = 'client backend'")
+        backend = server.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname LIKE 't%' AND backend_type = 'client backend'"
+        )
         everybody = [pid for (pid,) in backend] + [server.pid]
         for pid in everybody:
             os.kill(pid, signal.SIGSTOP)
@@ -210,7 +258,10 @@ def test_a_frozen_server_does_not_hang_the_answer_about_it(server: PostgresServe
             until(lambda: app.test_client().get("/health/ready").status_code == 503, 30, "noticing")
             got: list[Any] = []
             other = {"Authorization": f"Bearer {KEYS['read']}"}  # not remembered yet
-            asking = threading.Thread(target=lambda: got.append(app.test_client().get("/health", headers=other)), daemon=True)
+            asking = threading.Thread(
+                target=lambda: got.append(app.test_client().get("/health", headers=other)),
+                daemon=True,
+            )
             asking.start()
             asking.join(60)
             assert [answer.status_code for answer in got] == [503]
@@ -227,7 +278,9 @@ def test_a_frozen_server_does_not_hang_the_answer_about_it(server: PostgresServe
 def processes(environment: dict[str, str], folder: Path) -> Iterator[str]:
     """A real API and a worker; the API's address."""
     python = [sys.executable, "-m"]
-    commands = {"api": [*python, "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]}
+    commands = {
+        "api": [*python, "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
+    }
     commands["worker"] = [*python, "flask", "--app", "api.app", "worker"]
     started = {}
     for name, command in commands.items():
@@ -237,15 +290,23 @@ def processes(environment: dict[str, str], folder: Path) -> Iterator[str]:
         log = folder / "api.log"
         until(lambda: "Listening at" in log.read_text(), 60, "listening")
         yield re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())[0]
-        assert [process.poll() for process in started.values()] == [None, None], "one of them ended by itself"
+        assert [process.poll() for process in started.values()] == [None, None], (
+            "one of them ended by itself"
+        )
     finally:
         for process in started.values():
             process.terminate()
             process.wait(60)
 
 
-def settings_for(server: PostgresServer, database: str, folder: Path, **more: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
+def settings_for(
+    server: PostgresServer, database: str, folder: Path, **more: str
+) -> dict[str, str]:
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("EVARA_", "PROMETHEUS_"))
+    }
     return kept | {
         "EVARA_DATABASE_URL": server.url(database),
         "EVARA_JOBS_URL": f"sqlite:///{folder}/jobs.db",
@@ -259,12 +320,17 @@ def settings_for(server: PostgresServer, database: str, folder: Path, **more: st
 
 def is_away(api: str) -> bool:
     """Whether readiness and requests both say that the database is away, in the form that is promised."""
-    asked = httpx.get(f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {KEYS['read']}"}, timeout=30)
+    asked = httpx.get(
+        f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {KEYS['read']}"}, timeout=30
+    )
     ready = httpx.get(f"{api}/health/ready", timeout=30)
     assert httpx.get(f"{api}/health/live", timeout=30).status_code == 200
     if (asked.status_code, ready.status_code) != (503, 503):
         return False
-    assert (asked.headers["Content-Type"], asked.headers["Retry-After"]) == ("application/problem+json", "5")
+    assert (asked.headers["Content-Type"], asked.headers["Retry-After"]) == (
+        "application/problem+json",
+        "5",
+    )
     assert (ready.headers["Retry-After"], ready.json()["status"]) == ("5", "unavailable")
     return True
 
@@ -273,12 +339,19 @@ def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: Replay) -
     """They start without it, say so, and work as soon as it is there; the same when it goes and comes back. Nobody is restarted."""
     with PostgresServer("fsync=off") as server:
         server.execute("CREATE DATABASE evara")
-        given = {"EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{replay.server_port}", "EVARA_SYNC_EVERY": "1", "EVARA_LEASE_SECONDS": "2"}
+        given = {
+            "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{replay.server_port}",
+            "EVARA_SYNC_EVERY": "1",
+            "EVARA_LEASE_SECONDS": "2",
+        }
         environment = settings_for(server, "evara", tmp_path, **given)
         server.stop()
 
         def syncs() -> list[Any]:
-            return server.execute("SELECT finished_at FROM sync_states WHERE finished_at IS NOT NULL ORDER BY node_id", "evara")
+            return server.execute(
+                "SELECT finished_at FROM sync_states WHERE finished_at IS NOT NULL ORDER BY node_id",
+                "evara",
+            )
 
         with processes(environment, tmp_path) as api:
             until(lambda: is_away(api), 30, "an API that says that its database is away")
@@ -292,12 +365,20 @@ def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: Replay) -
                 server.start()
                 until(lambda: answers(f"{api}/health/ready"), 30, "readiness")
                 before = syncs()
-                until(lambda: all(now > then for now, then in zip(syncs(), before, strict=True)), 60, "another sync of every node")  # noqa: B023
-            asked = httpx.get(f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {key}"}, timeout=30)
+                until(
+                    lambda: all(now > then for now, then in zip(syncs(), before, strict=True)),  # noqa: B023
+                    60,
+                    "another sync of every node",
+                )
+            asked = httpx.get(
+                f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {key}"}, timeout=30
+            )
             assert asked.status_code == 200
 
 
-def test_kills_of_the_database_lose_nothing_that_was_acknowledged(tmp_path: Path, shipped: Shipped) -> None:
+def test_kills_of_the_database_lose_nothing_that_was_acknowledged(
+    tmp_path: Path, shipped: Shipped
+) -> None:
     """kill -9 of the postmaster under load, with the stack's settings: every reading that was answered with 201 is there afterwards."""
     environment = settings_for(shipped, "evara", tmp_path)
     key = seeded(environment)
@@ -312,7 +393,14 @@ def test_kills_of_the_database_lose_nothing_that_was_acknowledged(tmp_path: Path
                 if stop.wait(0.005):
                     return
                 moment = first + timedelta(seconds=number)
-                answer = http.post(url, json={"readings": [{"metric": "level_m", "time": moment.isoformat(), "value": 1.0}]})
+                answer = http.post(
+                    url,
+                    json={
+                        "readings": [
+                            {"metric": "level_m", "time": moment.isoformat(), "value": 1.0}
+                        ]
+                    },
+                )
                 statuses[client].add(answer.status_code)
                 if answer.status_code == 201:
                     taken[client].append(moment)
@@ -325,7 +413,14 @@ def test_kills_of_the_database_lose_nothing_that_was_acknowledged(tmp_path: Path
         try:
             for _ in range(KILLS):
                 before = [len(moments) for moments in taken]
-                until(lambda: all(len(now) > then + 5 for now, then in zip(taken, before, strict=True)), 60, "load")  # noqa: B023
+                until(
+                    lambda: all(
+                        len(now) > then + 5
+                        for now, then in zip(taken, before, strict=True)  # noqa: B023
+                    ),
+                    60,
+                    "load",
+                )
                 shipped.kill()
                 shipped.start()
         finally:
@@ -335,7 +430,9 @@ def test_kills_of_the_database_lose_nothing_that_was_acknowledged(tmp_path: Path
     assert set().union(*statuses) <= {201, 503, 429}
     with shipped.connect("evara") as connection:
         for node, moments in zip(("main-branch", "north-well", "hill-tank"), taken, strict=True):
-            rows = connection.execute("SELECT time FROM readings WHERE metric = 'level_m' AND node_id = %s", [node])
+            rows = connection.execute(
+                "SELECT time FROM readings WHERE metric = 'level_m' AND node_id = %s", [node]
+            )
             kept = {moment for (moment,) in rows}
             assert set(moments) <= kept
             assert len(moments) > 5 * KILLS
@@ -348,16 +445,32 @@ def test_roles_may_what_they_need_and_no_more(shipped: Shipped) -> None:
     """The superuser is not reached by the network, the API is none, the exporter only reads, and what is acknowledged is on disk."""
     with pytest.raises(psycopg.OperationalError, match="rejects connection"):
         shipped.connect("postgres", "postgres")
-    for user, database in (("evara", "postgres"), ("exporter", "postgres"), ("replication", "evara")):
+    for user, database in (
+        ("evara", "postgres"),
+        ("exporter", "postgres"),
+        ("replication", "evara"),
+    ):
         with pytest.raises(psycopg.OperationalError, match="no pg_hba"):
             shipped.connect(user, database)
     with shipped.connect("evara") as connection:
-        assert connection.execute("SELECT usesuper FROM pg_user WHERE usename = current_user").fetchone() == (False,)
-        found = {name: connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit", "password_encryption")}
-        assert found == {"fsync": ("on",), "synchronous_commit": ("on",), "password_encryption": ("scram-sha-256",)}
+        assert connection.execute(
+            "SELECT usesuper FROM pg_user WHERE usename = current_user"
+        ).fetchone() == (False,)
+        found = {
+            name: connection.execute(f"SHOW {name}").fetchone()
+            for name in ("fsync", "synchronous_commit", "password_encryption")
+        }
+        assert found == {
+            "fsync": ("on",),
+            "synchronous_commit": ("on",),
+            "password_encryption": ("scram-sha-256",),
+        }
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("COPY (SELECT 1) TO PROGRAM 'true'")
-    with shipped.connect("exporter") as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    with (
+        shipped.connect("exporter") as connection,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
         connection.execute("DELETE FROM operations.backups")
     assert "-word" not in shipped.log()
 
@@ -370,7 +483,9 @@ def test_every_question_of_the_exporter_has_its_columns(shipped: Shipped) -> Non
     for prefix, question in questions().items():
         columns = [name for metric in question["metrics"] for name in metric]
         assert list(shipped.series(prefix)) == columns, prefix
-    exposed = {f"{prefix}_{name}" for prefix, q in questions().items() for m in q["metrics"] for name in m}
+    exposed = {
+        f"{prefix}_{name}" for prefix, q in questions().items() for m in q["metrics"] for name in m
+    }
     assert {name for name in names.FOREIGN if name.startswith("evara_postgres_")} <= exposed
 
 
@@ -381,12 +496,36 @@ def test_every_question_of_the_exporter_has_its_columns(shipped: Shipped) -> Non
 def following(shipped: Shipped, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """The stack's replica."""
     folder = shipped.folder / "replica"
-    settings = {"PGDATA": str(folder), "EVARA_PRIMARY_HOST": "127.0.0.1", "EVARA_PRIMARY_PORT": str(shipped.port)}
+    settings = {
+        "PGDATA": str(folder),
+        "EVARA_PRIMARY_HOST": "127.0.0.1",
+        "EVARA_PRIMARY_PORT": str(shipped.port),
+    }
     settings["EVARA_POSTGRES_CONFIG"] = f"{shipped.files}/postgresql.conf"
-    options = ["-c", f"hba_file={shipped.files}/pg_hba.conf", "-c", f"port={port}", "-c", "listen_addresses=127.0.0.1"]
-    command = ["bash", str(shipped.files / "replica.sh"), *options, "-c", f"unix_socket_directories={shipped.folder}"]
+    options = [
+        "-c",
+        f"hba_file={shipped.files}/pg_hba.conf",
+        "-c",
+        f"port={port}",
+        "-c",
+        "listen_addresses=127.0.0.1",
+    ]
+    command = [
+        "bash",
+        str(shipped.files / "replica.sh"),
+        *options,
+        "-c",
+        f"unix_socket_directories={shipped.folder}",
+    ]
     with (shipped.folder / "replica.log").open("ab") as log:
-        process = subprocess.Popen(command, env=shipped.environment | settings, stdout=log, stderr=log, cwd=shipped.folder, **OTHER)
+        process = subprocess.Popen(
+            command,
+            env=shipped.environment | settings,
+            stdout=log,
+            stderr=log,
+            cwd=shipped.folder,
+            **OTHER,
+        )
     try:
         yield process
     finally:
@@ -410,10 +549,20 @@ def test_a_replica_follows_shows_its_lag_and_can_be_promoted(shipped: Shipped) -
     port = free_port()
     with following(shipped, port):
         until(lambda: count(shipped, port) == 3, 60, "the copy")
-        shipped.execute("INSERT INTO nodes SELECT 'n4', name, kind, 1, null, fields, created_at, updated_at FROM nodes LIMIT 1", "evara")
+        shipped.execute(
+            "INSERT INTO nodes SELECT 'n4', name, kind, 1, null, fields, created_at, updated_at FROM nodes LIMIT 1",
+            "evara",
+        )
         until(lambda: count(shipped, port) == 4, 30, "a row of the primary")
-        until(lambda: shipped.series("evara_postgres_replication")["lag_seconds"] == 0, 30, "a replica that has everything")
-        with shipped.connect("evara", port=port) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        until(
+            lambda: shipped.series("evara_postgres_replication")["lag_seconds"] == 0,
+            30,
+            "a replica that has everything",
+        )
+        with (
+            shipped.connect("evara", port=port) as connection,
+            pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+        ):
             connection.execute("DELETE FROM nodes")
     assert shipped.series("evara_postgres_replication")["connected"] == 0
     shipped.execute("DELETE FROM nodes WHERE id = 'n4'", "evara")
@@ -441,7 +590,10 @@ def stocked(shipped: Shipped) -> Shipped:
     seeded(settings_for(shipped, "evara", shipped.folder))
     rows = "SELECT 'main-branch', 'flow_lps', now() - n * interval '1 minute', n FROM generate_series(0, 999) n"
     shipped.execute(f"INSERT INTO readings {rows}", "evara")
-    shipped.execute("INSERT INTO latest SELECT node_id, metric, max(time), 1 FROM readings GROUP BY 1, 2", "evara")
+    shipped.execute(
+        "INSERT INTO latest SELECT node_id, metric, max(time), 1 FROM readings GROUP BY 1, 2",
+        "evara",
+    )
     (shipped.folder / "backups").mkdir()
     os.chown(shipped.folder / "backups", OTHER.get("user", -1), OTHER.get("group", -1))
     return shipped
@@ -453,17 +605,34 @@ def dumps(shipped: Shipped) -> list[Path]:
 
 def test_a_backup_is_checked_noted_and_can_be_restored_over_a_loss(stocked: Shipped) -> None:
     """The database is as it was after the restore of docs/operations.md, audit log and its triggers included; old dumps go."""
-    before = stocked.execute("SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara")
+    before = stocked.execute(
+        "SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara"
+    )
     kept = [stocked.script("backup.sh", "once", EVARA_BACKUP_KEEP="2").stdout for _ in range(1)]
     assert "restored and compared" in kept[0]
     assert "readings|1000" in kept[0]
     assert stocked.series("evara_postgres_backup")["size_bytes"] == dumps(stocked)[0].stat().st_size
     stocked.execute("DROP TABLE latest; DELETE FROM readings; DELETE FROM nodes", "evara")
-    commands = re.findall(r"PGPASSWORD=\$\(cat \S+\) (pg_restore .*)'", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
+    commands = re.findall(
+        r"PGPASSWORD=\$\(cat \S+\) (pg_restore .*)'",
+        (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"),
+    )
     assert len(commands) == 1
-    words = commands[0].replace("-U postgres", f"-U postgres -h {stocked.folder} -p {stocked.port}").split()[1:]
-    stocked.run("pg_restore", *words, str(dumps(stocked)[0]), env=stocked.environment | {"PGPASSWORD": "secret"})
-    assert stocked.execute("SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara") == before
+    words = (
+        commands[0]
+        .replace("-U postgres", f"-U postgres -h {stocked.folder} -p {stocked.port}")
+        .split()[1:]
+    )
+    stocked.run(
+        "pg_restore",
+        *words,
+        str(dumps(stocked)[0]),
+        env=stocked.environment | {"PGPASSWORD": "secret"},
+    )
+    assert (
+        stocked.execute("SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara")
+        == before
+    )
     with app_on(stocked.url()) as app:
         assert app.test_client().get("/health/ready").status_code == 200
         with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
@@ -492,7 +661,12 @@ def test_a_broken_dump_is_noticed(stocked: Shipped) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    ['"$real" "$@" && truncate --size 2000 "$file"', '"$real" "$@" --exclude-table-data readings', "exit 1", 'kill -9 "$PPID"'],
+    [
+        '"$real" "$@" && truncate --size 2000 "$file"',
+        '"$real" "$@" --exclude-table-data readings',
+        "exit 1",
+        'kill -9 "$PPID"',
+    ],
     ids=["cut off", "rows missing", "refused", "killed"],
 )
 def test_a_dump_that_cannot_be_trusted_does_not_count(stocked: Shipped, broken: str) -> None:
@@ -503,10 +677,19 @@ def test_a_dump_that_cannot_be_trusted_does_not_count(stocked: Shipped, broken: 
     fake.write_text(f'#!/bin/bash\nreal={programs()}/pg_dump\nfile="${{@: -1}}"\n{broken}\n')
     for path in (bin_, fake):
         path.chmod(0o755)
-    result = stocked.script("backup.sh", "once", check=False, PATH=f"{bin_}:{stocked.environment['PATH']}")
+    result = stocked.script(
+        "backup.sh", "once", check=False, PATH=f"{bin_}:{stocked.environment['PATH']}"
+    )
     assert result.returncode != 0
     assert stocked.series("evara_postgres_backup") == {}
-    until(lambda: stocked.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'evara'") == [(0,)], 30, "no session of it")
+    until(
+        lambda: (
+            stocked.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'evara'")
+            == [(0,)]
+        ),
+        30,
+        "no session of it",
+    )
     if "PPID" not in broken:
         assert "FAILED" in result.stderr
         assert dumps(stocked) == []
@@ -519,15 +702,32 @@ def test_the_service_makes_the_first_backup_at_once_and_owes_the_next(stocked: S
     stocked.stop()
     command = ["bash", str(stocked.files / "backup.sh"), "run"]
     for start in range(2):
-        process = subprocess.Popen(command, env=stocked.environment, cwd=stocked.folder, stderr=subprocess.DEVNULL, **OTHER)
+        process = subprocess.Popen(
+            command, env=stocked.environment, cwd=stocked.folder, stderr=subprocess.DEVNULL, **OTHER
+        )
         try:
             if start == 0:
                 stocked.start()
-                until(lambda: len(stocked.execute("SELECT name FROM operations.backups", "evara")) == 2, 60, "owed, and made")
+                until(
+                    lambda: (
+                        len(stocked.execute("SELECT name FROM operations.backups", "evara")) == 2
+                    ),
+                    60,
+                    "owed, and made",
+                )
             else:
-                until(lambda: "sleep" in [child.name() for child in psutil.Process(process.pid).children()], 30, "rest")  # noqa: B023
+                until(
+                    lambda: (
+                        "sleep"
+                        in [child.name() for child in psutil.Process(process.pid).children()]  # noqa: B023
+                    ),
+                    30,
+                    "rest",
+                )
         finally:
             process.terminate()
             assert process.wait(30) == 0
     assert len(dumps(stocked)) == 1
-    assert stocked.execute("SELECT name FROM operations.backups ORDER BY checked_at LIMIT 1", "evara") == [("scheduled",)]
+    assert stocked.execute(
+        "SELECT name FROM operations.backups ORDER BY checked_at LIMIT 1", "evara"
+    ) == [("scheduled",)]

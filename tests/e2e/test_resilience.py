@@ -46,7 +46,10 @@ class Seen:
 
 def client(stack: Stack) -> httpx.Client:
     """Every request of this file comes from here; it is not rate-limited."""
-    headers, free = {"Authorization": f"Bearer {stack.site.key('load')}"}, httpx.Limits(max_connections=None)
+    headers, free = (
+        {"Authorization": f"Bearer {stack.site.key('load')}"},
+        httpx.Limits(max_connections=None),
+    )
     return httpx.Client(base_url=stack.layout.url("api"), headers=headers, timeout=60, limits=free)
 
 
@@ -55,7 +58,9 @@ def load(stack: Stack, seconds: float = SECONDS) -> Seen:
     seen, lock, http = Seen(), threading.Lock(), client(stack)
     end = time.monotonic() + seconds
 
-    def call(paths: tuple[str, ...], number: int, keep: Callable[[httpx.Response, float], None]) -> None:
+    def call(
+        paths: tuple[str, ...], number: int, keep: Callable[[httpx.Response, float], None]
+    ) -> None:
         while time.monotonic() < end:
             started = time.monotonic()
             answer = http.get(paths[number % len(paths)])
@@ -69,7 +74,12 @@ def load(stack: Stack, seconds: float = SECONDS) -> Seen:
         seen.seconds.append(took)
 
     threads = [threading.Thread(target=call, args=(OTHERS, number, other)) for number in range(4)]
-    threads += [threading.Thread(target=call, args=(LIVE, number, lambda answer, _: seen.live.append(answer))) for number in range(MANY)]
+    threads += [
+        threading.Thread(
+            target=call, args=(LIVE, number, lambda answer, _: seen.live.append(answer))
+        )
+        for number in range(MANY)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -79,13 +89,20 @@ def load(stack: Stack, seconds: float = SECONDS) -> Seen:
 
 
 def behave(stack: Stack, mode: str) -> None:
-    assert httpx.post(stack.layout.url("replay") + "/control", json={"mode": mode, "seconds": 300}).is_success
+    assert httpx.post(
+        stack.layout.url("replay") + "/control", json={"mode": mode, "seconds": 300}
+    ).is_success
 
 
 def metric(stack: Stack, name: str, **labels: str) -> float:
     """The sum of the series with these labels."""
     text = httpx.get(stack.layout.url("metrics") + "/metrics").text
-    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples if sample.name == name)
+    samples = (
+        sample
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    )
     return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
 
@@ -105,20 +122,38 @@ def test_a_stalled_thingspeak_is_noticed_by_nobody_else(own_stack: Stack) -> Non
     assert all(good.values())
 
     behave(own_stack, "stall")
-    assert eventually(lambda: load(own_stack, 1).live[-1].json().get("stale")), "answers never became stale"
+    assert eventually(lambda: load(own_stack, 1).live[-1].json().get("stale")), (
+        "answers never became stale"
+    )
     during = load(own_stack)
     assert during.others.keys() == {200}
     assert during.p95 < SLOWER * before.p95, (before.p95, during.p95)
     assert sum(during.others.values()) > sum(before.others.values()) / SLOWER
-    assert {answer.status_code for answer in during.live} == {200}, Counter(answer.status_code for answer in during.live)
+    assert {answer.status_code for answer in during.live} == {200}, Counter(
+        answer.status_code for answer in during.live
+    )
     assert any(answer.json()["stale"] for answer in during.live)
-    assert all(int(answer.headers["Age"]) <= answer.json()["age_seconds"] + 0.1 for answer in during.live)
-    assert eventually(lambda: load(own_stack, 1) and metric(own_stack, names.BREAKER, dependency="thingspeak") > 0)
-    assert eventually(lambda: load(own_stack, 1) and metric(own_stack, f"{names.REFUSED}_total", reason="breaker") > 0)
+    assert all(
+        int(answer.headers["Age"]) <= answer.json()["age_seconds"] + 0.1 for answer in during.live
+    )
+    assert eventually(
+        lambda: load(own_stack, 1) and metric(own_stack, names.BREAKER, dependency="thingspeak") > 0
+    )
+    assert eventually(
+        lambda: (
+            load(own_stack, 1) and metric(own_stack, f"{names.REFUSED}_total", reason="breaker") > 0
+        )
+    )
     assert metric(own_stack, f"{names.CACHE_ANSWERS}_total", result="stale") > 0
 
     with client(own_stack) as http:
-        made = {"id": "unknown-yet", "name": "Unknown yet", "kind": "bore_well", "channel_id": 1001, "fields": {"field1": "flow_lps"}}
+        made = {
+            "id": "unknown-yet",
+            "name": "Unknown yet",
+            "kind": "bore_well",
+            "channel_id": 1001,
+            "fields": {"field1": "flow_lps"},
+        }
         assert http.post("/api/v1/nodes/", json=made).status_code == 201
         nothing = http.get("/api/v1/nodes/unknown-yet/live")
         assert nothing.status_code == 503
@@ -127,13 +162,19 @@ def test_a_stalled_thingspeak_is_noticed_by_nobody_else(own_stack: Stack) -> Non
 
     behave(own_stack, "ok")
     assert eventually(lambda: not any(answer.json()["stale"] for answer in load(own_stack, 1).live))
-    assert eventually(lambda: load(own_stack, 1) and metric(own_stack, names.BREAKER, dependency="thingspeak") == 0)
+    assert eventually(
+        lambda: (
+            load(own_stack, 1) and metric(own_stack, names.BREAKER, dependency="thingspeak") == 0
+        )
+    )
 
 
 @pytest.mark.parametrize("mode", ["fail", "rubbish", "page", "throttle"])
 def test_what_is_wrong_is_not_passed_on(own_stack: Stack, mode: str) -> None:
     """Failures, broken JSON, pages and throttling become the last good answer, marked, with a growing age; then the new one."""
-    assert eventually(lambda: not any(answer.json()["stale"] for answer in load(own_stack, 1).live))  # each worker has its own
+    assert eventually(
+        lambda: not any(answer.json()["stale"] for answer in load(own_stack, 1).live)
+    )  # each worker has its own
     good = newest(own_stack)["items"]
     behave(own_stack, mode)
     assert eventually(lambda: newest(own_stack)["stale"])

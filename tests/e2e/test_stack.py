@@ -35,10 +35,12 @@ def test_recorded_readings_flow(stack: Stack) -> None:
 def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
     """A healthy stack has all targets up, and only the watchdog fires."""
     prometheus = Prometheus(stack.layout.url("prometheus"))
-    assert {target["labels"]["job"] for target in prometheus.targets() if target["health"] == "up"} == {
-        *("api", "prober", "prometheus", "alertmanager")
-    }
-    assert eventually(lambda: {a["labels"]["alertname"] for a in prometheus.alerts()} == {"Watchdog"})
+    assert {
+        target["labels"]["job"] for target in prometheus.targets() if target["health"] == "up"
+    } == {*("api", "prober", "prometheus", "alertmanager")}
+    assert eventually(
+        lambda: {a["labels"]["alertname"] for a in prometheus.alerts()} == {"Watchdog"}
+    )
 
 
 def test_up_twice_is_harmless(stack: Stack) -> None:
@@ -57,16 +59,31 @@ def test_load_is_judged_by_the_catalogue(stack: Stack, tmp_path: Path) -> None:
     assert {row["slo"] for row in report["objectives"]} == {
         slo.name for route in plan.from_files().routes if route.load.weight for slo in route.slos
     }
-    assert {row["verdict"] for row in report["objectives"] if row["slo"].endswith("-availability")} == {"met"}
+    assert {
+        row["verdict"] for row in report["objectives"] if row["slo"].endswith("-availability")
+    } == {"met"}
     assert stack.get("/api/v1/nodes/").json()["total"] == 3
 
 
 def test_slo_json_knows_every_slo_and_counts_the_load(stack: Stack) -> None:
     """`slo --json` has the stable fields for every SLO, and what the load run sent is in the events."""
-    assert eventually(lambda: all(row["verdict"] != "unmeasured" for row in stack.json("slo", "--window", "5m")["slos"]))
+    assert eventually(
+        lambda: all(
+            row["verdict"] != "unmeasured" for row in stack.json("slo", "--window", "5m")["slos"]
+        )
+    )
     rows = {row["slo"]: row for row in stack.json("slo", "--window", "5m")["slos"]}
     assert set(rows) == {slo.name for slo in stack.layout.plan().slos}
-    assert {"slo", "objective", "measured", "good", "total", "budget_remaining", "burn_rate", "verdict"} <= set(rows["nodes.list-probe"])
+    assert {
+        "slo",
+        "objective",
+        "measured",
+        "good",
+        "total",
+        "budget_remaining",
+        "burn_rate",
+        "verdict",
+    } <= set(rows["nodes.list-probe"])
     ingest = rows["readings.ingest-availability"]
     assert ingest["total"] > 150
     assert ingest["verdict"] == "met"
@@ -74,20 +91,37 @@ def test_slo_json_knows_every_slo_and_counts_the_load(stack: Stack) -> None:
 
 def test_a_load_run_without_an_api_cannot_tell(stack: Stack, tmp_path: Path) -> None:
     """Load against nothing is no success, and leaves no report."""
-    result = stack.run("load", "--time", "3s", "--users", "2", "--host", "http://127.0.0.1:9", "--reports", str(tmp_path))
+    result = stack.run(
+        "load",
+        "--time",
+        "3s",
+        "--users",
+        "2",
+        "--host",
+        "http://127.0.0.1:9",
+        "--reports",
+        str(tmp_path),
+    )
     assert result.returncode == 2, result.stdout
     assert "nothing answers at http://127.0.0.1:9" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("program", ["api", "prometheus", "alertmanager", "replay", "worker", "metrics", "prober", "console"])
+@pytest.mark.parametrize(
+    "program",
+    ["api", "prometheus", "alertmanager", "replay", "worker", "metrics", "prober", "console"],
+)
 def test_a_killed_process_is_back_by_itself(stack: Stack, program: str) -> None:
     """kill -9 of any process is mended within seconds, without anybody's help."""
     dead = stack.pid(program)
     os.kill(dead, signal.SIGKILL)
-    assert eventually(lambda: all(p["statename"] == "RUNNING" and p["pid"] != dead for p in stack.processes()))
+    assert eventually(
+        lambda: all(p["statename"] == "RUNNING" and p["pid"] != dead for p in stack.processes())
+    )
     if program == "api":
-        assert eventually(lambda: httpx.get(stack.layout.url("api") + "/health/ready", timeout=2).is_success)
+        assert eventually(
+            lambda: httpx.get(stack.layout.url("api") + "/health/ready", timeout=2).is_success
+        )
 
 
 def test_killed_workers_lose_no_count(stack: Stack) -> None:
@@ -96,7 +130,11 @@ def test_killed_workers_lose_no_count(stack: Stack) -> None:
 
     def total() -> float:
         lines = httpx.get(url).text.splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("evara_http_requests_total{"))
+        return sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in lines
+            if line.startswith("evara_http_requests_total{")
+        )
 
     assert eventually(lambda: total() > 0)
     for _ in range(3):
@@ -104,13 +142,23 @@ def test_killed_workers_lose_no_count(stack: Stack) -> None:
         workers = psutil.Process(stack.pid("api")).children()
         assert workers
         workers[0].kill()
-        assert eventually(lambda: httpx.get(stack.layout.url("api") + "/health/live", timeout=2).is_success)
+        assert eventually(
+            lambda: httpx.get(stack.layout.url("api") + "/health/live", timeout=2).is_success
+        )
         assert total() >= before
 
 
 def test_alerts_are_delivered_and_kept(stack: Stack) -> None:
     """The pipeline's test alert of each `up` lies in the inbox, and a killed inbox still has it."""
-    assert eventually(lambda: sum(a["labels"]["alertname"] == "PipelineTest" for a in inbox(stack.layout.url("console"))) >= 2)
+    assert eventually(
+        lambda: (
+            sum(
+                a["labels"]["alertname"] == "PipelineTest"
+                for a in inbox(stack.layout.url("console"))
+            )
+            >= 2
+        )
+    )
 
 
 def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:
@@ -143,7 +191,11 @@ def test_every_rule_is_healthy(stack: Stack) -> None:
 
 def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None:
     """After `down` no process of the stack is left and all ports are free; after `up` counters have not gone back."""
-    family = [p for p in psutil.process_iter(["cmdline"]) if any(str(stack.layout.state) in word for word in p.info["cmdline"] or ())]
+    family = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if any(str(stack.layout.state) in word for word in p.info["cmdline"] or ())
+    ]
     assert family
     before = stack.json("slo", "--window", "1h")["slos"]
     assert "stopped" in stack.run("down").stdout
@@ -154,7 +206,11 @@ def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None
     up = stack.run("up", "--mode", "native")
     assert up.returncode == 0, up.stdout + up.stderr
     after = {row["slo"]: row["total"] or 0 for row in stack.json("slo", "--window", "1h")["slos"]}
-    assert all(after[row["slo"]] >= 0.9 * (row["total"] or 0) for row in before if row["slo"].startswith("readings.ingest"))
+    assert all(
+        after[row["slo"]] >= 0.9 * (row["total"] or 0)
+        for row in before
+        if row["slo"].startswith("readings.ingest")
+    )
 
 
 def test_a_stale_run_is_ended_and_replaced(stack: Stack) -> None:

@@ -60,19 +60,27 @@ class Servers:
             f"{s.name}{sorted(s.labels.items())}": s.value
             for metric in text_string_to_metric_families(text)
             for s in metric.samples
-            if metric.type in ("counter", "histogram") and s.name.startswith("evara_") and not s.name.endswith("_created")
+            if metric.type in ("counter", "histogram")
+            and s.name.startswith("evara_")
+            and not s.name.endswith("_created")
         }
 
     def answered(self) -> float:
         """Requests to ROUTE that any worker, dead or alive, counted."""
         prefix = f"{names.HTTP_REQUESTS}_total"
-        return sum(value for series, value in self.counted().items() if series.startswith(prefix) and f"'{ROUTE}'" in series)
+        return sum(
+            value
+            for series, value in self.counted().items()
+            if series.startswith(prefix) and f"'{ROUTE}'" in series
+        )
 
 
 def seeded(environment: dict[str, str]) -> str:
     """Migrates and seeds the database of these settings; an unlimited key that may write."""
     command = [sys.executable, "-c", SEED]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -80,7 +88,11 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     """A real gunicorn with two workers and a real metrics process, both gone afterwards."""
     folder, database, log = tmp_path / "metrics", tmp_path / "evara.db", tmp_path / "gunicorn.log"
     folder.mkdir()
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("EVARA_", "PROMETHEUS_"))
+    }
     settings = {
         "EVARA_DATABASE_URL": f"sqlite:///{database}",
         "EVARA_LIMITER_URL": f"sqlite:///{tmp_path}/limits.db",
@@ -92,14 +104,46 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     key = seeded(environment)
     environment |= {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
     metrics_port = free_port()
-    gunicorn = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
-    exporter = [sys.executable, "-m", "api.platform.telemetry.exporter", "127.0.0.1", str(metrics_port)]
+    gunicorn = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "api/gunicorn.conf.py",
+        "api.app:create_app()",
+    ]
+    exporter = [
+        sys.executable,
+        "-m",
+        "api.platform.telemetry.exporter",
+        "127.0.0.1",
+        str(metrics_port),
+    ]
     with log.open("w") as output:
-        processes = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output) for command in (gunicorn, exporter)]
+        processes = [
+            subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output)
+            for command in (gunicorn, exporter)
+        ]
     try:
         found: list[str] = []
-        until(lambda: found.extend(re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())) or found, 60, "listening")
-        running = Servers(psutil.Process(processes[0].pid), found[0], f"http://127.0.0.1:{metrics_port}", database, folder, key)
+        until(
+            lambda: (
+                found.extend(
+                    re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())
+                )
+                or found
+            ),
+            60,
+            "listening",
+        )
+        running = Servers(
+            psutil.Process(processes[0].pid),
+            found[0],
+            f"http://127.0.0.1:{metrics_port}",
+            database,
+            folder,
+            key,
+        )
         until(lambda: answers(f"{found[0]}/health/ready"), 60, "a ready API")
         until(lambda: answers(f"{running.metrics}/metrics"), 60, "a metrics process")
         yield running
@@ -168,12 +212,20 @@ def test_kills_lose_nothing(servers: Servers) -> None:
     try:
         for _ in range(KILLS):
             before = sum(len(client.acknowledged) for client in clients)
-            until(lambda: sum(len(client.acknowledged) for client in clients) >= before + 10, 60, "ten more answers")  # noqa: B023
+            until(
+                lambda: sum(len(client.acknowledged) for client in clients) >= before + 10,  # noqa: B023
+                60,
+                "ten more answers",
+            )
             victim = servers.workers()[0]
             os.kill(victim.pid, signal.SIGKILL)
             killed.add(victim.pid)
             scrapes.append(servers.counted())
-            until(lambda: len([w for w in servers.workers() if w.pid not in killed]) == 2, 60, "two living workers")
+            until(
+                lambda: len([w for w in servers.workers() if w.pid not in killed]) == 2,
+                60,
+                "two living workers",
+            )
             scrapes.append(servers.counted())
     finally:
         stop.set()
@@ -188,9 +240,18 @@ def test_kills_lose_nothing(servers: Servers) -> None:
     assert len(killed) == KILLS
     assert known <= servers.answered() <= known + unknown
     for earlier, later in pairwise(scrapes):
-        assert not {series: (value, later.get(series)) for series, value in earlier.items() if later.get(series, -1.0) < value}
+        assert not {
+            series: (value, later.get(series))
+            for series, value in earlier.items()
+            if later.get(series, -1.0) < value
+        }
     connection = sqlite3.connect(servers.database)
-    stored = {value for (value,) in connection.execute("SELECT value FROM readings WHERE node_id = ?", (NODE["id"],))}
+    stored = {
+        value
+        for (value,) in connection.execute(
+            "SELECT value FROM readings WHERE node_id = ?", (NODE["id"],)
+        )
+    }
     connection.close()
     assert acknowledged <= stored
     assert len(stored) <= known + unknown
@@ -207,7 +268,9 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
 
     def client(number: int) -> None:
         wait = random.Random(number)
-        with httpx.Client(base_url=servers.api, headers={"Authorization": f"Bearer {servers.key}"}, timeout=60) as http:
+        with httpx.Client(
+            base_url=servers.api, headers={"Authorization": f"Bearer {servers.key}"}, timeout=60
+        ) as http:
             while not stop.is_set():
                 try:
                     answer = http.get("/api/v1/nodes")
@@ -221,7 +284,11 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
 
     def replaced(before: set[int]) -> None:
         """Until none of the old workers is left, and the new ones answer."""
-        until(lambda: not before & {worker.pid for worker in servers.workers()}, 60, "the end of old workers")
+        until(
+            lambda: not before & {worker.pid for worker in servers.workers()},
+            60,
+            "the end of old workers",
+        )
         count = len(answered)
         until(lambda: len(answered) >= count + 20 or failed, 60, "answers of new workers")
 
@@ -242,11 +309,15 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
             thread.join()
     assert failed == []
     assert set(answered) == {200}
-    assert 0 < len(closed) < len(answered)  # draining workers say so, instead of closing without a word; all others keep connections
+    assert (
+        0 < len(closed) < len(answered)
+    )  # draining workers say so, instead of closing without a word; all others keep connections
 
 
 def raw(key: str, line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
-    return b"\r\n".join((line, b"Host: x", b"Authorization: Bearer " + key.encode(), *headers, b"", body))
+    return b"\r\n".join(
+        (line, b"Host: x", b"Authorization: Bearer " + key.encode(), *headers, b"", body)
+    )
 
 
 def broken(choose: random.Random, key: str) -> bytes:
@@ -270,23 +341,39 @@ def broken(choose: random.Random, key: str) -> bytes:
         lambda: request(post, json, b"Content-Length: -1"),
         lambda: request(post, json, b"Content-Length: one", body=b"{}"),
         lambda: request(post, json, b"Content-Length: 2", b"Content-Length: 3", body=b"{}"),
-        lambda: request(post, json, b"Content-Length: 2", b"Transfer-Encoding: chunked", body=b"{}"),
+        lambda: request(
+            post, json, b"Content-Length: 2", b"Transfer-Encoding: chunked", body=b"{}"
+        ),
         lambda: request(post, json, b"Content-Length: 100", body=b"{"),
         lambda: request(post, json, b"Content-Length: 2000000", body=b"[" * 2_000),
         lambda: request(post, json, b"Transfer-Encoding: chunked", body=b"zz\r\n{}\r\n0\r\n\r\n"),
         lambda: request(post, json, b"Transfer-Encoding: chunked", body=b"2\r\n{}"),
         lambda: request(post, json, b"Transfer-Encoding: " + word, body=b"{}"),
-        lambda: request(post, json, b"Content-Encoding: gzip", b"Content-Length: %d" % len(noise), body=noise),
-        lambda: request(post, b"Content-Type: application/json; charset=" + word, b"Content-Length: 2", body=b"{}"),
-        lambda: request(post, b"Content-Type: " + noise.replace(b"\n", b""), b"Content-Length: 2", body=b"{}"),
+        lambda: request(
+            post, json, b"Content-Encoding: gzip", b"Content-Length: %d" % len(noise), body=noise
+        ),
+        lambda: request(
+            post,
+            b"Content-Type: application/json; charset=" + word,
+            b"Content-Length: 2",
+            body=b"{}",
+        ),
+        lambda: request(
+            post, b"Content-Type: " + noise.replace(b"\n", b""), b"Content-Length: 2", body=b"{}"
+        ),
         lambda: request(post, json, b"Content-Length: %d" % len(noise), body=noise),
         lambda: request(post, json, b"Content-Length: 9000", body=b"[" * 9_000),
         lambda: request(post, json, b"Content-Length: 13", body=b'{"id": "\\ud800"'),
         lambda: request(post, json, b"Expect: " + word, b"Content-Length: 2", body=b"{}"),
         lambda: request(b"DELETE /api/v1/nodes/x HTTP/1.1", json, b"Content-Length: 2", body=b"{}"),
-        lambda: request(post, json, b"traceparent: " + word, b"X-Request-ID: " + noise, b"Content-Length: 2", body=b"{}")[
-            : choose.randint(1, 90)
-        ],
+        lambda: request(
+            post,
+            json,
+            b"traceparent: " + word,
+            b"X-Request-ID: " + noise,
+            b"Content-Length: 2",
+            body=b"{}",
+        )[: choose.randint(1, 90)],
     )
     return choose.choice(kinds)()
 
@@ -309,10 +396,14 @@ def test_bad_requests_are_the_callers_fault(servers: Servers) -> None:
         if status:
             answered += 1
             seen.setdefault(status[9:12], sent)
-    too_large = b"".join(b"%x\r\n%s\r\n" % (60_000, b"[" * 60_000) for _ in range(20)) + b"0\r\n\r\n"
+    too_large = (
+        b"".join(b"%x\r\n%s\r\n" % (60_000, b"[" * 60_000) for _ in range(20)) + b"0\r\n\r\n"
+    )
     headers = (b"Content-Type: application/json", b"Transfer-Encoding: chunked")
     with socket.create_connection(address, timeout=30) as connection:
-        connection.sendall(raw(servers.key, b"POST /api/v1/nodes HTTP/1.1", *headers, body=too_large))
+        connection.sendall(
+            raw(servers.key, b"POST /api/v1/nodes HTTP/1.1", *headers, body=too_large)
+        )
         assert connection.recv(64)[9:12] == b"413"
     log = (servers.folder.parent / "gunicorn.log").read_text(encoding="utf-8", errors="replace")
     assert answered > 500

@@ -8,7 +8,12 @@ from loadtests.bench.measure import FINE, UNKNOWN, WORSE, Estimate
 
 def test_every_variant_takes_every_place() -> None:
     """Variants alternate round by round, and nobody is always the first."""
-    assert [list(order) for order in measure.orders("abc", 4)] == [list("abc"), list("bca"), list("cab"), list("abc")]
+    assert [list(order) for order in measure.orders("abc", 4)] == [
+        list("abc"),
+        list("bca"),
+        list("cab"),
+        list("abc"),
+    ]
 
 
 def test_rounds_are_interleaved_and_the_first_forgotten() -> None:
@@ -20,7 +25,9 @@ def test_rounds_are_interleaved_and_the_first_forgotten() -> None:
         ran.append(name)
         return len(ran)
 
-    costs = measure.interleaved({"a": lambda: batch("a"), "b": lambda: batch("b")}, 2, lambda: ticks.append(len(ran)))
+    costs = measure.interleaved(
+        {"a": lambda: batch("a"), "b": lambda: batch("b")}, 2, lambda: ticks.append(len(ran))
+    )
     assert "".join(ran) == "abba" * ((measure.WARM_UP + 2) // 2)
     assert ticks == [2, 4, 6, 8]
     assert costs == {"a": [5, 8], "b": [6, 7]}
@@ -30,7 +37,9 @@ def test_a_median_has_a_margin() -> None:
     """The margin is that of a box plot's notch: it grows with the spread, shrinks with the rounds, and one outlier moves nothing."""
     assert measure.estimate([1, 2, 3, 4, 5]) == Estimate(3, pytest.approx(1.57 * 2 / 5**0.5))
     assert measure.estimate([1, 2, 3, 4, 5000]) == measure.estimate([1, 2, 3, 4, 5])
-    assert measure.estimate([1, 2, 3, 4, 5] * 4).margin == pytest.approx(measure.estimate([1, 2, 3, 4, 5]).margin / 2)
+    assert measure.estimate([1, 2, 3, 4, 5] * 4).margin == pytest.approx(
+        measure.estimate([1, 2, 3, 4, 5]).margin / 2
+    )
 
 
 def test_costs_are_compared_round_by_round() -> None:
@@ -52,13 +61,21 @@ def test_costs_are_compared_round_by_round() -> None:
         (2.0, 0.1, None, UNKNOWN),
     ],
 )
-def test_a_verdict_needs_the_whole_interval(value: float, margin: float, committed: float | None, said: str) -> None:
+def test_a_verdict_needs_the_whole_interval(
+    value: float, margin: float, committed: float | None, said: str
+) -> None:
     """Fine below the limit, worse above it, and neither when noise reaches across it or nothing was committed."""
     assert measure.verdict(Estimate(value, margin), committed) == said
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "said"), [([FINE, FINE], FINE), ([FINE, UNKNOWN], UNKNOWN), ([WORSE, UNKNOWN, FINE], WORSE), ([FINE, WORSE], WORSE)]
+    ("verdicts", "said"),
+    [
+        ([FINE, FINE], FINE),
+        ([FINE, UNKNOWN], UNKNOWN),
+        ([WORSE, UNKNOWN, FINE], WORSE),
+        ([FINE, WORSE], WORSE),
+    ],
 )
 def test_what_is_worse_is_told_first(verdicts: list[str], said: str) -> None:
     """One worse ratio decides; what could not be told decides over what is fine."""

@@ -146,12 +146,29 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the cases found, all from one process because starting it is slow."""
     verdict = tmp_path_factory.mktemp("load") / "verdict.json"
     scenarios = verdict.with_name("scenarios.json")
-    scenarios.write_text(locust.render(plan.from_files(SERVICE), registry.contract())[locust.SCENARIOS], encoding="utf-8")
-    script = PRELUDE + "".join(f"\nresult = {{}}\n{code}\nprint(json.dumps([{name!r}, result]))\n" for name, code in CASES.items())
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "EVARA_LOAD_VERDICT": str(verdict), "EVARA_API_KEY": "evara_t"}
+    scenarios.write_text(
+        locust.render(plan.from_files(SERVICE), registry.contract())[locust.SCENARIOS],
+        encoding="utf-8",
+    )
+    script = PRELUDE + "".join(
+        f"\nresult = {{}}\n{code}\nprint(json.dumps([{name!r}, result]))\n"
+        for name, code in CASES.items()
+    )
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),
+        "EVARA_LOAD_VERDICT": str(verdict),
+        "EVARA_API_KEY": "evara_t",
+    }
     environment["EVARA_LOAD_SCENARIOS"] = str(scenarios)
     run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     return dict(json.loads(line) for line in run.stdout.splitlines())
@@ -159,7 +176,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_holders_find_every_mapping(answers: dict[str, Any]) -> None:
     """A list on the way means each of its elements."""
-    assert answers["holders"] == {"one": [{"x": 1}], "list": [{"x": 1}, {"x": 2}], "deep": [{"c": 1}, {"c": 2}]}
+    assert answers["holders"] == {
+        "one": [{"x": 1}],
+        "list": [{"x": 1}, {"x": 2}],
+        "deep": [{"c": 1}, {"c": 2}],
+    }
 
 
 def test_bodies_vary_only_what_the_catalogue_names(answers: dict[str, Any]) -> None:
@@ -174,7 +195,15 @@ def test_bodies_vary_only_what_the_catalogue_names(answers: dict[str, Any]) -> N
 
 def test_figures_are_locusts_own(answers: dict[str, Any]) -> None:
     """Counts and percentiles are what Locust's CSV has, in seconds; what was never asked for has none."""
-    none = {"requests": 0, "failed": 0, "rate": 0.0, "p50": None, "p90": None, "p95": None, "p99": None}
+    none = {
+        "requests": 0,
+        "failed": 0,
+        "rate": 0.0,
+        "p50": None,
+        "p90": None,
+        "p95": None,
+        "p99": None,
+    }
     assert answers["figures"]["none"] == [none, none]
     hundred = answers["figures"]["hundred"]
     assert (hundred["requests"], hundred["failed"]) == (100, 1)
@@ -211,10 +240,15 @@ def test_the_exit_code_is_the_verdict(answers: dict[str, Any]) -> None:
 
 def test_what_was_not_answered_is_known(answers: dict[str, Any]) -> None:
     """Requests that were cut off or broke are told from answers, because the server may or may not have counted them."""
-    row = next(row for row in answers["conclude"]["report"]["routes"] if row["route"] == "nodes.list")
+    row = next(
+        row for row in answers["conclude"]["report"]["routes"] if row["route"] == "nodes.list"
+    )
     assert (row["sent"], row["answered"]) == (13, 11)
     errors = answers["conclude"]["report"]["errors"]
-    assert errors == [{"what": "nodes.list: 500 oops�[31m", "count": 10}, {"what": "nodes.list: gone", "count": 1}]
+    assert errors == [
+        {"what": "nodes.list: 500 oops�[31m", "count": 10},
+        {"what": "nodes.list: gone", "count": 1},
+    ]
 
 
 def test_the_end_waits_for_the_last_rows(answers: dict[str, Any]) -> None:

@@ -10,7 +10,16 @@ import httpx
 import pytest
 
 from loadtests import thingspeak_stub as module
-from loadtests.thingspeak_stub import CHANNELS, HISTORY, PAGE, RECORDING, STEP, Replay, feed, recording
+from loadtests.thingspeak_stub import (
+    CHANNELS,
+    HISTORY,
+    PAGE,
+    RECORDING,
+    STEP,
+    Replay,
+    feed,
+    recording,
+)
 
 NOW = 1_800_000_000.0
 
@@ -32,26 +41,43 @@ def test_the_recording_is_the_real_one() -> None:
 def test_a_minute_has_one_entry_forever() -> None:
     """Whenever and in whatever range a minute is asked for, its entry is the same."""
     values = recording()
-    whole = {entry["entry_id"]: entry for entry in feed(values, 1001, NOW - 7000, NOW, NOW)["feeds"]}
-    later = {entry["entry_id"]: entry for entry in feed(values, 1001, NOW - 5000, NOW + 9000, NOW + 3000)["feeds"]}
+    whole = {
+        entry["entry_id"]: entry for entry in feed(values, 1001, NOW - 7000, NOW, NOW)["feeds"]
+    }
+    later = {
+        entry["entry_id"]: entry
+        for entry in feed(values, 1001, NOW - 5000, NOW + 9000, NOW + 3000)["feeds"]
+    }
     shared = whole.keys() & later.keys()
     assert len(shared) > 80
     assert all(whole[number] == later[number] for number in shared)
     first = min(shared)
-    assert datetime.fromisoformat(whole[first]["created_at"]) == datetime.fromtimestamp(first * STEP, UTC)
+    assert datetime.fromisoformat(whole[first]["created_at"]) == datetime.fromtimestamp(
+        first * STEP, UTC
+    )
 
 
 def test_channels_play_from_different_places() -> None:
     """Three channels give three curves from one recording."""
     values = recording()
-    curves = {channel: [entry["field1"] for entry in feed(values, channel, NOW - 6000, NOW, NOW)["feeds"]] for channel in CHANNELS}
+    curves = {
+        channel: [entry["field1"] for entry in feed(values, channel, NOW - 6000, NOW, NOW)["feeds"]]
+        for channel in CHANNELS
+    }
     assert len({tuple(curve) for curve in curves.values()}) == 3
     assert {len(curve) for curve in curves.values()} == {101}
 
 
 @pytest.mark.parametrize(
     ("first", "last", "count"),
-    [(NOW, NOW, 1), (NOW + 1, NOW + 60, 0), (NOW - 600, NOW - 1200, 0), (NOW - 59, NOW, 1), (0, NOW, PAGE), (0, NOW - HISTORY - 1, 0)],
+    [
+        (NOW, NOW, 1),
+        (NOW + 1, NOW + 60, 0),
+        (NOW - 600, NOW - 1200, 0),
+        (NOW - 59, NOW, 1),
+        (0, NOW, PAGE),
+        (0, NOW - HISTORY - 1, 0),
+    ],
 )
 def test_a_range_holds_its_ends_and_at_most_a_page(first: float, last: float, count: int) -> None:
     """Both ends are included, the future and the forgotten are empty, and the newest 8 000 are a page."""
@@ -90,7 +116,9 @@ def test_it_answers_as_thingspeak_does(client: httpx.Client) -> None:
         ("/", 404, None),
     ],
 )
-def test_mistakes_are_answered_as_thingspeak_does(client: httpx.Client, path: str, status: int, body: Any) -> None:
+def test_mistakes_are_answered_as_thingspeak_does(
+    client: httpx.Client, path: str, status: int, body: Any
+) -> None:
     """-1 for channels without access, and its error shape for everything else."""
     answer = client.get(path)
     assert answer.status_code == status
@@ -103,7 +131,9 @@ def test_mistakes_are_answered_as_thingspeak_does(client: httpx.Client, path: st
 FEEDS = "/channels/1001/feeds.json"
 
 
-@pytest.mark.parametrize(("results", "count"), [("1", 1), ("3", 3), ("0", 0), ("-5", 0), ("99999", PAGE)])
+@pytest.mark.parametrize(
+    ("results", "count"), [("1", 1), ("3", 3), ("0", 0), ("-5", 0), ("99999", PAGE)]
+)
 def test_the_newest_results_are_given(client: httpx.Client, results: str, count: int) -> None:
     """As many as were asked for, at most a page, and the newest of them."""
     body = client.get(FEEDS, params={"results": results}).json()
@@ -111,14 +141,23 @@ def test_the_newest_results_are_given(client: httpx.Client, results: str, count:
     assert not count or body["feeds"][-1]["entry_id"] == body["channel"]["last_entry_id"]
 
 
-@pytest.mark.parametrize(("mode", "status"), [("fail", 500), ("throttle", 429), ("rubbish", 200), ("page", 200)])
-def test_a_mode_holds_until_it_ends_by_itself(client: httpx.Client, monkeypatch: pytest.MonkeyPatch, mode: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("mode", "status"), [("fail", 500), ("throttle", 429), ("rubbish", 200), ("page", 200)]
+)
+def test_a_mode_holds_until_it_ends_by_itself(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, mode: str, status: int
+) -> None:
     """It misbehaves from the control call on for so many seconds, and then behaves without being told."""
-    assert client.post("/control", json={"mode": mode, "seconds": 100}).json() == {"mode": mode, "seconds_left": 100.0}
+    assert client.post("/control", json={"mode": mode, "seconds": 100}).json() == {
+        "mode": mode,
+        "seconds_left": 100.0,
+    }
     answer = client.get(FEEDS)
     assert answer.status_code == status
     if status == 200:
-        with pytest.raises(ValueError, match="Unterminated" if mode == "rubbish" else "Expecting value"):
+        with pytest.raises(
+            ValueError, match="Unterminated" if mode == "rubbish" else "Expecting value"
+        ):
             answer.json()
         assert ("html" in answer.headers["Content-Type"]) == (mode == "page")
     else:
@@ -160,7 +199,9 @@ def test_ok_ends_any_mode(client: httpx.Client) -> None:
         ("/elsewhere", b'{"mode": "fail"}'),
     ],
 )  # fmt: skip
-def test_a_bad_control_call_changes_nothing(client: httpx.Client, path: str, content: bytes) -> None:
+def test_a_bad_control_call_changes_nothing(
+    client: httpx.Client, path: str, content: bytes
+) -> None:
     """Anything but a known mode for a bounded time is 400 and told how to ask."""
     answer = client.post(path, content=content)
     assert answer.status_code == 400

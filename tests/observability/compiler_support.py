@@ -38,5 +38,7 @@ def openapi_for(plan: Plan) -> dict[str, Any]:
     """A contract that serves exactly the plan's routes."""
     document: dict[str, Any] = {"paths": {}}
     for http in plan.route_ids:
-        document["paths"].setdefault(http.path, {})[http.method.lower()] = {"responses": {"200": {}}}
+        document["paths"].setdefault(http.path, {})[http.method.lower()] = {
+            "responses": {"200": {}}
+        }
     return document

@@ -40,10 +40,16 @@ PlanOf = Callable[..., Plan]
 def files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     """Writes copies of both files, edited; a text instead of edits replaces a file whole."""
 
-    def write(catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()) -> tuple[Path, Path]:
+    def write(
+        catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()
+    ) -> tuple[Path, Path]:
         made = []
         for source, edits in ((SERVICE, catalogue), (POLICY, policy)):
-            text = edits if isinstance(edits, str) else changed(source.read_text(encoding="utf-8"), *edits)
+            text = (
+                edits
+                if isinstance(edits, str)
+                else changed(source.read_text(encoding="utf-8"), *edits)
+            )
             target = tmp_path / source.name
             target.write_text(text, encoding="utf-8")
             made.append(target)
@@ -62,7 +68,9 @@ def plan_of(files: Callable[..., tuple[Path, Path]]) -> PlanOf:
 def problems_of(files: Callable[..., tuple[Path, Path]]) -> Callable[..., list[Problem]]:
     """The problems of edited files; there must be some."""
 
-    def find(catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()) -> list[Problem]:
+    def find(
+        catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()
+    ) -> list[Problem]:
         with pytest.raises(Invalid) as error:
             from_files(*files(catalogue, policy))
         return error.value.problems
@@ -74,11 +82,15 @@ def problems_of(files: Callable[..., tuple[Path, Path]]) -> Callable[..., list[P
 def promtool() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs promtool with the given words."""
     path = program("promtool")
-    return lambda *words: subprocess.run([path, *map(str, words)], capture_output=True, text=True, check=False)
+    return lambda *words: subprocess.run(
+        [path, *map(str, words)], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture(scope="session")
 def amtool() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs amtool with the given words."""
     path = program("amtool")
-    return lambda *words: subprocess.run([path, *map(str, words)], capture_output=True, text=True, check=False)
+    return lambda *words: subprocess.run(
+        [path, *map(str, words)], capture_output=True, text=True, check=False
+    )

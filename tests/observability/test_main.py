@@ -18,12 +18,32 @@ from observability.spec.problems import Problem
 from observability.terminal import bar
 from tests.observability.compiler_support import SMALL, openapi_for
 
-COMMANDS = ("check", "clean", "doctor", "down", "drill", "fetch", "generate", "load", "logs", "slo", "status", "up")
+COMMANDS = (
+    "check",
+    "clean",
+    "doctor",
+    "down",
+    "drill",
+    "fetch",
+    "generate",
+    "load",
+    "logs",
+    "slo",
+    "status",
+    "up",
+)
 
 
 def run(*words: object, **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "observability", *map(str, words)]
-    return subprocess.run(command, cwd=registry.ROOT, env=os.environ | environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=registry.ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_help_is_the_map() -> None:
@@ -47,13 +67,18 @@ def test_drills_are_listed() -> None:
     """Each with what it breaks; an unknown one is refused by name."""
     result = run("drill", "--list")
     assert result.returncode == 0
-    assert all(drill.name in result.stdout and drill.what in result.stdout for drill in DRILLS.values())
+    assert all(
+        drill.name in result.stdout and drill.what in result.stdout for drill in DRILLS.values()
+    )
     refused = run("drill", "no-such-drill")
     assert refused.returncode == 1
     assert "there is no drill 'no-such-drill'; known: route-errors" in refused.stderr
 
 
-@pytest.mark.parametrize(("settings", "coloured"), [({"NO_COLOR": "1", "FORCE_COLOR": ""}, False), ({"FORCE_COLOR": "1"}, True)])
+@pytest.mark.parametrize(
+    ("settings", "coloured"),
+    [({"NO_COLOR": "1", "FORCE_COLOR": ""}, False), ({"FORCE_COLOR": "1"}, True)],
+)
 def test_colours_can_be_switched_off(settings: dict[str, str], coloured: bool) -> None:
     """NO_COLOR is respected, and so is a terminal that wants them."""
     kept = {key: value for key, value in settings.items() if value}
@@ -75,16 +100,25 @@ def test_generate_writes_everything_for_another_service(tmp_path: Path) -> None:
     (tmp_path / "out" / registry.SCENARIOS / "scenarios.json").unlink()
     checked = run("check", "--json", *options)
     assert checked.returncode == 1
-    assert "scenarios.json" in [Path(p["where"]).name for p in json.loads(checked.stdout)["problems"]]
+    assert "scenarios.json" in [
+        Path(p["where"]).name for p in json.loads(checked.stdout)["problems"]
+    ]
 
 
-def test_mistakes_are_listed_and_nothing_is_written(files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+def test_mistakes_are_listed_and_nothing_is_written(
+    files: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
     """A file with several mistakes gives exit code 1, every mistake, and no file."""
     catalogue, policy = files(
-        (("    availability: 99.95", "    availability: 100"), ("    rate_limit: 600/minute", "    rate_limits: 600/minute")),
+        (
+            ("    availability: 99.95", "    availability: 100"),
+            ("    rate_limit: 600/minute", "    rate_limits: 600/minute"),
+        ),
         (("windows: [{over: 1m, ratio: 0.55}]", "windows: []"),),
     )
-    result = run("generate", "--catalogue", catalogue, "--policy", policy, "--out", tmp_path / "out")
+    result = run(
+        "generate", "--catalogue", catalogue, "--policy", policy, "--out", tmp_path / "out"
+    )
     assert result.returncode == 1
     assert result.stdout == ""
     for line in (
@@ -112,7 +146,9 @@ def test_places_with_the_same_problem_stand_together(capsys: pytest.CaptureFixtu
     ]
 
 
-def test_a_route_that_the_app_lacks_writes_nothing(files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+def test_a_route_that_the_app_lacks_writes_nothing(
+    files: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
     """The contract is checked before anything is written."""
     catalogue, _ = files((("    http: GET /api/v1/nodes\n", "    http: GET /api/v1/knots/\n"),))
     result = run("generate", "--catalogue", catalogue, "--out", tmp_path / "out")
@@ -141,7 +177,14 @@ def test_a_window_that_nothing_is_kept_for_is_refused(window: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "text"), [(None, "–"), (1.0, "█████ 100%"), (0.5, "██░░░ 50%"), (-50, "░░░░░ <-999%"), (-9.99, "░░░░░ -999%")]
+    ("left", "text"),
+    [
+        (None, "–"),
+        (1.0, "█████ 100%"),
+        (0.5, "██░░░ 50%"),
+        (-50, "░░░░░ <-999%"),
+        (-9.99, "░░░░░ -999%"),
+    ],
 )
 def test_a_budget_is_drawn(left: float | None, text: str) -> None:
     """Blocks for the eye, per cent for the mind, and no overflow."""
@@ -154,7 +197,10 @@ EVERY_KIND = (
     ("http: GET /api/v1/nodes/{node_id}/latest", "http: GET /api/v1/nodes/{node_id}/newest"),
     ("    availability: 99\n", "    availability: 100\n"),
     ("threshold: 200ms, objective: 95}", "threshold: 200, objective: 95}"),
-    ("  health.detail: GET /health\n", "  health.detail: GET /health\n  nodes.list: GET /elsewhere\n"),
+    (
+        "  health.detail: GET /health\n",
+        "  health.detail: GET /health\n  nodes.list: GET /elsewhere\n",
+    ),
     ("next_steps:\n      - Is ThingSpeak itself", "next_stepz:\n      - Is ThingSpeak itself"),
 )
 EXPECTED = (
@@ -169,10 +215,14 @@ EXPECTED = (
 )
 
 
-def test_mistakes_of_every_kind_are_listed_in_one_run(files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+def test_mistakes_of_every_kind_are_listed_in_one_run(
+    files: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
     """Wrong shapes do not hide wrong names, promises that cannot be kept, or routes that the app lacks; nothing is written."""
     catalogue, _ = files(EVERY_KIND)
-    result = CliRunner().invoke(cli, ["generate", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(
+        cli, ["generate", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")]
+    )
     assert result.exit_code == 1
     assert [text for text in EXPECTED if text not in result.stderr] == []
     assert not (tmp_path / "out").exists()

@@ -23,7 +23,15 @@ from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
 
 WIDTH = 80
-SIDE = {"requests": 1200, "failed": 3, "rate": 19.987, "p50": 0.0012, "p90": 0.05, "p95": 0.08, "p99": 12.5}
+SIDE = {
+    "requests": 1200,
+    "failed": 3,
+    "rate": 19.987,
+    "p50": 0.0012,
+    "p90": 0.05,
+    "p95": 0.08,
+    "p99": 12.5,
+}
 REPORT: dict[str, Any] = {
     "verdict": "disagree",
     "summary": "Clients and server disagree on 1 number, so neither can be relied on. By the clients' count 1 of 1 objectives missed.",
@@ -37,17 +45,40 @@ REPORT: dict[str, Any] = {
     },
     "server": {"missing": ""},
     "findings": [
-        {"route": "readings.latest", "number": "p95", "text": "readings.latest, p95: [too slow].", "meaning": "Requests wait. " * 9}
+        {
+            "route": "readings.latest",
+            "number": "p95",
+            "text": "readings.latest, p95: [too slow].",
+            "meaning": "Requests wait. " * 9,
+        }
     ],
     "total": {"route": "all", "clients": SIDE, "server": SIDE},
     "routes": [
         {"route": "readings.latest", "clients": SIDE, "server": SIDE | {"p95": 1.2}},
-        {"route": "nodes.list", "clients": dict.fromkeys(SIDE) | {"requests": 0, "failed": 0, "rate": 0.0}, "server": None},
+        {
+            "route": "nodes.list",
+            "clients": dict.fromkeys(SIDE) | {"requests": 0, "failed": 0, "rate": 0.0},
+            "server": None,
+        },
     ],
     "errors": [{"what": "nodes.list: 500 [boom]", "count": 3}],
     "objectives": [
-        {"slo": "nodes.list-availability", "objective": 0.999, "measured": 0.9, "good": 9, "total": 10, "verdict": "missed"},
-        {"slo": "nodes.get-availability", "objective": 0.999, "measured": None, "good": 0, "total": 0, "verdict": "idle"},
+        {
+            "slo": "nodes.list-availability",
+            "objective": 0.999,
+            "measured": 0.9,
+            "good": 9,
+            "total": 10,
+            "verdict": "missed",
+        },
+        {
+            "slo": "nodes.get-availability",
+            "objective": 0.999,
+            "measured": None,
+            "good": 0,
+            "total": 0,
+            "verdict": "idle",
+        },
     ],
     "version": 1,
 }
@@ -61,7 +92,9 @@ def rows(plan: Plan) -> list[Row]:
     """One row of each verdict, with the longest name and the worst numbers."""
     longest = max((slo.name for slo in plan.slos), key=len)
     return [
-        Row(longest, "", "platform", 0.9995, 0.123456, 1.0, 123456.0, -999.0, 1234.5, Verdict.MISSED),
+        Row(
+            longest, "", "platform", 0.9995, 0.123456, 1.0, 123456.0, -999.0, 1234.5, Verdict.MISSED
+        ),
         Row("met", "", "platform", 0.95, 1.0, 10.0, 10.0, 1.0, 0.0, Verdict.MET),
         Row("idle", "", "platform", 0.95, None, 0.0, 0.0, 1.0, 0.0, Verdict.IDLE),
         Row("unmeasured", "", "platform", 0.95, None, None, None, None, None, Verdict.UNMEASURED),
@@ -79,7 +112,9 @@ def test_the_slo_table_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, plan: Pl
 
 
 @pytest.mark.parametrize(("width", "columns"), [(60, 5), (79, 5), (80, 7)])
-def test_a_narrow_terminal_gets_fewer_columns(monkeypatch: pytest.MonkeyPatch, plan: Plan, width: int, columns: int) -> None:
+def test_a_narrow_terminal_gets_fewer_columns(
+    monkeypatch: pytest.MonkeyPatch, plan: Plan, width: int, columns: int
+) -> None:
     """Below 80 columns events and burn rate go, and the budget is a number; what is left is not cut."""
     monkeypatch.setattr(terminal.out, "width", width)
     monkeypatch.setattr(slos, "measure", lambda *_: rows(plan)[:3])
@@ -90,9 +125,16 @@ def test_a_narrow_terminal_gets_fewer_columns(monkeypatch: pytest.MonkeyPatch, p
     assert "…" not in "".join(table)
 
 
-@pytest.mark.parametrize(("kept", "words", "code"), [((1,), (), 0), ((0, 1), (), 1), ((1, 2), (), 0), ((1, 2), ("--strict",), 1)])
+@pytest.mark.parametrize(
+    ("kept", "words", "code"),
+    [((1,), (), 0), ((0, 1), (), 1), ((1, 2), (), 0), ((1, 2), ("--strict",), 1)],
+)
 def test_verdicts_decide_the_exit_code(
-    monkeypatch: pytest.MonkeyPatch, plan: Plan, kept: tuple[int, ...], words: tuple[str, ...], code: int
+    monkeypatch: pytest.MonkeyPatch,
+    plan: Plan,
+    kept: tuple[int, ...],
+    words: tuple[str, ...],
+    code: int,
 ) -> None:
     """Met is 0, missed is 1, idle is 1 only with --strict."""
     monkeypatch.setattr(slos, "measure", lambda *_: [rows(plan)[index] for index in kept])
@@ -106,7 +148,13 @@ def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> Non
     result = invoke("load")
     assert result.exit_code == 1
     assert "Each pair is clients/server" in result.output
-    for words in ("nodes.list-availability", "1200/1200", "80/1200≠", "3 × nodes.list: 500 [boom]", "≠ readings.latest, p95: [too slow]."):
+    for words in (
+        "nodes.list-availability",
+        "1200/1200",
+        "80/1200≠",
+        "3 × nodes.list: 500 [boom]",
+        "≠ readings.latest, p95: [too slow].",
+    ):
         assert words in result.output
     assert "≠ Clients and server disagree on 1 number" in result.output
     assert result.output.splitlines()[-1] == "  Report: reports/now/index.html"
@@ -115,10 +163,19 @@ def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert json.loads(invoke("load", "--json").stdout) == REPORT
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("met", 0), ("missed", 1), ("disagree", 1), ("unknown", 2)])
-def test_the_verdict_on_a_load_run_decides_the_exit_code(monkeypatch: pytest.MonkeyPatch, verdict: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("met", 0), ("missed", 1), ("disagree", 1), ("unknown", 2)]
+)
+def test_the_verdict_on_a_load_run_decides_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
+) -> None:
     """0 met, 1 missed or disagreeing, 2 when the server's side is missing; why it is missing is said once."""
-    said = {"verdict": verdict, "summary": "So it is.", "findings": [], "server": {"missing": "Elsewhere."}}
+    said = {
+        "verdict": verdict,
+        "summary": "So it is.",
+        "findings": [],
+        "server": {"missing": "Elsewhere."},
+    }
     monkeypatch.setattr(load_reports, "run_load", lambda *_: (REPORT | said, Path("x")))
     result = invoke("load")
     assert result.exit_code == code
@@ -127,33 +184,60 @@ def test_the_verdict_on_a_load_run_decides_the_exit_code(monkeypatch: pytest.Mon
 
 def test_two_load_reports_are_compared(tmp_path: Path) -> None:
     """A table within 80 columns and a page beside the new report; what was met and is missed now fails."""
-    better = REPORT | {"objectives": [row | {"verdict": "met", "measured": 1.0} for row in REPORT["objectives"][:1]]}
-    for name, content in (("old", better), ("new", REPORT | {"run": REPORT["run"] | {"users": 21}})):
+    better = REPORT | {
+        "objectives": [
+            row | {"verdict": "met", "measured": 1.0} for row in REPORT["objectives"][:1]
+        ]
+    }
+    for name, content in (
+        ("old", better),
+        ("new", REPORT | {"run": REPORT["run"] | {"users": 21}}),
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "report.json").write_text(json.dumps(content), encoding="utf-8")
     folders = str(tmp_path / "old"), str(tmp_path / "new")
     result = invoke("load", "--compare", *folders)
     assert result.exit_code == 1, result.output
-    assert "nodes.list-availability: was met, is missed now: 100.000 % → 90.000 %, promised 99.9 %" in result.output
+    assert (
+        "nodes.list-availability: was met, is missed now: 100.000 % → 90.000 %, promised 99.9 %"
+        in result.output
+    )
     assert "The runs are not alike: users was 20, is 21." in result.output
     table = result.output.split("!")[0]
     assert max(len(line.rstrip()) for line in table.splitlines()) <= WIDTH
-    assert "1 objective no longer met" in (tmp_path / "new" / "compare.html").read_text(encoding="utf-8")
+    assert "1 objective no longer met" in (tmp_path / "new" / "compare.html").read_text(
+        encoding="utf-8"
+    )
     assert not (tmp_path / "old" / "compare.html").exists()
-    assert json.loads(invoke("load", "--compare", *folders, "--json").stdout)["broken"][0]["new"] == 0.9
+    assert (
+        json.loads(invoke("load", "--compare", *folders, "--json").stdout)["broken"][0]["new"]
+        == 0.9
+    )
     assert invoke("load", "--compare", folders[1], folders[0]).exit_code == 0
     refused = invoke("load", "--compare", folders[0], str(tmp_path))
     assert refused.exit_code == 2
     assert "has no report.json" in refused.stderr
 
 
-@pytest.mark.parametrize(("verdicts", "sign"), [(("met", "missed"), "✓"), (("met", "disagree"), "?"), (("unknown", "met"), "?")])
-def test_a_comparison_says_what_it_is_worth(tmp_path: Path, verdicts: tuple[str, str], sign: str) -> None:
+@pytest.mark.parametrize(
+    ("verdicts", "sign"),
+    [(("met", "missed"), "✓"), (("met", "disagree"), "?"), (("unknown", "met"), "?")],
+)
+def test_a_comparison_says_what_it_is_worth(
+    tmp_path: Path, verdicts: tuple[str, str], sign: str
+) -> None:
     """Counts of both runs, changes of few requests in brackets, and no green where a run cannot be relied on; it still exits 0."""
-    few = {"route": "readings.latest", "clients": SIDE | {"requests": 20, "p95": 0.16}, "server": None}
+    few = {
+        "route": "readings.latest",
+        "clients": SIDE | {"requests": 20, "p95": 0.16},
+        "server": None,
+    }
     for name, verdict in zip(("old", "new"), verdicts, strict=True):
         (tmp_path / name).mkdir()
-        content = REPORT | {"verdict": verdict, "routes": [few if name == "new" else REPORT["routes"][0]]}
+        content = REPORT | {
+            "verdict": verdict,
+            "routes": [few if name == "new" else REPORT["routes"][0]],
+        }
         (tmp_path / name / "report.json").write_text(json.dumps(content), encoding="utf-8")
     result = invoke("load", "--compare", str(tmp_path / "old"), str(tmp_path / "new"))
     assert result.exit_code == 0, result.output
@@ -194,11 +278,17 @@ def test_load_that_makes_no_sense_is_refused(words: tuple[str, ...], said: str) 
     assert said in result.stderr
 
 
-@pytest.mark.parametrize(("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(drills.DRILLS))])
+@pytest.mark.parametrize(
+    ("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(drills.DRILLS))]
+)
 @pytest.mark.parametrize("passed", [True, False])
-def test_drills_report_and_fail(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], count: int, passed: bool) -> None:
+def test_drills_report_and_fail(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], count: int, passed: bool
+) -> None:
     """One drill by default, one by name or all of them; a failed one makes the exit code 1."""
-    monkeypatch.setattr(drills, "run", lambda drill, *_: drills.Result(drill.name, passed, "because [so]"))
+    monkeypatch.setattr(
+        drills, "run", lambda drill, *_: drills.Result(drill.name, passed, "because [so]")
+    )
     result = invoke("drill", *words)
     assert result.exit_code == (0 if passed else 1)
     assert result.output.count("because [so]") == count
@@ -258,9 +348,13 @@ class FakeSupervisor:
 
 
 @pytest.mark.parametrize(("state", "code"), [("RUNNING", 0), ("FATAL", 1), ("DOWN", 2)])
-def test_status_tells_by_its_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str, code: int) -> None:
+def test_status_tells_by_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str, code: int
+) -> None:
     """0 all run, 1 one does not, 2 the stack is down."""
-    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))  # whatever this checkout's own stack was last
+    monkeypatch.setenv(
+        "EVARA_STACK_DIR", str(tmp_path)
+    )  # whatever this checkout's own stack was last
     monkeypatch.setattr(FakeSupervisor, "state", state)
     monkeypatch.setattr(native, "Supervisor", FakeSupervisor)
     assert invoke("status").exit_code == code
@@ -290,7 +384,9 @@ def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing tool is named with the command that installs it, and the exit code is 1."""
     monkeypatch.setattr(modes, "choose", lambda *_: ("native", "no Docker engine answers"))
-    monkeypatch.setattr(native, "doctor", lambda _: [("git on PATH", False, "install it: sudo apt install git")])
+    monkeypatch.setattr(
+        native, "doctor", lambda _: [("git on PATH", False, "install it: sudo apt install git")]
+    )
     result = invoke("doctor")
     assert result.exit_code == 1
     assert "native: no Docker engine answers" in result.output

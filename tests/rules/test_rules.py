@@ -45,7 +45,9 @@ tests:
 def run(path: Path) -> "subprocess.CompletedProcess[str]":
     promtool = binaries.find("promtool", servers_folder())
     assert promtool, "promtool is missing; unpack it with: python -m observability fetch"
-    return subprocess.run([str(promtool), "test", "rules", str(path)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [str(promtool), "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.yaml")), ids=lambda path: path.stem)
@@ -72,7 +74,9 @@ def test_left_open_ranges_page_for_the_outage_and_not_for_the_blip(tmp_path: Pat
 
 def test_a_case_that_is_wrong_is_noticed(tmp_path: Path) -> None:
     """The runner itself can fail: an outage that is said to be silent is red."""
-    text = BLIP.replace("exp_samples: [{labels: '{slo=\"nodes.list-availability\"}', value: 1}]", "exp_samples: []")
+    text = BLIP.replace(
+        "exp_samples: [{labels: '{slo=\"nodes.list-availability\"}', value: 1}]", "exp_samples: []"
+    )
     assert text != BLIP
     (tmp_path / "rules.yaml").write_text(RULES, encoding="utf-8")
     (tmp_path / "wrong.yaml").write_text(text.replace("190s", "205s"), encoding="utf-8")

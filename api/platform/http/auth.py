@@ -14,8 +14,16 @@ from api.platform.http import health
 from api.platform.keys import Keyring
 
 OPEN = ("health.", "docs.")  # endpoints that need no key
-UNASKED = ("health.live", "health.ready", "docs.")  # those that do not even look at one, so that they answer without a database
-SECURITY_SCHEME = {"type": "http", "scheme": "bearer", "description": "A key of `flask --app api.app keys create`"}
+UNASKED = (
+    "health.live",
+    "health.ready",
+    "docs.",
+)  # those that do not even look at one, so that they answer without a database
+SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key of `flask --app api.app keys create`",
+}
 MISSING = "Send your API key in the header Authorization, after the word Bearer and a space."
 UNUSABLE = "This API key is not known here, was revoked, or has expired."  # one text: nobody learns which keys exist
 
@@ -31,14 +39,23 @@ def identify_callers(app: Flask, settings: Settings) -> None:
             return development
         if not str(request.endpoint).startswith(OPEN):
             return keyring.find(token)
-        with suppress(SQLAlchemyError):  # health tells, also of a database that is away, and does not wait for one that hangs
-            return keyring.find(token) if health.registered(app)["database"].result()["ok"] else None
+        with suppress(
+            SQLAlchemyError
+        ):  # health tells, also of a database that is away, and does not wait for one that hangs
+            return (
+                keyring.find(token) if health.registered(app)["database"].result()["ok"] else None
+            )
         return None
 
     @app.before_request
     def identify() -> None:
         g.key_id, g.key_scope, g.key_unlimited = None, None, False
-        if (token := given_token()) and request.endpoint and not request.endpoint.startswith(UNASKED) and (key := key_of(token)):
+        if (
+            (token := given_token())
+            and request.endpoint
+            and not request.endpoint.startswith(UNASKED)
+            and (key := key_of(token))
+        ):
             g.key_id, g.key_scope, g.key_unlimited = key.id, key.scope, key.unlimited
 
     @app.after_request
@@ -59,10 +76,18 @@ def authorise_callers(app: Flask) -> None:
 
     RuntimeError when a route declares no scope.
     """
-    endpoints = {rule.endpoint for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(OPEN)}
-    needed = {endpoint: getattr(app.view_functions[endpoint], "scope", None) for endpoint in endpoints}
-    if undeclared := ", ".join(sorted(endpoint for endpoint in endpoints if needed[endpoint] not in SCOPES)):
-        raise RuntimeError(f'{undeclared} would answer anybody: declare `@blueprint.scope("read")`, write or admin, at the view')
+    endpoints = {
+        rule.endpoint for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(OPEN)
+    }
+    needed = {
+        endpoint: getattr(app.view_functions[endpoint], "scope", None) for endpoint in endpoints
+    }
+    if undeclared := ", ".join(
+        sorted(endpoint for endpoint in endpoints if needed[endpoint] not in SCOPES)
+    ):
+        raise RuntimeError(
+            f'{undeclared} would answer anybody: declare `@blueprint.scope("read")`, write or admin, at the view'
+        )
 
     @app.before_request
     def authorise() -> None:
@@ -70,12 +95,23 @@ def authorise_callers(app: Flask) -> None:
         if scope is None:
             return  # health, docs, or nothing at all, which errors.py tells
         if g.key_scope is None:
-            refuse(401, UNUSABLE if given_token() else MISSING, error="invalid_token" if given_token() else "")
+            refuse(
+                401,
+                UNUSABLE if given_token() else MISSING,
+                error="invalid_token" if given_token() else "",
+            )
         elif SCOPES.index(g.key_scope) < SCOPES.index(scope):
-            refuse(403, f"This needs a key of scope {scope}; yours has scope {g.key_scope}.", error="insufficient_scope", scope=scope)
+            refuse(
+                403,
+                f"This needs a key of scope {scope}; yours has scope {g.key_scope}.",
+                error="insufficient_scope",
+                scope=scope,
+            )
 
 
 def refuse(status: int, message: str, **challenge: str) -> None:
     """Aborts with the challenge of RFC 6750."""
-    words = [f'{name}="{value}"' for name, value in {"realm": "evara", **challenge}.items() if value]
+    words = [
+        f'{name}="{value}"' for name, value in {"realm": "evara", **challenge}.items() if value
+    ]
     abort(status, message=message, headers={"WWW-Authenticate": f"Bearer {', '.join(words)}"})

@@ -21,14 +21,27 @@ COMMITTED = Path(__file__).resolve().parents[2] / "openapi.json"
 FIX = "serve it under a new version (docs/versioning.md), or accept the break: make generate BREAKING=1"
 LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
-EXACT = ("pattern", "format", "const", "multipleOf", "uniqueItems", "propertyNames", "oneOf", "anyOf", "allOf", "not")
+EXACT = (
+    "pattern",
+    "format",
+    "const",
+    "multipleOf",
+    "uniqueItems",
+    "propertyNames",
+    "oneOf",
+    "anyOf",
+    "allOf",
+    "not",
+)
 TYPES = {"null", "boolean", "object", "array", "number", "string", "integer"}
 
 
 def breaking(old: dict[str, Any], new: dict[str, Any], today: date) -> list[Problem]:
     """What callers that keep to `old` would lose with `new`. An operation that was deprecated may go once its sunset has passed."""
     before, after = resolved(old, old), resolved(new, new)
-    served = {(http.method, shape(http.path)): operation for http, operation in openapi.operations(after)}
+    served = {
+        (http.method, shape(http.path)): operation for http, operation in openapi.operations(after)
+    }
     problems = []
     for http, operation in openapi.operations(before):
         successor = served.get((http.method, shape(http.path)))
@@ -36,7 +49,10 @@ def breaking(old: dict[str, Any], new: dict[str, Any], today: date) -> list[Prob
             sunset = operation.get("x-sunset")
             losses = [] if sunset and date.fromisoformat(sunset) <= today else ["is gone"]
         else:
-            secured = {"security": before.get("security")} | operation, {"security": after.get("security")} | successor
+            secured = (
+                {"security": before.get("security")} | operation,
+                {"security": after.get("security")} | successor,
+            )
             losses = list(lost(*secured))
         problems += [Problem(f"openapi.json: {http}", loss, FIX, "contract") for loss in losses]
     return sorted(problems)
@@ -68,27 +84,40 @@ def resolved(document: dict[str, Any], node: Any, inside: tuple[str, ...] = ()) 
 
 def lost(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     """Sentences about one operation, old and new."""
-    given, wanted = ({(p["in"], p["name"]): p for p in operation.get("parameters", ()) if p["in"] != "path"} for operation in (old, new))
+    given, wanted = (
+        {(p["in"], p["name"]): p for p in operation.get("parameters", ()) if p["in"] != "path"}
+        for operation in (old, new)
+    )
     for key in given.keys() - wanted.keys():
         yield f"{key[0]} parameter {key[1]} is gone"
     for key, parameter in wanted.items():
         if parameter.get("required") and not given.get(key, {}).get("required"):
             yield f"{key[0]} parameter {key[1]} is required now"
         if key in given:
-            yield from narrowed(given[key].get("schema", {}), parameter.get("schema", {}), f"{key[0]} parameter {key[1]}")
+            yield from narrowed(
+                given[key].get("schema", {}),
+                parameter.get("schema", {}),
+                f"{key[0]} parameter {key[1]}",
+            )
     yield from body(old.get("requestBody"), new.get("requestBody"))
     for status, answer in old["responses"].items():
         if status not in new["responses"]:
             yield f"status {status} is gone"
             continue
         successor = new["responses"][status]
-        yield from (f"header {name} of {status} is gone" for name in answer.get("headers", {}).keys() - successor.get("headers", {}).keys())
+        yield from (
+            f"header {name} of {status} is gone"
+            for name in answer.get("headers", {}).keys() - successor.get("headers", {}).keys()
+        )
         for media, content in answer.get("content", {}).items():
             if media not in successor.get("content", {}):
                 yield f"{media} of {status} is gone"
             else:
                 yield from narrowed(
-                    successor["content"][media].get("schema", {}), content.get("schema", {}), f"answer {status}", answer=True
+                    successor["content"][media].get("schema", {}),
+                    content.get("schema", {}),
+                    f"answer {status}",
+                    answer=True,
                 )
     allowed = new.get("security") or [{}]
     if any(way not in allowed for way in old.get("security") or [{}]) and {} not in allowed:
@@ -107,7 +136,9 @@ def body(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Iterator[str
         if media not in new["content"]:
             yield f"{media} is not taken any more"
         else:
-            yield from narrowed(content.get("schema", {}), new["content"][media].get("schema", {}), "request body")
+            yield from narrowed(
+                content.get("schema", {}), new["content"][media].get("schema", {}), "request body"
+            )
 
 
 def types(schema: Schema) -> set[str]:
@@ -121,13 +152,23 @@ def narrowed(old: Schema, new: Schema, where: str, *, answer: bool = False) -> I
     lost, ever = ("may be", "now") if answer else ("may not be", "any more")
     gone = types(old) - types(new)
     if "enum" in new:
-        gone |= {json.dumps(value) for value in old["enum"] if value not in new["enum"]} if "enum" in old else {"outside its enum"}
+        gone |= (
+            {json.dumps(value) for value in old["enum"] if value not in new["enum"]}
+            if "enum" in old
+            else {"outside its enum"}
+        )
     if gone:
         yield f"{where} {lost} {', '.join(sorted(gone))} {ever}"
     for key in (*LOWER, *UPPER, *EXACT):
-        narrower = new.get(key) != old.get(key) if key in EXACT or key not in old else (new.get(key, 0) > old[key]) == (key in LOWER)
+        narrower = (
+            new.get(key) != old.get(key)
+            if key in EXACT or key not in old
+            else (new.get(key, 0) > old[key]) == (key in LOWER)
+        )
         if key in new and new[key] != old.get(key) and narrower:
-            change = (new[key], old.get(key, "none")) if answer else (old.get(key, "none"), new[key])
+            change = (
+                (new[key], old.get(key, "none")) if answer else (old.get(key, "none"), new[key])
+            )
             yield f"{where}: {key} {change[0]} → {change[1]}"
     yield from inside(old, new, where, answer=answer)
 
@@ -142,13 +183,19 @@ def inside(old: Schema, new: Schema, where: str, *, answer: bool) -> Iterator[st
         yield from narrowed(before[name], after[name], f"{where}.{name}", answer=answer)
     shut = new.get("additionalProperties") is False and not answer
     one_way = "writeOnly" if answer else "readOnly"  # such a property was never there
-    for name in after.keys() - before.keys() if answer else before.keys() - after.keys() if shut else ():
+    for name in (
+        after.keys() - before.keys() if answer else before.keys() - after.keys() if shut else ()
+    ):
         if not (after if answer else before)[name].get(one_way):
             yield f"{where}.{name} is {'gone' if answer else 'refused now'}"
     if shut and old.get("additionalProperties") is not False:
         yield f"{where} refuses unknown properties now"
     for key, mark in (("items", "[]"), ("additionalProperties", ".*")):
-        if (key in old or key in new) and isinstance(old.get(key, {}), dict) and isinstance(new.get(key, {}), dict):
+        if (
+            (key in old or key in new)
+            and isinstance(old.get(key, {}), dict)
+            and isinstance(new.get(key, {}), dict)
+        ):
             yield from narrowed(old.get(key, {}), new.get(key, {}), where + mark, answer=answer)
 
 
@@ -160,7 +207,9 @@ def compare(base: Path) -> list[Problem]:
     """What the app breaks of the contract in `base`; nothing where there is none yet."""
     if not base.exists():
         return []
-    return breaking(json.loads(base.read_text(encoding="utf-8")), openapi.document(current_app), date.today())
+    return breaking(
+        json.loads(base.read_text(encoding="utf-8")), openapi.document(current_app), date.today()
+    )
 
 
 def init_app(app: Flask) -> None:
@@ -168,7 +217,9 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(group)
 
     @group.command("write")
-    @click.option("--breaking", "accepted", is_flag=True, help="Write it although callers would break.")
+    @click.option(
+        "--breaking", "accepted", is_flag=True, help="Write it although callers would break."
+    )
     def write(accepted: bool) -> None:
         """Write the contract; exit 1, with every reason, when callers of the old one would break."""
         problems = [] if accepted else compare(COMMITTED)
@@ -176,12 +227,25 @@ def init_app(app: Flask) -> None:
         COMMITTED.write_text(text(openapi.document(current_app)), encoding="utf-8")
 
     @group.command("check")
-    @click.option("--base", type=click.Path(path_type=Path, exists=True), help="Compare with this instead of the committed one.")
+    @click.option(
+        "--base",
+        type=click.Path(path_type=Path, exists=True),
+        help="Compare with this instead of the committed one.",
+    )
     def check(base: Path | None) -> None:
         """Exit 1 when callers of the committed contract would break, or when it is not what the app serves."""
         problems = compare(base or COMMITTED)
-        if not (base or problems) and COMMITTED.read_text(encoding="utf-8") != text(openapi.document(current_app)):
-            problems = [Problem("api/openapi.json", "is not what the app serves", "touch api/app.py && make generate", "contract")]
+        if not (base or problems) and COMMITTED.read_text(encoding="utf-8") != text(
+            openapi.document(current_app)
+        ):
+            problems = [
+                Problem(
+                    "api/openapi.json",
+                    "is not what the app serves",
+                    "touch api/app.py && make generate",
+                    "contract",
+                )
+            ]
         fail(problems)
 
 

@@ -9,7 +9,15 @@ import orjson
 from flask import Flask, Response, current_app, g, request
 from gunicorn.http.errors import ParseException
 from marshmallow import EXCLUDE, Schema, fields
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import (
     BadRequest,
@@ -27,9 +35,15 @@ from api.platform.outbound.circuit_breaker import Refused
 from api.platform.telemetry import error_reports, logs, metrics, request_context
 
 CANCELED = "57014"  # PostgreSQL's query_canceled: the statement time-out
-UNFINISHED = {"42P01", "42703", "25006"}  # a table or column that a migration will make; a replica that is not promoted yet
+UNFINISHED = {
+    "42P01",
+    "42703",
+    "25006",
+}  # a table or column that a migration will make; a replica that is not promoted yet
 AWAY = "The database does not answer in time; nothing was stored. Try again."
-TOO_LONG = "The database needs too long for this; nothing was stored. Ask for less at once, or try again."
+TOO_LONG = (
+    "The database needs too long for this; nothing was stored. Ask for less at once, or try again."
+)
 CLASH = "This contradicts what is stored: something is there already, or something that it needs is gone. Read it again first."
 UNFIT = "The database cannot store one of the values: a number that is too large, or a text that it does not take."
 BROKEN = "Something broke on our side. Tell us the request_id."
@@ -44,32 +58,59 @@ class ProblemSchema(Schema):
         unknown = EXCLUDE  # readers must bear members that they do not know
 
     type = fields.String(
-        required=True, metadata={"description": "A URI for the kind of problem; about:blank says that the status says it all"}
+        required=True,
+        metadata={
+            "description": "A URI for the kind of problem; about:blank says that the status says it all"
+        },
     )
     title = fields.String(required=True, metadata={"description": "The status in words"})
     status = fields.Integer(required=True)
-    detail = fields.String(required=True, metadata={"description": "What was wrong with this request"})
-    request_id = fields.String(required=True, metadata={"description": "Find the request's log line by this"})
-    errors = fields.Dict(metadata={"description": "What was wrong with which field: location, then field, then messages"})
+    detail = fields.String(
+        required=True, metadata={"description": "What was wrong with this request"}
+    )
+    request_id = fields.String(
+        required=True, metadata={"description": "Find the request's log line by this"}
+    )
+    errors = fields.Dict(
+        metadata={
+            "description": "What was wrong with which field: location, then field, then messages"
+        }
+    )
 
 
 def members(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
-    return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, "request_id": request_id}
+    return {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "request_id": request_id,
+    }
 
 
 def problem(error: HTTPException) -> Response:
     """An HTTPException → the answer, with the exception's own headers (Allow, Retry-After) kept."""
     status = HTTPStatus(error.code or 500)
     data: dict[str, Any] = getattr(error, "data", None) or {}
-    nowhere = status == HTTPStatus.NOT_FOUND and request.url_rule is None  # other 404s say what they did not find
+    nowhere = (
+        status == HTTPStatus.NOT_FOUND and request.url_rule is None
+    )  # other 404s say what they did not find
     detail = data.get("message") or (NOWHERE if nowhere else error.description) or status.phrase
-    body = members(status, detail, current.request_id if (current := request_context.current()) else "")
+    body = members(
+        status, detail, current.request_id if (current := request_context.current()) else ""
+    )
     if messages := data.get("messages"):
         body |= {"detail": "Some fields are not as the schema wants them.", "errors": messages}
     text = logs.redact(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS).decode())
     answer = Response(text, status, mimetype=PROBLEM_JSON)
     own = {**dict(error.get_headers()), **(data.get("headers") or {})}
-    answer.headers.update({key: value for key, value in own.items() if key.lower() not in {"content-type", "content-length"}})
+    answer.headers.update(
+        {
+            key: value
+            for key, value in own.items()
+            if key.lower() not in {"content-type", "content-length"}
+        }
+    )
     return answer
 
 
@@ -88,7 +129,11 @@ def last_resort(error: Exception) -> Response:
         answer = unhandled(error)
     except Exception:
         current_app.logger.exception("the answer to an exception could not be made")
-        answer = Response(orjson.dumps(members(HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN, "")), 500, mimetype=PROBLEM_JSON)
+        answer = Response(
+            orjson.dumps(members(HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN, "")),
+            500,
+            mimetype=PROBLEM_JSON,
+        )
     return complete(answer)
 
 
@@ -103,7 +148,9 @@ def complete(answer: Response) -> Response:
 def database_away(error: DBAPIError | PoolTimeout) -> Response:
     """The database is locked, full, away, too slow or out of connections: the caller may try again soon."""
     current_app.logger.error("database unavailable: %s", error)
-    return problem(ServiceUnavailable(TOO_LONG if state(error) == CANCELED else AWAY, retry_after=5))
+    return problem(
+        ServiceUnavailable(TOO_LONG if state(error) == CANCELED else AWAY, retry_after=5)
+    )
 
 
 def state(error: Exception) -> str | None:
@@ -117,7 +164,11 @@ def misasked(error: DBAPIError) -> Response:
 
 
 def too_large(_: Exception) -> Response:
-    return problem(RequestEntityTooLarge(f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']} bytes; send less at once."))
+    return problem(
+        RequestEntityTooLarge(
+            f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']} bytes; send less at once."
+        )
+    )
 
 
 def broken_body(_: Exception) -> Response:
@@ -128,12 +179,16 @@ def broken_body(_: Exception) -> Response:
 def unfit(error: DBAPIError) -> Response:
     """The database does not take what the caller sent, and no view foresaw it."""
     current_app.logger.warning("refused by the database: %s", error)
-    return problem(Conflict(CLASH) if isinstance(error, IntegrityError) else UnprocessableEntity(UNFIT))
+    return problem(
+        Conflict(CLASH) if isinstance(error, IntegrityError) else UnprocessableEntity(UNFIT)
+    )
 
 
 def refused(error: Refused) -> Response:
     """Somebody whom we must ask is left alone, or does not answer in the caller's time."""
-    problem_of = GatewayTimeout if error.status == HTTPStatus.GATEWAY_TIMEOUT else ServiceUnavailable
+    problem_of = (
+        GatewayTimeout if error.status == HTTPStatus.GATEWAY_TIMEOUT else ServiceUnavailable
+    )
     answer = problem(problem_of(f"{error}. Try again later."))
     answer.headers["Retry-After"] = str(ceil(error.retry_after))
     return answer

@@ -18,7 +18,9 @@ from sqlalchemy import text
 from api.platform.db import MIGRATIONS, database
 from api.platform.http.parsing import AnswerSchema, Instant
 
-blueprint = Blueprint("health", __name__, description="Whether this process lives, is ready, and what it needs")
+blueprint = Blueprint(
+    "health", __name__, description="Whether this process lives, is ready, and what it needs"
+)
 Body = dict[str, Any]
 Answer = tuple[Body, int, dict[str, str]]
 FRESH = 1.0  # seconds that a result is given to everybody who asks, so that a flood of questions costs one
@@ -28,7 +30,9 @@ OK, DEGRADED, UNAVAILABLE = "ok", "degraded", "unavailable"
 
 class CheckSchema(AnswerSchema):
     ok = fields.Boolean(required=True)
-    latency_ms = fields.Float(metadata={"description": "How long the check took; only admins are told, as all below"})
+    latency_ms = fields.Float(
+        metadata={"description": "How long the check took; only admins are told, as all below"}
+    )
     since = Instant(metadata={"description": "Since when this process has found it so"})
     state = fields.String(metadata={"description": "Of the circuit breaker, where it has one"})
     detail = fields.String(metadata={"description": "What was found"})
@@ -101,7 +105,10 @@ def check_database() -> Body:
         found = MigrationContext.configure(session.connection()).get_current_revision()
     if found != newest_migration():
         mend = "run: flask --app api.app db upgrade"
-        return {"ok": False, "detail": f"is at migration {found}, not at {newest_migration()}; {mend}"}
+        return {
+            "ok": False,
+            "detail": f"is at migration {found}, not at {newest_migration()}; {mend}",
+        }
     return {"ok": True, "detail": f"answers, at migration {found}"}
 
 
@@ -109,7 +116,13 @@ def report(checks: dict[str, Check]) -> tuple[Body, bool]:
     """Every result with all that is known, and whether requests can be served."""
     results = {name: check.result() for name, check in checks.items()}
     ready = all(results[name]["ok"] for name, check in checks.items() if check.critical)
-    status = UNAVAILABLE if not ready else OK if all(result["ok"] for result in results.values()) else DEGRADED
+    status = (
+        UNAVAILABLE
+        if not ready
+        else OK
+        if all(result["ok"] for result in results.values())
+        else DEGRADED
+    )
     return {"status": status, "checks": results}, ready
 
 
@@ -118,7 +131,11 @@ def answer(checks: dict[str, Check]) -> Answer:
     body, ready = report(checks)
     if g.get("key_scope") != "admin":
         body["checks"] = {name: {"ok": result["ok"]} for name, result in body["checks"].items()}
-    return body, 200 if ready else 503, {"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "5"})
+    return (
+        body,
+        200 if ready else 503,
+        {"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "5"}),
+    )
 
 
 @blueprint.route("/health/live", endpoint="live")
@@ -129,15 +146,27 @@ def live() -> Answer:
 
 
 @blueprint.route("/health/ready", endpoint="ready")
-@blueprint.alt_response(503, schema=HealthSchema, example=FAILED, description="Something that every request needs does not work")
+@blueprint.alt_response(
+    503,
+    schema=HealthSchema,
+    example=FAILED,
+    description="Something that every request needs does not work",
+)
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def ready() -> Answer:
     """Requests can be served: all that is critical works"""
-    return answer({name: check for name, check in registered(current_app).items() if check.critical})
+    return answer(
+        {name: check for name, check in registered(current_app).items() if check.critical}
+    )
 
 
 @blueprint.route("/health", endpoint="detail")
-@blueprint.alt_response(503, schema=HealthSchema, example=FAILED, description="Something that every request needs does not work")
+@blueprint.alt_response(
+    503,
+    schema=HealthSchema,
+    example=FAILED,
+    description="Something that every request needs does not work",
+)
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def detail() -> Answer:
     """Every dependency by itself"""
@@ -147,5 +176,12 @@ def detail() -> Answer:
 def init_app(app: Flask, limiter_url: str) -> None:
     app.extensions["evara_health"] = {}
     register(app, "database", check_database, critical=True)
-    if limiter_url != "memory://":  # without its store, limits are counted per worker; requests go on
-        register(app, "limiter", lambda: {"ok": next(iter(app.extensions["limiter"])).storage.check()}, critical=False)
+    if (
+        limiter_url != "memory://"
+    ):  # without its store, limits are counted per worker; requests go on
+        register(
+            app,
+            "limiter",
+            lambda: {"ok": next(iter(app.extensions["limiter"])).storage.check()},
+            critical=False,
+        )

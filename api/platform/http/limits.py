@@ -30,16 +30,22 @@ class SharedFileStorage(Storage):
 
     def __init__(self, uri: str, wrap_exceptions: bool = False, **_: Any):
         super().__init__(uri, wrap_exceptions)
-        self._path = uri.removeprefix("sqlite:///")  # as in database URLs: a fourth slash begins an absolute path
+        self._path = uri.removeprefix(
+            "sqlite:///"
+        )  # as in database URLs: a fourth slash begins an absolute path
         self._local = threading.local()
         self._since_purge = 0
 
     def _run(self, sql: str, *values: Any) -> list[Any]:
         if not hasattr(self._local, "connection"):
-            connection = sqlite3.connect(self._path, timeout=redis_client.SECONDS, isolation_level=None)
+            connection = sqlite3.connect(
+                self._path, timeout=redis_client.SECONDS, isolation_level=None
+            )
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=OFF")
-            connection.execute("CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, amount INTEGER, expires REAL) WITHOUT ROWID")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, amount INTEGER, expires REAL) WITHOUT ROWID"
+            )
             self._local.connection = connection
         return list(self._local.connection.execute(sql, values))
 
@@ -61,7 +67,9 @@ class SharedFileStorage(Storage):
         now = time.time()
         amount, expires = getattr(self._local, "counted", {}).get(key, (0, 0))
         if expires <= now:
-            rows = self._run("SELECT amount, expires FROM counters WHERE key = ? AND expires > ?", key, now)
+            rows = self._run(
+                "SELECT amount, expires FROM counters WHERE key = ? AND expires > ?", key, now
+            )
             amount, expires = rows[0] if rows else (0, now)
         return int(amount), float(expires)
 
@@ -73,7 +81,11 @@ class SharedFileStorage(Storage):
 
     def check(self) -> bool:
         try:
-            return bool(self._run("INSERT INTO counters VALUES ('', 0, 0) ON CONFLICT (key) DO UPDATE SET amount = 0 RETURNING 1"))
+            return bool(
+                self._run(
+                    "INSERT INTO counters VALUES ('', 0, 0) ON CONFLICT (key) DO UPDATE SET amount = 0 RETURNING 1"
+                )
+            )
         except sqlite3.Error:
             return False  # raising would let the request that asked pass uncounted
 
@@ -94,7 +106,11 @@ def caller() -> str:
         address = ip_address(request.remote_addr or "")
     except ValueError:
         return "nowhere"  # a socket file, or a proxy that says no address
-    return str(address if address.version == 4 else address.ipv4_mapped or IPv6Network((address, 64), strict=False))
+    return str(
+        address
+        if address.version == 4
+        else address.ipv4_mapped or IPv6Network((address, 64), strict=False)
+    )
 
 
 def wait(limit: RequestLimit) -> int:
@@ -108,12 +124,22 @@ def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
 
     def refusal() -> str:
         limit = limiter.current_limit
-        return f"At most {limit.limit} from one caller are answered here; try again in {wait(limit)} s." if limit else ""
+        return (
+            f"At most {limit.limit} from one caller are answered here; try again in {wait(limit)} s."
+            if limit
+            else ""
+        )
 
     limiter = Limiter(
         caller,
         app=app,
-        default_limits=[Limit(lambda: plan.rate_limits[route()], error_message=refusal, exempt_when=lambda: bool(g.get("key_unlimited")))],
+        default_limits=[
+            Limit(
+                lambda: plan.rate_limits[route()],
+                error_message=refusal,
+                exempt_when=lambda: bool(g.get("key_unlimited")),
+            )
+        ],
         request_identifier=route,
         storage_uri=settings.limiter_url,
         storage_options=redis_client.PATIENCE if settings.limiter_url.startswith("redis") else {},
@@ -126,10 +152,18 @@ def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
         limit = limiter.current_limit
         if limit and limiter.limiter.storage is not limiter.storage:
             metrics.LIMITER_FALLBACKS.inc()
-        with suppress(sqlite3.Error, RedisError):  # a store that died after the count: the next request finds out, and counts in memory
+        with suppress(
+            sqlite3.Error, RedisError
+        ):  # a store that died after the count: the next request finds out, and counts in memory
             if limit:
-                told = {"Limit": limit.limit.amount, "Remaining": limit.remaining, "Reset": limit.reset_at}
-                answer.headers.update({f"X-RateLimit-{name}": str(value) for name, value in told.items()})
+                told = {
+                    "Limit": limit.limit.amount,
+                    "Remaining": limit.remaining,
+                    "Reset": limit.reset_at,
+                }
+                answer.headers.update(
+                    {f"X-RateLimit-{name}": str(value) for name, value in told.items()}
+                )
             if limit and limit.breached:
                 answer.headers["Retry-After"] = str(wait(limit))
         return answer

@@ -38,7 +38,10 @@ MEANINGS = {
     504: "What this asks did not answer in the time that a request has",
 }
 HEADERS = {
-    "X-Request-ID": ("string", "Find the request's log line by this; a well-formed one that was sent is kept"),
+    "X-Request-ID": (
+        "string",
+        "Find the request's log line by this; a well-formed one that was sent is kept",
+    ),
     "Retry-After": ("integer", "Seconds to wait"),
     "X-RateLimit-Limit": ("integer", "Requests that one client may send per window"),
     "X-RateLimit-Remaining": ("integer", "Requests left in this window"),
@@ -49,16 +52,23 @@ HEADERS = {
 def operations(document: dict[str, Any]) -> Iterator[tuple[Http, dict[str, Any]]]:
     """Every (method, path) of a document with its operation."""
     for path, item in document["paths"].items():
-        yield from ((Http(method.upper(), path), item[method]) for method in METHODS if method in item)
+        yield from (
+            (Http(method.upper(), path), item[method]) for method in METHODS if method in item
+        )
 
 
 def complete(document: dict[str, Any], plan: Plan) -> dict[str, Any]:
     """smorest's document with what no view says: operation ids, statuses and headers that all share, examples, deprecations."""
     document = copy.deepcopy(document)
     routes = {route.http: route for route in plan.routes}
-    headers = {name: {"schema": {"type": kind}, "description": text} for name, (kind, text) in HEADERS.items()}
+    headers = {
+        name: {"schema": {"type": kind}, "description": text}
+        for name, (kind, text) in HEADERS.items()
+    }
     document["components"]["headers"] = headers
-    del document["components"]["schemas"]["PaginationMetadata"]  # smorest's own, used by none of ours
+    del document["components"]["schemas"][
+        "PaginationMetadata"
+    ]  # smorest's own, used by none of ours
     for http, operation in operations(document):
         route = routes.get(http)
         operation["operationId"] = plan.route_ids.get(http, str(http))
@@ -67,14 +77,22 @@ def complete(document: dict[str, Any], plan: Plan) -> dict[str, Any]:
             problem = {errors.PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
             answers.setdefault(str(status), {"content": problem})
         for status, answer in answers.items():
-            sent = [name for name in headers if name != "Retry-After" or status in ("429", "503", "504")]
-            answer["headers"] = answer.get("headers", {}) | {name: {"$ref": f"#/components/headers/{name}"} for name in sent}
+            sent = [
+                name for name in headers if name != "Retry-After" or status in ("429", "503", "504")
+            ]
+            answer["headers"] = answer.get("headers", {}) | {
+                name: {"$ref": f"#/components/headers/{name}"} for name in sent
+            }
             if media := answer.get("content", {}).get(errors.PROBLEM_JSON):
                 answer["description"] = MEANINGS.get(int(status), HTTPStatus(int(status)).phrase)
-                media["example"] = errors.members(HTTPStatus(int(status)), f"{answer['description']}.", "0f8fad5bd9cb469fa165")
+                media["example"] = errors.members(
+                    HTTPStatus(int(status)), f"{answer['description']}.", "0f8fad5bd9cb469fa165"
+                )
         operation["responses"] = dict(sorted(answers.items()))
         if route and route.deprecated:
-            operation |= {"deprecated": True} | ({"x-sunset": str(route.deprecated.sunset)} if route.deprecated.sunset else {})
+            operation |= {"deprecated": True} | (
+                {"x-sunset": str(route.deprecated.sunset)} if route.deprecated.sunset else {}
+            )
     return document
 
 
@@ -82,8 +100,16 @@ def field2map(converter: Any, field: fields.Field[Any], ret: dict[str, Any]) -> 
     """For apispec, which counts the entries of a map as if they were letters, and does not say what its keys are."""
     if not isinstance(field, fields.Dict):
         return {}
-    sizes = {name.replace("Length", "Properties"): ret.pop(name) for name in ("minLength", "maxLength") if name in ret}
-    return sizes | ({"propertyNames": converter.field2pattern(field.key_field)} if field.key_field and field.key_field.validators else {})
+    sizes = {
+        name.replace("Length", "Properties"): ret.pop(name)
+        for name in ("minLength", "maxLength")
+        if name in ret
+    }
+    return sizes | (
+        {"propertyNames": converter.field2pattern(field.key_field)}
+        if field.key_field and field.key_field.validators
+        else {}
+    )
 
 
 def seconds(day: date) -> int:
@@ -94,7 +120,10 @@ def deprecation(route: Route) -> dict[str, str]:
     """Headers of a deprecated route (RFC 9745, RFC 8594, RFC 5829); {} of any other."""
     if not (said := route.deprecated):
         return {}
-    links = ['</docs>; rel="deprecation"; type="text/html"', *([f'<{said.successor}>; rel="successor-version"'] if said.successor else [])]
+    links = [
+        '</docs>; rel="deprecation"; type="text/html"',
+        *([f'<{said.successor}>; rel="successor-version"'] if said.successor else []),
+    ]
     headers = {"Deprecation": f"@{seconds(said.since)}", "Link": ", ".join(links)}
     return headers | ({"Sunset": http_date(seconds(said.sunset))} if said.sunset else {})
 
@@ -109,16 +138,25 @@ class Held:
             (method, rule.rule): by_http[http]
             for rule in app.url_map.iter_rules()
             for method in rule.methods or ()
-            if (http := Http("GET" if method == "HEAD" else method, metrics.openapi_path(rule.rule))) in by_http
+            if (
+                http := Http("GET" if method == "HEAD" else method, metrics.openapi_path(rule.rule))
+            )
+            in by_http
         }
         self.validator = cache(self._validator)
 
     def operation(self) -> dict[str, Any] | None:
         """The operation of the current request; None outside the contract."""
-        return self._operations.get((request.method, request.url_rule.rule)) if request.url_rule else None
+        return (
+            self._operations.get((request.method, request.url_rule.rule))
+            if request.url_rule
+            else None
+        )
 
     def _validator(self, operation_id: str, status: str, mimetype: str) -> Draft202012Validator:
-        operation = next(found for found in self._operations.values() if found["operationId"] == operation_id)
+        operation = next(
+            found for found in self._operations.values() if found["operationId"] == operation_id
+        )
         schema = closed(operation["responses"][status]["content"][mimetype]["schema"])
         return Draft202012Validator(schema | {"components": self._components})
 
@@ -129,10 +167,16 @@ class Held:
             return f"{name} does not document {status}"
         content = operation["responses"][status].get("content")
         if content is None:
-            return f"{name} documents no body for {status}" if answer.get_data() and status != "204" else None  # no 204 is sent with one
+            return (
+                f"{name} documents no body for {status}"
+                if answer.get_data() and status != "204"
+                else None
+            )  # no 204 is sent with one
         if answer.mimetype not in content:
             return f"{name} does not document {answer.mimetype} for {status}"
-        error = best_match(self.validator(name, status, answer.mimetype).iter_errors(answer.get_json()))
+        error = best_match(
+            self.validator(name, status, answer.mimetype).iter_errors(answer.get_json())
+        )
         return f"{name} {status}: {error.json_path} {error.message}" if error else None
 
 
@@ -142,7 +186,11 @@ def closed(node: Any) -> Any:
         return [closed(item) for item in node]
     if not isinstance(node, dict):
         return node
-    shut = {"additionalProperties": False} if isinstance(node.get("properties"), dict) and "additionalProperties" not in node else {}
+    shut = (
+        {"additionalProperties": False}
+        if isinstance(node.get("properties"), dict) and "additionalProperties" not in node
+        else {}
+    )
     return {key: closed(value) for key, value in node.items()} | shut
 
 
@@ -151,12 +199,20 @@ def refuse_strangers() -> None:
     operation = current_app.extensions["evara_held"].operation()
     if operation is None:
         return
-    known = {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"}
-    wrong = {name: ["Given more than once."] for name, values in request.args.lists() if len(values) > 1}
+    known = {
+        parameter["name"]
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] == "query"
+    }
+    wrong = {
+        name: ["Given more than once."] for name, values in request.args.lists() if len(values) > 1
+    }
     wrong |= {name: ["Unknown field."] for name in request.args if name not in known}
     if wrong:
         refuse(422, messages={"query": wrong})
-    if "requestBody" not in operation and (request.content_length or "Transfer-Encoding" in request.headers):
+    if "requestBody" not in operation and (
+        request.content_length or "Transfer-Encoding" in request.headers
+    ):
         abort(400, "This operation takes no body.")
 
 
@@ -167,16 +223,22 @@ def document(app: Flask) -> dict[str, Any]:
 
 def init_app(app: Flask, plan: Plan, *, check_answers: bool) -> None:
     """Call it when all routes are there. With `check_answers`, an answer that breaks the contract is logged and becomes a 500."""
-    contract = app.extensions["evara_document"] = complete(app.extensions["evara_api"].spec.to_dict(), plan)
+    contract = app.extensions["evara_document"] = complete(
+        app.extensions["evara_api"].spec.to_dict(), plan
+    )
     held = app.extensions["evara_held"] = Held(app, contract)
     deprecations = {route.id: headers for route in plan.routes if (headers := deprecation(route))}
     app.before_request(refuse_strangers)
 
     @app.after_request
     def check(answer: Response) -> Response:
-        answer.headers.update(deprecations.get(metrics.current_route(app), {}) if deprecations else {})
+        answer.headers.update(
+            deprecations.get(metrics.current_route(app), {}) if deprecations else {}
+        )
         operation = held.operation() if check_answers else None
         if operation and (wrong := held.mismatch(operation, answer)):
             app.logger.error("answer breaks the contract: %s", wrong)
-            return errors.problem(InternalServerError("The answer breaks the published contract; the log says how."))
+            return errors.problem(
+                InternalServerError("The answer breaks the published contract; the log says how.")
+            )
         return answer

@@ -37,13 +37,17 @@ class StrictParser(FlaskParser):
     """Refuses what a lenient parser lets through: other content types, charsets and encodings, NaN and deep nesting."""
 
     def load_json(self, req: Request, _: Schema) -> Any:
-        if req.mimetype != "application/json" or req.mimetype_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+        if req.mimetype != "application/json" or req.mimetype_params.get(
+            "charset", "utf-8"
+        ).lower() not in {"utf-8", "utf8"}:
             abort(415, "Send the body as application/json in UTF-8.")
         if req.headers.get("Content-Encoding", "identity").lower() != "identity":
             abort(415, "Send the body without Content-Encoding.")
         raw = req.get_data(cache=True)
         if req.content_length is None and len(raw) >= (req.max_content_length or math.inf):
-            abort(413)  # chunked: werkzeug reads no further than the limit, and does not say that there was more
+            abort(
+                413
+            )  # chunked: werkzeug reads no further than the limit, and does not say that there was more
         try:
             data = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
@@ -57,7 +61,11 @@ def deeper(data: Any, levels: int) -> bool:
     """Whether lists and objects are nested more than `levels` deep; not recursive, because the caller chooses the depth."""
     level = [data] if isinstance(data, dict | list) else []
     for _ in range(levels):
-        inside = [item for holder in level for item in (holder.values() if isinstance(holder, dict) else holder)]
+        inside = [
+            item
+            for holder in level
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
         level = [item for item in inside if isinstance(item, dict | list)]
     return bool(level)
 
@@ -126,8 +134,16 @@ class Count(fields.Integer):
 class PageQuery(Schema):
     """`page` counts from 1; the answer repeats both and says how many items there are."""
 
-    page = Count(load_default=1, validate=validate.Range(1, 1_000_000), metadata={"description": "Counts from 1"})
-    page_size = Count(load_default=100, validate=validate.Range(1, 1_000), metadata={"description": "Items per page"})
+    page = Count(
+        load_default=1,
+        validate=validate.Range(1, 1_000_000),
+        metadata={"description": "Counts from 1"},
+    )
+    page_size = Count(
+        load_default=100,
+        validate=validate.Range(1, 1_000),
+        metadata={"description": "Items per page"},
+    )
 
 
 class PageSchema(AnswerSchema):
@@ -160,7 +176,9 @@ class V1(Blueprint):
 
         def decorate(view: Any) -> Any:
             for status in statuses:
-                view = self.alt_response(status, schema="Problem", content_type="application/problem+json")(view)
+                view = self.alt_response(
+                    status, schema="Problem", content_type="application/problem+json"
+                )(view)
             return view
 
         return decorate

@@ -22,7 +22,9 @@ EXPOSED = f"{REQUEST_ID}, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining,
 def protect(answer: Response) -> Response:
     """Adds what the view did not say itself; looked up once, because each look at headers reads all of them."""
     said = {name.lower() for name, _ in answer.headers}
-    answer.headers.extend([(name, value) for name, value in HEADERS.items() if name.lower() not in said])
+    answer.headers.extend(
+        [(name, value) for name, value in HEADERS.items() if name.lower() not in said]
+    )
     if request.is_secure:
         answer.headers.setdefault("Strict-Transport-Security", HSTS)
     return answer
@@ -32,7 +34,9 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Headers on every answer, CORS for the declared origins, the Host check, and the caller's address behind declared proxies."""
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     if settings.proxy_hops:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.proxy_hops, x_proto=settings.proxy_hops)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(
+            app.wsgi_app, x_for=settings.proxy_hops, x_proto=settings.proxy_hops
+        )  # type: ignore[method-assign]
 
     app.after_request(protect)
     if settings.cors_origins:
@@ -50,7 +54,9 @@ def share(app: Flask, origins: tuple[str, ...]) -> None:
         answer = app.make_default_options_response()
         answer.status_code = 204
         answer.headers["Access-Control-Allow-Methods"] = answer.headers["Allow"]
-        answer.headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "")
+        answer.headers["Access-Control-Allow-Headers"] = request.headers.get(
+            "Access-Control-Request-Headers", ""
+        )
         answer.headers["Access-Control-Max-Age"] = "7200"  # seconds; Chrome keeps it no longer
         return answer
 

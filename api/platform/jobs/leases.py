@@ -30,7 +30,14 @@ class Lease:
     def keep(self, session: Session) -> bool:
         """Renews within the session's transaction; False when another has it, and what was done is not to be committed."""
         mine = models.Lease.name == self.name, models.Lease.owner == self.owner
-        return bool(session.execute(update(models.Lease).where(*mine).values(until=ending()).returning(models.Lease.name)).all())
+        return bool(
+            session.execute(
+                update(models.Lease)
+                .where(*mine)
+                .values(until=ending())
+                .returning(models.Lease.name)
+            ).all()
+        )
 
 
 def ending() -> datetime:
@@ -41,7 +48,9 @@ def take(name: str) -> Lease | None:
     """The lease, if nobody holds it or its time is over."""
     lease = Lease(name, uuid.uuid4().hex)
     with database().write() as session:
-        wanted = insert_into(session, models.Lease).values(name=name, owner=lease.owner, until=ending())
+        wanted = insert_into(session, models.Lease).values(
+            name=name, owner=lease.owner, until=ending()
+        )
         free = wanted.on_conflict_do_update(
             index_elements=["name"],
             set_={"owner": wanted.excluded.owner, "until": wanted.excluded.until},

@@ -80,7 +80,12 @@ class States(pybreaker.CircuitMemoryStorage):
 
     def take_trial(self, seconds: float) -> bool:
         """True for one of all who ask, until it is given back; a process that dies with it holds it for so many seconds."""
-        return self._there(lambda store: bool(store.set(f"{self._key}:trial", 1, nx=True, px=ceil(seconds * 1000))), True)
+        return self._there(
+            lambda store: bool(
+                store.set(f"{self._key}:trial", 1, nx=True, px=ceil(seconds * 1000))
+            ),
+            True,
+        )
 
     def give_back(self) -> None:
         self._there(lambda store: store.delete(f"{self._key}:trial"), None)
@@ -91,7 +96,14 @@ class Watcher(pybreaker.CircuitBreakerListener):
 
     def state_change(self, cb: pybreaker.CircuitBreaker, old_state: Any, new_state: Any) -> None:
         metrics.BREAKER.labels(cb.name).set(metrics.BREAKER_STATES[new_state.name])
-        log.warning("breaker changed", extra={"dependency": cb.name, "was": old_state and old_state.name, "is": new_state.name})
+        log.warning(
+            "breaker changed",
+            extra={
+                "dependency": cb.name,
+                "was": old_state and old_state.name,
+                "is": new_state.name,
+            },
+        )
 
 
 class Failure(Exception):
@@ -105,10 +117,21 @@ def fail() -> None:
 class Breaker:
     """pybreaker's states without its lock around the call, and with exactly one trial when half open."""
 
-    def __init__(self, name: str, shared: Shared | None = None, failures: int = FAILURES, seconds: float = OPEN_SECONDS):
+    def __init__(
+        self,
+        name: str,
+        shared: Shared | None = None,
+        failures: int = FAILURES,
+        seconds: float = OPEN_SECONDS,
+    ):
         self._storage = States(name, shared)
         self._machine = pybreaker.CircuitBreaker(
-            failures, seconds, state_storage=self._storage, listeners=[Watcher()], name=name, throw_new_error_on_trip=False
+            failures,
+            seconds,
+            state_storage=self._storage,
+            listeners=[Watcher()],
+            name=name,
+            throw_new_error_on_trip=False,
         )
         self._lock = threading.Lock()
         self._trying = False
@@ -141,8 +164,15 @@ class Breaker:
     def state(self) -> dict[str, str | None]:
         """{"state": closed, open or half-open, "since": when it opened, or None}."""
         state, opened = self._storage.state, self._storage.opened_at
-        return {"state": state, "since": opened.isoformat() if opened and state != pybreaker.STATE_CLOSED else None}
+        return {
+            "state": state,
+            "since": opened.isoformat() if opened and state != pybreaker.STATE_CLOSED else None,
+        }
 
     def _wait(self) -> float:
         opened = self._storage.opened_at
-        return self._machine.reset_timeout - (datetime.now(UTC) - opened).total_seconds() if opened else 0.0
+        return (
+            self._machine.reset_timeout - (datetime.now(UTC) - opened).total_seconds()
+            if opened
+            else 0.0
+        )

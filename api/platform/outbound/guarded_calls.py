@@ -84,7 +84,12 @@ class Guard:
     """GET from one host. `failed` is the exception for what may pass by itself: it is tried again and counts against the host."""
 
     def __init__(
-        self, name: str, base_url: str, failed: type[Exception], shared: Shared | None = None, transport: httpx.BaseTransport | None = None
+        self,
+        name: str,
+        base_url: str,
+        failed: type[Exception],
+        shared: Shared | None = None,
+        transport: httpx.BaseTransport | None = None,
     ):
         self.name, self.breaker = name, Breaker(name, shared)
         self._failed = failed
@@ -96,7 +101,13 @@ class Guard:
             metrics.REFUSED.labels(name, kind.reason)
         _guards[name] = self
 
-    def get(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], patience: Patience) -> T:
+    def get(
+        self,
+        path: str,
+        params: dict[str, Any],
+        read: Callable[[httpx.Response], T],
+        patience: Patience,
+    ) -> T:
         """What `read` makes of the answer; it raises `failed` for one that is not theirs. Raises `failed` or Refused."""
         try:
             if not self._slots.acquire(blocking=False):
@@ -110,22 +121,34 @@ class Guard:
             error.args = (f"{self.name}: {error}",)
             raise
 
-    def _patiently(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], patience: Patience) -> T:
+    def _patiently(
+        self,
+        path: str,
+        params: dict[str, Any],
+        read: Callable[[httpx.Response], T],
+        patience: Patience,
+    ) -> T:
         def again(error: Exception) -> bool | float:
             wait: float | None = getattr(error, "retry_after", None)
             fits = max(wait or 0.0, patience.pause) < min(left(), RETRY_SECONDS)
             return isinstance(error, self._failed) and fits and (True if wait is None else wait)
 
-        found: list[T] = []  # not stamina's decorator: that would log the arguments, and so the keys of channels
+        found: list[
+            T
+        ] = []  # not stamina's decorator: that would log the arguments, and so the keys of channels
         bounds = {"wait_initial": 0.2, "wait_max": patience.pause, "wait_jitter": patience.pause}
-        for attempt in stamina.retry_context(on=again, attempts=patience.attempts, timeout=RETRY_SECONDS, **bounds):
+        for attempt in stamina.retry_context(
+            on=again, attempts=patience.attempts, timeout=RETRY_SECONDS, **bounds
+        ):
             with attempt:
                 if attempt.num > 1:
                     metrics.RETRIES.labels(self.name).inc()
                 found = [self._guarded(path, params, read, patience.seconds)]
         return found[0]
 
-    def _guarded(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float) -> T:
+    def _guarded(
+        self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float
+    ) -> T:
         mine = min(seconds, left())
         if mine <= 0:
             raise DeadlineExceeded("no time is left to ask it")
@@ -140,14 +163,23 @@ class Guard:
         finally:
             self.breaker.leave(trial, ok)
 
-    def _measured(self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float, cut_short: bool) -> T:
+    def _measured(
+        self,
+        path: str,
+        params: dict[str, Any],
+        read: Callable[[httpx.Response], T],
+        seconds: float,
+        cut_short: bool,
+    ) -> T:
         try:
             with metrics.dependency_call(self.name):
                 try:
                     return read(self._fetch(path, params, seconds))
                 except httpx.TimeoutException as error:
                     if cut_short:  # they may have been about to answer: it says nothing about them
-                        raise DeadlineExceeded("it did not answer in the time that was left") from error
+                        raise DeadlineExceeded(
+                            "it did not answer in the time that was left"
+                        ) from error
                     raise
         except httpx.HTTPError as error:
             raise self._failed(f"{path}: {type(error).__name__} {error}") from error
@@ -156,14 +188,22 @@ class Guard:
         """The whole answer; httpx' own time-outs are per read, so one that drips would never end. It may last one read longer."""
         end, body = time.monotonic() + seconds, bytearray()
         timeout = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
-        with self._http.stream("GET", path, params=params, headers=request_context.headers(), timeout=timeout) as answer:
+        with self._http.stream(
+            "GET", path, params=params, headers=request_context.headers(), timeout=timeout
+        ) as answer:
             for chunk in answer.iter_bytes():
                 body += chunk
                 if time.monotonic() > end:
                     raise httpx.ReadTimeout("it sends, but too slowly", request=answer.request)
                 if len(body) > LARGEST:
-                    raise httpx.ReadError("it sends more than anybody would want", request=answer.request)
-        kept = {name: value for name, value in answer.headers.items() if name in ("content-type", "retry-after")}
+                    raise httpx.ReadError(
+                        "it sends more than anybody would want", request=answer.request
+                    )
+        kept = {
+            name: value
+            for name, value in answer.headers.items()
+            if name in ("content-type", "retry-after")
+        }
         return httpx.Response(answer.status_code, headers=kept, content=bytes(body))
 
 
@@ -174,14 +214,22 @@ def check(name: str) -> dict[str, Any]:
     """What health says of a guarded dependency, without asking it: whether its breaker lets calls through."""
     found = _guards[name].breaker.state()
     since = {"since": datetime.fromisoformat(found["since"])} if found["since"] else {}
-    return {"ok": found["state"] == "closed", "state": found["state"], "detail": f"its breaker is {found['state']}"} | since
+    return {
+        "ok": found["state"] == "closed",
+        "state": found["state"],
+        "detail": f"its breaker is {found['state']}",
+    } | since
 
 
 def retry_after(answer: httpx.Response) -> float | None:
     """Seconds that the answer's Retry-After asks for, given as seconds or as a time; None without a sensible one."""
     text = answer.headers.get("retry-after", "")
     try:
-        seconds = float(text) if text.isascii() and text.isdecimal() else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+        seconds = (
+            float(text)
+            if text.isascii() and text.isdecimal()
+            else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+        )
     except (ValueError, TypeError):
         return None
     return max(0.0, seconds)

@@ -13,7 +13,11 @@ from redis.retry import Retry
 from api.platform.telemetry import metrics
 
 SECONDS = 0.2  # that a request waits for a store that hangs
-PATIENCE: Any = {"socket_timeout": SECONDS, "socket_connect_timeout": SECONDS, "retry": Retry(NoBackoff(), 0)}
+PATIENCE: Any = {
+    "socket_timeout": SECONDS,
+    "socket_connect_timeout": SECONDS,
+    "retry": Retry(NoBackoff(), 0),
+}
 AWAY_SECONDS = 5.0  # then it is left alone for so long
 PREFIX = "evara:"
 T = TypeVar("T")
@@ -37,5 +41,8 @@ class Shared:
         except RedisError as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
             metrics.SHARED_FAILURES.inc()
-            log.warning("redis does not answer; each process goes by itself", extra={"error": type(error).__name__})
+            log.warning(
+                "redis does not answer; each process goes by itself",
+                extra={"error": type(error).__name__},
+            )
             return otherwise

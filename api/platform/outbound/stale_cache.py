@@ -45,12 +45,16 @@ class Cache:
         for result in metrics.CACHE_RESULTS:
             metrics.CACHE_ANSWERS.labels(result)
 
-    def answer(self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]) -> Kept:
+    def answer(
+        self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]
+    ) -> Kept:
         """A fresh answer, else what `fetch` gives, else (it raised one of `excused`, or is at work) the last good one, else raises."""
         kept = self._look(key)
         if not (kept and kept.fresh):
             with self._changed:
-                if alone := self._changed.wait_for(lambda: key not in self._fetching, 0 if kept else PATIENCE):
+                if alone := self._changed.wait_for(
+                    lambda: key not in self._fetching, 0 if kept else PATIENCE
+                ):
                     self._fetching.add(key)
             if alone:
                 try:
@@ -62,10 +66,14 @@ class Cache:
         if kept is None:
             metrics.CACHE_ANSWERS.labels("miss").inc()
             raise Busy
-        metrics.CACHE_ANSWERS.labels("miss" if kept.stored else "fresh" if kept.fresh else "stale").inc()
+        metrics.CACHE_ANSWERS.labels(
+            "miss" if kept.stored else "fresh" if kept.fresh else "stale"
+        ).inc()
         return kept
 
-    def _renewed(self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]) -> Kept:
+    def _renewed(
+        self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]
+    ) -> Kept:
         kept = self._look(key)
         if kept and kept.fresh:
             return kept  # somebody was faster
@@ -82,7 +90,9 @@ class Cache:
     def _look(self, key: str) -> Kept | None:
         with self._changed:
             found = self._own.get(key)
-        if self._shared and (there := parsed(self._shared.ask(lambda store: store.get(PREFIX + key), ""))):
+        if self._shared and (
+            there := parsed(self._shared.ask(lambda store: store.get(PREFIX + key), ""))
+        ):
             found = max(found, there, key=itemgetter(0)) if found else there
         if found is None:
             return None
@@ -97,7 +107,9 @@ class Cache:
             while len(self._own) > KEPT_ANSWERS:
                 self._own.popitem(last=False)
         if self._shared:
-            self._shared.ask(lambda store: store.set(PREFIX + key, orjson.dumps(entry), ex=KEPT_SECONDS), None)
+            self._shared.ask(
+                lambda store: store.set(PREFIX + key, orjson.dumps(entry), ex=KEPT_SECONDS), None
+            )
 
 
 def parsed(text: str | None) -> tuple[float, Any] | None:

@@ -42,7 +42,9 @@ def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
         release=settings.version,
         environment=settings.env,
         default_integrations=False,  # they hook into everything; what we send is sent by name
-        integrations=[AtexitIntegration(callback=lambda *_: None)],  # what waits is sent before the process ends
+        integrations=[
+            AtexitIntegration(callback=lambda *_: None)
+        ],  # what waits is sent before the process ends
         include_local_variables=False,  # of a stack's frames: bodies and keys are among them
         max_breadcrumbs=0,
         before_send=scrub,

@@ -32,7 +32,9 @@ SUMMED, LARGEST = "sum", "max"
 
 
 new_file: Callable[[str], Any] = MmapedDict  # prometheus_client has no types here
-read_file: Callable[[str], Iterator[tuple[str, float, float, int]]] = MmapedDict.read_all_values_from_file
+read_file: Callable[[str], Iterator[tuple[str, float, float, int]]] = (
+    MmapedDict.read_all_values_from_file
+)
 KINDS = {"counter": SUMMED, "histogram": SUMMED, "gauge_max": LARGEST}
 LIVE = "gauge_live"  # values that end with their process
 
@@ -64,7 +66,9 @@ def merge_dead(folder: Path) -> int:
     if swaps:
         draft = folder / (JOURNAL + ".new")
         draft.write_text(json.dumps({"swap": swaps, "remove": [path.name for path in dead]}))
-        draft.replace(folder / JOURNAL)  # from here on the merge has happened, whatever happens to us
+        draft.replace(
+            folder / JOURNAL
+        )  # from here on the merge has happened, whatever happens to us
         finish(folder)
     return len(dead)
 
@@ -85,7 +89,12 @@ def finish(folder: Path) -> None:
 
 def is_dead(path: Path) -> bool:
     kind, pid = kind_and_pid(path)
-    return (kind in KINDS or kind.startswith(LIVE)) and pid != ARCHIVE and pid.isdigit() and not psutil.pid_exists(int(pid))
+    return (
+        (kind in KINDS or kind.startswith(LIVE))
+        and pid != ARCHIVE
+        and pid.isdigit()
+        and not psutil.pid_exists(int(pid))
+    )
 
 
 def combine(sources: list[Path], target: Path, how: str) -> None:
@@ -109,7 +118,9 @@ class Processes(Collector):
     def __init__(self, folder: Path):
         self._folder = folder
         self._last: dict[tuple[int, float], float] = {}
-        self._gone = 0.0  # seconds used by processes that are no more, so that the counter keeps rising
+        self._gone = (
+            0.0  # seconds used by processes that are no more, so that the counter keeps rising
+        )
 
     def collect(self) -> Iterator[Metric]:
         now: dict[tuple[int, float], float] = {}
@@ -124,7 +135,9 @@ class Processes(Collector):
                 continue
         self._gone += sum(seconds for key, seconds in self._last.items() if key not in now)
         self._last = now
-        yield CounterMetricFamily(names.WORKER_CPU, "CPU seconds of all workers so far", self._gone + sum(now.values()))
+        yield CounterMetricFamily(
+            names.WORKER_CPU, "CPU seconds of all workers so far", self._gone + sum(now.values())
+        )
         yield GaugeMetricFamily(names.WORKER_MEMORY, "Resident bytes of all workers", memory)
         yield GaugeMetricFamily(names.WORKERS, "Workers alive", len(now))
 
@@ -142,7 +155,11 @@ class Declared(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._files.collect():  # type: ignore[no-untyped-call]
-            metric.samples = [sample for sample in metric.samples if float(sample.labels.get("le", math.inf)) in self._edges]
+            metric.samples = [
+                sample
+                for sample in metric.samples
+                if float(sample.labels.get("le", math.inf)) in self._edges
+            ]
             yield metric
 
 

@@ -17,7 +17,9 @@ CHATTY = "opentelemetry"  # says for every batch, and for every span that finds 
 CHATTY_SECONDS = 60.0
 # Values end before quotes and backslashes, so that a line of JSON stays one.
 KEY = r"(?:(?:api|channel|access|private|secret)[-_]?key|authorization|password|passwd|secret|token|dsn)"
-SUSPECT = re.compile(r"[\s:=]|evara_")  # no secret is found without one of these; most paths have none
+SUSPECT = re.compile(
+    r"[\s:=]|evara_"
+)  # no secret is found without one of these; most paths have none
 SECRETS = re.compile(
     rf"""(?ix)
     (?P<url> ://[^\s/:@"'\\]*: ) (?:[^\s"\\]|\\[^nrt]){{1,100}}@                  # scheme://user:password@
@@ -78,7 +80,12 @@ class Handler(logging.StreamHandler[Any]):
         words = ("a line could not be written: %s:%s", (record.pathname, record.lineno))
         with suppress(ValueError, OSError):  # standard error itself is gone
             self.stream.write(
-                self.format(logging.LogRecord(record.name, logging.ERROR, record.pathname, record.lineno, *words, None)) + "\n"
+                self.format(
+                    logging.LogRecord(
+                        record.name, logging.ERROR, record.pathname, record.lineno, *words, None
+                    )
+                )
+                + "\n"
             )
 
 
@@ -96,7 +103,9 @@ def configure(level: str, env: str, version: str) -> None:
     handler.addFilter(Sparsely())
     handler.addFilter(Context())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its line per call repeats what the metrics say, with the keys of the URL
+    logging.getLogger("httpx").setLevel(
+        logging.WARNING
+    )  # its line per call repeats what the metrics say, with the keys of the URL
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -111,13 +120,19 @@ def finish(app: Flask, answer: Response) -> Response:
         "method": request.method,
         "path": redact(request.path),
         "status": answer.status_code,
-        "duration_ms": round((time.perf_counter() - g.started) * 1000, 2) if "started" in g else 0.0,
+        "duration_ms": round((time.perf_counter() - g.started) * 1000, 2)
+        if "started" in g
+        else 0.0,
         **request_context.spent(),
         "key_id": g.get("key_id"),
     }
     access = logging.getLogger(ACCESS)
-    if access.isEnabledFor(logging.INFO):  # made by hand: info() would search the stack for its caller, at every request
-        access.handle(access.makeRecord(ACCESS, logging.INFO, __file__, 0, "request", (), None, extra=line))
+    if access.isEnabledFor(
+        logging.INFO
+    ):  # made by hand: info() would search the stack for its caller, at every request
+        access.handle(
+            access.makeRecord(ACCESS, logging.INFO, __file__, 0, "request", (), None, extra=line)
+        )
     return answer
 
 

@@ -34,19 +34,40 @@ def gauge(name: str, text: str, *labels: str, across: Mode) -> Gauge:
 
 JOB_RUNS = counter(names.JOB_RUNS, "Runs of a job", names.JOB, names.OUTCOME)
 JOB_STORED = counter(names.JOB_STORED, "Readings that a job stored", names.JOB)
-JOB_LAST_SUCCESS = gauge(names.JOB_LAST_SUCCESS, "When a job last succeeded", names.JOB, across="max")
-JOB_REACHED = gauge(names.JOB_REACHED, "Newest reading of the node that is furthest behind", names.JOB, across="livemax")
-DELIVERIES_PENDING = gauge(names.DELIVERIES_PENDING, "Deliveries in the outbox", across="livemostrecent")
-DEAD_LETTERS = gauge(names.DEAD_LETTERS, "Work that failed for good", names.JOB, across="livemostrecent")
-TRACE_SPANS = counter(names.TRACE_SPANS, "Spans handed to the collector, or lost on the way", names.OUTCOME)
+JOB_LAST_SUCCESS = gauge(
+    names.JOB_LAST_SUCCESS, "When a job last succeeded", names.JOB, across="max"
+)
+JOB_REACHED = gauge(
+    names.JOB_REACHED,
+    "Newest reading of the node that is furthest behind",
+    names.JOB,
+    across="livemax",
+)
+DELIVERIES_PENDING = gauge(
+    names.DELIVERIES_PENDING, "Deliveries in the outbox", across="livemostrecent"
+)
+DEAD_LETTERS = gauge(
+    names.DEAD_LETTERS, "Work that failed for good", names.JOB, across="livemostrecent"
+)
+TRACE_SPANS = counter(
+    names.TRACE_SPANS, "Spans handed to the collector, or lost on the way", names.OUTCOME
+)
 POOL = gauge(names.POOL, "Connections of the database pool", names.STATE, across="livesum")
-LIMITER_FALLBACKS = counter(names.LIMITER_FALLBACKS, "Requests counted in memory while the shared store was away")
+LIMITER_FALLBACKS = counter(
+    names.LIMITER_FALLBACKS, "Requests counted in memory while the shared store was away"
+)
 RETRIES = counter(names.RETRIES, "Calls that were made again", names.DEPENDENCY)
-REFUSED = counter(names.REFUSED, "Calls that were not made, by what stopped them", names.DEPENDENCY, names.REASON)
+REFUSED = counter(
+    names.REFUSED, "Calls that were not made, by what stopped them", names.DEPENDENCY, names.REASON
+)
 # Of the last process that looked: one that opened and was not asked since knows less than one that closed later.
-BREAKER = gauge(names.BREAKER, "0 closed, 1 half open, 2 open", names.DEPENDENCY, across="livemostrecent")
+BREAKER = gauge(
+    names.BREAKER, "0 closed, 1 half open, 2 open", names.DEPENDENCY, across="livemostrecent"
+)
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
-CACHE_ANSWERS = counter(names.CACHE_ANSWERS, "Answers about what others know, by where they were found", names.RESULT)
+CACHE_ANSWERS = counter(
+    names.CACHE_ANSWERS, "Answers about what others know, by where they were found", names.RESULT
+)
 CACHE_RESULTS = ("fresh", "stale", "miss")
 SHARED_FAILURES = counter(names.SHARED_FAILURES, "How often Redis did not answer")
 
@@ -89,18 +110,30 @@ def init_app(app: Flask, plan: Plan) -> None:
     @noted
     def route() -> str:
         rule = request.url_rule
-        return endpoints.get((request.method, rule.rule), names.UNMATCHED) if rule else names.UNMATCHED
+        return (
+            endpoints.get((request.method, rule.rule), names.UNMATCHED) if rule else names.UNMATCHED
+        )
 
     by_class = metrics.histogram(
         names.HTTP_DURATION,
         "Seconds from dispatch to answer",
-        labels={names.ROUTE: route, names.STATUS: noted(lambda answer: f"{answer.status_code // 100}xx")},
+        labels={
+            names.ROUTE: route,
+            names.STATUS: noted(lambda answer: f"{answer.status_code // 100}xx"),
+        },
         buckets=[float(edge) for edge in plan.buckets],
     )
     by_code = metrics.counter(
-        names.HTTP_REQUESTS, "Requests answered", labels={names.ROUTE: route, names.CODE: noted(lambda answer: answer.status_code)}
+        names.HTTP_REQUESTS,
+        "Requests answered",
+        labels={names.ROUTE: route, names.CODE: noted(lambda answer: answer.status_code)},
     )
-    exceptions = Counter(names.HTTP_EXCEPTIONS, "Exceptions that nobody handled", (names.ROUTE, names.TYPE), registry=registry)
+    exceptions = Counter(
+        names.HTTP_EXCEPTIONS,
+        "Exceptions that nobody handled",
+        (names.ROUTE, names.TYPE),
+        registry=registry,
+    )
     dispatch = super(ObservedFlask, app).full_dispatch_request  # type: ignore[misc]
     app.extensions["evara_registry"] = registry
     app.extensions["evara_timed"] = by_class(by_code(dispatch))
@@ -157,14 +190,22 @@ def route_labels(app: Flask, plan: Plan) -> dict[tuple[str, str], str]:
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    unknown = [f"{http} is served, but not in the catalogue: declare it under routes or exempt" for http in served.keys() - plan.route_ids]
+    unknown = [
+        f"{http} is served, but not in the catalogue: declare it under routes or exempt"
+        for http in served.keys() - plan.route_ids
+    ]
     absent = [
-        f"{http} ({plan.route_ids[http]}) is in the catalogue, but not served: correct `http:`" for http in plan.route_ids.keys() - served
+        f"{http} ({plan.route_ids[http]}) is in the catalogue, but not served: correct `http:`"
+        for http in plan.route_ids.keys() - served
     ]
     if unknown or absent:
-        raise RuntimeError("catalogue.yaml and the app disagree:\n  " + "\n  ".join(sorted(unknown + absent)))
+        raise RuntimeError(
+            "catalogue.yaml and the app disagree:\n  " + "\n  ".join(sorted(unknown + absent))
+        )
     labels = {served[http]: route_id for http, route_id in plan.route_ids.items()}
-    return labels | {("HEAD", rule): route_id for (method, rule), route_id in labels.items() if method == "GET"}
+    return labels | {
+        ("HEAD", rule): route_id for (method, rule), route_id in labels.items() if method == "GET"
+    }
 
 
 def current_route(app: Flask) -> str:
@@ -178,7 +219,9 @@ def count_exception(app: Flask, error: Exception) -> None:
     name = type(error).__name__
     if len(known) < MOST_TYPES:
         known.add(name)
-    app.extensions["evara_exceptions"].labels(current_route(app), name if name in known else names.OTHER_TYPE).inc()
+    app.extensions["evara_exceptions"].labels(
+        current_route(app), name if name in known else names.OTHER_TYPE
+    ).inc()
 
 
 def observe_dependency(dependency: str, seconds: float, *, ok: bool, queries: int = 0) -> None:

@@ -23,7 +23,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from api.platform.telemetry import metrics, request_context
 from api.platform.telemetry.request_context import TRACEPARENT, Identity
 
-QUEUE, BATCH, EVERY_MS = 2048, 256, 2000  # spans that wait at most, that are sent at once, and how often
+QUEUE, BATCH, EVERY_MS = (
+    2048,
+    256,
+    2000,
+)  # spans that wait at most, that are sent at once, and how often
 TIMEOUT = 3.0  # seconds for one batch
 LONGEST = 1024  # characters of an attribute
 URLS = ("url.full", "http.url")  # in the conventions of today and of yesterday
@@ -48,7 +52,9 @@ class GatewayIds(OurIds):
 
 def below(trace_id: str, span_id: str | None) -> contexts.Context:
     """The context under somebody else's span; an empty one where there is none."""
-    return TraceContextTextMapPropagator().extract({TRACEPARENT: f"00-{trace_id}-{span_id}-01"}, contexts.Context())
+    return TraceContextTextMapPropagator().extract(
+        {TRACEPARENT: f"00-{trace_id}-{span_id}-01"}, contexts.Context()
+    )
 
 
 def current() -> Identity:
@@ -65,7 +71,9 @@ class Counted(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._inner.export(spans)
-        metrics.TRACE_SPANS.labels("ok" if result is SpanExportResult.SUCCESS else "error").inc(len(spans))
+        metrics.TRACE_SPANS.labels("ok" if result is SpanExportResult.SUCCESS else "error").inc(
+            len(spans)
+        )
         return result
 
     def shutdown(self) -> None:
@@ -80,11 +88,15 @@ class Work:
     spans: tuple[trace.Span, ...]
     token: object
 
-    def child(self, name: str, seconds: float, attributes: Mapping[str, str], error: str | None) -> None:
+    def child(
+        self, name: str, seconds: float, attributes: Mapping[str, str], error: str | None
+    ) -> None:
         """A call that has just ended; the instrumentation of SQLAlchemy would cost unsampled requests 30 µs."""
         end = time.time_ns()
         start = end - int(seconds * 1e9)
-        span = self.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start)
+        span = self.tracer.start_span(
+            name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start
+        )
         fail(span, error)
         span.end(end)
 
@@ -114,28 +126,58 @@ class Tracing:
     """The spans of one app, sent to the collector at `endpoint` (http://host:4318)."""
 
     def __init__(self, endpoint: str, service: str, version: str, env: str):
-        os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")  # today's names of attributes, as ours
-        resource = Resource.create({"service.name": service, "service.version": version, "deployment.environment.name": env})
+        os.environ.setdefault(
+            "OTEL_SEMCONV_STABILITY_OPT_IN", "http,database"
+        )  # today's names of attributes, as ours
+        resource = Resource.create(
+            {
+                "service.name": service,
+                "service.version": version,
+                "deployment.environment.name": env,
+            }
+        )
         limits = SpanLimits(max_attribute_length=LONGEST)
-        exporter = Counted(OTLPSpanExporter(f"{endpoint.rstrip('/').removesuffix('/v1/traces')}/v1/traces", timeout=TIMEOUT))
+        exporter = Counted(
+            OTLPSpanExporter(
+                f"{endpoint.rstrip('/').removesuffix('/v1/traces')}/v1/traces", timeout=TIMEOUT
+            )
+        )
         processor = BatchSpanProcessor(exporter, QUEUE, EVERY_MS, BATCH)
-        self._first = TracerProvider(sampler=ALWAYS_ON, id_generator=OurIds(), resource=resource, span_limits=limits)
+        self._first = TracerProvider(
+            sampler=ALWAYS_ON, id_generator=OurIds(), resource=resource, span_limits=limits
+        )
         # What a library does outside of a request or job has no parent, and is nobody's.
-        self._below = TracerProvider(sampler=ParentBased(ALWAYS_OFF), resource=resource, span_limits=limits)
+        self._below = TracerProvider(
+            sampler=ParentBased(ALWAYS_OFF), resource=resource, span_limits=limits
+        )
         named = resource.merge(Resource({"service.name": "gateway"}))
-        gateway = TracerProvider(sampler=ALWAYS_ON, id_generator=GatewayIds(), resource=named, span_limits=limits)
+        gateway = TracerProvider(
+            sampler=ALWAYS_ON, id_generator=GatewayIds(), resource=named, span_limits=limits
+        )
         for provider in (self._first, self._below, gateway):
             provider.add_span_processor(processor)
         self._tracer = self._below.get_tracer("evara", version)
-        self._first_tracer, self._gateway_tracer = (provider.get_tracer("evara", version) for provider in (self._first, gateway))
+        self._first_tracer, self._gateway_tracer = (
+            provider.get_tracer("evara", version) for provider in (self._first, gateway)
+        )
         with suppress_instrumentation():
             self._silent = contexts.get_current()
-        if not RedisInstrumentor().is_instrumented_by_opentelemetry:  # they patch classes: once per process
+        if (
+            not RedisInstrumentor().is_instrumented_by_opentelemetry
+        ):  # they patch classes: once per process
             RedisInstrumentor().instrument(tracer_provider=self._below)
-            HTTPXClientInstrumentor().instrument(tracer_provider=self._below, request_hook=without_query)
+            HTTPXClientInstrumentor().instrument(
+                tracer_provider=self._below, request_hook=without_query
+            )
 
     def begin(
-        self, work: Identity, name: str, attributes: Mapping[str, str], *, server: bool, before: tuple[int, str | None] | None = None
+        self,
+        work: Identity,
+        name: str,
+        attributes: Mapping[str, str],
+        *,
+        server: bool,
+        before: tuple[int, str | None] | None = None,
     ) -> Work:
         """The first span of a request or job, current until its end; work that is not sampled keeps libraries silent.
 
@@ -144,10 +186,20 @@ class Tracing:
         if not work.sampled:
             return Work(self._tracer, (), contexts.attach(self._silent))
         kind = SpanKind.SERVER if server else SpanKind.INTERNAL
-        spans = [self._first_tracer.start_span(name, below(work.trace_id, work.parent_id), kind, attributes)]
+        spans = [
+            self._first_tracer.start_span(
+                name, below(work.trace_id, work.parent_id), kind, attributes
+            )
+        ]
         if before:
-            spans += [self._gateway_tracer.start_span(name, below(work.trace_id, before[1]), kind, attributes, start_time=before[0])]
-        return Work(self._tracer, tuple(spans), contexts.attach(trace.set_span_in_context(spans[0])))
+            spans += [
+                self._gateway_tracer.start_span(
+                    name, below(work.trace_id, before[1]), kind, attributes, start_time=before[0]
+                )
+            ]
+        return Work(
+            self._tracer, tuple(spans), contexts.attach(trace.set_span_in_context(spans[0]))
+        )
 
     def flush(self) -> None:
         """Sends what waits, and returns when the collector has taken it or has had its time; a process that ends does so by itself."""

@@ -15,8 +15,12 @@ from werkzeug.datastructures import Headers
 REQUEST_ID = "X-Request-ID"
 TRACEPARENT = "traceparent"
 TRACERESPONSE = "traceresponse"  # as the draft and OpenTelemetry name it: a traceparent on an answer would be taken for a request's
-WELL_FORMED = re.compile(r"(?!evara_)[A-Za-z0-9_.:-]{8,64}")  # anything else in X-Request-ID, a key for one, is replaced
-PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+WELL_FORMED = re.compile(
+    r"(?!evara_)[A-Za-z0-9_.:-]{8,64}"
+)  # anything else in X-Request-ID, a key for one, is replaced
+PARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
 
 
 @dataclass(slots=True)

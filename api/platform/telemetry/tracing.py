@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from api.platform.telemetry.otlp import Tracing, Work
 
 EXTENSION = "evara_tracing"
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
-STARTED, ABOVE, OLDEST = "X-Request-Start", "X-Request-Parent", 60.0  # of the gateway's span: Unix milliseconds, its caller's span, seconds
+METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+)
+STARTED, ABOVE, OLDEST = (
+    "X-Request-Start",
+    "X-Request-Parent",
+    60.0,
+)  # of the gateway's span: Unix milliseconds, its caller's span, seconds
 _work: "ContextVar[Work | None]" = ContextVar("evara_work", default=None)
 
 
@@ -61,7 +67,9 @@ def init_app(app: Flask, settings: Settings) -> None:
         return
     from api.platform.telemetry.otlp import Tracing
 
-    tracing = app.extensions[EXTENSION] = Tracing(settings.otlp_endpoint, logs.SERVICE, settings.version, settings.env)
+    tracing = app.extensions[EXTENSION] = Tracing(
+        settings.otlp_endpoint, logs.SERVICE, settings.version, settings.env
+    )
 
     @app.before_request
     def begin() -> None:
@@ -70,7 +78,9 @@ def init_app(app: Flask, settings: Settings) -> None:
             return
         attributes = describe(current) if current.sampled else {}
         before = gateway(current) if current.sampled and settings.proxy_hops else None
-        work = tracing.begin(current, attributes.pop("name", ""), attributes, server=True, before=before)
+        work = tracing.begin(
+            current, attributes.pop("name", ""), attributes, server=True, before=before
+        )
         g.work = work
         _work.set(work if current.sampled else None)
 
@@ -89,7 +99,11 @@ def gateway(current: request_context.Identity) -> tuple[int, str | None] | None:
     """When the proxy that called us began, Unix nanoseconds, and its caller's span; None where it does not say, or nothing plausible."""
     said = request.headers.get(STARTED, "")
     started = int(said) if current.parent_id and re.fullmatch(r"\d{13}", said, re.ASCII) else 0
-    return (started * 1_000_000, request.headers.get(ABOVE)) if 0 <= time.time() - started / 1000 <= OLDEST else None
+    return (
+        (started * 1_000_000, request.headers.get(ABOVE))
+        if 0 <= time.time() - started / 1000 <= OLDEST
+        else None
+    )
 
 
 def describe(current: request_context.Identity) -> dict[str, str]:

@@ -8,17 +8,60 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from observability.lib.panels import BAD, BLUE, GOOD, LOGS, PALETTE, PINK, SKY, WARN, Board, Kind, Panel, Query, Row, Unit, Variable
+from observability.lib.panels import (
+    BAD,
+    BLUE,
+    GOOD,
+    LOGS,
+    PALETTE,
+    PINK,
+    SKY,
+    WARN,
+    Board,
+    Kind,
+    Panel,
+    Query,
+    Row,
+    Unit,
+    Variable,
+)
 from observability.lib.promql import burn_rate, firing, quote, selector
 from observability.spec import names
-from observability.spec.board_slugs import DEPENDENCIES, JOBS, LOAD, LOG, OVERVIEW, ROUTES, RUNTIME, SLO
-from observability.spec.plan import DEPENDENCY_SOURCE, FRESHNESS, HTTP_SOURCE, JOB_SOURCE, LATENCY, LONG, SHORT, Plan, Tier, plain
+from observability.spec.board_slugs import (
+    DEPENDENCIES,
+    JOBS,
+    LOAD,
+    LOG,
+    OVERVIEW,
+    ROUTES,
+    RUNTIME,
+    SLO,
+)
+from observability.spec.plan import (
+    DEPENDENCY_SOURCE,
+    FRESHNESS,
+    HTTP_SOURCE,
+    JOB_SOURCE,
+    LATENCY,
+    LONG,
+    SHORT,
+    Plan,
+    Tier,
+    plain,
+)
 from observability.spec.schema import Duration
 
 RATE = "$__rate_interval"
 # A line as people read it; its fields, and what is not JSON as it was written.
-FIELDS = "".join(f"{{{{with .{field}}}}} {{{{.}}}}{{{{end}}}}" for field in ("method", "path", "status", "job", "node", "exc_info"))
-READ = "{{if .message}}{{.message}}" + FIELDS + "{{with .duration_ms}} in {{.}} ms{{end}}{{else}}{{__line__}}{{end}}"
+FIELDS = "".join(
+    f"{{{{with .{field}}}}} {{{{.}}}}{{{{end}}}}"
+    for field in ("method", "path", "status", "job", "node", "exc_info")
+)
+READ = (
+    "{{if .message}}{{.message}}"
+    + FIELDS
+    + "{{with .duration_ms}} in {{.}} ms{{end}}{{else}}{{__line__}}{{end}}"
+)
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
 ANSWERED = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
 LEAST = {Unit.RATIO: 0.01}  # no axis ends below, so that none of a thousand does not look like all
@@ -27,7 +70,16 @@ FINE_RATIO = 3  # decimals of per cent: 99.95 and 99.99 are not 100
 
 def boards(plan: Plan) -> tuple[Board, ...]:
     """Every dashboard, in the order in which people read them."""
-    return overview(plan), slo(plan), routes(plan), dependencies(plan), runtime(plan), jobs(plan), logs(plan), load(plan)
+    return (
+        overview(plan),
+        slo(plan),
+        routes(plan),
+        dependencies(plan),
+        runtime(plan),
+        jobs(plan),
+        logs(plan),
+        load(plan),
+    )
 
 
 def colours_by_label(plan: Plan) -> dict[str, dict[str, str]]:
@@ -37,22 +89,45 @@ def colours_by_label(plan: Plan) -> dict[str, dict[str, str]]:
         names.OUTCOME: dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)),
         names.CODE: {"200": GOOD, "201": BLUE, "204": SKY, "404": WARN, "422": PINK, "500": BAD}
         | {"2xx": GOOD, "3xx": SKY, "4xx": WARN, "5xx": BAD},
-        names.LOG_LEVEL: dict(zip((*names.LOG_LEVELS, names.LOG_UNKNOWN), (SKY, BLUE, WARN, BAD, PINK), strict=True)),
-        "": dict(zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True)) | {"all": BLUE},
+        names.LOG_LEVEL: dict(
+            zip((*names.LOG_LEVELS, names.LOG_UNKNOWN), (SKY, BLUE, WARN, BAD, PINK), strict=True)
+        ),
+        "": dict(
+            zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True)
+        )
+        | {"all": BLUE},
     }
 
 
 def colours(plan: Plan) -> dict[str, str]:
     """Series → the colour that stays theirs on every picture."""
-    return {name: colour for values in colours_by_label(plan).values() for name, colour in values.items()}
+    return {
+        name: colour
+        for values in colours_by_label(plan).values()
+        for name, colour in values.items()
+    }
 
 
 def lines(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
-    return Panel(title, description, Kind.LINES, unit, queries, **{"reach": LEAST.get(unit), **look})
+    return Panel(
+        title, description, Kind.LINES, unit, queries, **{"reach": LEAST.get(unit), **look}
+    )
 
 
-def stat(title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], **look: Any) -> Panel:
-    return Panel(title, description, Kind.STAT, unit, (Query(expr, title),), width=4, height=4, steps=steps, **look)
+def stat(
+    title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], **look: Any
+) -> Panel:
+    return Panel(
+        title,
+        description,
+        Kind.STAT,
+        unit,
+        (Query(expr, title),),
+        width=4,
+        height=4,
+        steps=steps,
+        **look,
+    )
 
 
 def table(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
@@ -72,12 +147,19 @@ def quantile(share: Decimal, metric: str, *, over: str = RATE, by: str = "", **l
 
 def quantiles(metric: str, **asked: str) -> Iterator[Query]:
     """Seconds within which 50, 90 and 99 of 100 events were done."""
-    return (Query(quantile(share, metric, **asked), f"p{plain(share * 100)}") for share in QUANTILES)
+    return (
+        Query(quantile(share, metric, **asked), f"p{plain(share * 100)}") for share in QUANTILES
+    )
 
 
 def promised(threshold: Duration, expr: str = "") -> Query:
     """The line of a threshold in seconds; `expr` draws it under a condition."""
-    return Query(expr or f"vector({plain(threshold.seconds)})", f"promised: {threshold.text}", line=True, colour=BAD)
+    return Query(
+        expr or f"vector({plain(threshold.seconds)})",
+        f"promised: {threshold.text}",
+        line=True,
+        colour=BAD,
+    )
 
 
 def rate(metric: str, over: str = RATE, **labels: str) -> str:
@@ -90,7 +172,13 @@ def budget_steps() -> tuple[tuple[float, str], ...]:
 
 def slowest(plan: Plan) -> float:
     """The burn rate at which the slowest tier pages."""
-    return min(float(c.factor) for tier in plan.tiers if tier.severity == plan.paging_severity for c in tier.conditions[:1] if c.factor)
+    return min(
+        float(c.factor)
+        for tier in plan.tiers
+        if tier.severity == plan.paging_severity
+        for c in tier.conditions[:1]
+        if c.factor
+    )
 
 
 def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
@@ -100,7 +188,10 @@ def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
 
 def overview(plan: Plan) -> Board:
     period, left = plan.period.name, names.BUDGET_LEFT
-    loud = firing(severity="~" + "|".join(severity for severity in plan.policy.severities if severity != plan.heartbeat))
+    loud = firing(
+        severity="~"
+        + "|".join(severity for severity in plan.policy.severities if severity != plan.heartbeat)
+    )
     now = Row(
         "Now",
         (
@@ -150,7 +241,10 @@ def burn_rates(**look: Any) -> Panel:
 
 def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
     """Moments at which alerts fired, by severity: Pages, Tickets."""
-    return tuple((f"{s.capitalize()}s", firing(severity=s, **labels)) for s in severities or [plan.paging_severity])
+    return tuple(
+        (f"{s.capitalize()}s", firing(severity=s, **labels))
+        for s in severities or [plan.paging_severity]
+    )
 
 
 def traffic(route: str) -> tuple[Panel, ...]:
@@ -165,13 +259,18 @@ def traffic(route: str) -> tuple[Panel, ...]:
 
 def failing(route: str, *, over: str = RATE, by: str = "") -> str:
     """The share of requests that ended in 5xx; no sample where nothing was asked."""
-    failed, total = (rate(names.HTTP_DURATION + "_count", over, route=f"~{route}", **only) for only in ({names.STATUS: "5xx"}, {}))
+    failed, total = (
+        rate(names.HTTP_DURATION + "_count", over, route=f"~{route}", **only)
+        for only in ({names.STATUS: "5xx"}, {})
+    )
     grouping = f" by ({by})" if by else ""
     return f"sum{grouping} ({failed}) / (sum{grouping} ({total}) > 0)"
 
 
 def latency_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
-    edges = sorted({float(slo.threshold.seconds) for slo in plan.slos if slo.sli == LATENCY and slo.threshold})
+    edges = sorted(
+        {float(slo.threshold.seconds) for slo in plan.slos if slo.sli == LATENCY and slo.threshold}
+    )
     return (0.0, GOOD), *((edge, WARN if edge != edges[-1] else BAD) for edge in edges)
 
 
@@ -196,7 +295,9 @@ def slo(plan: Plan) -> Board:
             stat("Events", "Events per second over the last 5 minutes.", Unit.PER_SECOND, names.total_rate(SHORT) + mine, expected=False),
         ),
     )  # fmt: skip
-    burn_lines = [Query(f"{names.error_ratio(w.name)}{mine} / {budget}", f"last {w.name}") for w in windows]
+    burn_lines = [
+        Query(f"{names.error_ratio(w.name)}{mine} / {budget}", f"last {w.name}") for w in windows
+    ]
     limits = (limit(plan, tier, objective, budget) for tier in factors(plan))
     history = Row(
         "Budget and burn",
@@ -233,7 +334,12 @@ def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
     """The burn rate above which a tier may fire, for the SLO that was chosen, as a line in the colour of the tier's severity."""
     share = f"{plain(tier.conditions[0].factor or Decimal(0))} * (1 - {objective})"
     expr = f"clamp_max({share}, {plain(plan.policy.max_threshold)}) / {budget}"
-    return Query(expr, f"{tier.name} {tier.severity}s", line=True, colour=BAD if tier.severity == plan.paging_severity else WARN)
+    return Query(
+        expr,
+        f"{tier.name} {tier.severity}s",
+        line=True,
+        colour=BAD if tier.severity == plan.paging_severity else WARN,
+    )
 
 
 def routes(plan: Plan) -> Board:
@@ -264,7 +370,9 @@ def routes(plan: Plan) -> Board:
         Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
               (Query(f"sum by (le) (increase({selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))", "{{le}}"),)),
     )  # fmt: skip
-    chosen = Variable("route", "Route", f"label_values({names.HTTP_DURATION}_count, {names.ROUTE})", many=True)
+    chosen = Variable(
+        "route", "Route", f"label_values({names.HTTP_DURATION}_count, {names.ROUTE})", many=True
+    )
     return Board(
         ROUTES,
         "Routes",
@@ -292,7 +400,11 @@ def dependencies(plan: Plan) -> Board:
         DEPENDENCIES,
         "Dependencies",
         "What the API needs: how often it is called, how often that fails, and how long it takes",
-        (*rows, Row("When they are away", guarded()), Row("Database pool and trace collector", (pool, spans))),
+        (
+            *rows,
+            Row("When they are away", guarded()),
+            Row("Database pool and trace collector", (pool, spans)),
+        ),
     )
 
 
@@ -300,7 +412,9 @@ def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
     metric, label = names.DEPENDENCY_DURATION, {names.DEPENDENCY: name}
     over = RATE if name == names.DATABASE else SHORT  # other hosts are called a few times a minute
     known = plan.thresholds(DEPENDENCY_SOURCE, LATENCY).items()
-    limits = (promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos})
+    limits = (
+        promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos}
+    )
     calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', over, **label)})"
     failed = f"sum({rate(metric + '_count', over, **label, outcome='error')}) / (sum({rate(metric + '_count', over, **label)}) > 0)"
     return (
@@ -426,12 +540,34 @@ def logs(plan: Plan) -> Board:
         "Logs",
         "Every line that the processes wrote, by level, program and request",
         (
-            Row("How many", (volume("Lines by level", names.LOG_LEVEL), volume("Lines by program", names.LOG_PROGRAM))),
-            Row("Which", (Panel("Lines", about, Kind.LOGS, Unit.TEXT, (Query(found, ""),), width=24, height=18, source=LOGS),)),
+            Row(
+                "How many",
+                (
+                    volume("Lines by level", names.LOG_LEVEL),
+                    volume("Lines by program", names.LOG_PROGRAM),
+                ),
+            ),
+            Row(
+                "Which",
+                (
+                    Panel(
+                        "Lines",
+                        about,
+                        Kind.LOGS,
+                        Unit.TEXT,
+                        (Query(found, ""),),
+                        width=24,
+                        height=18,
+                        source=LOGS,
+                    ),
+                ),
+            ),
         ),
         (
             Variable("program", "Program", values=names.LOG_PROGRAMS, many=True),
-            Variable("level", "Level", values=(*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN), many=True),
+            Variable(
+                "level", "Level", values=(*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN), many=True
+            ),
             Variable("request", "Request id"),
             Variable("text", "Text"),
         ),

@@ -63,7 +63,11 @@ WHAT_ELSE = Check("What else is firing?", firing())
 
 def entries(plan: Plan) -> dict[str, Entry]:
     """Every alert and every SLO by name."""
-    burn, singles, logged = burning(plan), map(single, plan.alerts), (of_log(plan, alert) for alert in plan.log_alerts)
+    burn, singles, logged = (
+        burning(plan),
+        map(single, plan.alerts),
+        (of_log(plan, alert) for alert in plan.log_alerts),
+    )
     promises = (promise(plan, slo) for slo in plan.slos)
     return {entry.name: entry for entry in (burn, *singles, *logged, *promises)}
 
@@ -83,7 +87,9 @@ def burning(plan: Plan) -> Entry:
         f"{names.SLO} says which, the label {names.TIER} how fast: {tiers}. A burn rate of 1 spends the budget exactly within the period.",
         "That depends on the SLO: its own page says it.",
         (
-            Check("Which SLOs burn, and how fast?", f"topk(10, {burn_rate(SHORT)} > 1)", Unit.TIMES),
+            Check(
+                "Which SLOs burn, and how fast?", f"topk(10, {burn_rate(SHORT)} > 1)", Unit.TIMES
+            ),
             Check("How much budget is left?", f"bottomk(10, {names.BUDGET_LEFT})", Unit.RATIO),
             WHAT_ELSE,
         ),
@@ -99,10 +105,20 @@ def condition_text(factor: Decimal | None) -> str:
 
 def promise(plan: Plan, slo: Slo) -> Entry:
     mine = f'{{{names.SLO}="{slo.name}"}}'
-    still = Check("Is it still bad, and how much of it?", names.error_ratio(SHORT) + mine, Unit.RATIO)
+    still = Check(
+        "Is it still bad, and how much of it?", names.error_ratio(SHORT) + mine, Unit.RATIO
+    )
     severities = " or ".join(sorted({tier.severity for tier in plan.tiers if slo.sli in tier.slis}))
-    drill = plan.policy.drill.by_sli.get(slo.sli) if slo.source not in (DEPENDENCY_SOURCE, GATEWAY_SOURCE) else None
-    lowest = min(condition.threshold(slo, plan.policy.max_threshold) for tier in plan.tiers for condition in tier.conditions)
+    drill = (
+        plan.policy.drill.by_sli.get(slo.sli)
+        if slo.source not in (DEPENDENCY_SOURCE, GATEWAY_SOURCE)
+        else None
+    )
+    lowest = min(
+        condition.threshold(slo, plan.policy.max_threshold)
+        for tier in plan.tiers
+        for condition in tier.conditions
+    )
     return Entry(
         slo.name,
         PROMISE,
@@ -133,27 +149,54 @@ def notice(slo: Slo) -> str:
 
 def evidence(slo: Slo) -> Iterator[Check]:
     """The second and third look, by what the SLO is about."""
-    route, dependency, job = ({label: slo.subject} for label in (names.ROUTE, names.DEPENDENCY, names.JOB))
+    route, dependency, job = (
+        {label: slo.subject} for label in (names.ROUTE, names.DEPENDENCY, names.JOB)
+    )
     if slo.source == JOB_SOURCE:
-        runs = f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **job)}[1h]))"
-        yield Check("How long ago did it last succeed?", f"time() - max({selector(names.JOB_LAST_SUCCESS, **job)})", Unit.SECONDS)
+        runs = (
+            f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **job)}[1h]))"
+        )
+        yield Check(
+            "How long ago did it last succeed?",
+            f"time() - max({selector(names.JOB_LAST_SUCCESS, **job)})",
+            Unit.SECONDS,
+        )
         yield Check("Does it run and fail, or not run?", runs)
     elif slo.sli == PROBE:
-        yield Check("How long ago did it last answer?", f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})", Unit.SECONDS)
+        yield Check(
+            "How long ago did it last answer?",
+            f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})",
+            Unit.SECONDS,
+        )
         yield Check("Is anything up?", names.UP)
     elif slo.source == DEPENDENCY_SOURCE:
         calls = rates(names.OUTCOME, names.DEPENDENCY_DURATION + "_count", **dependency)
         yield Check("How often is it called, and with what outcome?", calls, Unit.PER_SECOND)
-        yield Check("How long do successful calls take (p99)?", slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"), Unit.SECONDS)
+        yield Check(
+            "How long do successful calls take (p99)?",
+            slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"),
+            Unit.SECONDS,
+        )
     elif slo.source == GATEWAY_SOURCE:
         answers = rates(names.CODE, names.GATEWAY_RESPONSES, proxy=slo.subject)
         yield Check("Which answers do callers get?", answers, Unit.REQUESTS)
-        yield Check("How many replicas are ready, how many alive?", f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})")
+        yield Check(
+            "How many replicas are ready, how many alive?",
+            f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})",
+        )
     else:
         if slo.sli == LATENCY:
-            yield Check("How long do good answers take (p99)?", slow(names.HTTP_DURATION, **route), Unit.SECONDS)
+            yield Check(
+                "How long do good answers take (p99)?",
+                slow(names.HTTP_DURATION, **route),
+                Unit.SECONDS,
+            )
         else:
-            yield Check("Which answers are given?", rates(names.CODE, names.HTTP_REQUESTS + "_total", **route), Unit.REQUESTS)
+            yield Check(
+                "Which answers are given?",
+                rates(names.CODE, names.HTTP_REQUESTS + "_total", **route),
+                Unit.REQUESTS,
+            )
         failures = rates(names.DEPENDENCY, names.DEPENDENCY_DURATION + "_count", outcome="error")
         yield Check("Does something that it needs fail?", failures, Unit.PER_SECOND)
 
@@ -179,7 +222,11 @@ def single(alert: Alert) -> Entry:
         alert.impact,
         (first, WHAT_ELSE, Check("Is every target up?", names.UP)),
         alert.next_steps,
-        f"make drill D={alert.drill}" if alert.drill else f"`{alert.drilled_by}`, with real servers" if alert.drilled_by else CASES,
+        f"make drill D={alert.drill}"
+        if alert.drill
+        else f"`{alert.drilled_by}`, with real servers"
+        if alert.drilled_by
+        else CASES,
         f"`{mine}` has no sample any more, and the inbox says resolved.",
     )
 
@@ -187,7 +234,9 @@ def single(alert: Alert) -> Entry:
 def of_log(plan: Plan, alert: LogAlert) -> Entry:
     """A symptom that Loki evaluates."""
     entry = alert.entry
-    which = "When did the last line come? (Loki)" if entry.silence else "Which lines are these? (Loki)"
+    which = (
+        "When did the last line come? (Loki)" if entry.silence else "Which lines are these? (Loki)"
+    )
     volume = f"sum by ({names.LOG_LEVEL}) (count_over_time({log_lines(plan.service, entry.program, None, None)} [{SHORT}]))"
     return Entry(
         alert.name,
@@ -197,7 +246,12 @@ def of_log(plan: Plan, alert: LogAlert) -> Entry:
         entry.meaning,
         entry.impact,
         (
-            Check(which, log_lines(plan.service, entry.program, entry.level, entry.text), Unit.TEXT, LOGS),
+            Check(
+                which,
+                log_lines(plan.service, entry.program, entry.level, entry.text),
+                Unit.TEXT,
+                LOGS,
+            ),
             Check("How many lines are there at all, by level? (Loki)", volume, source=LOGS),
             WHAT_ELSE,
         ),

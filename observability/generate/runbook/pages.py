@@ -17,15 +17,22 @@ def render(plan: Plan) -> dict[str, str]:
     alerts = [entry for entry in known.values() if entry.kind == ALERT]
     subjects = {
         subject: [known[slo.name] for slo in slos]
-        for subject, slos in groupby(sorted(plan.slos, key=lambda slo: (slo.subject, slo.name)), key=lambda slo: slo.subject)
+        for subject, slos in groupby(
+            sorted(plan.slos, key=lambda slo: (slo.subject, slo.name)), key=lambda slo: slo.subject
+        )
     }
     pages = {f"{FOLDER}/{entry.name}.md": page(entry.name, [entry]) for entry in alerts}
-    pages |= {f"{FOLDER}/{subject}.md": page(subject, promises) for subject, promises in subjects.items()}
+    pages |= {
+        f"{FOLDER}/{subject}.md": page(subject, promises) for subject, promises in subjects.items()
+    }
     return {INDEX: index(plan, alerts, subjects), **pages}
 
 
 def index(plan: Plan, alerts: list[Entry], subjects: dict[str, list[Entry]]) -> str:
-    rows = [f"| [{entry.name}]({FOLDER}/{entry.name}.md) | {entry.severity} | {entry.owner} | {entry.meaning} |" for entry in alerts]
+    rows = [
+        f"| [{entry.name}]({FOLDER}/{entry.name}.md) | {entry.severity} | {entry.owner} | {entry.meaning} |"
+        for entry in alerts
+    ]
     promises = [
         f"| [{entry.name}]({FOLDER}/{subject}.md#{anchor(entry.name)}) | {entry.owner} | {plan.slo(entry.name).promise} |"
         for subject, found in subjects.items()
@@ -44,7 +51,9 @@ def index(plan: Plan, alerts: list[Entry], subjects: dict[str, list[Entry]]) -> 
 
 def anchor(title: str) -> str:
     """The fragment that Markdown viewers make of a heading."""
-    return "".join(letter for letter in title.lower() if letter.isalnum() or letter in "-_ ").replace(" ", "-")
+    return "".join(
+        letter for letter in title.lower() if letter.isalnum() or letter in "-_ "
+    ).replace(" ", "-")
 
 
 def page(title: str, found: list[Entry]) -> str:
@@ -66,7 +75,8 @@ def section(entry: Entry) -> list[str]:
         f"**Users notice:** {entry.users}",
         f"**Owner:** {entry.owner}. **Severity:** {entry.severity}.",
         "**Look first:**\n\n" + checks.rstrip(),
-        "**Then:**\n\n" + "\n".join(f"{number}. {step}" for number, step in enumerate(entry.steps, 1)),
+        "**Then:**\n\n"
+        + "\n".join(f"{number}. {step}" for number, step in enumerate(entry.steps, 1)),
         f"**It is over when** {entry.over}",
         f"**Drilled by:** {entry.drill}",
     ]

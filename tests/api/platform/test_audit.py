@@ -28,11 +28,15 @@ CHANGES: dict[str, Callable[[FlaskClient], TestResponse]] = {
     "nodes.create": lambda client: client.post(NODES, json=NODE),
     "nodes.update": lambda client: client.patch(f"{NODES}/tank-01", json={"name": "Renamed"}),
     "nodes.delete": lambda client: client.delete(f"{NODES}/tank-01"),
-    "keys.create": lambda client: client.post("/api/v1/keys", json={"name": "of a test", "scope": "read"}),
+    "keys.create": lambda client: client.post(
+        "/api/v1/keys", json={"name": "of a test", "scope": "read"}
+    ),
     "keys.revoke": lambda client: client.delete("/api/v1/keys/read"),
 }
 TABLES = {"nodes": "nodes", "keys": "api_keys"}
-UNRECORDED = {"readings.ingest"}  # readings only ever come, and carry their own time: docs/security.md
+UNRECORDED = {
+    "readings.ingest"
+}  # readings only ever come, and carry their own time: docs/security.md
 FULL = {  # an audit log that takes nothing any more
     "sqlite": ["CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"],
     "postgresql": [
@@ -49,11 +53,17 @@ def log(app: Flask) -> list[AuditEntry]:
 
 def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -> None:
     """Each route of the catalogue that is not a GET is tried here, and its entry is the newest afterwards."""
-    assert {route.id for route in plan.from_files().routes if route.http.method != "GET"} == CHANGES.keys() | UNRECORDED
+    assert {
+        route.id for route in plan.from_files().routes if route.http.method != "GET"
+    } == CHANGES.keys() | UNRECORDED
     for number, (route, change) in enumerate(CHANGES.items(), 1):
         assert change(client).status_code in {200, 201, 204}
         entries = log(app)
-        assert (len(entries), entries[-1].action, entries[-1].subject.split("/")[0]) == (number, route, TABLES[route.split(".")[0]])
+        assert (len(entries), entries[-1].action, entries[-1].subject.split("/")[0]) == (
+            number,
+            route,
+            TABLES[route.split(".")[0]],
+        )
 
 
 def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> None:
@@ -65,16 +75,27 @@ def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> Non
     assert client.post(NODES, json=body, headers=headers | bearer(KEYS["write"])).status_code == 201
     [entry] = log(app)
     assert before <= entry.time <= now()
-    assert (entry.action, entry.change, entry.subject) == ("nodes.create", "insert", "nodes/tank-01")
+    assert (entry.action, entry.change, entry.subject) == (
+        "nodes.create",
+        "insert",
+        "nodes/tank-01",
+    )
     assert set(entry.fields) == {"id", "name", "kind", "channel_id", "channel_key", "fields"}
     assert (entry.key_id, entry.address) == ("write", "127.0.0.1")
     assert (entry.request_id, entry.trace_id) == ("request-0001", trace)
-    assert secret not in str([getattr(entry, column.key) for column in AuditEntry.__table__.columns])
+    assert secret not in str(
+        [getattr(entry, column.key) for column in AuditEntry.__table__.columns]
+    )
 
 
 def test_only_what_changed_is_named(app: Flask, client: FlaskClient, node: str) -> None:
     """Fields that were given but are as before are not named, and a change of nothing leaves no entry."""
-    assert client.patch(f"{NODES}/{node}", json={"name": NODE["name"], "kind": "bore_well"}).status_code == 200
+    assert (
+        client.patch(
+            f"{NODES}/{node}", json={"name": NODE["name"], "kind": "bore_well"}
+        ).status_code
+        == 200
+    )
     assert log(app)[-1].fields == ["kind"]
     assert client.patch(f"{NODES}/{node}", json={"kind": "bore_well"}).status_code == 200
     assert len(log(app)) == 2
@@ -101,7 +122,9 @@ def test_what_was_refused_leaves_no_entry(app: Flask, client: FlaskClient, node:
 
 
 @pytest.mark.parametrize("route", ["nodes.update", "nodes.delete"])
-def test_what_cannot_be_recorded_does_not_happen(app: Flask, client: FlaskClient, node: str, route: str) -> None:
+def test_what_cannot_be_recorded_does_not_happen(
+    app: Flask, client: FlaskClient, node: str, route: str
+) -> None:
     """The entry is written in the transaction of the change: without the one there is not the other."""
     with app.extensions["evara_database"].engine.begin() as connection:
         for statement in FULL[connection.dialect.name]:
@@ -120,35 +143,66 @@ def test_readings_are_not_recorded(app: Flask, client: FlaskClient, node: str) -
 
 @pytest.mark.parametrize(
     "statement",
-    ["UPDATE audit SET action = 'x'", "DELETE FROM audit", "DELETE FROM audit WHERE id = 1", "UPDATE audit SET id = 7 WHERE id = 1"],
+    [
+        "UPDATE audit SET action = 'x'",
+        "DELETE FROM audit",
+        "DELETE FROM audit WHERE id = 1",
+        "UPDATE audit SET id = 7 WHERE id = 1",
+    ],
 )
-def test_entries_cannot_be_changed(app: Flask, client: FlaskClient, node: str, statement: str) -> None:
+def test_entries_cannot_be_changed(
+    app: Flask, client: FlaskClient, node: str, statement: str
+) -> None:
     """The database itself refuses, whoever asks."""
     assert node
     assert client
-    with app.app_context(), pytest.raises(DatabaseError, match="append-only"), database().write() as session:
+    with (
+        app.app_context(),
+        pytest.raises(DatabaseError, match="append-only"),
+        database().write() as session,
+    ):
         session.execute(text(statement))
     assert [entry.action for entry in log(app)] == ["nodes.create"]
 
 
-@pytest.mark.parametrize("statement", [delete(Node), update(Node).values(name="x"), insert(Node).values(**NODE)])
+@pytest.mark.parametrize(
+    "statement", [delete(Node), update(Node).values(name="x"), insert(Node).values(**NODE)]
+)
 def test_a_bulk_change_of_what_is_audited_is_refused(app: Flask, statement: object) -> None:
     """A statement does not say which objects it changes, so code that uses one fails at once instead of leaving a gap."""
-    with app.app_context(), pytest.raises(RuntimeError, match="Node is audited"), database().write() as session:
+    with (
+        app.app_context(),
+        pytest.raises(RuntimeError, match="Node is audited"),
+        database().write() as session,
+    ):
         session.execute(statement)
 
 
 def test_every_table_says_whether_it_is_audited() -> None:
     """Tables that are not are named here: readings and what is worked out of them, the sync's mark, and the log itself."""
-    unaudited = {mapper.class_ for mapper in models.Base.registry.mappers if not mapper.class_.__audited__}
-    assert unaudited == {Reading, models.Latest, SyncState, AuditEntry, models.Lease, models.Delivery, models.DeadLetter}
+    unaudited = {
+        mapper.class_ for mapper in models.Base.registry.mappers if not mapper.class_.__audited__
+    }
+    assert unaudited == {
+        Reading,
+        models.Latest,
+        SyncState,
+        AuditEntry,
+        models.Lease,
+        models.Delivery,
+        models.DeadLetter,
+    }
 
 
 def test_commands_leave_entries(app: Flask) -> None:
     """What the command line changes is recorded under the command's name."""
     runner = app.test_cli_runner()
     runner.invoke(args=["seed"])
-    assert next((entry.action, entry.subject, entry.request_id) for entry in log(app)) == ("cli.seed", "nodes/main-branch", None)
+    assert next((entry.action, entry.subject, entry.request_id) for entry in log(app)) == (
+        "cli.seed",
+        "nodes/main-branch",
+        None,
+    )
     assert len(log(app)) == 3
     runner.invoke(args=["seed"])
     assert len(log(app)) == 3
@@ -175,11 +229,24 @@ def test_the_command_prints_the_log(app: Flask, client: FlaskClient, node: str) 
     client.patch(f"{NODES}/{node}", json={"name": "x"}, headers=bearer(KEYS["write"]))
     runner = app.test_cli_runner()
     lines = runner.invoke(args=["audit"]).output.splitlines()
-    assert [line.split()[2:] for line in lines][1] == ["nodes.update", "update", "nodes/tank-01", "write", "['name']"]
-    first, second = (json.loads(line) for line in runner.invoke(args=["audit", "--json", "--since", "1h"]).output.splitlines())
+    assert [line.split()[2:] for line in lines][1] == [
+        "nodes.update",
+        "update",
+        "nodes/tank-01",
+        "write",
+        "['name']",
+    ]
+    first, second = (
+        json.loads(line)
+        for line in runner.invoke(args=["audit", "--json", "--since", "1h"]).output.splitlines()
+    )
     assert (first["id"], second["id"], second["fields"]) == (1, 2, ["name"])
     with app.app_context(), database().write() as session:
-        session.add(AuditEntry(time=now().replace(year=2020), action="old", subject="x", change="insert", fields=[]))
+        session.add(
+            AuditEntry(
+                time=now().replace(year=2020), action="old", subject="x", change="insert", fields=[]
+            )
+        )
     assert "old" in runner.invoke(args=["audit"]).output
     assert "old" not in runner.invoke(args=["audit", "--since", "1d"]).output
     assert "is no duration" in runner.invoke(args=["audit", "--since", "soon"]).output

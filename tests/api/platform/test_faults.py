@@ -27,12 +27,29 @@ def drilled(make_app: MakeApp, migrated: str, file: Path) -> FlaskClient:
 
 
 def ask(file: Path, **fault: object) -> None:
-    file.write_text(json.dumps({"route": "nodes.list", "kind": "error", "until": time.time() + 60} | fault), encoding="utf-8")
+    file.write_text(
+        json.dumps({"route": "nodes.list", "kind": "error", "until": time.time() + 60} | fault),
+        encoding="utf-8",
+    )
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "5", "null", '"x"', "{}", '{"until": "x"}', '{"until": null}', '{"until": 1}', '{"until": NaN}', "\udcff", "[1e999]"],
+    [
+        "",
+        "{",
+        "[]",
+        "5",
+        "null",
+        '"x"',
+        "{}",
+        '{"until": "x"}',
+        '{"until": null}',
+        '{"until": 1}',
+        '{"until": NaN}',
+        "\udcff",
+        "[1e999]",
+    ],
 )
 def test_what_is_no_present_fault_is_none(file: Path, text: str) -> None:
     """Expired, half-written and odd files do nothing."""
@@ -58,7 +75,15 @@ def test_an_error_is_a_500_of_one_route(drilled: FlaskClient, file: Path, kind: 
     ask(file, kind=kind)
     is_problem(drilled.get(NODES), 500)
     assert drilled.get("/health/ready").status_code == 200
-    assert sample(metrics.registry_of(drilled.application), f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type=names.NO_TYPE) == 0
+    assert (
+        sample(
+            metrics.registry_of(drilled.application),
+            f"{names.HTTP_EXCEPTIONS}_total",
+            route="nodes.list",
+            type=names.NO_TYPE,
+        )
+        == 0
+    )
     file.unlink()
     assert drilled.get(NODES).status_code == 200
 
@@ -68,10 +93,20 @@ def test_an_exception_is_one_that_nobody_handles(drilled: FlaskClient, file: Pat
     ask(file, kind="exception")
     body = is_problem(drilled.get(NODES), 500)
     assert "drill" not in body["detail"]
-    assert sample(metrics.registry_of(drilled.application), f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type="InjectedError") == 1
+    assert (
+        sample(
+            metrics.registry_of(drilled.application),
+            f"{names.HTTP_EXCEPTIONS}_total",
+            route="nodes.list",
+            type="InjectedError",
+        )
+        == 1
+    )
 
 
-def test_slow_is_slow_and_right(drilled: FlaskClient, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_is_slow_and_right(
+    drilled: FlaskClient, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The named route waits as long as the file says, and then answers as always."""
     waits: list[float] = []
     monkeypatch.setattr(faults.time, "sleep", waits.append)

@@ -31,10 +31,16 @@ def _no_pauses() -> Iterator[None]:
 
 def app_with(make_app: MakeApp, replay: Replay, **settings: Any) -> tuple[Flask, FlaskClient]:
     """An app whose ThingSpeak is the replay server, with a node that has a channel."""
-    app = make_app(thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=2, **settings)
+    app = make_app(
+        thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=2, **settings
+    )
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
-    node = NODE | {"channel_id": 1001, "channel_key": KEY, "fields": {"field1": "flow_lps", "field2": "level_m"}}
+    node = NODE | {
+        "channel_id": 1001,
+        "channel_key": KEY,
+        "fields": {"field1": "flow_lps", "field2": "level_m"},
+    }
     assert client.post(NODES, json=node).status_code == 201
     return app, client
 
@@ -57,9 +63,16 @@ def test_the_newest_entry_is_given(client: FlaskClient, replay: Replay) -> None:
     [item] = answer.json["items"]
     time = datetime.fromisoformat(item["time"])
     assert datetime.now(UTC) - timedelta(minutes=2) < time <= datetime.now(UTC)
-    assert item == {"metric": "flow_lps", "time": item["time"], "value": float(replay.values[int(time.timestamp()) // 60 % 1268])}
+    assert item == {
+        "metric": "flow_lps",
+        "time": item["time"],
+        "value": float(replay.values[int(time.timestamp()) // 60 % 1268]),
+    }
     assert (answer.json["stale"], answer.json["age_seconds"]) == (False, 0.0)
-    assert (answer.headers["Age"], answer.headers["Cache-Status"]) == ("0", "evara; fwd=miss; stored")
+    assert (answer.headers["Age"], answer.headers["Cache-Status"]) == (
+        "0",
+        "evara; fwd=miss; stored",
+    )
     replay.behave("fail", 30)
     again = client.get(LIVE)
     assert again.json["items"] == [item]
@@ -68,7 +81,9 @@ def test_the_newest_entry_is_given(client: FlaskClient, replay: Replay) -> None:
 
 
 @pytest.mark.parametrize("mode", FAULTS)
-def test_the_last_good_answer_is_given_and_marked(hasty: FlaskClient, replay: Replay, mode: str) -> None:
+def test_the_last_good_answer_is_given_and_marked(
+    hasty: FlaskClient, replay: Replay, mode: str
+) -> None:
     """However ThingSpeak misbehaves, its last good answer is given as stale, with its age; and the new one when it is back."""
     good = hasty.get(LIVE).json["items"]
     replay.behave(mode, 30)
@@ -83,7 +98,9 @@ def test_the_last_good_answer_is_given_and_marked(hasty: FlaskClient, replay: Re
 
 
 @pytest.mark.parametrize("mode", FAULTS)
-def test_without_any_answer_the_caller_is_told_when_to_come_again(client: FlaskClient, replay: Replay, mode: str) -> None:
+def test_without_any_answer_the_caller_is_told_when_to_come_again(
+    client: FlaskClient, replay: Replay, mode: str
+) -> None:
     """A problem with Retry-After: 504 where only the caller's own time was over, else 503, and 503 from the open breaker."""
     replay.behave(mode, 30)
     answer = client.get(LIVE)
@@ -120,7 +137,9 @@ def test_a_changed_node_starts_anew(client: FlaskClient) -> None:
     assert client.get(LIVE).json["items"] == []
 
 
-def test_keys_of_channels_are_in_no_log_line(client: FlaskClient, replay: Replay, caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_of_channels_are_in_no_log_line(
+    client: FlaskClient, replay: Replay, caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither when it goes well nor when it fails and is tried again."""
     with caplog.at_level(logging.DEBUG):
         for mode in ("ok", *FAULTS):
@@ -128,10 +147,19 @@ def test_keys_of_channels_are_in_no_log_line(client: FlaskClient, replay: Replay
             client.patch(f"{NODES}/tank-01", json={"name": f"known anew {mode}"})
             client.get(LIVE)
     assert len(caplog.records) > len(FAULTS)
-    assert not any(KEY in repr(record.__dict__) for record in caplog.records if not record.name.startswith(("httpx", "httpcore")))
+    assert not any(
+        KEY in repr(record.__dict__)
+        for record in caplog.records
+        if not record.name.startswith(("httpx", "httpcore"))
+    )
 
 
-def test_machines_share_live_answers(make_app: MakeApp, migrated: str, replay: Replay, redis_url: str) -> None:  # noqa: ARG001
+def test_machines_share_live_answers(
+    make_app: MakeApp,
+    migrated: str,
+    replay: Replay,
+    redis_url: str,
+) -> None:
     """What one asked, the other knows, and when the breaker of one is open, so is the other's."""
     _, one = app_with(make_app, replay, redis_url=redis_url)
     other_app = make_app(thingspeak_url="http://127.0.0.1:9", redis_url=redis_url)
@@ -146,13 +174,22 @@ def test_machines_share_live_answers(make_app: MakeApp, migrated: str, replay: R
         assert thingspeak()._guard.breaker.state()["state"] == "open"
 
 
-def test_callers_of_one_node_cause_one_call(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_callers_of_one_node_cause_one_call(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Several at once for something new ask ThingSpeak once."""
     calls, app = [], client.application
     real = app.extensions["evara_thingspeak"].newest
-    monkeypatch.setattr(app.extensions["evara_thingspeak"], "newest", lambda *given: (calls.append(1), real(*given))[1])
+    monkeypatch.setattr(
+        app.extensions["evara_thingspeak"],
+        "newest",
+        lambda *given: (calls.append(1), real(*given))[1],
+    )
     statuses: list[int] = []
-    threads = [threading.Thread(target=lambda: statuses.append(app.test_client().get(LIVE).status_code)) for _ in range(6)]
+    threads = [
+        threading.Thread(target=lambda: statuses.append(app.test_client().get(LIVE).status_code))
+        for _ in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

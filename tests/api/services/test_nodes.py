@@ -23,7 +23,9 @@ from tests.api.helpers import NODE
         ({"fields": {"field1": "flow", "field2": "level"}}, True),
     ],
 )
-def test_another_source_is_read_from_the_beginning(app: Flask, change: dict[str, object], again: bool) -> None:
+def test_another_source_is_read_from_the_beginning(
+    app: Flask, change: dict[str, object], again: bool
+) -> None:
     """Only a new channel or new fields forget how far the channel was read."""
     with app.app_context():
         nodes.create(NODE | {"channel_id": 7, "fields": {"field1": "flow"}})

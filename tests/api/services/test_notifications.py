@@ -36,7 +36,9 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def app(make_app: MakeApp, migrated: str, receiver: Receiver) -> Flask:
     assert migrated
-    return make_app(webhook_url=receiver.url, webhook_secret="s3cret", webhook_attempts=3, retry_seconds=60)
+    return make_app(
+        webhook_url=receiver.url, webhook_secret="s3cret", webhook_attempts=3, retry_seconds=60
+    )
 
 
 @pytest.fixture
@@ -81,14 +83,20 @@ def test_a_limit_itself_is_within(value: float, limits: dict[str, float], state:
     assert notifications.judge(value, limits) == state
 
 
-def test_crossings_are_told_once_each_however_many_write_at_once(app: Flask, alarmed: FlaskClient) -> None:
+def test_crossings_are_told_once_each_however_many_write_at_once(
+    app: Flask, alarmed: FlaskClient
+) -> None:
     """Every delivery goes on from where the one before it ended, and the last says where the newest reading lies."""
     assert alarmed
 
     def write(first: int) -> None:
         with app.app_context():
             for second in range(first, 120, 6):
-                row = {"metric": "level_m", "time": BASE + timedelta(seconds=second), "value": (LOW, FINE, HIGH)[second % 7 % 3]}
+                row = {
+                    "metric": "level_m",
+                    "time": BASE + timedelta(seconds=second),
+                    "value": (LOW, FINE, HIGH)[second % 7 % 3],
+                }
                 readings.store(NODE["id"], [row])
 
     threads = [threading.Thread(target=write, args=(first,)) for first in range(6)]
@@ -98,7 +106,10 @@ def test_crossings_are_told_once_each_however_many_write_at_once(app: Flask, ala
         thread.join()
     told = outbox(app)
     assert len(told) > 1
-    assert [payload["before"] for payload in told] == ["within", *(payload["state"] for payload in told[:-1])]
+    assert [payload["before"] for payload in told] == [
+        "within",
+        *(payload["state"] for payload in told[:-1]),
+    ]
     assert [payload["time"] for payload in told] == sorted(payload["time"] for payload in told)
     assert told[-1]["state"] == notifications.judge((LOW, FINE, HIGH)[119 % 7 % 3], LIMITS)
 
@@ -114,7 +125,9 @@ def test_crossings_are_told_once_each_however_many_write_at_once(app: Flask, ala
         ([LOW, HIGH], ["below", "above"]),
     ],
 )
-def test_edges_alone_are_told(app: Flask, alarmed: FlaskClient, values: list[float], states: list[str]) -> None:
+def test_edges_alone_are_told(
+    app: Flask, alarmed: FlaskClient, values: list[float], states: list[str]
+) -> None:
     """One delivery when the newest reading leaves the limits, returns or changes sides; none while it stays where it is."""
     for second, value in enumerate(values):
         send(alarmed, reading(second, value))
@@ -126,7 +139,9 @@ def test_a_delivery_says_what_happened(app: Flask, alarmed: FlaskClient) -> None
     send(alarmed, reading(0, LOW))
     (payload,) = outbox(app)
     assert len(payload.pop("id")) == 32
-    assert {key: payload.pop(key) for key in ("node", "metric", "time", "value")} == {"node": "tank-01"} | reading(0, LOW)
+    assert {key: payload.pop(key) for key in ("node", "metric", "time", "value")} == {
+        "node": "tank-01"
+    } | reading(0, LOW)
     assert payload == {"state": "below", "before": "within", "limits": LIMITS}
 
 
@@ -143,7 +158,13 @@ def test_late_and_repeated_readings_tell_nothing(app: Flask, alarmed: FlaskClien
 
 def test_a_batch_is_judged_by_its_newest(app: Flask, alarmed: FlaskClient) -> None:
     """What lay between, in whatever order it was sent, is history."""
-    send(alarmed, reading(3, HIGH), reading(1, LOW), reading(2, FINE), reading(3, LOW, "temperature_c"))
+    send(
+        alarmed,
+        reading(3, HIGH),
+        reading(1, LOW),
+        reading(2, FINE),
+        reading(3, LOW, "temperature_c"),
+    )
     assert [payload["state"] for payload in outbox(app)] == ["above"]
 
 
@@ -164,19 +185,25 @@ def test_without_a_webhook_nothing_is_written(make_app: MakeApp, alarmed: FlaskC
     assert len(outbox(silent)) == 1
 
 
-def test_reading_and_delivery_are_stored_together_or_not_at_all(app: Flask, alarmed: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_and_delivery_are_stored_together_or_not_at_all(
+    app: Flask, alarmed: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A transaction that fails after both were written leaves neither."""
     send(alarmed, reading(0, FINE))
     with monkeypatch.context() as patch:
         patch.setattr(readings, "differing", lambda *_: 1 / 0)
-        assert alarmed.post(READINGS, json=batch(reading(0, FINE), reading(1, LOW))).status_code == 500
+        assert (
+            alarmed.post(READINGS, json=batch(reading(0, FINE), reading(1, LOW))).status_code == 500
+        )
     assert outbox(app) == []
     assert alarmed.get(f"{NODES}/tank-01/readings").get_json()["total"] == 1
     send(alarmed, reading(1, LOW))
     assert len(outbox(app)) == 1
 
 
-def test_it_arrives_signed_and_with_the_ids_of_its_cause(app: Flask, alarmed: FlaskClient, receiver: Receiver) -> None:
+def test_it_arrives_signed_and_with_the_ids_of_its_cause(
+    app: Flask, alarmed: FlaskClient, receiver: Receiver
+) -> None:
     """The receiver can tell that it is ours, whether it had it before, and which request caused it."""
     ids = {"X-Request-ID": "ingest-0001", "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
     assert alarmed.post(READINGS, json=batch(reading(0, LOW)), headers=ids).status_code == 201
@@ -198,7 +225,9 @@ def test_without_a_secret_there_is_no_signature() -> None:
     assert notifications.signature(notifications.SecretStr(""), b"{}") == {}
 
 
-def test_a_refusal_is_tried_again_later_with_the_same_key(app: Flask, alarmed: FlaskClient, receiver: Receiver) -> None:
+def test_a_refusal_is_tried_again_later_with_the_same_key(
+    app: Flask, alarmed: FlaskClient, receiver: Receiver
+) -> None:
     """Anything but 2xx leaves it in the outbox; it is not due at once, and keeps its key and body."""
     receiver.status = 302
     send(alarmed, reading(0, LOW))
@@ -215,12 +244,17 @@ def test_waits_double_up_to_ten_minutes(make_app: MakeApp) -> None:
     """From the first to the last attempt pass 37 minutes with the settings as they are."""
     app = make_app()
     with app.app_context():
-        waits = [notifications.wait(attempts) for attempts in range(1, app.extensions["evara_settings"].webhook_attempts)]
+        waits = [
+            notifications.wait(attempts)
+            for attempts in range(1, app.extensions["evara_settings"].webhook_attempts)
+        ]
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
     assert 37 * 60 <= sum(waits) < 38 * 60
 
 
-def test_the_last_refusal_makes_a_dead_letter(app: Flask, alarmed: FlaskClient, receiver: Receiver) -> None:
+def test_the_last_refusal_makes_a_dead_letter(
+    app: Flask, alarmed: FlaskClient, receiver: Receiver
+) -> None:
     """It says what went wrong and how often it was tried, holds what sending it again needs, and no secret."""
     receiver.status = 503
     send(alarmed, reading(0, LOW))
@@ -230,12 +264,19 @@ def test_the_last_refusal_makes_a_dead_letter(app: Flask, alarmed: FlaskClient, 
         hurry(app)
     assert (deliver(app), outbox(app)) == ([], [])
     (letter,) = letters(app)
-    assert (letter.task, letter.subject, letter.error, letter.attempts) == ("alarms.deliver", payload["id"], "answered 503", 3)
+    assert (letter.task, letter.subject, letter.error, letter.attempts) == (
+        "alarms.deliver",
+        payload["id"],
+        "answered 503",
+        3,
+    )
     assert letter.payload["payload"] == payload
     assert "s3cret" not in str(letter.payload)
 
 
-def test_a_receiver_that_is_away_is_an_error_without_its_address(app: Flask, alarmed: FlaskClient) -> None:
+def test_a_receiver_that_is_away_is_an_error_without_its_address(
+    app: Flask, alarmed: FlaskClient
+) -> None:
     """The address of a webhook is often a secret itself."""
     app.extensions["evara_settings"].webhook_url = "http://127.0.0.1:9/token-in-the-path"
     app.extensions["evara_settings"].webhook_attempts = 1
@@ -244,7 +285,9 @@ def test_a_receiver_that_is_away_is_an_error_without_its_address(app: Flask, ala
     assert letters(app)[0].error == "ConnectError"
 
 
-def test_a_node_keeps_its_order_and_others_go_on(app: Flask, alarmed: FlaskClient, receiver: Receiver) -> None:
+def test_a_node_keeps_its_order_and_others_go_on(
+    app: Flask, alarmed: FlaskClient, receiver: Receiver
+) -> None:
     """What fails holds back the later ones of its node alone, until it is a dead letter."""
     alarmed.post(NODES, json=NODE | {"id": "tank-02", "alarms": {"level_m": LIMITS}})
     receiver.status_of["tank-01"] = 500
@@ -257,7 +300,10 @@ def test_a_node_keeps_its_order_and_others_go_on(app: Flask, alarmed: FlaskClien
     for _ in range(2):
         hurry(app)
         deliver(app)
-    assert {sent.json["state"] for sent in receiver.sent if sent.json["node"] == "tank-01"} == {"below", "above"}
+    assert {sent.json["state"] for sent in receiver.sent if sent.json["node"] == "tank-01"} == {
+        "below",
+        "above",
+    }
     assert [letter.payload["payload"]["state"] for letter in letters(app)] == ["below"]
     receiver.status_of.clear()
     hurry(app)
@@ -265,7 +311,9 @@ def test_a_node_keeps_its_order_and_others_go_on(app: Flask, alarmed: FlaskClien
     assert receiver.states()[2:] == [("tank-01", "above")]
 
 
-def test_an_attempt_that_another_worker_was_faster_with_is_no_failure(app: Flask, alarmed: FlaskClient) -> None:
+def test_an_attempt_that_another_worker_was_faster_with_is_no_failure(
+    app: Flask, alarmed: FlaskClient
+) -> None:
     """Taken once is taken: a late failure of a second attempt makes no dead letter."""
     send(alarmed, reading(0, LOW))
     with app.app_context():
@@ -279,7 +327,9 @@ def test_an_attempt_that_another_worker_was_faster_with_is_no_failure(app: Flask
     assert letters(app) == []
 
 
-def test_a_deleted_node_still_tells_what_happened(app: Flask, alarmed: FlaskClient, receiver: Receiver) -> None:
+def test_a_deleted_node_still_tells_what_happened(
+    app: Flask, alarmed: FlaskClient, receiver: Receiver
+) -> None:
     """The outbox does not go with the node."""
     send(alarmed, reading(0, LOW))
     assert alarmed.delete(f"{NODES}/tank-01").status_code == 204
@@ -287,7 +337,9 @@ def test_a_deleted_node_still_tells_what_happened(app: Flask, alarmed: FlaskClie
     assert receiver.states() == [("tank-01", "below")]
 
 
-def test_who_lost_the_lease_stops(app: Flask, alarmed: FlaskClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_lost_the_lease_stops(
+    app: Flask, alarmed: FlaskClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was sent is done with, so that it is not sent again, and the rest is left to whoever has the lease now."""
     for second, value in enumerate((LOW, HIGH)):
         send(alarmed, reading(second, value))
@@ -298,7 +350,10 @@ def test_who_lost_the_lease_stops(app: Flask, alarmed: FlaskClient, receiver: Re
 
 
 def test_the_receiver_of_the_document_takes_each_delivery_once(
-    app: Flask, alarmed: FlaskClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    app: Flask,
+    alarmed: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The example of docs/jobs.md as it stands: it believes what is signed, drops repeats, and refuses what is forged."""
     monkeypatch.setenv("EVARA_WEBHOOK_SECRET", "s3cret")

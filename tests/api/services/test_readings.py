@@ -29,7 +29,12 @@ rows = st.lists(
 
 
 @given(batches=st.lists(rows, min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[str, Any]]]) -> None:
     """Receipts, stored values and latest values are those of one dictionary that is filled row by row."""
     with app.app_context():
@@ -40,15 +45,27 @@ def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[s
                 expected = {"stored": 0, "duplicates": 0, "conflicts": 0}
                 for row in batch:
                     key = row["metric"], row["time"]
-                    verdict = "stored" if key not in model else "duplicates" if model[key] == row["value"] else "conflicts"
+                    verdict = (
+                        "stored"
+                        if key not in model
+                        else "duplicates"
+                        if model[key] == row["value"]
+                        else "conflicts"
+                    )
                     expected[verdict] += 1
                     model.setdefault(key, row["value"])
                 assert readings.store("model", batch) == expected
             with database().read() as session:
                 assert {(r.metric, r.time): r.value for r in session.query(Reading)} == model
-                newest = {metric: max(time for m, time in model if m == metric) for metric, _ in model}
-                kept = {latest.metric: (latest.time, latest.value) for latest in session.query(Latest)}
-                assert kept == {metric: (time, model[metric, time]) for metric, time in newest.items()}
+                newest = {
+                    metric: max(time for m, time in model if m == metric) for metric, _ in model
+                }
+                kept = {
+                    latest.metric: (latest.time, latest.value) for latest in session.query(Latest)
+                }
+                assert kept == {
+                    metric: (time, model[metric, time]) for metric, time in newest.items()
+                }
         finally:
             nodes.delete("model")
 
@@ -62,8 +79,17 @@ def test_concurrent_writers_lose_nothing(app: Flask) -> None:
 
     def write(writer: int) -> None:
         for number in range(batches):
-            first = (number * writers + writer) * size // 2  # the second half is the next writer's first
-            values = [{"metric": "m", "time": BASE + timedelta(seconds=first + i), "value": float(first + i)} for i in range(size)]
+            first = (
+                (number * writers + writer) * size // 2
+            )  # the second half is the next writer's first
+            values = [
+                {
+                    "metric": "m",
+                    "time": BASE + timedelta(seconds=first + i),
+                    "value": float(first + i),
+                }
+                for i in range(size)
+            ]
             with app.app_context():
                 receipts.append(readings.store(NODE["id"], values))
 
@@ -91,11 +117,17 @@ def test_batches_in_any_order_wait_for_each_other_without_a_deadlock(app: Flask)
 
     def write(order: list[str]) -> None:
         with app.app_context():
-            receipts.append(readings.store(NODE["id"], [{"metric": metric, "time": BASE, "value": 1.0} for metric in order]))
+            receipts.append(
+                readings.store(
+                    NODE["id"], [{"metric": metric, "time": BASE, "value": 1.0} for metric in order]
+                )
+            )
 
     threads = [threading.Thread(target=write, args=(order,)) for order in (metrics, metrics[::-1])]
     with app.app_context(), database().write() as session:
-        session.execute(insert(Reading).values(node_id=NODE["id"], metric="m04", time=BASE, value=0.0))  # in the way of both
+        session.execute(
+            insert(Reading).values(node_id=NODE["id"], metric="m04", time=BASE, value=0.0)
+        )  # in the way of both
         for thread in threads:
             thread.start()
             thread.join(1)  # long enough to come so far
@@ -113,7 +145,9 @@ def test_asking_for_stored_values_reads_no_span(app: Flask) -> None:
         engine = database().engine
         with database().write() as session:
             session.add(Node(**NODE))
-        values = [{"metric": "m", "time": BASE - timedelta(days=days), "value": 1.0} for days in (0, 3000)]
+        values = [
+            {"metric": "m", "time": BASE - timedelta(days=days), "value": 1.0} for days in (0, 3000)
+        ]
         readings.store(NODE["id"], values)
 
         def remember(_: Any, __: Any, statement: str, ___: Any, ____: Any, _____: Any) -> None:
@@ -123,5 +157,7 @@ def test_asking_for_stored_values_reads_no_span(app: Flask) -> None:
         assert readings.store(NODE["id"], values)["duplicates"] == 2
         lookup = next(statement for statement in seen if statement.startswith("SELECT readings"))
         with engine.connect() as connection:
-            plan = connection.execute(text("EXPLAIN QUERY PLAN " + lookup.replace("?", "'x'"))).all()
+            plan = connection.execute(
+                text("EXPLAIN QUERY PLAN " + lookup.replace("?", "'x'"))
+            ).all()
         assert any("node_id=? AND metric=? AND time=?" in step[-1] for step in plan), plan

@@ -33,13 +33,21 @@ class Channels:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         channel = int(request.url.path.split("/")[2])
-        first, last = (datetime.strptime(request.url.params[key], TIME_FORMAT).replace(tzinfo=UTC) for key in ("start", "end"))
+        first, last = (
+            datetime.strptime(request.url.params[key], TIME_FORMAT).replace(tzinfo=UTC)
+            for key in ("start", "end")
+        )
         self.asked.append((channel, first))
         self.before(channel)
         if channel in self.status:
             return httpx.Response(self.status[channel])
         feeds = [
-            {"created_at": moment.isoformat(), "entry_id": int(moment.timestamp()), "field1": str(value), "field2": None}
+            {
+                "created_at": moment.isoformat(),
+                "entry_id": int(moment.timestamp()),
+                "field1": str(value),
+                "field2": None,
+            }
             for moment, value in self.entries[channel]
             if first <= moment <= last
         ]
@@ -57,7 +65,15 @@ def thingspeak(upstream: Channels, app: Flask) -> Iterator[ThingSpeak]:
     with app.app_context(), stamina.set_testing(True, attempts=2):
         for channel in (1, 2, 3):
             fields = {"field1": "flow", "field2": "level"}
-            nodes.create({"id": f"n{channel}", "name": "N", "kind": "flow_meter", "channel_id": channel, "fields": fields})
+            nodes.create(
+                {
+                    "id": f"n{channel}",
+                    "name": "N",
+                    "kind": "flow_meter",
+                    "channel_id": channel,
+                    "fields": fields,
+                }
+            )
         nodes.create({"id": "no-channel", "name": "N", "kind": "flow_meter"})
         client = ThingSpeak("http://upstream.invalid", 1, httpx.MockTransport(upstream.answer))
         yield client
@@ -103,7 +119,11 @@ def stored() -> Stored:
 
 
 def expected(upstream: Channels, *channels: int) -> Stored:
-    return {(f"n{channel}", "flow", moment, value) for channel in channels or (1, 2, 3) for moment, value in upstream.entries[channel]}
+    return {
+        (f"n{channel}", "flow", moment, value)
+        for channel in channels or (1, 2, 3)
+        for moment, value in upstream.entries[channel]
+    }
 
 
 def test_everything_is_pulled_once(thingspeak: ThingSpeak, upstream: Channels) -> None:
@@ -126,7 +146,11 @@ class Crash(BaseException):
 @pytest.mark.parametrize("after", [False, True], ids=["before the commit", "after the commit"])
 @pytest.mark.parametrize("commits", [0, 1, 2, 3, 4])
 def test_a_killed_run_is_resumed(
-    thingspeak: ThingSpeak, upstream: Channels, monkeypatch: pytest.MonkeyPatch, commits: int, after: bool
+    thingspeak: ThingSpeak,
+    upstream: Channels,
+    monkeypatch: pytest.MonkeyPatch,
+    commits: int,
+    after: bool,
 ) -> None:
     """Killed between any two commits, or within one, the next run ends with what a clean run stores."""
     commit, done = sync.commit, 0
@@ -151,7 +175,9 @@ def test_a_killed_run_is_resumed(
     assert stored() == expected(upstream)
 
 
-def test_the_mark_and_the_readings_move_together(thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mark_and_the_readings_move_together(
+    thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A crash inside a commit leaves neither its readings nor its mark."""
     monkeypatch.setattr(sync, "mark", lambda *_: (_ for _ in ()).throw(Crash()))
     with pytest.raises(Crash):
@@ -164,7 +190,10 @@ def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> N
     """An entry that appears with a time within the overlap is stored by the next run, and the mark does not move back."""
     sync_all(thingspeak)
     late = upstream.entries[1][-1][0] - timedelta(minutes=59, seconds=30)
-    upstream.entries[1] = [*upstream.entries[1][:-5], (late, 77.0)]  # the newest are gone, and the mark must not follow them
+    upstream.entries[1] = [
+        *upstream.entries[1][:-5],
+        (late, 77.0),
+    ]  # the newest are gone, and the mark must not follow them
     with database().read() as session:
         before = session.get(SyncState, "n1").synced_until
     assert sync_all(thingspeak).stored == 1
@@ -173,7 +202,9 @@ def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> N
         assert session.get(SyncState, "n1").synced_until == before
 
 
-def test_a_node_deleted_meanwhile_stores_nothing(thingspeak: ThingSpeak, upstream: Channels) -> None:
+def test_a_node_deleted_meanwhile_stores_nothing(
+    thingspeak: ThingSpeak, upstream: Channels
+) -> None:
     """When the node goes while its channel is read, nothing of it stays, and the run goes on."""
     upstream.before = lambda channel: nodes.delete("n1") if channel == 1 else None
     assert sync_all(thingspeak) == Outcome(3, 30, ())
@@ -182,7 +213,9 @@ def test_a_node_deleted_meanwhile_stores_nothing(thingspeak: ThingSpeak, upstrea
         assert session.get(SyncState, "n1") is None
 
 
-def test_a_node_changed_meanwhile_is_read_from_the_beginning(thingspeak: ThingSpeak, upstream: Channels) -> None:
+def test_a_node_changed_meanwhile_is_read_from_the_beginning(
+    thingspeak: ThingSpeak, upstream: Channels
+) -> None:
     """A run that began with the old channel stores nothing more under it, and the next run reads the new one whole."""
     changes = iter([{"channel_id": 3}])
 
@@ -201,10 +234,14 @@ def test_a_new_field_brings_its_history(thingspeak: ThingSpeak, upstream: Channe
     sync_all(thingspeak)
     nodes.update("n2", {"fields": {"field1": "discharge"}})
     assert sync_all(thingspeak).stored == 10
-    assert {row[2:] for row in stored() if row[:2] == ("n2", "discharge")} == set(upstream.entries[2])
+    assert {row[2:] for row in stored() if row[:2] == ("n2", "discharge")} == set(
+        upstream.entries[2]
+    )
 
 
-def test_what_was_stored_before_a_failure_is_counted(thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_stored_before_a_failure_is_counted(
+    thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A channel that breaks half-way counts what its commits stored."""
     pages = thingspeak.feeds
 
@@ -262,7 +299,9 @@ def test_without_channels_all_is_synced(app: Flask) -> None:
         assert synced() is not None
 
 
-def test_a_change_of_the_source_waits_for_the_commit_at_hand(app: Flask, thingspeak: ThingSpeak) -> None:
+def test_a_change_of_the_source_waits_for_the_commit_at_hand(
+    app: Flask, thingspeak: ThingSpeak
+) -> None:
     """What a commit moves is taken back by a change that comes meanwhile, so the history is read again by its new fields."""
     assert thingspeak
 

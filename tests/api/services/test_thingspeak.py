@@ -52,7 +52,11 @@ def client_of(answer: Answerer) -> ThingSpeak:
 
 
 def feed(entry_id: int, second: float, value: Any = "1.5") -> dict[str, Any]:
-    return {"created_at": (START + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ"), "entry_id": entry_id, "field1": value}
+    return {
+        "created_at": (START + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "entry_id": entry_id,
+        "field1": value,
+    }
 
 
 def says(*feeds: Any, **channel: Any) -> httpx.Response:
@@ -64,7 +68,12 @@ def entries_of(client: ThingSpeak, start: datetime = START, end: datetime = END)
 
 
 def calls(outcome: str) -> float:
-    return sample(metrics.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency=DEPENDENCY, outcome=outcome)
+    return sample(
+        metrics.REGISTRY,
+        f"{names.DEPENDENCY_DURATION}_count",
+        dependency=DEPENDENCY,
+        outcome=outcome,
+    )
 
 
 def test_the_replay_server_is_read_whole(replay: Replay) -> None:
@@ -85,8 +94,13 @@ def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answer
     moments = [datetime.fromisoformat(entry["created_at"]) for entry in feeds]
 
     def answer(request: httpx.Request) -> httpx.Response:
-        first, last = (datetime.strptime(request.url.params[key], TIME_FORMAT).replace(tzinfo=UTC) for key in ("start", "end"))
-        inside = [entry for moment, entry in zip(moments, feeds, strict=True) if first <= moment <= last]
+        first, last = (
+            datetime.strptime(request.url.params[key], TIME_FORMAT).replace(tzinfo=UTC)
+            for key in ("start", "end")
+        )
+        inside = [
+            entry for moment, entry in zip(moments, feeds, strict=True) if first <= moment <= last
+        ]
         return says(*(inside[-PAGE:] if newest else inside[:PAGE]), **channel)
 
     return answer
@@ -95,13 +109,25 @@ def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answer
 @pytest.mark.parametrize("newest", [True, False], ids=["oldest cut off", "newest cut off"])
 @pytest.mark.parametrize(
     ("count", "created"),
-    [(PAGE - 1, None), (PAGE, None), (PAGE + 1, None), (3 * PAGE, None), *((PAGE + 1, second) for second in (0, 5, PAGE + 1, 259_200))],
+    [
+        (PAGE - 1, None),
+        (PAGE, None),
+        (PAGE + 1, None),
+        (3 * PAGE, None),
+        *((PAGE + 1, second) for second in (0, 5, PAGE + 1, 259_200)),
+    ],
 )
 def test_a_long_range_comes_whole(newest: bool, count: int, created: int | None) -> None:
     """Whichever end the server cuts off at 8 000 entries, and whenever it says that the channel was made, all come, once and in order."""
-    channel = {} if created is None else {"created_at": (START + timedelta(seconds=created)).isoformat()}
-    server = client_of(limited([feed(second, second) for second in range(count)], newest, **channel))
-    assert [entry.id for entry in entries_of(server, START, START + timedelta(days=2))] == list(range(count))
+    channel = (
+        {} if created is None else {"created_at": (START + timedelta(seconds=created)).isoformat()}
+    )
+    server = client_of(
+        limited([feed(second, second) for second in range(count)], newest, **channel)
+    )
+    assert [entry.id for entry in entries_of(server, START, START + timedelta(days=2))] == list(
+        range(count)
+    )
 
 
 @pytest.mark.parametrize("moving", [False, True], ids=["made once", "made anew each time"])
@@ -115,7 +141,14 @@ def test_a_young_channel_is_not_sought(moving: bool) -> None:
         made = START + timedelta(seconds=len(asked) if moving else 0)
         return limited(feeds, newest=True, created_at=made.isoformat())(request)
 
-    assert len(entries_of(client_of(answer), datetime(2010, 1, 1, tzinfo=UTC), START + timedelta(days=6))) == PAGE + 1
+    assert (
+        len(
+            entries_of(
+                client_of(answer), datetime(2010, 1, 1, tzinfo=UTC), START + timedelta(days=6)
+            )
+        )
+        == PAGE + 1
+    )
     assert len(asked) == 5, "all, before it was made, since then, and the halves of that"
 
 
@@ -147,14 +180,18 @@ def test_entries_are_sorted_and_given_once() -> None:
         {"created_at": "yesterday", "entry_id": 9},
         feed(8, 8) | {"entry_id": None},
     ]
-    found = entries_of(client_of(lambda _: says(feed(3, 30), feed(1, 10), *junk, feed(3, 30), feed(2, 10))))
+    found = entries_of(
+        client_of(lambda _: says(feed(3, 30), feed(1, 10), *junk, feed(3, 30), feed(2, 10)))
+    )
     assert [entry.id for entry in found] == [1, 2, 3]
 
 
 def test_entries_outside_the_range_are_left_out() -> None:
     """A server that answers with other times than were asked for cannot carry the mark into the future."""
     odd = {"created_at": "2999-01-01T00:00:00Z", "entry_id": 9, "field1": "1"}
-    found = entries_of(client_of(lambda _: says(feed(1, -1), feed(2, 0), feed(3, 3600), feed(4, 3601), odd)))
+    found = entries_of(
+        client_of(lambda _: says(feed(1, -1), feed(2, 0), feed(3, 3600), feed(4, 3601), odd))
+    )
     assert [entry.id for entry in found] == [2, 3]
 
 
@@ -170,10 +207,21 @@ def test_the_key_is_sent_and_never_logged(caplog: pytest.LogCaptureFixture) -> N
         list(client_of(answer).feeds(7, "SECRETKEY", START, END))
     assert [request.url.params["api_key"] for request in asked] == ["SECRETKEY"] * ATTEMPTS
     assert asked[0].url.path == "/channels/7/feeds.json"
-    assert not any("SECRETKEY" in repr(record.__dict__) for record in caplog.records if not record.name.startswith(("httpx", "httpcore")))
+    assert not any(
+        "SECRETKEY" in repr(record.__dict__)
+        for record in caplog.records
+        if not record.name.startswith(("httpx", "httpcore"))
+    )
 
 
-REFUSAL = {"status": "401", "error": {"error_code": "error_auth_required", "message": "Authorization Required", "details": ""}}
+REFUSAL = {
+    "status": "401",
+    "error": {
+        "error_code": "error_auth_required",
+        "message": "Authorization Required",
+        "details": "",
+    },
+}
 
 
 @pytest.mark.parametrize(
@@ -257,14 +305,29 @@ def test_the_newest_entry_is_found() -> None:
 
 def test_a_passing_trouble_is_survived() -> None:
     """Three failures and then an answer are an answer."""
-    answers = iter([httpx.Response(500), httpx.Response(429), httpx.Response(200, text="oops"), says(feed(1, 0))])
+    answers = iter(
+        [
+            httpx.Response(500),
+            httpx.Response(429),
+            httpx.Response(200, text="oops"),
+            says(feed(1, 0)),
+        ]
+    )
     assert [entry.id for entry in entries_of(client_of(lambda _: next(answers)))] == [1]
 
 
 @pytest.mark.parametrize(
-    ("mode", "words"), [("fail", "answered 500"), ("throttle", "asked too often"), ("rubbish", "not JSON"), ("stall", "ReadTimeout")]
+    ("mode", "words"),
+    [
+        ("fail", "answered 500"),
+        ("throttle", "asked too often"),
+        ("rubbish", "not JSON"),
+        ("stall", "ReadTimeout"),
+    ],
 )
-def test_every_mode_of_the_replay_server_is_understood(replay: Replay, mode: str, words: str) -> None:
+def test_every_mode_of_the_replay_server_is_understood(
+    replay: Replay, mode: str, words: str
+) -> None:
     """What the stand-in does on demand arrives as the error that it stands for."""
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 0.1)
     replay.behave(mode, 3)
@@ -275,9 +338,35 @@ def test_every_mode_of_the_replay_server_is_understood(replay: Replay, mode: str
         list(client.feeds(5, None, START, END))
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("2026-01-01T00:00:00Z")
-fields = st.sampled_from(["created_at", "entry_id", "field1", "field2", "feeds", "channel", "error", "error_code", "message"]) | st.text()
-documents = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(fields, inner, max_size=5), max_leaves=15)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.just("2026-01-01T00:00:00Z")
+)
+fields = (
+    st.sampled_from(
+        [
+            "created_at",
+            "entry_id",
+            "field1",
+            "field2",
+            "feeds",
+            "channel",
+            "error",
+            "error_code",
+            "message",
+        ]
+    )
+    | st.text()
+)
+documents = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(fields, inner, max_size=5),
+    max_leaves=15,
+)
 
 
 @given(feed=documents)
@@ -285,7 +374,9 @@ documents = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st
 def test_no_feed_entry_breaks_the_parser(feed: Any) -> None:
     """Any JSON value is an entry with finite numbers and a UTC time, or nothing."""
     entry = parse_entry(feed)
-    assert entry is None or (entry.time.tzinfo is UTC and all(map(math.isfinite, entry.fields.values())))
+    assert entry is None or (
+        entry.time.tzinfo is UTC and all(map(math.isfinite, entry.fields.values()))
+    )
 
 
 @given(
@@ -296,10 +387,14 @@ def test_no_feed_entry_breaks_the_parser(feed: Any) -> None:
 def test_no_document_breaks_the_parser(document: Any, status: int) -> None:
     """Any JSON with any status gives entries in order or a ThingSpeakError."""
     try:
-        found, _ = parse(httpx.Response(status, content=json.dumps(document).encode("utf-8", "surrogatepass")))
+        found, _ = parse(
+            httpx.Response(status, content=json.dumps(document).encode("utf-8", "surrogatepass"))
+        )
     except ThingSpeakError:
         return
-    assert [(entry.time, entry.id) for entry in found] == sorted((entry.time, entry.id) for entry in found)
+    assert [(entry.time, entry.id) for entry in found] == sorted(
+        (entry.time, entry.id) for entry in found
+    )
 
 
 @given(content=st.binary(max_size=100))

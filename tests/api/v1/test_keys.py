@@ -12,7 +12,16 @@ from tests.api.helpers import KEYS, NODES, bearer, is_problem
 
 PATH = "/api/v1/keys"
 KEY = {"name": "dashboard", "scope": "read"}
-FIELDS = {"id", "name", "scope", "unlimited", "created_at", "expires_at", "revoked_at", "last_used_at"}
+FIELDS = {
+    "id",
+    "name",
+    "scope",
+    "unlimited",
+    "created_at",
+    "expires_at",
+    "revoked_at",
+    "last_used_at",
+}
 
 
 def made(client: FlaskClient, **values: object) -> dict[str, str]:
@@ -27,7 +36,12 @@ def test_a_made_key_is_shown_once_and_works(client: FlaskClient, app: Flask) -> 
     assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
     body = answer.get_json()
     assert set(body) == FIELDS | {"key"}
-    assert (body["name"], body["scope"], body["unlimited"], len(body["id"])) == ("dashboard", "read", False, 12)
+    assert (body["name"], body["scope"], body["unlimited"], len(body["id"])) == (
+        "dashboard",
+        "read",
+        False,
+        12,
+    )
     assert body["key"].startswith("evara_")
     assert body["key"] not in client.get(PATH).text
     assert app.test_client().get(NODES, headers=bearer(body["key"])).status_code == 200
@@ -49,7 +63,10 @@ def test_the_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
     assert (page["total"], page["page"], page["page_size"]) == (7, 1, 2)
     assert [item["id"] for item in page["items"]] == ids[:0:-1]
     assert all(set(item) == FIELDS for item in page["items"])
-    assert client.get(PATH, query_string={"page_size": 2, "page": 2}).get_json()["items"][0]["id"] == ids[0]
+    assert (
+        client.get(PATH, query_string={"page_size": 2, "page": 2}).get_json()["items"][0]["id"]
+        == ids[0]
+    )
     client.delete(f"{PATH}/{ids[0]}")
     assert client.get(PATH).get_json()["total"] == 7
 

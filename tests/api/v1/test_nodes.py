@@ -20,14 +20,19 @@ def test_a_node_is_made_and_read_back(client: FlaskClient) -> None:
     made = client.post(NODES, json=sent).get_json()
     assert made == client.get(f"{NODES}/tank-01").get_json()
     assert "channel_key" not in made
-    assert {key: made[key] for key in sent if key != "channel_key"} == {key: sent[key] for key in sent if key != "channel_key"}
+    assert {key: made[key] for key in sent if key != "channel_key"} == {
+        key: sent[key] for key in sent if key != "channel_key"
+    }
     assert made["created_at"].endswith("+00:00")
 
 
 def test_listing_filters_and_pages(client: FlaskClient) -> None:
     """Pages follow the order of ids, and say how many nodes match."""
     for number in range(5):
-        client.post(NODES, json=NODE | {"id": f"n{number}", "kind": "bore_well" if number % 2 else "water_tank"})
+        client.post(
+            NODES,
+            json=NODE | {"id": f"n{number}", "kind": "bore_well" if number % 2 else "water_tank"},
+        )
     second = client.get(f"{NODES}?page=2&page_size=2").get_json()
     assert [item["id"] for item in second.pop("items")] == ["n2", "n3"]
     assert second == {"page": 2, "page_size": 2, "total": 5}
@@ -48,7 +53,9 @@ def test_patch_changes_only_what_it_names(client: FlaskClient, node: str) -> Non
     assert (changed["name"], changed["kind"]) == ("West", "water_tank")
     assert client.patch(f"{NODES}/{node}", json={}).get_json()["name"] == "West"
     assert client.patch(f"{NODES}/{node}", json={"channel_id": 5}).get_json()["channel_id"] == 5
-    assert client.patch(f"{NODES}/{node}", json={"channel_id": None}).get_json()["channel_id"] is None
+    assert (
+        client.patch(f"{NODES}/{node}", json={"channel_id": None}).get_json()["channel_id"] is None
+    )
 
 
 def test_delete_takes_the_readings_along(client: FlaskClient, app: Flask, node: str) -> None:
@@ -76,7 +83,9 @@ def test_delete_takes_the_readings_along(client: FlaskClient, app: Flask, node: 
         ("POST", f"{NODES}/a%00b/readings", {"readings": [reading()]}),
     ],
 )
-def test_an_unknown_node_is_not_found(client: FlaskClient, method: str, path: str, body: object) -> None:
+def test_an_unknown_node_is_not_found(
+    client: FlaskClient, method: str, path: str, body: object
+) -> None:
     """Every route of a node that is not there answers 404, however odd its id."""
     is_problem(client.open(path, method=method, json=body), 404)
 
@@ -105,8 +114,13 @@ def test_a_bad_node_is_refused_and_not_made(client: FlaskClient, change: dict[st
     assert client.get(NODES).get_json()["total"] == 0
 
 
-@pytest.mark.parametrize("change", [{"id": "other"}, {"name": None}, {"kind": "house"}, {"fields": None}, {"name": "nul\0"}])
-def test_a_bad_patch_changes_nothing(client: FlaskClient, node: str, change: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"id": "other"}, {"name": None}, {"kind": "house"}, {"fields": None}, {"name": "nul\0"}],
+)
+def test_a_bad_patch_changes_nothing(
+    client: FlaskClient, node: str, change: dict[str, object]
+) -> None:
     """A refused patch leaves the node as it was; its id can never change."""
     before = client.get(f"{NODES}/{node}").get_json()
     is_problem(client.patch(f"{NODES}/{node}", json=change), 422)
@@ -114,7 +128,18 @@ def test_a_bad_patch_changes_nothing(client: FlaskClient, node: str, change: dic
 
 
 @pytest.mark.parametrize(
-    "query", ["page=0", "page=-1", f"page={10**30}", "page=x", f"page={'9' * 5000}", "page_size=0", "page_size=1001", "kind=house", "foo=1"]
+    "query",
+    [
+        "page=0",
+        "page=-1",
+        f"page={10**30}",
+        "page=x",
+        f"page={'9' * 5000}",
+        "page_size=0",
+        "page_size=1001",
+        "kind=house",
+        "foo=1",
+    ],
 )
 def test_a_bad_query_is_refused(client: FlaskClient, query: str) -> None:
     """Pages outside the range, unknown kinds and unknown parameters are told, not guessed at."""
@@ -126,7 +151,9 @@ def test_head_is_a_get_without_its_body(client: FlaskClient, node: str) -> None:
     """HEAD tells the length of the GET's answer and sends none of it."""
     answer = client.head(f"{NODES}/{node}")
     assert (answer.status_code, answer.data) == (200, b"")
-    assert answer.headers["Content-Length"] == client.get(f"{NODES}/{node}").headers["Content-Length"]
+    assert (
+        answer.headers["Content-Length"] == client.get(f"{NODES}/{node}").headers["Content-Length"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,6 +173,12 @@ def test_options_tells_the_methods(client: FlaskClient, path: str, methods: set[
 def test_alarms_are_kept_changed_and_taken_away(client: FlaskClient, node: str) -> None:
     """Limits come back as they were sent, one side is enough, and {} takes all of them away."""
     assert client.get(f"{NODES}/{node}").get_json()["alarms"] == {}
-    for alarms in ({"level_m": {"below": 0.5, "above": 3.0}, "flow_lps": {"above": 0}}, {"level_m": {"below": -1.5}}, {}):
-        assert client.patch(f"{NODES}/{node}", json={"alarms": alarms}).get_json()["alarms"] == alarms
+    for alarms in (
+        {"level_m": {"below": 0.5, "above": 3.0}, "flow_lps": {"above": 0}},
+        {"level_m": {"below": -1.5}},
+        {},
+    ):
+        assert (
+            client.patch(f"{NODES}/{node}", json={"alarms": alarms}).get_json()["alarms"] == alarms
+        )
         assert client.get(f"{NODES}/{node}").get_json()["alarms"] == alarms

@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from api.platform.telemetry import metrics
 from observability.spec import names
-from tests.api.helpers import NODE, NODES, READINGS, at, batch, is_problem, label_values, reading, send, stored
+from tests.api.helpers import (
+    NODE,
+    NODES,
+    READINGS,
+    at,
+    batch,
+    is_problem,
+    label_values,
+    reading,
+    send,
+    stored,
+)
 
 pytestmark = pytest.mark.usefixtures("node")
 
@@ -29,7 +40,11 @@ def test_storing_is_idempotent(client: FlaskClient, app: Flask) -> None:
 def test_the_first_value_stays(client: FlaskClient) -> None:
     """Another value for a stored metric and time is a conflict, and the stored one is kept."""
     send(client, reading(0, 1), reading(1, 1))
-    assert send(client, reading(0, 2), reading(1, 1), reading(2, 3)) == {"stored": 1, "duplicates": 1, "conflicts": 1}
+    assert send(client, reading(0, 2), reading(1, 1), reading(2, 3)) == {
+        "stored": 1,
+        "duplicates": 1,
+        "conflicts": 1,
+    }
     assert [item["value"] for item in client.get(READINGS).get_json()["items"]] == [1, 1, 3]
 
 
@@ -37,7 +52,9 @@ def test_times_are_compared_as_instants(client: FlaskClient) -> None:
     """One instant written in two zones is one reading."""
     moment = datetime.now(UTC) - timedelta(hours=3)
     india = moment.astimezone(tz=datetime.strptime("+0530", "%z").tzinfo)
-    first, second = ({"metric": "m", "time": time.isoformat(), "value": 1} for time in (moment, india))
+    first, second = (
+        {"metric": "m", "time": time.isoformat(), "value": 1} for time in (moment, india)
+    )
     assert send(client, first, second) == {"stored": 1, "duplicates": 1, "conflicts": 0}
     assert client.get(READINGS).get_json()["items"][0]["time"] == moment.isoformat()
 
@@ -47,7 +64,9 @@ def test_a_range_includes_its_start_and_excludes_its_end(client: FlaskClient) ->
     send(client, *(reading(second, second, metric) for second in range(6) for metric in ("a", "b")))
     query = f"?from={quote(at(1))}&to={quote(at(4))}"
     both = client.get(READINGS + query).get_json()
-    assert [(item["value"], item["metric"]) for item in both["items"]] == [(s, m) for s in (1, 2, 3) for m in "ab"]
+    assert [(item["value"], item["metric"]) for item in both["items"]] == [
+        (s, m) for s in (1, 2, 3) for m in "ab"
+    ]
     one = client.get(f"{READINGS}{query}&metric=b&page=2&page_size=2").get_json()
     assert [item["value"] for item in one.pop("items")] == [3]
     assert one == {"page": 2, "page_size": 2, "total": 3}
@@ -66,7 +85,10 @@ def test_latest_never_moves_back(client: FlaskClient, node: str) -> None:
     send(client, reading(10, 1), reading(5, 2, "flow"))
     send(client, reading(9, 7), reading(10, 8), reading(6, 3, "flow"))
     items = client.get(f"{NODES}/{node}/latest").get_json()["items"]
-    assert [(item["metric"], item["time"], item["value"]) for item in items] == [("flow", at(6), 3), ("level_m", at(10), 1)]
+    assert [(item["metric"], item["time"], item["value"]) for item in items] == [
+        ("flow", at(6), 3),
+        ("level_m", at(10), 1),
+    ]
 
 
 RAW = "application/json"
@@ -94,7 +116,10 @@ BAD_BODIES: dict[str, tuple[int, bytes]] = {
     "nothing in it": (422, b"{}"),
     "no list": (422, b'{"readings": {}}'),
     "0 readings": (422, json.dumps(batch()).encode()),
-    "1001 readings": (422, json.dumps(batch(*(reading(second) for second in range(1001)))).encode()),
+    "1001 readings": (
+        422,
+        json.dumps(batch(*(reading(second) for second in range(1001)))).encode(),
+    ),
     "unknown field above": (422, json.dumps(batch(reading()) | {"more": 1}).encode()),
     "no reading": (422, b'{"readings": [null]}'),
     "300 digits": (422, json.dumps(batch(reading(0, int("9" * 300)))).encode()),
@@ -118,15 +143,50 @@ AHEAD = (datetime.now(UTC) + timedelta(days=2)).isoformat()
     ("key", "value"),
     [
         *(("value", value) for value in (True, False, "1.5", "NaN", "", None, [], {}, 1e13, -1e13)),
-        *(("metric", value) for value in ("", "Level", "1st", "a b", "a\n", "nul\0", "x" * 64, 5, None, True, ["a"])),
-        *(("time", value) for value in ("1999-12-31T23:59:59Z", "9999-12-31T23:59:59Z", "2026-01-01T00:00:00", "2026-01-01")),
-        *(("time", value) for value in ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2026-13-01T00:00:00Z", "now", "")),
-        *(("time", value) for value in (1767225600, 1e300, -1, None, True, [], {}, "2026-01-01T00:00:00Z\0", "٢٠٢٦-01-01T00:00:00Z")),
+        *(
+            ("metric", value)
+            for value in ("", "Level", "1st", "a b", "a\n", "nul\0", "x" * 64, 5, None, True, ["a"])
+        ),
+        *(
+            ("time", value)
+            for value in (
+                "1999-12-31T23:59:59Z",
+                "9999-12-31T23:59:59Z",
+                "2026-01-01T00:00:00",
+                "2026-01-01",
+            )
+        ),
+        *(
+            ("time", value)
+            for value in (
+                "9999-12-31T23:59:59-14:00",
+                "0001-01-01T00:00:00+14:00",
+                "2026-13-01T00:00:00Z",
+                "now",
+                "",
+            )
+        ),
+        *(
+            ("time", value)
+            for value in (
+                1767225600,
+                1e300,
+                -1,
+                None,
+                True,
+                [],
+                {},
+                "2026-01-01T00:00:00Z\0",
+                "٢٠٢٦-01-01T00:00:00Z",
+            )
+        ),
         pytest.param("time", AHEAD, id="time-two days ahead"),
         ("unit", "m"),
     ],
 )
-def test_a_bad_reading_spoils_its_batch(client: FlaskClient, app: Flask, key: str, value: Any) -> None:
+def test_a_bad_reading_spoils_its_batch(
+    client: FlaskClient, app: Flask, key: str, value: Any
+) -> None:
     """One reading that is not as the schema wants it is named, and none of the batch is stored."""
     body = is_problem(client.post(READINGS, json=batch(reading(0), reading(1) | {key: value})), 422)
     assert list(body["errors"]["json"]["readings"]["1"]) == [key]
@@ -140,24 +200,52 @@ def test_a_body_that_is_too_large_is_not_read(client: FlaskClient, app: Flask) -
     assert stored(app) == 0
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "json"])
-def test_another_content_type_is_refused(client: FlaskClient, app: Flask, content_type: str) -> None:
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "",
+        "json",
+    ],
+)
+def test_another_content_type_is_refused(
+    client: FlaskClient, app: Flask, content_type: str
+) -> None:
     """JSON that is not called JSON is 415."""
-    is_problem(client.post(READINGS, data=json.dumps(batch(reading())), content_type=content_type), 415)
+    is_problem(
+        client.post(READINGS, data=json.dumps(batch(reading())), content_type=content_type), 415
+    )
     assert stored(app) == 0
 
 
 def test_a_charset_beside_the_content_type_is_fine(client: FlaskClient) -> None:
     """application/json; charset=utf-8 is still JSON."""
-    answer = client.post(READINGS, data=json.dumps(batch(reading())), content_type="application/json; charset=utf-8")
+    answer = client.post(
+        READINGS, data=json.dumps(batch(reading())), content_type="application/json; charset=utf-8"
+    )
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize(
     "query",
     [
-        *("from=1999-01-01T00:00:00Z", "to=9999-12-31T23:59:59Z", "from=2026-01-01T00:00:00", "to=x", "from=%ff"),
-        *("metric=A", "metric=a%00", "page=0", "page=1000001", "since=2026-01-01T00:00:00Z", "from_=2026-01-01T00:00:00Z"),
+        *(
+            "from=1999-01-01T00:00:00Z",
+            "to=9999-12-31T23:59:59Z",
+            "from=2026-01-01T00:00:00",
+            "to=x",
+            "from=%ff",
+        ),
+        *(
+            "metric=A",
+            "metric=a%00",
+            "page=0",
+            "page=1000001",
+            "since=2026-01-01T00:00:00Z",
+            "from_=2026-01-01T00:00:00Z",
+        ),
     ],
 )
 def test_a_bad_range_is_refused(client: FlaskClient, query: str) -> None:
@@ -166,14 +254,20 @@ def test_a_bad_range_is_refused(client: FlaskClient, query: str) -> None:
     assert list(body["errors"]["query"]) == [query.split("=")[0]]
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "X" * 200, "get\x7f"])
-def test_a_method_that_the_url_has_not_is_refused_with_those_it_has(client: FlaskClient, app: Flask, method: str) -> None:
+@pytest.mark.parametrize(
+    "method", ["PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "X" * 200, "get\x7f"]
+)
+def test_a_method_that_the_url_has_not_is_refused_with_those_it_has(
+    client: FlaskClient, app: Flask, method: str
+) -> None:
     """405 comes with Allow, and neither real nor made-up methods become a series."""
     answer = client.open(READINGS, method=method)
     is_problem(answer, 405)
     assert set(answer.allow) == {"GET", "HEAD", "OPTIONS", "POST"}
     registry = metrics.registry_of(app)
-    assert not any(method in s.labels.values() for metric in registry.collect() for s in metric.samples)
+    assert not any(
+        method in s.labels.values() for metric in registry.collect() for s in metric.samples
+    )
 
 
 anything = st.recursive(
@@ -185,23 +279,41 @@ anything = st.recursive(
     | st.sampled_from([at(0), "level_m", "2026-01-01T00:00:00Z", "NaN"]),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["readings", "metric", "time", "value"]) | st.text(), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["readings", "metric", "time", "value"]) | st.text(), inner, max_size=4
+        )
         | st.fixed_dictionaries({"metric": inner, "time": inner, "value": inner})
     ),
     max_leaves=12,
 )
 
 
-@given(body=anything | anything.map(lambda x: {"readings": x}) | st.lists(anything, max_size=5).map(lambda x: {"readings": x}))
-@settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    body=anything
+    | anything.map(lambda x: {"readings": x})
+    | st.lists(anything, max_size=5).map(lambda x: {"readings": x})
+)
+@settings(
+    max_examples=150,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_no_json_breaks_the_ingest(client: FlaskClient, body: Any) -> None:
     """Any JSON document is stored or refused; none is a 5xx."""
-    answer = client.post(READINGS, data=json.dumps(body).encode("utf-8", "surrogatepass"), content_type=RAW)
+    answer = client.post(
+        READINGS, data=json.dumps(body).encode("utf-8", "surrogatepass"), content_type=RAW
+    )
     assert answer.status_code in (201, 400, 422), answer.text
 
 
 @given(data=st.binary(max_size=200))
-@settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_no_bytes_break_the_ingest(client: FlaskClient, data: bytes) -> None:
     """Any bytes called JSON are refused; none is a 5xx."""
     assert client.post(READINGS, data=data, content_type=RAW).status_code in (400, 422)
@@ -218,9 +330,20 @@ seconds = st.one_of(st.none(), st.integers(-5, 45))
     page=st.integers(1, 4),
     page_size=st.integers(1, 12),
 )
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_a_range_equals_a_plain_list(
-    client: FlaskClient, kept: set[tuple[str, int]], start: int | None, end: int | None, metric: str | None, page: int, page_size: int
+    client: FlaskClient,
+    kept: set[tuple[str, int]],
+    start: int | None,
+    end: int | None,
+    metric: str | None,
+    page: int,
+    page_size: int,
 ) -> None:
     """Any combination of from, to, metric and page gives what filtering, sorting and slicing a list gives; backwards ranges are empty."""
     client.delete("/api/v1/nodes/model")
@@ -229,11 +352,20 @@ def test_a_range_equals_a_plain_list(
         sent = batch(*(reading(second, float(second), name) for name, second in kept))
         assert client.post("/api/v1/nodes/model/readings", json=sent).status_code == 201
     given_times = {"from": start, "to": end}
-    query: dict[str, Any] = {name: at(second) for name, second in given_times.items() if second is not None}
+    query: dict[str, Any] = {
+        name: at(second) for name, second in given_times.items() if second is not None
+    }
     query |= {"metric": metric} if metric else {}
-    found = client.get("/api/v1/nodes/model/readings", query_string=query | {"page": page, "page_size": page_size}).get_json()
-    first, last = (start if start is not None else -100 if end is None else end - 86_400), (end if end is not None else 1_000)
-    wanted = sorted((second, name) for name, second in kept if first <= second < last and metric in (None, name))
+    found = client.get(
+        "/api/v1/nodes/model/readings", query_string=query | {"page": page, "page_size": page_size}
+    ).get_json()
+    first, last = (
+        (start if start is not None else -100 if end is None else end - 86_400),
+        (end if end is not None else 1_000),
+    )
+    wanted = sorted(
+        (second, name) for name, second in kept if first <= second < last and metric in (None, name)
+    )
     slice_ = wanted[(page - 1) * page_size : page * page_size]
     assert [(item["value"], item["metric"]) for item in found["items"]] == slice_
     assert (found["total"], found["page"], found["page_size"]) == (len(wanted), page, page_size)

@@ -47,27 +47,51 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "uid": (lambda b: b.update(uid="x"), "has the uid 'x'; links want 'evara-api-routes'"),
     "board description": (lambda b: b.update(description=""), "has no description"),
     "links": (lambda b: b.update(links=[]), "has no link to the other boards"),
-    "dead link": (lambda b: b["links"].append({"type": "link", "url": "/d/nowhere"}), "links to the board 'nowhere'"),
-    "overlap": (put("gridPos", "x", value=5, title="Errors"), "panels 'Rate by status' and 'Errors' overlap"),
+    "dead link": (
+        lambda b: b["links"].append({"type": "link", "url": "/d/nowhere"}),
+        "links to the board 'nowhere'",
+    ),
+    "overlap": (
+        put("gridPos", "x", value=5, title="Errors"),
+        "panels 'Rate by status' and 'Errors' overlap",
+    ),
     "width": (put("gridPos", "w", value=30), "panel 'Duration' sticks out to the right"),
     "title twice": (put("title", value="Errors"), "has 2 panels with the title 'Errors'"),
     "no title": (put("title", value=""), "has no title"),
     "no description": (put("description", value=""), "panel 'Duration' has no description"),
     "no query": (put("targets", value=[]), "panel 'Duration' has no query"),
     "unit": (put("fieldConfig", "defaults", "unit", value="parsecs"), "has the unit 'parsecs'"),
-    "no data": (put("fieldConfig", "defaults", "noValue", value=""), "says nothing when there is no data"),
+    "no data": (
+        put("fieldConfig", "defaults", "noValue", value=""),
+        "says nothing when there is no data",
+    ),
     "colour": (
-        put("fieldConfig", "defaults", "thresholds", "steps", value=[{"color": "#00ff00", "value": None}]),
+        put(
+            "fieldConfig",
+            "defaults",
+            "thresholds",
+            "steps",
+            value=[{"color": "#00ff00", "value": None}],
+        ),
         "uses the colour #00ff00",
     ),
-    "metric": (put("targets", 0, "expr", value="sum(evara_http_requests)"), "asks for evara_http_requests, which nothing exposes"),
+    "metric": (
+        put("targets", 0, "expr", value="sum(evara_http_requests)"),
+        "asks for evara_http_requests, which nothing exposes",
+    ),
     "edge": (
         put("targets", 0, "expr", value='evara_http_request_duration_seconds_bucket{le="0.21"}'),
         "asks for the bucket le=0.21, which no histogram has",
     ),
     "syntax": (put("targets", 0, "expr", value="sum("), "is not PromQL"),
-    "variable": (put("targets", 0, "expr", value='up{job="$job"}'), "uses $job, which the board does not define"),
-    "source": (put("targets", 0, "datasource", value={"type": "influx"}), "asks a data source of type 'influx'"),
+    "variable": (
+        put("targets", 0, "expr", value='up{job="$job"}'),
+        "uses $job, which the board does not define",
+    ),
+    "source": (
+        put("targets", 0, "datasource", value={"type": "influx"}),
+        "asks a data source of type 'influx'",
+    ),
 }
 
 
@@ -89,14 +113,21 @@ def test_a_stream_label_that_nobody_sets_is_named(plan: Plan) -> None:
     path = PATH.with_name("logs.json")
     made = files(plan)
     made[path] = made[path].replace('level=~\\"$level\\"', 'severity=~\\"$level\\"')
-    assert any("selects streams by severity" in problem.message for problem in dashboards.check(plan, made))
+    assert any(
+        "selects streams by severity" in problem.message for problem in dashboards.check(plan, made)
+    )
 
 
-def test_a_changed_convention_of_uids_is_noticed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_convention_of_uids_is_noticed(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Links from elsewhere know the uids, so the check does not ask the convention that made them."""
     monkeypatch.setattr(names, "board_uid", lambda service, slug: f"{slug}-{service}")
     problems = dashboards.check(plan, files(plan))
-    assert any("has the uid 'routes-evara-api'; links want 'evara-api-routes'" in problem.message for problem in problems)
+    assert any(
+        "has the uid 'routes-evara-api'; links want 'evara-api-routes'" in problem.message
+        for problem in problems
+    )
 
 
 def test_two_boards_with_one_uid_are_named(plan: Plan) -> None:

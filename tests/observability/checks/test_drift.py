@@ -25,21 +25,38 @@ def test_equal_files_are_fine(tree: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "line"),
-    [(b"one\nzwei\n", 2), (b"one\n", 2), (b"one\ntwo", 3), (b"one\r\ntwo\r\n", 1), (b"", 1), (b"one\ntwo\nthree\n", 3), (b"\xff\n", 1)],
+    [
+        (b"one\nzwei\n", 2),
+        (b"one\n", 2),
+        (b"one\ntwo", 3),
+        (b"one\r\ntwo\r\n", 1),
+        (b"", 1),
+        (b"one\ntwo\nthree\n", 3),
+        (b"\xff\n", 1),
+    ],
 )
-def test_a_changed_file_names_the_first_line_and_the_mend(content: bytes, line: int, tree: Path) -> None:
+def test_a_changed_file_names_the_first_line_and_the_mend(
+    content: bytes, line: int, tree: Path
+) -> None:
     """Any difference counts, the last newline and bytes that are no text included."""
     (tree / GENERATED / "a.yaml").write_bytes(content)
     problems = drift.check(WANTED, tree)
     assert [(p.where, p.message, p.fix, p.check) for p in problems] == [
-        (f"{GENERATED}/a.yaml:{line}", "is not what the catalogue generates", "make generate", "drift")
+        (
+            f"{GENERATED}/a.yaml:{line}",
+            "is not what the catalogue generates",
+            "make generate",
+            "drift",
+        )
     ]
 
 
 def test_a_missing_file_is_named(tree: Path) -> None:
     """Deleting a generated file is drift."""
     (tree / "loadtests" / "s.json").unlink()
-    assert [(p.where, p.message, p.fix) for p in drift.check(WANTED, tree)] == [("loadtests/s.json", "is missing", "make generate")]
+    assert [(p.where, p.message, p.fix) for p in drift.check(WANTED, tree)] == [
+        ("loadtests/s.json", "is missing", "make generate")
+    ]
 
 
 def test_a_stale_file_is_named(tree: Path) -> None:

@@ -17,7 +17,12 @@ from observability.spec.plan import Plan
 
 KNOWN = frozenset({"known", "seconds_bucket"})
 EDGES = frozenset({Decimal("0.2"), Decimal(1), Decimal("2.5")})
-RULE = {"alert": "X", "expr": "up", "labels": {"severity": "page", "owner": "o"}, "annotations": {"summary": "s", "next_steps": "1."}}
+RULE = {
+    "alert": "X",
+    "expr": "up",
+    "labels": {"severity": "page", "owner": "o"},
+    "annotations": {"summary": "s", "next_steps": "1."},
+}
 
 
 def test_the_real_rules_keep_the_house_rules(plan: Plan) -> None:
@@ -48,7 +53,15 @@ def test_an_expression_that_can_never_fire_is_a_problem(expr: str, message: str)
     assert problems[0][1]
 
 
-@pytest.mark.parametrize("expr", ['seconds_bucket{le="0.2"}', 'seconds_bucket{le=~"1|1[.]0"}', 'seconds_bucket{le="+Inf"}', "1 + known"])
+@pytest.mark.parametrize(
+    "expr",
+    [
+        'seconds_bucket{le="0.2"}',
+        'seconds_bucket{le=~"1|1[.]0"}',
+        'seconds_bucket{le="+Inf"}',
+        "1 + known",
+    ],
+)
 def test_an_expression_about_real_series_is_fine(expr: str) -> None:
     """Edges in both spellings, and the one that every histogram has."""
     assert list(lint.expression(expr, KNOWN, EDGES)) == []
@@ -64,13 +77,17 @@ def test_an_expression_about_real_series_is_fine(expr: str) -> None:
         ({"annotations": {"summary": "s", "next_steps": ""}}, "has no next_steps"),
     ],
 )
-def test_an_alert_owes_its_reader_something(change: dict[str, Any], message: str, plan: Plan) -> None:
+def test_an_alert_owes_its_reader_something(
+    change: dict[str, Any], message: str, plan: Plan
+) -> None:
     """Severity, owner, summary and next steps; each is missed alone."""
     assert list(lint.alert(RULE, plan)) == []
     assert [text for text, _ in lint.alert(RULE | change, plan)] == [message]
 
 
-def test_rules_that_go_stale_between_evaluations_are_a_problem(plan_of: Callable[..., Plan]) -> None:
+def test_rules_that_go_stale_between_evaluations_are_a_problem(
+    plan_of: Callable[..., Plan],
+) -> None:
     """A group evaluated every five minutes has no value most of the time."""
     made = plan_of((), (("  long: 2m", "  long: 5m"),))
     problems = lint.check(made, registry.ROOT)
@@ -82,11 +99,16 @@ def test_rules_that_go_stale_between_evaluations_are_a_problem(plan_of: Callable
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("global: {scrape_interval: 10s, evaluation_interval: 5s}", "is 10s, the policy's clock says 5s"),
+        (
+            "global: {scrape_interval: 10s, evaluation_interval: 5s}",
+            "is 10s, the policy's clock says 5s",
+        ),
         ("global: {scrape_interval: 5s}", "is missing, the policy's clock says 5s"),
     ],
 )
-def test_a_prometheus_on_another_clock_is_a_problem(text: str, message: str, plan: Plan, tmp_path: Path) -> None:
+def test_a_prometheus_on_another_clock_is_a_problem(
+    text: str, message: str, plan: Plan, tmp_path: Path
+) -> None:
     """The hand-written configuration and the policy say the same."""
     path = tmp_path / lint.PROMETHEUS_CONFIG
     path.parent.mkdir(parents=True)
@@ -105,7 +127,10 @@ def test_a_watched_symptom_is_linted_with_the_rest(plan_of: Callable[..., Plan])
 @pytest.mark.parametrize(
     ("expr", "labels"),
     [
-        ('sum by (program) (count_over_time({service="a", level=~"x|y"} |= "{job=" [5m])) > 0', ["service", "level"]),
+        (
+            'sum by (program) (count_over_time({service="a", level=~"x|y"} |= "{job=" [5m])) > 0',
+            ["service", "level"],
+        ),
         ('absent_over_time({service!="a\\"}{"} [5m])', ["service"]),
         ('{a="1"} |= `{b="2"}` or {c!~"3"}', ["a", "c"]),
     ],
@@ -115,19 +140,28 @@ def test_labels_are_read_from_selectors_alone(expr: str, labels: list[str]) -> N
     assert lint.stream_labels(expr) == labels
 
 
-def test_a_log_alert_about_a_label_that_no_line_has_is_a_problem(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_alert_about_a_label_that_no_line_has_is_a_problem(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The shipper's labels are the only ones, and the problem names them."""
     monkeypatch.setattr(lint, "LOG_LABELS", ("service", "level"))
     problems = lint.check(plan, registry.ROOT)
     assert {p.message for p in problems} == {"asks for the label program, which no line has"}
-    assert {p.where for p in problems} == {f"{registry.GENERATED}/loki/rules.yaml: {alert.name}" for alert in plan.log_alerts}
+    assert {p.where for p in problems} == {
+        f"{registry.GENERATED}/loki/rules.yaml: {alert.name}" for alert in plan.log_alerts
+    }
     assert {p.fix for p in problems} == {"use one of: service, level"}
 
 
 def test_a_log_alert_owes_its_reader_the_same(plan_of: Callable[..., Plan]) -> None:
     """Without a summary nobody knows what it is about."""
     made = plan_of(
-        (("    more_than: 0\n    severity: ticket\n    summary: ", '    more_than: 0\n    severity: ticket\n    summary: "" # '),)
+        (
+            (
+                "    more_than: 0\n    severity: ticket\n    summary: ",
+                '    more_than: 0\n    severity: ticket\n    summary: "" # ',
+            ),
+        )
     )
     assert [(p.where, p.message) for p in lint.check(made, registry.ROOT)] == [
         (f"{registry.GENERATED}/loki/rules.yaml: LogUnhandledException", "has no summary")
@@ -146,7 +180,9 @@ def tree(tmp_path: Path) -> Path:
 def test_promtools_words_are_in_the_problem(tree: Path) -> None:
     """A rule file broken by hand is refused, in promtool's own words."""
     path = tree / registry.GENERATED / prometheus.RULES
-    path.write_text(path.read_text(encoding="utf-8").replace("clamp_max(", "clamp_most(", 1), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("clamp_max(", "clamp_most(", 1), encoding="utf-8"
+    )
     problems, missing = lint.tools(tree, search_path(servers_folder()))
     assert missing == []
     assert [p.where for p in problems] == [f"{registry.GENERATED}/{prometheus.RULES}"]
@@ -157,7 +193,12 @@ def test_promtools_words_are_in_the_problem(tree: Path) -> None:
 def test_amtools_words_are_in_the_problem(tree: Path) -> None:
     """A route to nobody is refused, in amtool's own words."""
     path = tree / registry.GENERATED / alertmanager.CONFIG
-    path.write_text(path.read_text(encoding="utf-8").replace("receiver: upstream-ticket", "receiver: nobody", 1), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(
+            "receiver: upstream-ticket", "receiver: nobody", 1
+        ),
+        encoding="utf-8",
+    )
     problems, _ = lint.tools(tree, search_path(servers_folder()))
     assert [p.where for p in problems] == [f"{registry.GENERATED}/{alertmanager.CONFIG}"]
     assert "nobody" in problems[0].message
@@ -166,7 +207,10 @@ def test_amtools_words_are_in_the_problem(tree: Path) -> None:
 def test_missing_tools_are_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be asked is not passed over."""
     monkeypatch.setenv("PATH", str(tree))
-    assert lint.tools(tree, os.pathsep.join([str(tree), "/nowhere"])) == ([], ["promtool", "amtool"])
+    assert lint.tools(tree, os.pathsep.join([str(tree), "/nowhere"])) == (
+        [],
+        ["promtool", "amtool"],
+    )
 
 
 @pytest.mark.parametrize(("code", "problems"), [(0, 0), (1, 1)])
@@ -183,5 +227,7 @@ def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) 
 def test_the_servers_accept_everything_that_is_generated(tmp_path: Path) -> None:
     """promtool and amtool over the committed files, with one tier's cases on the real clock; `make check` runs all of them."""
     others = shutil.ignore_patterns("T[1-9].yaml", "others.yaml", "healthy.yaml")
-    shutil.copytree(registry.ROOT / registry.GENERATED, tmp_path / registry.GENERATED, ignore=others)
+    shutil.copytree(
+        registry.ROOT / registry.GENERATED, tmp_path / registry.GENERATED, ignore=others
+    )
     assert lint.tools(tmp_path, search_path(servers_folder())) == ([], [])

@@ -29,7 +29,9 @@ class Fake:
     samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     log_alerts: list[dict[str, Any]] = field(default_factory=list)
-    held: list[dict[str, Any]] | None = None  # what Alertmanager holds; it does not say while there is none
+    held: list[dict[str, Any]] | None = (
+        None  # what Alertmanager holds; it does not say while there is none
+    )
     asked: Counter[str] = field(default_factory=Counter)
     delay: float = 0.0
     port: int = NOBODY
@@ -44,8 +46,17 @@ class Fake:
         found = next((samples for part, samples in self.samples.items() if part in query), [])
         values = [(labels, str(value)) for labels, value in found]
         if path == "/api/v1/query_range":
-            return {"result": [{"metric": labels, "values": [[time.time() // 5 * 5 - 60, value]]} for labels, value in values]}
-        return {"result": [{"metric": labels, "value": [time.time(), value]} for labels, value in values]}
+            return {
+                "result": [
+                    {"metric": labels, "values": [[time.time() // 5 * 5 - 60, value]]}
+                    for labels, value in values
+                ]
+            }
+        return {
+            "result": [
+                {"metric": labels, "value": [time.time(), value]} for labels, value in values
+            ]
+        }
 
 
 @pytest.fixture
@@ -57,7 +68,9 @@ def fake() -> Iterator[Fake]:
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             answer = known.answer(path, parse_qs(query).get("query", [""])[0])
-            body = json.dumps(known.held if path == "/api/v2/alerts" else {"status": "success", "data": answer}).encode()
+            body = json.dumps(
+                known.held if path == "/api/v2/alerts" else {"status": "success", "data": answer}
+            ).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -80,7 +93,9 @@ def fake() -> Iterator[Fake]:
 def layout(tmp_path: Path, fake: Fake) -> StackLayout:
     """A stack of which Prometheus and Alertmanager answer, and nothing else does."""
     nobody = Ports(**dict.fromkeys(Ports().named(), NOBODY))
-    return StackLayout(tmp_path, replace(nobody, prometheus=fake.port, alertmanager=fake.port), tmp_path)
+    return StackLayout(
+        tmp_path, replace(nobody, prometheus=fake.port, alertmanager=fake.port), tmp_path
+    )
 
 
 @pytest.fixture
@@ -98,4 +113,6 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def deaf(layout: StackLayout, plan: Plan) -> FlaskClient:
     """A reader of a console whose servers do not answer."""
-    return create_app(replace(layout, ports=replace(layout.ports, prometheus=NOBODY, alertmanager=NOBODY)), plan).test_client()
+    return create_app(
+        replace(layout, ports=replace(layout.ports, prometheus=NOBODY, alertmanager=NOBODY)), plan
+    ).test_client()

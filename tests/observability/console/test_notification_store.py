@@ -70,7 +70,10 @@ def test_what_was_delivered_survives_a_restart(tmp_path: Path) -> None:
 
 
 RUBBISH = [b"", b"{", b"[]", b"3", b'"words"', b"null", b"\xff\xfe", b"[" * 100_000]
-RUBBISH += [json.dumps({"alerts": alerts}).encode() for alerts in (3, "abc", [3], [None], [{"labels": 3}], [{"annotations": "x"}])]
+RUBBISH += [
+    json.dumps({"alerts": alerts}).encode()
+    for alerts in (3, "abc", [3], [None], [{"labels": 3}], [{"annotations": "x"}])
+]
 
 
 @pytest.mark.parametrize("body", RUBBISH, ids=range(len(RUBBISH)))
@@ -85,7 +88,10 @@ def test_other_bodies_are_refused(body: bytes, client: FlaskClient, tmp_path: Pa
 
 def test_a_body_beyond_all_measure_is_refused(client: FlaskClient) -> None:
     """No more than 4 MB of it are read."""
-    assert client.post(URL, json=notification(annotations={"summary": "x" * (4 << 20)})).status_code == 400
+    assert (
+        client.post(URL, json=notification(annotations={"summary": "x" * (4 << 20)})).status_code
+        == 400
+    )
     assert client.get(URL).json == {"alerts": []}
 
 
@@ -98,7 +104,13 @@ def test_other_paths_and_methods_are_refused_as_json(client: FlaskClient) -> Non
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1970-01-01T00:00:01Z", 1.0), ("1970-01-01T01:00:01.5+01:00", 1.5), ("soon", None), ("", None), (None, None)],
+    [
+        ("1970-01-01T00:00:01Z", 1.0),
+        ("1970-01-01T01:00:01.5+01:00", 1.5),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
 )
 def test_times_are_read_with_any_digits(text: str | None, value: float | None) -> None:
     """RFC 3339, as Alertmanager writes it."""

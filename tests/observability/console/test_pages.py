@@ -45,7 +45,11 @@ class Words(HTMLParser):
         self.text += data + " "
 
     def all(self, tag: str, key: str) -> list[str]:
-        return [attributes[key] or "" for name, attributes in self.tags if name == tag and key in attributes]
+        return [
+            attributes[key] or ""
+            for name, attributes in self.tags
+            if name == tag and key in attributes
+        ]
 
 
 def read(client: FlaskClient, path: str = "/", code: int = 200) -> Words:
@@ -56,13 +60,21 @@ def read(client: FlaskClient, path: str = "/", code: int = 200) -> Words:
 
 def alert(name: str, severity: str, state: str = "firing", **labels: str) -> dict[str, Any]:
     told = {"alertname": name, "severity": severity, **labels}
-    return {"labels": told, "state": state, "activeAt": "2026-01-02T03:04:05Z", "annotations": {"summary": "what is wrong"}}
+    return {
+        "labels": told,
+        "state": state,
+        "activeAt": "2026-01-02T03:04:05Z",
+        "annotations": {"summary": "what is wrong"},
+    }
 
 
 def held(name: str, severity: str, state: str = "active", **labels: str) -> dict[str, Any]:
     """As Alertmanager tells of an alert."""
     told = alert(name, severity, **labels)
-    return {key: told[key] for key in ("labels", "annotations")} | {"startsAt": ENTRY["startsAt"], "status": {"state": state}}
+    return {key: told[key] for key in ("labels", "annotations")} | {
+        "startsAt": ENTRY["startsAt"],
+        "status": {"state": state},
+    }
 
 
 def deliver(client: FlaskClient, labels: dict[str, str], **changes: Any) -> None:
@@ -84,7 +96,9 @@ def measured(fake: Fake, plan: Plan, *, bad: float = 0.0, total: float = 1000.0)
 def test_slos_are_what_the_command_says(client: FlaskClient, fake: Fake, plan: Plan) -> None:
     """Every SLO is listed with the goal and the verdict of `slo --json`; those that need somebody stand first."""
     measured(fake, plan)
-    fake.samples[f"increase({names.BAD}"] = [({"slo": slo.name}, 300.0 * (n % 2)) for n, slo in enumerate(plan.slos)]
+    fake.samples[f"increase({names.BAD}"] = [
+        ({"slo": slo.name}, 300.0 * (n % 2)) for n, slo in enumerate(plan.slos)
+    ]
     page = read(client)
     shown = dict(zip(page.all("tr", "data-slo"), page.all("tr", "data-verdict"), strict=True))
     rows = measure(plan, Prometheus(f"http://127.0.0.1:{fake.port}"), plan.period)
@@ -101,8 +115,18 @@ def test_slos_are_what_the_command_says(client: FlaskClient, fake: Fake, plan: P
         ([alert("X", "page", "pending")], 0.0, "All is calm", "Calm"),
         ([], 900.0, "Nobody is being called, but", "30 missed"),
         ([alert("X", "ticket", slo="s")], 0.0, "1 ticket, nobody is being called", "1 ticket"),
-        ([alert("X", "ticket"), alert("TargetDown", "page", job="api")], 0.0, "1 page: TargetDown api", "1 paging"),
-        ([alert("X", "page", slo="s", tier=tier) for tier in ("T1", "T2")], 0.0, "1 page: X s", "1 paging"),
+        (
+            [alert("X", "ticket"), alert("TargetDown", "page", job="api")],
+            0.0,
+            "1 page: TargetDown api",
+            "1 paging",
+        ),
+        (
+            [alert("X", "page", slo="s", tier=tier) for tier in ("T1", "T2")],
+            0.0,
+            "1 page: X s",
+            "1 paging",
+        ),
     ],
 )
 def test_the_headline_says_who_is_called(
@@ -120,7 +144,11 @@ def test_a_page_that_no_rule_sent_is_a_page(client: FlaskClient, fake: Fake, pla
     """What somebody sent straight to Alertmanager counts in headline, tile and table, once, and has its own page; silenced does not."""
     measured(fake, plan)
     fake.alerts = [alert("TargetDown", "page", job="api"), alert("Early", "page", "pending")]
-    fake.held = [held("TargetDown", "page", job="api"), held("ByHand", "page"), held("Hushed", "page", "suppressed")]
+    fake.held = [
+        held("TargetDown", "page", job="api"),
+        held("ByHand", "page"),
+        held("Hushed", "page", "suppressed"),
+    ]
     page = read(client)
     assert "2 pages: ByHand and more" in page.text
     assert "Paging ✗ 2" in page.text
@@ -139,7 +167,12 @@ def test_what_ended_unheard_is_not_open(layout: StackLayout, plan: Plan, fake: F
     fake.alerts = [alert("Restarted", "page")]
     for n, name in enumerate(("Gone", "Silenced", "Restarted", "Again")):
         deliver(client, {"alertname": name, "severity": "page"}, fingerprint=f"f{n}")
-    deliver(client, {"alertname": "Again", "severity": "page"}, fingerprint="f3", startsAt="2026-01-01T00:00:00Z")
+    deliver(
+        client,
+        {"alertname": "Again", "severity": "page"},
+        fingerprint="f3",
+        startsAt="2026-01-01T00:00:00Z",
+    )
     page = read(client)
     assert "○ ended, resolution not delivered Gone" in page.text
     assert all(f"● open {name}" in page.text for name in ("Silenced", "Restarted", "Again"))
@@ -170,10 +203,16 @@ def test_a_spent_budget_is_named(client: FlaskClient, fake: Fake, plan: Plan) ->
     assert "spent" not in read(client, f"/slo/{plan.slos[4].name}").text.split("Charts")[0]
 
 
-def test_answers_of_the_runbook_have_their_units(client: FlaskClient, fake: Fake, plan: Plan) -> None:
+def test_answers_of_the_runbook_have_their_units(
+    client: FlaskClient, fake: Fake, plan: Plan
+) -> None:
     """Shares are per cent; no sample and no number are nothing at present."""
     measured(fake, plan)
-    fake.samples = {names.error_ratio("5m") + "{": [({}, 0.25)], names.HTTP_REQUESTS: [({}, float("nan"))], **fake.samples}
+    fake.samples = {
+        names.error_ratio("5m") + "{": [({}, 0.25)],
+        names.HTTP_REQUESTS: [({}, float("nan"))],
+        **fake.samples,
+    }
     text = read(client, "/slo/nodes.list-availability").text
     assert re.search(r"how much of it\? \S+ 25 %", text)
     assert text.count("nothing at present") == 2
@@ -181,7 +220,9 @@ def test_answers_of_the_runbook_have_their_units(client: FlaskClient, fake: Fake
 
 def test_routes_are_shown_with_their_numbers(client: FlaskClient, fake: Fake, plan: Plan) -> None:
     """Each route of the catalogue has a row, asked for or not; NaN is no number."""
-    fake.samples = {names.HTTP_REQUESTS: [({"route": "nodes.list"}, 12.5), ({"route": "docs"}, float("nan"))]}
+    fake.samples = {
+        names.HTTP_REQUESTS: [({"route": "nodes.list"}, 12.5), ({"route": "docs"}, float("nan"))]
+    }
     page = read(client)
     assert "nodes.list 12.5/s – – – –" in page.text
     links = page.all("a", "href")
@@ -191,8 +232,21 @@ def test_routes_are_shown_with_their_numbers(client: FlaskClient, fake: Fake, pl
 
 def test_delivered_alerts_are_shown_and_heartbeats_are_not(client: FlaskClient) -> None:
     """An alert leads to its SLO or to its own page, says how long delivery took, and that it is over."""
-    deliver(client, {"alertname": "ErrorBudgetBurn", "slo": "nodes.list-availability", "severity": "page", "tier": "T1"})
-    deliver(client, {"alertname": "TargetDown", "severity": "page", "job": "api"}, fingerprint="f2", status="resolved")
+    deliver(
+        client,
+        {
+            "alertname": "ErrorBudgetBurn",
+            "slo": "nodes.list-availability",
+            "severity": "page",
+            "tier": "T1",
+        },
+    )
+    deliver(
+        client,
+        {"alertname": "TargetDown", "severity": "page", "job": "api"},
+        fingerprint="f2",
+        status="resolved",
+    )
     deliver(client, {"alertname": "Watchdog", "severity": "heartbeat"}, fingerprint="f3")
     page = read(client)
     assert {"/slo/nodes.list-availability", "/alerts/TargetDown"} <= set(page.all("a", "href"))
@@ -202,11 +256,18 @@ def test_delivered_alerts_are_shown_and_heartbeats_are_not(client: FlaskClient) 
     assert "2 delivered" in page.text
 
 
-def test_an_slo_has_its_numbers_charts_alerts_and_runbook(client: FlaskClient, fake: Fake, plan: Plan) -> None:
+def test_an_slo_has_its_numbers_charts_alerts_and_runbook(
+    client: FlaskClient, fake: Fake, plan: Plan
+) -> None:
     """The page is about this SLO alone, and answers the runbook's questions."""
     measured(fake, plan, bad=1.0)
     for n, name in enumerate(("nodes.list-availability", "nodes.get-availability")):
-        deliver(client, {"alertname": "ErrorBudgetBurn", "slo": name}, fingerprint=f"f{n}", annotations={"summary": f"about {name}"})
+        deliver(
+            client,
+            {"alertname": "ErrorBudgetBurn", "slo": name},
+            fingerprint=f"f{n}",
+            annotations={"summary": f"about {name}"},
+        )
     page = read(client, "/slo/nodes.list-availability")
     entry = entries.entries(plan)["nodes.list-availability"]
     assert "99.900 %" in page.text
@@ -218,7 +279,9 @@ def test_an_slo_has_its_numbers_charts_alerts_and_runbook(client: FlaskClient, f
     assert "/routes/nodes.list" in page.all("a", "href")
 
 
-def test_a_route_has_its_slos_charts_and_runbooks(client: FlaskClient, fake: Fake, plan: Plan) -> None:
+def test_a_route_has_its_slos_charts_and_runbooks(
+    client: FlaskClient, fake: Fake, plan: Plan
+) -> None:
     """Charts are bound to the route as a regular expression; routes without SLO, and the unknown, have a page, too."""
     measured(fake, plan)
     page = read(client, "/routes/nodes.list")
@@ -243,12 +306,16 @@ def test_an_alert_has_its_runbook_and_its_deliveries(client: FlaskClient, fake: 
     assert "somebody sent it by hand" in read(client, "/alerts/ByHand").text
 
 
-def test_alerts_about_log_lines_are_told_by_loki(app: Flask, layout: StackLayout, fake: Fake, plan: Plan) -> None:
+def test_alerts_about_log_lines_are_told_by_loki(
+    app: Flask, layout: StackLayout, fake: Fake, plan: Plan
+) -> None:
     """Where Loki is, its alerts stand beside those of Prometheus; the runbook's questions about lines are not put to Prometheus."""
     measured(fake, plan)
     fake.log_alerts = [alert("LogSilence", "page", program="api")]
     assert "All is calm" in read(app.test_client()).text
-    beside = create_app(replace(layout, ports=replace(layout.ports, loki=fake.port)), plan).test_client()
+    beside = create_app(
+        replace(layout, ports=replace(layout.ports, loki=fake.port)), plan
+    ).test_client()
     assert "1 page: LogSilence api" in read(beside).text
     entry = entries.entries(plan)["LogSilence"]
     assert "Users notice" in read(beside, "/alerts/LogSilence").text
@@ -256,9 +323,17 @@ def test_alerts_about_log_lines_are_told_by_loki(app: Flask, layout: StackLayout
     fake.log_alerts = []
     assert (
         "It does not fire now"
-        in read(create_app(replace(layout, ports=replace(layout.ports, loki=fake.port)), plan).test_client(), "/alerts/LogSilence").text
+        in read(
+            create_app(
+                replace(layout, ports=replace(layout.ports, loki=fake.port)), plan
+            ).test_client(),
+            "/alerts/LogSilence",
+        ).text
     )
-    assert "It is not evaluated: Loki does not run here" in read(app.test_client(), "/alerts/LogSilence").text
+    assert (
+        "It is not evaluated: Loki does not run here"
+        in read(app.test_client(), "/alerts/LogSilence").text
+    )
     assert "It does not fire now" in read(app.test_client(), "/alerts/TargetDown").text
 
 
@@ -271,21 +346,36 @@ def test_pages_open_while_the_servers_are_down(deaf: FlaskClient, path: str) -> 
     assert "make logs P=prometheus" in page.text
     assert "Alertmanager does not answer" in page.text
     assert not [address for address in page.all("img", "src") if address.startswith("/charts")]
-    assert ("what was wrong" if path in ("/", "/alerts/TargetDown") else "Users notice") in page.text
+    assert (
+        "what was wrong" if path in ("/", "/alerts/TargetDown") else "Users notice"
+    ) in page.text
     assert deaf.get("/charts/overview/8.svg").status_code == 503
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_hostile_labels_stay_text(client: FlaskClient, fake: Fake, path: str) -> None:
     """Whatever stands in labels, annotations and series is shown, never run."""
-    labels = {"alertname": "TargetDown", "severity": "page", "slo": "nodes.list-availability", "job": EVIL, "tier": EVIL}
+    labels = {
+        "alertname": "TargetDown",
+        "severity": "page",
+        "slo": "nodes.list-availability",
+        "job": EVIL,
+        "tier": EVIL,
+    }
     fake.alerts = [alert("TargetDown", "page", slo=EVIL) | {"annotations": {"summary": EVIL}}]
     fake.samples = {"": [(dict.fromkeys(("route", "slo", "task", "x"), EVIL), 1.0)]}
     deliver(client, labels, annotations={"summary": EVIL})
-    deliver(client, {"alertname": EVIL, "severity": EVIL}, annotations={"summary": EVIL}, fingerprint="f2")
+    deliver(
+        client,
+        {"alertname": EVIL, "severity": EVIL},
+        annotations={"summary": EVIL},
+        fingerprint="f2",
+    )
     deliver(client, {"alertname": "TargetDown", "slo": "\ud800"}, fingerprint="f3")
     page = read(client, path)
-    assert [attributes for tag, attributes in page.tags if tag == "script"] == [{"src": "/static/console.js", "defer": None}]
+    assert [attributes for tag, attributes in page.tags if tag == "script"] == [
+        {"src": "/static/console.js", "defer": None}
+    ]
     assert not [attributes for _, attributes in page.tags if "onload" in attributes]
     assert path == "/routes/nodes.list" or EVIL in page.text
 
@@ -303,7 +393,11 @@ def test_every_answer_has_the_strict_policy(client: FlaskClient, fake: Fake, pla
         assert answer.headers["Referrer-Policy"] == "no-referrer"
     for path in PAGES:
         page = read(client, path)
-        assert not [attributes for _, attributes in page.tags if "style" in attributes or any(key.startswith("on") for key in attributes)]
+        assert not [
+            attributes
+            for _, attributes in page.tags
+            if "style" in attributes or any(key.startswith("on") for key in attributes)
+        ]
         assert {
             address
             for tag, key in (("img", "src"), ("link", "href"), ("script", "src"))
@@ -321,12 +415,22 @@ def test_pages_can_be_read_by_all(client: FlaskClient, fake: Fake, plan: Plan, p
     page = read(client, path)
     tags = [tag for tag, _ in page.tags]
     assert page.all("html", "lang") == ["en"]
-    assert [tags.count(tag) for tag in ("title", "h1", "main", "header", "footer")] == [1, 1, 1, 1, 1]
+    assert [tags.count(tag) for tag in ("title", "h1", "main", "header", "footer")] == [
+        1,
+        1,
+        1,
+        1,
+        1,
+    ]
     assert len(page.all("th", "scope")) == tags.count("th")
     assert len(page.all("img", "alt")) == tags.count("img")
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    assert {attributes["aria-labelledby"] for _, attributes in page.tags if "aria-labelledby" in attributes} <= set(ids)
+    assert {
+        attributes["aria-labelledby"]
+        for _, attributes in page.tags
+        if "aria-labelledby" in attributes
+    } <= set(ids)
 
 
 def test_charts_are_pictures_in_both_schemes(client: FlaskClient, fake: Fake, plan: Plan) -> None:
@@ -335,7 +439,9 @@ def test_charts_are_pictures_in_both_schemes(client: FlaskClient, fake: Fake, pl
     fake.samples = {"": [({"route": "nodes.list", "le": "1", "slo": "s"}, 1.0)]}
     for path in PAGES[:3]:
         page = read(client, path)
-        addresses = page.all("source", "srcset") + [address for address in page.all("img", "src") if address.startswith("/charts")]
+        addresses = page.all("source", "srcset") + [
+            address for address in page.all("img", "src") if address.startswith("/charts")
+        ]
         assert len(addresses) >= 12
         for address in addresses:
             answer = client.get(address)
@@ -347,16 +453,30 @@ def test_charts_are_pictures_in_both_schemes(client: FlaskClient, fake: Fake, pl
 def test_every_route_that_is_linked_has_its_charts(client: FlaskClient, fake: Fake) -> None:
     """Also those that the catalogue does not know."""
     fake.samples = {names.HTTP_REQUESTS: [({"route": names.UNMATCHED}, 1.0)]}
-    linked = {address for address in read(client).all("a", "href") if address.startswith("/routes/")}
+    linked = {
+        address for address in read(client).all("a", "href") if address.startswith("/routes/")
+    }
     assert f"/routes/{names.UNMATCHED}" in linked
     for path in sorted(linked):
-        addresses = [address for address in read(client, path).all("img", "src") if address.startswith("/charts")]
+        addresses = [
+            address
+            for address in read(client, path).all("img", "src")
+            if address.startswith("/charts")
+        ]
         assert addresses
         assert {client.get(address).status_code for address in addresses} == {200}, path
 
 
 @pytest.mark.parametrize(
-    "path", ["none/1.svg", "overview/99.svg", "overview/0.svg", "logs/0.svg", "slo/6.svg?slo=x", "routes/2.svg?route=.*"]
+    "path",
+    [
+        "none/1.svg",
+        "overview/99.svg",
+        "overview/0.svg",
+        "logs/0.svg",
+        "slo/6.svg?slo=x",
+        "routes/2.svg?route=.*",
+    ],
 )
 def test_there_is_no_picture_of_anything_else(client: FlaskClient, fake: Fake, path: str) -> None:
     """Unknown boards, panels that are no picture, and subjects that the catalogue does not know are not asked for."""
@@ -388,7 +508,9 @@ def test_a_page_that_is_not_there_helps(client: FlaskClient, path: str, near: li
     assert "refreshes every 10 s if JavaScript is on" in read(client).text
 
 
-def test_a_page_that_cannot_be_made_says_where_the_reason_is(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_cannot_be_made_says_where_the_reason_is(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """500 as a page, with the log to read."""
     monkeypatch.setattr(console, "pictures", lambda *_: 1 / 0)
     page = read(app.test_client(), "/", 500)
@@ -404,7 +526,9 @@ def test_many_readers_ask_once(app: Flask, fake: Fake, plan: Plan) -> None:
     assert all("All is calm" in page for page in pages)
     assert fake.asked.pop("/-/ready") == 2  # Prometheus and Alertmanager
     assert fake.asked.pop("/") <= 4  # looking for their own pages
-    assert fake.asked.pop("/api/v2/alerts") == 2  # what Alertmanager holds; it also is its page where it has no other
+    assert (
+        fake.asked.pop("/api/v2/alerts") == 2
+    )  # what Alertmanager holds; it also is its page where it has no other
     assert set(fake.asked.values()) == {1}
 
 
@@ -412,7 +536,9 @@ def test_many_readers_draw_once(app: Flask, fake: Fake) -> None:
     """A picture is drawn once for all; the other scheme is another picture."""
     address = "/charts/overview/9.svg?theme="
     with ThreadPoolExecutor(4) as readers:
-        pictures = set(readers.map(lambda _: app.test_client().get(address + "light").text, range(4)))
+        pictures = set(
+            readers.map(lambda _: app.test_client().get(address + "light").text, range(4))
+        )
     assert len(pictures) == 1
     assert set(fake.asked.values()) == {1}
     assert app.test_client().get(address + "dark").text not in pictures
@@ -454,19 +580,33 @@ def test_the_style_sheet_has_the_palette(app: Flask) -> None:
     """Colours of verdicts are those of the charts and of Grafana."""
     sheet = (Path(app.static_folder or "") / "console.css").read_text(encoding="utf-8")
     found = dict(re.findall(r"--(\w+): (#[0-9A-F]{6});", sheet))
-    palette = {"good": panels.GOOD, "bad": panels.BAD, "warn": panels.WARN, "blue": panels.BLUE, "idle": panels.GREY}
+    palette = {
+        "good": panels.GOOD,
+        "bad": panels.BAD,
+        "warn": panels.WARN,
+        "blue": panels.BLUE,
+        "idle": panels.GREY,
+    }
     assert {name: found[name] for name in palette} == palette
 
 
 def test_faint_text_can_be_read(app: Flask) -> None:
     """The faint colour has a contrast of 4.5 on everything that lies below it, in both schemes; text is never made transparent."""
     sheet = (Path(app.static_folder or "") / "console.css").read_text(encoding="utf-8")
-    assert [line for line in sheet.splitlines() if "opacity" in line] == [".urgent .track { fill: var(--bad); opacity: .3; }"]
-    light, dark = (dict(re.findall(r"--([\w-]+): (#[0-9A-Fa-f]{6});", part)) for part in sheet.split("* { box-sizing")[0].split("@media"))
+    assert [line for line in sheet.splitlines() if "opacity" in line] == [
+        ".urgent .track { fill: var(--bad); opacity: .3; }"
+    ]
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#[0-9A-Fa-f]{6});", part))
+        for part in sheet.split("* { box-sizing")[0].split("@media")
+    )
 
     def brightness(colour: str) -> float:
         shares = (int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5))
-        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        linear = [
+            share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+            for share in shares
+        ]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     for scheme in (light, light | dark):
@@ -475,7 +615,9 @@ def test_faint_text_can_be_read(app: Flask) -> None:
             assert other / one >= 4.5, (below, other / one)
 
 
-def test_long_words_and_foreign_scripts_stay_in_their_place(client: FlaskClient, app: Flask, fake: Fake) -> None:
+def test_long_words_and_foreign_scripts_stay_in_their_place(
+    client: FlaskClient, app: Flask, fake: Fake
+) -> None:
     """What came from outside may break anywhere, and its writing direction ends with it."""
     fake.alerts = [alert("TargetDown", "page", job="api\u202e"), alert("AboutNothing", "page")]
     text = client.get("/").text

@@ -15,7 +15,13 @@ from observability.devstack.compose import Done
 from observability.devstack.layout import Ports, StackLayout, present
 from observability.spec.plan import Plan
 
-FINE = {"Service": "api", "State": "running", "Health": "healthy", "ExitCode": 0, "Status": "Up 2 minutes (healthy)"}
+FINE = {
+    "Service": "api",
+    "State": "running",
+    "Health": "healthy",
+    "ExitCode": 0,
+    "Status": "Up 2 minutes (healthy)",
+}
 
 
 @pytest.fixture
@@ -57,7 +63,9 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
     return Docker(monkeypatch)
 
 
-def test_the_engine_is_named_or_what_is_missing(docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_is_named_or_what_is_missing(
+    docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Engine and plugin must both answer, and neither is waited for without end."""
     assert compose.engine() == (True, "Docker 28.1, Compose 2.40.3")
     docker.broken = lambda words: words[0] == "compose"
@@ -74,7 +82,9 @@ def test_the_engine_is_named_or_what_is_missing(docker: Docker, monkeypatch: pyt
     assert compose.engine() == (False, "docker is not on PATH")
 
 
-def test_the_mode_is_what_was_asked_what_runs_or_what_can_be(layout: StackLayout, docker: Docker) -> None:
+def test_the_mode_is_what_was_asked_what_runs_or_what_can_be(
+    layout: StackLayout, docker: Docker
+) -> None:
     """auto takes containers where Docker answers, and stays with what is up."""
     assert modes.choose("native", layout) == ("native", "as asked")
     assert modes.choose("auto", layout)[0] == "compose"
@@ -86,7 +96,9 @@ def test_the_mode_is_what_was_asked_what_runs_or_what_can_be(layout: StackLayout
     assert modes.current(layout) is modes.of("compose")
 
 
-def test_who_asks_by_hand_is_told_which_key(layout: StackLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_by_hand_is_told_which_key(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The development key natively; with containers the file of the key, wherever the secrets are."""
     assert modes.key(layout) == "evara-development-key"
     layout.remember("compose")
@@ -94,24 +106,34 @@ def test_who_asks_by_hand_is_told_which_key(layout: StackLayout, monkeypatch: py
     assert modes.key(layout) == "$(cat elsewhere/load_key)"
 
 
-def test_up_without_an_engine_names_the_other_way(layout: StackLayout, plan: Plan, docker: Docker) -> None:
+def test_up_without_an_engine_names_the_other_way(
+    layout: StackLayout, plan: Plan, docker: Docker
+) -> None:
     """Whoever asks for containers where there are none is told what works."""
     docker.broken = lambda _: True
-    with pytest.raises(readiness.Refused, match=r"no Docker engine answers; .* make up MODE=native"):
+    with pytest.raises(
+        readiness.Refused, match=r"no Docker engine answers; .* make up MODE=native"
+    ):
         compose.up(layout, plan, readiness.Steps(lambda _: None))
 
 
-def test_containers_that_do_not_come_up_can_be_looked_at(layout: StackLayout, plan: Plan, docker: Docker) -> None:
+def test_containers_that_do_not_come_up_can_be_looked_at(
+    layout: StackLayout, plan: Plan, docker: Docker
+) -> None:
     """A start that breaks off is a compose stack already, so that `make logs` shows why."""
     docker.broken = lambda words: "up" in words
-    with pytest.raises(readiness.Refused, match="docker compose says why above, make logs P=NAME more"):
+    with pytest.raises(
+        readiness.Refused, match="docker compose says why above, make logs P=NAME more"
+    ):
         compose.up(layout, plan, readiness.Steps(lambda _: None))
     assert layout.mode == "compose"
     assert present(layout.state / "compose") == {"alertmanager.yaml"}
 
 
 @pytest.mark.parametrize(("user", "wanted"), [(0, compose.USER), (1234, 1234)])
-def test_containers_run_as_who_owns_the_secrets(layout: StackLayout, monkeypatch: pytest.MonkeyPatch, user: int, wanted: int) -> None:
+def test_containers_run_as_who_owns_the_secrets(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch, user: int, wanted: int
+) -> None:
     """Never as root; what is set already, as a rootless engine needs it, stays."""
     monkeypatch.setattr(os, "getuid", lambda: user)
     monkeypatch.setattr(os, "getgid", lambda: user)
@@ -121,7 +143,9 @@ def test_containers_run_as_who_owns_the_secrets(layout: StackLayout, monkeypatch
     assert compose.environment(layout)["EVARA_UID"] == "0"
 
 
-def test_ports_certificates_and_secrets_follow_the_site(layout: StackLayout, tmp_path: Path) -> None:
+def test_ports_certificates_and_secrets_follow_the_site(
+    layout: StackLayout, tmp_path: Path
+) -> None:
     """What compose.yaml leaves open is what the site says; TLS is on when there is a certificate."""
     compose.make_secrets(tmp_path / "secrets")
     found = compose.environment(layout)
@@ -136,13 +160,17 @@ def test_ports_certificates_and_secrets_follow_the_site(layout: StackLayout, tmp
     assert certificate.stat().st_mode & 0o777 == 0o600
 
 
-def test_alertmanager_is_given_what_has_a_secret(layout: StackLayout, plan: Plan, tmp_path: Path) -> None:
+def test_alertmanager_is_given_what_has_a_secret(
+    layout: StackLayout, plan: Plan, tmp_path: Path
+) -> None:
     """Empty files are no secrets; one that is filled joins at the next `up`."""
     compose.make_secrets(tmp_path / "secrets")
     path = layout.state / "compose" / "alertmanager.yaml"
     compose.configure(layout, plan)
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == yaml.safe_load(
-        (compose.ROOT / "observability/generated/alertmanager/alertmanager.yaml").read_text(encoding="utf-8")
+        (compose.ROOT / "observability/generated/alertmanager/alertmanager.yaml").read_text(
+            encoding="utf-8"
+        )
     )
     (tmp_path / "secrets" / "deadman_url").write_text("https://deadman.example/1", encoding="utf-8")
     compose.configure(layout, plan)
@@ -161,7 +189,9 @@ def test_alertmanager_is_given_what_has_a_secret(layout: StackLayout, plan: Plan
         ({"State": "exited", "Health": "", "ExitCode": 1}, "EXITED"),
     ],
 )
-def test_containers_are_told_like_processes(change: dict[str, Any], said: str, layout: StackLayout, docker: Docker) -> None:
+def test_containers_are_told_like_processes(
+    change: dict[str, Any], said: str, layout: StackLayout, docker: Docker
+) -> None:
     """`status` has one word for each; what has done its work is no failure."""
     docker.containers = [FINE | {"Service": "postgres"}, FINE | change]
     assert [row["statename"] for row in compose.processes(layout)] == ["RUNNING", said]
@@ -181,16 +211,27 @@ def test_a_stack_of_nothing_but_remains_is_down(layout: StackLayout, docker: Doc
     assert not compose.down(layout)
 
 
-def test_changed_files_restart_who_reads_them(layout: StackLayout, docker: Docker, tmp_path: Path) -> None:
+def test_changed_files_restart_who_reads_them(
+    layout: StackLayout, docker: Docker, tmp_path: Path
+) -> None:
     """Compose does not see that a mounted file, folder or secret changed; what runs once is run again anyway."""
     (tmp_path / "rules").mkdir()
-    paths = {"config": tmp_path / "haproxy.cfg", "rule": tmp_path / "rules" / "a.yaml", "secret": tmp_path / "load_key"}
+    paths = {
+        "config": tmp_path / "haproxy.cfg",
+        "rule": tmp_path / "rules" / "a.yaml",
+        "secret": tmp_path / "load_key",
+    }
     for path in paths.values():
         path.write_text("old", encoding="utf-8")
     docker.config = {
         "services": {
             "gateway": {"volumes": [{"type": "bind", "source": str(paths["config"])}]},
-            "prometheus": {"volumes": [{"type": "bind", "source": str(tmp_path / "rules")}, {"type": "volume", "source": "prometheus"}]},
+            "prometheus": {
+                "volumes": [
+                    {"type": "bind", "source": str(tmp_path / "rules")},
+                    {"type": "volume", "source": "prometheus"},
+                ]
+            },
             "locust": {"secrets": [{"source": "load_key"}]},
             "migrate": {"secrets": [{"source": "load_key"}], "restart": "no"},
         },
@@ -226,7 +267,9 @@ def test_logs_are_those_of_services(layout: StackLayout, docker: Docker) -> None
         list(compose.tail(layout, "ap", 5))
 
 
-def test_cleaning_takes_the_volumes_and_leaves_secrets(layout: StackLayout, docker: Docker, tmp_path: Path) -> None:
+def test_cleaning_takes_the_volumes_and_leaves_secrets(
+    layout: StackLayout, docker: Docker, tmp_path: Path
+) -> None:
     """The stack's folder and its data go; what the user gave stays."""
     compose.make_secrets(tmp_path / "secrets")
     layout.remember("compose")
@@ -235,12 +278,17 @@ def test_cleaning_takes_the_volumes_and_leaves_secrets(layout: StackLayout, dock
     assert (tmp_path / "secrets" / "load_key").exists()
 
 
-def test_a_site_inside_asks_by_name_and_shows_addresses(layout: StackLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_inside_asks_by_name_and_shows_addresses(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The console's container asks services by their names, on their own ports; people are shown this machine's."""
     monkeypatch.setenv("EVARA_INSIDE", "1")
     monkeypatch.setenv("EVARA_PORT_OFFSET", "100")
     inside = StackLayout.main()
-    assert (inside.url("prometheus"), inside.address("prometheus")) == ("http://prometheus:9090", "http://127.0.0.1:9190")
+    assert (inside.url("prometheus"), inside.address("prometheus")) == (
+        "http://prometheus:9090",
+        "http://127.0.0.1:9190",
+    )
     assert inside.mode == "compose"
     assert layout.url("prometheus") == layout.address("prometheus") == "http://127.0.0.1:9190"
 
@@ -257,7 +305,9 @@ def test_the_stacks_own_keys_are_found_in_either_mode(layout: StackLayout, tmp_p
     assert layout.key("load") == "of containers"
 
 
-def test_pages_of_containers_are_told_when_they_answer(layout: StackLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_of_containers_are_told_when_they_answer(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those of profiles too; natively somebody else's page at such a port is not ours."""
     monkeypatch.setattr(readiness, "answers", lambda *_: True)
     assert "Load runs" not in dict(readiness.addresses(layout))

@@ -37,7 +37,11 @@ def test_an_alert_that_was_not_wanted_fails_the_drill() -> None:
 
 def test_the_watchdog_and_pending_strangers_are_no_trouble() -> None:
     """The watchdog always fires, and a pending alert has told nobody."""
-    seen = watch(alert(names.WATCHDOG_ALERT), alert("TargetDown", "pending"), alert(names.BURN_ALERT, "pending", slo=SLO))
+    seen = watch(
+        alert(names.WATCHDOG_ALERT),
+        alert("TargetDown", "pending"),
+        alert(names.BURN_ALERT, "pending", slo=SLO),
+    )
     seen.look()
     assert seen.seen["pending"] >= WANTED.must
 
@@ -65,7 +69,9 @@ def test_a_drill_that_fails_says_why_instead_of_passing(monkeypatch: pytest.Monk
     def fails(*_: object) -> None:
         raise Failed("the fault had no effect")
 
-    stack = SimpleNamespace(layout=SimpleNamespace(url=lambda _: "http://127.0.0.1:9", key=lambda _: ""))
+    stack = SimpleNamespace(
+        layout=SimpleNamespace(url=lambda _: "http://127.0.0.1:9", key=lambda _: "")
+    )
     monkeypatch.setattr(runner, "Arena", lambda _: nullcontext(stack))
     monkeypatch.setattr(runner, "go", fails)
     result = runner.run(WANTED, from_files(), lambda _: None)
@@ -95,7 +101,10 @@ def test_an_inbox_that_is_away_has_nothing_yet() -> None:
 def test_the_last_time_that_an_alert_fired_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of an earlier time is never told when it fired again at once."""
     labels = {"alertname": names.BURN_ALERT, names.SLO: SLO, names.SEVERITY: "page"}
-    told = [{"labels": labels, "started": 2.0, "resolved": None}, {"labels": labels, "started": 1.0, "resolved": None}]
+    told = [
+        {"labels": labels, "started": 2.0, "resolved": None},
+        {"labels": labels, "started": 1.0, "resolved": None},
+    ]
     monkeypatch.setattr(runner, "inbox", lambda _: told)
     assert not watch().resolved()
     told[0]["resolved"] = 3.0
@@ -116,7 +125,10 @@ def test_a_fault_is_a_file_that_expires(tmp_path: Path) -> None:
     layout = SimpleNamespace(fault=tmp_path / "fault.json")
     held = SimpleNamespace(close=lambda: None)
     arena: Any = SimpleNamespace(
-        layout=layout, stop=lambda name: done.append(f"stop {name}"), start=lambda name: done.append(f"start {name}"), holder=held
+        layout=layout,
+        stop=lambda name: done.append(f"stop {name}"),
+        start=lambda name: done.append(f"start {name}"),
+        holder=held,
     )
     runner.begin(WANTED, arena)
     fault = json.loads(layout.fault.read_text())
@@ -132,7 +144,9 @@ def test_a_fault_is_a_file_that_expires(tmp_path: Path) -> None:
 def test_a_held_file_takes_no_writes_of_others(tmp_path: Path) -> None:
     """While the drill holds it, another connection cannot write; afterwards it can."""
     row = DRILLS["hold-limiter"]
-    arena: Any = SimpleNamespace(layout=SimpleNamespace(state=tmp_path, fault=tmp_path / "fault.json"))
+    arena: Any = SimpleNamespace(
+        layout=SimpleNamespace(state=tmp_path, fault=tmp_path / "fault.json")
+    )
     other = sqlite3.connect(tmp_path / row.holds, timeout=0)
     other.execute("CREATE TABLE counters (key TEXT)")
     runner.begin(row, arena)
@@ -153,5 +167,7 @@ def test_every_drill_can_be_noticed() -> None:
 def test_the_catalogue_names_drills_that_exist() -> None:
     """Every symptom, and every kind of promise that is drilled, names a row of DRILLS."""
     made = from_files()
-    named = {alert.drill for alert in made.alerts if alert.drill} | set(made.policy.drill.by_sli.values())
+    named = {alert.drill for alert in made.alerts if alert.drill} | set(
+        made.policy.drill.by_sli.values()
+    )
     assert named <= set(DRILLS)

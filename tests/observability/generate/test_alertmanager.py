@@ -24,7 +24,9 @@ def config(plan: Plan, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("secrets", [frozenset(), SECRETS - {"deadman_url"}], ids=["no secrets", "all secrets"])  # 0.25 knows no url_file
+@pytest.mark.parametrize(
+    "secrets", [frozenset(), SECRETS - {"deadman_url"}], ids=["no secrets", "all secrets"]
+)  # 0.25 knows no url_file
 @pytest.mark.parametrize("clock", ["plan", "fast"])
 def test_amtool_accepts_the_configuration(
     clock: str, secrets: frozenset[str], request: pytest.FixtureRequest, amtool: Run, tmp_path: Path
@@ -34,24 +36,37 @@ def test_amtool_accepts_the_configuration(
         (tmp_path / name).write_text("https://hooks.example/x", encoding="utf-8")
     path = tmp_path / "alertmanager.yaml"
     made = request.getfixturevalue(clock)
-    path.write_text(alertmanager.render(made, secrets, str(tmp_path))[alertmanager.CONFIG], encoding="utf-8")
+    path.write_text(
+        alertmanager.render(made, secrets, str(tmp_path))[alertmanager.CONFIG], encoding="utf-8"
+    )
     result = amtool("check-config", path)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("owner", sorted(POLICY.owners))
 @pytest.mark.parametrize("severity", sorted(POLICY.severities))
-def test_an_alert_reaches_its_owner_at_its_severity(severity: str, owner: str, config: Path, amtool: Run) -> None:
+def test_an_alert_reaches_its_owner_at_its_severity(
+    severity: str, owner: str, config: Path, amtool: Run
+) -> None:
     """Alertmanager itself routes every pair to the receiver of that name."""
     result = amtool(
-        "config", "routes", "test", f"--config.file={config}", f"severity={severity}", f"owner={owner}", "alertname=X", "tier=T0"
+        "config",
+        "routes",
+        "test",
+        f"--config.file={config}",
+        f"severity={severity}",
+        f"owner={owner}",
+        "alertname=X",
+        "tier=T0",
     )
     assert result.stdout.strip() == f"{owner}-{severity}"
 
 
 def test_an_alert_of_nobody_reaches_the_service_as_a_page(config: Path, amtool: Run) -> None:
     """Labels that the policy does not know are no way to be lost."""
-    result = amtool("config", "routes", "test", f"--config.file={config}", "severity=loud", "alertname=X")
+    result = amtool(
+        "config", "routes", "test", f"--config.file={config}", "severity=loud", "alertname=X"
+    )
     assert result.stdout.strip() == "platform-page"
 
 
@@ -59,7 +74,10 @@ def test_pages_are_never_grouped_by_tier(plan: Plan) -> None:
     """One incident that climbs through the tiers is one notification."""
     config = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])
     routes = [config["route"], *config["route"]["routes"]]
-    assert [route.get("group_by") for route in routes] == [["alertname", names.SLO, names.SEVERITY], *[None] * (len(routes) - 1)]
+    assert [route.get("group_by") for route in routes] == [
+        ["alertname", names.SLO, names.SEVERITY],
+        *[None] * (len(routes) - 1),
+    ]
 
 
 def kinds(plan: Plan, secrets: frozenset[str]) -> dict[str, list[str]]:
@@ -83,7 +101,9 @@ def test_integrations_take_part_when_their_secret_is_there(plan: Plan) -> None:
         "platform-heartbeat": ["webhook"],
         "upstream-heartbeat": ["webhook"],
     }
-    assert {tuple(found) for name, found in bare.items() if "heartbeat" not in name} == {("webhook", "email")}
+    assert {tuple(found) for name, found in bare.items() if "heartbeat" not in name} == {
+        ("webhook", "email")
+    }
     full = kinds(plan, SECRETS)
     assert full["platform-page"] == ["webhook", "email", "pagerduty"]
     assert full["upstream-page"] == ["webhook", "email"]
@@ -97,11 +117,16 @@ def test_the_dead_mans_switch_hears_the_heartbeat_alone(plan: Plan) -> None:
     config = yaml.safe_load(alertmanager.render(plan, SECRETS, "/s")[alertmanager.CONFIG])
     heard = {
         receiver["name"]: [
-            hook["send_resolved"] for hook in receiver.get("webhook_configs", ()) if hook.get("url_file") == "/s/deadman_url"
+            hook["send_resolved"]
+            for hook in receiver.get("webhook_configs", ())
+            if hook.get("url_file") == "/s/deadman_url"
         ]
         for receiver in config["receivers"]
     }
-    assert {name for name, found in heard.items() if found} == {"platform-heartbeat", "upstream-heartbeat"}
+    assert {name for name, found in heard.items() if found} == {
+        "platform-heartbeat",
+        "upstream-heartbeat",
+    }
     assert heard["platform-heartbeat"] == [False]
 
 
@@ -109,7 +134,12 @@ def test_mail_says_from_whom_and_by_which_server(plan: Plan) -> None:
     """Alertmanager refuses mail without a sender; inside the stack there is no TLS, elsewhere it is asked for."""
     config = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])
     [mail] = config["receivers"][0]["email_configs"]
-    assert (mail["smarthost"], mail["require_tls"], "@" in mail["from"], "@" in mail["to"]) == ("mailpit:1025", False, True, True)
+    assert (mail["smarthost"], mail["require_tls"], "@" in mail["from"], "@" in mail["to"]) == (
+        "mailpit:1025",
+        False,
+        True,
+        True,
+    )
     assert Integration(email="a@b", sender="c@d", smarthost="mail:587").tls
 
 
@@ -124,6 +154,6 @@ def test_a_page_silences_the_ticket_of_its_slo_alone(plan: Plan) -> None:
     """Inhibition compares the SLO; the reverse rule does not exist."""
     rules = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])["inhibit_rules"]
     burn = [rule for rule in rules if f'alertname="{names.BURN_ALERT}"' in rule["source_matchers"]]
-    assert [(rule["source_matchers"][0], rule["target_matchers"][0], rule["equal"]) for rule in burn] == [
-        ('severity="page"', 'severity="ticket"', [names.SLO])
-    ]
+    assert [
+        (rule["source_matchers"][0], rule["target_matchers"][0], rule["equal"]) for rule in burn
+    ] == [('severity="page"', 'severity="ticket"', [names.SLO])]

@@ -48,7 +48,9 @@ def test_lines_about_shipping_are_not_shipped(plan: Plan) -> None:
     assert native["inputs"][0]["exclude_path"] == "*/fluent-bit.log,*/loki.log"
     grep = next(step for step in docker["filters"] if step["name"] == "grep")
     pattern = grep["exclude"].removeprefix("program ")
-    assert [name for name in ("loki", "fluent-bit", "api", "loki-proxy") if re.search(pattern, name)] == ["loki", "fluent-bit"]
+    assert [
+        name for name in ("loki", "fluent-bit", "api", "loki-proxy") if re.search(pattern, name)
+    ] == ["loki", "fluent-bit"]
 
 
 @pytest.mark.parametrize(
@@ -69,9 +71,19 @@ def test_lines_about_shipping_are_not_shipped(plan: Plan) -> None:
 )  # fmt: skip
 def test_levels_of_foreign_lines_are_found_and_spelt_alike(line: str, level: str | None) -> None:
     """Prometheus 2 and 3, Alertmanager, gunicorn and supervisord; a line that says no level gets none."""
-    patterns = [parser["regex"].replace("(?<", "(?P<") for parser in fluentbit.PARSERS if parser["format"] == "regex"]
-    found = next((match["level"] for pattern in patterns if (match := re.search(pattern, line))), None)
-    spelt = [name for name, words in fluentbit.SPELLINGS.items() if found and re.match(f"(?i:{words})", found)]
+    patterns = [
+        parser["regex"].replace("(?<", "(?P<")
+        for parser in fluentbit.PARSERS
+        if parser["format"] == "regex"
+    ]
+    found = next(
+        (match["level"] for pattern in patterns if (match := re.search(pattern, line))), None
+    )
+    spelt = [
+        name
+        for name, words in fluentbit.SPELLINGS.items()
+        if found and re.match(f"(?i:{words})", found)
+    ]
     assert spelt == ([level] if level else [])
 
 
@@ -83,10 +95,14 @@ def test_levels_are_spelt_in_known_words_alone(plan: Plan) -> None:
     assert last["condition"] == "Key_value_does_not_match level ^(debug|info|warning|error)$"
 
 
-@pytest.mark.parametrize(("path", "program"), [("/a.b/state/logs/api.log", "api"), ("logs/fluent-bit.log", "fluent-bit")])
+@pytest.mark.parametrize(
+    ("path", "program"), [("/a.b/state/logs/api.log", "api"), ("logs/fluent-bit.log", "fluent-bit")]
+)
 def test_a_file_names_its_program(path: str, program: str, plan: Plan) -> None:
     """The label comes from the file's name, whatever the folder is called."""
-    pattern = config(plan, fluentbit.NATIVE)["pipeline"]["inputs"][0]["tag_regex"].replace("(?<", "(?P<")
+    pattern = config(plan, fluentbit.NATIVE)["pipeline"]["inputs"][0]["tag_regex"].replace(
+        "(?<", "(?P<"
+    )
     found = re.search(pattern, path)
     assert found
     assert found["program"] == program

@@ -16,7 +16,9 @@ def scenarios(plan: Plan, openapi: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_every_loaded_route_has_a_scenario(plan: Plan, openapi: dict[str, Any]) -> None:
     """Weights are those of the catalogue, defaults included."""
     found = scenarios(plan, openapi)
-    assert {name: entry["weight"] for name, entry in found.items()} == {route.id: route.load.weight for route in plan.routes}
+    assert {name: entry["weight"] for name, entry in found.items()} == {
+        route.id: route.load.weight for route in plan.routes
+    }
     assert found["readings.ingest"]["weight"] == 50
 
 
@@ -35,7 +37,10 @@ def test_good_answers_are_the_contracts_successes(plan: Plan, openapi: dict[str,
     """What the contract calls a success is expected, and nothing else."""
     found = scenarios(plan, openapi)
     assert found["nodes.create"]["expect"] == [201]
-    assert all(entry["expect"] and all(200 <= code < 300 for code in entry["expect"]) for entry in found.values())
+    assert all(
+        entry["expect"] and all(200 <= code < 300 for code in entry["expect"])
+        for entry in found.values()
+    )
 
 
 def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, Any]) -> None:
@@ -44,7 +49,12 @@ def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, A
         entry = scenarios(plan, openapi)[route.id]
         assert [row["slo"] for row in entry["objectives"]] == [slo.name for slo in route.slos]
     assert scenarios(plan, openapi)["nodes.list"]["objectives"] == [
-        {"slo": "nodes.list-availability", "objective": 0.999, "within": None, "kind": "availability"},
+        {
+            "slo": "nodes.list-availability",
+            "objective": 0.999,
+            "within": None,
+            "kind": "availability",
+        },
         {"slo": "nodes.list-latency-200ms", "objective": 0.95, "within": 0.2, "kind": "latency"},
         {"slo": "nodes.list-latency-1s", "objective": 0.995, "within": 1.0, "kind": "latency"},
     ]
@@ -53,11 +63,16 @@ def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, A
 def test_parameters_come_from_the_catalogue(plan: Plan, openapi: dict[str, Any]) -> None:
     """Who makes new resources, who removes them, and which fields differ from request to request."""
     found = scenarios(plan, openapi)
-    assert (found["nodes.create"]["provides"], found["nodes.create"]["vary"]) == ({"node_id": "id"}, {"id": "unique"})
+    assert (found["nodes.create"]["provides"], found["nodes.create"]["vary"]) == (
+        {"node_id": "id"},
+        {"id": "unique"},
+    )
     assert found["nodes.delete"]["consumes"] == "node_id"
 
 
-def test_a_route_may_ask_for_one_resource_alone(plan_of: Callable[..., Plan], openapi: dict[str, Any]) -> None:
+def test_a_route_may_ask_for_one_resource_alone(
+    plan_of: Callable[..., Plan], openapi: dict[str, Any]
+) -> None:
     """Where only some resources have an answer, the catalogue names one."""
     made = plan_of((("vary: {readings.time: now}}", "fixed: {node_id: main-branch}}"),))
     assert scenarios(made, openapi)["readings.ingest"]["fixed"] == {"node_id": "main-branch"}

@@ -29,7 +29,11 @@ def test_lines_are_kept_a_day_longer_than_the_period(plan_of: Callable[..., Plan
     made = config(plan_of((("period: 30d", "period: 7d"),)))
     assert made["limits_config"]["retention_period"] == "192h"
     assert made["compactor"]["retention_enabled"] is True
-    assert made["compactor"]["delete_request_store"] == made["schema_config"]["configs"][0]["object_store"] == "filesystem"
+    assert (
+        made["compactor"]["delete_request_store"]
+        == made["schema_config"]["configs"][0]["object_store"]
+        == "filesystem"
+    )
 
 
 def test_nothing_is_reported_and_no_label_is_added(plan: Plan) -> None:

@@ -16,7 +16,9 @@ from observability.spec.plan import Plan
 from tests.observability.compiler_support import SMALL
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-ROUTES = "".join(f"  things.r{n}: {{http: GET /things/{n}, next_steps: [Look at it.]}}\n" for n in range(50))
+ROUTES = "".join(
+    f"  things.r{n}: {{http: GET /things/{n}, next_steps: [Look at it.]}}\n" for n in range(50)
+)
 MANY = SMALL.replace("  things.list: {http: GET /things/, next_steps: [Look at it.]}\n", ROUTES)
 
 
@@ -33,7 +35,9 @@ def test_fifty_routes_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) 
 
 def test_ten_jobs_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) -> None:
     """Freshness is vectorised, too."""
-    job = "jobs:\n" + "".join(f"  a.j{n}: {{fresh_within: 1h, objective: 99, next_steps: [Look.]}}\n" for n in range(10))
+    job = "jobs:\n" + "".join(
+        f"  a.j{n}: {{fresh_within: 1h, objective: 99, next_steps: [Look.]}}\n" for n in range(10)
+    )
     one, ten = SMALL + "".join(job.splitlines(keepends=True)[:2]), SMALL + job
     assert len(rules(plan_of(one))) == len(rules(plan_of(ten)))
 
@@ -44,7 +48,9 @@ def test_promtool_accepts_the_rules(
 ) -> None:
     """Whatever is declared or left out, Prometheus would load the file."""
     texts = {"one route": SMALL, "fifty routes": MANY}
-    texts["jobs alone"] = SMALL + "jobs: {a.b: {fresh_within: 1h, objective: 99, next_steps: [Look.]}}\n"
+    texts["jobs alone"] = (
+        SMALL + "jobs: {a.b: {fresh_within: 1h, objective: 99, next_steps: [Look.]}}\n"
+    )
     made = {"real": plan, "fast": fast}.get(which) or plan_of(texts[which])
     path = tmp_path / "rules.yaml"
     path.write_text(prometheus.render(made)[prometheus.RULES], encoding="utf-8")
@@ -57,9 +63,21 @@ def test_nothing_reads_what_nothing_records(plan_of: Callable[..., Plan]) -> Non
     """Without jobs and probes there is no freshness series, so no rule may ask for one."""
     made = plan_of(SMALL)
     assert all(rule["expr"].strip() for rule in rules(made))
-    assert not [rule for rule in rules(made) if names.FRESH in rule["expr"] or rule.get("record", "").startswith(names.FRESH)]
-    known = frozenset(rule["record"] for rule in rules(made) if "record" in rule) | lint.exposed() | names.FOREIGN
-    assert not [text for rule in rules(made) for text, _ in lint.expression(rule["expr"], known, frozenset(made.buckets))]
+    assert not [
+        rule
+        for rule in rules(made)
+        if names.FRESH in rule["expr"] or rule.get("record", "").startswith(names.FRESH)
+    ]
+    known = (
+        frozenset(rule["record"] for rule in rules(made) if "record" in rule)
+        | lint.exposed()
+        | names.FOREIGN
+    )
+    assert not [
+        text
+        for rule in rules(made)
+        for text, _ in lint.expression(rule["expr"], known, frozenset(made.buckets))
+    ]
 
 
 def test_groups_come_in_the_order_in_which_they_feed_each_other(plan: Plan) -> None:
@@ -77,12 +95,18 @@ def test_an_slo_is_joined_by_its_name_alone(plan: Plan) -> None:
 
 def test_thinned_freshness_is_a_mean(plan: Plan) -> None:
     """The last value of 30 s would lose what was bad before it; counters lose nothing by their last value."""
-    thin = {rule["record"]: rule["expr"] for rule in rules(plan) if rule.get("record", "").endswith(names.THIN)}
+    thin = {
+        rule["record"]: rule["expr"]
+        for rule in rules(plan)
+        if rule.get("record", "").endswith(names.THIN)
+    }
     assert thin[names.FRESH + names.THIN] == "avg_over_time(slo:fresh:bool[30s])"
     assert thin[names.TOTAL + names.THIN] == names.TOTAL
 
 
-def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(plan: Plan, promtool: Run, tmp_path: Path) -> None:
+def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(
+    plan: Plan, promtool: Run, tmp_path: Path
+) -> None:
     """What Prometheus makes of it, sample by sample."""
     [thin] = [rule for rule in rules(plan) if rule.get("record") == names.FRESH + names.THIN]
     case = {
@@ -96,8 +120,12 @@ def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(plan: Plan, promt
             }
         ],
     }
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "thin", "interval": "30s", "rules": [thin]}]}))
-    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "5s", "tests": [case]}))
+    (tmp_path / "rules.yaml").write_text(
+        yaml.safe_dump({"groups": [{"name": "thin", "interval": "30s", "rules": [thin]}]})
+    )
+    (tmp_path / "test.yaml").write_text(
+        yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "5s", "tests": [case]})
+    )
     result = promtool("test", "rules", str(tmp_path / "test.yaml"))
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -107,11 +135,19 @@ def test_next_steps_are_numbered() -> None:
     assert steps(("Look.", "Mend.")) == "1. Look. 2. Mend."
 
 
-def test_labels_of_an_objective_may_hold_any_text(plan_of: Callable[..., Plan], promtool: Run, tmp_path: Path) -> None:
+def test_labels_of_an_objective_may_hold_any_text(
+    plan_of: Callable[..., Plan], promtool: Run, tmp_path: Path
+) -> None:
     """Quotes, backslashes and dollars in next steps reach the reader as they were written."""
     steps = r"""'Say "hello" to C:\temp for $1 and ${x}'"""
-    made = plan_of(SMALL.replace("GET /things/, next_steps: [Look at it.]", f"GET /things/, next_steps: [{steps}]"))
-    (tmp_path / "rules.yaml").write_text(prometheus.render(made)[prometheus.RULES], encoding="utf-8")
+    made = plan_of(
+        SMALL.replace(
+            "GET /things/, next_steps: [Look at it.]", f"GET /things/, next_steps: [{steps}]"
+        )
+    )
+    (tmp_path / "rules.yaml").write_text(
+        prometheus.render(made)[prometheus.RULES], encoding="utf-8"
+    )
     case = r"""
 rule_files: [rules.yaml]
 tests:

@@ -13,7 +13,12 @@ from observability.spec import names
 from observability.spec.plan import Plan, from_files
 from tests.observability.compiler_support import SERVICE
 
-ALERTS = [rule for group in prometheus.groups(from_files(SERVICE)) for rule in group["rules"] if "alert" in rule]
+ALERTS = [
+    rule
+    for group in prometheus.groups(from_files(SERVICE))
+    for rule in group["rules"]
+    if "alert" in rule
+]
 TIERS = sorted(rule["labels"][names.TIER] for rule in ALERTS if names.TIER in rule["labels"])
 OTHERS = sorted(rule["alert"] for rule in ALERTS if names.TIER not in rule["labels"])
 
@@ -21,7 +26,10 @@ OTHERS = sorted(rule["alert"] for rule in ALERTS if names.TIER not in rule["labe
 @cache
 def documents() -> dict[str, Any]:
     """File → what is in it; reading them takes a second each time."""
-    return {path: yaml.safe_load(text) for path, text in promtool_tests.render(from_files(SERVICE)).items()}
+    return {
+        path: yaml.safe_load(text)
+        for path, text in promtool_tests.render(from_files(SERVICE)).items()
+    }
 
 
 def cases(mark: str) -> Iterator[tuple[bool, bool]]:
@@ -39,7 +47,9 @@ def test_every_tier_fires_is_silent_and_stands_no_data(tier: str) -> None:
     assert {(True, True), (False, True), (False, False)} <= set(cases(f'tier="{tier}"'))
 
 
-@pytest.mark.parametrize("name", [name for name in OTHERS if name not in (names.WATCHDOG_ALERT, names.UNMEASURED_ALERT)])
+@pytest.mark.parametrize(
+    "name", [name for name in OTHERS if name not in (names.WATCHDOG_ALERT, names.UNMEASURED_ALERT)]
+)
 def test_every_other_alert_fires_is_silent_and_stands_no_data(name: str) -> None:
     """Guards and watched symptoms, too."""
     found = set(cases(f'alertname="{name}"'))
@@ -72,6 +82,10 @@ def test_shares_are_whole_numbers_on_the_right_side() -> None:
 
 def test_a_case_is_written_as_promtool_reads_it() -> None:
     """Series in order, one question, one expected sample for each name."""
-    made: dict[str, Any] = promtool_tests.case("n", {"b": "1", "a": "2"}, Decimal(15), Decimal(60), "expr", ["x"])
+    made: dict[str, Any] = promtool_tests.case(
+        "n", {"b": "1", "a": "2"}, Decimal(15), Decimal(60), "expr", ["x"]
+    )
     assert [row["series"] for row in made["input_series"]] == ["a", "b"]
-    assert made["promql_expr_test"] == [{"expr": "expr", "eval_time": "1m", "exp_samples": [{"labels": '{slo="x"}', "value": 1}]}]
+    assert made["promql_expr_test"] == [
+        {"expr": "expr", "eval_time": "1m", "exp_samples": [{"labels": '{slo="x"}', "value": 1}]}
+    ]

@@ -27,10 +27,14 @@ class Recorded:
 
 
 def level(value: float, *, first: float = START, last: float = END, **labels: str) -> Series:
-    return labels, [(START + n * STEP, value) for n in range(91) if first <= START + n * STEP <= last]
+    return labels, [
+        (START + n * STEP, value) for n in range(91) if first <= START + n * STEP <= last
+    ]
 
 
-def panel(*queries: Query, unit: Unit = Unit.SECONDS, kind: Kind = Kind.LINES, stacked: bool = False) -> Panel:
+def panel(
+    *queries: Query, unit: Unit = Unit.SECONDS, kind: Kind = Kind.LINES, stacked: bool = False
+) -> Panel:
     return Panel("Title", "", kind, unit, queries, stacked=stacked)
 
 
@@ -39,7 +43,10 @@ def picture(asked: Panel, prometheus: Recorded, *, dark: bool = False, width: in
 
 
 def words(drawn: str) -> list[str]:
-    return [element.text or "" for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]  # noqa: S314 - ours
+    return [
+        element.text or ""
+        for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")  # noqa: S314
+    ]
 
 
 def paths(drawn: str, colour: str) -> list[str]:
@@ -50,7 +57,9 @@ def paths(drawn: str, colour: str) -> list[str]:
 
 def test_a_line_is_drawn_with_its_legend_and_unit() -> None:
     """Labels fill the legend's template, the axis speaks the panel's unit, and the title is not in the picture."""
-    drawn = picture(panel(Query("a", "{{route}} p50")), Recorded(a=[level(0.2, route="nodes.list")]))
+    drawn = picture(
+        panel(Query("a", "{{route}} p50")), Recorded(a=[level(0.2, route="nodes.list")])
+    )
     assert "nodes.list p50" in words(drawn)
     assert "200 ms" in words(drawn)
     assert "Title" not in drawn
@@ -69,7 +78,11 @@ def test_the_same_data_is_the_same_picture() -> None:
 def test_a_gap_stays_a_gap() -> None:
     """Moments without a sample, and those that are not a number, interrupt the line."""
     labels, samples = level(1.0)
-    holes = [(at, math.nan if 30 < n < 40 else value) for n, (at, value) in enumerate(samples) if not 60 < n < 70]
+    holes = [
+        (at, math.nan if 30 < n < 40 else value)
+        for n, (at, value) in enumerate(samples)
+        if not 60 < n < 70
+    ]
     [path] = paths(picture(panel(Query("a", "a")), Recorded(a=[(labels, holes)])), BLUE)
     assert path.count("M") == 3
 
@@ -77,7 +90,9 @@ def test_a_gap_stays_a_gap() -> None:
 def test_nothing_to_draw_is_said() -> None:
     """No series, or series without a value, give words and no legend; limits alone are no data."""
     for answers in ({}, {"a": [level(math.nan)]}, {"limit": [level(1.0)]}):
-        assert "no data in this span" in words(picture(panel(Query("a", "a"), Query("limit", "limit", line=True)), Recorded(**answers)))
+        assert "no data in this span" in words(
+            picture(panel(Query("a", "a"), Query("limit", "limit", line=True)), Recorded(**answers))
+        )
 
 
 def test_where_nothing_happened_nothing_is_missing() -> None:
@@ -90,8 +105,16 @@ def test_limits_are_named_at_their_ends() -> None:
     """Each dashed line that is drawn has its name beside it in its colour; lines close together share one line of names."""
     limits = (Query(name, name.upper(), line=True, colour=BAD) for name in ("t1", "t2", "far"))
     asked = panel(Query("a", "a"), *limits)
-    drawn = picture(asked, Recorded(a=[level(1.0)], t1=[level(2.0)], t2=[level(2.01)], far=[level(3600.0)]))
-    assert [words(drawn).count(name) for name in ("T1", "T2", "T1 · T2", "FAR ↑", "FAR")] == [1, 1, 1, 1, 0]
+    drawn = picture(
+        asked, Recorded(a=[level(1.0)], t1=[level(2.0)], t2=[level(2.01)], far=[level(3600.0)])
+    )
+    assert [words(drawn).count(name) for name in ("T1", "T2", "T1 · T2", "FAR ↑", "FAR")] == [
+        1,
+        1,
+        1,
+        1,
+        0,
+    ]
     assert len(re.findall(rf'<text style="[^"]*9px[^"]*fill: {BAD.lower()}"', drawn)) == 1
 
 
@@ -107,16 +130,23 @@ def test_a_near_limit_is_dashed_and_a_far_one_is_named() -> None:
 
 def test_a_line_keeps_its_colour_on_every_picture() -> None:
     """Colours by name are used where they are given; yellow, which white swallows, is grey on it."""
-    asked, prometheus = panel(Query("a", "{{n}}")), Recorded(a=[level(1.0, n="one"), level(2.0, n="two")])
+    asked, prometheus = (
+        panel(Query("a", "{{n}}")),
+        Recorded(a=[level(1.0, n="one"), level(2.0, n="two")]),
+    )
     own = {"one": BAD, "two": YELLOW}
-    light, dark = (charts.svg(asked, prometheus, START, END, dark=dark, colours=own) for dark in (False, True))  # type: ignore[arg-type]
+    light, dark = (
+        charts.svg(asked, prometheus, START, END, dark=dark, colours=own) for dark in (False, True)
+    )  # type: ignore[arg-type]
     assert [len(paths(light, colour)) for colour in (BAD, GREY, YELLOW)] == [1, 1, 0]
     assert [len(paths(dark, colour)) for colour in (BAD, GREY, YELLOW)] == [1, 0, 1]
 
 
 def test_many_lines_are_counted_instead_of_listed() -> None:
     """The legend names the largest, and says how many more there are."""
-    drawn = picture(panel(Query("a", "{{n}}")), Recorded(a=[level(float(n), n=f"line-{n}") for n in range(14)]))
+    drawn = picture(
+        panel(Query("a", "{{n}}")), Recorded(a=[level(float(n), n=f"line-{n}") for n in range(14)])
+    )
     assert {"line-13", "line-5", "and 5 more"} <= set(words(drawn))
     assert "line-4" not in words(drawn)
 
@@ -124,13 +154,18 @@ def test_many_lines_are_counted_instead_of_listed() -> None:
 def test_stacked_areas_reach_their_sum() -> None:
     """Values of a moment stand on top of each other, and the axis ends above their sum."""
     asked = panel(Query("a", "{{code}}"), unit=Unit.REQUESTS, stacked=True)
-    assert {"0/s", "2/s", "4/s"} <= set(words(picture(asked, Recorded(a=[level(3.0, code="200"), level(2.0, code="500")]))))
+    assert {"0/s", "2/s", "4/s"} <= set(
+        words(picture(asked, Recorded(a=[level(3.0, code="200"), level(2.0, code="500")])))
+    )
     assert "4/s" not in words(picture(asked, Recorded(a=[level(3.0, code="200")])))
 
 
 def test_a_histogram_is_drawn_by_bucket() -> None:
     """Cumulative buckets become cells; edges are labelled, and the last one is open."""
-    buckets = [level(count, le=edge) for edge, count in (("0.1", 5.0), ("0.2", 5.0), ("1.0", 9.0), ("+Inf", 10.0))]
+    buckets = [
+        level(count, le=edge)
+        for edge, count in (("0.1", 5.0), ("0.2", 5.0), ("1.0", 9.0), ("+Inf", 10.0))
+    ]
     drawn = picture(panel(Query("a", "{{le}}"), kind=Kind.HEATMAP), Recorded(a=buckets))
     assert {"100 ms", "200 ms", "1 s", "more"} <= set(words(drawn))
     assert drawn.count("<image") == 1
@@ -139,7 +174,13 @@ def test_a_histogram_is_drawn_by_bucket() -> None:
 def test_one_question_of_each_query_on_a_steady_grid() -> None:
     """Start and end lie on multiples of the step, and the span of rates is never shorter than it."""
     prometheus = Recorded()
-    charts.svg(panel(Query("rate(x[$__rate_interval])", "a")), prometheus, 1e6 + 1.5, 1e6 + 86_400, dark=False)  # type: ignore[arg-type]
+    charts.svg(
+        panel(Query("rate(x[$__rate_interval])", "a")),
+        prometheus,
+        1e6 + 1.5,
+        1e6 + 86_400,
+        dark=False,
+    )  # type: ignore[arg-type]
     [(expr, start, end, step)] = prometheus.asked
     assert (start % step, end % step) == (0, 0)
     assert step == 540
@@ -157,7 +198,9 @@ def test_hostile_labels_stay_text() -> None:
 @pytest.mark.parametrize("width", [320, 640, 1280])
 def test_the_picture_is_as_wide_as_asked(width: int) -> None:
     """Width is in pixels."""
-    assert f'width="{width}"' in picture(panel(Query("a", "a")), Recorded(a=[level(1.0)]), width=width)
+    assert f'width="{width}"' in picture(
+        panel(Query("a", "a")), Recorded(a=[level(1.0)]), width=width
+    )
 
 
 @pytest.mark.parametrize(

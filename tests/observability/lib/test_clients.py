@@ -42,14 +42,23 @@ def stranger() -> Iterator[str]:
 def test_a_server_that_is_gone_names_the_mend() -> None:
     """Nobody has to know what a refused connection means."""
     nobody = "http://127.0.0.1:9"
-    for ask in (lambda: Prometheus(nobody).alerts(), lambda: inbox(nobody), lambda: active(nobody), lambda: Loki(nobody).lines("{}", 0)):
+    for ask in (
+        lambda: Prometheus(nobody).alerts(),
+        lambda: inbox(nobody),
+        lambda: active(nobody),
+        lambda: Loki(nobody).lines("{}", 0),
+    ):
         with pytest.raises(Unreachable, match="make up"):
             ask()
 
 
 def test_a_stranger_on_the_port_is_unreachable(stranger: str) -> None:
     """An answer that is no Prometheus' is no answer."""
-    for ask in (lambda: Prometheus(stranger).query("up"), lambda: inbox(stranger), lambda: active(stranger)):
+    for ask in (
+        lambda: Prometheus(stranger).query("up"),
+        lambda: inbox(stranger),
+        lambda: active(stranger),
+    ):
         with pytest.raises(Unreachable):
             ask()
 
@@ -59,15 +68,24 @@ def test_a_metric_is_added_up_by_a_label(stranger: str) -> None:
     assert exposed(stranger, "asked", "route") == {"a": 4, "b": 2}
 
 
-def test_lines_come_with_their_labels_from_whole_seconds_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_come_with_their_labels_from_whole_seconds_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Loki's answer is flattened; a moment is rounded down, so that nothing after it is missed."""
     asked: list[dict[str, str]] = []
-    streams = [{"stream": {"level": "info"}, "values": [["1", "a"], ["2", "b"]]}, {"stream": {"level": "error"}, "values": [["3", "c"]]}]
+    streams = [
+        {"stream": {"level": "info"}, "values": [["1", "a"], ["2", "b"]]},
+        {"stream": {"level": "error"}, "values": [["3", "c"]]},
+    ]
 
     def answer(_: Loki, path: str, **params: str) -> dict[str, object]:
         asked.append(params | {"path": path})
         return {"result": streams}
 
     monkeypatch.setattr(Loki, "_get", answer)
-    assert Loki("http://x").lines('{service="s"}', 1.9) == [({"level": "info"}, "a"), ({"level": "info"}, "b"), ({"level": "error"}, "c")]
+    assert Loki("http://x").lines('{service="s"}', 1.9) == [
+        ({"level": "info"}, "a"),
+        ({"level": "info"}, "b"),
+        ({"level": "error"}, "c"),
+    ]
     assert (asked[0]["path"], asked[0]["start"]) == ("/loki/api/v1/query_range", "1000000000")

@@ -25,9 +25,15 @@ def test_a_selector_compares_or_matches() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "matching", "other"),
-    [("0.2", ["0.2"], ["0.20", "0x2"]), ("1", ["1", "1.0"], ["1x0", "10", "11", "1.5"]), ("10", ["10", "10.0"], ["1", "100"])],
+    [
+        ("0.2", ["0.2"], ["0.20", "0x2"]),
+        ("1", ["1", "1.0"], ["1x0", "10", "11", "1.5"]),
+        ("10", ["10", "10.0"], ["1", "100"]),
+    ],
 )
-def test_an_edge_is_found_in_every_spelling(seconds: str, matching: list[str], other: list[str]) -> None:
+def test_an_edge_is_found_in_every_spelling(
+    seconds: str, matching: list[str], other: list[str]
+) -> None:
     """Prometheus 2 keeps le="1", Prometheus 3 stores le="1.0"; nothing else is meant."""
     value = edge(Decimal(seconds))
     for text, wanted in [*((t, True) for t in matching), *((t, False) for t in other)]:
@@ -38,7 +44,10 @@ def test_an_edge_is_found_in_every_spelling(seconds: str, matching: list[str], o
 def test_sums_are_named_by_slo() -> None:
     """The SLO's name is the subject and a suffix; the instance is kept so that resets stay visible."""
     text = by_slo("m", "route", "-availability")
-    assert text == 'sum by (slo, instance) (label_replace(m, "slo", "$1-availability", "route", "(.+)"))'
+    assert (
+        text
+        == 'sum by (slo, instance) (label_replace(m, "slo", "$1-availability", "route", "(.+)"))'
+    )
     assert by_slo("m", "r", "", keep=()).startswith("sum by (slo) (")
 
 

@@ -8,23 +8,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observability.load import reconcile
-from observability.load.reconcile import IMPOSSIBLE, IN_FRONT, LOST, OTHERS, UNSEEN, WAITING, compare
+from observability.load.reconcile import (
+    IMPOSSIBLE,
+    IN_FRONT,
+    LOST,
+    OTHERS,
+    UNSEEN,
+    WAITING,
+    compare,
+)
 from observability.load.server_counts import Buckets, Side
 
 INF = math.inf
 EDGES = (0.01, 0.05, 0.1, 0.2, 1.0, INF)
 
 
-def clients(requests: int = 100, failed: int = 0, p95: float | None = 0.08, within: float | None = 0.2, **more: int) -> dict[str, Any]:
+def clients(
+    requests: int = 100,
+    failed: int = 0,
+    p95: float | None = 0.08,
+    within: float | None = 0.2,
+    **more: int,
+) -> dict[str, Any]:
     row = {"route": "nodes.list", "sent": requests, "answered": requests, "within": within} | more
     return row | {"clients": {"requests": requests, "failed": failed, "p95": p95}}
 
 
-def server(requests: int = 100, failed: int = 0, probes: int | None = None, probes_failed: int = 0, slow: int = 50) -> Side:
+def server(
+    requests: int = 100,
+    failed: int = 0,
+    probes: int | None = None,
+    probes_failed: int = 0,
+    slow: int = 50,
+) -> Side:
     """`slow` of the answers took 50 to 100 ms, the others less than 10."""
     fast = requests - slow
     probed = probes is not None
-    return Side(requests, failed, probes or 0, probes_failed, probed, Buckets(EDGES, (fast, fast, requests, requests, requests, requests)))
+    return Side(
+        requests,
+        failed,
+        probes or 0,
+        probes_failed,
+        probed,
+        Buckets(EDGES, (fast, fast, requests, requests, requests, requests)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,7 +71,9 @@ def server(requests: int = 100, failed: int = 0, probes: int | None = None, prob
         (clients(p95=0.9), server(), "p95", WAITING),
     ],
 )
-def test_a_disagreement_is_found(row: dict[str, Any], side: Side, number: str, meaning: str) -> None:
+def test_a_disagreement_is_found(
+    row: dict[str, Any], side: Side, number: str, meaning: str
+) -> None:
     """Each number in each direction by the least that is too much, and with what it may mean."""
     found = [finding for finding in compare(row, side) if finding.number == number]
     assert [finding.meaning for finding in found] == [meaning]
@@ -66,8 +95,14 @@ def test_a_disagreement_is_found(row: dict[str, Any], side: Side, number: str, m
         (clients(p95=0.05), server()),
         (clients(p95=0.3), server()),
         (clients(p95=9, within=None), server()),
-        (clients(p95=0.008, answered=90, failed=10), server(slow=10)),  # the slow ones are those that broke
-        (clients(p95=0.15), Side(100, 0, 0, 0, False, Buckets((0.152, 0.3, INF), (0, 100, 100)))),  # 153 ms, as Locust keeps it
+        (
+            clients(p95=0.008, answered=90, failed=10),
+            server(slow=10),
+        ),  # the slow ones are those that broke
+        (
+            clients(p95=0.15),
+            Side(100, 0, 0, 0, False, Buckets((0.152, 0.3, INF), (0, 100, 100))),
+        ),  # 153 ms, as Locust keeps it
         (clients(0, p95=None), server(0, slow=0)),
     ],
 )
@@ -89,11 +124,31 @@ def test_a_count_that_is_missing_says_nothing_about_time() -> None:
 @pytest.mark.parametrize(
     ("row", "side", "words"),
     [
-        (clients(), server(150), "nodes.list, requests: clients 100, server 150; the server's must be 100."),
-        (clients(), server(150, probes=12), "nodes.list, requests: clients 100, server 150; the server's must be 110 to 114."),
-        (clients(failed=3), server(), "nodes.list, failures: clients 3, server 0; the server's must be 3."),
-        (clients(p95=0.9), server(), "nodes.list, p95: clients 900 ms, server 95 ms; the clients' must be 50 ms to 300 ms."),
-        (clients(p95=0.02, within=None), server(), "nodes.list, p95: clients 20 ms, server 95 ms; the clients' must be at least 50 ms."),
+        (
+            clients(),
+            server(150),
+            "nodes.list, requests: clients 100, server 150; the server's must be 100.",
+        ),
+        (
+            clients(),
+            server(150, probes=12),
+            "nodes.list, requests: clients 100, server 150; the server's must be 110 to 114.",
+        ),
+        (
+            clients(failed=3),
+            server(),
+            "nodes.list, failures: clients 3, server 0; the server's must be 3.",
+        ),
+        (
+            clients(p95=0.9),
+            server(),
+            "nodes.list, p95: clients 900 ms, server 95 ms; the clients' must be 50 ms to 300 ms.",
+        ),
+        (
+            clients(p95=0.02, within=None),
+            server(),
+            "nodes.list, p95: clients 20 ms, server 95 ms; the clients' must be at least 50 ms.",
+        ),
     ],
 )
 def test_a_finding_in_words(row: dict[str, Any], side: Side, words: str) -> None:
@@ -119,14 +174,31 @@ TIMES = st.floats(0.0001, 3)
     st.integers(-2, 2),
 )
 def test_a_true_run_never_disagrees(
-    answered: list[tuple[float, float]], broken: list[tuple[float, bool, bool]], probes: list[float], late: int
+    answered: list[tuple[float, float]],
+    broken: list[tuple[float, bool, bool]],
+    probes: list[float],
+    late: int,
 ) -> None:
     """Whatever took how long, waited, broke, was cut off or was probed: what truly happened is never called a disagreement."""
-    seen = sorted([locust(work + wait) for work, wait in answered] + [locust(time) for time, reported, _ in broken if reported])
+    seen = sorted(
+        [locust(work + wait) for work, wait in answered]
+        + [locust(time) for time, reported, _ in broken if reported]
+    )
     count = len(seen)
-    row = {"route": "x", "sent": len(answered) + len(broken), "answered": len(answered), "within": 0.2}
-    row["clients"] = {"requests": count, "failed": count - len(answered), "p95": seen[min(int(0.95 * count), count - 1)]}
-    worked = [work for work, _ in answered] + [time for time, _, counted in broken if counted] + probes
+    row = {
+        "route": "x",
+        "sent": len(answered) + len(broken),
+        "answered": len(answered),
+        "within": 0.2,
+    }
+    row["clients"] = {
+        "requests": count,
+        "failed": count - len(answered),
+        "p95": seen[min(int(0.95 * count), count - 1)],
+    }
+    worked = (
+        [work for work, _ in answered] + [time for time, _, counted in broken if counted] + probes
+    )
     buckets = Buckets(EDGES, tuple(sum(time <= edge for time in worked) for edge in EDGES))
     told = max(0, len(probes) + late) if probes else 0
     assert list(compare(row, Side(len(worked), 0, told, 0, bool(probes), buckets))) == []

@@ -44,7 +44,9 @@ class Slow:
         return 0
 
 
-def test_progress_is_told_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: StackLayout) -> None:
+def test_progress_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: StackLayout
+) -> None:
     """The goodbyes after the end are no progress."""
     now = [0.0]
 

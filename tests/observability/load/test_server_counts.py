@@ -45,7 +45,10 @@ def test_quantiles_at_the_ends() -> None:
     assert Buckets((0.1, 1.0, INF), (1, 1, 100)).quantile(0.95) == 1.0
 
 
-@given(st.lists(st.floats(0.0001, 20), min_size=1, max_size=200), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+@given(
+    st.lists(st.floats(0.0001, 20), min_size=1, max_size=200),
+    st.sampled_from([0.5, 0.9, 0.95, 0.99]),
+)
 def test_a_quantile_is_in_the_bucket_of_its_event(times: list[float], share: float) -> None:
     """The value and the true one lie between the same edges, which `around` knows."""
     edges = (0.005, 0.05, 0.2, 1.0, 5.0, INF)
@@ -64,7 +67,11 @@ def test_more_events_than_there_are_lie_anywhere() -> None:
 
 def sample(at: float, **codes: float) -> Sample:
     counters: server_counts.Counters = {kind: {} for kind in ("buckets", "probes", "total", "bad")}
-    return Sample(at, counters | {"codes": {("nodes.list", code.lstrip("c")): count for code, count in codes.items()}})
+    return Sample(
+        at,
+        counters
+        | {"codes": {("nodes.list", code.lstrip("c")): count for code, count in codes.items()}},
+    )
 
 
 def test_counts_are_differences() -> None:
@@ -79,7 +86,9 @@ def test_counts_are_differences() -> None:
     [({"c200": 3}, []), ({"c500": 9}, []), ({"c200": 9}, [({}, 1.0)])],
     ids=["went back", "went away", "went back and caught up"],
 )
-def test_counters_that_started_anew_are_worth_nothing(after: dict[str, float], resets: list[Any]) -> None:
+def test_counters_that_started_anew_are_worth_nothing(
+    after: dict[str, float], resets: list[Any]
+) -> None:
     """A restart that lost the counters makes the run incomparable, and says what to do."""
     with pytest.raises(Unreachable, match=r"started anew during the run.* run it again"):
         server_counts.between(Fake(resets=resets), sample(100, c200=7), sample(130, **after))
@@ -89,12 +98,25 @@ def test_a_side_counts_its_routes_alone() -> None:
     """Failed is what the contract does not promise; the prober's calls and failures are told apart."""
     counters: server_counts.Counters = {
         "codes": {("a", "200"): 8, ("a", "429"): 2, ("b", "201"): 5, ("c", "500"): 9},
-        "buckets": {("a", "0.1"): 7, ("a", "+Inf"): 10, ("b", "0.1"): 5, ("b", "+Inf"): 5, ("c", "0.1"): 9, ("c", "+Inf"): 9},
+        "buckets": {
+            ("a", "0.1"): 7,
+            ("a", "+Inf"): 10,
+            ("b", "0.1"): 5,
+            ("b", "+Inf"): 5,
+            ("c", "0.1"): 9,
+            ("c", "+Inf"): 9,
+        },
         "probes": {("a", "ok"): 3, ("a", "error"): 1, ("c", "ok"): 4},
     }
     counted = server_counts.Counted(0, 10, counters)
     side = server_counts.side(counted, {"a": [200], "b": [201]})
-    assert (side.requests, side.failed, side.probes, side.probes_failed, side.probed) == (15, 2, 4, 1, True)
+    assert (side.requests, side.failed, side.probes, side.probes_failed, side.probed) == (
+        15,
+        2,
+        4,
+        1,
+        True,
+    )
     assert side.buckets == Buckets((0.1, INF), (12, 15))
     assert side.figures(5)["rate"] == 3
     silent = server_counts.side(counted, {"silent": [200]})
@@ -104,18 +126,27 @@ def test_a_side_counts_its_routes_alone() -> None:
 def scrapes(*newest: tuple[float, float]) -> Fake:
     """A Prometheus whose targets were scraped at these times, poll by poll."""
     polls = iter(newest)
-    return Fake(timestamp=lambda _: [({"job": job}, at) for job, at in zip(("api", "prober"), next(polls), strict=True)])
+    return Fake(
+        timestamp=lambda _: [
+            ({"job": job}, at) for job, at in zip(("api", "prober"), next(polls), strict=True)
+        ]
+    )
 
 
 def test_a_sample_waits_for_every_target(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
     """Not before API and prober were both scraped after the moment does counting begin."""
     monkeypatch.setattr(server_counts, "POLL_SECONDS", 0)
-    assert server_counts.scraped(scrapes((90, 98), (101, 98), (101, 103)), plan, 100) == {"api": 101, "prober": 103}
+    assert server_counts.scraped(scrapes((90, 98), (101, 98), (101, 103)), plan, 100) == {
+        "api": 101,
+        "prober": 103,
+    }
 
 
 @pytest.mark.parametrize(("answer", "silent"), [([({"job": "api"}, 0.0), ({"job": "prober"}, 200.0)], "api"), ([], "api"),
                                                 ([({"job": "api"}, 200.0), ({"job": "prober"}, 99.0)], "prober")])  # fmt: skip
-def test_a_target_that_stays_silent_is_named(monkeypatch: pytest.MonkeyPatch, plan: Plan, answer: list[Any], silent: str) -> None:
+def test_a_target_that_stays_silent_is_named(
+    monkeypatch: pytest.MonkeyPatch, plan: Plan, answer: list[Any], silent: str
+) -> None:
     """Down, unknown or simply not scraped: somebody has to know which, and where to look."""
     monkeypatch.setattr(server_counts, "PATIENCE", 0.01)
     with pytest.raises(Unreachable, match=f"no new scrape of {silent}; look at: make status"):
@@ -128,5 +159,9 @@ def test_alerts_leave_the_watchdog_out(plan: Plan) -> None:
         ({"alertname": names.WATCHDOG_ALERT, "severity": "none"}, 9.0),
         ({"alertname": names.BURN_ALERT, "slo": "nodes.list-probe", "severity": "page"}, 3.0),
     ]
-    rows = server_counts.alerts(Fake(**{names.ALERTS: found}), plan, server_counts.Counted(0, 60, {}))
-    assert rows == [{"alert": names.BURN_ALERT, "slo": "nodes.list-probe", "severity": "page", "seconds": 15.0}]
+    rows = server_counts.alerts(
+        Fake(**{names.ALERTS: found}), plan, server_counts.Counted(0, 60, {})
+    )
+    assert rows == [
+        {"alert": names.BURN_ALERT, "slo": "nodes.list-probe", "severity": "page", "seconds": 15.0}
+    ]

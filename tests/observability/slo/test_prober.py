@@ -26,7 +26,9 @@ class Paths(BaseHTTPRequestHandler):
         Paths.keys.append(self.headers["Authorization"])
         if self.path == "/slow":
             Paths.release.wait(10)
-        self.send_response({"/ok": 200, "/moved": 301, "/broken": 500, "/refused": 429}.get(self.path, 200))
+        self.send_response(
+            {"/ok": 200, "/moved": 301, "/broken": 500, "/refused": 429}.get(self.path, 200)
+        )
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -51,14 +53,21 @@ def value(prober: Prober, name: str, **labels: str) -> float | None:
     return prober.registry.get_sample_value(name, labels)
 
 
-@pytest.mark.parametrize(("path", "ok"), [("/ok", True), ("/moved", False), ("/broken", False), ("/refused", False), ("/slow", False)])
-def test_only_a_good_answer_counts_as_reached(path: str, ok: bool, url: str, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("path", "ok"),
+    [("/ok", True), ("/moved", False), ("/broken", False), ("/refused", False), ("/slow", False)],
+)
+def test_only_a_good_answer_counts_as_reached(
+    path: str, ok: bool, url: str, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Errors, redirections, refusals and time-outs are all failures, and leave no success behind."""
     monkeypatch.setattr(module, "TIMEOUT", 0.2 if path == "/slow" else 5.0)
     prober = Prober(plan, url, "k")
     assert prober.probe("nodes.list", path) is ok
     assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="ok") == float(ok)
-    assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="error") == float(not ok)
+    assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="error") == float(
+        not ok
+    )
     assert value(prober, f"{names.PROBE_DURATION}_count", route="nodes.list") == 1
     assert (value(prober, names.PROBE_LAST_SUCCESS, route="nodes.list") or 0) > 0 if ok else True
     assert (value(prober, names.PROBE_LAST_SUCCESS, route="nodes.list") is not None) is ok
@@ -71,7 +80,9 @@ def test_a_server_that_is_gone_is_a_failure(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(("key", "sent"), [("evara_x", "Bearer evara_x"), ("", None)])
-def test_the_key_is_sent_where_there_is_one(key: str, sent: str | None, url: str, plan: Plan) -> None:
+def test_the_key_is_sent_where_there_is_one(
+    key: str, sent: str | None, url: str, plan: Plan
+) -> None:
     """Services without keys get no empty header, which no server would take."""
     assert Prober(plan, url, key).probe("nodes.list", "/ok")
     assert Paths.keys[-1] == sent

@@ -46,7 +46,9 @@ DEADLINE = 60  # seconds in which a server must have answered
         (1000.0, 1000.0, Verdict.MISSED, -999.0),
     ],
 )
-def test_a_verdict_is_one_of_four(total: float | None, bad: float | None, verdict: Verdict, left: float | None) -> None:
+def test_a_verdict_is_one_of_four(
+    total: float | None, bad: float | None, verdict: Verdict, left: float | None
+) -> None:
     """Nothing that happened is no success, and nothing that was seen is no failure."""
     row = verdicts.judge(PROMISE, total, bad, 0.0)
     assert row.verdict == verdict
@@ -80,11 +82,15 @@ def test_met_is_what_leaves_budget(total: int, share: float) -> None:
 )
 def test_exit_codes_say_the_worst(found: list[Verdict], relaxed: int, strict: int) -> None:
     """2 could not tell, 1 missed, 0 fine; strict does not take idleness for success."""
-    rows = [verdicts.Row("x", "", "", 0.9, None, None, None, None, None, verdict) for verdict in found]
+    rows = [
+        verdicts.Row("x", "", "", 0.9, None, None, None, None, None, verdict) for verdict in found
+    ]
     assert (verdicts.exit_code(rows, False), verdicts.exit_code(rows, True)) == (relaxed, strict)
 
 
-@pytest.mark.parametrize(("text", "pace"), [("20s", FINE), ("5m", FINE), ("6h", FINE), ("7h", LONG), ("30d", LONG)])
+@pytest.mark.parametrize(
+    ("text", "pace"), [("20s", FINE), ("5m", FINE), ("6h", FINE), ("7h", LONG), ("30d", LONG)]
+)
 def test_windows_have_the_pace_that_suits_them(text: str, pace: str, plan: Plan) -> None:
     """Up to six hours every sample is read, beyond that thinned ones."""
     window = verdicts.parse_window(plan, text)
@@ -107,7 +113,10 @@ def test_long_windows_read_thinned_series_and_fall_back(plan: Plan) -> None:
     """What was not known six hours ago is counted from every sample: a young server's figures are exact."""
     total, bad = verdicts.sums(verdicts.parse_window(plan, None), plan)
     assert f"{names.TOTAL}{names.THIN}[30d]" in total
-    assert f"and on (slo) {names.OBJECTIVE} offset 6h) or (sum by (slo) (increase({names.TOTAL}[6h]))" in total
+    assert (
+        f"and on (slo) {names.OBJECTIVE} offset 6h) or (sum by (slo) (increase({names.TOTAL}[6h]))"
+        in total
+    )
     assert f"{names.BAD}{names.THIN}[30d]" in bad
     short, _ = verdicts.sums(verdicts.parse_window(plan, "1h"), plan)
     assert names.THIN not in short
@@ -128,10 +137,22 @@ class Target(BaseHTTPRequestHandler):
         rows = {"nodes.list": (good, 0), "nodes.get": (good, bad), "nodes.create": (0, 0)}
         lines = [f"# TYPE {names.HTTP_DURATION} histogram"]
         for route, (fine, failed) in rows.items():
-            lines += [f'{edge}{{route="{route}",status="2xx",le="{le}"}} {fine}' for le in ("0.2", "1.0", "+Inf")]
-            lines += [f'{edge}{{route="{route}",status="5xx",le="{le}"}} {failed}' for le in ("0.2", "1.0", "+Inf")]
-            lines += [f'{count}{{route="{route}",status="2xx"}} {fine}', f'{count}{{route="{route}",status="5xx"}} {failed}']
-        lines += ["# TYPE last gauge", f'{names.PROBE_LAST_SUCCESS}{{route="nodes.list"}} {time.time()}']
+            lines += [
+                f'{edge}{{route="{route}",status="2xx",le="{le}"}} {fine}'
+                for le in ("0.2", "1.0", "+Inf")
+            ]
+            lines += [
+                f'{edge}{{route="{route}",status="5xx",le="{le}"}} {failed}'
+                for le in ("0.2", "1.0", "+Inf")
+            ]
+            lines += [
+                f'{count}{{route="{route}",status="2xx"}} {fine}',
+                f'{count}{{route="{route}",status="5xx"}} {failed}',
+            ]
+        lines += [
+            "# TYPE last gauge",
+            f'{names.PROBE_LAST_SUCCESS}{{route="nodes.list"}} {time.time()}',
+        ]
         body = ("\n".join(lines) + "\n").encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
@@ -148,10 +169,19 @@ def server(fast: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
     """A real Prometheus with the drill's rules, which has seen a minute of the drill's time."""
     folder = tmp_path_factory.mktemp("prometheus")
     target = ThreadingHTTPServer(("127.0.0.1", 0), Target)
-    threading.Thread(target=target.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    threading.Thread(
+        target=target.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    ).start()
     (folder / "rules.yaml").write_text(prometheus.render(fast)[prometheus.RULES], encoding="utf-8")
-    jobs = [{"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{target.server_port}"]}]} for job in ("api", "prober")]
-    config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": ["rules.yaml"], "scrape_configs": jobs[:1]}
+    jobs = [
+        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{target.server_port}"]}]}
+        for job in ("api", "prober")
+    ]
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": jobs[:1],
+    }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     port = free_ports().prometheus  # within reach of EVARA_PORT_OFFSET
     command = [
@@ -188,7 +218,9 @@ def wait(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> N
 
 def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Plan) -> None:
     """Served well, failing, never called, and never measured are told apart."""
-    rows = {row.slo: row for row in verdicts.measure(fast, server, verdicts.parse_window(fast, "1m"))}
+    rows = {
+        row.slo: row for row in verdicts.measure(fast, server, verdicts.parse_window(fast, "1m"))
+    }
     assert set(rows) == {entry.name for entry in fast.slos}
     assert rows["nodes.list-availability"].verdict == Verdict.MET
     assert rows["nodes.list-latency-1s"].verdict == Verdict.MET
@@ -199,7 +231,9 @@ def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Pla
     assert rows["readings.latest-availability"].verdict == Verdict.UNMEASURED
     assert rows["database-availability"].verdict == Verdict.UNMEASURED
     assert rows["nodes.list-probe"].verdict == Verdict.MET
-    assert rows["thingspeak.sync-freshness"].verdict == Verdict.MISSED  # its target is there, and says nothing
+    assert (
+        rows["thingspeak.sync-freshness"].verdict == Verdict.MISSED
+    )  # its target is there, and says nothing
     assert verdicts.exit_code(list(rows.values()), False) == 2
 
 
@@ -215,13 +249,26 @@ def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> N
     offset = int(server.url.rsplit(":", 1)[1]) - Ports().prometheus
     environment = os.environ | {"EVARA_PORT_OFFSET": str(offset), "COLUMNS": "200"}
     command = [sys.executable, "-m", "observability", "slo", "--window", "1m"]
-    result = subprocess.run([*command, "--json"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*command, "--json"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 2, result.stderr
     rows = {row["slo"]: row for row in json.loads(result.stdout)["slos"]}
-    stable = {"slo", "objective", "measured", "good", "total", "budget_remaining", "burn_rate", "verdict"}
+    stable = {
+        "slo",
+        "objective",
+        "measured",
+        "good",
+        "total",
+        "budget_remaining",
+        "burn_rate",
+        "verdict",
+    }
     assert all(stable <= set(row) for row in rows.values())
     assert rows["nodes.get-availability"]["verdict"] == "missed"
-    table = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    table = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert table.returncode == 2
     assert "SLOs over 1m" in table.stdout
     assert "unmeasured" in table.stdout
@@ -229,7 +276,12 @@ def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> N
 
 def test_every_rule_of_the_drill_is_evaluated(server: Prometheus) -> None:
     """No rule has an error on a real server."""
-    assert {rule["lastError"] for group in server.rule_groups() for rule in group["rules"] if "lastError" in rule} == set()
+    assert {
+        rule["lastError"]
+        for group in server.rule_groups()
+        for rule in group["rules"]
+        if "lastError" in rule
+    } == set()
     assert {target["health"] for target in server.targets()} == {"up"}
     assert {alert["labels"]["alertname"] for alert in server.alerts()}
 

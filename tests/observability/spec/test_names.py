@@ -10,11 +10,22 @@ from observability.generate.registry import ROOT
 from observability.spec import names
 
 MODULES = sorted(
-    path for folder in ("api", "observability", "loadtests") for path in (ROOT / folder).rglob("*.py") if path.name != "names.py"
+    path
+    for folder in ("api", "observability", "loadtests")
+    for path in (ROOT / folder).rglob("*.py")
+    if path.name != "names.py"
 )
 EMITTERS = sorted((ROOT / "observability" / "emit").glob("*.py"))
 TOO_COMMON = {names.UP}  # a word of every day
-NAMES = sorted({*names.EMITTED, *(names.FOREIGN - TOO_COMMON), *names.GUARDS, *names.GROUPS[:4], names.BURN_ALERT})
+NAMES = sorted(
+    {
+        *names.EMITTED,
+        *(names.FOREIGN - TOO_COMMON),
+        *names.GUARDS,
+        *names.GROUPS[:4],
+        names.BURN_ALERT,
+    }
+)
 PREFIXES = ("slo:",)  # of every recorded series
 IMPURE_CALLS = {
     "open",
@@ -30,7 +41,20 @@ IMPURE_CALLS = {
     "print",
     "input",
 }
-IMPURE_MODULES = {"datetime", "time", "random", "os", "pathlib", "secrets", "uuid", "subprocess", "shutil", "sys", "socket", "tempfile"}
+IMPURE_MODULES = {
+    "datetime",
+    "time",
+    "random",
+    "os",
+    "pathlib",
+    "secrets",
+    "uuid",
+    "subprocess",
+    "shutil",
+    "sys",
+    "socket",
+    "tempfile",
+}
 
 
 def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -43,12 +67,20 @@ def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:
         and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docstrings
+        ):
             yield node.lineno, node.value
 
 
 def offences(source: str) -> list[tuple[int, str]]:
-    return [(line, text) for line, text in literals(ast.parse(source)) if any(name in text for name in (*NAMES, *PREFIXES))]
+    return [
+        (line, text)
+        for line, text in literals(ast.parse(source))
+        if any(name in text for name in (*NAMES, *PREFIXES))
+    ]
 
 
 def impurities(source: str) -> list[str]:
@@ -56,11 +88,17 @@ def impurities(source: str) -> list[str]:
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
-            name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            name = (
+                node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            )
             found += [name] if name in IMPURE_CALLS else []
         elif isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.split(".")[0] in IMPURE_MODULES]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in IMPURE_MODULES:
+            found += [
+                alias.name for alias in node.names if alias.name.split(".")[0] in IMPURE_MODULES
+            ]
+        elif (
+            isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in IMPURE_MODULES
+        ):
             found.append(node.module or "")
     return found
 
@@ -73,7 +111,12 @@ def test_no_name_is_written_outside_names(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ['x = "evara_http_requests"', 'x = f"rate({y}) / slo:total:count"', 'f("ErrorBudgetBurn")', 'x = {"a": ["sum(evara_probes_total)"]}'],
+    [
+        'x = "evara_http_requests"',
+        'x = f"rate({y}) / slo:total:count"',
+        'f("ErrorBudgetBurn")',
+        'x = {"a": ["sum(evara_probes_total)"]}',
+    ],
 )
 def test_a_name_is_seen_wherever_it_stands(source: str) -> None:
     """Alone, inside an f-string, as an argument or deep in a literal."""
@@ -83,7 +126,9 @@ def test_a_name_is_seen_wherever_it_stands(source: str) -> None:
 def test_docstrings_may_name_things() -> None:
     """Prose is no literal; a second string in the same function is."""
     assert offences('def f():\n    """About slo:total:count."""\n    return "fine"') == []
-    assert offences('def f():\n    """Fine."""\n    return "slo:total:count"') == [(3, "slo:total:count")]
+    assert offences('def f():\n    """Fine."""\n    return "slo:total:count"') == [
+        (3, "slo:total:count")
+    ]
 
 
 @pytest.mark.parametrize("path", EMITTERS, ids=lambda path: path.stem)
@@ -92,7 +137,10 @@ def test_emitters_are_pure(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("source", ["open('x')", "p.write_text('x')", "datetime.now()", "import random", "from os import environ"])
+@pytest.mark.parametrize(
+    "source",
+    ["open('x')", "p.write_text('x')", "datetime.now()", "import random", "from os import environ"],
+)
 def test_an_impure_emitter_would_be_seen(source: str) -> None:
     """The test above can fail."""
     assert impurities(source)

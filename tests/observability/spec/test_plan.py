@@ -18,7 +18,19 @@ from hypothesis import strategies as st
 
 from observability.generate import prometheus, registry
 from observability.spec import names
-from observability.spec.plan import FINE, LONG, SHORT, THIN, Plan, Slo, from_files, plain, scaled, span, without_gateway
+from observability.spec.plan import (
+    FINE,
+    LONG,
+    SHORT,
+    THIN,
+    Plan,
+    Slo,
+    from_files,
+    plain,
+    scaled,
+    span,
+    without_gateway,
+)
 from observability.spec.schema import duration
 from tests.observability.compiler_support import SERVICE
 
@@ -48,9 +60,22 @@ def test_defaults_fill_what_an_entry_leaves_out(plan: Plan) -> None:
 def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -> None:
     """What an entry says itself holds for it alone; an empty list of latencies is a statement, not an omission."""
     ingest = route(plan, "readings.ingest")
-    assert (ingest.slos[0].objective, plan.rate_limits[ingest.id], ingest.load.weight) == (Decimal("0.9995"), "600/minute", 50)
-    made = plan_of((("    availability: 99.95\n", "    availability: 99.95\n    latency: []\n    owner: upstream\n"),))
-    assert [slo.name for slo in route(made, "readings.ingest").slos] == ["readings.ingest-availability"]
+    assert (ingest.slos[0].objective, plan.rate_limits[ingest.id], ingest.load.weight) == (
+        Decimal("0.9995"),
+        "600/minute",
+        50,
+    )
+    made = plan_of(
+        (
+            (
+                "    availability: 99.95\n",
+                "    availability: 99.95\n    latency: []\n    owner: upstream\n",
+            ),
+        )
+    )
+    assert [slo.name for slo in route(made, "readings.ingest").slos] == [
+        "readings.ingest-availability"
+    ]
     assert {slo.owner for slo in route(made, "readings.ingest").slos} == {"upstream"}
     assert len(route(made, "nodes.list").slos) == 3
 
@@ -65,7 +90,14 @@ def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan])
         text = prometheus.render(made)[prometheus.RULES]
         assert f"(count({names.OBJECTIVE}) or vector(0)) != {len(made.slos)}" in text
         assert (names.GATEWAY_RESPONSES in text, "gateway" in text) == (made is plan, made is plan)
-    undeclared = plan_of((("gateway:\n  availability: 99.9\n  owner: upstream\n  next_steps: [Count the replicas.]\n", ""),))
+    undeclared = plan_of(
+        (
+            (
+                "gateway:\n  availability: 99.9\n  owner: upstream\n  next_steps: [Count the replicas.]\n",
+                "",
+            ),
+        )
+    )
     assert undeclared == bare
 
 
@@ -77,7 +109,9 @@ def test_owners_of_dependencies_are_kept(plan: Plan) -> None:
 
 def test_every_threshold_is_a_bucket(plan: Plan) -> None:
     """No latency SLO asks for an edge that the histograms lack; buckets ascend without repetition."""
-    thresholds = {slo.threshold.seconds for slo in plan.slos if slo.sli == "latency" and slo.threshold}
+    thresholds = {
+        slo.threshold.seconds for slo in plan.slos if slo.sli == "latency" and slo.threshold
+    }
     assert thresholds <= set(plan.buckets)
     assert list(plan.buckets) == sorted(set(plan.buckets))
 
@@ -100,7 +134,11 @@ def test_slo_names_are_unique(plan: Plan) -> None:
 
 def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan]) -> None:
     """A policy with one tier of another window records the short one all the same."""
-    lines = registry.ROOT.joinpath("observability/policy.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = (
+        registry.ROOT.joinpath("observability/policy.yaml")
+        .read_text(encoding="utf-8")
+        .splitlines(keepends=True)
+    )
     kept = "".join(line for line in lines if not re.match(r"  (P0|T[1-5]): ", line))
     made = plan_of((), kept)
     assert [tier.name for tier in made.tiers] == ["T0"]
@@ -108,23 +146,36 @@ def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan
     assert prometheus.render(made)
 
 
-def test_one_edit_moves_everything_that_follows_from_it(plan: Plan, plan_of: Callable[..., Plan], openapi: dict[str, Any]) -> None:
+def test_one_edit_moves_everything_that_follows_from_it(
+    plan: Plan, plan_of: Callable[..., Plan], openapi: dict[str, Any]
+) -> None:
     """200ms → 150ms changes the bucket, rules, promtool cases, panels, runbook and load scenarios, each in every place."""
     made = plan_of((("{threshold: 200ms, objective: 95}", "{threshold: 150ms, objective: 95}"),))
     assert set(plan.buckets) ^ set(made.buckets) == {Decimal("0.2"), Decimal("0.15")}
     before, after = registry.render(plan, openapi), registry.render(made, openapi)
     moved = {str(path) for path in before if before[path] != after[path]}
-    assert moved == {str(path) for path in before if re.search(r'200ms|"0\.2"|: 0\.2$', before[path], re.MULTILINE)}
+    assert moved == {
+        str(path)
+        for path in before
+        if re.search(r'200ms|"0\.2"|: 0\.2$', before[path], re.MULTILINE)
+    }
     assert {path.rsplit("/", 1)[1] for path in moved} == {
         *("rules.yaml", "scenarios.json", "healthy.yaml", "others.yaml", "P0.yaml"),
         *(f"T{number}.yaml" for number in range(6)),
         *("overview.json", "routes.json", "load.json", "runbook.md"),
-        *(f"{route.id}.md" for route in plan.routes if any(slo.threshold and slo.threshold.text == "200ms" for slo in route.slos)),
+        *(
+            f"{route.id}.md"
+            for route in plan.routes
+            if any(slo.threshold and slo.threshold.text == "200ms" for slo in route.slos)
+        ),
     }
     for text in after.values():
         assert "200ms" not in text
         assert 'le="0.2"' not in text
-    rules, scenarios = after[registry.GENERATED / prometheus.RULES], after[registry.SCENARIOS / "scenarios.json"]
+    rules, scenarios = (
+        after[registry.GENERATED / prometheus.RULES],
+        after[registry.SCENARIOS / "scenarios.json"],
+    )
     assert 'le="0.15"' in rules
     assert "nodes.list-latency-150ms" in rules
     assert '"within": 0.15' in scenarios
@@ -138,7 +189,12 @@ def test_output_is_the_same_every_time(plan: Plan, openapi: dict[str, Any]) -> N
     for seed in ("1", "4711"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
         said = subprocess.run(
-            [sys.executable, "-c", HASH, str(SERVICE)], env=environment, cwd=registry.ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-c", HASH, str(SERVICE)],
+            env=environment,
+            cwd=registry.ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert said.stdout.strip() == mine
 
@@ -159,7 +215,15 @@ def test_a_plain_number_is_the_same_number(number: Decimal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [("0", "0s"), ("0.2", "200ms"), ("90", "90s"), ("300", "5m"), ("7200", "2h"), ("2592000", "30d")]
+    ("seconds", "text"),
+    [
+        ("0", "0s"),
+        ("0.2", "200ms"),
+        ("90", "90s"),
+        ("300", "5m"),
+        ("7200", "2h"),
+        ("2592000", "30d"),
+    ],
 )
 def test_spans_are_as_short_as_they_can_be(seconds: str, text: str) -> None:
     """The notation that a person would choose."""
@@ -182,8 +246,14 @@ NUMBER = re.compile(r"^(\s*)(range|val): ([\d.]+(?:e[+-]?\d+)?)(s|ms|ns|µs)?,$"
 
 def durations(plan: Plan, fast: Plan) -> dict[Fraction, set[Fraction]]:
     """Every length of the shipped plan, in seconds, with what it may have become."""
-    pairs: list[tuple[Decimal, Decimal]] = [(a.seconds, b.seconds) for a, b in zip(plan.windows, fast.windows, strict=True)]
-    pairs += [(a.threshold.seconds, b.threshold.seconds) for a, b in zip(plan.slos, fast.slos, strict=True) if a.threshold and b.threshold]
+    pairs: list[tuple[Decimal, Decimal]] = [
+        (a.seconds, b.seconds) for a, b in zip(plan.windows, fast.windows, strict=True)
+    ]
+    pairs += [
+        (a.threshold.seconds, b.threshold.seconds)
+        for a, b in zip(plan.slos, fast.slos, strict=True)
+        if a.threshold and b.threshold
+    ]
     pairs += [(plan.clock.thin, fast.clock.thin)]
     result: dict[Fraction, set[Fraction]] = {}
     for before, after in pairs:
@@ -203,7 +273,9 @@ def compare(shipped: str, quick: str, allowed: dict[Fraction, set[Fraction]]) ->
         assert a, f"{old} became {new} in {shipped}"
         assert b, f"{old} became {new} in {shipped}"
         assert a[2] == b[2]
-        assert Fraction(b[3]) in allowed.get(Fraction(a[3]), set()), f"{old} became {new} in {shipped}"
+        assert Fraction(b[3]) in allowed.get(Fraction(a[3]), set()), (
+            f"{old} became {new} in {shipped}"
+        )
         different += 1
     return different
 
@@ -219,10 +291,18 @@ def test_the_drills_rules_are_the_shipped_ones_but_for_durations(plan: Plan, fas
         assert len(before["rules"]) == len(after["rules"])
         for old, new in zip(before["rules"], after["rules"], strict=True):
             varying = ("expr", "for", "annotations")
-            assert {k: v for k, v in old.items() if k not in varying} == {k: v for k, v in new.items() if k not in varying}
+            assert {k: v for k, v in old.items() if k not in varying} == {
+                k: v for k, v in new.items() if k not in varying
+            }
             assert ("for" in old) == ("for" in new)
             different += compare(old["expr"], new["expr"], allowed)
-            texts = [{key: re.sub(r"\d+", "#", text) for key, text in rule.get("annotations", {}).items()} for rule in (old, new)]
+            texts = [
+                {
+                    key: re.sub(r"\d+", "#", text)
+                    for key, text in rule.get("annotations", {}).items()
+                }
+                for rule in (old, new)
+            ]
             assert texts[0] == texts[1]
     assert different > 40
 
@@ -230,8 +310,16 @@ def test_the_drills_rules_are_the_shipped_ones_but_for_durations(plan: Plan, fas
 def test_the_proof_sees_what_is_no_duration(plan: Plan, fast: Plan) -> None:
     """Another name, operator, label, factor or function in the drill's rules would be noticed."""
     allowed = durations(plan, fast)
-    shipped = next(rule["expr"] for rule in prometheus.groups(plan)[3]["rules"] if rule["labels"]["tier"] == "T1")
-    quick = next(rule["expr"] for rule in prometheus.groups(fast)[3]["rules"] if rule["labels"]["tier"] == "T1")
+    shipped = next(
+        rule["expr"]
+        for rule in prometheus.groups(plan)[3]["rules"]
+        if rule["labels"]["tier"] == "T1"
+    )
+    quick = next(
+        rule["expr"]
+        for rule in prometheus.groups(fast)[3]["rules"]
+        if rule["labels"]["tier"] == "T1"
+    )
     assert compare(shipped, quick, allowed) == 1
     for old, new in (
         ("ratio1m", "ratio5m"),
@@ -252,17 +340,26 @@ def test_no_window_of_a_drill_is_shorter_than_its_scrapes(plan: Plan, fast: Plan
     The thinned copies are no rates: each is over the time since the last.
     """
     shortest = plan.policy.drill.scrape.seconds * plan.policy.drill.scrapes_per_window
-    ranges = [duration(text).seconds for text in re.findall(r"\[(\d+[a-z]+)\]", prometheus.render(fast)[prometheus.RULES])]
+    ranges = [
+        duration(text).seconds
+        for text in re.findall(r"\[(\d+[a-z]+)\]", prometheus.render(fast)[prometheus.RULES])
+    ]
     ranges.remove(fast.clock.thin)
     assert ranges
     assert min(ranges) >= shortest
-    timed = [slo.threshold.seconds for slo in fast.slos if slo.sli in ("freshness", "probe") and slo.threshold]
+    timed = [
+        slo.threshold.seconds
+        for slo in fast.slos
+        if slo.sli in ("freshness", "probe") and slo.threshold
+    ]
     assert min(timed) >= shortest
     assert all(b.seconds <= a.seconds for a, b in zip(plan.windows, fast.windows, strict=True))
     assert [slo.name for slo in fast.slos] == [slo.name for slo in plan.slos]
 
 
-def test_ranges_in_watched_expressions_are_scaled_and_other_brackets_kept(plan_of: Callable[..., Plan]) -> None:
+def test_ranges_in_watched_expressions_are_scaled_and_other_brackets_kept(
+    plan_of: Callable[..., Plan],
+) -> None:
     """A regular expression's brackets are no range."""
     made = plan_of((("expr: up == 0", 'expr: sum_over_time(up{job=~"a[0]|b[1-9]"}[10m]) == 0'),))
     alert = next(alert for alert in scaled(made).alerts if alert.name == "TargetDown")
@@ -276,4 +373,6 @@ def test_budget_is_what_the_objective_leaves() -> None:
 
 def test_the_rules_that_ship_parse_as_yaml(plan: Plan) -> None:
     """The text that is written holds the groups that were built."""
-    assert yaml.safe_load(prometheus.render(plan)[prometheus.RULES])["groups"] == prometheus.groups(plan)
+    assert yaml.safe_load(prometheus.render(plan)[prometheus.RULES])["groups"] == prometheus.groups(
+        plan
+    )

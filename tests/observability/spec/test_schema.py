@@ -40,11 +40,19 @@ WRONG_IN_CATALOGUE = {
     ),
     "objective of 100": (
         ("    availability: 99.95", "    availability: 100"),
-        ("routes.readings.ingest.availability", "100 is no objective", "write per cent from 50 to 99.999"),
+        (
+            "routes.readings.ingest.availability",
+            "100 is no objective",
+            "write per cent from 50 to 99.999",
+        ),
     ),
     "objective of 40": (
         ("    availability: 99.95", "    availability: 40"),
-        ("routes.readings.ingest.availability", "40 is no objective", "write per cent from 50 to 99.999"),
+        (
+            "routes.readings.ingest.availability",
+            "40 is no objective",
+            "write per cent from 50 to 99.999",
+        ),
     ),
     "objective in words": (
         ("    availability: 99.95", "    availability: high"),
@@ -52,7 +60,11 @@ WRONG_IN_CATALOGUE = {
     ),
     "threshold without unit": (
         ("{threshold: 200ms, objective: 95}", "{threshold: 200, objective: 95}"),
-        ("defaults.latency.0.threshold", "200 is no duration", "write a whole number and one of ms, s, m, h, d"),
+        (
+            "defaults.latency.0.threshold",
+            "200 is no duration",
+            "write a whole number and one of ms, s, m, h, d",
+        ),
     ),
     "threshold of nothing": (
         ("{threshold: 200ms, objective: 95}", "{threshold: 0s, objective: 95}"),
@@ -63,7 +75,10 @@ WRONG_IN_CATALOGUE = {
         ("defaults.latency", "0.2s stands there twice", "remove one of the two"),
     ),
     "the same threshold in two spellings": (
-        ("latency: [{threshold: 1s, objective: 99}]", "latency: [{threshold: 1s, objective: 99}, {threshold: 1000ms, objective: 90}]"),
+        (
+            "latency: [{threshold: 1s, objective: 99}]",
+            "latency: [{threshold: 1s, objective: 99}, {threshold: 1000ms, objective: 90}]",
+        ),
         ("dependencies.database.latency", "1s stands there twice", "remove one of the two"),
     ),
     "no route at all by that form": (
@@ -72,7 +87,11 @@ WRONG_IN_CATALOGUE = {
     ),
     "one address under two routes": (
         (LIST, "    http: POST /api/v1/nodes\n"),
-        ("nodes.create", "POST /api/v1/nodes is declared by nodes.list already", "keep one of the two"),
+        (
+            "nodes.create",
+            "POST /api/v1/nodes is declared by nodes.list already",
+            "keep one of the two",
+        ),
     ),
     "one address watched and exempt": (
         ("  docs.page: GET /docs\n", "  docs.page: GET /api/v1/nodes\n"),
@@ -88,7 +107,11 @@ WRONG_IN_CATALOGUE = {
     ),
     "no next steps": (
         (SYNC_STEPS, ""),
-        ("jobs.thingspeak.sync.next_steps", "is missing", "add `next_steps:` (docs/catalogue.md says what it holds)"),
+        (
+            "jobs.thingspeak.sync.next_steps",
+            "is missing",
+            "add `next_steps:` (docs/catalogue.md says what it holds)",
+        ),
     ),
     "empty next steps": (
         (RANGE_STEPS, "    next_steps: []\n"),
@@ -96,19 +119,34 @@ WRONG_IN_CATALOGUE = {
     ),
     "unknown owner": (
         ("    owner: upstream", "    owner: nobody"),
-        ("dependencies.thingspeak.owner", "owner 'nobody' is not declared", "use one of: platform, upstream"),
+        (
+            "dependencies.thingspeak.owner",
+            "owner 'nobody' is not declared",
+            "use one of: platform, upstream",
+        ),
     ),
     "unknown owner of everything": (
         ("owner: platform\nperiod", "owner: nobody\nperiod"),
         ("owner", "owner 'nobody' is not declared", "use one of: platform, upstream"),
     ),
     "unknown severity": (
-        ("    severity: ticket\n    drill: route-exception", "    severity: loud\n    drill: route-exception"),
-        ("watch.UnhandledException.severity", "severity 'loud' is not declared", "use one of: heartbeat, page, ticket"),
+        (
+            "    severity: ticket\n    drill: route-exception",
+            "    severity: loud\n    drill: route-exception",
+        ),
+        (
+            "watch.UnhandledException.severity",
+            "severity 'loud' is not declared",
+            "use one of: heartbeat, page, ticket",
+        ),
     ),
     "unknown dependency": (
         (LIST + "    needs: [database]", LIST + "    needs: [databse]"),
-        ("routes.nodes.list.needs", "dependency 'databse' is not declared", "use one of: database, thingspeak"),
+        (
+            "routes.nodes.list.needs",
+            "dependency 'databse' is not declared",
+            "use one of: database, thingspeak",
+        ),
     ),
     "unknown route to probe": (
         ("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),
@@ -116,7 +154,11 @@ WRONG_IN_CATALOGUE = {
     ),
     "a POST to probe": (
         ("routes: [nodes.list, health.ready]", "routes: [nodes.create, health.ready]"),
-        ("probe.routes", "nodes.create is not a GET; a probe must change nothing", "probe another route"),
+        (
+            "probe.routes",
+            "nodes.create is not a GET; a probe must change nothing",
+            "probe another route",
+        ),
     ),
     "a route probed twice": (
         ("routes: [nodes.list, health.ready]", "routes: [nodes.list, nodes.list]"),
@@ -124,11 +166,19 @@ WRONG_IN_CATALOGUE = {
     ),
     "a promise above its dependency's": (
         ("    availability: 99.99\n", "    availability: 99.9\n"),
-        ("routes.readings.ingest.availability", "99.95 cannot be kept: it needs database", "promise at most 99.9 here, or raise"),
+        (
+            "routes.readings.ingest.availability",
+            "99.95 cannot be kept: it needs database",
+            "promise at most 99.9 here, or raise",
+        ),
     ),
     "a rate limit that is none": (
         ("    rate_limit: 600/minute", "    rate_limit: 0/minute"),
-        ("routes.readings.ingest.rate_limit", "'0/minute' does not fit", "write it like 120/minute"),
+        (
+            "routes.readings.ingest.rate_limit",
+            "'0/minute' does not fit",
+            "write it like 120/minute",
+        ),
     ),
     "a watch with a name that is taken": (
         ("  TargetDown:\n", "  Watchdog:\n"),
@@ -136,11 +186,19 @@ WRONG_IN_CATALOGUE = {
     ),
     "a log alert with an unknown severity": (
         ("    more_than: 20\n    severity: ticket", "    more_than: 20\n    severity: loud"),
-        ("logs.LogErrorBurst.severity", "severity 'loud' is not declared", "use one of: heartbeat, page, ticket"),
+        (
+            "logs.LogErrorBurst.severity",
+            "severity 'loud' is not declared",
+            "use one of: heartbeat, page, ticket",
+        ),
     ),
     "a log alert of nobody": (
         ("    more_than: 20\n", "    more_than: 20\n    owner: nobody\n"),
-        ("logs.LogErrorBurst.owner", "owner 'nobody' is not declared", "use one of: platform, upstream"),
+        (
+            "logs.LogErrorBurst.owner",
+            "owner 'nobody' is not declared",
+            "use one of: platform, upstream",
+        ),
     ),
     "a log alert with a name that is taken": (
         ("  LogErrorBurst:\n", "  Watchdog:\n"),
@@ -152,15 +210,30 @@ WRONG_IN_CATALOGUE = {
     ),
     "a log alert for too many lines and for none": (
         ("    more_than: 20\n", "    more_than: 20\n    silence: true\n"),
-        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "add the one that is meant"),
+        (
+            "logs.LogErrorBurst",
+            "needs exactly one of more_than and silence",
+            "add the one that is meant",
+        ),
     ),
     "a log alert for nothing": (
         ("    more_than: 20\n", ""),
-        ("logs.LogErrorBurst", "needs exactly one of more_than and silence", "add the one that is meant"),
+        (
+            "logs.LogErrorBurst",
+            "needs exactly one of more_than and silence",
+            "add the one that is meant",
+        ),
     ),
     "a log alert for a level that no line has": (
-        ("    level: error\n    over: 5m\n    more_than: 20\n", "    level: fatal\n    over: 5m\n    more_than: 20\n"),
-        ("logs.LogErrorBurst.level", "'fatal' is not known here", "write 'debug', 'info', 'warning' or 'error'"),
+        (
+            "    level: error\n    over: 5m\n    more_than: 20\n",
+            "    level: fatal\n    over: 5m\n    more_than: 20\n",
+        ),
+        (
+            "logs.LogErrorBurst.level",
+            "'fatal' is not known here",
+            "write 'debug', 'info', 'warning' or 'error'",
+        ),
     ),
     "a log alert over no time": (
         ("    over: 10m\n", "    over: 0s\n"),
@@ -171,14 +244,21 @@ WRONG_IN_CATALOGUE = {
         (None, "the key 'period' is written twice", "rename or remove one of the two"),
     ),
     "a list instead of a mapping": (
-        ("  docs.page: GET /docs\n  docs.file: GET /docs/{filename}\n", "  docs.page: [GET, /docs]\n  docs.file: GET /docs/{filename}\n"),
+        (
+            "  docs.page: GET /docs\n  docs.file: GET /docs/{filename}\n",
+            "  docs.page: [GET, /docs]\n  docs.file: GET /docs/{filename}\n",
+        ),
         ("exempt.docs.page", "is no mapping", "write `key: value` lines"),
     ),
 }
 WRONG_IN_POLICY = {
     "a tier for an SLI that does not exist": (
         ("slis: [probe]", "slis: [probes]"),
-        ("tiers.P0.slis.0", "'probes' is not known here", "write 'availability', 'latency', 'freshness' or 'probe'"),
+        (
+            "tiers.P0.slis.0",
+            "'probes' is not known here",
+            "write 'availability', 'latency', 'freshness' or 'probe'",
+        ),
     ),
     "a tier without windows": (
         ("windows: [{over: 1m, ratio: 0.55}]", "windows: []"),
@@ -186,31 +266,65 @@ WRONG_IN_POLICY = {
     ),
     "a window with two thresholds": (
         ("{over: 1m, ratio: 0.55}", "{over: 1m, ratio: 0.55, factor: 3}"),
-        ("tiers.P0.windows.0", "needs exactly one of factor and ratio", "add the one that is meant"),
+        (
+            "tiers.P0.windows.0",
+            "needs exactly one of factor and ratio",
+            "add the one that is meant",
+        ),
     ),
     "a window longer than the period": (
         ("{over: 3d, factor: 1}", "{over: 31d, factor: 1}"),
-        ("tiers.T5", "looks back 31d, which is longer than the period of 30d", "shorten the window"),
+        (
+            "tiers.T5",
+            "looks back 31d, which is longer than the period of 30d",
+            "shorten the window",
+        ),
     ),
     "a severity that is not declared": (
         ("  T4: {severity: ticket", "  T4: {severity: tikcet"),
-        ("tiers.T4.severity", "severity 'tikcet' is not declared", "use one of: heartbeat, page, ticket"),
+        (
+            "tiers.T4.severity",
+            "severity 'tikcet' is not declared",
+            "use one of: heartbeat, page, ticket",
+        ),
     ),
     "an integration that is not declared": (
-        ("{integrations: [inbox, mail, slack], group_wait", "{integrations: [inbox, irc], group_wait"),
-        ("severities.ticket.integrations", "integration 'irc' is not declared", "use one of: deadman, inbox, mail, pagerduty, slack"),
+        (
+            "{integrations: [inbox, mail, slack], group_wait",
+            "{integrations: [inbox, irc], group_wait",
+        ),
+        (
+            "severities.ticket.integrations",
+            "integration 'irc' is not declared",
+            "use one of: deadman, inbox, mail, pagerduty, slack",
+        ),
     ),
     "an owner whom some severity would never reach": (
         ("upstream: {only: [inbox, mail, slack, deadman]}", "upstream: {only: [slack, deadman]}"),
-        ("owners.upstream.only", "severity page has no integration left, so its alerts would reach nobody", "add one of: inbox, mail"),
+        (
+            "owners.upstream.only",
+            "severity page has no integration left, so its alerts would reach nobody",
+            "add one of: inbox, mail",
+        ),
     ),
     "an integration of two kinds": (
-        ("{pagerduty_key_file: pagerduty_key}", "{pagerduty_key_file: pagerduty_key, webhook: http://x}"),
-        ("integrations.pagerduty", "needs exactly one of webhook, webhook_url_file, email, slack_url_file", "add the one that is meant"),
+        (
+            "{pagerduty_key_file: pagerduty_key}",
+            "{pagerduty_key_file: pagerduty_key, webhook: http://x}",
+        ),
+        (
+            "integrations.pagerduty",
+            "needs exactly one of webhook, webhook_url_file, email, slack_url_file",
+            "add the one that is meant",
+        ),
     ),
     "a guard that nothing builds": (
         ("  Watchdog:\n", "  Watchdgo:\n"),
-        ("guards", "guard 'Watchdgo' is not declared", "use one of: RuleEvaluationFailing, SLOCountMismatch"),
+        (
+            "guards",
+            "guard 'Watchdgo' is not declared",
+            "use one of: RuleEvaluationFailing, SLOCountMismatch",
+        ),
     ),
     "a drill slower than the clock": (
         ("speed: 60", "speed: 0"),
@@ -219,16 +333,22 @@ WRONG_IN_POLICY = {
 }
 
 
-def found(problems: list[Problem], file: str, where: str | None, message: str, fix: str) -> list[Problem]:
+def found(
+    problems: list[Problem], file: str, where: str | None, message: str, fix: str
+) -> list[Problem]:
     return [
         p
         for p in problems
-        if (p.where == f"{file}: {where}" if where else p.where.startswith(f"{file}:")) and message in p.message and p.fix.startswith(fix)
+        if (p.where == f"{file}: {where}" if where else p.where.startswith(f"{file}:"))
+        and message in p.message
+        and p.fix.startswith(fix)
     ]
 
 
 @pytest.mark.parametrize("case", sorted(WRONG_IN_CATALOGUE))
-def test_a_mistake_in_the_catalogue_is_named_with_its_mend(case: str, problems_of: Callable[..., list[Problem]]) -> None:
+def test_a_mistake_in_the_catalogue_is_named_with_its_mend(
+    case: str, problems_of: Callable[..., list[Problem]]
+) -> None:
     """Each mistake gives a problem that names the file, the key and the edit that mends it."""
     edit, expected = WRONG_IN_CATALOGUE[case]
     problems = problems_of((edit,))
@@ -236,7 +356,9 @@ def test_a_mistake_in_the_catalogue_is_named_with_its_mend(case: str, problems_o
 
 
 @pytest.mark.parametrize("case", sorted(WRONG_IN_POLICY))
-def test_a_mistake_in_the_policy_is_named_with_its_mend(case: str, problems_of: Callable[..., list[Problem]]) -> None:
+def test_a_mistake_in_the_policy_is_named_with_its_mend(
+    case: str, problems_of: Callable[..., list[Problem]]
+) -> None:
     """The policy is held to the same form: file, key, and the edit that mends it."""
     edit, expected = WRONG_IN_POLICY[case]
     problems = problems_of((), (edit,))
@@ -299,7 +421,9 @@ def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     """A missing file names its whole path and the option that names another."""
     with pytest.raises(Invalid) as error:
         load(tmp_path / "none.yaml")
-    assert [(p.where, p.fix) for p in error.value.problems] == [(f"{tmp_path}/none.yaml", "name the file with --catalogue or --policy")]
+    assert [(p.where, p.fix) for p in error.value.problems] == [
+        (f"{tmp_path}/none.yaml", "name the file with --catalogue or --policy")
+    ]
 
 
 def test_a_duplicate_key_names_its_line(tmp_path: Path) -> None:
@@ -308,22 +432,33 @@ def test_a_duplicate_key_names_its_line(tmp_path: Path) -> None:
     path.write_text(SMALL + "period: 7d\n", encoding="utf-8")
     with pytest.raises(Invalid) as error:
         load(path)
-    assert [p.where for p in error.value.problems] == [f"catalogue.yaml:{len(SMALL.splitlines()) + 1}"]
+    assert [p.where for p in error.value.problems] == [
+        f"catalogue.yaml:{len(SMALL.splitlines()) + 1}"
+    ]
 
 
 def test_a_drill_in_watch_is_any_word(plan_of: Callable[..., plans.Plan]) -> None:
     """The catalogue does not know the drills, so another service may have its own."""
     made = plan_of((("    drill: stop-inbox", "    drill: some-other-drill"),))
-    assert [alert.drill for alert in made.alerts if alert.name == "AlertDeliveryFailing"] == ["some-other-drill"]
+    assert [alert.drill for alert in made.alerts if alert.name == "AlertDeliveryFailing"] == [
+        "some-other-drill"
+    ]
 
 
 def test_the_slis_of_the_policy_are_those_of_the_plan() -> None:
     """A tier can name every kind of SLO that the plan makes, and no other."""
     named = Tier.model_fields["slis"].annotation
-    allowed = next(inner for inner in get_args(get_args(named)[0]) if inner is not Ellipsis and get_args(inner))
+    allowed = next(
+        inner for inner in get_args(get_args(named)[0]) if inner is not Ellipsis and get_args(inner)
+    )
     while get_args(get_args(allowed)[0]):
         allowed = get_args(allowed)[0]
-    assert set(get_args(allowed)) == {plans.AVAILABILITY, plans.LATENCY, plans.FRESHNESS, plans.PROBE}
+    assert set(get_args(allowed)) == {
+        plans.AVAILABILITY,
+        plans.LATENCY,
+        plans.FRESHNESS,
+        plans.PROBE,
+    }
 
 
 @given(st.integers(0, 10**6), st.sampled_from(sorted(reader.UNITS)))
@@ -356,9 +491,19 @@ def test_edges_of_objectives_and_routes_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[1, 2]", "routes: []", "routes: {a.b: 5}", "routes: {a.b: {http: [], latency: {x: 1}}}", "probe: text", "5"]
+    "text",
+    [
+        "[1, 2]",
+        "routes: []",
+        "routes: {a.b: 5}",
+        "routes: {a.b: {http: [], latency: {x: 1}}}",
+        "probe: text",
+        "5",
+    ],
 )
-def test_what_cannot_be_salvaged_is_still_only_a_list_of_problems(files: Callable[..., tuple[Path, Path]], text: str) -> None:
+def test_what_cannot_be_salvaged_is_still_only_a_list_of_problems(
+    files: Callable[..., tuple[Path, Path]], text: str
+) -> None:
     """Whatever stands in the file, the answer is problems and never a crash."""
     with pytest.raises(Invalid) as caught:
         load(*files(text))

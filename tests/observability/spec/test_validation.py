@@ -13,7 +13,9 @@ SLOW = "{threshold: 1s, objective: 99.5}"
 
 
 @pytest.mark.parametrize("slow", ["95", "94.9"])
-def test_a_quicker_promise_that_holds_a_slower_one_is_named(problems_of: Callable[..., list[Problem]], slow: str) -> None:
+def test_a_quicker_promise_that_holds_a_slower_one_is_named(
+    problems_of: Callable[..., list[Problem]], slow: str
+) -> None:
     """Who answers 95 % within 200 ms answers 95 % within a second, too: that second promise can never be missed alone."""
     [problem] = problems_of(((SLOW, SLOW.replace("99.5", slow)),))
     assert problem.where == "catalogue.yaml: defaults.latency"
@@ -22,10 +24,22 @@ def test_a_quicker_promise_that_holds_a_slower_one_is_named(problems_of: Callabl
 
 
 @pytest.mark.parametrize("command", ["check", "generate"])
-def test_a_wrong_name_is_a_problem_and_no_traceback(files: Callable[..., tuple[Path, Path]], tmp_path: Path, command: str) -> None:
+def test_a_wrong_name_is_a_problem_and_no_traceback(
+    files: Callable[..., tuple[Path, Path]], tmp_path: Path, command: str
+) -> None:
     """A probed route that nobody declared is listed, though the contract is looked at as well; nothing is written."""
-    catalogue, policy = files((("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),))
-    words = [command, "--catalogue", str(catalogue), "--policy", str(policy), "--out", str(tmp_path / "out")]
+    catalogue, policy = files(
+        (("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),)
+    )
+    words = [
+        command,
+        "--catalogue",
+        str(catalogue),
+        "--policy",
+        str(policy),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
@@ -35,8 +49,14 @@ def test_a_wrong_name_is_a_problem_and_no_traceback(files: Callable[..., tuple[P
 
 def test_the_gateway_has_its_name_and_an_owner(problems_of: Callable[..., list[Problem]]) -> None:
     """A dependency of its name would make a second SLO of one name; its owner is a declared one."""
-    taken = ("dependencies:\n", "dependencies:\n  gateway: {availability: 99, next_steps: [Look.]}\n")
-    nobody = ("  availability: 99.9\n  owner: upstream\n", "  availability: 99.9\n  owner: nobody\n")
+    taken = (
+        "dependencies:\n",
+        "dependencies:\n  gateway: {availability: 99, next_steps: [Look.]}\n",
+    )
+    nobody = (
+        "  availability: 99.9\n  owner: upstream\n",
+        "  availability: 99.9\n  owner: nobody\n",
+    )
     found = {problem.where: problem.message for problem in problems_of((taken, nobody))}
     assert found == {
         "catalogue.yaml: dependencies.gateway": "is the gateway's name, whose SLO has it",

@@ -65,10 +65,15 @@ class KeyQueries:
 # --- every route ------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_but_health_and_docs_answers_without_a_key(app: Flask, anonymous: FlaskClient) -> None:
+def test_nothing_but_health_and_docs_answers_without_a_key(
+    app: Flask, anonymous: FlaskClient
+) -> None:
     """Every URL rule, every method: 401 with the challenge, or 405 where the method is none of its own."""
     rules = list(app.url_map.iter_rules())
-    served = {rule.rule: set().union(*(other.methods or () for other in rules if other.rule == rule.rule)) for rule in rules}
+    served = {
+        rule.rule: set().union(*(other.methods or () for other in rules if other.rule == rule.rule))
+        for rule in rules
+    }
     for rule in rules:
         path = rule.rule.replace("<string:", "").replace("<", "").replace(">", "")
         for method in METHODS:
@@ -96,8 +101,14 @@ def test_every_route_refuses_lower_scopes(app: Flask) -> None:
                 answer = client.open(path, method=method, headers=bearer(KEYS[held]))
                 asked += 1
                 if SCOPES.index(held) < SCOPES.index(needed):
-                    assert is_problem(answer, 403)["detail"] == f"This needs a key of scope {needed}; yours has scope {held}."
-                    assert answer.headers["WWW-Authenticate"] == f'Bearer realm="evara", error="insufficient_scope", scope="{needed}"'
+                    assert (
+                        is_problem(answer, 403)["detail"]
+                        == f"This needs a key of scope {needed}; yours has scope {held}."
+                    )
+                    assert (
+                        answer.headers["WWW-Authenticate"]
+                        == f'Bearer realm="evara", error="insufficient_scope", scope="{needed}"'
+                    )
                 else:
                     assert answer.status_code not in (401, 403), f"{method} {path} {held}"
     assert asked >= 33
@@ -112,12 +123,16 @@ def test_reading_needs_read_and_writing_needs_write(app: Flask) -> None:
             assert app.view_functions[rule.endpoint].scope == wanted.get(rule.endpoint, by_method)  # type: ignore[attr-defined]
 
 
-def test_a_route_without_a_scope_does_not_start(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_route_without_a_scope_does_not_start(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody can forget it: the start fails and names the route and the mend."""
     forgotten = V1("forgotten", __name__, url_prefix="/api/v1/forgotten")
     forgotten.route("/", methods=["GET"], endpoint="view")(lambda: {"all": "there is"})
     monkeypatch.setattr(app_module.docs_page, "blueprint", forgotten)
-    with pytest.raises(RuntimeError, match=r"forgotten\.view would answer anybody: declare `@blueprint\.scope"):
+    with pytest.raises(
+        RuntimeError, match=r"forgotten\.view would answer anybody: declare `@blueprint\.scope"
+    ):
         make_app()
 
 
@@ -145,7 +160,17 @@ def test_the_contract_says_what_each_operation_needs(client: FlaskClient) -> Non
 
 @pytest.mark.parametrize(
     "given",
-    [UNKNOWN, "x", KEYS["read"][:-1], KEYS["read"] + "x", "evara_" + "é" * 43, "\xff\xfe", "a=b", "evara-development-key", "' OR 1=1 --"],
+    [
+        UNKNOWN,
+        "x",
+        KEYS["read"][:-1],
+        KEYS["read"] + "x",
+        "evara_" + "é" * 43,
+        "\xff\xfe",
+        "a=b",
+        "evara-development-key",
+        "' OR 1=1 --",
+    ],
 )
 def test_a_wrong_key_is_told_from_none(anonymous: FlaskClient, given: str) -> None:
     """Both are 401; the challenge says which."""
@@ -154,16 +179,24 @@ def test_a_wrong_key_is_told_from_none(anonymous: FlaskClient, given: str) -> No
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="evara", error="invalid_token"'
 
 
-@pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "Basic YTpi", KEYS["admin"], f"Token {KEYS['admin']}"])
+@pytest.mark.parametrize(
+    "given", ["", "Bearer", "Bearer ", "Basic YTpi", KEYS["admin"], f"Token {KEYS['admin']}"]
+)
 def test_what_is_no_bearer_token_is_none(anonymous: FlaskClient, given: str) -> None:
     """Other schemes, and none at all, are asked for a key."""
-    assert is_problem(anonymous.get(NODES, headers={"Authorization": given}), 401)["detail"] == auth.MISSING
+    assert (
+        is_problem(anonymous.get(NODES, headers={"Authorization": given}), 401)["detail"]
+        == auth.MISSING
+    )
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_is_read_in_any_case(anonymous: FlaskClient, scheme: str) -> None:
     """Schemes of HTTP know no case."""
-    assert anonymous.get(NODES, headers={"Authorization": f"{scheme} {KEYS['read']}"}).status_code == 200
+    assert (
+        anonymous.get(NODES, headers={"Authorization": f"{scheme} {KEYS['read']}"}).status_code
+        == 200
+    )
 
 
 @pytest.mark.sqlite_only("looks into the file")
@@ -190,16 +223,24 @@ def test_an_expired_key_is_unknown(app: Flask, monkeypatch: pytest.MonkeyPatch) 
     assert "invalid_token" in answer.headers["WWW-Authenticate"]
 
 
-def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worker that revokes forgets it; another one believes it as long as it remembers, and not longer."""
     assert migrated
     here, there = make_app(), make_app()
     key = make_key(here)
     token = key.token
     clients = [app.test_client() for app in (here, there)]
-    assert [client.get(NODES, headers=bearer(token)).status_code for client in clients] == [200, 200]
+    assert [client.get(NODES, headers=bearer(token)).status_code for client in clients] == [
+        200,
+        200,
+    ]
     revoke(here, key.id)
-    assert [client.get(NODES, headers=bearer(token)).status_code for client in clients] == [401, 200]
+    assert [client.get(NODES, headers=bearer(token)).status_code for client in clients] == [
+        401,
+        200,
+    ]
     later = time.monotonic() + keys.REMEMBERED_SECONDS
     monkeypatch.setattr(keys.time, "monotonic", lambda: later)
     assert is_problem(clients[1].get(NODES, headers=bearer(token)), 401)["detail"] == auth.UNUSABLE
@@ -229,10 +270,18 @@ def test_memory_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_guessing_is_limited_per_address(anonymous: FlaskClient) -> None:
     """Wrong keys count like requests: after the route's limit they are 429, for that address alone."""
-    answers = [anonymous.get(NODES, headers=bearer(UNKNOWN)).status_code for _ in range(LIMITS["nodes.list"] + 1)]
+    answers = [
+        anonymous.get(NODES, headers=bearer(UNKNOWN)).status_code
+        for _ in range(LIMITS["nodes.list"] + 1)
+    ]
     assert answers == [401] * LIMITS["nodes.list"] + [429]
     assert anonymous.get(NODES).status_code == 429
-    assert anonymous.get(NODES, headers=bearer(UNKNOWN), environ_base={"REMOTE_ADDR": "10.0.0.2"}).status_code == 401
+    assert (
+        anonymous.get(
+            NODES, headers=bearer(UNKNOWN), environ_base={"REMOTE_ADDR": "10.0.0.2"}
+        ).status_code
+        == 401
+    )
 
 
 # --- last use ---------------------------------------------------------------------------------------------------------
@@ -257,7 +306,10 @@ def test_use_is_noted_once_a_minute(app: Flask, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.sqlite_only("its one lock for writers")
 def test_a_locked_database_does_not_fail_a_request_for_its_last_use(
-    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make_app: MakeApp,
+    database_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Reading goes on while somebody else writes; that the use was not noted is logged."""
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
@@ -299,8 +351,14 @@ def test_a_database_that_is_away_is_no_wrong_key(make_app: MakeApp, lost_url: st
     ],
 )
 @pytest.mark.usefixtures("migrated")
-def test_the_development_key_works_in_development_alone(make_app: MakeApp, settings: dict[str, str], status: int) -> None:
+def test_the_development_key_works_in_development_alone(
+    make_app: MakeApp, settings: dict[str, str], status: int
+) -> None:
     """It is an admin's, where the setting gives it and the environment is development."""
     client = make_app(**settings).test_client()
-    assert client.post(NODES, json=NODE, headers=bearer("evara-development-key")).status_code == status
-    assert client.get("/api/v1/keys/", headers=bearer("evara-development-key")).status_code == (200 if status == 201 else 401)
+    assert (
+        client.post(NODES, json=NODE, headers=bearer("evara-development-key")).status_code == status
+    )
+    assert client.get("/api/v1/keys/", headers=bearer("evara-development-key")).status_code == (
+        200 if status == 201 else 401
+    )

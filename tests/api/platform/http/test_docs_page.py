@@ -12,7 +12,10 @@ from tests.api.helpers import is_problem
 COMMITTED = Path(docs_page.__file__).resolve().parents[2] / "openapi.json"
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/", *(f"/docs/{file.name}" for file in sorted(docs_page.FILES.iterdir()))])
+@pytest.mark.parametrize(
+    "path",
+    ["/docs", "/docs/", *(f"/docs/{file.name}" for file in sorted(docs_page.FILES.iterdir()))],
+)
 def test_the_page_and_its_files_come_under_their_policy(client: FlaskClient, path: str) -> None:
     """Everything that the page needs is served from here, and the policy allows nothing from elsewhere."""
     answer = client.get(path)
@@ -32,7 +35,18 @@ def test_the_page_asks_only_for_files_that_are_there(client: FlaskClient) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    ["nothing.js", "..", "%2e%2e", "..%2fapp.py", "%2e%2e%2f%2e%2e%2fapp.py", "%2fetc%2fpasswd", "..%5capp.py", "%00", "x" * 5000, "."],
+    [
+        "nothing.js",
+        "..",
+        "%2e%2e",
+        "..%2fapp.py",
+        "%2e%2e%2f%2e%2e%2fapp.py",
+        "%2fetc%2fpasswd",
+        "..%5capp.py",
+        "%00",
+        "x" * 5000,
+        ".",
+    ],
 )
 def test_nothing_else_is_served(client: FlaskClient, name: str) -> None:
     """Missing files and ways out of the folder are 404."""
@@ -41,14 +55,20 @@ def test_nothing_else_is_served(client: FlaskClient, name: str) -> None:
 
 def test_the_contract_is_the_committed_one(client: FlaskClient) -> None:
     """What the app serves is what the repository holds."""
-    assert client.get("/openapi.json").get_json() == json.loads(COMMITTED.read_text(encoding="utf-8"))
+    assert client.get("/openapi.json").get_json() == json.loads(
+        COMMITTED.read_text(encoding="utf-8")
+    )
 
 
 def test_the_contracts_examples_are_accepted(client: FlaskClient) -> None:
     """Load is made from the examples, so the API must take them."""
     contract = client.get("/openapi.json").get_json()
-    node = contract["paths"]["/api/v1/nodes"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    node = contract["paths"]["/api/v1/nodes"]["post"]["requestBody"]["content"]["application/json"][
+        "example"
+    ]
     assert client.post("/api/v1/nodes", json=node).status_code == 201
     path = "/api/v1/nodes/{node_id}/readings"
-    readings = contract["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
+    readings = contract["paths"][path]["post"]["requestBody"]["content"]["application/json"][
+        "example"
+    ]
     assert client.post(path.format(node_id=node["id"]), json=readings).status_code == 201

@@ -22,7 +22,19 @@ from api.services import nodes, sync
 from observability.spec import names
 from tests.api.collector import Collector, collecting
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, UNLIMITED, batch, bearer, is_problem, label_values, reading, sample, stored
+from tests.api.helpers import (
+    NODE,
+    NODES,
+    READINGS,
+    UNLIMITED,
+    batch,
+    bearer,
+    is_problem,
+    label_values,
+    reading,
+    sample,
+    stored,
+)
 
 
 def raising(error: Exception) -> object:
@@ -41,7 +53,11 @@ def raising(error: Exception) -> object:
     ],
 )
 def test_http_exceptions_keep_their_headers(
-    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, error: HTTPException, header: tuple[str, str]
+    make_app: MakeApp,
+    migrated: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: HTTPException,
+    header: tuple[str, str],
 ) -> None:
     """Whatever HTTP exception is raised, its status, words and headers reach the caller in our shape."""
     monkeypatch.setattr(nodes, "page", raising(error))
@@ -62,7 +78,10 @@ def test_every_answer_carries_the_protective_headers(client: FlaskClient) -> Non
 
 
 def test_an_unforeseen_exception_tells_nothing_and_logs_everything(
-    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make_app: MakeApp,
+    migrated: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """500 without inner details, one log line with the traceback and the same request id, and one count for the route."""
     assert migrated
@@ -74,12 +93,30 @@ def test_an_unforeseen_exception_tells_nothing_and_logs_everything(
     [error] = [line for line in lines if line["level"] == "ERROR"]
     assert "ZeroDivisionError: the secret inside" in error["exc_info"]
     assert error["request_id"] == body["request_id"]
-    assert sample(metrics.registry_of(app), f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type="ZeroDivisionError") == 1
-    assert sample(metrics.registry_of(app), f"{names.HTTP_DURATION}_count", route="nodes.list", status="5xx") == 1
+    assert (
+        sample(
+            metrics.registry_of(app),
+            f"{names.HTTP_EXCEPTIONS}_total",
+            route="nodes.list",
+            type="ZeroDivisionError",
+        )
+        == 1
+    )
+    assert (
+        sample(
+            metrics.registry_of(app),
+            f"{names.HTTP_DURATION}_count",
+            route="nodes.list",
+            status="5xx",
+        )
+        == 1
+    )
 
 
 @pytest.mark.sqlite_only("its one lock for writers")
-def test_a_locked_database_is_unavailable(make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_database_is_unavailable(
+    make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A writer that waits too long gets 503 with Retry-After and stores nothing; readers are not disturbed."""
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
     app = make_app()
@@ -96,10 +133,20 @@ def test_a_locked_database_is_unavailable(make_app: MakeApp, database_file: Path
     other.close()
     assert stored(app) == 0
     assert client.post(READINGS, json=batch(reading())).status_code == 201
-    assert sample(metrics.registry_of(app), f"{names.HTTP_EXCEPTIONS}_total", route="readings.ingest", type=names.NO_TYPE) == 0
+    assert (
+        sample(
+            metrics.registry_of(app),
+            f"{names.HTTP_EXCEPTIONS}_total",
+            route="readings.ingest",
+            type=names.NO_TYPE,
+        )
+        == 0
+    )
 
 
-def test_running_out_of_connections_is_unavailable(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_connections_is_unavailable(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A pool that has no connection left in time is 503, not an unforeseen exception."""
     monkeypatch.setattr(nodes, "page", raising(PoolTimeout("no connection")))
     is_problem(client.get(NODES), 503)
@@ -113,7 +160,9 @@ def test_before_the_migration_routes_are_unavailable(make_app: MakeApp) -> None:
 def test_validation_names_the_field(client: FlaskClient, app: Flask) -> None:
     """422 tells where, which field and why."""
     body = is_problem(client.post(NODES, json=NODE | {"kind": "house"}), 422)
-    assert body["errors"] == {"json": {"kind": ["Must be one of: water_tank, bore_well, flow_meter."]}}
+    assert body["errors"] == {
+        "json": {"kind": ["Must be one of: water_tank, bore_well, flow_meter."]}
+    }
     assert stored(app) == 0
 
 
@@ -126,15 +175,42 @@ class Canceled(Exception):
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed")), 409, "contradicts what is stored"),
-        (DataError("INSERT", {}, Exception("integer out of range")), 422, "cannot store one of the values"),
-        (OperationalError("SELECT", {}, Exception("server closed the connection")), 503, "does not answer in time"),
-        (OperationalError("SELECT", {}, Canceled("canceling statement due to statement timeout")), 503, "needs too long"),
-        (InterfaceError("SELECT", {}, Exception("connection already closed")), 503, "does not answer in time"),
+        (
+            IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed")),
+            409,
+            "contradicts what is stored",
+        ),
+        (
+            DataError("INSERT", {}, Exception("integer out of range")),
+            422,
+            "cannot store one of the values",
+        ),
+        (
+            OperationalError("SELECT", {}, Exception("server closed the connection")),
+            503,
+            "does not answer in time",
+        ),
+        (
+            OperationalError(
+                "SELECT", {}, Canceled("canceling statement due to statement timeout")
+            ),
+            503,
+            "needs too long",
+        ),
+        (
+            InterfaceError("SELECT", {}, Exception("connection already closed")),
+            503,
+            "does not answer in time",
+        ),
     ],
 )
 def test_what_the_database_says_becomes_words(
-    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, words: str
+    make_app: MakeApp,
+    migrated: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    status: int,
+    words: str,
 ) -> None:
     """Refusals, values that do not fit and a database that is away or too slow have their own status and a person's sentence."""
     assert migrated
@@ -157,15 +233,23 @@ def test_what_the_database_says_becomes_words(
 
 def test_the_statement_time_out_is_asked_of_postgresql() -> None:
     """The setting reaches the server in milliseconds; SQLite, and PostgreSQL without it, are opened as ever."""
-    assert db.arguments(sqlite=False, statement_timeout=1.5)["connect_args"] == db.PATIENCE | {"options": "-c statement_timeout=1500"}
+    assert db.arguments(sqlite=False, statement_timeout=1.5)["connect_args"] == db.PATIENCE | {
+        "options": "-c statement_timeout=1500"
+    }
     assert db.arguments(sqlite=False, statement_timeout=0)["connect_args"] == db.PATIENCE
-    assert db.arguments(sqlite=True, statement_timeout=1.5) == {"connect_args": {"timeout": db.BUSY_SECONDS}}
+    assert db.arguments(sqlite=True, statement_timeout=1.5) == {
+        "connect_args": {"timeout": db.BUSY_SECONDS}
+    }
 
 
-def error_lines(capsys: pytest.CaptureFixture[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def error_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(lines of level ERROR, lines of requests)."""
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    return [line for line in lines if line["level"] == "ERROR"], [line for line in lines if line["logger"] == "evara.access"]
+    return [line for line in lines if line["level"] == "ERROR"], [
+        line for line in lines if line["logger"] == "evara.access"
+    ]
 
 
 @pytest.mark.parametrize("hook", ["before_request", "after_request", "errorhandler"])
@@ -191,11 +275,23 @@ def test_a_hook_that_raises_is_an_answer_like_others(
     assert error["request_id"] == line["request_id"] == body["request_id"]
     assert line["status"] == 500
     registry = metrics.registry_of(app)
-    assert sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route=names.UNMATCHED, type="ZeroDivisionError") == 1
-    assert sample(registry, f"{names.HTTP_DURATION}_count", route=names.UNMATCHED, status="5xx") == 1
+    assert (
+        sample(
+            registry,
+            f"{names.HTTP_EXCEPTIONS}_total",
+            route=names.UNMATCHED,
+            type="ZeroDivisionError",
+        )
+        == 1
+    )
+    assert (
+        sample(registry, f"{names.HTTP_DURATION}_count", route=names.UNMATCHED, status="5xx") == 1
+    )
 
 
-def test_an_answer_that_cannot_be_made_is_still_a_problem(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_cannot_be_made_is_still_a_problem(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Even when the making of problem documents is what fails."""
     monkeypatch.setattr(errors, "problem", raising(ZeroDivisionError()))
     monkeypatch.setattr(nodes, "page", raising(ZeroDivisionError()))
@@ -204,7 +300,9 @@ def test_an_answer_that_cannot_be_made_is_still_a_problem(client: FlaskClient, m
     assert answer.get_json()["detail"] == errors.BROKEN
 
 
-def test_classes_of_exceptions_have_a_limit(app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classes_of_exceptions_have_a_limit(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Classes beyond it share a series, so that classes made at run time cannot flood Prometheus."""
     monkeypatch.setattr(metrics, "MOST_TYPES", 2)
     for name in ("A", "B", "C", "D", "A"):
@@ -212,7 +310,8 @@ def test_classes_of_exceptions_have_a_limit(app: Flask, client: FlaskClient, mon
         client.get(NODES)
     registry = metrics.registry_of(app)
     counted = {
-        kind: sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type=kind) for kind in ("A", "B", names.OTHER_TYPE)
+        kind: sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type=kind)
+        for kind in ("A", "B", names.OTHER_TYPE)
     }
     assert counted == {"A": 2, "B": 1, names.OTHER_TYPE: 2}
     assert label_values(registry, names.TYPE) == {"A", "B", names.OTHER_TYPE, names.NO_TYPE}
@@ -234,7 +333,9 @@ def test_sentry_is_told_of_what_nobody_handled(
     app = make_app(sentry_dsn=sentry.url.replace("://", "://public@") + "/1", version="1.2.3")
     with app.app_context():
         nodes.create(NODE | {"id": "pulled", "channel_id": 7})
-    monkeypatch.setattr(nodes, "create", raising(ZeroDivisionError("at postgresql://evara:hunter2@db/evara")))
+    monkeypatch.setattr(
+        nodes, "create", raising(ZeroDivisionError("at postgresql://evara:hunter2@db/evara"))
+    )
     client = app.test_client()
     assert client.get("/nowhere").status_code == 404
     answer = client.post(NODES, json=NODE | {"name": "hunter2"}, headers=bearer(UNLIMITED))
@@ -245,12 +346,17 @@ def test_sentry_is_told_of_what_nobody_handled(
     assert b"hunter2" not in b"".join(sentry.bodies)
     assert UNLIMITED.encode() not in b"".join(sentry.bodies)
     events = [json.loads(body.splitlines()[2]) for body in sentry.bodies]
-    assert [event["exception"]["values"][-1]["type"] for event in events] == ["ZeroDivisionError", "KeyError"]
+    assert [event["exception"]["values"][-1]["type"] for event in events] == [
+        "ZeroDivisionError",
+        "KeyError",
+    ]
     for event in events:
         assert (event["release"], event["environment"]) == ("1.2.3", "test")
         assert not event.keys() & {"request", "user", "modules"}
         assert event.get("breadcrumbs", {"values": []}) == {"values": []}
-        assert "vars" not in str(event["exception"]["values"][-1]["stacktrace"]["frames"][-1].keys())
+        assert "vars" not in str(
+            event["exception"]["values"][-1]["stacktrace"]["frames"][-1].keys()
+        )
     assert events[0]["tags"]["route"] == "nodes.create"
     assert events[0]["tags"]["request_id"] == answer.headers["X-Request-ID"]
     assert events[1]["tags"].keys() == {"request_id", "trace_id"}

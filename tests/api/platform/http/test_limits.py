@@ -48,7 +48,11 @@ def fallbacks() -> float:
 @pytest.fixture
 def limited_to_three(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every route takes three requests a minute."""
-    monkeypatch.setattr(app_module.plan, "from_files", lambda: replace(PLAN, rate_limits=dict.fromkeys(PLAN.rate_limits, "3/minute")))
+    monkeypatch.setattr(
+        app_module.plan,
+        "from_files",
+        lambda: replace(PLAN, rate_limits=dict.fromkeys(PLAN.rate_limits, "3/minute")),
+    )
 
 
 @pytest.mark.usefixtures("migrated")
@@ -59,14 +63,27 @@ def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     answer = client.get(NODES)
     wait = int(answer.headers["Retry-After"])
     assert 0 < wait <= 60
-    assert is_problem(answer, 429)["detail"] == f"At most 120 per 1 minute from one caller are answered here; try again in {wait} s."
+    assert (
+        is_problem(answer, 429)["detail"]
+        == f"At most 120 per 1 minute from one caller are answered here; try again in {wait} s."
+    )
     assert client.get(f"{NODES}/x").status_code == 404
     assert client.get(NODES, headers=bearer(KEYS["read"])).status_code == 200
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
 @pytest.mark.parametrize(
-    "path", ["/health", "/health/live", "/health/ready", "/openapi.json", "/docs", "/docs/start.js", "/nothing", "/api/v1/nodes/x/nothing"]
+    "path",
+    [
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/openapi.json",
+        "/docs",
+        "/docs/start.js",
+        "/nothing",
+        "/api/v1/nodes/x/nothing",
+    ],
 )
 def test_every_url_is_limited(make_app: MakeApp, path: str) -> None:
     """Health, documentation and URLs that match nothing have limits, too."""
@@ -78,7 +95,9 @@ def test_every_url_is_limited(make_app: MakeApp, path: str) -> None:
 def test_gateways_may_ask_often() -> None:
     """Health has a generous limit of its own, all else that the catalogue does not name has the default."""
     assert {LIMITS[name] for name in ("health.live", "health.ready", "health.detail")} == {600}
-    assert {PLAN.rate_limits[name] for name in ("docs.page", "docs.openapi", names.UNMATCHED)} == {"120/minute"}
+    assert {PLAN.rate_limits[name] for name in ("docs.page", "docs.openapi", names.UNMATCHED)} == {
+        "120/minute"
+    }
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
@@ -123,13 +142,19 @@ def test_answers_say_what_is_left(make_app: MakeApp) -> None:
     """Limit, what is left of it and when it begins anew (seconds since 1970); Retry-After comes with refusals alone."""
     client = make_app().test_client()
     first, second = client.get(NODES).headers, client.get(NODES).headers
-    assert (first["X-RateLimit-Limit"], first["X-RateLimit-Remaining"], second["X-RateLimit-Remaining"]) == ("120", "119", "118")
+    assert (
+        first["X-RateLimit-Limit"],
+        first["X-RateLimit-Remaining"],
+        second["X-RateLimit-Remaining"],
+    ) == ("120", "119", "118")
     assert 0 < int(first["X-RateLimit-Reset"]) - time.time() <= 61
     assert "Retry-After" not in first
 
 
 @pytest.mark.usefixtures("migrated")
-def test_an_error_keeps_its_own_time_to_come_again(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_keeps_its_own_time_to_come_again(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """503 says when the database may be back, not when the limit begins anew."""
 
     def away(**_: object) -> None:
@@ -145,7 +170,11 @@ def test_an_error_keeps_its_own_time_to_come_again(make_app: MakeApp, monkeypatc
     ("hops", "given", "counted"),
     [
         (0, "6.6.6.{n}", 3),  # nobody stands in front, so the header is the caller's invention
-        (1, "6.6.6.{n}, 10.0.0.9", 3),  # the proxy appended the caller's address to what the caller invented
+        (
+            1,
+            "6.6.6.{n}, 10.0.0.9",
+            3,
+        ),  # the proxy appended the caller's address to what the caller invented
         (2, "6.6.6.{n}, 10.0.0.9, 10.0.0.1", 3),
         (1, "10.0.0.{n}", 200),  # what the proxy says is believed
         (2, "10.0.0.{n}, 10.1.1.1", 200),
@@ -153,10 +182,15 @@ def test_an_error_keeps_its_own_time_to_come_again(make_app: MakeApp, monkeypatc
     ],
 )
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_only_declared_proxies_are_believed(make_app: MakeApp, hops: int, given: str, counted: int) -> None:
+def test_only_declared_proxies_are_believed(
+    make_app: MakeApp, hops: int, given: str, counted: int
+) -> None:
     """A forged X-Forwarded-For makes nobody somebody else, whatever the number of proxies."""
     client = stranger(make_app(proxy_hops=hops))
-    statuses = [client.get("/health/live", headers={"X-Forwarded-For": given.format(n=n % 200)}).status_code for n in range(200)]
+    statuses = [
+        client.get("/health/live", headers={"X-Forwarded-For": given.format(n=n % 200)}).status_code
+        for n in range(200)
+    ]
     assert statuses.count(200) == counted
 
 
@@ -171,7 +205,9 @@ def test_only_declared_proxies_are_believed(make_app: MakeApp, hops: int, given:
     ],
 )
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_a_network_of_ipv6_is_one_caller(make_app: MakeApp, one: str, other: str, together: bool) -> None:
+def test_a_network_of_ipv6_is_one_caller(
+    make_app: MakeApp, one: str, other: str, together: bool
+) -> None:
     """Who has an IPv6 address has 2⁶⁴ of them; IPv4 in IPv6 clothes stays one address."""
     client = stranger(make_app())
     assert allowed(client, environ_base={"REMOTE_ADDR": one}) == 3
@@ -203,11 +239,17 @@ def test_another_limit_in_the_catalogue_is_another_limit(make_app: MakeApp) -> N
 
 
 @pytest.mark.usefixtures("migrated")
-def test_a_request_asks_its_store_once(make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_asks_its_store_once(
+    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The headers need no statement beside the one that counts."""
     asked: list[str] = []
     run = SharedFileStorage._run
-    monkeypatch.setattr(SharedFileStorage, "_run", lambda self, sql, *values: asked.append(sql) or run(self, sql, *values))
+    monkeypatch.setattr(
+        SharedFileStorage,
+        "_run",
+        lambda self, sql, *values: asked.append(sql) or run(self, sql, *values),
+    )
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
     answer = client.get(NODES)
     assert answer.headers["X-RateLimit-Remaining"] == str(LIMITS["nodes.list"] - 1)
@@ -216,7 +258,9 @@ def test_a_request_asks_its_store_once(make_app: MakeApp, tmp_path: Path, monkey
 
 def back(client: FlaskClient) -> None:
     """Requests until one is counted by the shared store again."""
-    for attempt in stamina.retry_context(on=AssertionError, attempts=None, timeout=60, wait_initial=0.1, wait_max=0.5):
+    for attempt in stamina.retry_context(
+        on=AssertionError, attempts=None, timeout=60, wait_initial=0.1, wait_max=0.5
+    ):
         with attempt:
             before = fallbacks()
             client.get("/health/live")
@@ -224,7 +268,9 @@ def back(client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_a_locked_file_is_replaced_by_memory_until_it_is_free(make_app: MakeApp, tmp_path: Path) -> None:
+def test_a_locked_file_is_replaced_by_memory_until_it_is_free(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
     """While nobody can count in the file, requests are answered and limited, and the fallback is counted; then the file counts again."""
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
     assert client.get(NODES).status_code == 200
@@ -264,9 +310,14 @@ def test_machines_share_one_count_in_redis(make_app: MakeApp, redis_url: str) ->
     assert fallbacks() == before
 
 
-@pytest.mark.parametrize(("away", "again"), [(RedisServer.freeze, RedisServer.thaw), (RedisServer.kill, RedisServer.start)])
+@pytest.mark.parametrize(
+    ("away", "again"),
+    [(RedisServer.freeze, RedisServer.thaw), (RedisServer.kill, RedisServer.start)],
+)
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_without_redis_memory_limits_until_it_is_back(make_app: MakeApp, redis: RedisServer, away: object, again: object) -> None:
+def test_without_redis_memory_limits_until_it_is_back(
+    make_app: MakeApp, redis: RedisServer, away: object, again: object
+) -> None:
     """Frozen or killed: requests are answered and limited, and counted as fallbacks; back, two apps share one count again."""
     assert callable(away)
     assert callable(again)
@@ -283,7 +334,9 @@ def test_without_redis_memory_limits_until_it_is_back(make_app: MakeApp, redis: 
 
 
 @pytest.mark.usefixtures("migrated")
-def test_requests_that_wait_together_are_all_answered(make_app: MakeApp, redis: RedisServer) -> None:
+def test_requests_that_wait_together_are_all_answered(
+    make_app: MakeApp, redis: RedisServer
+) -> None:
     """When the store hangs, the first request that gives up must not make errors of those that still wait."""
     app = make_app(limiter_url=redis.url)
     assert app.test_client().get(NODES).status_code == 200
@@ -325,7 +378,10 @@ def url(tmp_path: Path) -> str:
 def test_counters_are_shared_exactly(url: str) -> None:
     """Threads over two instances on one file lose no count."""
     stores = [SharedFileStorage(url), SharedFileStorage(url)]
-    threads = [threading.Thread(target=lambda n=n: [stores[n % 2].incr("k", 60) for _ in range(50)]) for n in range(4)]
+    threads = [
+        threading.Thread(target=lambda n=n: [stores[n % 2].incr("k", 60) for _ in range(50)])
+        for n in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -22,8 +22,14 @@ from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, is_problem, reading
 
 DOCUMENT = json.loads(contract.COMMITTED.read_text(encoding="utf-8"))
-OPERATIONS = [pytest.param(http, operation, id=str(http)) for http, operation in openapi.operations(DOCUMENT)]
-WATCHED = {str(http) for http, operation in openapi.operations(DOCUMENT) if "health" not in operation["tags"]}
+OPERATIONS = [
+    pytest.param(http, operation, id=str(http)) for http, operation in openapi.operations(DOCUMENT)
+]
+WATCHED = {
+    str(http)
+    for http, operation in openapi.operations(DOCUMENT)
+    if "health" not in operation["tags"]
+}
 
 
 @pytest.mark.parametrize(("http", "operation"), OPERATIONS)
@@ -88,7 +94,9 @@ def test_every_example_of_an_answer_fits_its_schema(app: Flask) -> None:
         ("/health/live?verbose=1", "verbose"),
     ],
 )
-def test_a_query_is_taken_as_published_or_not_at_all(client: FlaskClient, node: str, path: str, parameter: str) -> None:
+def test_a_query_is_taken_as_published_or_not_at_all(
+    client: FlaskClient, node: str, path: str, parameter: str
+) -> None:
     """Unknown parameters, ones given twice, and numbers that only Python would read are refused by name."""
     assert node
     assert list(is_problem(client.get(path), 422)["errors"]["query"]) == [parameter]
@@ -107,22 +115,39 @@ def test_a_query_is_taken_as_published_or_not_at_all(client: FlaskClient, node: 
         ({"level_m": {"below": "1"}}, False),
     ],
 )
-def test_alarms_are_taken_as_published(app: Flask, client: FlaskClient, alarms: dict[str, Any], fits: bool) -> None:
+def test_alarms_are_taken_as_published(
+    app: Flask, client: FlaskClient, alarms: dict[str, Any], fits: bool
+) -> None:
     """What the contract says of the map, its keys and its values is what is refused; that below < above, its words alone can say."""
     components = openapi.document(app)["components"]
     schema = {"$ref": "#/components/schemas/NodeNew", "components": components}
     body = NODE | {"alarms": alarms}
     assert openapi.Draft202012Validator(schema).is_valid(body) is fits
     assert client.post(NODES, json=body).status_code == (201 if fits else 422)
-    assert "below < above" in components["schemas"]["NodeNew"]["properties"]["alarms"]["additionalProperties"]["description"]
+    assert (
+        "below < above"
+        in components["schemas"]["NodeNew"]["properties"]["alarms"]["additionalProperties"][
+            "description"
+        ]
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_a_body_where_none_belongs_is_refused(client: FlaskClient, node: str, method: str) -> None:
     """It would be ignored, and its sender thinks otherwise; nothing is deleted."""
     assert client.open(f"{NODES}/{node}", method=method, json={"force": True}).status_code == 400
-    assert client.open(f"{NODES}/{node}", method=method, headers={"Transfer-Encoding": "chunked"}).status_code == 400
-    assert client.get(f"{NODES}/{node}", headers={"Content-Type": "application/json", "Content-Length": "0"}).status_code == 200
+    assert (
+        client.open(
+            f"{NODES}/{node}", method=method, headers={"Transfer-Encoding": "chunked"}
+        ).status_code
+        == 400
+    )
+    assert (
+        client.get(
+            f"{NODES}/{node}", headers={"Content-Type": "application/json", "Content-Length": "0"}
+        ).status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +184,11 @@ def test_both_spellings_know_their_methods(client: FlaskClient, path: str) -> No
     refused = client.put(path, json={})
     is_problem(refused, 405)
     allowed = {"GET", "HEAD", "OPTIONS", "POST"}
-    assert set(refused.headers["Allow"].split(", ")) == set(client.options(path).headers["Allow"].split(", ")) == allowed
+    assert (
+        set(refused.headers["Allow"].split(", "))
+        == set(client.options(path).headers["Allow"].split(", "))
+        == allowed
+    )
     head = client.head(path)
     assert (head.status_code, head.data, head.mimetype) == (200, b"", "application/json")
 
@@ -167,13 +196,20 @@ def test_both_spellings_know_their_methods(client: FlaskClient, path: str) -> No
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"items": [], "page": 1, "page_size": 9}, "nodes.list 200: $ 'total' is a required property"),
+        (
+            {"items": [], "page": 1, "page_size": 9},
+            "nodes.list 200: $ 'total' is a required property",
+        ),
         ({"items": [NODE], "page": 1, "page_size": 9, "total": 1}, "is a required property"),
         ({"items": [], "page": "x", "page_size": 9, "total": 1}, None),
     ],
 )
 def test_an_answer_that_breaks_the_contract_is_an_error(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, given: dict[str, Any], says: str | None
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    given: dict[str, Any],
+    says: str | None,
 ) -> None:
     """Outside production it is 500, and the log says what did not fit."""
     monkeypatch.setattr(nodes, "page", lambda **_: given)
@@ -183,7 +219,9 @@ def test_an_answer_that_breaks_the_contract_is_an_error(
         assert says in caplog.text
 
 
-def test_an_undocumented_status_is_an_error(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_undocumented_status_is_an_error(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A view that starts to send 418 must say so first."""
 
     def brew(**_: object) -> None:
@@ -197,16 +235,24 @@ def test_an_undocumented_status_is_an_error(client: FlaskClient, monkeypatch: py
 def test_an_undocumented_property_is_an_error(app: Flask) -> None:
     """Readers must bear new properties, but we must publish them."""
     held = app.extensions["evara_held"]
-    operation = next(operation for http, operation in openapi.operations(DOCUMENT) if str(http) == f"GET {NODES}")
+    operation = next(
+        operation for http, operation in openapi.operations(DOCUMENT) if str(http) == f"GET {NODES}"
+    )
     sent = operation["responses"]["200"]["content"]["application/json"]["example"]
     assert held.mismatch(operation, app.json.response(sent)) is None
-    assert "'colour' was unexpected" in held.mismatch(operation, app.json.response(sent | {"colour": "red"}))
+    assert "'colour' was unexpected" in held.mismatch(
+        operation, app.json.response(sent | {"colour": "red"})
+    )
     assert "does not document text/html" in held.mismatch(operation, app.make_response("<p>"))
-    assert "documents no body for 204" not in (held.mismatch(operation, app.json.response(sent)) or "")
+    assert "documents no body for 204" not in (
+        held.mismatch(operation, app.json.response(sent)) or ""
+    )
 
 
 @pytest.mark.parametrize("settings", [{"env": "production"}, {"check_answers": False}])
-def test_production_sends_what_it_has(make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
+def test_production_sends_what_it_has(
+    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
     """There, and where it is switched off, nobody pays for the check, and a small deviation is no outage."""
     assert migrated
     monkeypatch.setattr(nodes, "page", lambda **_: {"items": []})
@@ -227,10 +273,14 @@ class NodesV2(AnswerSchema):
 
 
 @pytest.fixture
-def with_v2(make_app: MakeApp, migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flask:
+def with_v2(
+    make_app: MakeApp, migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Flask:
     """An app with a second version of one noun, and a catalogue in which the first one is deprecated in its favour."""
     assert migrated
-    blueprint: Blueprint = V1("nodes2", __name__, url_prefix="/api/v2/nodes", description="Nodes, second version")
+    blueprint: Blueprint = V1(
+        "nodes2", __name__, url_prefix="/api/v2/nodes", description="Nodes, second version"
+    )
 
     @blueprint.route("", methods=["GET"], endpoint="list")
     @blueprint.scope("read")
@@ -239,9 +289,15 @@ def with_v2(make_app: MakeApp, migrated: str, tmp_path: Path, monkeypatch: pytes
         """Ids of nodes"""
         return {"nodes": [node.id for node in nodes.page(page=1, page_size=10)["items"]]}
 
-    deprecated = "    deprecated: {since: 2026-01-01, sunset: 2026-07-01, successor: /api/v2/nodes}\n"
+    deprecated = (
+        "    deprecated: {since: 2026-01-01, sunset: 2026-07-01, successor: /api/v2/nodes}\n"
+    )
     first = "    http: GET /api/v1/nodes\n"
-    text = CATALOGUE.read_text(encoding="utf-8").replace("routes:\n", V2.lstrip(), 1).replace(first, first + deprecated)
+    text = (
+        CATALOGUE.read_text(encoding="utf-8")
+        .replace("routes:\n", V2.lstrip(), 1)
+        .replace(first, first + deprecated)
+    )
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text(text, encoding="utf-8")
     declared = plan.from_files(catalogue)
@@ -278,9 +334,17 @@ def test_a_deprecated_route_says_so(with_v2: Flask) -> None:
         assert answer.headers["Sunset"] == "Wed, 01 Jul 2026 00:00:00 GMT"
         assert '</api/v2/nodes>; rel="successor-version"' in answer.headers["Link"]
         assert 'rel="deprecation"' in answer.headers["Link"]
-    for answer in (client.get("/api/v2/nodes"), client.post(NODES, json=NODE), client.get("/health/live")):
+    for answer in (
+        client.get("/api/v2/nodes"),
+        client.post(NODES, json=NODE),
+        client.get("/health/live"),
+    ):
         assert not {"Deprecation", "Sunset", "Link"} & set(answer.headers.keys())
-    marked = {str(http): operation for http, operation in openapi.operations(openapi.document(with_v2)) if operation.get("deprecated")}
+    marked = {
+        str(http): operation
+        for http, operation in openapi.operations(openapi.document(with_v2))
+        if operation.get("deprecated")
+    }
     assert list(marked) == [f"GET {NODES}"]
     assert marked[f"GET {NODES}"]["x-sunset"] == "2026-07-01"
 
@@ -290,12 +354,17 @@ def test_a_removed_route_is_refused_before_its_sunset_alone(with_v2: Flask) -> N
     old = copy.deepcopy(openapi.document(with_v2))
     left = copy.deepcopy(old)
     del left["paths"]["/api/v1/nodes"]["get"]
-    assert [problem.message for problem in contract.breaking(old, left, date(2026, 6, 30))] == ["is gone"]
+    assert [problem.message for problem in contract.breaking(old, left, date(2026, 6, 30))] == [
+        "is gone"
+    ]
     assert contract.breaking(old, left, date(2026, 7, 1)) == []
 
 
 def test_a_batch_of_the_largest_size_is_within_the_contract(client: FlaskClient, node: str) -> None:
     """A thousand readings go in and come back, each held to its schema."""
     assert node
-    assert client.post(READINGS, json=batch(*(reading(second) for second in range(1_000)))).status_code == 201
+    assert (
+        client.post(READINGS, json=batch(*(reading(second) for second in range(1_000)))).status_code
+        == 201
+    )
     assert client.get(f"{READINGS}?page_size=1000").get_json()["total"] == 1_000

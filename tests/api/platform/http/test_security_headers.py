@@ -24,10 +24,15 @@ from tests.api.helpers import NODE, NODES, READINGS, is_problem, label_values
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGE = "https://app.example.org"
-STACK = re.compile(r"werkzeug|flask|gunicorn|python|traceback|sqlalchemy|sqlite|marshmallow|/site-packages|\.py\b", re.IGNORECASE)
+STACK = re.compile(
+    r"werkzeug|flask|gunicorn|python|traceback|sqlalchemy|sqlite|marshmallow|/site-packages|\.py\b",
+    re.IGNORECASE,
+)
 
 
-@pytest.mark.parametrize("path", [NODES, f"{NODES}/nobody", "/nothing", "/health/live", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", [NODES, f"{NODES}/nobody", "/nothing", "/health/live", "/openapi.json"]
+)
 def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
     """Good answers and errors alike run nothing, are framed and embedded by nobody, and are kept by no cache."""
     headers = client.get(path).headers
@@ -58,10 +63,14 @@ def test_what_knows_better_says_so(client: FlaskClient) -> None:
     ],
 )
 @pytest.mark.usefixtures("migrated")
-def test_hsts_only_behind_tls(make_app: MakeApp, hops: int, url: str, proto: str | None, expected: bool) -> None:
+def test_hsts_only_behind_tls(
+    make_app: MakeApp, hops: int, url: str, proto: str | None, expected: bool
+) -> None:
     """Browsers are told to insist on TLS when the request came by TLS, as far as declared proxies say so."""
     headers = {"X-Forwarded-Proto": proto} if proto else {}
-    answer = make_app(proxy_hops=hops).test_client().get("/health/live", base_url=url, headers=headers)
+    answer = (
+        make_app(proxy_hops=hops).test_client().get("/health/live", base_url=url, headers=headers)
+    )
     assert (answer.headers.get("Strict-Transport-Security") == security_headers.HSTS) is expected
 
 
@@ -74,7 +83,11 @@ def test_without_origins_there_is_no_cors(make_app: MakeApp) -> None:
 
 
 def preflight(client: FlaskClient, origin: str, path: str = f"{NODES}/") -> object:
-    asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
     return client.options(path, headers=asked)
 
 
@@ -88,19 +101,38 @@ def test_declared_pages_may_call(make_app: MakeApp) -> None:
     assert {"GET", "POST"} <= set(asked.headers["Access-Control-Allow-Methods"].split(", "))
     assert asked.headers["Access-Control-Allow-Headers"] == "content-type"
     assert int(asked.headers["Access-Control-Max-Age"]) > 0
-    for answer in (client.get(NODES, headers={"Origin": PAGE}), client.get("/nothing", headers={"Origin": PAGE})):
+    for answer in (
+        client.get(NODES, headers={"Origin": PAGE}),
+        client.get("/nothing", headers={"Origin": PAGE}),
+    ):
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
-        assert {"X-Request-ID", "Retry-After"} <= set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+        assert {"X-Request-ID", "Retry-After"} <= set(
+            answer.headers["Access-Control-Expose-Headers"].split(", ")
+        )
         assert "Access-Control-Allow-Credentials" not in answer.headers
         assert "Origin" in answer.headers["Vary"]
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example.org", f"{PAGE}.evil.org", f"{PAGE}:8443", "http://app.example.org", "null", ""])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example.org",
+        f"{PAGE}.evil.org",
+        f"{PAGE}:8443",
+        "http://app.example.org",
+        "null",
+        "",
+    ],
+)
 @pytest.mark.usefixtures("migrated")
 def test_other_pages_may_not(make_app: MakeApp, origin: str) -> None:
     """Only the very origin counts; a cache must not give one page's answer to another."""
     client = make_app(cors_origins=PAGE).test_client()
-    answers = (client.get(NODES, headers={"Origin": origin}), preflight(client, origin), client.get(NODES))
+    answers = (
+        client.get(NODES, headers={"Origin": origin}),
+        preflight(client, origin),
+        client.get(NODES),
+    )
     for answer in answers:
         assert "Access-Control-Allow-Origin" not in answer.headers
         assert "Origin" in answer.headers["Vary"]
@@ -113,7 +145,17 @@ def test_a_preflight_about_nothing_is_nothing(make_app: MakeApp) -> None:
     is_problem(preflight(make_app(cors_origins=PAGE).test_client(), PAGE, "/nothing"), 404)
 
 
-@pytest.mark.parametrize("wrong", ["*", "null", "app.example.org", "https://app.example.org/", "https://*.example.org", "https://a b"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "*",
+        "null",
+        "app.example.org",
+        "https://app.example.org/",
+        "https://*.example.org",
+        "https://a b",
+    ],
+)
 def test_origins_are_exact(wrong: str) -> None:
     """A wildcard, a path or a name alone would allow nobody, or everybody; it stops the start."""
     with pytest.raises(ValidationError):
@@ -130,7 +172,13 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("api.example.org", 200), ("api.example.org:8000", 200), ("a.internal", 200), ("evil.org", 400), ("api.example.org.evil.org", 400)],
+    [
+        ("api.example.org", 200),
+        ("api.example.org:8000", 200),
+        ("a.internal", 200),
+        ("evil.org", 400),
+        ("api.example.org.evil.org", 400),
+    ],
 )
 @pytest.mark.usefixtures("migrated")
 def test_only_trusted_hosts_are_served(make_app: MakeApp, host: str, status: int) -> None:
@@ -152,12 +200,20 @@ def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
     assert "GET" in answer.headers["Allow"]
     assert "of a proxy" not in answer.text
     registry = metrics.registry_of(client.application)
-    assert method not in {value for label in (names.ROUTE, names.CODE, names.STATUS) for value in label_values(registry, label)}
-    value = registry.get_sample_value(f"{names.HTTP_REQUESTS}_total", {names.ROUTE: names.UNMATCHED, names.CODE: "405"})
+    assert method not in {
+        value
+        for label in (names.ROUTE, names.CODE, names.STATUS)
+        for value in label_values(registry, label)
+    }
+    value = registry.get_sample_value(
+        f"{names.HTTP_REQUESTS}_total", {names.ROUTE: names.UNMATCHED, names.CODE: "405"}
+    )
     assert value == 1
 
 
-def test_errors_name_no_part_of_the_stack(client: FlaskClient, node: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_no_part_of_the_stack(
+    client: FlaskClient, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever goes wrong, neither body nor headers say what it is built of."""
     answers = [
         client.get("/nothing"),
@@ -181,12 +237,22 @@ def test_errors_name_no_part_of_the_stack(client: FlaskClient, node: str, monkey
 
 
 @pytest.mark.parametrize(
-    "value", ["' OR '1'='1", "tank-01'; DROP TABLE nodes; --", 'tank-01" --', "%' UNION SELECT channel_key FROM nodes --"]
+    "value",
+    [
+        "' OR '1'='1",
+        "tank-01'; DROP TABLE nodes; --",
+        'tank-01" --',
+        "%' UNION SELECT channel_key FROM nodes --",
+    ],
 )
 def test_sql_in_a_value_is_a_value(client: FlaskClient, node: str, value: str) -> None:
     """Quotes and statements in ids, filters and bodies find nothing, and harm nothing."""
     path = f"{NODES}/{quote(value, safe='')}"
-    assert [client.get(path).status_code, client.delete(path).status_code, client.get(f"{path}/latest").status_code] == [404, 404, 404]
+    assert [
+        client.get(path).status_code,
+        client.delete(path).status_code,
+        client.get(f"{path}/latest").status_code,
+    ] == [404, 404, 404]
     assert client.get(NODES, query_string={"kind": value}).status_code == 422
     assert client.get(READINGS, query_string={"metric": value}).status_code == 422
     assert client.patch(f"{NODES}/{node}", json={"name": value}).get_json()["name"] == value
@@ -206,15 +272,32 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a real server with the shipped settings of gunicorn; the database is empty."""
     folder = tmp_path_factory.mktemp("served")
     log = folder / "log"
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("EVARA_", "PROMETHEUS_"))}
-    settings = {"EVARA_BIND": "127.0.0.1:0", "EVARA_WORKERS": "1", "EVARA_DATABASE_URL": f"sqlite:///{folder}/evara.db"}
-    command = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("EVARA_", "PROMETHEUS_"))
+    }
+    settings = {
+        "EVARA_BIND": "127.0.0.1:0",
+        "EVARA_WORKERS": "1",
+        "EVARA_DATABASE_URL": f"sqlite:///{folder}/evara.db",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "api/gunicorn.conf.py",
+        "api.app:create_app()",
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=kept | settings, stderr=output)
     try:
         for attempt in stamina.retry_context(on=TypeError, attempts=None, timeout=60, wait_max=0.5):
             with attempt:
-                port = int(re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", log.read_text())[1])
+                port = int(
+                    re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", log.read_text())[1]
+                )
         yield port
     finally:
         process.terminate()
@@ -230,7 +313,10 @@ def exchange(port: int, request: str) -> str:
 
 
 def ask(port: int, line: str, *headers: str) -> str:
-    return exchange(port, "\n".join([f"{line} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]))
+    return exchange(
+        port,
+        "\n".join([f"{line} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]),
+    )
 
 
 @pytest.mark.parametrize(
@@ -256,6 +342,12 @@ def test_the_real_server_names_no_part_of_the_stack(served: int, line: str, stat
 
 def test_the_real_server_believes_no_undeclared_proxy(served: int) -> None:
     """From 127.0.0.1, too, nobody becomes secure or moves the app by headers."""
-    answer = ask(served, "GET /health/live", "X-Forwarded-Proto: https", "SCRIPT_NAME: /health", "X-Forwarded-Ssl: on")
+    answer = ask(
+        served,
+        "GET /health/live",
+        "X-Forwarded-Proto: https",
+        "SCRIPT_NAME: /health",
+        "X-Forwarded-Ssl: on",
+    )
     assert answer.startswith("HTTP/1.1 200 "), answer
     assert "Strict-Transport-Security" not in answer

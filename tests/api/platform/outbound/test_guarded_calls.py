@@ -19,7 +19,13 @@ import stamina
 from api.config import Settings
 from api.jobs import THREADS
 from api.platform.outbound import guarded_calls
-from api.platform.outbound.circuit_breaker import FAILURES, OPEN_SECONDS, Breaker, BreakerOpen, Refused
+from api.platform.outbound.circuit_breaker import (
+    FAILURES,
+    OPEN_SECONDS,
+    Breaker,
+    BreakerOpen,
+    Refused,
+)
 from api.platform.outbound.guarded_calls import (
     CONCURRENT,
     CONNECT_SECONDS,
@@ -165,12 +171,22 @@ def test_the_numbers_are_those_of_the_documents() -> None:
     """docs/operations.md promises them; and none of them makes another pointless (docs/adr/0012-one-guard-per-host.md)."""
     promised = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     assert f"{CONCURRENT} calls at a time per process" in promised
-    assert f"opens after {FAILURES} failures in a row, lets one trial pass after {OPEN_SECONDS:g} s" in promised
+    assert (
+        f"opens after {FAILURES} failures in a row, lets one trial pass after {OPEN_SECONDS:g} s"
+        in promised
+    )
     assert f"{WAITING.seconds:g} s, and once more" in promised
     assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
     threads = runpy.run_path(str(ROOT / "api" / "gunicorn.conf.py"))["threads"]
-    assert THREADS <= CONCURRENT < threads / 2  # jobs are never refused among themselves, and other routes keep most threads
-    assert CONNECT_SECONDS <= WAITING.seconds < RETRY_SECONDS < Settings.model_fields["job_deadline"].default
+    assert (
+        THREADS <= CONCURRENT < threads / 2
+    )  # jobs are never refused among themselves, and other routes keep most threads
+    assert (
+        CONNECT_SECONDS
+        <= WAITING.seconds
+        < RETRY_SECONDS
+        < Settings.model_fields["job_deadline"].default
+    )
 
 
 def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream: Upstream) -> None:
@@ -187,9 +203,13 @@ def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream:
 
 
 @pytest.mark.parametrize("end", [200, 500], ids=["it is back", "it is not"])
-def test_exactly_one_trial_passes_a_half_open_breaker(guard: Guard, upstream: Upstream, end: int) -> None:
+def test_exactly_one_trial_passes_a_half_open_breaker(
+    guard: Guard, upstream: Upstream, end: int
+) -> None:
     """Of many callers at once one reaches the host, the others are refused while it hangs; its end closes or opens the breaker."""
-    guard.breaker = Breaker("thingspeak", seconds=0)  # the time for which it is left alone is over at once
+    guard.breaker = Breaker(
+        "thingspeak", seconds=0
+    )  # the time for which it is left alone is over at once
     break_it(guard, upstream)
     asked, reached, go = len(upstream.asked), threading.Event(), threading.Event()
 
@@ -266,7 +286,9 @@ def test_breakers_share_their_state_over_redis(redis_url: str) -> None:
 
 def test_a_trial_whose_process_died_is_given_to_another(redis_url: str) -> None:
     """A trial that is never given back ends by itself."""
-    dead, other = (Breaker("thingspeak", Shared(redis_url), failures=1, seconds=0) for _ in range(2))
+    dead, other = (
+        Breaker("thingspeak", Shared(redis_url), failures=1, seconds=0) for _ in range(2)
+    )
     dead.leave(dead.enter(5), ok=False)
     assert dead.enter(0.05)
     for _ in range(1_000):
@@ -279,14 +301,18 @@ def test_a_trial_whose_process_died_is_given_to_another(redis_url: str) -> None:
 def test_a_dead_redis_leaves_each_process_its_own_breaker(caplog: pytest.LogCaptureFixture) -> None:
     """Without Redis the breaker works all the same, and Redis is asked once, not for every step."""
     failures = sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
-    breaker = Breaker("thingspeak", Shared(SILENT.replace("http", "redis")), failures=2, seconds=3600)
+    breaker = Breaker(
+        "thingspeak", Shared(SILENT.replace("http", "redis")), failures=2, seconds=3600
+    )
     for _ in range(2):
         breaker.leave(breaker.enter(5), ok=False)
     with pytest.raises(BreakerOpen):
         breaker.enter(5)
     assert breaker.state()["state"] == "open"
     assert sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total") == failures + 1
-    assert [record.message for record in caplog.records].count("redis does not answer; each process goes by itself") == 1
+    assert [record.message for record in caplog.records].count(
+        "redis does not answer; each process goes by itself"
+    ) == 1
 
 
 def test_the_bulkhead_refuses_one_too_many(guard: Guard, upstream: Upstream) -> None:
@@ -323,7 +349,9 @@ def test_without_time_nobody_is_asked(guard: Guard, upstream: Upstream) -> None:
     assert get(guard) == 200
 
 
-def test_a_call_that_the_deadline_cuts_off_is_no_fault_of_the_host(guard: Guard, upstream: Upstream) -> None:
+def test_a_call_that_the_deadline_cuts_off_is_no_fault_of_the_host(
+    guard: Guard, upstream: Upstream
+) -> None:
     """Hosts that might have answered in their own time do not open the breaker."""
     go = threading.Event()
     upstream.behave = lambda handler: (go.wait(10), handler.say(200))[-1]
@@ -353,8 +381,12 @@ def test_retries_end_before_the_deadline(guard: Guard, upstream: Upstream) -> No
     assert len(upstream.asked) == 1
 
 
-@pytest.mark.parametrize(("asks", "attempts"), [("0", 3), ("11", 1), ("gone", 3), ("Fri, 01 Jan 2100 00:00:00 GMT", 1)])
-def test_retry_after_is_honoured_within_the_deadline(guard: Guard, upstream: Upstream, asks: str, attempts: int) -> None:
+@pytest.mark.parametrize(
+    ("asks", "attempts"), [("0", 3), ("11", 1), ("gone", 3), ("Fri, 01 Jan 2100 00:00:00 GMT", 1)]
+)
+def test_retry_after_is_honoured_within_the_deadline(
+    guard: Guard, upstream: Upstream, asks: str, attempts: int
+) -> None:
     """A host that wants more time than there is, is not asked again."""
     upstream.behave = lambda handler: handler.say(429, Retry_After=asks)
     with deadline(10), stamina.set_testing(True, attempts=3):
@@ -366,7 +398,9 @@ def test_retry_after_is_honoured_within_the_deadline(guard: Guard, upstream: Ups
 def test_a_retry_after_without_sense_is_none(text: str) -> None:
     """Only whole seconds and HTTP's dates are understood; a date that is over is no wait."""
     assert retry_after(httpx.Response(429, headers={"Retry-After": text.encode()})) is None
-    assert retry_after(httpx.Response(429, headers={"Retry-After": formatdate(0, usegmt=True)})) == 0
+    assert (
+        retry_after(httpx.Response(429, headers={"Retry-After": formatdate(0, usegmt=True)})) == 0
+    )
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
@@ -395,7 +429,9 @@ def test_an_answer_that_drips_is_cut_off(guard: Guard, upstream: Upstream) -> No
     stop.set()
 
 
-def test_an_answer_without_end_is_cut_off(guard: Guard, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_without_end_is_cut_off(
+    guard: Guard, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An answer that is larger than any that makes sense does not fill the memory."""
     monkeypatch.setattr(guarded_calls, "LARGEST", 1000)
     upstream.behave = lambda handler: handler.say(200, b"x" * 1001)
@@ -419,12 +455,18 @@ def test_nobody_there_is_a_failure() -> None:
     assert results == [Down] * FAILURES + [BreakerOpen]
 
 
-def test_a_change_of_the_breaker_is_logged(guard: Guard, upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_of_the_breaker_is_logged(
+    guard: Guard, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
     """One line says that it opened, none repeats it."""
     with caplog.at_level(logging.WARNING):
         break_it(guard, upstream)
         outcome(lambda: get(guard))
-    changes = [(record.was, record.__dict__["is"]) for record in caplog.records if record.message == "breaker changed"]
+    changes = [
+        (record.was, record.__dict__["is"])
+        for record in caplog.records
+        if record.message == "breaker changed"
+    ]
     assert changes == [("closed", "open")]
 
 

@@ -83,7 +83,11 @@ def test_an_answer_is_fresh_for_a_while_and_then_stale(clock: Clock) -> None:
     clock.now += 100
     assert ask(cache, gone) == Kept(1, 115.0, fresh=False)
     assert ask(cache, lambda: 2) == Kept(2, 0.0, fresh=True, stored=True)
-    assert {result: counted(result) - before[result] for result in before} == {"fresh": 1, "stale": 2, "miss": 2}
+    assert {result: counted(result) - before[result] for result in before} == {
+        "fresh": 1,
+        "stale": 2,
+        "miss": 2,
+    }
 
 
 def test_what_is_too_old_is_no_answer(clock: Clock) -> None:
@@ -108,7 +112,9 @@ def test_without_an_earlier_answer_the_error_is_told() -> None:
     assert ask(cache, lambda: 2).value == 2  # and the key is free again
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["others get the last good answer", "others are told to come again"])
+@pytest.mark.parametrize(
+    "known", [True, False], ids=["others get the last good answer", "others are told to come again"]
+)
 def test_one_caller_fetches_at_a_time(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a fetch hangs nobody else fetches that key, and nobody waits for long; other keys are free."""
     cache, fetches, reached, go = Cache(0.0), [], threading.Event(), threading.Event()
@@ -195,13 +201,21 @@ def test_a_silent_redis_costs_little_and_is_counted(silent: str) -> None:
     assert time.thread_time() - started < 1
 
 
-def test_redis_is_asked_again_when_it_was_left_alone_long_enough(redis_url: str, silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_is_asked_again_when_it_was_left_alone_long_enough(
+    redis_url: str, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An outage of Redis ends by itself here, too."""
     shared = Shared(silent)
     assert shared.ask(lambda store: store.ping(), None) is None
     shared._redis = redis.Redis.from_url(redis_url)
     assert shared.ask(lambda store: store.ping(), None) is None
     monkeypatch.setattr(
-        redis_module, "time", type("Later", (), {"monotonic": staticmethod(lambda: time.monotonic() + redis_module.AWAY_SECONDS)})
+        redis_module,
+        "time",
+        type(
+            "Later",
+            (),
+            {"monotonic": staticmethod(lambda: time.monotonic() + redis_module.AWAY_SECONDS)},
+        ),
     )
     assert shared.ask(lambda store: store.ping(), None) is True

@@ -16,7 +16,14 @@ from tests.api.helpers import NODES, sample
 from tests.api.platform.http.test_limits import LIMITS, allowed, back, fallbacks, limited_to_three  # noqa: F401 - a fixture
 from tests.redis_server import RedisServer
 
-CONFIG = Path(__file__).resolve().parents[4] / "observability" / "devstack" / "compose" / "valkey" / "valkey.conf"
+CONFIG = (
+    Path(__file__).resolve().parents[4]
+    / "observability"
+    / "devstack"
+    / "compose"
+    / "valkey"
+    / "valkey.conf"
+)
 USERS = (
     "user default on nopass resetkeys resetchannels -@all +ping\n"
     "user evara on >word ~* &* +@all -@admin -@dangerous\n"
@@ -50,7 +57,9 @@ def store(valkey: str) -> Redis:
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_limits_are_counted_in_memory_while_a_full_store_refuses(make_app: MakeApp, valkey: str, operator: Redis) -> None:
+def test_limits_are_counted_in_memory_while_a_full_store_refuses(
+    make_app: MakeApp, valkey: str, operator: Redis
+) -> None:
     """Requests are answered and limited, the fallback is counted, nothing is an error; with room again the store counts."""
     app = make_app(limiter_url=valkey, redis_url=valkey)
     client = app.test_client()
@@ -60,7 +69,10 @@ def test_limits_are_counted_in_memory_while_a_full_store_refuses(make_app: MakeA
     before, failures = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
     assert allowed(client) == 3
     assert fallbacks() == before + 4
-    assert redis_client.Shared(valkey).ask(lambda redis: redis.set("evara:x", "y", ex=60), "otherwise") == "otherwise"
+    assert (
+        redis_client.Shared(valkey).ask(lambda redis: redis.set("evara:x", "y", ex=60), "otherwise")
+        == "otherwise"
+    )
     assert sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total") == failures + 1
     operator.config_set("maxmemory", 0)
     back(client)
@@ -78,13 +90,24 @@ def test_what_has_a_time_to_live_makes_room_for_the_queue(store: Redis) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_the_apis_user_may_what_the_api_does_and_not_more(make_app: MakeApp, valkey: str, store: Redis) -> None:
+def test_the_apis_user_may_what_the_api_does_and_not_more(
+    make_app: MakeApp, valkey: str, store: Redis
+) -> None:
     """Limits, answers, breaker and jobs work as that user; reading keys of everybody and changing settings do not."""
     before = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
     app = make_app(limiter_url=valkey, redis_url=valkey, jobs_url=valkey)
     client = app.test_client()
     assert allowed(client) == LIMITS["nodes.list"]
-    client.post(NODES, json={"id": "a", "name": "A", "kind": "bore_well", "channel_id": 1, "fields": {"field1": "x"}})
+    client.post(
+        NODES,
+        json={
+            "id": "a",
+            "name": "A",
+            "kind": "bore_well",
+            "channel_id": 1,
+            "fields": {"field1": "x"},
+        },
+    )
     assert client.get(f"{NODES}/a/live").status_code in (503, 504)
     made = Jobs(app)
     made.tick()

@@ -71,7 +71,11 @@ def folder(tmp_path: Path, dead: list[int]) -> Path:
 def scrape(folder: Path) -> Values:
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(folder))
-    return {f"{s.name}{sorted(s.labels.items())}": s.value for metric in registry.collect() for s in metric.samples}
+    return {
+        f"{s.name}{sorted(s.labels.items())}": s.value
+        for metric in registry.collect()
+        for s in metric.samples
+    }
 
 
 def living(folder: Path) -> dict[str, bytes]:
@@ -126,7 +130,10 @@ def test_a_file_that_its_worker_never_wrote_is_harmless(folder: Path, dead: list
     shutil.copy(folder / f"counter_{dead[0]}.db", folder / f"counter_{dead[0]}.keep")
     (folder / f"counter_{dead[0]}.db").write_bytes(b"")
     exporter.merge_dead(folder)
-    assert scrape(folder)["requests_total[('route', 'a')]"] == before["requests_total[('route', 'a')]"] - 1
+    assert (
+        scrape(folder)["requests_total[('route', 'a')]"]
+        == before["requests_total[('route', 'a')]"] - 1
+    )
 
 
 class Crash(BaseException):
@@ -171,7 +178,9 @@ def crashing(monkeypatch: pytest.MonkeyPatch, after: int, half: bool) -> None:
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["before a step", "within a step"])
-def test_a_crash_at_any_step_changes_no_number(tmp_path: Path, folder: Path, dead: list[int], half: bool) -> None:
+def test_a_crash_at_any_step_changes_no_number(
+    tmp_path: Path, folder: Path, dead: list[int], half: bool
+) -> None:
     """Wherever the merge is cut off, the next one ends with the same numbers; a worker that got a dead one's id loses nothing."""
     expected = scrape(folder)
     for after in range(1000):
@@ -208,7 +217,9 @@ def test_the_journal_is_carried_out_from_wherever_it_stopped(folder: Path, dead:
         (folder / f"counter_{pid}.db").rename(folder / f"counter_{pid}.dead")
     (folder / f"counter_{dead[0]}.dead").unlink()
     swap = [["counter_0.new", "counter_0.db"]]
-    (folder / exporter.JOURNAL).write_text(json.dumps({"swap": swap, "remove": [f"counter_{pid}.dead" for pid in dead]}))
+    (folder / exporter.JOURNAL).write_text(
+        json.dumps({"swap": swap, "remove": [f"counter_{pid}.dead" for pid in dead]})
+    )
     for _ in range(2):
         exporter.finish(folder)
         assert scrape(folder)["requests_total[('route', 'a')]"] == 106
@@ -224,15 +235,33 @@ def test_edges_of_a_former_release_are_not_exposed(tmp_path: Path, dead: list[in
         return key("seconds", "seconds_bucket", route="a", le=le)
 
     # buckets are not cumulative in the files; the collector adds them up
-    write(folder, "histogram", dead[0], {edge("0.1"): 1, edge("0.2"): 2, edge("1.0"): 4, edge("+Inf"): 8, SUM: 5})
+    write(
+        folder,
+        "histogram",
+        dead[0],
+        {edge("0.1"): 1, edge("0.2"): 2, edge("1.0"): 4, edge("+Inf"): 8, SUM: 5},
+    )
     write(folder, "counter", dead[0], {REQUESTS: 15})
     exporter.merge_dead(folder)
-    write(folder, "histogram", os.getpid(), {edge("0.1"): 10, edge("1.0"): 20, edge("+Inf"): 40, SUM: 50})
+    write(
+        folder,
+        "histogram",
+        os.getpid(),
+        {edge("0.1"): 10, edge("1.0"): 20, edge("+Inf"): 40, SUM: 50},
+    )
     text = exporter.Exporter(folder, frozenset({0.1, 1.0})).render().decode()
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    buckets = {sample.labels["le"]: sample.value for sample in samples if sample.name == "seconds_bucket"}
+    samples = [
+        sample for family in text_string_to_metric_families(text) for sample in family.samples
+    ]
+    buckets = {
+        sample.labels["le"]: sample.value for sample in samples if sample.name == "seconds_bucket"
+    }
     assert buckets == {"0.1": 11, "1.0": 37, "+Inf": 85}
-    assert {sample.name: sample.value for sample in samples if sample.name in {"seconds_count", "seconds_sum", "requests_total"}} == {
+    assert {
+        sample.name: sample.value
+        for sample in samples
+        if sample.name in {"seconds_count", "seconds_sum", "requests_total"}
+    } == {
         "seconds_count": 85,
         "seconds_sum": 55,
         "requests_total": 15,
@@ -243,7 +272,9 @@ def test_edges_of_a_former_release_are_not_exposed(tmp_path: Path, dead: list[in
 def server(folder: Path) -> Iterator[str]:
     """The address of a real exporter."""
     server = exporter.serve(folder, "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -256,7 +287,11 @@ def test_metrics_come_over_http(server: str, path: str) -> None:
     """The folder's sums and this process' own CPU and memory are served in Prometheus' format."""
     answer = httpx.get(server + path)
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
-    samples = {s.name: s.value for family in text_string_to_metric_families(answer.text) for s in family.samples}
+    samples = {
+        s.name: s.value
+        for family in text_string_to_metric_families(answer.text)
+        for s in family.samples
+    }
     assert samples[names.WORKERS] == 1
     assert samples[names.WORKER_MEMORY] > 1e6
     assert samples[f"{names.WORKER_CPU}_total"] > 0
@@ -276,7 +311,14 @@ def test_scrapes_at_once_agree(server: str, dead: list[int], folder: Path) -> No
     def read() -> None:
         for _ in range(5):
             text = httpx.get(f"{server}/metrics").text
-            seen.append(sum(s.value for f in text_string_to_metric_families(text) for s in f.samples if s.name == "requests_total"))
+            seen.append(
+                sum(
+                    s.value
+                    for f in text_string_to_metric_families(text)
+                    for s in f.samples
+                    if s.name == "requests_total"
+                )
+            )
 
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
@@ -292,10 +334,16 @@ def test_cpu_never_decreases(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     processes = exporter.Processes(folder)
 
     def cpu() -> float:
-        return next(iter(next(m for m in processes.collect() if m.name == names.WORKER_CPU).samples)).value
+        return next(
+            iter(next(m for m in processes.collect() if m.name == names.WORKER_CPU).samples)
+        ).value
 
     before = cpu()
-    monkeypatch.setattr(exporter.psutil, "Process", lambda _: (_ for _ in ()).throw(exporter.psutil.NoSuchProcess(1)))
+    monkeypatch.setattr(
+        exporter.psutil,
+        "Process",
+        lambda _: (_ for _ in ()).throw(exporter.psutil.NoSuchProcess(1)),
+    )
     assert cpu() == before > 0
 
 

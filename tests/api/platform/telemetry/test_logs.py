@@ -35,7 +35,9 @@ def lines_of(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str
     assert migrated
 
     def send(path: str, **words: Any) -> tuple[Any, Lines]:
-        client = make_app().test_client()  # here, because it takes hold of the standard error of this phase of the test
+        client = (
+            make_app().test_client()
+        )  # here, because it takes hold of the standard error of this phase of the test
         answer = client.open(path, **words)
         return answer, [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
@@ -54,7 +56,9 @@ def lines_of(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str
         ("/health/live", "HEAD", "health.live", 200),
     ],
 )
-def test_every_request_is_one_line(lines_of: Any, path: str, method: str, route: str, status: int) -> None:
+def test_every_request_is_one_line(
+    lines_of: Any, path: str, method: str, route: str, status: int
+) -> None:
     """Route, method, status, duration and id of every request are on one line, whatever was asked."""
     answer, [line] = lines_of(path, method=method)
     assert (line["route"], line["method"], line["status"]) == (route, method, status)
@@ -71,15 +75,21 @@ def test_a_well_formed_id_is_taken_over(lines_of: Any, given: str) -> None:
     assert answer.headers["X-Request-ID"] == line["request_id"] == given
 
 
-@pytest.mark.parametrize("given", ["", "short", "a" * 65, "has space", '{"level":1}', "ümlaut12", "abcd1234;"])
+@pytest.mark.parametrize(
+    "given", ["", "short", "a" * 65, "has space", '{"level":1}', "ümlaut12", "abcd1234;"]
+)
 def test_any_other_id_is_replaced(lines_of: Any, given: str) -> None:
     """What is too short, too long or has odd characters never reaches the log."""
-    answer, [line] = lines_of("/health/live", headers={"X-Request-ID": given.encode().decode("latin-1")})
+    answer, [line] = lines_of(
+        "/health/live", headers={"X-Request-ID": given.encode().decode("latin-1")}
+    )
     assert answer.headers["X-Request-ID"] == line["request_id"] != given
     assert len(line["request_id"]) == 32
 
 
-def test_lines_outside_requests_have_no_id(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_outside_requests_have_no_id(
+    make_app: MakeApp, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Jobs and start-up log in the same format."""
     make_app(log_level="WARNING")
     logging.getLogger("somewhere").warning("words", extra={"node": "n1"})
@@ -105,7 +115,9 @@ def test_lines_outside_requests_have_no_id(make_app: MakeApp, capsys: pytest.Cap
         "token=hunter2;secret=hunter2",
     ],
 )
-def test_secrets_are_in_no_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str], given: str) -> None:
+def test_secrets_are_in_no_line(
+    make_app: MakeApp, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
     """Wherever a secret stands in a line: message, argument, extra, nested extra or traceback."""
     make_app()
     log = logging.getLogger("somewhere")
@@ -139,7 +151,11 @@ def test_what_is_no_secret_stays(given: str) -> None:
 
 
 @given(
-    st.dictionaries(st.sampled_from(["token", "api_key", "x", "password"]), st.text() | st.none() | st.integers(-(2**63), 2**63)), st.text()
+    st.dictionaries(
+        st.sampled_from(["token", "api_key", "x", "password"]),
+        st.text() | st.none() | st.integers(-(2**63), 2**63),
+    ),
+    st.text(),
 )
 def test_a_redacted_line_is_json_still(extra: dict[str, Any], text: str) -> None:
     """Whatever stands in a line, what is left of it can be read."""
@@ -151,25 +167,41 @@ SECRET = "hunter2hunter2"
 
 
 def test_secrets_of_a_request_are_nowhere(
-    make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make_app: MakeApp,
+    migrated: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Planted in headers, path, query, body and the exceptions that follow, they are in no line and in no problem document."""
     assert migrated
     client = make_app().test_client()
-    headers = bearer(UNLIMITED) | {"X-API-Key": f"evara_k1_{SECRET}", "X-Request-ID": f"evara_k1_{SECRET}"}
-    odd = {"traceparent": SECRET, "User-Agent": SECRET, "Referer": SECRET, "Cookie": f"session={SECRET}"}
+    headers = bearer(UNLIMITED) | {
+        "X-API-Key": f"evara_k1_{SECRET}",
+        "X-Request-ID": f"evara_k1_{SECRET}",
+    }
+    odd = {
+        "traceparent": SECRET,
+        "User-Agent": SECRET,
+        "Referer": SECRET,
+        "Cookie": f"session={SECRET}",
+    }
     answers = [
         client.get(f"{NODES}/evara_k1_{SECRET}", headers=headers),
         client.get(f"{NODES}?api_key={SECRET}&api_key={SECRET}", headers=headers),
         client.get(f"/token={SECRET}", headers=headers),
         client.get(NODES, headers=headers | bearer(SECRET)),
-        client.post(NODES, json={"id": "x", "api_key": SECRET, f"api_key={SECRET}": 1}, headers=headers),
+        client.post(
+            NODES, json={"id": "x", "api_key": SECRET, f"api_key={SECRET}": 1}, headers=headers
+        ),
         client.post(NODES, data=SECRET, content_type="application/json", headers=headers),
     ]
 
     def away(*_: object, **__: object) -> None:
         raise OperationalError(
-            "SELECT", {"key": SECRET}, Exception(f"cannot reach postgresql://evara:{SECRET}@db/evara"), hide_parameters=True
+            "SELECT",
+            {"key": SECRET},
+            Exception(f"cannot reach postgresql://evara:{SECRET}@db/evara"),
+            hide_parameters=True,
         )
 
     def broken(*_: object, **__: object) -> None:
@@ -186,10 +218,14 @@ def test_secrets_of_a_request_are_nowhere(
     assert SECRET not in str([list(answer.headers) for answer in answers])
 
 
-def test_values_of_statements_are_in_no_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_of_statements_are_in_no_line(
+    make_app: MakeApp, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A statement that fails is logged with its placeholders; its values may be keys."""
     client = make_app(env="development", development_key="known").test_client()  # without tables
-    answer = client.post(NODES, json={"id": SECRET, "name": SECRET, "kind": "water_tank"}, headers=bearer("known"))
+    answer = client.post(
+        NODES, json={"id": SECRET, "name": SECRET, "kind": "water_tank"}, headers=bearer("known")
+    )
     assert answer.status_code == 503
     out = capsys.readouterr().err
     assert re.search("no such table|does not exist", out)
@@ -198,7 +234,15 @@ def test_values_of_statements_are_in_no_line(make_app: MakeApp, capsys: pytest.C
 
 def test_rows_that_the_database_refuses_are_in_no_line(app: Flask) -> None:
     """PostgreSQL quotes the whole row, its channel's key included, to whom it refuses it; that is cut off before anybody logs it."""
-    row = {"id": "a", "name": "A", "kind": "house", "channel_key": SECRET, "fields": {}, "created_at": now(), "updated_at": now()}
+    row = {
+        "id": "a",
+        "name": "A",
+        "kind": "house",
+        "channel_key": SECRET,
+        "fields": {},
+        "created_at": now(),
+        "updated_at": now(),
+    }
     with app.app_context(), pytest.raises(IntegrityError) as refused, database().write() as session:
         session.execute(insert(Node.__table__).values(row))
     told = "".join(traceback.format_exception(refused.value))
@@ -206,7 +250,9 @@ def test_rows_that_the_database_refuses_are_in_no_line(app: Flask) -> None:
     assert SECRET not in told
 
 
-def test_what_a_request_spent_is_in_its_line(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_request_spent_is_in_its_line(
+    make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Time in the database with the number of questions, time in other services, and who asked; each request by itself."""
     assert migrated
     app = make_app(version="1.2.3")
@@ -228,11 +274,18 @@ def test_what_a_request_spent_is_in_its_line(make_app: MakeApp, migrated: str, c
     assert (first["db_queries"], first["key_id"], first["version"]) == (3, "k1", "1.2.3")
     assert 0 < first["db_ms"] < first["duration_ms"]
     assert 20 <= first["outbound_ms"] <= first["duration_ms"]
-    assert (second["db_ms"], second["db_queries"], second["outbound_ms"], second["key_id"]) == (0, 0, 0, None)
+    assert (second["db_ms"], second["db_queries"], second["outbound_ms"], second["key_id"]) == (
+        0,
+        0,
+        0,
+        None,
+    )
 
 
 @pytest.mark.usefixtures("migrated")
-def test_a_job_has_an_identity_of_its_own(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_has_an_identity_of_its_own(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """All lines of a run share ids and the last has its sums; the next run has others, and a failure is one line."""
     app = make_app()
     with app.app_context():
@@ -249,7 +302,9 @@ def test_a_job_has_an_identity_of_its_own(make_app: MakeApp, monkeypatch: pytest
         monkeypatch.setattr(sync, "sync_node", job)
         jobs.Jobs(app).sync_now()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["message"] for line in lines] == ["in the middle", "job done"] * 2 + ["sync failed"]
+    assert [line["message"] for line in lines] == ["in the middle", "job done"] * 2 + [
+        "sync failed"
+    ]
     ids = [(line["request_id"], line["trace_id"]) for line in lines]
     assert ids[0] == ids[1] != ids[2] == ids[3] != ids[4]
     assert all(all(pair) for pair in ids)
@@ -257,7 +312,9 @@ def test_a_job_has_an_identity_of_its_own(make_app: MakeApp, monkeypatch: pytest
     assert "ZeroDivisionError" in lines[-1]["exc_info"]
 
 
-def test_a_line_that_cannot_be_made_is_one_line(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_cannot_be_made_is_one_line(
+    make_app: MakeApp, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A wrong call of logging is told where it stands, without its arguments."""
     make_app()
     logging.getLogger("somewhere").warning("%d apples", SECRET)
@@ -266,7 +323,9 @@ def test_a_line_that_cannot_be_made_is_one_line(make_app: MakeApp, capsys: pytes
     assert SECRET not in json.dumps(line)
 
 
-def test_a_library_that_repeats_itself_is_heard_once_a_minute(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_library_that_repeats_itself_is_heard_once_a_minute(
+    make_app: MakeApp, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The first line is through, and the next after a minute; other loggers are not concerned."""
     make_app()
     for name in ("opentelemetry.sdk", "opentelemetry.exporter", "somewhere", "somewhere"):
@@ -278,5 +337,7 @@ def test_a_library_that_repeats_itself_is_heard_once_a_minute(make_app: MakeApp,
 def test_every_field_of_a_line_is_documented(lines_of: Any) -> None:
     """docs/logs.md has each field of a request's line in its table."""
     _, [line] = lines_of(NODES)
-    documented = (Path(__file__).resolve().parents[4] / "docs" / "logs.md").read_text(encoding="utf-8")
+    documented = (Path(__file__).resolve().parents[4] / "docs" / "logs.md").read_text(
+        encoding="utf-8"
+    )
     assert [name for name in line if f"| `{name}` |" not in documented] == []

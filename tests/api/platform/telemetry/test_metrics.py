@@ -24,13 +24,23 @@ ROUTES = {*PLAN.route_ids.values(), names.UNMATCHED}
 
 
 def requests(app: Flask, route: str, status: str) -> float:
-    return sample(metrics.registry_of(app), f"{names.HTTP_DURATION}_count", route=route, status=status)
+    return sample(
+        metrics.registry_of(app), f"{names.HTTP_DURATION}_count", route=route, status=status
+    )
 
 
 def test_every_route_and_status_class_starts_at_zero(app: Flask) -> None:
     """Before the first request all series are there, so that the first failure is an increase."""
     for route in ROUTES:
-        assert sample(metrics.registry_of(app), f"{names.HTTP_EXCEPTIONS}_total", route=route, type=names.NO_TYPE) == 0
+        assert (
+            sample(
+                metrics.registry_of(app),
+                f"{names.HTTP_EXCEPTIONS}_total",
+                route=route,
+                type=names.NO_TYPE,
+            )
+            == 0
+        )
         for status in names.STATUS_CLASSES:
             assert requests(app, route, status) == 0
     assert label_values(metrics.registry_of(app), names.ROUTE) == ROUTES
@@ -41,7 +51,12 @@ def test_dependencies_and_jobs_start_with_their_series() -> None:
     """What is measured outside requests has its series from the start, too."""
     for outcome in names.OUTCOMES:
         for dependency in PLAN.dependencies:
-            sample(metrics.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency=dependency, outcome=outcome)
+            sample(
+                metrics.REGISTRY,
+                f"{names.DEPENDENCY_DURATION}_count",
+                dependency=dependency,
+                outcome=outcome,
+            )
         for job in PLAN.jobs:
             sample(metrics.REGISTRY, f"{names.JOB_RUNS}_total", task=job, outcome=outcome)
             sample(metrics.REGISTRY, f"{names.JOB_STORED}_total", task=job)
@@ -51,7 +66,11 @@ def test_the_buckets_are_the_plans(app: Flask) -> None:
     """Every threshold that an SLO promises is an edge of the histogram."""
     edges = {float(edge) for edge in label_values(metrics.registry_of(app), "le")}
     assert edges == {float(edge) for edge in PLAN.buckets} | {float("inf")}
-    assert {float(slo.threshold.seconds) for slo in PLAN.slos if slo.sli == plan.LATENCY and slo.threshold} <= edges
+    assert {
+        float(slo.threshold.seconds)
+        for slo in PLAN.slos
+        if slo.sli == plan.LATENCY and slo.threshold
+    } <= edges
     assert {float(edge) for edge in label_values(metrics.REGISTRY, "le")} == edges
 
 
@@ -120,12 +139,25 @@ def changed(tmp_path: Path, change: str) -> plan.Plan:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("absent", ["GET /ghost (docs.ghost) is in the catalogue, but not served", "correct `http:`"]),
-        ("unknown", ["GET /openapi.json is served, but not in the catalogue", "declare it under routes or exempt"]),
+        (
+            "absent",
+            ["GET /ghost (docs.ghost) is in the catalogue, but not served", "correct `http:`"],
+        ),
+        (
+            "unknown",
+            [
+                "GET /openapi.json is served, but not in the catalogue",
+                "declare it under routes or exempt",
+            ],
+        ),
     ],
 )
 def test_a_mismatch_stops_the_start(
-    make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, words: list[str]
+    make_app: MakeApp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    words: list[str],
 ) -> None:
     """When catalogue and app do not name the same routes, the app does not start, and says which route and what to do."""
     wrong = changed(tmp_path, change)
@@ -135,16 +167,25 @@ def test_a_mismatch_stops_the_start(
     assert all(word in str(caught.value) for word in words)
 
 
-def test_an_edited_threshold_moves_the_bucket(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edited_threshold_moves_the_bucket(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The histogram's edges are whatever the plan says, and nothing typed in the app."""
     other = replace(PLAN, buckets=(PLAN.buckets[0], PLAN.buckets[-1] + 1))
     monkeypatch.setattr(app_module.plan, "from_files", lambda: other)
     edges = label_values(metrics.registry_of(make_app()), "le")
-    assert {float(edge) for edge in edges} == {float(edge) for edge in other.buckets} | {float("inf")}
+    assert {float(edge) for edge in edges} == {float(edge) for edge in other.buckets} | {
+        float("inf")
+    }
 
 
 def database_calls() -> tuple[float, float]:
-    ok, error = (sample(metrics.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency="database", outcome=o) for o in names.OUTCOMES)
+    ok, error = (
+        sample(
+            metrics.REGISTRY, f"{names.DEPENDENCY_DURATION}_count", dependency="database", outcome=o
+        )
+        for o in names.OUTCOMES
+    )
     return ok, error
 
 
@@ -154,7 +195,9 @@ def test_statements_are_counted_by_outcome(app: Flask) -> None:
         before = database_calls()
         with database().read() as session:
             session.execute(text("SELECT 1"))
-        begun = database().engine.name == "sqlite"  # PostgreSQL's driver sends BEGIN along with the first statement
+        begun = (
+            database().engine.name == "sqlite"
+        )  # PostgreSQL's driver sends BEGIN along with the first statement
         assert database_calls() == (before[0] + 1 + begun, before[1])
         with pytest.raises(DatabaseError, match="nowhere"), database().read() as session:
             session.execute(text("SELECT * FROM nowhere"))

@@ -7,10 +7,14 @@ from api.platform.telemetry import request_context
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
-@pytest.mark.parametrize(("flags", "sampled"), [("01", True), ("03", True), ("00", False), ("02", False)])
+@pytest.mark.parametrize(
+    ("flags", "sampled"), [("01", True), ("03", True), ("00", False), ("02", False)]
+)
 def test_a_caller_decides(flags: str, sampled: bool) -> None:
     """Trace, parent and the flag are the caller's, the span is ours, and both headers go on to whom we call."""
-    with request_context.adopted({"traceparent": f"00-{TRACE}-{SPAN}-{flags}", "X-Request-ID": "abcd1234"}) as mine:
+    with request_context.adopted(
+        {"traceparent": f"00-{TRACE}-{SPAN}-{flags}", "X-Request-ID": "abcd1234"}
+    ) as mine:
         assert (mine.trace_id, mine.parent_id, mine.sampled) == (TRACE, SPAN, sampled)
         assert mine.span_id != SPAN
         assert request_context.headers() == {

@@ -50,11 +50,16 @@ def traced(make_app: MakeApp, migrated: str, collector: Collector) -> Iterator[T
     assert migrated
 
     def make(**changes: Any) -> Flask:
-        return make_app(**{"otlp_endpoint": collector.url, "trace_ratio": 0.0, "version": "1.2.3"} | changes)
+        return make_app(
+            **{"otlp_endpoint": collector.url, "trace_ratio": 0.0, "version": "1.2.3"} | changes
+        )
 
     yield make
     request_context.sample(0.0)
-    for instrumentor in (RedisInstrumentor(), HTTPXClientInstrumentor()):  # they patch classes of the whole process
+    for instrumentor in (
+        RedisInstrumentor(),
+        HTTPXClientInstrumentor(),
+    ):  # they patch classes of the whole process
         instrumentor.uninstrument()
 
 
@@ -73,7 +78,9 @@ def test_a_request_is_a_span_with_its_statements(
     """The server's span continues the caller's trace under the ids of log line and answer, and statements are its children."""
     app = traced()
     app.test_client().post(NODES, json=NODE)
-    answer = app.test_client().post(READINGS, json=batch(reading(value=42.125)), headers=SAMPLED | {"Cookie": SECRET})
+    answer = app.test_client().post(
+        READINGS, json=batch(reading(value=42.125)), headers=SAMPLED | {"Cookie": SECRET}
+    )
     assert answer.status_code == 201
     *statements, server = received(app, collector)
     line = lines(capsys)[-1]
@@ -92,8 +99,12 @@ def test_a_request_is_a_span_with_its_statements(
     assert server.resource.items() >= {
         "service.name": "evara-api", "service.version": "1.2.3", "deployment.environment.name": "test"
     }.items()  # fmt: skip
-    assert {(span.trace_id, span.parent_id, span.kind) for span in statements} == {(TRACE, server.span_id, CLIENT)}
-    begun = {"BEGIN"} if migrated.startswith("sqlite") else set()  # PostgreSQL's driver sends it along with the first statement
+    assert {(span.trace_id, span.parent_id, span.kind) for span in statements} == {
+        (TRACE, server.span_id, CLIENT)
+    }
+    begun = (
+        {"BEGIN"} if migrated.startswith("sqlite") else set()
+    )  # PostgreSQL's driver sends it along with the first statement
     assert begun | {"INSERT", "COMMIT"} <= {span.name for span in statements}
     insert = next(span for span in statements if span.name == "INSERT")
     assert insert.attributes["db.system.name"] == urlsplit(migrated).scheme.partition("+")[0]
@@ -104,7 +115,9 @@ def test_a_request_is_a_span_with_its_statements(
     assert b"42.125" not in everything
 
 
-def test_a_trace_starts_here_without_a_caller(traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trace_starts_here_without_a_caller(
+    traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With a ratio of 1 and no traceparent the span has no parent, and the ids of the log line."""
     app = traced(trace_ratio=1.0)
     app.test_client().get("/nowhere")
@@ -126,15 +139,23 @@ def test_the_ratio_is_kept(traced: Traced, collector: Collector) -> None:
     assert received(app, collector) == []
 
 
-@pytest.mark.parametrize("headers", [UNSAMPLED, {}], ids=["the caller said no", "nobody said anything"])
-def test_what_is_not_sampled_is_not_exported(traced: Traced, collector: Collector, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "headers", [UNSAMPLED, {}], ids=["the caller said no", "nobody said anything"]
+)
+def test_what_is_not_sampled_is_not_exported(
+    traced: Traced, collector: Collector, headers: dict[str, str]
+) -> None:
     """No span leaves, whatever the request calls, and the caller's trace is passed on with flag 00."""
     app = traced(thingspeak_url=collector.url)
     client = ThingSpeak(collector.url, 5)
 
     @app.get("/call")
     def call() -> str:
-        list(client.feeds(1, SECRET, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)))
+        list(
+            client.feeds(
+                1, SECRET, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+            )
+        )
         with database().read() as session:
             session.get(nodes.Node, "x")
         return ""
@@ -142,17 +163,23 @@ def test_what_is_not_sampled_is_not_exported(traced: Traced, collector: Collecto
     answer = app.test_client().get("/call", headers=headers)
     assert answer.status_code == 200
     [asked] = collector.asked
-    assert re.fullmatch(rf"00-{TRACE if headers else '[0-9a-f]{32}'}-[0-9a-f]{{16}}-00", asked["traceparent"])
+    assert re.fullmatch(
+        rf"00-{TRACE if headers else '[0-9a-f]{32}'}-[0-9a-f]{{16}}-00", asked["traceparent"]
+    )
     assert asked["traceparent"] == answer.headers["traceresponse"]
     assert asked["X-Request-ID"] == answer.headers["X-Request-ID"]
     assert received(app, collector) == []
 
 
-def test_a_job_is_a_span_with_its_calls(traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_is_a_span_with_its_calls(
+    traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A run has a trace of its own, with calls to ThingSpeak without their query and key, and its lines have the same ids."""
     app = traced(trace_ratio=1.0, thingspeak_url=collector.url)
     with app.app_context():
-        nodes.create(NODE | {"channel_id": 7, "channel_key": SECRET, "fields": {"field1": "level_m"}})
+        nodes.create(
+            NODE | {"channel_id": 7, "channel_key": SECRET, "fields": {"field1": "level_m"}}
+        )
     assert jobs.Jobs(app).sync_now()
     spans = received(app, collector)
     job = spans[-1]
@@ -164,13 +191,19 @@ def test_a_job_is_a_span_with_its_calls(traced: Traced, collector: Collector, ca
     [asked] = collector.asked
     assert SECRET in asked["path"]
     assert asked["traceparent"].startswith(f"00-{job.trace_id}-{call.span_id}-")
-    assert {span.name for span in spans if span.parent_id == job.span_id} >= {"SELECT", "COMMIT", "GET"}
+    assert {span.name for span in spans if span.parent_id == job.span_id} >= {
+        "SELECT",
+        "COMMIT",
+        "GET",
+    }
     done = lines(capsys)[-1]
     assert (done["message"], done["trace_id"]) == ("job done", job.trace_id)
     assert SECRET.encode() not in b"".join(collector.bodies)
 
 
-def test_two_runs_share_nothing(traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_share_nothing(
+    traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each run of a job is a trace of its own; one that raises is marked with the class alone, and nothing stays open."""
     app = traced(trace_ratio=1.0)
 
@@ -186,7 +219,9 @@ def test_two_runs_share_nothing(traced: Traced, collector: Collector, monkeypatc
     assert not jobs.Jobs(app).sync_now()
     spans = received(app, collector)
     assert len(spans) == len({span.trace_id for span in spans}) == 2
-    assert [(span.failed, span.attributes["error.type"]) for span in spans] == [(True, "ValueError")] * 2
+    assert [(span.failed, span.attributes["error.type"]) for span in spans] == [
+        (True, "ValueError")
+    ] * 2
     assert SECRET.encode() not in b"".join(collector.bodies)
     assert request_context.current() is None
 
@@ -199,13 +234,23 @@ def began(seconds_ago: float, **more: str) -> dict[str, str]:
     return SAMPLED | {"X-Request-Start": f"{(time.time() - seconds_ago) * 1000:.0f}"} | more
 
 
-@pytest.mark.parametrize(("more", "above"), [({}, ""), ({"X-Request-Parent": CALLER}, CALLER), ({"X-Request-Parent": "?"}, "")])
-def test_the_gateway_is_in_the_trace(traced: Traced, collector: Collector, more: dict[str, str], above: str) -> None:
+@pytest.mark.parametrize(
+    ("more", "above"),
+    [({}, ""), ({"X-Request-Parent": CALLER}, CALLER), ({"X-Request-Parent": "?"}, "")],
+)
+def test_the_gateway_is_in_the_trace(
+    traced: Traced, collector: Collector, more: dict[str, str], above: str
+) -> None:
     """It is a service of its own, with the id that it gave as our parent, below its caller, from when it began until we were done."""
     app = traced(proxy_hops=1)
     answer = app.test_client().get("/health/live", headers=began(2, **more))
     server, gateway = received(app, collector)
-    assert (gateway.span_id, gateway.parent_id, gateway.trace_id, gateway.kind) == (SPAN, above, TRACE, SERVER)
+    assert (gateway.span_id, gateway.parent_id, gateway.trace_id, gateway.kind) == (
+        SPAN,
+        above,
+        TRACE,
+        SERVER,
+    )
     assert (server.parent_id, server.trace_id) == (SPAN, TRACE)
     assert gateway.resource["service.name"] == "gateway"
     assert server.resource["service.name"] == "evara-api"
@@ -226,7 +271,15 @@ def test_the_gateway_is_in_the_trace(traced: Traced, collector: Collector, more:
         (1, lambda: SAMPLED | {"X-Request-Start": "9" * 400}),
         (1, lambda: began(2) | {"traceparent": "x"}),
     ],
-    ids=["nobody is believed", "it does not say", "too old", "in the future", "no number", "endless", "no span"],
+    ids=[
+        "nobody is believed",
+        "it does not say",
+        "too old",
+        "in the future",
+        "no number",
+        "endless",
+        "no span",
+    ],
 )
 def test_an_implausible_gateway_is_in_no_trace(
     traced: Traced, collector: Collector, hops: int, headers: Callable[[], dict[str, str]]
@@ -237,7 +290,9 @@ def test_an_implausible_gateway_is_in_no_trace(
     assert [span.resource["service.name"] for span in received(app, collector)] == ["evara-api"]
 
 
-def test_failures_are_marked(traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_are_marked(
+    traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A 500 is a failed span with the exception's class, a 404 is none."""
     app = traced()
 
@@ -253,12 +308,19 @@ def test_failures_are_marked(traced: Traced, collector: Collector, monkeypatch: 
     assert SECRET.encode() not in b"".join(collector.bodies)
 
 
-def test_a_failed_statement_is_marked(traced: Traced, collector: Collector, new_database: NewDatabase) -> None:
+def test_a_failed_statement_is_marked(
+    traced: Traced, collector: Collector, new_database: NewDatabase
+) -> None:
     """Without tables the statement and the request have failed, each with its own class."""
     app = traced(database_url=new_database("empty"))
     app.test_client().get(NODES, headers=SAMPLED)
-    failed = {span.name: span.attributes["error.type"] for span in received(app, collector) if span.failed}
-    assert failed.pop("SELECT") in ("OperationalError", "UndefinedTable")  # SQLite's name for it, and PostgreSQL's
+    failed = {
+        span.name: span.attributes["error.type"] for span in received(app, collector) if span.failed
+    }
+    assert failed.pop("SELECT") in (
+        "OperationalError",
+        "UndefinedTable",
+    )  # SQLite's name for it, and PostgreSQL's
     assert failed == {"GET /api/v1/nodes": "503"}
 
 
@@ -269,13 +331,19 @@ def test_libraries_make_no_traces_of_their_own(traced: Traced, collector: Collec
     assert received(app, collector) == []
 
 
-def test_commands_of_redis_are_children(traced: Traced, collector: Collector, redis_url: str) -> None:
+def test_commands_of_redis_are_children(
+    traced: Traced, collector: Collector, redis_url: str
+) -> None:
     """What the limiter asks Redis is below the request's span, without its values; unsampled, nothing is."""
     app = traced(limiter_url=redis_url)
     app.test_client().get(NODES, headers=UNSAMPLED)
     app.test_client().get(NODES, headers=SAMPLED)
     *children, server = received(app, collector)
-    commands = [span for span in children if span.attributes.get("db.system.name", span.attributes.get("db.system")) == "redis"]
+    commands = [
+        span
+        for span in children
+        if span.attributes.get("db.system.name", span.attributes.get("db.system")) == "redis"
+    ]
     assert commands
     assert {span.parent_id for span in commands} == {server.span_id}
     assert b"127.0.0.1:nodes.list" not in b"".join(collector.bodies)
@@ -293,7 +361,9 @@ def test_sent_spans_are_counted(traced: Traced, collector: Collector) -> None:
     assert len(received(app, collector)) == spans_counted("ok") - before == 1
 
 
-def test_a_dead_collector_costs_spans_alone(traced: Traced, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_collector_costs_spans_alone(
+    traced: Traced, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Requests are answered as ever, the loss is counted, and the log says so once, not per batch."""
     app = traced(otlp_endpoint="http://127.0.0.1:9")
     before = spans_counted("error")
@@ -302,7 +372,9 @@ def test_a_dead_collector_costs_spans_alone(traced: Traced, capsys: pytest.Captu
         assert app.test_client().get("/health/live", headers=SAMPLED).status_code == 200
         app.extensions["evara_tracing"].flush()
     assert spans_counted("error") == before + processor_batches
-    about = [line for line in lines(capsys) if line["logger"].startswith(("opentelemetry", "urllib3"))]
+    about = [
+        line for line in lines(capsys) if line["logger"].startswith(("opentelemetry", "urllib3"))
+    ]
     assert len(about) == 1
 
 
@@ -315,12 +387,26 @@ def test_libraries_are_imported_when_they_are_wanted(wanted: bool, tmp_path: Pat
     )
     settings = {"EVARA_DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
     if wanted:
-        settings |= {"EVARA_OTLP_ENDPOINT": "http://127.0.0.1:9", "EVARA_SENTRY_DSN": "http://public@127.0.0.1:9/1"}
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | settings, capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == ("['opentelemetry.sdk.trace', 'sentry_sdk']" if wanted else "[]")
+        settings |= {
+            "EVARA_OTLP_ENDPOINT": "http://127.0.0.1:9",
+            "EVARA_SENTRY_DSN": "http://public@127.0.0.1:9/1",
+        }
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == (
+        "['opentelemetry.sdk.trace', 'sentry_sdk']" if wanted else "[]"
+    )
 
 
-def test_a_worker_sends_what_waits_before_it_ends(collector: Collector, tmp_path: Path, migrated: str) -> None:
+def test_a_worker_sends_what_waits_before_it_ends(
+    collector: Collector, tmp_path: Path, migrated: str
+) -> None:
     """Under gunicorn each worker sends its own spans, those of its last moment included."""
     settings = {
         "EVARA_DATABASE_URL": migrated,
@@ -329,7 +415,14 @@ def test_a_worker_sends_what_waits_before_it_ends(collector: Collector, tmp_path
         "EVARA_WORKERS": "1",
     }
     log = tmp_path / "gunicorn.log"
-    command = [sys.executable, "-m", "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        "api/gunicorn.conf.py",
+        "api.app:create_app()",
+    ]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stderr=output)
     try:
@@ -342,7 +435,10 @@ def test_a_worker_sends_what_waits_before_it_ends(collector: Collector, tmp_path
     finally:
         process.kill()
         process.wait()
-    assert [(span.name, span.trace_id) for span in collector.spans()][-1] == ("GET /health/live", TRACE)
+    assert [(span.name, span.trace_id) for span in collector.spans()][-1] == (
+        "GET /health/live",
+        TRACE,
+    )
 
 
 def is_ready(url: str) -> bool:

@@ -18,16 +18,34 @@ def panel(plan: Plan, board: str, title: str) -> Panel:
 
 def test_all_boards_are_there_once(plan: Plan) -> None:
     """The eight boards that people look for, each under its own slug."""
-    assert [board.slug for board in boards(plan)] == ["overview", "slo", "routes", "dependencies", "runtime", "jobs", "logs", "load"]
+    assert [board.slug for board in boards(plan)] == [
+        "overview",
+        "slo",
+        "routes",
+        "dependencies",
+        "runtime",
+        "jobs",
+        "logs",
+        "load",
+    ]
 
 
-def test_a_threshold_is_drawn_where_it_was_promised(plan: Plan, plan_of: Callable[..., Plan]) -> None:
+def test_a_threshold_is_drawn_where_it_was_promised(
+    plan: Plan, plan_of: Callable[..., Plan]
+) -> None:
     """The line of a latency target moves with the target, and appears for routes that have it alone."""
 
     def limits(made: Plan) -> dict[str, str]:
-        return {query.legend: query.expr for query in panel(made, "routes", "Duration").queries if query.line}
+        return {
+            query.legend: query.expr
+            for query in panel(made, "routes", "Duration").queries
+            if query.line
+        }
 
-    assert limits(plan)["promised: 200ms"] == '0.2 + 0 * max(slo:objective:ratio{slo=~"$route-latency-200ms"})'
+    assert (
+        limits(plan)["promised: 200ms"]
+        == '0.2 + 0 * max(slo:objective:ratio{slo=~"$route-latency-200ms"})'
+    )
     made = plan_of((("{threshold: 200ms, objective: 95}", "{threshold: 150ms, objective: 95}"),))
     assert limits(made).keys() - limits(plan).keys() == {"promised: 150ms"}
     assert limits(made)["promised: 150ms"].startswith("0.15 + ")
@@ -35,7 +53,11 @@ def test_a_threshold_is_drawn_where_it_was_promised(plan: Plan, plan_of: Callabl
 
 def test_the_tiers_lines_stand_in_the_burn_panel(plan: Plan) -> None:
     """Each tier that has a factor has a dashed line with the policy's number and maximum."""
-    drawn = {query.legend: query.expr for query in panel(plan, "slo", "Burn rates and the tiers' lines").queries if query.line}
+    drawn = {
+        query.legend: query.expr
+        for query in panel(plan, "slo", "Burn rates and the tiers' lines").queries
+        if query.line
+    }
     assert set(drawn) == {f"{tier.name} {tier.severity}s" for tier in factors(plan)}
     assert "T0 pages" not in drawn
     assert drawn["T2 pages"].startswith("clamp_max(14.4 * (1 - slo:objective:ratio")
@@ -62,7 +84,9 @@ def test_routes_keep_their_colours(plan: Plan) -> None:
 @pytest.mark.parametrize("service", ["probe alone", "nothing timed"])
 def test_a_small_service_has_boards_too(plan_of: Callable[..., Plan], service: str) -> None:
     """Without jobs, dependencies and probes every question is still PromQL."""
-    made = plan_of(SMALL.replace("routes: []", "routes: [things.list]") if service == "probe alone" else SMALL)
+    made = plan_of(
+        SMALL.replace("routes: []", "routes: [things.list]") if service == "probe alone" else SMALL
+    )
     for board in boards(made):
         for entry in board.panels:
             for query in entry.bind(slo="a", route="a", __rate_interval="1m").queries:

@@ -14,7 +14,11 @@ from observability.spec.plan import Plan
 def made(plan: Plan) -> dict[str, Any]:
     """Board name → dashboard."""
     files = grafana.render(plan)
-    return {path.split("/")[-1].removesuffix(".json"): json.loads(text) for path, text in files.items() if path.endswith(".json")}
+    return {
+        path.split("/")[-1].removesuffix(".json"): json.loads(text)
+        for path, text in files.items()
+        if path.endswith(".json")
+    }
 
 
 def panel(board: dict[str, Any], title: str) -> dict[str, Any]:
@@ -23,12 +27,18 @@ def panel(board: dict[str, Any], title: str) -> dict[str, Any]:
 
 def test_uids_are_stable_and_speak(made: dict[str, Any]) -> None:
     """A board's uid is the service and the board, so that links outlive every edit."""
-    assert {board["uid"] for board in made.values()} >= {"evara-api-overview", "evara-api-slo", "evara-api-load"}
+    assert {board["uid"] for board in made.values()} >= {
+        "evara-api-overview",
+        "evara-api-slo",
+        "evara-api-load",
+    }
 
 
 def test_panels_fill_gaps_from_the_left(made: dict[str, Any]) -> None:
     """Beside a tall table two shorter panels stand one above the other."""
-    table, firing, burning = (panel(made["overview"], title)["gridPos"] for title in ("SLOs", "Firing", "Burn rates"))
+    table, firing, burning = (
+        panel(made["overview"], title)["gridPos"] for title in ("SLOs", "Firing", "Burn rates")
+    )
     assert (firing["x"], burning["x"]) == (table["w"], table["w"])
     assert (firing["y"], burning["y"]) == (table["y"], table["y"] + firing["h"])
 
@@ -36,7 +46,11 @@ def test_panels_fill_gaps_from_the_left(made: dict[str, Any]) -> None:
 def test_tables_join_their_questions_by_the_key(made: dict[str, Any]) -> None:
     """Several instant questions become one table with a column each, named and in its own unit."""
     table = panel(made["overview"], "SLOs")
-    assert [step["id"] for step in table["transformations"]] == ["joinByField", "filterFieldsByName", "organize"]
+    assert [step["id"] for step in table["transformations"]] == [
+        "joinByField",
+        "filterFieldsByName",
+        "organize",
+    ]
     assert table["transformations"][0]["options"]["byField"] == "slo"
     assert table["transformations"][2]["options"]["renameByName"] == {
         "Value #A": "goal",
@@ -45,7 +59,10 @@ def test_tables_join_their_questions_by_the_key(made: dict[str, Any]) -> None:
         "Value #D": "burn",
     }
     assert all(target["instant"] and target["format"] == "table" for target in table["targets"])
-    looks = {rule["matcher"]["options"]: {p["id"]: p["value"] for p in rule["properties"]} for rule in table["fieldConfig"]["overrides"]}
+    looks = {
+        rule["matcher"]["options"]: {p["id"]: p["value"] for p in rule["properties"]}
+        for rule in table["fieldConfig"]["overrides"]
+    }
     assert looks["budget left"]["custom.cellOptions"]["type"] == "gauge"
     assert looks["burn"]["unit"] == "suffix:×"
 
@@ -53,14 +70,22 @@ def test_tables_join_their_questions_by_the_key(made: dict[str, Any]) -> None:
 def test_rows_lead_to_the_board_of_their_key(made: dict[str, Any]) -> None:
     """A click on an SLO opens its board, with its name and the present time range."""
     rules = panel(made["overview"], "SLOs")["fieldConfig"]["overrides"]
-    urls = [link["url"] for rule in rules for pair in rule["properties"] if pair["id"] == "links" for link in pair["value"]]
+    urls = [
+        link["url"]
+        for rule in rules
+        for pair in rule["properties"]
+        if pair["id"] == "links"
+        for link in pair["value"]
+    ]
     assert urls == ["/d/evara-api-slo?var-slo=${__value.raw}&${__url_time_range}"]
 
 
 def test_limits_are_dashed(made: dict[str, Any]) -> None:
     """A promised threshold is a thin dashed line in the colour of trouble."""
     rules = panel(made["routes"], "Duration")["fieldConfig"]["overrides"]
-    limit = next(rule for rule in rules if rule["matcher"] == {"id": "byFrameRefID", "options": "D"})
+    limit = next(
+        rule for rule in rules if rule["matcher"] == {"id": "byFrameRefID", "options": "D"}
+    )
     looks = {pair["id"]: pair["value"] for pair in limit["properties"]}
     assert looks["custom.lineStyle"]["fill"] == "dash"
     assert looks["color"]["fixedColor"] == "#D55E00"
@@ -78,9 +103,17 @@ def test_variables_offer_what_they_should(made: dict[str, Any]) -> None:
     routes = {entry["name"]: entry for entry in made["routes"]["templating"]["list"]}
     assert routes["route"]["includeAll"]
     assert routes["route"]["allValue"] == ".*"
-    assert {entry["name"]: entry["multi"] for entry in made["slo"]["templating"]["list"]}["slo"] is False
+    assert {entry["name"]: entry["multi"] for entry in made["slo"]["templating"]["list"]}[
+        "slo"
+    ] is False
     logs = {entry["name"]: entry["type"] for entry in made["logs"]["templating"]["list"]}
-    assert logs == {"loki": "datasource", "program": "custom", "level": "custom", "request": "textbox", "text": "textbox"}
+    assert logs == {
+        "loki": "datasource",
+        "program": "custom",
+        "level": "custom",
+        "request": "textbox",
+        "text": "textbox",
+    }
 
 
 def test_alerts_are_annotations(made: dict[str, Any]) -> None:
@@ -93,7 +126,9 @@ def test_alerts_are_annotations(made: dict[str, Any]) -> None:
 def test_data_sources_have_fixed_names(plan: Plan) -> None:
     """What boards ask by name is provisioned under that name, at the scrape's pace."""
     files = grafana.render(plan)
-    sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])["datasources"]
+    sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])[
+        "datasources"
+    ]
     assert {source["uid"] for source in sources} >= {"prometheus", "loki"}
     assert next(s for s in sources if s["uid"] == "prometheus")["jsonData"]["timeInterval"] == "5s"
 
@@ -101,10 +136,16 @@ def test_data_sources_have_fixed_names(plan: Plan) -> None:
 def test_lines_lead_to_their_trace_and_spans_back(plan: Plan) -> None:
     """Loki makes a link of trace_id, which is structured metadata; Jaeger asks Loki for a trace's lines by it."""
     files = grafana.render(plan)
-    sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])["datasources"]
+    sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])[
+        "datasources"
+    ]
     more = {source["uid"]: source["jsonData"] for source in sources}
     (derived,) = more["loki"]["derivedFields"]
-    assert (derived["matcherType"], derived["matcherRegex"], derived["datasourceUid"]) == ("label", "trace_id", "jaeger")
+    assert (derived["matcherType"], derived["matcherRegex"], derived["datasourceUid"]) == (
+        "label",
+        "trace_id",
+        "jaeger",
+    )
     assert derived["url"] == "$${__value.raw}"  # one dollar would be a variable of the environment
     back = more["jaeger"]["tracesToLogsV2"]
     assert (back["datasourceUid"], back["customQuery"]) == ("loki", True)
@@ -119,15 +160,23 @@ def test_traces_are_searched_by_service(made: dict[str, Any]) -> None:
 
 def test_the_folder_has_a_fixed_name(plan: Plan) -> None:
     """Links to the folder outlive Grafana's database."""
-    provider = yaml.safe_load(grafana.render(plan)["grafana/provisioning/dashboards/dashboards.yaml"])["providers"][0]
+    provider = yaml.safe_load(
+        grafana.render(plan)["grafana/provisioning/dashboards/dashboards.yaml"]
+    )["providers"][0]
     assert provider["folderUid"] == "evara-api"
 
 
 def test_many_series_are_listed_largest_first(made: dict[str, Any]) -> None:
     """Legends by route or SLO are tables, beside the picture where it is wide enough; others are one line."""
-    legends = {title: panel(made["overview"], title)["options"]["legend"] for title in ("Requests by route", "Burn rates")}
+    legends = {
+        title: panel(made["overview"], title)["options"]["legend"]
+        for title in ("Requests by route", "Burn rates")
+    }
     assert {legend["displayMode"] for legend in legends.values()} == {"table"}
-    assert (legends["Requests by route"]["placement"], legends["Burn rates"]["placement"]) == ("right", "bottom")
+    assert (legends["Requests by route"]["placement"], legends["Burn rates"]["placement"]) == (
+        "right",
+        "bottom",
+    )
     assert legends["Requests by route"]["sortDesc"]
     assert panel(made["routes"], "Duration")["options"]["legend"]["displayMode"] == "list"
 
@@ -135,25 +184,41 @@ def test_many_series_are_listed_largest_first(made: dict[str, Any]) -> None:
 def test_what_burns_comes_first_and_the_idle_last(made: dict[str, Any]) -> None:
     """Grafana sorts what has no value below what has one when the largest come first."""
     table = panel(made["overview"], "SLOs")
-    assert table["options"]["sortBy"] == [{"displayName": "burn", "desc": True}, {"displayName": "budget left", "desc": False}]
+    assert table["options"]["sortBy"] == [
+        {"displayName": "burn", "desc": True},
+        {"displayName": "budget left", "desc": False},
+    ]
 
 
 def test_no_value_is_neither_good_nor_bad(made: dict[str, Any]) -> None:
     """Words for a missing value stand in the colour of text."""
     (mapping,) = panel(made["overview"], "Least budget")["fieldConfig"]["defaults"]["mappings"]
-    assert mapping["options"] == {"match": "null", "result": {"text": "nothing yet", "color": "text"}}
-    assert panel(made["overview"], "Firing")["fieldConfig"]["defaults"]["noValue"] == "nothing fires"
+    assert mapping["options"] == {
+        "match": "null",
+        "result": {"text": "nothing yet", "color": "text"},
+    }
+    assert (
+        panel(made["overview"], "Firing")["fieldConfig"]["defaults"]["noValue"] == "nothing fires"
+    )
 
 
 def test_stacked_areas_have_no_line(made: dict[str, Any]) -> None:
     """The line of an empty series on top of the pile would look like all of it."""
-    assert panel(made["routes"], "Rate by status")["fieldConfig"]["defaults"]["custom"]["lineWidth"] == 0
+    assert (
+        panel(made["routes"], "Rate by status")["fieldConfig"]["defaults"]["custom"]["lineWidth"]
+        == 0
+    )
     assert panel(made["routes"], "Duration")["fieldConfig"]["defaults"]["custom"]["lineWidth"] == 2
 
 
 def test_shares_of_nothing_lie_on_the_ground(made: dict[str, Any]) -> None:
     """An axis of shares goes to 1 % at least; Grafana would end one of zeros at 10 000 %."""
-    assert panel(made["overview"], "Failing requests by route")["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] == 0.01
+    assert (
+        panel(made["overview"], "Failing requests by route")["fieldConfig"]["defaults"]["custom"][
+            "axisSoftMax"
+        ]
+        == 0.01
+    )
 
 
 def test_texts_are_wrapped_and_have_no_head(made: dict[str, Any]) -> None:
@@ -166,7 +231,10 @@ def test_texts_are_wrapped_and_have_no_head(made: dict[str, Any]) -> None:
 def test_promises_are_shown_to_the_last_nine(made: dict[str, Any]) -> None:
     """99.95 and 99.99 % are not rounded to 100."""
     rules = panel(made["overview"], "SLOs")["fieldConfig"]["overrides"]
-    looks = {rule["matcher"]["options"]: {p["id"]: p["value"] for p in rule["properties"]} for rule in rules}
+    looks = {
+        rule["matcher"]["options"]: {p["id"]: p["value"] for p in rule["properties"]}
+        for rule in rules
+    }
     assert looks["goal"]["decimals"] == looks["measured"]["decimals"] == 3
     assert panel(made["slo"], "Goal")["fieldConfig"]["defaults"]["decimals"] == 3
 
