@@ -151,9 +151,7 @@ def ask(query: Query, prometheus: Prometheus, grid: list[float], step: float) ->
     found = prometheus.query_range(query.expr, grid[0], grid[-1], step)
     for labels, samples in sorted(found, key=lambda series: sorted(series[0].items())):
         known = {round(moment / step): value for moment, value in samples if math.isfinite(value)}
-        label = re.sub(
-            r"\{\{(\w+)\}\}", lambda name, labels=labels: labels.get(name[1], ""), query.legend
-        )  # type: ignore[misc]
+        label = legend_text(query.legend, labels)
         yield Line(
             label, query, labels, [known.get(round(moment / step), math.nan) for moment in grid]
         )
@@ -379,3 +377,8 @@ def ticks(low: float, high: float, most: int, *, clock: bool) -> list[float]:
             power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999
         )
     return [order * step for order in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def legend_text(legend: str, labels: dict[str, str]) -> str:
+    """Return the legend with each `{{label}}` replaced by the series' value, or by nothing."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: labels.get(match[1], ""), legend)

@@ -210,7 +210,7 @@ class Replicas:
                 )
         for address in REPLICAS:
             until(
-                lambda: answers(f"http://{address}:{self.port}/health/ready"),
+                lambda: answers(f"http://{address}:{self.port}/health/ready"),  # noqa: B023
                 60,
                 "a ready replica",
             )

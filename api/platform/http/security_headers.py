@@ -34,9 +34,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Headers on every answer, CORS for the declared origins, the Host check, and the caller's address behind declared proxies."""
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     if settings.proxy_hops:
-        app.wsgi_app = ProxyFix(
-            app.wsgi_app, x_for=settings.proxy_hops, x_proto=settings.proxy_hops
-        )  # type: ignore[method-assign]
+        hops = settings.proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
 
     app.after_request(protect)
     if settings.cors_origins:

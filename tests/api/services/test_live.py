@@ -156,7 +156,7 @@ def test_keys_of_channels_are_in_no_log_line(
 
 def test_machines_share_live_answers(
     make_app: MakeApp,
-    migrated: str,
+    migrated: str,  # noqa: ARG001
     replay: Replay,
     redis_url: str,
 ) -> None:
