@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from observability.generate.rendering import HEADER, dump
+from observability.generate.yaml_text import generated_yaml
 from observability.spec import names
 from observability.spec.plan import Plan, span
 from observability.spec.schema import Integration
@@ -40,7 +40,7 @@ def render(
             receiver(plan, owner, severity, secrets, folder) for owner, severity in pairs
         ],
     }
-    return {CONFIG: HEADER + dump(config)}
+    return {CONFIG: generated_yaml(config)}
 
 
 def receiver_name(owner: str, severity: str) -> str:

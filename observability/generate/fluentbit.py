@@ -5,7 +5,7 @@ A line arrives in Loki as it was written, at its own time, with three labels; it
 
 from typing import Any
 
-from observability.generate.rendering import HEADER, dump
+from observability.generate.yaml_text import generated_yaml
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -60,7 +60,7 @@ def render(plan: Plan) -> dict[str, str]:
     docker = config(
         plan, "/fluent-bit/state", forward, named, f"${names.LOG_PROGRAM}", "loki", 3100
     )
-    return {NATIVE: HEADER + dump(native), DOCKER: HEADER + dump(docker)}
+    return {NATIVE: generated_yaml(native), DOCKER: generated_yaml(docker)}
 
 
 def config(

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from observability.generate.rendering import HEADER, alerting, dump, texts
+from observability.generate.alert_rule import alert_annotations, alert_rule
+from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import log_lines
 from observability.spec import names
 from observability.spec.board_slugs import LOG
@@ -48,7 +49,7 @@ def render(plan: Plan) -> dict[str, str]:
         if rules
         else []
     )
-    return {CONFIG: HEADER + dump(config(plan)), RULES: HEADER + dump({"groups": groups})}
+    return {CONFIG: generated_yaml(config(plan)), RULES: generated_yaml({"groups": groups})}
 
 
 def config(plan: Plan) -> dict[str, Any]:
@@ -96,8 +97,8 @@ def rule(plan: Plan, alert: LogAlert) -> dict[str, Any]:
     """One log alert with the labels and annotations that all alerts have."""
     entry = alert.entry
     labels = {names.SEVERITY: entry.severity, names.OWNER: alert.owner}
-    annotations = texts(plan, alert.name, entry.summary, entry.next_steps, LOG)
-    return alerting(alert.name, expression(plan, alert), entry.for_.seconds, labels, annotations)
+    annotations = alert_annotations(plan, alert.name, entry.summary, entry.next_steps, LOG)
+    return alert_rule(alert.name, expression(plan, alert), entry.for_.seconds, labels, annotations)
 
 
 def expression(plan: Plan, alert: LogAlert) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from observability.generate.rendering import COUNTED, HEADER, alerting, dump, links, steps, texts
+from observability.generate.alert_rule import alert_annotations, alert_rule, links, numbered
+from observability.generate.rendering import COUNTED
+from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import burn_rate, by_slo, constants, edge, labelled, selector
 from observability.spec import names
 from observability.spec.board_slugs import OVERVIEW, SLO
@@ -39,7 +41,7 @@ Rule = dict[str, Any]
 
 def render(plan: Plan) -> dict[str, str]:
     """One file with all groups."""
-    return {RULES: HEADER + dump({"groups": groups(plan)})}
+    return {RULES: generated_yaml({"groups": groups(plan)})}
 
 
 def groups(plan: Plan) -> list[dict[str, Any]]:
@@ -102,7 +104,7 @@ def objectives(plan: Plan) -> Iterator[Rule]:
         for (objective, sli, owner), rows in sorted(alike.items())
     )
     yield record(names.OBJECTIVE, "\nor ".join(terms))
-    info = ({names.SLO: slo.name, names.NEXT_STEPS: steps(slo.next_steps)} for slo in plan.slos)
+    info = ({names.SLO: slo.name, names.NEXT_STEPS: numbered(slo.next_steps)} for slo in plan.slos)
     yield record(names.NEXT_STEPS_INFO, constants(info))
 
 
@@ -210,7 +212,7 @@ def burn(plan: Plan, tier: Tier) -> Rule:
         + f"\n)\n* {on} group_left ({joined}) ({slis} > bool 0)"
     )
     labels = {names.SEVERITY: tier.severity, names.TIER: tier.name}
-    return alerting(
+    return alert_rule(
         names.BURN_ALERT, expr, tier.for_, labels, burn_text(plan, tier.conditions[0].window)
     )
 
@@ -261,8 +263,8 @@ def single(plan: Plan, alert: Alert) -> Rule:
     """A guard or a watched symptom."""
     # an unmeasured SLO keeps its own owner, which its objective carries
     owner = {} if alert.name == names.UNMEASURED_ALERT else {names.OWNER: alert.owner}
-    annotations = texts(plan, alert.name, alert.summary, alert.next_steps, OVERVIEW)
-    return alerting(
+    annotations = alert_annotations(plan, alert.name, alert.summary, alert.next_steps, OVERVIEW)
+    return alert_rule(
         alert.name,
         alert.expr or guard(plan, alert.name),
         alert.for_,

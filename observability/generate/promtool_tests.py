@@ -3,7 +3,8 @@
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
-from observability.generate.rendering import COUNTED, HEADER, dump
+from observability.generate.rendering import COUNTED
+from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import firing, selector
 from observability.spec import names
 from observability.spec.plan import (
@@ -61,7 +62,7 @@ def document(interval: Decimal, tests: list[Case]) -> str:
             names.GROUPS
         ),  # else promtool takes any order, and results move by one evaluation
     }
-    return HEADER + dump(settings | {"tests": tests})
+    return generated_yaml(settings | {"tests": tests})
 
 
 def suite(plan: Plan, tier: Tier) -> str:

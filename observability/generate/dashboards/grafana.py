@@ -7,7 +7,7 @@ from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
 from observability.generate.dashboards.boards import boards, colours_by_label
-from observability.generate.rendering import HEADER, dump
+from observability.generate.yaml_text import generated_yaml
 from observability.lib.panels import (
     BAD,
     BLUE,
@@ -135,10 +135,12 @@ def provisioning(plan: Plan) -> dict[str, str]:
         "options": {"path": MOUNTED},
     }
     return {
-        f"{PROVISIONING}/datasources/datasources.yaml": HEADER
-        + dump({"apiVersion": 1, "datasources": data_sources}),
-        f"{PROVISIONING}/dashboards/dashboards.yaml": HEADER
-        + dump({"apiVersion": 1, "providers": [provider]}),
+        f"{PROVISIONING}/datasources/datasources.yaml": generated_yaml(
+            {"apiVersion": 1, "datasources": data_sources}
+        ),
+        f"{PROVISIONING}/dashboards/dashboards.yaml": generated_yaml(
+            {"apiVersion": 1, "providers": [provider]}
+        ),
     }
 
 

@@ -10,7 +10,6 @@ import yaml
 
 from observability.checks import lint
 from observability.generate import prometheus
-from observability.generate.rendering import steps
 from observability.spec import names
 from observability.spec.plan import Plan
 from tests.observability.compiler_support import SMALL
@@ -128,11 +127,6 @@ def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(
     )
     result = promtool("test", "rules", str(tmp_path / "test.yaml"))
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_next_steps_are_numbered() -> None:
-    """One line, in the order of the catalogue."""
-    assert steps(("Look.", "Mend.")) == "1. Look. 2. Mend."
 
 
 def test_labels_of_an_objective_may_hold_any_text(

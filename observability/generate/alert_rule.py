@@ -1,0 +1,44 @@
+"""Alerting rules in the form that Prometheus and Loki share: labels, waiting time, annotations and links."""
+
+from decimal import Decimal
+from typing import Any
+
+from observability.spec import names
+from observability.spec.board_slugs import LOG
+from observability.spec.plan import Plan, span
+
+
+def alert_rule(
+    name: str, expr: str, wait: Decimal, labels: dict[str, str], annotations: dict[str, str]
+) -> dict[str, Any]:
+    """Return the rule of one alert that fires after `wait` seconds."""
+    pending = {"for": span(wait)} if wait else {}
+    return {"alert": name, "expr": expr, **pending, "labels": labels, "annotations": annotations}
+
+
+def alert_annotations(
+    plan: Plan, name: str, summary: str, next_steps: tuple[str, ...], board: str
+) -> dict[str, str]:
+    """Return the annotations of an alert that has its own page in the runbook; `board` is a slug."""
+    board_path = names.board_uid(plan.service, board)
+    return {
+        "summary": summary,
+        names.NEXT_STEPS: numbered(next_steps),
+        **links(plan, f"/alerts/{name}", board_path),
+    }
+
+
+def links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str]:
+    """Return the addresses of the runbook page and, where Grafana runs, of the board and the log lines."""
+    addresses = plan.policy.links
+    urls = {"runbook_url": addresses.console + runbook_path}
+    if addresses.grafana:
+        log_board = names.board_uid(plan.service, LOG)
+        urls["dashboard_url"] = f"{addresses.grafana}/d/{board_path}"
+        urls["logs_url"] = f"{addresses.grafana}/d/{log_board}"
+    return urls
+
+
+def numbered(next_steps: tuple[str, ...]) -> str:
+    """Return the next steps as one numbered line."""
+    return " ".join(f"{number}. {step}" for number, step in enumerate(next_steps, 1))

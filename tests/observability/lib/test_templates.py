@@ -1,0 +1,44 @@
+"""Templates leave the language that they hold alone, and accept exactly the values that they name."""
+
+import pytest
+
+from observability.lib.templates import fill
+from observability.spec import names
+
+
+def test_fields_are_arguments_or_names() -> None:
+    """Lower case is an argument, capitals are a constant of spec/names.py."""
+    assert fill("rate(<<TOTAL>>[<<window>>]) > <<limit>>", window="5m", limit=3) == (
+        f"rate({names.TOTAL}[5m]) > 3"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'm{a="b", c=~"x|y"}[5m] > bool 0',
+        "{{ with printf `m{slo='%[1]s'}` $labels.slo | query }}{{ . | first | value }}{{ end }}",
+        '{service="x"} |~ "(?P<word>a)" | pattern `<ip> <_>`',
+    ],
+)
+def test_the_languages_own_signs_stay(text: str) -> None:
+    """PromQL, Go templates and LogQL need no escapes."""
+    assert fill(text) == text
+
+
+def test_a_value_is_not_read_as_a_template() -> None:
+    """A field in a value stays text."""
+    assert fill("<<a>>", a="<<b>>") == "<<b>>"
+
+
+@pytest.mark.parametrize("values", [{}, {"a": 1, "b": 2}])
+def test_missing_and_unknown_values_are_errors(values: dict[str, int]) -> None:
+    """A misspelt field does not reach a generated file."""
+    with pytest.raises(TypeError, match=r"[ab]"):
+        fill("<<a>>", **values)
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    """Capitals must be a constant of spec/names.py."""
+    with pytest.raises(AttributeError, match="NO_SUCH_NAME"):
+        fill("<<NO_SUCH_NAME>>")
