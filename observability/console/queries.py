@@ -13,7 +13,7 @@ from observability.devstack.layout import StackLayout
 from observability.devstack.readiness import addresses, answers
 from observability.generate.dashboards import boards
 from observability.generate.runbook import entries
-from observability.lib.alertmanager import active
+from observability.lib.alertmanager import fetch_active_alerts
 from observability.lib.charts import svg
 from observability.lib.http import Unreachable
 from observability.lib.panels import BAD, GOOD, METRICS, WARN, Kind, Panel, Query, Unit
@@ -175,7 +175,7 @@ class Answers:
         """What Alertmanager holds, or nothing while it does not answer."""
 
         def ask() -> Held:
-            return Held(time.time(), active(self.layout.url("alertmanager"), GLANCE))
+            return Held(time.time(), fetch_active_alerts(self.layout.url("alertmanager"), GLANCE))
 
         try:
             return self.once("held", NUMBERS, ask) if self.delivers() else None
@@ -223,7 +223,7 @@ class Answers:
         def ask() -> dict[str, list[float | None]]:
             rows: dict[str, list[float | None]] = {}
             for column, query in enumerate(panel.queries):
-                for name, value in self._prometheus.by_label(query.expr, panel.key).items():
+                for name, value in self._prometheus.query_by_label(query.expr, panel.key).items():
                     if not math.isnan(value):  # as quantiles of nothing are
                         rows.setdefault(name, [None] * len(panel.queries))[column] = value
             return rows

@@ -221,7 +221,7 @@ def waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
     jobs = f"max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})"
 
     def synced() -> bool:
-        return all(prometheus.by_label(jobs, names.JOB).get(job, 0) > 0 for job in plan.jobs)
+        return all(prometheus.query_by_label(jobs, names.JOB).get(job, 0) > 0 for job in plan.jobs)
 
     def complete(found: list[dict[str, Any]]) -> bool:
         return {target["scrapePool"] for target in found} == set(prometheus.scrape_pools())

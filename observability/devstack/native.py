@@ -37,7 +37,7 @@ from observability.devstack.readiness import (
     watching,
 )
 from observability.devstack.supervisor import Supervisor
-from observability.lib.prometheus import exposed
+from observability.lib.prometheus import scrape_metric
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -212,11 +212,11 @@ def waits(layout: StackLayout, plan: Plan, since: float) -> tuple[list[Wait], li
     """What "up" means: what must work before Prometheus may know of it, and what must follow from that."""
 
     def synced() -> bool:
-        last = exposed(layout.url("metrics"), names.JOB_LAST_SUCCESS, names.JOB)
+        last = scrape_metric(layout.url("metrics"), names.JOB_LAST_SUCCESS, names.JOB)
         return all(last.get(job, 0) > since for job in plan.jobs)
 
     def probed() -> bool:
-        last = exposed(layout.url("prober"), names.PROBE_LAST_SUCCESS, names.ROUTE)
+        last = scrape_metric(layout.url("prober"), names.PROBE_LAST_SUCCESS, names.ROUTE)
         return all(last.get(route, 0) > since for route, _ in plan.probe_routes)
 
     return [

@@ -11,8 +11,8 @@ import httpx
 
 from observability.devstack.layout import COMPOSE, StackLayout
 from observability.devstack.processes import announce
-from observability.lib.console import inbox
-from observability.lib.http import Unreachable, polling, trusted
+from observability.lib.console import fetch_delivered_alerts
+from observability.lib.http import Unreachable, poll, tls_context
 from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import selector
@@ -85,14 +85,17 @@ def watching(
         later = {
             rule["health"] for group in groups for rule in group["rules"]
         }  # slow groups take their first turn later
-        series = prometheus.by_label(f"{names.BAD} or {names.FRESH}", names.SLO)
+        series = prometheus.query_by_label(f"{names.BAD} or {names.FRESH}", names.SLO)
         return soon == {"ok"} and "err" not in later and len(series) == len(plan.slos)
 
     def delivered() -> bool:
         if not sent:
             send_test_alert(layout, plan, mark)
             sent.append(mark)
-        return any(alert["labels"].get(names.SLO) == mark for alert in inbox(layout.url("console")))
+        return any(
+            alert["labels"].get(names.SLO) == mark
+            for alert in fetch_delivered_alerts(layout.url("console"))
+        )
 
     return [
         Wait(
@@ -117,7 +120,11 @@ def log_waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
     )
     look_at = "make logs P=loki, and make logs P=fluent-bit"
     return [
-        Wait("log lines arrive in Loki", lambda: bool(loki.lines(stream, since, limit=1)), look_at)
+        Wait(
+            "log lines arrive in Loki",
+            lambda: bool(loki.query_lines(stream, since, limit=1)),
+            look_at,
+        )
     ]
 
 
@@ -161,7 +168,7 @@ def settle(
 def until(wait: Wait, dead: Callable[[], list[str]]) -> None:
     """Polls until the wait is over; Refused with the log to read when it takes too long or a process gave up."""
     last = "it stayed false"
-    for _ in polling(READY_SECONDS, 0.2):
+    for _ in poll(READY_SECONDS, 0.2):
         try:
             if wait.true():
                 return
@@ -208,7 +215,9 @@ def addresses(layout: StackLayout, patience: float = 5.0) -> list[tuple[str, str
 
 def answers(url: str, seconds: float) -> bool:
     try:
-        return httpx.get(url, timeout=seconds, follow_redirects=True, verify=trusted()).is_success
+        return httpx.get(
+            url, timeout=seconds, follow_redirects=True, verify=tls_context()
+        ).is_success
     except httpx.HTTPError:
         return False
 
@@ -216,10 +225,10 @@ def answers(url: str, seconds: float) -> bool:
 def has_ui(url: str) -> bool:
     """Whether the server's own page has the scripts that it asks for; the distribution packs some without."""
     try:
-        page = httpx.get(url, follow_redirects=True, timeout=2, verify=trusted())
+        page = httpx.get(url, follow_redirects=True, timeout=2, verify=tls_context())
         sources = [part.split('"')[0] for part in page.text.split('src="')[1:]]
         found = [
-            httpx.get(page.url.join(source), timeout=2, verify=trusted()) for source in sources
+            httpx.get(page.url.join(source), timeout=2, verify=tls_context()) for source in sources
         ]
     except httpx.HTTPError:
         return False

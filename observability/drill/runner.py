@@ -17,8 +17,8 @@ import httpx
 from observability.devstack.native import is_free
 from observability.devstack.readiness import Refused
 from observability.drill.sandbox import Arena
-from observability.lib.console import inbox
-from observability.lib.http import Unreachable, polling
+from observability.lib.console import fetch_delivered_alerts
+from observability.lib.http import Unreachable, poll
 from observability.lib.prometheus import Prometheus
 from observability.spec import names
 from observability.spec.plan import Plan, scaled, without_gateway
@@ -258,7 +258,7 @@ class Watch:
             raise Failed(f"{listed(strangers)} fired, which this drill neither wants nor allows")
 
     def until(self, what: str, true: Callable[[], bool]) -> None:
-        for _ in polling(STEP_SECONDS, LOOK_SECONDS):
+        for _ in poll(STEP_SECONDS, LOOK_SECONDS):
             self.look()
             if true():
                 return
@@ -269,7 +269,7 @@ class Watch:
 
     def _inbox(self) -> list[dict[str, Any]]:
         try:
-            return inbox(self._arena.layout.url("console"))
+            return fetch_delivered_alerts(self._arena.layout.url("console"))
         except Unreachable:
             return []  # it is being started again
 
@@ -305,7 +305,7 @@ def listed(alerts: Set[Alert]) -> str:
 
 def settle(prometheus: Prometheus) -> None:
     """A Prometheus that has just started knows nothing; waits until nothing but the watchdog is on its mind."""
-    for _ in polling(STEP_SECONDS, LOOK_SECONDS):
+    for _ in poll(STEP_SECONDS, LOOK_SECONDS):
         present = {identify(alert["labels"]) for alert in prometheus.alerts()} - ALWAYS
         if not present:
             return
@@ -314,7 +314,7 @@ def settle(prometheus: Prometheus) -> None:
 
 def calm(watch: Watch, traffic: Traffic) -> None:
     """Healthy traffic first: an alert, or a failing request, before the fault makes the drill worthless."""
-    for _ in polling(BASELINE_SECONDS, LOOK_SECONDS):
+    for _ in poll(BASELINE_SECONDS, LOOK_SECONDS):
         watch.look()
         early = watch.seen["firing"] & watch.drill.must
         if early or traffic.bad:
@@ -353,7 +353,7 @@ def end(drill: Drill, arena: Arena) -> None:
 def check_effect(drill: Drill, arena: Arena, traffic: Traffic) -> None:
     """Somebody must notice: a fault that does nothing proves nothing. No caller misses a store that is held; its alert must."""
     unasked = drill.stops and "api" not in drill.stops  # traffic does not meet what was stopped
-    for _ in polling(EFFECT_SECONDS, 0.1):
+    for _ in poll(EFFECT_SECONDS, 0.1):
         noticed = traffic.slow if drill.fault == "slow" else traffic.bad
         if drill.holds or (
             is_free(getattr(arena.layout.ports, drill.stops[0])) if unasked else noticed

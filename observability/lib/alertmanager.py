@@ -2,21 +2,17 @@
 
 from typing import Any
 
-import httpx
-
-from observability.lib.http import TIMEOUT, Unreachable, trusted
+from observability.lib.http import TIMEOUT, Unreachable, fetch_json
 
 
-def active(url: str, timeout: float = TIMEOUT) -> list[dict[str, Any]]:
-    """What Alertmanager holds that has not ended; silenced and inhibited alerts, too, of which `status.state` is "suppressed"."""
-    try:
-        found = httpx.get(f"{url}/api/v2/alerts", timeout=timeout, verify=trusted()).json()
-    except (httpx.HTTPError, ValueError) as error:
+def fetch_active_alerts(url: str, timeout: float = TIMEOUT) -> list[dict[str, Any]]:
+    """Return the alerts that have not ended; raise Unreachable.
+
+    Silenced and inhibited alerts are among them: their `status.state` is "suppressed".
+    """
+    alerts = fetch_json("Alertmanager", url, "/api/v2/alerts", timeout)
+    if not isinstance(alerts, list):
         raise Unreachable(
-            f"Alertmanager at {url} does not answer ({error}); start the stack with: make up"
-        ) from error
-    if not isinstance(found, list):
-        raise Unreachable(
-            f"Alertmanager at {url} answers something else than alerts: {found!r:.100}"
+            f"Alertmanager at {url} answers something else than alerts: {alerts!r:.100}"
         )
-    return found
+    return alerts

@@ -2,18 +2,14 @@
 
 from typing import Any
 
-import httpx
-
-from observability.lib.http import TIMEOUT, Unreachable, trusted
+from observability.lib.http import Unreachable, fetch_json
 
 
-def inbox(url: str) -> list[dict[str, Any]]:
-    """What Alertmanager delivered to the local receiver, newest first."""
-    try:
-        return list(
-            httpx.get(f"{url}/api/inbox", timeout=TIMEOUT, verify=trusted()).json()["alerts"]
-        )
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+def fetch_delivered_alerts(url: str) -> list[dict[str, Any]]:
+    """Return the alerts that Alertmanager delivered, newest first; raise Unreachable."""
+    document = fetch_json("the inbox", url, "/api/inbox")
+    if not isinstance(document, dict) or "alerts" not in document:
         raise Unreachable(
-            f"the inbox at {url} does not answer ({error}); start the stack with: make up"
-        ) from error
+            f"the inbox at {url} answers something else than alerts: {document!r:.100}"
+        )
+    return list(document["alerts"])

@@ -1,4 +1,4 @@
-"""HTTP as all clients of servers use it: one error, trusted authorities, polling; and what Prometheus and Loki share."""
+"""HTTP requests to servers of the stack, as all clients make them."""
 
 import ssl
 import time
@@ -8,67 +8,42 @@ from typing import Any
 
 import httpx
 
-TIMEOUT = 30.0
+TIMEOUT = 30.0  # seconds
 
 
 class Unreachable(Exception):
-    """A server that should be asked does not answer, or refuses the question."""
+    """A server that does not answer, or refuses the query."""
 
 
 @cache
-def trusted() -> ssl.SSLContext:
-    """The authorities that are trusted, read once: each reading costs far more than a question, and many are asked again and again."""
+def tls_context() -> ssl.SSLContext:
+    """Return the context with the trusted authorities; loading it costs more than a request."""
     return httpx.create_ssl_context()
 
 
-def polling(seconds: float, pause: float) -> Iterator[None]:
-    """At once, and again after every pause until the time is up; the body of the loop leaves it when it has its answer."""
-    deadline = time.monotonic() + seconds
+def poll(timeout: float, interval: float) -> Iterator[None]:
+    """Yield at once, then every `interval` seconds until `timeout` seconds are over.
+
+    The body of the loop leaves it when it has its answer.
+    """
+    deadline = time.monotonic() + timeout
     yield
     while time.monotonic() < deadline:
-        time.sleep(pause)
+        time.sleep(interval)
         yield
 
 
-class Server:
-    """What can be asked in the same form of Prometheus and Loki."""
+def no_answer(server: str, url: str, error: Exception) -> Unreachable:
+    """Return the error of a server of the stack that does not answer."""
+    return Unreachable(
+        f"{server} at {url} does not answer ({error}); start the stack with: make up"
+    )
 
-    name, api = "Prometheus", "/api/v1"
 
-    def __init__(self, url: str, timeout: float = TIMEOUT):
-        self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, verify=trusted())
-
-    def _get(self, path: str, **params: str) -> Any:
-        try:
-            answer = self._http.get(path, params=params)
-            body = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise Unreachable(
-                f"{self.name} at {self.url} does not answer ({error}); start the stack with: make up"
-            ) from error
-        if body.get("status") != "success":
-            raise Unreachable(
-                f"{self.name} at {self.url} refused {params.get('query', path)!r}: {body.get('error')}"
-            )
-        return body["data"]
-
-    def query(self, expr: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
-        """An instant vector as (labels, value) pairs."""
-        data = self._get(f"{self.api}/query", query=expr, time=str(at or time.time()))
-        return [(sample["metric"], float(sample["value"][1])) for sample in data["result"]]
-
-    def query_range(
-        self, expr: str, start: float, end: float, step: float
-    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
-        """A range of vectors as (labels, [(Unix time, value), …]) pairs; moments without a sample are left out."""
-        data = self._get(
-            f"{self.api}/query_range", query=expr, start=str(start), end=str(end), step=str(step)
-        )
-        return [
-            (series["metric"], [(float(at), float(value)) for at, value in series["values"]])
-            for series in data["result"]
-        ]
-
-    def by_label(self, expr: str, label: str, at: float | None = None) -> dict[str, float]:
-        return {labels.get(label, ""): value for labels, value in self.query(expr, at)}
+def fetch_json(server: str, url: str, path: str, timeout: float = TIMEOUT) -> Any:
+    """Return the JSON document at `url` + `path`; raise Unreachable, naming `server`."""
+    try:
+        response = httpx.get(url + path, timeout=timeout, verify=tls_context())
+        return response.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise no_answer(server, url, error) from error

@@ -2,22 +2,29 @@
 
 import time
 
-from observability.lib.http import Server
+from observability.lib.query_server import QueryServer
 
 
-class Loki(Server):
+class Loki(QueryServer):
     """The HTTP API of one Loki."""
 
     name, api = "Loki", "/loki/api/v1"
 
-    def lines(
+    def query_lines(
         self, query: str, since: float, limit: int = 1000
     ) -> list[tuple[dict[str, str], str]]:
-        """(labels and structured metadata, line) of everything that matches from `since`, Unix seconds, until now."""
-        span = {"start": f"{int(since)}000000000", "end": f"{time.time() + 1:.0f}000000000"}
+        """Return (labels and structured metadata, line) of every match.
+
+        The span is from `since`, Unix seconds, until now.
+        """
+        start, end = f"{int(since)}000000000", f"{time.time() + 1:.0f}000000000"  # nanoseconds
         data = self._get(
-            f"{self.api}/query_range", query=query, limit=str(limit), direction="forward", **span
+            f"{self.api}/query_range",
+            query=query,
+            limit=str(limit),
+            direction="forward",
+            start=start,
+            end=end,
         )
-        return [
-            (stream["stream"], line) for stream in data["result"] for _, line in stream["values"]
-        ]
+        streams = data["result"]
+        return [(stream["stream"], line) for stream in streams for _, line in stream["values"]]

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from observability.generate import prometheus as rules
-from observability.lib.http import Unreachable, polling
+from observability.lib.http import Unreachable, poll
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import firing, selector
 from observability.slo import verdicts as slos
@@ -98,7 +98,7 @@ class Side:
 def scraped(prometheus: Prometheus, plan: Plan, after: float) -> dict[str, float]:
     """Waits until every target was scraped after a moment; scrape job → time of its newest scrape. Raises Unreachable."""
     up = selector(names.UP, job=f"~{names.SCRAPE_API}|{names.SCRAPE_PROBER}")
-    for _ in polling(PATIENCE * float(plan.clock.scrape), POLL_SECONDS):
+    for _ in poll(PATIENCE * float(plan.clock.scrape), POLL_SECONDS):
         seen = prometheus.query(f"timestamp({up}) * {up}")  # 0 for a target that is down
         newest = {
             job: max(at for labels, at in seen if labels["job"] == job)
@@ -207,7 +207,9 @@ def budgets(prometheus: Prometheus, plan: Plan, counted: Counted) -> Iterator[di
     """
     totals, bads = counted.counters["total"], counted.counters["bad"]
     run = Window("run", Decimal(math.ceil(counted.end - counted.start)), FINE)
-    timed = [prometheus.by_label(expr, names.SLO, counted.end) for expr in slos.sums(run, plan)]
+    timed = [
+        prometheus.query_by_label(expr, names.SLO, counted.end) for expr in slos.sums(run, plan)
+    ]
     for row in slos.measure(plan, prometheus, plan.period):
         key = (row.slo,)
         seconds, bad_seconds = (found.get(row.slo, 0.0) for found in timed)

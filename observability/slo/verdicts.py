@@ -83,13 +83,13 @@ def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[Row]:
     """Every SLO of the plan over a window ending now; raises Unreachable."""
     total_expr, bad_expr = sums(window, plan)
     totals, bads = (
-        prometheus.by_label(total_expr, names.SLO),
-        prometheus.by_label(bad_expr, names.SLO),
+        prometheus.query_by_label(total_expr, names.SLO),
+        prometheus.query_by_label(bad_expr, names.SLO),
     )
-    measured = prometheus.by_label(
+    measured = prometheus.query_by_label(
         f"{names.BAD} or {names.FRESH}", names.SLO
     )  # present while somebody measures
-    errors = prometheus.by_label(names.error_ratio("5m"), names.SLO)
+    errors = prometheus.query_by_label(names.error_ratio("5m"), names.SLO)
     rows = []
     for slo in plan.slos:
         known = slo.name in measured

@@ -82,7 +82,7 @@ class Containers(Stack):
         """Program → one of its lines in Loki of the last minutes with this structured metadata."""
         asked = "".join(f' | {key}="{value}"' for key, value in metadata.items())
         stream = selector("", **{names.LOG_SERVICE: "evara-api"})
-        found = Loki(self.layout.url("loki")).lines(stream + asked, time.time() - 300)
+        found = Loki(self.layout.url("loki")).query_lines(stream + asked, time.time() - 300)
         return {labels[names.LOG_PROGRAM]: line for labels, line in found}
 
     def mails(self, *words: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from observability.lib.prometheus import Prometheus, exposed
+from observability.lib.prometheus import Prometheus, scrape_metric
 from observability.spec import names
 from tests.e2e.conftest import Stack, Watched
 from tests.e2e.waiting import eventually
@@ -96,10 +96,14 @@ def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
         by = f"sum by ({', '.join(labels)})"
         return f"({by} ({metric} @ {end}) - ({by} ({metric} @ {start}) or 0 * {by} ({metric} @ {end})))"
 
-    requests = prometheus.by_label(grown(names.HTTP_REQUESTS + "_total", names.ROUTE), names.ROUTE)
+    requests = prometheus.query_by_label(
+        grown(names.HTTP_REQUESTS + "_total", names.ROUTE), names.ROUTE
+    )
     buckets = grown(names.HTTP_DURATION + "_bucket", names.ROUTE, "le")
     for key, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)):
-        quantiles = prometheus.by_label(f"histogram_quantile({share}, {buckets})", names.ROUTE)
+        quantiles = prometheus.query_by_label(
+            f"histogram_quantile({share}, {buckets})", names.ROUTE
+        )
         for row in run.report["routes"]:
             value = row["server"][key]
             assert (math.nan if value is None else value) == pytest.approx(
@@ -108,7 +112,7 @@ def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
             assert row["server"]["requests"] == round(
                 requests.get(row["route"], 0)
             )  # a series begins with the first request
-    totals = prometheus.by_label(
+    totals = prometheus.query_by_label(
         f"sum by ({names.SLO}) ({names.TOTAL} @ {end + 6} - {names.TOTAL} @ {start})", names.SLO
     )
     spent = {row["slo"]: row["total"] for row in run.report["budgets"]}
@@ -156,9 +160,9 @@ def test_somebody_elses_calls_are_noticed(
     answers: list[int] = []
 
     def created() -> float:
-        return exposed(stack.layout.url("metrics"), names.HTTP_REQUESTS + "_total", names.ROUTE)[
-            "nodes.create"
-        ]
+        return scrape_metric(
+            stack.layout.url("metrics"), names.HTTP_REQUESTS + "_total", names.ROUTE
+        )["nodes.create"]
 
     def stranger(before: float) -> None:
         if eventually(lambda: created() > before):  # each client begins with a node of its own

@@ -19,7 +19,7 @@ from observability.devstack.binaries import log_servers
 from observability.devstack.supervisor import socket_path
 from observability.generate import loki as emitter
 from observability.generate.dashboards.boards import boards
-from observability.lib.console import inbox
+from observability.lib.console import fetch_delivered_alerts
 from observability.lib.http import Unreachable
 from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus
@@ -97,8 +97,8 @@ def test_a_request_is_found_by_its_id(stack: Stack, loki: Loki) -> None:
     mark, since = f"find-{uuid.uuid4().hex}", time.time()
     assert stack.get("/api/v1/nodes/", headers={"X-Request-ID": mark}).is_success
     question = f'{API} | request_id="{mark}"'
-    assert eventually(lambda: bool(loki.lines(question, since)))
-    [(labels, line)] = loki.lines(question, since)
+    assert eventually(lambda: bool(loki.query_lines(question, since)))
+    [(labels, line)] = loki.query_lines(question, since)
     assert labels == {
         "service": "evara-api",
         "program": "api",
@@ -115,8 +115,8 @@ def test_a_line_keeps_its_own_time(stack: Stack, loki: Loki) -> None:
     mark = f"late-{uuid.uuid4().hex}"
     write(stack, "late", [mark], "INFO", timedelta(minutes=20))
     question = f'{API} | request_id="{mark}"'
-    assert eventually(lambda: bool(loki.lines(question, time.time() - 3600)))
-    assert loki.lines(question, time.time() - 600) == []
+    assert eventually(lambda: bool(loki.query_lines(question, time.time() - 3600)))
+    assert loki.query_lines(question, time.time() - 600) == []
 
 
 def test_streams_have_the_declared_labels_alone(stack: Stack, loki: Loki) -> None:
@@ -144,9 +144,9 @@ def test_foreign_lines_keep_their_words_and_get_a_level(
 ) -> None:
     """The lines are those of the file, and a level was found in every one."""
     stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="{program}"}}'
-    assert eventually(lambda: bool(loki.lines(stream, time.time() - 3600)))
+    assert eventually(lambda: bool(loki.query_lines(stream, time.time() - 3600)))
     written = set((stack.layout.logs / f"{program}.log").read_text(encoding="utf-8").splitlines())
-    lines = loki.lines(stream, time.time() - 3600)
+    lines = loki.query_lines(stream, time.time() - 3600)
     assert {line for _, line in lines} <= written
     assert {labels[names.LOG_LEVEL] for labels, _ in lines} <= set(names.LOG_LEVELS)
 
@@ -156,17 +156,19 @@ def test_a_line_of_no_request_has_no_id(stack: Stack, loki: Loki) -> None:
     mark = f"nobody-{uuid.uuid4().hex}"
     write(stack, mark, [None], "INFO")
     question = f'{API} |= "{mark}"'
-    assert eventually(lambda: bool(loki.lines(question, time.time() - 3600)))
+    assert eventually(lambda: bool(loki.query_lines(question, time.time() - 3600)))
     assert not [
-        labels for labels, _ in loki.lines(question, time.time() - 3600) if "request_id" in labels
+        labels
+        for labels, _ in loki.query_lines(question, time.time() - 3600)
+        if "request_id" in labels
     ]
 
 
 def test_lines_of_a_job_share_an_id(loki: Loki) -> None:
     """A run of the sync is found by its id, like a request."""
     stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="worker"}} |= "job done"'
-    assert eventually(lambda: bool(loki.lines(stream, time.time() - 3600)))
-    for labels, line in loki.lines(stream, time.time() - 3600):
+    assert eventually(lambda: bool(loki.query_lines(stream, time.time() - 3600)))
+    for labels, line in loki.query_lines(stream, time.time() - 3600):
         assert labels["request_id"] == json.loads(line)["request_id"]
 
 
@@ -194,7 +196,10 @@ def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
     write(stack, "unhandled exception", [f"burst-{uuid.uuid4().hex}" for _ in range(burst + 5)])
 
     def delivered() -> dict[str, dict[str, dict[str, str]]]:
-        return {alert["labels"]["alertname"]: alert for alert in inbox(stack.layout.url("console"))}
+        return {
+            alert["labels"]["alertname"]: alert
+            for alert in fetch_delivered_alerts(stack.layout.url("console"))
+        }
 
     assert eventually(lambda: {"LogErrorBurst", "LogUnhandledException"} <= delivered().keys()), (
         delivered().keys()
@@ -259,11 +264,13 @@ def test_nothing_is_lost_and_nothing_comes_twice(stack: Stack, loki: Loki) -> No
     write(stack, mark, ids[half:], "INFO")
     assert eventually(lambda: stack.pid("fluent-bit") not in (dead, 0))
     with pytest.raises(Unreachable):
-        loki.lines(API, since)
+        loki.query_lines(API, since)
     supervise(stack, "start", "loki")
 
     def arrived() -> list[str]:
-        return sorted(labels["request_id"] for labels, _ in loki.lines(f'{API} |= "{mark}"', since))
+        return sorted(
+            labels["request_id"] for labels, _ in loki.query_lines(f'{API} |= "{mark}"', since)
+        )
 
     assert eventually(lambda: len(arrived()) >= len(ids)), f"{len(arrived())} of {len(ids)}"
     time.sleep(5)  # what comes twice comes late
@@ -282,5 +289,5 @@ def test_the_log_board_has_answers(loki: Loki) -> None:
         [query for query in queries if query.startswith("{")],
     )
     assert eventually(lambda: all(loki.query(query) for query in counts))
-    assert eventually(lambda: all(loki.lines(query, time.time() - 600) for query in lines))
+    assert eventually(lambda: all(loki.query_lines(query, time.time() - 600) for query in lines))
     assert len(queries) == len(counts) + len(lines)

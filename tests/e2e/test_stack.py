@@ -8,7 +8,7 @@ import httpx
 import psutil
 import pytest
 
-from observability.lib.console import inbox
+from observability.lib.console import fetch_delivered_alerts
 from observability.lib.prometheus import Prometheus
 from observability.spec import plan
 from tests.e2e.conftest import Stack, running
@@ -154,7 +154,7 @@ def test_alerts_are_delivered_and_kept(stack: Stack) -> None:
         lambda: (
             sum(
                 a["labels"]["alertname"] == "PipelineTest"
-                for a in inbox(stack.layout.url("console"))
+                for a in fetch_delivered_alerts(stack.layout.url("console"))
             )
             >= 2
         )

@@ -105,7 +105,7 @@ def test_the_last_time_that_an_alert_fired_counts(monkeypatch: pytest.MonkeyPatc
         {"labels": labels, "started": 2.0, "resolved": None},
         {"labels": labels, "started": 1.0, "resolved": None},
     ]
-    monkeypatch.setattr(runner, "inbox", lambda _: told)
+    monkeypatch.setattr(runner, "fetch_delivered_alerts", lambda _: told)
     assert not watch().resolved()
     told[0]["resolved"] = 3.0
     assert watch().resolved()

@@ -208,7 +208,9 @@ def wait(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> N
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if client.by_label(names.error_ratio("5m"), names.SLO).get("nodes.get-availability"):
+            if client.query_by_label(names.error_ratio("5m"), names.SLO).get(
+                "nodes.get-availability"
+            ):
                 return
         except Unreachable:
             pass
