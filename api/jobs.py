@@ -80,7 +80,7 @@ class Jobs:
     @contextmanager
     def _work(self, name: str, headers: dict[str, str]) -> Iterator[leases.Lease | None]:
         """The app, the identity and the lease of a piece of work; None when another worker is at it."""
-        with self.app.app_context(), request_context.adopted(headers), leases.held(name) as lease:
+        with self.app.app_context(), request_context.activate(headers), leases.hold(name) as lease:
             yield lease
 
     def _sync(
@@ -109,7 +109,7 @@ class Jobs:
                         dead_letters.resolve(session, SYNC, node_id)
                 elif again:  # with the same attempt: the host answers, there is only much of it
                     self.sync.schedule(
-                        args=(node_id, request_context.headers(), attempt),
+                        args=(node_id, request_context.outbound_headers(), attempt),
                         delay=notifications.wait(1),
                     )
             except sync.Lost:
@@ -123,7 +123,7 @@ class Jobs:
                 metrics.JOB_RUNS.labels(SYNC, "error").inc()
                 log.warning(
                     "sync failed",
-                    extra=context | {"error": text} | request_context.spent(),
+                    extra=context | {"error": text} | request_context.usage_fields(),
                     exc_info=not known,
                 )
                 if not known:
@@ -138,11 +138,11 @@ class Jobs:
                     )  # by the host's Retry-After, or until the breaker lets one through
                     delay = max(notifications.wait(attempt), min(asked, notifications.LONGEST_WAIT))
                     self.sync.schedule(
-                        args=(node_id, request_context.headers(), attempt + 1), delay=delay
+                        args=(node_id, request_context.outbound_headers(), attempt + 1), delay=delay
                     )
                     return False
                 with database().write() as session:
-                    dead_letters.bury(session, SYNC, node_id, text, attempt)
+                    dead_letters.record(session, SYNC, node_id, text, attempt)
                 return False
             metrics.JOB_RUNS.labels(SYNC, "ok").inc()
             seconds = round(time.perf_counter() - started, 2)
@@ -150,7 +150,7 @@ class Jobs:
                 "job done",
                 extra=context
                 | {"stored": stored, "seconds": seconds, "finished": finished}
-                | request_context.spent(),
+                | request_context.usage_fields(),
             )
             return finished or again
 
@@ -172,8 +172,8 @@ class Jobs:
 
     def ask(self, task: Any, *arguments: str, expires: float) -> None:
         """Puts a task into the queue, with ids of its own; who finds it later than `expires` seconds leaves it."""
-        with request_context.adopted({}) as made:
-            task(*arguments, made.headers(), expires=expires)
+        with request_context.activate({}) as made:
+            task(*arguments, made.outbound_headers(), expires=expires)
 
     def tick(self) -> None:
         """Once a second: renews leases; the leader asks for what is due and measures what waits. Failures are logged, not raised."""
@@ -191,7 +191,7 @@ class Jobs:
             self._renew_at = time.monotonic() + self.settings.lease_seconds / 4
             held = leases.renew()
             if not self._lead or self._lead.owner not in held:
-                self._lead = leases.take("scheduler")
+                self._lead = leases.acquire("scheduler")
         return self._lead is not None
 
     def _enqueue(self) -> None:

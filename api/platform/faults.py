@@ -9,8 +9,6 @@ from flask import Flask, abort
 
 from api.platform.telemetry import metrics
 
-KINDS = ("error", "exception", "slow")
-
 
 class InjectedError(RuntimeError):
     """What the `exception` fault raises, so that a log reader knows where it came from."""

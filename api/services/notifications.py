@@ -70,7 +70,12 @@ def record(session: Session, node: Node, metrics: set[str]) -> None:
             "limits": limits,
         }
         session.add(
-            Delivery(key=key, node_id=node.id, payload=payload, headers=request_context.headers())
+            Delivery(
+                key=key,
+                node_id=node.id,
+                payload=payload,
+                headers=request_context.outbound_headers(),
+            )
         )
 
 
@@ -99,11 +104,11 @@ def deliver_next(client: httpx.Client, lease: Lease) -> bool | None:
         delivery = due(session)
     if delivery is None:
         return None
-    with request_context.adopted(delivery.headers), tracing.job(dead_letters.DELIVERIES):
+    with request_context.activate(delivery.headers), tracing.job(dead_letters.DELIVERIES):
         error = send(client, delivery)
         with database().write() as session:
             done(session, delivery, error)
-            mine = lease.keep(session)
+            mine = lease.renew(session)
         metrics.JOB_RUNS.labels(dead_letters.DELIVERIES, "error" if error else "ok").inc()
         context = {
             "job": dead_letters.DELIVERIES,
@@ -123,7 +128,7 @@ def send(client: httpx.Client, delivery: Delivery) -> str | None:
     """None when the receiver took it, else what went wrong, without the address: it may hold a secret."""
     body = orjson.dumps(delivery.payload)
     headers = {"Content-Type": "application/json", "Idempotency-Key": delivery.key}
-    headers |= request_context.headers() | signature(settings().webhook_secret, body)
+    headers |= request_context.outbound_headers() | signature(settings().webhook_secret, body)
     try:
         answer = client.post(settings().webhook_url, content=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -158,4 +163,4 @@ def done(session: Session, delivery: Delivery, error: str | None) -> None:
             "payload": delivery.payload,
             "headers": delivery.headers,
         }
-        dead_letters.bury(session, dead_letters.DELIVERIES, delivery.key, error, attempts, again)
+        dead_letters.record(session, dead_letters.DELIVERIES, delivery.key, error, attempts, again)

@@ -95,7 +95,7 @@ def commit(node: Node, entries: list[Entry], lease: Lease) -> int:
 
 def keep(session: Session, lease: Lease) -> None:
     """Renews the lease; raises Lost, so that nothing is committed, when it is another's."""
-    if not lease.keep(session):
+    if not lease.renew(session):
         raise Lost(lease.name)
 
 

@@ -70,9 +70,9 @@ def test_sync_exits_by_its_outcome(make_app: MakeApp, replay: Replay, tmp_path: 
 def buried(app: Flask) -> list[str]:
     """The ids of two dead letters: a sync's and a delivery's."""
     with app.app_context(), database().write() as session:
-        dead_letters.bury(session, dead_letters.SYNC, "hill-tank", "answered -1", 1)
+        dead_letters.record(session, dead_letters.SYNC, "hill-tank", "answered -1", 1)
         again = {"node_id": "hill-tank", "payload": {"state": "below"}, "headers": {}}
-        dead_letters.bury(session, dead_letters.DELIVERIES, "k" * 32, "answered 500", 12, again)
+        dead_letters.record(session, dead_letters.DELIVERIES, "k" * 32, "answered 500", 12, again)
     with app.app_context(), database().read() as session:
         return [str(row.id) for row in session.query(DeadLetter).order_by(DeadLetter.id)]
 

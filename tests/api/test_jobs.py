@@ -24,7 +24,7 @@ from api.jobs import DELIVERIES, SYNC, Jobs
 from api.models import DeadLetter, Delivery, Lease, SyncState, now
 from api.platform.db import database
 from api.platform.jobs import leases
-from api.platform.jobs.dead_letters import bury
+from api.platform.jobs.dead_letters import record
 from api.platform.outbound import guarded_calls
 from api.platform.outbound.circuit_breaker import BreakerOpen
 from api.platform.telemetry import metrics, request_context
@@ -172,7 +172,7 @@ def test_only_the_leader_asks(app: Flask, made: Jobs) -> None:
     assert (made.huey.pending_count(), other._lead) == (1, None)
     with app.app_context(), database().write() as session:
         session.query(Lease).update({"until": now() - timedelta(seconds=1)})
-    leases.HELD.clear()  # the leader was killed: nobody renews for it
+    leases.HELD_OWNERS.clear()  # the leader was killed: nobody renews for it
     made.huey.flush()
     other._renew_at = 0
     other.tick()
@@ -244,7 +244,7 @@ def test_a_back_fill_past_its_deadline_goes_on(
     pages(200, 12)
     before = runs()
     with app.app_context(), database().write() as session:
-        bury(session, SYNC, NODE["id"], "an earlier outage", 3)
+        record(session, SYNC, NODE["id"], "an earlier outage", 3)
     with caplog.at_level(logging.INFO):
         made.sync(NODE["id"], {})
         work_off(made)
@@ -355,7 +355,7 @@ def test_an_error_that_nobody_foresaw_tells_the_log_alone(
 def test_a_node_that_another_is_at_is_left_alone(app: Flask, made: Jobs) -> None:
     """Neither success nor failure: whoever has the lease says how it goes."""
     before = runs()
-    with app.app_context(), leases.held(f"{SYNC}/tank-01"):
+    with app.app_context(), leases.hold(f"{SYNC}/tank-01"):
         assert made.sync_now()
     assert (runs(), stored(app)) == (before, 0)
 
@@ -365,7 +365,7 @@ def test_a_lost_lease_is_neither_success_nor_failure(
 ) -> None:
     """The worker that took over counts; this one leaves what it stored before."""
     before = runs()
-    monkeypatch.setattr(leases.Lease, "keep", lambda *_: False)
+    monkeypatch.setattr(leases.Lease, "renew", lambda *_: False)
     assert made.sync_now()
     assert (runs(), stored(app), letters(app)) == (before, 0, [])
 

@@ -1,4 +1,4 @@
-"""Dead letters: work that failed for good, one per task and subject; it imports the database alone."""
+"""Dead letters: jobs that failed for good, one row per task and subject."""
 
 from typing import Any
 
@@ -8,11 +8,13 @@ from sqlalchemy.orm import Session
 from api.models import DeadLetter, now
 from api.platform.db import insert_into
 
-SYNC, DELIVERIES = "thingspeak.sync", "alarms.deliver"  # tasks
-LONGEST = 300  # characters of an error that are kept
+# Names of tasks.
+SYNC = "thingspeak.sync"
+DELIVERIES = "alarms.deliver"
+MAX_ERROR_LENGTH = 300  # characters; the column holds no more
 
 
-def bury(
+def record(
     session: Session,
     task: str,
     subject: str,
@@ -20,33 +22,37 @@ def bury(
     attempts: int,
     payload: dict[str, Any] | None = None,
 ) -> None:
-    """Writes the letter, or the new error and the further attempts into the one that is there."""
-    values = {
-        "task": task,
-        "subject": subject,
-        "error": error[:LONGEST],
-        "attempts": attempts,
-        "payload": payload or {},
+    """Write the dead letter; when there is one already, update its error and add the attempts."""
+    time = now()
+    statement = insert_into(session, DeadLetter).values(
+        task=task,
+        subject=subject,
+        error=error[:MAX_ERROR_LENGTH],
+        attempts=attempts,
+        payload=payload or {},
+        first_at=time,
+        last_at=time,
+    )
+    new = statement.excluded
+    update = {
+        "error": new.error,
+        "last_at": new.last_at,
+        "attempts": DeadLetter.attempts + new.attempts,
     }
-    made = insert_into(session, DeadLetter).values(values | {"first_at": now(), "last_at": now()})
-    again = {
-        "error": made.excluded.error,
-        "last_at": made.excluded.last_at,
-        "attempts": DeadLetter.attempts + made.excluded.attempts,
-    }
-    session.execute(made.on_conflict_do_update(index_elements=["task", "subject"], set_=again))
+    session.execute(
+        statement.on_conflict_do_update(index_elements=["task", "subject"], set_=update)
+    )
 
 
 def resolve(session: Session, task: str, subject: str) -> None:
-    """The work has succeeded, or nobody wants it any more."""
+    """Delete the dead letter, if there is one: the job succeeded or is no longer needed."""
     session.execute(
         delete(DeadLetter).where(DeadLetter.task == task, DeadLetter.subject == subject)
     )
 
 
 def counts(session: Session) -> dict[str, int]:
-    """Letters by task, with a zero for tasks that have none."""
-    found = session.execute(
-        select(DeadLetter.task, func.count().label("number")).group_by(DeadLetter.task)
-    )
-    return {SYNC: 0, DELIVERIES: 0} | {row.task: row.number for row in found}
+    """Return the number of dead letters by task, with a zero for tasks that have none."""
+    query = select(DeadLetter.task, func.count()).group_by(DeadLetter.task)
+    stored = session.execute(query).tuples()
+    return {SYNC: 0, DELIVERIES: 0} | dict(stored.all())

@@ -1,6 +1,7 @@
-"""Leases: who works on what, in the database, so that no two workers do the same and a killed one blocks nobody for long.
+"""Leases in the database: no two workers do the same job, and a killed worker blocks it only briefly.
 
-Every worker renews what it holds (renew); who was halted for too long learns at its next commit that another took over (Lease.keep).
+Every worker renews its leases with renew(). A stalled worker finds at its next commit that its
+lease is gone (Lease.renew).
 """
 
 import uuid
@@ -17,68 +18,79 @@ from api.config import settings
 from api.models import now
 from api.platform.db import database, insert_into
 
-HELD: set[str] = set()  # owners of this process's leases
+HELD_OWNERS: set[str] = set()  # owners of this process's leases
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What one piece of work holds; its owner is nobody else's, not even within the process."""
+    """The exclusive right to do one job; each acquisition has an owner id of its own."""
 
     name: str
     owner: str
 
-    def keep(self, session: Session) -> bool:
-        """Renews within the session's transaction; False when another has it, and what was done is not to be committed."""
-        mine = models.Lease.name == self.name, models.Lease.owner == self.owner
-        return bool(
-            session.execute(
-                update(models.Lease)
-                .where(*mine)
-                .values(until=ending())
-                .returning(models.Lease.name)
-            ).all()
+    def renew(self, session: Session) -> bool:
+        """Extend the lease in the session's transaction.
+
+        Return False when it is lost; the caller must then not commit.
+        """
+        statement = (
+            update(models.Lease)
+            .where(models.Lease.name == self.name, models.Lease.owner == self.owner)
+            .values(until=expiry())
+            .returning(models.Lease.name)
         )
+        return session.execute(statement).first() is not None
 
 
-def ending() -> datetime:
+def expiry() -> datetime:
+    """Return the time at which a lease that is taken or renewed now expires."""
     return now() + timedelta(seconds=settings().lease_seconds)
 
 
-def take(name: str) -> Lease | None:
-    """The lease, if nobody holds it or its time is over."""
+def acquire(name: str) -> Lease | None:
+    """Return a new lease, or None while another owner holds one that has not expired."""
     lease = Lease(name, uuid.uuid4().hex)
     with database().write() as session:
-        wanted = insert_into(session, models.Lease).values(
-            name=name, owner=lease.owner, until=ending()
+        statement = insert_into(session, models.Lease).values(
+            name=name, owner=lease.owner, until=expiry()
         )
-        free = wanted.on_conflict_do_update(
+        new = statement.excluded
+        statement = statement.on_conflict_do_update(
             index_elements=["name"],
-            set_={"owner": wanted.excluded.owner, "until": wanted.excluded.until},
+            set_={"owner": new.owner, "until": new.until},
             where=models.Lease.until <= now(),
-        )
-        if not session.execute(free.returning(models.Lease.name)).all():
+        ).returning(models.Lease.name)
+        if session.execute(statement).first() is None:
             return None
-    HELD.add(lease.owner)
+    HELD_OWNERS.add(lease.owner)
     return lease
 
 
 def renew() -> set[str]:
-    """Prolongs everything that this process holds; the owners that still hold."""
-    held = update(models.Lease).where(models.Lease.owner.in_(list(HELD))).values(until=ending())
+    """Extend all leases of this process and return the owner ids of those that it still holds."""
+    if not HELD_OWNERS:
+        return set()
+    statement = (
+        update(models.Lease)
+        .where(models.Lease.owner.in_(list(HELD_OWNERS)))
+        .values(until=expiry())
+        .returning(models.Lease.owner)
+    )
     with database().write() as session:
-        return set(session.scalars(held.returning(models.Lease.owner))) if HELD else set()
+        return set(session.scalars(statement))
 
 
 def release(lease: Lease) -> None:
-    HELD.discard(lease.owner)
+    """Delete the lease, so that another worker can acquire it at once."""
+    HELD_OWNERS.discard(lease.owner)
     with database().write() as session:
         session.execute(delete(models.Lease).where(models.Lease.owner == lease.owner))
 
 
 @contextmanager
-def held(name: str) -> Iterator[Lease | None]:
-    """The lease for a block; None when another has it."""
-    lease = take(name)
+def hold(name: str) -> Iterator[Lease | None]:
+    """Hold the lease during a block; yield None when another worker has it."""
+    lease = acquire(name)
     try:
         yield lease
     finally:

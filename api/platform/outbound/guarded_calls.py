@@ -189,7 +189,7 @@ class Guard:
         end, body = time.monotonic() + seconds, bytearray()
         timeout = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
         with self._http.stream(
-            "GET", path, params=params, headers=request_context.headers(), timeout=timeout
+            "GET", path, params=params, headers=request_context.outbound_headers(), timeout=timeout
         ) as answer:
             for chunk in answer.iter_bytes():
                 body += chunk

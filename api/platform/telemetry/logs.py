@@ -114,7 +114,7 @@ def finish(app: Flask, answer: Response) -> Response:
     g.status = answer.status_code
     if current := request_context.current():
         answer.headers[request_context.REQUEST_ID] = current.request_id
-        answer.headers[request_context.TRACERESPONSE] = current.context()
+        answer.headers[request_context.TRACERESPONSE] = current.traceparent()
     line: dict[str, Any] = {
         "route": metrics.current_route(app),
         "method": request.method,
@@ -123,7 +123,7 @@ def finish(app: Flask, answer: Response) -> Response:
         "duration_ms": round((time.perf_counter() - g.started) * 1000, 2)
         if "started" in g
         else 0.0,
-        **request_context.spent(),
+        **request_context.usage_fields(),
         "key_id": g.get("key_id"),
     }
     access = logging.getLogger(ACCESS)

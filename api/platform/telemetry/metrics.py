@@ -228,10 +228,10 @@ def observe_dependency(dependency: str, seconds: float, *, ok: bool, queries: in
     """One call to a dependency of the catalogue, which the current request or job has spent `seconds` in."""
     if work := request_context.current():
         if dependency == names.DATABASE:
-            work.spent.db_seconds += seconds
-            work.spent.db_queries += queries
+            work.usage.db_seconds += seconds
+            work.usage.db_queries += queries
         else:
-            work.spent.outbound_seconds += seconds
+            work.usage.outbound_seconds += seconds
     if DEPENDENCY_CALLS is not None:
         DEPENDENCY_CALLS.labels(dependency, "ok" if ok else "error").observe(seconds)
 

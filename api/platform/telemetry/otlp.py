@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from api.platform.telemetry import metrics, request_context
-from api.platform.telemetry.request_context import TRACEPARENT, Identity
+from api.platform.telemetry.request_context import TRACEPARENT, RequestContext
 
 QUEUE, BATCH, EVERY_MS = (
     2048,
@@ -34,7 +34,7 @@ URLS = ("url.full", "http.url")  # in the conventions of today and of yesterday
 
 
 class OurIds(IdGenerator):
-    """The first span of a request or job has the ids of its identity, so that log lines and headers name it."""
+    """The first span of a request or job has the ids of its context, so that log lines and headers name it."""
 
     def generate_trace_id(self) -> int:
         return int(current().trace_id, 16)
@@ -57,9 +57,9 @@ def below(trace_id: str, span_id: str | None) -> contexts.Context:
     )
 
 
-def current() -> Identity:
+def current() -> RequestContext:
     if (found := request_context.current()) is None:
-        raise RuntimeError("a first span is made for an identity alone")
+        raise RuntimeError("a first span is needs a request context")
     return found
 
 
@@ -172,7 +172,7 @@ class Tracing:
 
     def begin(
         self,
-        work: Identity,
+        work: RequestContext,
         name: str,
         attributes: Mapping[str, str],
         *,

@@ -1,6 +1,7 @@
-"""Which request or job is being worked on: its X-Request-ID and W3C trace context, across threads of work and processes.
+"""The current request or job: its X-Request-ID, its W3C trace context and the cost of its calls.
 
-Sources of the formats: W3C Trace Context, "traceparent", and its editors' draft, "traceresponse". It imports nothing of ours.
+A context crosses threads and processes as two headers. Sources of their formats: W3C Trace Context
+for "traceparent", and its editors' draft for "traceresponse".
 """
 
 import re
@@ -14,25 +15,25 @@ from werkzeug.datastructures import Headers
 
 REQUEST_ID = "X-Request-ID"
 TRACEPARENT = "traceparent"
-TRACERESPONSE = "traceresponse"  # as the draft and OpenTelemetry name it: a traceparent on an answer would be taken for a request's
-WELL_FORMED = re.compile(
-    r"(?!evara_)[A-Za-z0-9_.:-]{8,64}"
-)  # anything else in X-Request-ID, a key for one, is replaced
-PARENT = re.compile(
+# The draft's and OpenTelemetry's name; a traceparent on a response would be read as a request's.
+TRACERESPONSE = "traceresponse"
+# An X-Request-ID that does not match is replaced; an API key sent as one never reaches a log.
+VALID_REQUEST_ID = re.compile(r"(?!evara_)[A-Za-z0-9_.:-]{8,64}")
+VALID_TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
 
 
 @dataclass(slots=True)
-class Spent:
-    """What one piece of work has spent so far in calls to others."""
+class Usage:
+    """Time and queries that one request or job has spent so far in calls to dependencies."""
 
     db_seconds: float = 0.0
     db_queries: int = 0
     outbound_seconds: float = 0.0
 
-    def line(self) -> dict[str, float]:
-        """The sums as a log line has them."""
+    def log_fields(self) -> dict[str, float]:
+        """Return the sums as fields of a log line, times in milliseconds."""
         return {
             "db_ms": round(self.db_seconds * 1000, 2),
             "db_queries": self.db_queries,
@@ -41,77 +42,81 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Ids of one piece of work: `span_id` (16 hex digits) is ours, `parent_id` the caller's or None."""
+class RequestContext:
+    """Ids of a request or job: `span_id` (16 hex digits) is its own, `parent_id` its caller's."""
 
     request_id: str
     trace_id: str
     span_id: str
     parent_id: str | None
     sampled: bool
-    spent: Spent = field(default_factory=Spent, compare=False)
+    usage: Usage = field(default_factory=Usage, compare=False)
 
-    def context(self) -> str:
-        """Trace id, our span's id and whether it is sampled, as traceparent and traceresponse write them."""
+    def traceparent(self) -> str:
+        """Return the ids and the sampled flag in the format of traceparent and traceresponse."""
         return f"00-{self.trace_id}-{self.span_id}-0{int(self.sampled)}"
 
-    def headers(self) -> dict[str, str]:
-        """What an outbound call or a job carries, so that it belongs to this work."""
-        return {REQUEST_ID: self.request_id, TRACEPARENT: self.context()}
+    def outbound_headers(self) -> dict[str, str]:
+        """Return the headers with which an outbound call or a queued job continues this context."""
+        return {REQUEST_ID: self.request_id, TRACEPARENT: self.traceparent()}
 
 
-_current: ContextVar[Identity | None] = ContextVar("evara_identity", default=None)
-_threshold = 0  # of 2**56: how many of the trace ids that start here are sampled
+_current: ContextVar[RequestContext | None] = ContextVar("evara_request_context", default=None)
+_sample_threshold = 0  # of 2**56: a new trace is sampled when its last 56 bits are below
 
 
-def sample(ratio: float) -> None:
-    """From now on this share (0..1) of the work that no caller has decided about is sampled."""
-    global _threshold
-    _threshold = round(ratio * (1 << 56))
+def set_sample_ratio(ratio: float) -> None:
+    """Sample this share (0..1) of the requests and jobs whose caller has not decided."""
+    global _sample_threshold
+    _sample_threshold = round(ratio * (1 << 56))
 
 
-def begin(given: Headers | Mapping[str, str]) -> Identity:
-    """Continues what the headers say, or starts anew where they are absent or ill-formed; current until end()."""
-    request_id = given.get(REQUEST_ID, "")
-    parent = PARENT.fullmatch(given.get(TRACEPARENT, ""))
-    trace_id = parent[1] if parent else secrets.token_hex(16)
-    made = Identity(
-        request_id if WELL_FORMED.fullmatch(request_id) else secrets.token_hex(16),
-        trace_id,
-        secrets.token_hex(8),
-        parent[2] if parent else None,
-        bool(int(parent[3], 16) & 1) if parent else int(trace_id[-14:], 16) < _threshold,
-    )
-    _current.set(made)
-    return made
+def begin(headers: Headers | Mapping[str, str]) -> RequestContext:
+    """Return a context that continues the headers; it is current until end().
+
+    Ids that the headers lack or that are ill-formed are new.
+    """
+    request_id = headers.get(REQUEST_ID, "")
+    if not VALID_REQUEST_ID.fullmatch(request_id):
+        request_id = secrets.token_hex(16)
+    parent_id = None
+    if parent := VALID_TRACEPARENT.fullmatch(headers.get(TRACEPARENT, "")):
+        trace_id, parent_id, flags = parent.groups()
+        sampled = bool(int(flags, 16) & 1)
+    else:
+        trace_id = secrets.token_hex(16)
+        sampled = int(trace_id[-14:], 16) < _sample_threshold
+    context = RequestContext(request_id, trace_id, secrets.token_hex(8), parent_id, sampled)
+    _current.set(context)
+    return context
 
 
 def end() -> None:
-    """The work is done; lines after it are nobody's."""
+    """Leave the current context."""
     _current.set(None)
 
 
 @contextmanager
-def adopted(given: Mapping[str, str]) -> Iterator[Identity]:
-    """The work of a job: continues what headers() gave when it was asked for, or starts anew."""
+def activate(headers: Mapping[str, str]) -> Iterator[RequestContext]:
+    """Run a block, as of a job, in a context that continues the headers or starts anew."""
     try:
-        yield begin(given)
+        yield begin(headers)
     finally:
         end()
 
 
-def current() -> Identity | None:
-    """The identity of what this thread works on; None outside requests and jobs."""
+def current() -> RequestContext | None:
+    """Return the context of the request or job that runs in this thread; None outside of one."""
     return _current.get()
 
 
-def spent() -> dict[str, float]:
-    """db_ms, db_queries and outbound_ms of the current work, for its log line; {} outside requests and jobs."""
-    found = _current.get()
-    return found.spent.line() if found else {}
+def usage_fields() -> dict[str, float]:
+    """Return db_ms, db_queries and outbound_ms of the current context; {} outside of one."""
+    context = _current.get()
+    return {} if context is None else context.usage.log_fields()
 
 
-def headers() -> dict[str, str]:
-    """Headers for an outbound call; {} outside requests and jobs."""
-    found = _current.get()
-    return found.headers() if found else {}
+def outbound_headers() -> dict[str, str]:
+    """Return the headers for an outbound call; {} outside requests and jobs."""
+    context = _current.get()
+    return {} if context is None else context.outbound_headers()

@@ -1,6 +1,6 @@
 """Spans of requests, jobs and statements, for work that is sampled; OpenTelemetry (otlp.py) is imported only with a collector.
 
-Whether work is sampled is decided by its identity before any span is made: work that is not costs a look at a variable.
+Whether work is sampled is decided by its context before any span is made: work that is not costs a look at a variable.
 """
 
 import re
@@ -62,7 +62,7 @@ def job(name: str) -> Iterator[None]:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Traces the requests and jobs of the app, when there is a collector to send to."""
-    request_context.sample(settings.trace_ratio if settings.otlp_endpoint else 0.0)
+    request_context.set_sample_ratio(settings.trace_ratio if settings.otlp_endpoint else 0.0)
     if not settings.otlp_endpoint:
         return
     from api.platform.telemetry.otlp import Tracing
@@ -95,7 +95,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         work.end({"http.response.status_code": status}, failed if status >= 500 else None)
 
 
-def gateway(current: request_context.Identity) -> tuple[int, str | None] | None:
+def gateway(current: request_context.RequestContext) -> tuple[int, str | None] | None:
     """When the proxy that called us began, Unix nanoseconds, and its caller's span; None where it does not say, or nothing plausible."""
     said = request.headers.get(STARTED, "")
     started = int(said) if current.parent_id and re.fullmatch(r"\d{13}", said, re.ASCII) else 0
@@ -106,7 +106,7 @@ def gateway(current: request_context.Identity) -> tuple[int, str | None] | None:
     )
 
 
-def describe(current: request_context.Identity) -> dict[str, str]:
+def describe(current: request_context.RequestContext) -> dict[str, str]:
     """OpenTelemetry's HTTP semantic conventions for the current request, without its query, and `name`."""
     method = request.method if request.method in METHODS else "_OTHER"
     route = {"http.route": metrics.openapi_path(request.url_rule.rule)} if request.url_rule else {}

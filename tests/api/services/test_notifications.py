@@ -66,7 +66,7 @@ def hurry(app: Flask) -> None:
 
 def deliver(app: Flask) -> list[bool]:
     """Empties the outbox as far as it is due, as the worker does."""
-    with app.app_context(), httpx.Client() as http, leases.held("alarms.deliver") as lease:
+    with app.app_context(), httpx.Client() as http, leases.hold("alarms.deliver") as lease:
         assert lease
         return list(iter(lambda: notifications.deliver_next(http, lease), None))
 
@@ -343,7 +343,7 @@ def test_who_lost_the_lease_stops(
     """What was sent is done with, so that it is not sent again, and the rest is left to whoever has the lease now."""
     for second, value in enumerate((LOW, HIGH)):
         send(alarmed, reading(second, value))
-    monkeypatch.setattr(leases.Lease, "keep", lambda *_: False)
+    monkeypatch.setattr(leases.Lease, "renew", lambda *_: False)
     assert deliver(app) == []
     assert [payload["state"] for payload in outbox(app)] == ["above"]
     assert receiver.states() == [("tank-01", "below")]

@@ -93,7 +93,7 @@ def sync_all(client: ThingSpeak) -> Outcome:
         found = sync.nodes(session)
     stored, failed = 0, []
     for node_id in found:
-        with leases.held(node_id) as lease:
+        with leases.hold(node_id) as lease:
             assert lease
             try:
                 for fresh in sync.sync_node(client, node_id, lease):
@@ -263,7 +263,7 @@ def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
 
 def test_a_lost_lease_commits_nothing(thingspeak: ThingSpeak, upstream: Channels) -> None:
     """Whoever was halted for so long that another took the node over stores nothing more, and moves no mark."""
-    with leases.held("n1") as lease:
+    with leases.hold("n1") as lease:
         assert lease
         pages = sync.sync_node(thingspeak, "n1", lease)
         assert next(pages) == sync.COMMIT_ROWS
@@ -281,7 +281,7 @@ def test_all_is_synced_since_the_node_that_was_longest_ago(thingspeak: ThingSpea
     sync_all(thingspeak)
     before = synced()
     assert before
-    with leases.held("n1") as lease:
+    with leases.hold("n1") as lease:
         assert lease
         assert list(sync.sync_node(thingspeak, "n1", lease)) == [0]
     assert synced() > before

@@ -441,10 +441,10 @@ def test_an_answer_without_end_is_cut_off(
 
 def test_a_call_carries_the_identity_of_its_request(guard: Guard, upstream: Upstream) -> None:
     """The host can be told by which request it was asked."""
-    with request_context.adopted({}) as current:
+    with request_context.activate({}) as current:
         get(guard)
     assert {key.lower(): value for key, value in upstream.asked[0].items()}.items() >= {
-        key.lower(): value for key, value in current.headers().items()
+        key.lower(): value for key, value in current.outbound_headers().items()
     }.items()
 
 

@@ -55,7 +55,7 @@ def traced(make_app: MakeApp, migrated: str, collector: Collector) -> Iterator[T
         )
 
     yield make
-    request_context.sample(0.0)
+    request_context.set_sample_ratio(0.0)
     for instrumentor in (
         RedisInstrumentor(),
         HTTPXClientInstrumentor(),
@@ -133,7 +133,7 @@ def test_the_ratio_is_kept(traced: Traced, collector: Collector) -> None:
     app = traced(trace_ratio=0.25)
     flags = []
     for _ in range(2000):
-        with request_context.adopted({}) as mine:
+        with request_context.activate({}) as mine:
             flags.append(mine.sampled)
     assert 400 < sum(flags) < 600
     assert received(app, collector) == []
