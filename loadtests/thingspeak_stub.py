@@ -1,10 +1,12 @@
-"""A stand-in for ThingSpeak: serves a real recording in its feed format, with a clock that moves, and misbehaves on demand.
+"""A stub of ThingSpeak that serves a real recording in its feed format and fails on demand.
 
-The recording is data/water-flow.csv. Channels 1001 to 1003 play it from different places, one entry a minute, endlessly:
-the entry of a given minute is always the same one, so that a restart changes nothing. Standard library only.
+The recording is data/water-flow.csv. Channels 1001 to 1003 play it from different places, one entry
+a minute, endlessly: the entry of a given minute is always the same one, so that a restart changes
+nothing. Standard library only.
 
     python -m loadtests.thingspeak_stub --port 8091
-    curl -X POST localhost:8091/control -d '{"mode": "fail", "seconds": 30}'     # or stall, throttle, rubbish, page, ok
+    # Modes: fail, stall, throttle, rubbish, page, ok
+    curl -X POST localhost:8091/control -d '{"mode": "fail", "seconds": 30}'
 """
 
 import argparse
@@ -15,169 +17,201 @@ import time
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 RECORDING = Path(__file__).parent / "data" / "water-flow.csv"
-CHANNELS = {1001: 0, 1002: 421, 1003: 842}  # channel → where in the recording it starts
-STEP = 60  # seconds between entries
-HISTORY = 7 * 86400  # seconds that a channel remembers; with STEP, more than one page of 8 000
-PAGE = 8_000
-MODES = ("ok", "fail", "stall", "throttle", "rubbish", "page")
-STALL = 60.0
-LONGEST = 86_400  # seconds that a mode may last, so that every one ends by itself
-LARGEST_BODY = 65_536
-TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+CHANNELS = {1001: 0, 1002: 421, 1003: 842}  # channel → first entry in the recording
+ENTRY_SECONDS = 60
+HISTORY_SECONDS = 7 * 86_400  # more than one page of entries
+PAGE_ENTRIES = 8_000
+STALL_SECONDS = 60.0
+MAX_MODE_SECONDS = 86_400  # every mode ends by itself
+MAX_BODY_BYTES = 65_536
+REQUEST_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+FEED_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+JSON_HEADERS = {"Content-Type": "application/json"}
+NO_ACCESS = -1  # the whole body for a channel that the caller may not read
 
 
-def recording() -> list[str]:
-    """The values as ThingSpeak would hold them: texts."""
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = JSON_HEADERS
+
+
+def json_answer(status: int, body: Any) -> Answer:
+    return Answer(status, json.dumps(body).encode())
+
+
+def error_answer(status: int, code: str, message: str) -> Answer:
+    """Return an error in ThingSpeak's shape."""
+    error = {"error_code": code, "message": message, "details": ""}
+    return json_answer(status, {"status": "error", "error": error})
+
+
+THROTTLED = error_answer(429, "error_too_many_requests", "Too many requests")
+FAILURE_ANSWERS = {  # mode → its answer to every request for a feed, None for no answer at all
+    "fail": error_answer(500, "error_internal", "Internal Server Error"),
+    "stall": None,
+    "throttle": THROTTLED._replace(headers=JSON_HEADERS | {"Retry-After": "1"}),
+    "rubbish": Answer(200, b'{"channel": {"id": 1001}, "feeds": [{"created_at": "yest'),
+    "page": Answer(
+        200, b"<!doctype html><title>We will be back soon</title>", {"Content-Type": "text/html"}
+    ),
+}
+OK = "ok"
+MODES = (OK, *FAILURE_ANSWERS)
+
+
+def read_recording() -> list[str]:
+    """Return the recorded values as texts, as ThingSpeak holds them."""
     with RECORDING.open(encoding="utf-8") as file:
-        return [row[1] for row in csv.reader(file)][1:]
+        rows = list(csv.reader(file))
+    return [value for _, value in rows[1:]]
 
 
-def feed(
+def build_feed(
     values: list[str],
     channel: int,
     first: float,
     last: float,
     now: float,
-    most: int = PAGE,
-    history: int = HISTORY,
+    limit: int = PAGE_ENTRIES,
+    history: int = HISTORY_SECONDS,
 ) -> dict[str, Any]:
-    """The answer for entries from `first` to `last` (Unix seconds), the newest `most` of them, at the time `now`."""
-    begin = max(first, now - history)
-    numbers = range(int(-(-begin // STEP)), int(min(last, now) // STEP) + 1)
-    feeds = [
-        {
-            "created_at": written(number * STEP),
-            "entry_id": number,
-            "field1": values[(number + CHANNELS[channel]) % len(values)],
-        }
-        for number in numbers[-most:]
-        if most
-    ]
-    about = {
+    """Return a channel's feed as of `now`: the newest `limit` entries from `first` to `last`.
+
+    Times are Unix times; both ends are included.
+    """
+    oldest = max(first, now - history)
+    first_id = int(-(-oldest // ENTRY_SECONDS))  # rounded up
+    last_id = int(min(last, now) // ENTRY_SECONDS)
+    entry_ids = range(first_id, last_id + 1)[-limit:] if limit else range(0)
+    entries = []
+    for entry_id in entry_ids:
+        value = values[(entry_id + CHANNELS[channel]) % len(values)]
+        created_at = format_time(entry_id * ENTRY_SECONDS)
+        entries.append({"created_at": created_at, "entry_id": entry_id, "field1": value})
+    full_hour = (now - history) // 3600 * 3600  # the creation time stays the same between requests
+    description = {
         "id": channel,
         "name": f"Recorded water flow {channel}",
-        "created_at": written(
-            (now - history) // 3600 * 3600
-        ),  # not another time with every question
+        "created_at": format_time(full_hour),
         "field1": "Flow (l/s)",
-        "last_entry_id": int(now // STEP),
+        "last_entry_id": int(now // ENTRY_SECONDS),
     }
-    return {"channel": about, "feeds": feeds}
+    return {"channel": description, "feeds": entries}
 
 
-def written(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def format_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime(FEED_TIME_FORMAT)
 
 
-class Replay(ThreadingHTTPServer):
-    """Holds the recording and the present mode; its channels remember `history` seconds."""
+def parse_time(text: str | None, default: float) -> float:
+    """Return a time of a request as Unix time; raise ValueError."""
+    if not text:
+        return default
+    return datetime.strptime(text, REQUEST_TIME_FORMAT).replace(tzinfo=UTC).timestamp()
+
+
+class ThingSpeakStub(ThreadingHTTPServer):
+    """A server of the recording with a mode; its channels remember `history` seconds."""
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], history: int = HISTORY):
+    def __init__(self, address: tuple[str, int], history: int = HISTORY_SECONDS):
         super().__init__(address, Handler)
-        self.values, self.history = recording(), history
-        self.mode, self.until = "ok", 0.0
+        self.values = read_recording()
+        self.history = history
+        self._mode = OK
+        self._mode_ends = 0.0
 
-    def behave(self, mode: str, seconds: float) -> None:
-        self.mode, self.until = mode, time.time() + seconds
+    def set_mode(self, mode: str, seconds: float) -> None:
+        self._mode = mode
+        self._mode_ends = time.time() + seconds
 
-    def present(self) -> str:
-        return self.mode if time.time() < self.until else "ok"
+    def mode(self) -> str:
+        """Return the mode in force."""
+        return self._mode if self.mode_seconds_left() > 0 else OK
+
+    def mode_seconds_left(self) -> float:
+        return max(0.0, self._mode_ends - time.time())
+
+    def feed_answer(self, url: SplitResult) -> Answer:
+        """Return the feed that a URL asks for, or ThingSpeak's error."""
+        parts = url.path.strip("/").split("/")
+        if len(parts) != 3 or parts[0] != "channels" or parts[2] != "feeds.json":
+            return error_answer(404, "error_not_found", "Not Found")
+        if not parts[1].isdecimal() or int(parts[1]) not in CHANNELS:
+            return json_answer(200, NO_ACCESS)
+        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        now = time.time()
+        try:
+            first = parse_time(query.get("start"), 0)
+            last = parse_time(query.get("end"), now)
+            results = int(query.get("results", PAGE_ENTRIES))
+        except ValueError:
+            message = "start and end are times, results is a number"
+            return error_answer(400, "error_bad_request", message)
+        limit = min(PAGE_ENTRIES, max(0, results))
+        feed = build_feed(self.values, int(parts[1]), first, last, now, limit, self.history)
+        return json_answer(200, feed)
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Replay
+    """One request to the stub: a feed, or the control of its mode."""
+
+    server: ThingSpeakStub
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        mode = self.server.present()
+        mode = self.server.mode()
         if url.path == "/control":
-            return self.answer(
-                200,
-                {"mode": mode, "seconds_left": round(max(0.0, self.server.until - time.time()), 1)},
-            )
-        if mode == "stall":
-            time.sleep(min(STALL, max(0.0, self.server.until - time.time())))
-            return None
-        if mode == "fail":
-            return self.answer(500, error("error_internal", "Internal Server Error"))
-        if mode == "throttle":
-            return self.answer(
-                429, error("error_too_many_requests", "Too many requests"), {"Retry-After": "1"}
-            )
-        if mode == "rubbish":
-            return self.send(200, b'{"channel": {"id": 1001}, "feeds": [{"created_at": "yest', {})
-        if mode == "page":
-            return self.send(
-                200,
-                b"<!doctype html><title>We will be back soon</title>",
-                {"Content-Type": "text/html"},
-            )
-        return self.feeds(
-            url.path.strip("/").split("/"),
-            {key: value[-1] for key, value in parse_qs(url.query).items()},
-        )
-
-    def feeds(self, parts: list[str], query: dict[str, str]) -> None:
-        if len(parts) != 3 or parts[0] != "channels" or parts[2] != "feeds.json":
-            return self.answer(404, error("error_not_found", "Not Found"))
-        if not parts[1].isdecimal() or int(parts[1]) not in CHANNELS:
-            return self.answer(200, -1)
-        now = time.time()
-        try:
-            first, last = moment(query.get("start"), 0), moment(query.get("end"), now)
-            results = min(PAGE, max(0, int(query.get("results", PAGE))))
-        except ValueError:
-            return self.answer(
-                400, error("error_bad_request", "start and end are times, results is a number")
-            )
-        return self.answer(
-            200,
-            feed(self.server.values, int(parts[1]), first, last, now, results, self.server.history),
-        )
+            seconds_left = round(self.server.mode_seconds_left(), 1)
+            self.send_answer(json_answer(200, {"mode": mode, "seconds_left": seconds_left}))
+        elif mode == OK:
+            self.send_feed(url)
+        elif answer := FAILURE_ANSWERS[mode]:
+            self.send_answer(answer)
+        else:
+            time.sleep(min(STALL_SECONDS, self.server.mode_seconds_left()))
 
     def do_POST(self) -> None:
         try:
-            length = int(self.headers.get("Content-Length", 0))
-            body = json.loads(self.rfile.read(min(max(length, 0), LARGEST_BODY)))
-            mode, seconds = body["mode"], float(body.get("seconds", 30))
+            mode, seconds = self.read_control()
         except (ValueError, KeyError, TypeError, OverflowError, AttributeError, RecursionError):
-            mode, seconds = None, 0.0
-        if self.path != "/control" or mode not in MODES or not 0 <= seconds <= LONGEST:
-            usage = (
-                f'POST /control {{"mode": one of {", ".join(MODES)}, "seconds": 0 to {LONGEST}}}'
-            )
-            return self.answer(400, {"error": usage})
-        self.server.behave(mode, seconds)
-        return self.answer(200, {"mode": mode, "seconds_left": seconds})
+            usage = f'{{"mode": one of {", ".join(MODES)}, "seconds": 0 to {MAX_MODE_SECONDS}}}'
+            self.send_answer(json_answer(400, {"error": f"POST /control {usage}"}))
+            return
+        self.server.set_mode(mode, seconds)
+        self.send_answer(json_answer(200, {"mode": mode, "seconds_left": seconds}))
 
-    def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        self.send(status, json.dumps(body).encode(), headers or {})
+    def send_feed(self, url: SplitResult) -> None:
+        self.send_answer(self.server.feed_answer(url))
 
-    def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in (
-            {"Content-Type": "application/json", "Content-Length": str(len(body))} | headers
-        ).items():
+    def read_control(self) -> tuple[str, float]:
+        """Return mode and seconds of a control call; raise whatever its body makes fail."""
+        length = max(0, int(self.headers.get("Content-Length", 0)))
+        body = json.loads(self.rfile.read(min(length, MAX_BODY_BYTES)))
+        mode = body["mode"]
+        seconds = float(body.get("seconds", 30))
+        if self.path != "/control" or mode not in MODES or not 0 <= seconds <= MAX_MODE_SECONDS:
+            raise ValueError
+        return mode, seconds
+
+    def send_answer(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Length", str(len(answer.body)))
+        for name, value in answer.headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(answer.body)
 
     def log_message(self, *_: object) -> None:
-        """A line per request helps nobody."""
-
-
-def error(code: str, message: str) -> dict[str, Any]:
-    return {"status": "error", "error": {"error_code": code, "message": message, "details": ""}}
-
-
-def moment(text: str | None, default: float) -> float:
-    return datetime.strptime(text, TIME_FORMAT).replace(tzinfo=UTC).timestamp() if text else default
+        """Log nothing: one line per request helps nobody."""
 
 
 def main() -> None:
@@ -186,10 +220,13 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8091)
-    arguments = parser.parse_args()
-    server = Replay((arguments.host, arguments.port))
+    parser.add_argument(
+        "--history", type=int, default=HISTORY_SECONDS, help="Seconds that a channel remembers."
+    )
+    options = parser.parse_args()
+    server = ThingSpeakStub((options.host, options.port), options.history)
     print(
-        f"replaying {len(server.values)} recorded values on {arguments.host}:{arguments.port}",
+        f"replaying {len(server.values)} recorded values on {options.host}:{options.port}",
         file=sys.stderr,
     )
     server.serve_forever()

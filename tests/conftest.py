@@ -12,7 +12,7 @@ for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHE
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = os.devnull
 
-from loadtests.thingspeak_stub import Replay  # noqa: E402
+from loadtests.thingspeak_stub import ThingSpeakStub  # noqa: E402
 from tests.redis_server import RedisServer  # noqa: E402
 from tests.serving import serving  # noqa: E402
 
@@ -63,9 +63,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def replay() -> Iterator[Replay]:
+def replay() -> Iterator[ThingSpeakStub]:
     """The real replay server on a free port of its own, with a day of readings in each channel."""
-    with serving(Replay(("127.0.0.1", 0), DAY)) as server:
+    with serving(ThingSpeakStub(("127.0.0.1", 0), DAY)) as server:
         yield server
 
 

@@ -16,7 +16,7 @@ from api.models import DeadLetter, Delivery
 from api.platform.db import database
 from api.platform.jobs import dead_letters
 from api.platform.keys import PREFIX
-from loadtests.thingspeak_stub import Replay
+from loadtests.thingspeak_stub import ThingSpeakStub
 from tests.api.conftest import MakeApp, NewDatabase
 from tests.api.helpers import NODES, bearer, is_problem
 
@@ -48,7 +48,9 @@ def test_seeding_can_migrate_first(make_app: MakeApp) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_sync_exits_by_its_outcome(make_app: MakeApp, replay: Replay, tmp_path: Path) -> None:
+def test_sync_exits_by_its_outcome(
+    make_app: MakeApp, replay: ThingSpeakStub, tmp_path: Path
+) -> None:
     """0 when every node was synced, 1 when one was not; either way what could be read is stored."""
     app = make_app(
         thingspeak_url=f"http://127.0.0.1:{replay.server_port}",
@@ -61,7 +63,7 @@ def test_sync_exits_by_its_outcome(make_app: MakeApp, replay: Replay, tmp_path: 
         app.test_client().delete(f"{NODES}/{others}")
     assert runner.invoke(args=["sync"]).exit_code == 0
     assert app.test_client().get(f"{NODES}/main-branch/readings").get_json()["total"] > 1400
-    replay.behave("fail", 60)
+    replay.set_mode("fail", 60)
     with stamina.set_testing(True, attempts=1):
         assert runner.invoke(args=["sync"]).exit_code == 1
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult
 
 import pytest
 import stamina
@@ -30,7 +31,7 @@ from api.platform.outbound.circuit_breaker import BreakerOpen
 from api.platform.telemetry import metrics, request_context
 from api.services import notifications, sync, thingspeak
 from api.services.thingspeak import Unavailable
-from loadtests.thingspeak_stub import CHANNELS, STEP, Handler, Replay
+from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
 from observability.spec import names
 from tests.api.conftest import MakeApp, NewDatabase
 from tests.api.helpers import NODE, NODES, sample, stored
@@ -43,7 +44,9 @@ RUNS = f"{names.JOB_RUNS}_total"
 
 
 @pytest.fixture
-def app(make_app: MakeApp, migrated: str, replay: Replay, tmp_path: Path) -> Iterator[Flask]:
+def app(
+    make_app: MakeApp, migrated: str, replay: ThingSpeakStub, tmp_path: Path
+) -> Iterator[Flask]:
     """An app with one node, whose channel the replay serves, and a queue of its own."""
     assert migrated
     url = f"http://127.0.0.1:{replay.server_port}"
@@ -197,10 +200,10 @@ def test_a_tick_survives_its_database(
 
 
 def test_an_outage_is_tried_again_and_then_a_dead_letter(
-    app: Flask, made: Jobs, replay: Replay
+    app: Flask, made: Jobs, replay: ThingSpeakStub
 ) -> None:
     """As many attempts as the setting says, all with the ids of the first; the letter says how it went and goes with the next success."""
-    replay.behave("fail", 60)
+    replay.set_mode("fail", 60)
     before, ids = runs(), []
     do = made._sync
     made.sync.task_class.execute = lambda task: (
@@ -220,7 +223,7 @@ def test_an_outage_is_tried_again_and_then_a_dead_letter(
     assert letter.first_at < letter.last_at
     made.tick()
     assert gauge(names.DEAD_LETTERS, task=SYNC) == 1
-    replay.behave("ok", 0)
+    replay.set_mode("ok", 0)
     assert made.sync_now()
     assert letters(app) == []
 
@@ -253,7 +256,7 @@ def test_a_back_fill_past_its_deadline_goes_on(
     assert [line["finished"] for line in lines] == [False] * (len(lines) - 1) + [True]
     assert {line["attempt"] for line in lines} == {1}
     assert runs() == [before[0] + len(lines), before[1]]
-    assert stored(app) == sum(line["stored"] for line in lines) >= DAY // STEP
+    assert stored(app) == sum(line["stored"] for line in lines) >= DAY // ENTRY_SECONDS
     assert (letters(app), synced(app)) == ([], True)
 
 
@@ -287,9 +290,9 @@ def test_a_sync_by_hand_says_that_more_is_left(
     ) == ([], True, 0, 0)
 
 
-def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: Replay) -> None:
+def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: ThingSpeakStub) -> None:
     """While a task for it waits, or its next attempt is held back, no other is made: an outage lets no queue grow."""
-    replay.behave("fail", 60)
+    replay.set_mode("fail", 60)
     app.extensions["evara_settings"].retry_seconds = 1000
     for _ in range(3):
         made._sync_at = 0
@@ -380,7 +383,7 @@ def test_a_node_that_is_gone_is_no_failure(app: Flask, made: Jobs) -> None:
 # --- real workers --------------------------------------------------------------------------------------------------
 
 
-class Upstream(Replay):
+class Upstream(ThingSpeakStub):
     """A replay that takes its time, and sees who asks for one channel while it is being asked for already."""
 
     def __init__(self, address: tuple[str, int]):
@@ -399,8 +402,8 @@ class Upstream(Replay):
 class Slow(Handler):
     server: Upstream
 
-    def feeds(self, parts: list[str], query: dict[str, str]) -> None:
-        server, channel = self.server, parts[1]
+    def send_feed(self, url: SplitResult) -> None:
+        server, channel = self.server, url.path.split("/")[2]
         with server.lock:
             server.active[channel] += 1
             server.asked[channel] += 1
@@ -410,7 +413,7 @@ class Slow(Handler):
         with server.lock:
             server.active[channel] -= 1
         with suppress(OSError):  # who asked may have been killed
-            super().feeds(parts, query)
+            super().send_feed(url)
 
 
 @pytest.fixture
@@ -513,7 +516,7 @@ def test_two_workers_share_and_one_killed_is_replaced(
         second.send_signal(signal.SIGTERM)
         assert second.wait(30) == 0
     assert held(app) == {}
-    assert stored(app) >= 3 * DAY // STEP - 3
+    assert stored(app) >= 3 * DAY // ENTRY_SECONDS - 3
     assert letters(app) == []
 
 

@@ -21,7 +21,7 @@ from api import app as factory
 from api.config import Settings
 from api.models import Node
 from api.platform.http import openapi
-from loadtests.thingspeak_stub import Replay
+from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.checks.routes import operations
 from observability.generate.registry import contract
 from observability.spec import plan
@@ -88,7 +88,7 @@ def mended(case: Case) -> None:
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
     """The contract of an app on a migrated, seeded database, in process: what it raises is seen here. ThingSpeak is the replay server."""
-    upstream = Replay(("127.0.0.1", 0))
+    upstream = ThingSpeakStub(("127.0.0.1", 0))
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     folder: Path = tmp_path_factory.mktemp("fuzz")
     generous = dict.fromkeys(PLAN.rate_limits, "1000000/second")  # some checks leave the key out

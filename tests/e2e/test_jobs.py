@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from loadtests.thingspeak_stub import CHANNELS, HISTORY, STEP, Replay
+from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, HISTORY_SECONDS, ThingSpeakStub
 from tests.e2e.test_workers import ROOT, answers, seeded, until
 from tests.receiver import Receiver, receiving
 
@@ -127,9 +127,9 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]
         process.wait(30)
 
 
-def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiver) -> None:
+def test_kills_lose_no_crossing(tmp_path: Path, replay: ThingSpeakStub, receiver: Receiver) -> None:
     """By their keys exactly the crossings of acknowledged readings arrive, each node's in order; the synced recording is whole."""
-    database, replay.history = tmp_path / "evara.db", HISTORY  # more than one call gives
+    database, replay.history = tmp_path / "evara.db", HISTORY_SECONDS  # more than one call gives
     kept = {
         key: value
         for key, value in os.environ.items()
@@ -211,11 +211,13 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: Replay, receiver: Receiv
         assert count(database, f"readings WHERE node_id = '{device.node}'") == len(device.sent)
     for node in ("main-branch", "north-well", "hill-tank"):
         found, first, last = whole(database, node)
-        assert found == (last - first) // STEP + 1  # each entry once, and none between is missing
         assert (
-            first - STEP < synced - HISTORY
+            found == (last - first) // ENTRY_SECONDS + 1
+        )  # each entry once, and none between is missing
+        assert (
+            first - ENTRY_SECONDS < synced - HISTORY_SECONDS
         )  # what the channel has forgotten by the time that it is asked is not owed
-        assert last + STEP > began
+        assert last + ENTRY_SECONDS > began
     assert count(database, "dead_letters") == 0
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import text
 from api.app import create_app
 from api.config import Settings
 from api.services import nodes
-from loadtests.thingspeak_stub import Replay
+from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.spec import names
 from tests.api.helpers import KEYS, NODES, KeyedClient, is_problem, store_keys
 from tests.e2e.test_workers import ROOT, answers, free_port, seeded, until
@@ -335,7 +335,7 @@ def is_away(api: str) -> bool:
     return True
 
 
-def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: Replay) -> None:
+def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: ThingSpeakStub) -> None:
     """They start without it, say so, and work as soon as it is there; the same when it goes and comes back. Nobody is restarted."""
     with PostgresServer("fsync=off") as server:
         server.execute("CREATE DATABASE evara")

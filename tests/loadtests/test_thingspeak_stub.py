@@ -1,4 +1,4 @@
-"""The stand-in for ThingSpeak: deterministic, paged, and as bad as it is asked to be, for as long as it is asked to be."""
+"""The stub of ThingSpeak: a deterministic, paged feed, and modes that fail for a set time."""
 
 import csv
 import http.client
@@ -12,21 +12,21 @@ import pytest
 from loadtests import thingspeak_stub as module
 from loadtests.thingspeak_stub import (
     CHANNELS,
-    HISTORY,
-    PAGE,
+    ENTRY_SECONDS,
+    HISTORY_SECONDS,
+    PAGE_ENTRIES,
     RECORDING,
-    STEP,
-    Replay,
-    feed,
-    recording,
+    ThingSpeakStub,
+    build_feed,
+    read_recording,
 )
 
 NOW = 1_800_000_000.0
 
 
 @pytest.fixture
-def client(replay: Replay) -> httpx.Client:
-    replay.history = HISTORY
+def client(replay: ThingSpeakStub) -> httpx.Client:
+    replay.history = HISTORY_SECONDS
     return httpx.Client(base_url=f"http://127.0.0.1:{replay.server_port}", timeout=5)
 
 
@@ -34,34 +34,37 @@ def test_the_recording_is_the_real_one() -> None:
     """All 1 268 values, as texts, in the file's order."""
     with RECORDING.open(encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    assert recording() == [row[1] for row in rows[1:]]
-    assert len(recording()) == 1268
+    assert read_recording() == [row[1] for row in rows[1:]]
+    assert len(read_recording()) == 1268
 
 
 def test_a_minute_has_one_entry_forever() -> None:
     """Whenever and in whatever range a minute is asked for, its entry is the same."""
-    values = recording()
+    values = read_recording()
     whole = {
-        entry["entry_id"]: entry for entry in feed(values, 1001, NOW - 7000, NOW, NOW)["feeds"]
+        entry["entry_id"]: entry
+        for entry in build_feed(values, 1001, NOW - 7000, NOW, NOW)["feeds"]
     }
     later = {
         entry["entry_id"]: entry
-        for entry in feed(values, 1001, NOW - 5000, NOW + 9000, NOW + 3000)["feeds"]
+        for entry in build_feed(values, 1001, NOW - 5000, NOW + 9000, NOW + 3000)["feeds"]
     }
     shared = whole.keys() & later.keys()
     assert len(shared) > 80
     assert all(whole[number] == later[number] for number in shared)
     first = min(shared)
     assert datetime.fromisoformat(whole[first]["created_at"]) == datetime.fromtimestamp(
-        first * STEP, UTC
+        first * ENTRY_SECONDS, UTC
     )
 
 
 def test_channels_play_from_different_places() -> None:
     """Three channels give three curves from one recording."""
-    values = recording()
+    values = read_recording()
     curves = {
-        channel: [entry["field1"] for entry in feed(values, channel, NOW - 6000, NOW, NOW)["feeds"]]
+        channel: [
+            entry["field1"] for entry in build_feed(values, channel, NOW - 6000, NOW, NOW)["feeds"]
+        ]
         for channel in CHANNELS
     }
     assert len({tuple(curve) for curve in curves.values()}) == 3
@@ -75,31 +78,33 @@ def test_channels_play_from_different_places() -> None:
         (NOW + 1, NOW + 60, 0),
         (NOW - 600, NOW - 1200, 0),
         (NOW - 59, NOW, 1),
-        (0, NOW, PAGE),
-        (0, NOW - HISTORY - 1, 0),
+        (0, NOW, PAGE_ENTRIES),
+        (0, NOW - HISTORY_SECONDS - 1, 0),
     ],
 )
 def test_a_range_holds_its_ends_and_at_most_a_page(first: float, last: float, count: int) -> None:
-    """Both ends are included, the future and the forgotten are empty, and the newest 8 000 are a page."""
-    feeds = feed(recording(), 1001, first, last, NOW)["feeds"]
+    """Both ends count, the future and the forgotten are empty, the newest 8 000 are a page."""
+    feeds = build_feed(read_recording(), 1001, first, last, NOW)["feeds"]
     assert len(feeds) == count
-    if count == PAGE:
-        assert feeds[-1]["entry_id"] == NOW // STEP
+    if count == PAGE_ENTRIES:
+        assert feeds[-1]["entry_id"] == NOW // ENTRY_SECONDS
     assert [entry["entry_id"] for entry in feeds] == sorted(entry["entry_id"] for entry in feeds)
 
 
 def test_it_answers_as_thingspeak_does(client: httpx.Client) -> None:
-    """A channel's feeds have its description, entries with texts as values, and the times that were asked for."""
+    """A feed has the channel's description, and entries with texts as values up to `end`."""
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 600, UTC)
-    params = {"start": "2020-01-01 00:00:00", "end": end.strftime(module.TIME_FORMAT)}
+    params = {"start": "2020-01-01 00:00:00", "end": end.strftime(module.REQUEST_TIME_FORMAT)}
     body = client.get("/channels/1002/feeds.json", params=params).json()
     assert body["channel"]["id"] == 1002
-    assert len(body["feeds"]) == PAGE
+    assert len(body["feeds"]) == PAGE_ENTRIES
     assert body["feeds"][-1] | {"field1": ""} == {
-        "created_at": end.strftime("%Y-%m-%dT%H:%M:%SZ"), "entry_id": end.timestamp() // 60, "field1": ""
-    }  # fmt: skip
+        "created_at": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "entry_id": end.timestamp() // 60,
+        "field1": "",
+    }
     assert all(isinstance(entry["field1"], str) for entry in body["feeds"])
-    assert len(client.get("/channels/1002/feeds.json").json()["feeds"]) == PAGE
+    assert len(client.get("/channels/1002/feeds.json").json()["feeds"]) == PAGE_ENTRIES
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,7 @@ FEEDS = "/channels/1001/feeds.json"
 
 
 @pytest.mark.parametrize(
-    ("results", "count"), [("1", 1), ("3", 3), ("0", 0), ("-5", 0), ("99999", PAGE)]
+    ("results", "count"), [("1", 1), ("3", 3), ("0", 0), ("-5", 0), ("99999", PAGE_ENTRIES)]
 )
 def test_the_newest_results_are_given(client: httpx.Client, results: str, count: int) -> None:
     """As many as were asked for, at most a page, and the newest of them."""
@@ -147,7 +152,7 @@ def test_the_newest_results_are_given(client: httpx.Client, results: str, count:
 def test_a_mode_holds_until_it_ends_by_itself(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, mode: str, status: int
 ) -> None:
-    """It misbehaves from the control call on for so many seconds, and then behaves without being told."""
+    """It fails from the control call on for so many seconds, and then answers well by itself."""
     assert client.post("/control", json={"mode": mode, "seconds": 100}).json() == {
         "mode": mode,
         "seconds_left": 100.0,
@@ -190,12 +195,17 @@ def test_ok_ends_any_mode(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("/control", b""), ("/control", b"{"), ("/control", b"[]"), ("/control", b"5"), ("/control", b"{}"), ("/control", b"[" * 50_000),
-        ("/control", b'{"mode": "explode"}'), ("/control", b'{"mode": null}'), ("/control", b'{"mode": ["fail"]}'),
-        ("/control", b'{"mode": "fail", "seconds": "x"}'), ("/control", b'{"mode": "fail", "seconds": null}'),
-        ("/control", b'{"mode": "fail", "seconds": -1}'), ("/control", b'{"mode": "fail", "seconds": Infinity}'),
-        ("/control", b'{"mode": "fail", "seconds": NaN}'), ("/control", b'{"mode": "fail", "seconds": 1e9}'),
-        ("/control", b'{"mode": "fail", "seconds": ' + b"9" * 400 + b"}"), ("/control", b"\xff\xfe"),
+        ("/control", b""), ("/control", b"{"), ("/control", b"[]"), ("/control", b"5"),
+        ("/control", b"{}"), ("/control", b"[" * 50_000),
+        ("/control", b'{"mode": "explode"}'), ("/control", b'{"mode": null}'),
+        ("/control", b'{"mode": ["fail"]}'), ("/control", b'{"mode": "fail", "seconds": "x"}'),
+        ("/control", b'{"mode": "fail", "seconds": null}'),
+        ("/control", b'{"mode": "fail", "seconds": -1}'),
+        ("/control", b'{"mode": "fail", "seconds": Infinity}'),
+        ("/control", b'{"mode": "fail", "seconds": NaN}'),
+        ("/control", b'{"mode": "fail", "seconds": 1e9}'),
+        ("/control", b'{"mode": "fail", "seconds": ' + b"9" * 400 + b"}"),
+        ("/control", b"\xff\xfe"),
         ("/elsewhere", b'{"mode": "fail"}'),
     ],
 )  # fmt: skip
@@ -209,8 +219,23 @@ def test_a_bad_control_call_changes_nothing(
     assert client.get("/control").json()["mode"] == "ok"
 
 
+def test_the_program_takes_a_shorter_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--history` is the number of seconds that the channels remember."""
+    histories: list[int] = []
+
+    def record_history(server: ThingSpeakStub, *_: object) -> None:
+        histories.append(server.history)
+        server.server_close()
+
+    monkeypatch.setattr(ThingSpeakStub, "serve_forever", record_history)
+    for options in ([], ["--history", "600"]):
+        monkeypatch.setattr(module.sys, "argv", ["thingspeak_stub", "--port", "0", *options])
+        module.main()
+    assert histories == [HISTORY_SECONDS, 600]
+
+
 @pytest.mark.parametrize("length", ["-1", "x"])
-def test_a_bad_length_does_not_hang_it(replay: Replay, length: str) -> None:
+def test_a_bad_length_does_not_hang_it(replay: ThingSpeakStub, length: str) -> None:
     """A length that no body has is a bad call, not a wait without end."""
     connection = http.client.HTTPConnection("127.0.0.1", replay.server_port, timeout=5)
     connection.putrequest("POST", "/control")

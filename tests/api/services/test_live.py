@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from api.platform.outbound.circuit_breaker import FAILURES
 from api.services.thingspeak import thingspeak
-from loadtests.thingspeak_stub import Replay
+from loadtests.thingspeak_stub import ThingSpeakStub
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, UNLIMITED, is_problem
 
@@ -29,7 +29,9 @@ def _no_pauses() -> Iterator[None]:
         yield
 
 
-def app_with(make_app: MakeApp, replay: Replay, **settings: Any) -> tuple[Flask, FlaskClient]:
+def app_with(
+    make_app: MakeApp, replay: ThingSpeakStub, **settings: Any
+) -> tuple[Flask, FlaskClient]:
     """An app whose ThingSpeak is the replay server, with a node that has a channel."""
     app = make_app(
         thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=2, **settings
@@ -46,17 +48,17 @@ def app_with(make_app: MakeApp, replay: Replay, **settings: Any) -> tuple[Flask,
 
 
 @pytest.fixture
-def client(make_app: MakeApp, migrated: str, replay: Replay) -> FlaskClient:  # noqa: ARG001 - the database must be there
+def client(make_app: MakeApp, migrated: str, replay: ThingSpeakStub) -> FlaskClient:  # noqa: ARG001 - the database must be there
     return app_with(make_app, replay)[1]
 
 
 @pytest.fixture
-def hasty(make_app: MakeApp, migrated: str, replay: Replay) -> FlaskClient:  # noqa: ARG001
+def hasty(make_app: MakeApp, migrated: str, replay: ThingSpeakStub) -> FlaskClient:  # noqa: ARG001
     """Answers are stale at once."""
     return app_with(make_app, replay, live_ttl=SHORT)[1]
 
 
-def test_the_newest_entry_is_given(client: FlaskClient, replay: Replay) -> None:
+def test_the_newest_entry_is_given(client: FlaskClient, replay: ThingSpeakStub) -> None:
     """Of the fields that mean something, with its time, and from the cache the second time."""
     answer = client.get(LIVE)
     assert answer.status_code == 200, answer.text
@@ -73,7 +75,7 @@ def test_the_newest_entry_is_given(client: FlaskClient, replay: Replay) -> None:
         "0",
         "evara; fwd=miss; stored",
     )
-    replay.behave("fail", 30)
+    replay.set_mode("fail", 30)
     again = client.get(LIVE)
     assert again.json["items"] == [item]
     assert not again.json["stale"]
@@ -82,11 +84,11 @@ def test_the_newest_entry_is_given(client: FlaskClient, replay: Replay) -> None:
 
 @pytest.mark.parametrize("mode", FAULTS)
 def test_the_last_good_answer_is_given_and_marked(
-    hasty: FlaskClient, replay: Replay, mode: str
+    hasty: FlaskClient, replay: ThingSpeakStub, mode: str
 ) -> None:
     """However ThingSpeak misbehaves, its last good answer is given as stale, with its age; and the new one when it is back."""
     good = hasty.get(LIVE).json["items"]
-    replay.behave(mode, 30)
+    replay.set_mode(mode, 30)
     for _ in range(FAILURES):  # the breaker opens on the way
         answer = hasty.get(LIVE)
         assert answer.status_code == 200
@@ -99,18 +101,18 @@ def test_the_last_good_answer_is_given_and_marked(
 
 @pytest.mark.parametrize("mode", FAULTS)
 def test_without_any_answer_the_caller_is_told_when_to_come_again(
-    client: FlaskClient, replay: Replay, mode: str
+    client: FlaskClient, replay: ThingSpeakStub, mode: str
 ) -> None:
     """A problem with Retry-After: 504 where only the caller's own time was over, else 503, and 503 from the open breaker."""
-    replay.behave(mode, 30)
+    replay.set_mode(mode, 30)
     answer = client.get(LIVE)
     is_problem(answer, 504 if mode == "stall" else 503)
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_an_open_breaker_is_told(client: FlaskClient, replay: Replay) -> None:
+def test_an_open_breaker_is_told(client: FlaskClient, replay: ThingSpeakStub) -> None:
     """The reason and a time to come again are in the answer."""
-    replay.behave("fail", 30)
+    replay.set_mode("fail", 30)
     for _ in range(FAILURES):
         client.get(LIVE)
     answer = client.get(LIVE)
@@ -138,12 +140,12 @@ def test_a_changed_node_starts_anew(client: FlaskClient) -> None:
 
 
 def test_keys_of_channels_are_in_no_log_line(
-    client: FlaskClient, replay: Replay, caplog: pytest.LogCaptureFixture
+    client: FlaskClient, replay: ThingSpeakStub, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither when it goes well nor when it fails and is tried again."""
     with caplog.at_level(logging.DEBUG):
         for mode in ("ok", *FAULTS):
-            replay.behave(mode, 30)
+            replay.set_mode(mode, 30)
             client.patch(f"{NODES}/tank-01", json={"name": f"known anew {mode}"})
             client.get(LIVE)
     assert len(caplog.records) > len(FAULTS)
@@ -157,7 +159,7 @@ def test_keys_of_channels_are_in_no_log_line(
 def test_machines_share_live_answers(
     make_app: MakeApp,
     migrated: str,  # noqa: ARG001
-    replay: Replay,
+    replay: ThingSpeakStub,
     redis_url: str,
 ) -> None:
     """What one asked, the other knows, and when the breaker of one is open, so is the other's."""
@@ -167,7 +169,7 @@ def test_machines_share_live_answers(
     good = one.get(LIVE).json["items"]
     assert other.get(LIVE).json["items"] == good
     one.patch(f"{NODES}/tank-01", json={"name": "renamed"})
-    replay.behave("fail", 30)
+    replay.set_mode("fail", 30)
     for _ in range(FAILURES):
         one.get(LIVE)
     with other_app.app_context():

@@ -29,7 +29,7 @@ from api.services.thingspeak import (
     parse,
     parse_entry,
 )
-from loadtests.thingspeak_stub import HISTORY, Replay
+from loadtests.thingspeak_stub import HISTORY_SECONDS, ThingSpeakStub
 from observability.spec import names, plan
 from tests.api.helpers import sample
 
@@ -76,9 +76,9 @@ def calls(outcome: str) -> float:
     )
 
 
-def test_the_replay_server_is_read_whole(replay: Replay) -> None:
+def test_the_replay_server_is_read_whole(replay: ThingSpeakStub) -> None:
     """A week of entries, more than a page of them, comes whole, once and in order, with its numbers."""
-    replay.history = HISTORY
+    replay.history = HISTORY_SECONDS
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 5)
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
     start = end - timedelta(minutes=9_000)
@@ -326,14 +326,14 @@ def test_a_passing_trouble_is_survived() -> None:
     ],
 )
 def test_every_mode_of_the_replay_server_is_understood(
-    replay: Replay, mode: str, words: str
+    replay: ThingSpeakStub, mode: str, words: str
 ) -> None:
     """What the stand-in does on demand arrives as the error that it stands for."""
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 0.1)
-    replay.behave(mode, 3)
+    replay.set_mode(mode, 3)
     with pytest.raises(Unavailable, match=words):
         list(client.feeds(1001, None, START, END))
-    replay.behave("ok", 0)
+    replay.set_mode("ok", 0)
     with pytest.raises(NoAccess):
         list(client.feeds(5, None, START, END))
 
