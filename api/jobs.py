@@ -96,7 +96,7 @@ class Jobs:
                 with (
                     tracing.job(SYNC),
                     deadline(self.settings.job_deadline),
-                    suppress(sync.Unfinished),
+                    suppress(sync.SyncUnfinished),
                 ):
                     for fresh in sync.sync_node(self.thingspeak, node_id, lease):
                         stored += fresh
@@ -110,9 +110,9 @@ class Jobs:
                 elif again:  # with the same attempt: the host answers, there is only much of it
                     self.sync.schedule(
                         args=(node_id, request_context.outbound_headers(), attempt),
-                        delay=notifications.wait(1),
+                        delay=notifications.retry_delay(1),
                     )
-            except sync.Lost:
+            except sync.LeaseLost:
                 log.warning("sync lost its lease", extra=context)
                 return True  # whoever has it says how it went
             except Exception as error:
@@ -136,7 +136,10 @@ class Jobs:
                     asked = (
                         getattr(error, "retry_after", None) or 0.0
                     )  # by the host's Retry-After, or until the breaker lets one through
-                    delay = max(notifications.wait(attempt), min(asked, notifications.LONGEST_WAIT))
+                    delay = max(
+                        notifications.retry_delay(attempt),
+                        min(asked, notifications.MAX_RETRY_DELAY),
+                    )
                     self.sync.schedule(
                         args=(node_id, request_context.outbound_headers(), attempt + 1), delay=delay
                     )
@@ -167,7 +170,7 @@ class Jobs:
     def sync_now(self) -> bool:
         """Every node once, here and now, without further attempts; True when all succeeded."""
         with self.app.app_context(), database().read() as session:
-            found = sync.nodes(session)
+            found = sync.synced_node_ids(session)
         return False not in [self._sync(node_id, {}, again=False) for node_id in found]
 
     def ask(self, task: Any, *arguments: str, expires: float) -> None:
@@ -196,8 +199,8 @@ class Jobs:
 
     def _enqueue(self) -> None:
         with database().read() as session:
-            waiting = notifications.due(session)
-            found = sync.nodes(session) if time.monotonic() >= self._sync_at else []
+            waiting = notifications.next_due(session)
+            found = sync.synced_node_ids(session) if time.monotonic() >= self._sync_at else []
         if waiting:
             self.ask(self.deliver, expires=5)
         if found:
@@ -245,7 +248,8 @@ class Jobs:
 def measure() -> None:
     """What the database says of jobs: as of when all of it was done, what waits, and what failed for good."""
     with database().read() as session:
-        synced, furthest = sync.reached(session)
+        synced = sync.synced_since(session)
+        furthest = sync.furthest_behind(session)
         waiting, oldest = notifications.backlog(session)
         dead = dead_letters.counts(session)
     if synced:

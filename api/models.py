@@ -108,9 +108,8 @@ class Latest(Base):
     metric: Mapped[str] = mapped_column(String(63), primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcDateTime)
     value: Mapped[float] = mapped_column(Float)
-    told: Mapped[str | None] = mapped_column(
-        String(10)
-    )  # below, within or above: what the last delivery said; None: nothing yet
+    # below, within or above, as in the last delivery; None before the first
+    alarm_state: Mapped[str | None] = mapped_column("told", String(10))
 
 
 class SyncState(Base):

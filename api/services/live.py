@@ -1,4 +1,4 @@
-"""What a node measures right now: its ThingSpeak channel is asked while the caller waits, or the last good answer is given, marked."""
+"""The newest entry of a node's ThingSpeak channel, fetched during the request or cached."""
 
 from datetime import datetime
 from typing import Any
@@ -14,50 +14,64 @@ from api.services import nodes
 from api.services.thingspeak import NoAccess, Unavailable, thingspeak
 
 RETRY_AFTER = 5  # seconds
-AWAY = "ThingSpeak does not answer as it should, and no earlier answer of it is known. Try again."
-
-
-Live = tuple[dict[str, Any], dict[str, str]]  # body and headers
+NO_ANSWER = (
+    "ThingSpeak does not answer as it should, and no earlier answer of it is known. Try again."
+)
+LiveResponse = tuple[dict[str, Any], dict[str, str]]  # body and headers
 
 
 def init_app(app: Flask, ttl: float, shared: Shared | None) -> None:
     app.extensions["evara_live"] = Cache(ttl, shared)
 
 
-def newest(node_id: str) -> Live:
-    """The newest entry of the node's channel; NotFound without node, channel or access, ServiceUnavailable or Refused without an answer."""
+def newest(node_id: str) -> LiveResponse:
+    """Return body and headers for the newest entry of the node's channel.
+
+    Raise NotFound without node, channel or access to it, and ServiceUnavailable or Refused when
+    ThingSpeak gives no answer and none is cached.
+    """
     node = nodes.get(node_id)
     if node.channel_id is None:
         raise NotFound(f"Node {node_id!r} has no ThingSpeak channel.")
     cache: Cache = current_app.extensions["evara_live"]
-    key = f"live:{node.id}:{node.updated_at.isoformat()}"  # a node whose channel, key or fields were changed starts anew
+    # Changing the node's channel, key or fields invalidates its cached answers.
+    key = f"live:{node.id}:{node.updated_at.isoformat()}"
     try:
-        return answer(cache.answer(key, lambda: ask(node), (Unavailable, Refused)), cache.ttl)
+        cached = cache.answer(key, lambda: fetch_newest(node), (Unavailable, Refused))
     except NoAccess as error:
-        raise NotFound(
-            f"ThingSpeak shows nothing of channel {node.channel_id}: it {error}."
-        ) from error
+        message = f"ThingSpeak shows nothing of channel {node.channel_id}: it {error}."
+        raise NotFound(message) from error
     except (Unavailable, Busy) as error:
-        raise ServiceUnavailable(AWAY, retry_after=RETRY_AFTER) from error
+        raise ServiceUnavailable(NO_ANSWER, retry_after=RETRY_AFTER) from error
+    return live_response(cached, cache.ttl)
 
 
-def ask(node: Node) -> list[list[Any]]:
-    """[[metric, time, value]] as JSON knows them."""
+def fetch_newest(node: Node) -> list[list[Any]]:
+    """Return the newest entry's readings as JSON values: [[metric, ISO time, value]]."""
     entry = thingspeak().newest(node.channel_id or 0, node.channel_key)
-    rows = entry.readings(node.fields) if entry else []
+    if entry is None:
+        return []
+    rows = entry.readings(node.fields)
     return sorted([row["metric"], row["time"].isoformat(), row["value"]] for row in rows)
 
 
-def answer(kept: Kept, ttl: float) -> Live:
-    """Age (RFC 9111), and Cache-Status (RFC 9211), whose ttl is negative for a stale answer; Warning is obsolete since RFC 9111."""
+def live_response(cached: Kept, ttl: float) -> LiveResponse:
+    """Return body and headers for a cached answer that is fresh for `ttl` seconds."""
     items = [
         {"metric": metric, "time": datetime.fromisoformat(time), "value": value}
-        for metric, time, value in kept.value
+        for metric, time, value in cached.value
     ]
-    how = (
-        "fwd=miss; stored"
-        if kept.stored
-        else f"hit; ttl={int(ttl - kept.age) if kept.fresh else -int(kept.age - ttl) - 1}"
-    )
-    body = {"items": items, "stale": not kept.fresh, "age_seconds": round(kept.age, 1)}
-    return body, {"Age": str(int(kept.age)), "Cache-Status": f"evara; {how}"}
+    body = {"items": items, "stale": not cached.fresh, "age_seconds": round(cached.age, 1)}
+    # Age is RFC 9111's, which obsoletes Warning.
+    headers = {"Age": str(int(cached.age)), "Cache-Status": cache_status(cached, ttl)}
+    return body, headers
+
+
+def cache_status(cached: Kept, ttl: float) -> str:
+    """Return the value of Cache-Status (RFC 9211); its ttl is negative for a stale answer."""
+    if cached.stored:
+        return "evara; fwd=miss; stored"
+    seconds_left = int(ttl - cached.age)
+    if not cached.fresh:
+        seconds_left -= 1
+    return f"evara; hit; ttl={seconds_left}"

@@ -1,4 +1,4 @@
-"""What may happen to nodes; raises werkzeug's HTTP errors, knows no request."""
+"""Rules of nodes; raises werkzeug's HTTP errors and knows no request."""
 
 from typing import Any
 
@@ -14,24 +14,26 @@ from api.platform.jobs import dead_letters
 
 
 def require(session: Session, node_id: str) -> Node:
-    """The node; NotFound when there is none."""
-    node = (
-        session.get(Node, node_id) if node_id.isprintable() else None
-    )  # PostgreSQL refuses even to look for NUL
+    """Return the node; raise NotFound when there is none."""
+    node = None
+    if node_id.isprintable():  # PostgreSQL rejects a query for text with NUL
+        node = session.get(Node, node_id)
     if node is None:
         raise NotFound(f"There is no node {node_id!r}.")
     return node
 
 
 def page(page: int, page_size: int, kind: str | None = None) -> dict[str, Any]:
-    """A page of nodes by id."""
+    """Return a page of nodes, ordered by id, all or of one kind."""
     query = select(Node).order_by(Node.id)
+    if kind:
+        query = query.where(Node.kind == kind)
     with database().read() as session:
-        return paged(session, query.where(Node.kind == kind) if kind else query, page, page_size)
+        return paged(session, query, page, page_size)
 
 
 def create(values: dict[str, Any]) -> Node:
-    """The new node; Conflict when its id is taken."""
+    """Store and return a new node; raise Conflict when its id is taken."""
     node = Node(**{"fields": {}} | values)
     try:
         with database().write() as session:
@@ -42,12 +44,13 @@ def create(values: dict[str, Any]) -> Node:
 
 
 def get(node_id: str) -> Node:
+    """Return the node; raise NotFound when there is none."""
     with database().read() as session:
         return require(session, node_id)
 
 
 def update(node_id: str, values: dict[str, Any]) -> Node:
-    """The changed node. With another channel or other fields, its history is read again from the beginning."""
+    """Change and return the node; a new channel or new fields make the sync start anew."""
     with database().write() as session:
         node = require(session, node_id)
         source = node.source
@@ -60,7 +63,7 @@ def update(node_id: str, values: dict[str, Any]) -> Node:
 
 
 def delete(node_id: str) -> None:
-    """Removes the node; the database takes its readings along."""
+    """Delete the node; the database deletes its readings with it."""
     with database().write() as session:
         session.delete(require(session, node_id))
         dead_letters.resolve(session, dead_letters.SYNC, node_id)

@@ -1,4 +1,7 @@
-"""Pulls what is new from ThingSpeak into readings; resumable after any crash, without loss and without doubles."""
+"""The sync of ThingSpeak channels into readings, resumable after any crash, without loss.
+
+Each node has a cursor (SyncState.synced_until): the time up to which its channel has been stored.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,101 +17,115 @@ from api.services import readings
 from api.services.thingspeak import Entry, ThingSpeak
 
 COMMIT_ROWS = 500  # a commit holds SQLite's only write lock; devices must get their turn in between
-OVERLAP = timedelta(
-    hours=1
-)  # devices upload late in bulk with old times; storing twice changes nothing
+# Devices upload late, in bulk and with old times; storing a reading twice changes nothing.
+OVERLAP = timedelta(hours=1)
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)  # ThingSpeak did not exist before
 
 
-class Lost(Exception):
-    """Another worker has the node's lease: this one was halted for too long, and must not go on."""
+class LeaseLost(Exception):
+    """Another worker has the node's lease: this one stalled for too long and must stop."""
 
 
-class Unfinished(Exception):
-    """The time was over before the channel's end, but the mark has moved: the next run goes on from there."""
+class SyncUnfinished(Exception):
+    """The deadline came before the channel's end; the next run resumes at the cursor."""
 
 
-def nodes(session: Session) -> list[str]:
-    """Ids of the nodes that have a channel."""
-    return list(
-        session.scalars(select(Node.id).where(Node.channel_id.is_not(None)).order_by(Node.id))
+def synced_node_ids(session: Session) -> list[str]:
+    """Return the ids of the nodes that have a channel."""
+    query = select(Node.id).where(Node.channel_id.is_not(None)).order_by(Node.id)
+    return list(session.scalars(query))
+
+
+def synced_since(session: Session) -> datetime | None:
+    """Return the time since when every node is synced; None while one has never been."""
+    unfinished = func.count() - func.count(SyncState.finished_at)
+    query = (
+        select(unfinished, func.min(SyncState.finished_at))
+        .select_from(Node)
+        .outerjoin(SyncState)
+        .where(Node.channel_id.is_not(None))
     )
+    never_synced, oldest = session.execute(query).one()
+    if never_synced:
+        return None
+    return oldest or now()
 
 
-def reached(session: Session) -> tuple[datetime | None, datetime | None]:
-    """(since when every node is synced at least, or None while one never was; newest reading of the node that is furthest behind)."""
-    query = select(
-        func.count() - func.count(SyncState.finished_at), func.min(SyncState.finished_at)
-    )
-    never, oldest = session.execute(
-        query.select_from(Node).outerjoin(SyncState).where(Node.channel_id.is_not(None))
-    ).one()
-    furthest = session.scalar(
-        select(func.min(SyncState.synced_until)).where(SyncState.synced_until > BEGINNING)
-    )
-    return None if never else oldest or now(), furthest
+def furthest_behind(session: Session) -> datetime | None:
+    """Return the oldest cursor; None before the first reading."""
+    oldest_cursor = func.min(SyncState.synced_until)
+    return session.scalar(select(oldest_cursor).where(SyncState.synced_until > BEGINNING))
 
 
 def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
-    """Stores the new readings of one node and says after each commit how many; raises ThingSpeakError, Refused, Lost and Unfinished.
+    """Store the new readings of one node and yield after each commit how many it stored.
 
-    The mark moves with each commit, so a crash repeats at most one commit.
+    The cursor moves with each commit, so that a crash repeats at most one. Raise ThingSpeakError,
+    Refused, LeaseLost and SyncUnfinished.
     """
     with database().read() as session:
-        node, state = session.get(Node, node_id), session.get(SyncState, node_id)
+        node = session.get(Node, node_id)
+        state = session.get(SyncState, node_id)
     if node is None or node.channel_id is None:
-        return  # deleted or changed since it was asked for
-    begun_at = reached = state.synced_until if state else BEGINNING
+        return  # deleted or changed since the job was queued
+    start = state.synced_until if state else BEGINNING
+    reached = start
     try:
-        for entries in client.feeds(node.channel_id, node.channel_key, begun_at - OVERLAP, now()):
+        for entries in client.feeds(node.channel_id, node.channel_key, start - OVERLAP, now()):
             for index in range(0, len(entries), COMMIT_ROWS):
-                yield commit(node, entries[index : index + COMMIT_ROWS], lease)
+                yield store_entries(node, entries[index : index + COMMIT_ROWS], lease)
             reached = entries[-1].time
     except DeadlineExceeded as error:
-        if reached > begun_at:
-            raise Unfinished from error
+        if reached > start:
+            raise SyncUnfinished from error
         raise
-    with database().write() as session:
-        keep(session, lease)
-        if is_same(session, node):
-            session.merge(
-                SyncState(
-                    node_id=node.id, synced_until=mark(session, node.id, None), finished_at=now()
-                )
-            )
+    finish(node, lease)
 
 
-def commit(node: Node, entries: list[Entry], lease: Lease) -> int:
-    """Stores entries and moves the mark, both or neither; a node deleted or changed meanwhile stores nothing."""
+def store_entries(node: Node, entries: list[Entry], lease: Lease) -> int:
+    """Store entries and move the cursor in one transaction; return the number of new readings.
+
+    Store nothing when the node was deleted or its channel or fields were changed.
+    """
     rows = [row for entry in entries for row in entry.readings(node.fields)]
+    stored = 0
     with database().write() as session:
-        keep(session, lease)
-        current = is_same(session, node)
-        if not current:
+        renew_lease(session, lease)
+        current = lock_unchanged(session, node)
+        if current is None:
             return 0
-        stored = readings.insert(session, current, rows)["stored"] if rows else 0
-        session.merge(
-            SyncState(node_id=node.id, synced_until=mark(session, node.id, entries[-1].time))
-        )
+        if rows:
+            stored = readings.insert(session, current, rows)["stored"]
+        cursor = max(cursor_of(session, node.id), entries[-1].time)
+        session.merge(SyncState(node_id=node.id, synced_until=cursor))
     return stored
 
 
-def keep(session: Session, lease: Lease) -> None:
-    """Renews the lease; raises Lost, so that nothing is committed, when it is another's."""
+def finish(node: Node, lease: Lease) -> None:
+    """Record that the node was synced to its channel's end."""
+    with database().write() as session:
+        renew_lease(session, lease)
+        if lock_unchanged(session, node):
+            cursor = cursor_of(session, node.id)
+            session.merge(SyncState(node_id=node.id, synced_until=cursor, finished_at=now()))
+
+
+def renew_lease(session: Session, lease: Lease) -> None:
+    """Renew the lease; raise LeaseLost, so that nothing is committed, when it is lost."""
     if not lease.renew(session):
-        raise Lost(lease.name)
+        raise LeaseLost(lease.name)
 
 
-def is_same(session: Session, node: Node) -> Node | None:
-    """The node, if its readings still come from where this sync takes them; nobody changes it until the session ends."""
-    current = session.get(
-        Node, node.id, with_for_update={"key_share": True}
-    )  # FOR NO KEY UPDATE: devices go on storing
-    return current if current is not None and current.source == node.source else None
+def lock_unchanged(session: Session, node: Node) -> Node | None:
+    """Return the node, locked until the session ends; None when its channel or fields changed."""
+    # FOR NO KEY UPDATE: devices can still store readings of the node.
+    current = session.get(Node, node.id, with_for_update={"key_share": True})
+    if current is None or current.source != node.source:
+        return None
+    return current
 
 
-def mark(session: Session, node_id: str, reached: datetime | None) -> datetime:
-    """The later of the stored mark and `reached`: overlap re-reads old entries and must not move it back."""
+def cursor_of(session: Session, node_id: str) -> datetime:
+    """Return the time up to which the node's channel has been stored."""
     state = session.get(SyncState, node_id)
-    known = [moment for moment in (state and state.synced_until, reached) if moment]
-    return max(known, default=BEGINNING)
+    return state.synced_until if state else BEGINNING

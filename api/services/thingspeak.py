@@ -1,7 +1,8 @@
-"""A client for ThingSpeak's feeds, guarded by guarded_calls.py: its documented errors, whole ranges in order, and the newest entry.
+"""A client for ThingSpeak's channel feeds: time spans in order, and the newest entry.
 
-Source of the format: MathWorks, ThingSpeak REST API, "Read Data". A call gives at most 8 000 entries and does not say
-which end it cut off, so a full answer is never trusted: its span is halved, or cut where the channel was made, and asked for again.
+Source of the format: MathWorks, ThingSpeak REST API, "Read Data". A response has at most 8 000
+entries and does not say which end it cut off. So a full response is never trusted: its span is
+split, in half or at the time when the channel was created, and requested again.
 """
 
 import logging
@@ -20,53 +21,58 @@ from api.platform.outbound.guarded_calls import Guard, Patience, retry_after
 from api.platform.outbound.redis_client import Shared
 
 DEPENDENCY = "thingspeak"
-PAGE = 8_000
+MAX_ENTRIES = 8_000  # of one response
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ATTEMPTS = 4
-WAITING = Patience(
-    seconds=2.0, attempts=2, pause=0.5
-)  # of somebody who waits for the answer; the sync has more
-Answer = tuple[
-    list["Entry"], datetime | None
-]  # by time and id, each once; when the channel was made, if that is told
+# For a caller that waits for the response; the sync may take longer.
+INTERACTIVE = Patience(seconds=2.0, attempts=2, pause=0.5)
 log = logging.getLogger(__name__)
 
 
 class ThingSpeakError(Exception):
-    """Base of all that can go wrong here."""
+    """Base of the errors of this client."""
 
 
 class Unavailable(ThingSpeakError):
-    """Time-out, refused connection, 429, 5xx, or an answer that is not theirs: worth trying again, after so many seconds if they say."""
+    """Time-out, refused connection, 429, 5xx or an invalid response: a retry may help."""
 
     def __init__(self, text: str, retry_after: float | None = None):
         super().__init__(text)
-        self.retry_after = retry_after
+        self.retry_after = retry_after  # seconds, from the response's Retry-After
 
 
 class NoAccess(ThingSpeakError):
-    """`-1`, 400, 401 or 404: no such channel, or the key is wrong. Trying again does not help."""
+    """`-1`, 400, 401 or 404: no such channel, or a wrong key; a retry does not help."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One feed entry: numeric fields only; gaps and texts that are no numbers are left out."""
+    """One feed entry with its numeric fields; gaps and other texts are left out."""
 
     id: int
     time: datetime
     fields: dict[str, float]
 
     def readings(self, metrics: dict[str, str]) -> list[dict[str, Any]]:
-        """{"metric", "time", "value"} of each field that is a metric of the node's."""
-        named = [
-            (metric, self.fields[name]) for name, metric in metrics.items() if name in self.fields
+        """Return {"metric", "time", "value"} of each field that is a key of `metrics`."""
+        return [
+            {"metric": metric, "time": self.time, "value": self.fields[name]}
+            for name, metric in metrics.items()
+            if name in self.fields
         ]
-        return [{"metric": metric, "time": self.time, "value": value} for metric, value in named]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Entries by time and id, each once, and the time of the channel's creation, if known."""
+
+    entries: list[Entry]
+    created_at: datetime | None
 
 
 class ThingSpeak:
-    """Reads feeds of one server; safe to use from several threads."""
+    """A client of one server; safe to use from several threads."""
 
     def __init__(
         self,
@@ -81,45 +87,58 @@ class ThingSpeak:
     def feeds(
         self, channel: int, key: str | None, start: datetime, end: datetime
     ) -> Iterator[list[Entry]]:
-        """Entries with start ≤ created_at ≤ end, oldest first, in lists of fewer than 8 000; raises ThingSpeakError or Refused."""
+        """Yield the entries with start ≤ created_at ≤ end, oldest first, in lists of up to 7 999.
+
+        Raise ThingSpeakError or Refused.
+        """
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]
         while spans:
             first, last = spans.pop()
             params = {
                 "start": first.strftime(TIME_FORMAT),
                 "end": last.strftime(TIME_FORMAT),
-                "results": PAGE,
+                "results": MAX_ENTRIES,
             }
-            entries, created = self._ask(channel, key, params, self._patience)
-            if len(entries) >= PAGE and last > first:
-                half = (first + (last - first) / 2).replace(microsecond=0)
-                # Imported entries may be older than their channel, so both parts are asked; the later is half at most, whatever is said.
-                middle = created - SECOND if created and half < created <= last else half
+            feed = self._get(channel, key, params, self._patience)
+            if len(feed.entries) >= MAX_ENTRIES and last > first:
+                middle = split_time(first, last, feed.created_at)
                 spans += [(middle + SECOND, last), (first, middle)]
                 continue
-            # An entry from outside the span that was asked for would carry the caller's mark along with it.
-            if inside := [entry for entry in entries if first <= entry.time < last + SECOND]:
-                yield inside
+            # An entry from outside the requested span would move the caller's cursor too far.
+            entries = [entry for entry in feed.entries if first <= entry.time < last + SECOND]
+            if entries:
+                yield entries
 
     def newest(self, channel: int, key: str | None) -> Entry | None:
-        """The newest entry right now, for somebody who waits; None for an empty channel; raises ThingSpeakError or Refused."""
-        return max(
-            self._ask(channel, key, {"results": 1}, WAITING)[0],
-            key=lambda entry: entry.time,
-            default=None,
-        )
+        """Return the newest entry, or None for an empty channel, for a caller that waits.
 
-    def _ask(
+        Raise ThingSpeakError or Refused.
+        """
+        feed = self._get(channel, key, {"results": 1}, INTERACTIVE)
+        return max(feed.entries, key=lambda entry: entry.time, default=None)
+
+    def _get(
         self, channel: int, key: str | None, params: dict[str, Any], patience: Patience
-    ) -> Answer:
+    ) -> Feed:
         if key:
             params["api_key"] = key
-        found = self._guard.get(
-            f"/channels/{channel}/feeds.json", params, entries_or_refusal, patience
-        )
-        if isinstance(found, NoAccess):
-            raise found
-        return found
+        path = f"/channels/{channel}/feeds.json"
+        result = self._guard.get(path, params, parse_feed_or_refusal, patience)
+        if isinstance(result, NoAccess):
+            raise result
+        return result
+
+
+def split_time(first: datetime, last: datetime, created_at: datetime | None) -> datetime:
+    """Return the last second of the earlier part of a span whose response was full.
+
+    Imported entries may be older than their channel, so both parts are requested. The later part
+    is at most half of the span, whatever ThingSpeak says about the channel.
+    """
+    half = (first + (last - first) / 2).replace(microsecond=0)
+    if created_at and half < created_at <= last:
+        return created_at - SECOND
+    return half
 
 
 def init_app(app: Flask, settings: Settings, shared: Shared | None) -> None:
@@ -129,75 +148,83 @@ def init_app(app: Flask, settings: Settings, shared: Shared | None) -> None:
 
 
 def thingspeak() -> ThingSpeak:
-    """The client of the current app."""
+    """Return the client of the current app."""
     return cast(ThingSpeak, current_app.extensions["evara_thingspeak"])
 
 
-def entries_or_refusal(answer: httpx.Response) -> Answer | NoAccess:
-    """As `parse`; a refusal is an answer, too: a wrong key is our mistake, not an outage of theirs."""
+def parse_feed_or_refusal(response: httpx.Response) -> Feed | NoAccess:
+    """Return the feed, or a refusal as a value.
+
+    A wrong key is our mistake: raised inside the guard it would count against ThingSpeak.
+    """
     try:
-        return parse(answer)
+        return parse_feed(response)
     except NoAccess as refusal:
         return refusal
 
 
-def parse(answer: httpx.Response) -> Answer:
-    """What was answered; Unavailable or NoAccess for anything that is not entries."""
-    if answer.status_code == 429:
-        raise Unavailable("asked too often (429)", retry_after(answer))
-    if answer.status_code in (400, 401, 403, 404):
-        raise NoAccess(f"refused with {answer.status_code}: {told(answer)}")
-    if answer.status_code != 200:
-        raise Unavailable(f"answered {answer.status_code}: {told(answer)}")
+def parse_feed(response: httpx.Response) -> Feed:
+    """Return the response's feed; raise Unavailable or NoAccess for anything else."""
+    raise_for_status(response)
     try:
-        data = answer.json()
+        data = response.json()
     except (ValueError, RecursionError) as error:
-        raise Unavailable(f"sent something that is not JSON: {answer.text[:80]!r}") from error
+        text = response.text[:80]
+        raise Unavailable(f"sent something that is not JSON: {text!r}") from error
     if data in (-1, "-1"):
         raise NoAccess("answered -1: the channel does not exist, or the key has no access to it")
-    feeds = data.get("feeds") if isinstance(data, dict) else None
-    if not isinstance(feeds, list):
+    if not isinstance(data, dict) or not isinstance(data.get("feeds"), list):
         raise Unavailable("sent JSON without a list of feeds")
-    entries = {entry.id: entry for entry in map(parse_entry, feeds) if entry}
-    created = None
-    with suppress(TypeError, ValueError, KeyError, OverflowError):  # it is not told, or is no time
-        created = utc(data["channel"]["created_at"]).replace(microsecond=0)
-    return sorted(entries.values(), key=lambda entry: (entry.time, entry.id)), created
+    entries = {entry.id: entry for entry in map(parse_entry, data["feeds"]) if entry}
+    created_at = None
+    with suppress(TypeError, ValueError, KeyError, OverflowError):  # missing, or not a time
+        created_at = parse_time(data["channel"]["created_at"]).replace(microsecond=0)
+    return Feed(sorted(entries.values(), key=lambda entry: (entry.time, entry.id)), created_at)
+
+
+def raise_for_status(response: httpx.Response) -> None:
+    """Raise Unavailable or NoAccess for a status other than 200."""
+    status = response.status_code
+    if status == 429:
+        raise Unavailable("asked too often (429)", retry_after(response))
+    if status in (400, 401, 403, 404):
+        raise NoAccess(f"refused with {status}: {error_text(response)}")
+    if status != 200:
+        raise Unavailable(f"answered {status}: {error_text(response)}")
+
+
+def error_text(response: httpx.Response) -> str:
+    """Return code and message of a documented error body, else the first 80 characters."""
+    try:
+        error = response.json()["error"]
+        return f"{error['error_code']}: {error['message']}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return response.text[:80]
 
 
 def parse_entry(feed: Any) -> Entry | None:
-    """One element of `feeds`; None when it has no usable time or id."""
+    """Return an element of `feeds` as an entry; None when its time or id is unusable."""
     try:
-        kept = {
-            name: value
-            for name in feed
-            if name.startswith("field") and (value := number(feed[name])) is not None
-        }
-        return Entry(int(feed["entry_id"]), utc(feed["created_at"]), kept)
+        numbers = {name: parse_number(feed[name]) for name in feed if name.startswith("field")}
+        fields = {name: value for name, value in numbers.items() if value is not None}
+        return Entry(int(feed["entry_id"]), parse_time(feed["created_at"]), fields)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
         log.warning("skipped a feed entry that cannot be read: %.100r", feed)
         return None
 
 
-def utc(text: str) -> datetime:
-    """A time as they write it; one that names no zone is UTC."""
+def parse_time(text: str) -> datetime:
+    """Return a time in UTC; a text without a zone is in UTC."""
     time = datetime.fromisoformat(text)
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    if time.tzinfo is None:
+        return time.replace(tzinfo=UTC)
+    return time.astimezone(UTC)
 
 
-def number(text: Any) -> float | None:
-    """Values come as strings; gaps, words, NaN and infinities are no readings."""
+def parse_number(text: Any) -> float | None:
+    """Return the number that a field's text holds; None for gaps, words, NaN and infinities."""
     try:
         value = float(text)
     except (TypeError, ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None
-
-
-def told(answer: httpx.Response) -> str:
-    """The documented error body's message, or the beginning of whatever came."""
-    try:
-        error = answer.json()["error"]
-        return f"{error['error_code']}: {error['message']}"
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return answer.text[:80]

@@ -114,7 +114,7 @@ def ingest(body: dict[str, Any], node_id: str) -> dict[str, int]:
 @blueprint.errors(404, 422)
 def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
     """Readings of a span of time, oldest first"""
-    return readings.span(node_id, **query)
+    return readings.page(node_id, **query)
 
 
 @blueprint.route("/latest", methods=["GET"], endpoint="latest")

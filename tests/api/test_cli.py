@@ -265,7 +265,8 @@ def test_seeding_keeps_keys_for_the_stacks_own_programs(app: Flask, tmp_path: Pa
 
 
 def test_a_key_that_was_made_elsewhere_is_adopted(app: Flask, tmp_path: Path) -> None:
-    """A file with the form of a key, of which the database knows nothing, is let in as it stands; a revoked one never again."""
+    """A file with the form of a key, of which the database knows nothing, is let in as it stands; a
+    revoked one never again."""
     runner, folder = app.test_cli_runner(), tmp_path / "keys"
     folder.mkdir()
     ours = {name: PREFIX + secrets.token_urlsafe(32) for name in ("prober", "load")}

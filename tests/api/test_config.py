@@ -9,7 +9,8 @@ from api.config import SECRETS, Settings, from_environment
 
 
 def test_faults_are_refused_in_production(tmp_path: Path) -> None:
-    """A drill's fault file and production together do not start, and the message names both settings."""
+    """A drill's fault file and production together do not start, and the message names both
+    settings."""
     with pytest.raises(
         ValidationError, match=r"EVARA_FAULTS_FILE is set, but EVARA_ENV is production"
     ):
@@ -116,7 +117,8 @@ def test_production_names_everything_that_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_wrong_setting_is_not_printed() -> None:
-    """The error that stops a start names what is wrong, without its value, which may be a secret."""
+    """The error that stops a start names what is wrong, without its value, which may be a
+    secret."""
     with pytest.raises(ValidationError) as caught:
         Settings(_env_file=None, sentry_dsn=["hunter2"])
     assert "sentry_dsn" in str(caught.value)
@@ -124,7 +126,8 @@ def test_a_wrong_setting_is_not_printed() -> None:
 
 
 def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file named like a variable sets what that would; an empty one nothing, and a variable wins over it."""
+    """A file named like a variable sets what that would; an empty one nothing, and a variable wins
+    over it."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "secrets"
     folder.mkdir()

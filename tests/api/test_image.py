@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# finds nothing of those named on its command line, then does what every process of the API does at its start
+# finds nothing of those named on its command line, then does what every process of the API does at
+# its start
 PROGRAM = """
 import sys
 
@@ -19,7 +20,8 @@ sys.meta_path.insert(0, Absent())
 from api.app import create_app
 from api.config import Settings
 import api.platform.telemetry.exporter, api.jobs
-app = create_app(Settings(_env_file=None, env="test", redis_url="redis://localhost:1/0", otlp_endpoint="http://localhost:1"))
+app = create_app(Settings(_env_file=None, env="test", redis_url="redis://localhost:1/0",
+otlp_endpoint="http://localhost:1"))
 print(len(app.url_map._rules), "routes")
 """
 MODULES = {
@@ -42,7 +44,8 @@ def pinned(name: str) -> dict[str, str]:
 
 
 def test_the_api_runs_without_what_only_watching_needs() -> None:
-    """Every requirement that the image leaves out can be missing: grafanalib, Locust and matplotlib among them."""
+    """Every requirement that the image leaves out can be missing: grafanalib, Locust and matplotlib
+    among them."""
     absent = wanted("requirements.in") - pinned("api/requirements.txt").keys()
     assert {"grafanalib", "locust", "matplotlib"} <= absent
     modules = [MODULES.get(name, name).replace("-", "_") for name in absent]

@@ -1,4 +1,5 @@
-"""Jobs: attempts, dead letters, measurements; and real workers, of which one does a thing and none is missed when it is killed."""
+"""Jobs: attempts, dead letters, measurements; and real workers, of which one does a thing and none
+is missed when it is killed."""
 
 import itertools
 import logging
@@ -71,7 +72,8 @@ def made(app: Flask) -> Iterator[Jobs]:
 
 
 def work_off(made: Jobs) -> int:
-    """Does what is in the queue and what it schedules, as a worker's threads would; how many tasks that were."""
+    """Does what is in the queue and what it schedules, as a worker's threads would; how many tasks
+    that were."""
     done = 0
     while made.huey.pending_count() or made.huey.scheduled_count():
         for task in made.huey.read_schedule():
@@ -101,7 +103,8 @@ def runs() -> list[float]:
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
 def test_tasks_survive_the_queue(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Arguments, ids and times come back from either queue as they were, and what lies in it is JSON."""
+    """Arguments, ids and times come back from either queue as they were, and what lies in it is
+    JSON."""
     url = (
         f"sqlite:///{tmp_path}/own.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
     )
@@ -128,7 +131,8 @@ def test_tasks_survive_the_queue(kind: str, request: pytest.FixtureRequest, tmp_
 
 
 def test_a_tick_syncs_and_measures(app: Flask, made: Jobs) -> None:
-    """The leader asks for every node that has a channel, and afterwards says since when all are synced, and how far."""
+    """The leader asks for every node that has a channel, and afterwards says since when all are
+    synced, and how far."""
     app.test_client().post(NODES, json=NODE | {"id": "no-channel"})
     before = runs()
     made.tick()
@@ -151,7 +155,8 @@ def test_a_tick_syncs_and_measures(app: Flask, made: Jobs) -> None:
 
 
 def test_what_waits_is_measured(app: Flask, made: Jobs) -> None:
-    """Deliveries count, and the job is as old as the oldest of them: fresh means that nothing waits for long."""
+    """Deliveries count, and the job is as old as the oldest of them: fresh means that nothing waits
+    for long."""
     since = now() - timedelta(minutes=7)
     with app.app_context(), database().write() as session:
         for number, moment in enumerate((since, now())):
@@ -202,7 +207,8 @@ def test_a_tick_survives_its_database(
 def test_an_outage_is_tried_again_and_then_a_dead_letter(
     app: Flask, made: Jobs, replay: ThingSpeakStub
 ) -> None:
-    """As many attempts as the setting says, all with the ids of the first; the letter says how it went and goes with the next success."""
+    """As many attempts as the setting says, all with the ids of the first; the letter says how it
+    went and goes with the next success."""
     replay.set_mode("fail", 60)
     before, ids = runs(), []
     do = made._sync
@@ -230,10 +236,11 @@ def test_an_outage_is_tried_again_and_then_a_dead_letter(
 
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """The day of the replay in pages of so many entries; of every so many calls the last finds the time of its run over."""
+    """The day of the replay in pages of so many entries; of every so many calls the last finds the
+    time of its run over."""
 
     def calls(size: int, calls: int) -> None:
-        monkeypatch.setattr(thingspeak, "PAGE", size)
+        monkeypatch.setattr(thingspeak, "MAX_ENTRIES", size)
         left = itertools.cycle([60.0] * (calls - 1) + [-1.0])
         monkeypatch.setattr(guarded_calls, "left", lambda: next(left))
 
@@ -243,7 +250,8 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 def test_a_back_fill_past_its_deadline_goes_on(
     app: Flask, made: Jobs, pages: Callable[[int, int], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run that moved the mark is no failure: what is left follows soon, no attempt is spent, and the last run finds the end."""
+    """A run that moved the mark is no failure: what is left follows soon, no attempt is spent, and
+    the last run finds the end."""
     pages(200, 12)
     before = runs()
     with app.app_context(), database().write() as session:
@@ -263,7 +271,8 @@ def test_a_back_fill_past_its_deadline_goes_on(
 def test_a_back_fill_that_stands_still_is_a_failure(
     app: Flask, made: Jobs, pages: Callable[[int, int], None]
 ) -> None:
-    """Without a step forward attempts are spent, and a dead letter stays; so it does where only the overlap was read again."""
+    """Without a step forward attempts are spent, and a dead letter stays; so it does where only the
+    overlap was read again."""
     for size, calls in ((200, 6), (20, 4)):
         before = runs()
         pages(size, calls)
@@ -279,7 +288,8 @@ def test_a_back_fill_that_stands_still_is_a_failure(
 def test_a_sync_by_hand_says_that_more_is_left(
     app: Flask, made: Jobs, pages: Callable[[int, int], None]
 ) -> None:
-    """`flask sync` has no next run, so a channel whose end was not reached is no success; a dead letter it is not."""
+    """`flask sync` has no next run, so a channel whose end was not reached is no success; a dead
+    letter it is not."""
     pages(200, 12)
     assert not made.sync_now()
     assert (
@@ -291,7 +301,8 @@ def test_a_sync_by_hand_says_that_more_is_left(
 
 
 def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: ThingSpeakStub) -> None:
-    """While a task for it waits, or its next attempt is held back, no other is made: an outage lets no queue grow."""
+    """While a task for it waits, or its next attempt is held back, no other is made: an outage lets
+    no queue grow."""
     replay.set_mode("fail", 60)
     app.extensions["evara_settings"].retry_seconds = 1000
     for _ in range(3):
@@ -308,10 +319,11 @@ def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: ThingSpeakStub
 def test_the_next_attempt_waits_until_it_can_succeed(
     made: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as the host asked for, or until its breaker lets a trial through, but never for hours: else attempts are used up at once."""
+    """As long as the host asked for, or until its breaker lets a trial through, but never for
+    hours: else attempts are used up at once."""
     for error, seconds in (
         (BreakerOpen(12.0), 12.0),
-        (Unavailable("asked too often (429)", 86_400), notifications.LONGEST_WAIT),
+        (Unavailable("asked too often (429)", 86_400), notifications.MAX_RETRY_DELAY),
     ):
 
         def fails(*_: object, error: Exception = error) -> Iterator[int]:
@@ -326,7 +338,8 @@ def test_the_next_attempt_waits_until_it_can_succeed(
 
 
 def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:
-    """A channel without access is a dead letter at once; it goes when the node gets another channel, or is deleted."""
+    """A channel without access is a dead letter at once; it goes when the node gets another
+    channel, or is deleted."""
     client = app.test_client()
     for change in (
         lambda: client.patch(f"{NODES}/tank-01", json={"channel_id": 5}),
@@ -344,7 +357,8 @@ def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:
 def test_an_error_that_nobody_foresaw_tells_the_log_alone(
     app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The letter has its kind, the log its traceback; its text may hold what is nobody's business."""
+    """The letter has its kind, the log its traceback; its text may hold what is nobody's
+    business."""
     monkeypatch.setattr(
         made.thingspeak, "feeds", lambda *_: (_ for _ in ()).throw(ValueError("a key"))
     )
@@ -380,11 +394,12 @@ def test_a_node_that_is_gone_is_no_failure(app: Flask, made: Jobs) -> None:
     assert letters(app) == []
 
 
-# --- real workers --------------------------------------------------------------------------------------------------
+# --- real workers
 
 
 class Upstream(ThingSpeakStub):
-    """A replay that takes its time, and sees who asks for one channel while it is being asked for already."""
+    """A replay that takes its time, and sees who asks for one channel while it is being asked for
+    already."""
 
     def __init__(self, address: tuple[str, int]):
         super().__init__(address, DAY)
@@ -464,7 +479,7 @@ def held(app: Flask) -> dict[str, str]:
 def synced(app: Flask) -> bool:
     """Whether every node has been synced to the end."""
     with app.app_context(), database().read() as session:
-        return sync.reached(session)[0] is not None
+        return sync.synced_since(session) is not None
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
@@ -476,7 +491,8 @@ def test_two_workers_share_and_one_killed_is_replaced(
     upstream: Upstream,
     tmp_path: Path,
 ) -> None:
-    """No node is synced by two at once; when the worker at it dies by kill -9, another has it after the lease, and nothing is doubled."""
+    """No node is synced by two at once; when the worker at it dies by kill -9, another has it after
+    the lease, and nothing is doubled."""
     assert migrated
     app = make_app()
     for channel in CHANNELS:
@@ -523,7 +539,8 @@ def test_two_workers_share_and_one_killed_is_replaced(
 def test_sigterm_ends_after_the_commit_at_hand(
     make_app: MakeApp, migrated: str, upstream: Upstream, tmp_path: Path
 ) -> None:
-    """A worker that is asked to stop in the middle of a channel stores what it has, gives its leases back, and exits with 0."""
+    """A worker that is asked to stop in the middle of a channel stores what it has, gives its
+    leases back, and exits with 0."""
     assert migrated
     app = make_app()
     app.test_client().post(NODES, json=NODE | CHANNEL)

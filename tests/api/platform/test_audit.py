@@ -1,4 +1,5 @@
-"""The audit log: every change has its entry, in its own transaction, and no entry can be changed."""
+"""The audit log: every change has its entry, in its own transaction, and no entry can be
+changed."""
 
 import json
 import os
@@ -52,7 +53,8 @@ def log(app: Flask) -> list[AuditEntry]:
 
 
 def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -> None:
-    """Each route of the catalogue that is not a GET is tried here, and its entry is the newest afterwards."""
+    """Each route of the catalogue that is not a GET is tried here, and its entry is the newest
+    afterwards."""
     assert {
         route.id for route in plan.from_files().routes if route.http.method != "GET"
     } == CHANGES.keys() | UNRECORDED
@@ -67,7 +69,8 @@ def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -
 
 
 def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> None:
-    """Time, action, subject, names of fields, key, address, request and trace; no value of any field."""
+    """Time, action, subject, names of fields, key, address, request and trace; no value of any
+    field."""
     secret, trace = "SECRETKEY123", "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"X-Request-ID": "request-0001", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
     before = now()
@@ -89,7 +92,8 @@ def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> Non
 
 
 def test_only_what_changed_is_named(app: Flask, client: FlaskClient, node: str) -> None:
-    """Fields that were given but are as before are not named, and a change of nothing leaves no entry."""
+    """Fields that were given but are as before are not named, and a change of nothing leaves no
+    entry."""
     assert (
         client.patch(
             f"{NODES}/{node}", json={"name": NODE["name"], "kind": "bore_well"}
@@ -125,7 +129,8 @@ def test_what_was_refused_leaves_no_entry(app: Flask, client: FlaskClient, node:
 def test_what_cannot_be_recorded_does_not_happen(
     app: Flask, client: FlaskClient, node: str, route: str
 ) -> None:
-    """The entry is written in the transaction of the change: without the one there is not the other."""
+    """The entry is written in the transaction of the change: without the one there is not the
+    other."""
     with app.extensions["evara_database"].engine.begin() as connection:
         for statement in FULL[connection.dialect.name]:
             connection.exec_driver_sql(statement)
@@ -169,7 +174,8 @@ def test_entries_cannot_be_changed(
     "statement", [delete(Node), update(Node).values(name="x"), insert(Node).values(**NODE)]
 )
 def test_a_bulk_change_of_what_is_audited_is_refused(app: Flask, statement: object) -> None:
-    """A statement does not say which objects it changes, so code that uses one fails at once instead of leaving a gap."""
+    """A statement does not say which objects it changes, so code that uses one fails at once
+    instead of leaving a gap."""
     with (
         app.app_context(),
         pytest.raises(RuntimeError, match="Node is audited"),
@@ -179,7 +185,8 @@ def test_a_bulk_change_of_what_is_audited_is_refused(app: Flask, statement: obje
 
 
 def test_every_table_says_whether_it_is_audited() -> None:
-    """Tables that are not are named here: readings and what is worked out of them, the sync's mark, and the log itself."""
+    """Tables that are not are named here: readings and what is worked out of them, the sync's mark,
+    and the log itself."""
     unaudited = {
         mapper.class_ for mapper in models.Base.registry.mappers if not mapper.class_.__audited__
     }

@@ -71,7 +71,8 @@ def test_a_present_fault_is_given_as_it_stands(file: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["error", "unheard-of", None])
 def test_an_error_is_a_500_of_one_route(drilled: FlaskClient, file: Path, kind: str | None) -> None:
-    """The named route fails as a handled error, and the others answer; without the file all is well again."""
+    """The named route fails as a handled error, and the others answer; without the file all is well
+    again."""
     ask(file, kind=kind)
     is_problem(drilled.get(NODES), 500)
     assert drilled.get("/health/ready").status_code == 200

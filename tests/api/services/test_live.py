@@ -1,4 +1,5 @@
-"""GET …/live against the real replay server: what it measures now, what it measured last, and what is said without either."""
+"""GET …/live against the real replay server: what it measures now, what it measured last, and what
+is said without either."""
 
 import logging
 import threading
@@ -86,7 +87,8 @@ def test_the_newest_entry_is_given(client: FlaskClient, replay: ThingSpeakStub) 
 def test_the_last_good_answer_is_given_and_marked(
     hasty: FlaskClient, replay: ThingSpeakStub, mode: str
 ) -> None:
-    """However ThingSpeak misbehaves, its last good answer is given as stale, with its age; and the new one when it is back."""
+    """However ThingSpeak misbehaves, its last good answer is given as stale, with its age; and the
+    new one when it is back."""
     good = hasty.get(LIVE).json["items"]
     replay.set_mode(mode, 30)
     for _ in range(FAILURES):  # the breaker opens on the way
@@ -103,7 +105,8 @@ def test_the_last_good_answer_is_given_and_marked(
 def test_without_any_answer_the_caller_is_told_when_to_come_again(
     client: FlaskClient, replay: ThingSpeakStub, mode: str
 ) -> None:
-    """A problem with Retry-After: 504 where only the caller's own time was over, else 503, and 503 from the open breaker."""
+    """A problem with Retry-After: 504 where only the caller's own time was over, else 503, and 503
+    from the open breaker."""
     replay.set_mode(mode, 30)
     answer = client.get(LIVE)
     is_problem(answer, 504 if mode == "stall" else 503)
@@ -121,7 +124,8 @@ def test_an_open_breaker_is_told(client: FlaskClient, replay: ThingSpeakStub) ->
 
 
 def test_a_node_without_a_channel_has_nothing_live(client: FlaskClient) -> None:
-    """Neither has a node that does not exist, nor one whose channel shows nothing; none of it is ThingSpeak's failure."""
+    """Neither has a node that does not exist, nor one whose channel shows nothing; none of it is
+    ThingSpeak's failure."""
     client.post(NODES, json=NODE | {"id": "own"})
     assert "no ThingSpeak channel" in is_problem(client.get(f"{NODES}/own/live"), 404)["detail"]
     is_problem(client.get(f"{NODES}/nobody/live"), 404)

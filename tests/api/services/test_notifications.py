@@ -1,4 +1,5 @@
-"""Alarms: an edge makes exactly one delivery, and a delivery is sent until it is taken or a dead letter."""
+"""Alarms: an edge makes exactly one delivery, and a delivery is sent until it is taken or a dead
+letter."""
 
 import hashlib
 import hmac
@@ -79,14 +80,16 @@ def deliver(app: Flask) -> list[bool]:
     ],
 )  # fmt: skip
 def test_a_limit_itself_is_within(value: float, limits: dict[str, float], state: str) -> None:
-    """Only what lies beyond a limit is outside, and a limit that is not set lets everything pass."""
-    assert notifications.judge(value, limits) == state
+    """Only what lies beyond a limit is outside, and a limit that is not set lets everything
+    pass."""
+    assert notifications.alarm_state(value, limits) == state
 
 
 def test_crossings_are_told_once_each_however_many_write_at_once(
     app: Flask, alarmed: FlaskClient
 ) -> None:
-    """Every delivery goes on from where the one before it ended, and the last says where the newest reading lies."""
+    """Every delivery goes on from where the one before it ended, and the last says where the newest
+    reading lies."""
     assert alarmed
 
     def write(first: int) -> None:
@@ -111,7 +114,7 @@ def test_crossings_are_told_once_each_however_many_write_at_once(
         *(payload["state"] for payload in told[:-1]),
     ]
     assert [payload["time"] for payload in told] == sorted(payload["time"] for payload in told)
-    assert told[-1]["state"] == notifications.judge((LOW, FINE, HIGH)[119 % 7 % 3], LIMITS)
+    assert told[-1]["state"] == notifications.alarm_state((LOW, FINE, HIGH)[119 % 7 % 3], LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +131,8 @@ def test_crossings_are_told_once_each_however_many_write_at_once(
 def test_edges_alone_are_told(
     app: Flask, alarmed: FlaskClient, values: list[float], states: list[str]
 ) -> None:
-    """One delivery when the newest reading leaves the limits, returns or changes sides; none while it stays where it is."""
+    """One delivery when the newest reading leaves the limits, returns or changes sides; none while
+    it stays where it is."""
     for second, value in enumerate(values):
         send(alarmed, reading(second, value))
     assert [payload["state"] for payload in outbox(app)] == states
@@ -169,7 +173,8 @@ def test_a_batch_is_judged_by_its_newest(app: Flask, alarmed: FlaskClient) -> No
 
 
 def test_new_limits_are_told_with_the_next_reading(app: Flask, alarmed: FlaskClient) -> None:
-    """Limits that the newest reading lies beyond already are not forgotten: the next reading tells."""
+    """Limits that the newest reading lies beyond already are not forgotten: the next reading
+    tells."""
     send(alarmed, reading(0, FINE))
     alarmed.patch(f"{NODES}/tank-01", json={"alarms": {"level_m": {"below": 2.0}}})
     send(alarmed, reading(1, FINE))
@@ -177,7 +182,8 @@ def test_new_limits_are_told_with_the_next_reading(app: Flask, alarmed: FlaskCli
 
 
 def test_without_a_webhook_nothing_is_written(make_app: MakeApp, alarmed: FlaskClient) -> None:
-    """Nobody wants it, so nothing piles up; once there is a webhook, the next reading tells how things stand."""
+    """Nobody wants it, so nothing piles up; once there is a webhook, the next reading tells how
+    things stand."""
     silent = make_app()
     silent.test_client().post(READINGS, json=batch(reading(0, LOW)))
     assert outbox(silent) == []
@@ -191,7 +197,7 @@ def test_reading_and_delivery_are_stored_together_or_not_at_all(
     """A transaction that fails after both were written leaves neither."""
     send(alarmed, reading(0, FINE))
     with monkeypatch.context() as patch:
-        patch.setattr(readings, "differing", lambda *_: 1 / 0)
+        patch.setattr(readings, "count_conflicts", lambda *_: 1 / 0)
         assert (
             alarmed.post(READINGS, json=batch(reading(0, FINE), reading(1, LOW))).status_code == 500
         )
@@ -204,7 +210,8 @@ def test_reading_and_delivery_are_stored_together_or_not_at_all(
 def test_it_arrives_signed_and_with_the_ids_of_its_cause(
     app: Flask, alarmed: FlaskClient, receiver: Receiver
 ) -> None:
-    """The receiver can tell that it is ours, whether it had it before, and which request caused it."""
+    """The receiver can tell that it is ours, whether it had it before, and which request caused
+    it."""
     ids = {"X-Request-ID": "ingest-0001", "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
     assert alarmed.post(READINGS, json=batch(reading(0, LOW)), headers=ids).status_code == 201
     assert deliver(app) == [True]
@@ -221,14 +228,15 @@ def test_it_arrives_signed_and_with_the_ids_of_its_cause(
 
 def test_without_a_secret_there_is_no_signature() -> None:
     """An empty key would be a signature that anybody can make."""
-    assert notifications.signature(None, b"{}") == {}
-    assert notifications.signature(notifications.SecretStr(""), b"{}") == {}
+    assert notifications.signature_headers(None, b"{}") == {}
+    assert notifications.signature_headers(notifications.SecretStr(""), b"{}") == {}
 
 
 def test_a_refusal_is_tried_again_later_with_the_same_key(
     app: Flask, alarmed: FlaskClient, receiver: Receiver
 ) -> None:
-    """Anything but 2xx leaves it in the outbox; it is not due at once, and keeps its key and body."""
+    """Anything but 2xx leaves it in the outbox; it is not due at once, and keeps its key and
+    body."""
     receiver.status = 302
     send(alarmed, reading(0, LOW))
     assert (deliver(app), deliver(app)) == ([False], [])
@@ -245,7 +253,7 @@ def test_waits_double_up_to_ten_minutes(make_app: MakeApp) -> None:
     app = make_app()
     with app.app_context():
         waits = [
-            notifications.wait(attempts)
+            notifications.retry_delay(attempts)
             for attempts in range(1, app.extensions["evara_settings"].webhook_attempts)
         ]
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
@@ -255,7 +263,8 @@ def test_waits_double_up_to_ten_minutes(make_app: MakeApp) -> None:
 def test_the_last_refusal_makes_a_dead_letter(
     app: Flask, alarmed: FlaskClient, receiver: Receiver
 ) -> None:
-    """It says what went wrong and how often it was tried, holds what sending it again needs, and no secret."""
+    """It says what went wrong and how often it was tried, holds what sending it again needs, and no
+    secret."""
     receiver.status = 503
     send(alarmed, reading(0, LOW))
     (payload,) = outbox(app)
@@ -318,12 +327,12 @@ def test_an_attempt_that_another_worker_was_faster_with_is_no_failure(
     send(alarmed, reading(0, LOW))
     with app.app_context():
         with database().read() as session:
-            delivery = notifications.due(session)
+            delivery = notifications.next_due(session)
         assert delivery
         delivery.attempts = 2
         assert deliver(app) == [True]
         with database().write() as session:
-            notifications.done(session, delivery, "answered 500")
+            notifications.record_attempt(session, delivery, "answered 500")
     assert letters(app) == []
 
 
@@ -340,7 +349,8 @@ def test_a_deleted_node_still_tells_what_happened(
 def test_who_lost_the_lease_stops(
     app: Flask, alarmed: FlaskClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was sent is done with, so that it is not sent again, and the rest is left to whoever has the lease now."""
+    """What was sent is done with, so that it is not sent again, and the rest is left to whoever has
+    the lease now."""
     for second, value in enumerate((LOW, HIGH)):
         send(alarmed, reading(second, value))
     monkeypatch.setattr(leases.Lease, "renew", lambda *_: False)
@@ -355,7 +365,8 @@ def test_the_receiver_of_the_document_takes_each_delivery_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The example of docs/jobs.md as it stands: it believes what is signed, drops repeats, and refuses what is forged."""
+    """The example of docs/jobs.md as it stands: it believes what is signed, drops repeats, and
+    refuses what is forged."""
     monkeypatch.setenv("EVARA_WEBHOOK_SECRET", "s3cret")
     example = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     assert example
@@ -365,7 +376,7 @@ def test_the_receiver_of_the_document_takes_each_delivery_once(
     with app.app_context(), httpx.Client(transport=httpx.WSGITransport(names["app"])) as http:
         app.extensions["evara_settings"].webhook_url = "http://receiver/alarms"
         with database().read() as session:
-            delivery = notifications.due(session)
+            delivery = notifications.next_due(session)
         assert delivery
         assert [notifications.send(http, delivery) for _ in range(2)] == [None, None]
         assert capsys.readouterr().out == "tank-01: level_m is below\n"

@@ -36,7 +36,8 @@ rows = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[str, Any]]]) -> None:
-    """Receipts, stored values and latest values are those of one dictionary that is filled row by row."""
+    """Receipts, stored values and latest values are those of one dictionary that is filled row by
+    row."""
     with app.app_context():
         nodes.create({"id": "model", "name": "Model", "kind": "bore_well"})
         try:
@@ -109,7 +110,8 @@ def test_concurrent_writers_lose_nothing(app: Flask) -> None:
 
 
 def test_batches_in_any_order_wait_for_each_other_without_a_deadlock(app: Flask) -> None:
-    """Devices that send the same metrics, one from the front and one from the back, are both answered, though both met on their way."""
+    """Devices that send the same metrics, one from the front and one from the back, are both
+    answered, though both met on their way."""
     metrics = [f"m{number:02}" for number in range(9)]
     receipts: list[dict[str, int]] = []
     with app.app_context():

@@ -22,7 +22,8 @@ Stored = set[tuple[str, str, datetime, float]]
 
 
 class Channels:
-    """Upstream: channel → entries (time, value), one second apart in id; channels that fail; what was asked."""
+    """Upstream: channel → entries (time, value), one second apart in id; channels that fail; what
+    was asked."""
 
     def __init__(self) -> None:
         entries = [(FIRST + timedelta(minutes=minute), float(minute)) for minute in range(COUNT)]
@@ -61,7 +62,8 @@ def upstream() -> Channels:
 
 @pytest.fixture
 def thingspeak(upstream: Channels, app: Flask) -> Iterator[ThingSpeak]:
-    """A client of `upstream`, in the app's context, with three nodes to be synced and one without a channel."""
+    """A client of `upstream`, in the app's context, with three nodes to be synced and one without a
+    channel."""
     with app.app_context(), stamina.set_testing(True, attempts=2):
         for channel in (1, 2, 3):
             fields = {"field1": "flow", "field2": "level"}
@@ -90,7 +92,7 @@ class Outcome(NamedTuple):
 def sync_all(client: ThingSpeak) -> Outcome:
     """Every node once, as a worker would, each under its lease."""
     with database().read() as session:
-        found = sync.nodes(session)
+        found = sync.synced_node_ids(session)
     stored, failed = 0, []
     for node_id in found:
         with leases.hold(node_id) as lease:
@@ -105,12 +107,12 @@ def sync_all(client: ThingSpeak) -> Outcome:
 
 def reached() -> datetime | None:
     with database().read() as session:
-        return sync.reached(session)[1]
+        return sync.furthest_behind(session)
 
 
 def synced() -> datetime | None:
     with database().read() as session:
-        return sync.reached(session)[0]
+        return sync.synced_since(session)
 
 
 def stored() -> Stored:
@@ -127,7 +129,8 @@ def expected(upstream: Channels, *channels: int) -> Stored:
 
 
 def test_everything_is_pulled_once(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """The first run stores all entries, and the second asks for the last hour alone and stores nothing."""
+    """The first run stores all entries, and the second asks for the last hour alone and stores
+    nothing."""
     first = sync_all(thingspeak)
     assert first == Outcome(3, COUNT + 30, ())
     assert reached() == min(entries[-1][0] for entries in upstream.entries.values() if entries)
@@ -152,8 +155,9 @@ def test_a_killed_run_is_resumed(
     commits: int,
     after: bool,
 ) -> None:
-    """Killed between any two commits, or within one, the next run ends with what a clean run stores."""
-    commit, done = sync.commit, 0
+    """Killed between any two commits, or within one, the next run ends with what a clean run
+    stores."""
+    commit, done = sync.store_entries, 0
 
     def killed(*arguments: Any) -> int:
         nonlocal done
@@ -166,7 +170,7 @@ def test_a_killed_run_is_resumed(
         return result
 
     with monkeypatch.context() as patch:
-        patch.setattr(sync, "commit", killed)
+        patch.setattr(sync, "store_entries", killed)
         with pytest.raises(Crash):
             sync_all(thingspeak)
     found = len(stored())
@@ -179,7 +183,7 @@ def test_the_mark_and_the_readings_move_together(
     thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crash inside a commit leaves neither its readings nor its mark."""
-    monkeypatch.setattr(sync, "mark", lambda *_: (_ for _ in ()).throw(Crash()))
+    monkeypatch.setattr(sync, "cursor_of", lambda *_: (_ for _ in ()).throw(Crash()))
     with pytest.raises(Crash):
         sync_all(thingspeak)
     with database().read() as session:
@@ -187,7 +191,8 @@ def test_the_mark_and_the_readings_move_together(
 
 
 def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """An entry that appears with a time within the overlap is stored by the next run, and the mark does not move back."""
+    """An entry that appears with a time within the overlap is stored by the next run, and the mark
+    does not move back."""
     sync_all(thingspeak)
     late = upstream.entries[1][-1][0] - timedelta(minutes=59, seconds=30)
     upstream.entries[1] = [
@@ -216,7 +221,8 @@ def test_a_node_deleted_meanwhile_stores_nothing(
 def test_a_node_changed_meanwhile_is_read_from_the_beginning(
     thingspeak: ThingSpeak, upstream: Channels
 ) -> None:
-    """A run that began with the old channel stores nothing more under it, and the next run reads the new one whole."""
+    """A run that began with the old channel stores nothing more under it, and the next run reads
+    the new one whole."""
     changes = iter([{"channel_id": 3}])
 
     def change(channel: int) -> None:
@@ -262,21 +268,23 @@ def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
 
 
 def test_a_lost_lease_commits_nothing(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """Whoever was halted for so long that another took the node over stores nothing more, and moves no mark."""
+    """Whoever was halted for so long that another took the node over stores nothing more, and moves
+    no mark."""
     with leases.hold("n1") as lease:
         assert lease
         pages = sync.sync_node(thingspeak, "n1", lease)
         assert next(pages) == sync.COMMIT_ROWS
         with database().write() as session:
             session.query(Lease).update({"owner": "another"})
-        with pytest.raises(sync.Lost):
+        with pytest.raises(sync.LeaseLost):
             next(pages)
     assert len(stored()) == sync.COMMIT_ROWS
     assert reached() == upstream.entries[1][sync.COMMIT_ROWS - 1][0]
 
 
 def test_all_is_synced_since_the_node_that_was_longest_ago(thingspeak: ThingSpeak) -> None:
-    """The last success of the job is the oldest among the nodes' last ones, and there is none while a node never had one."""
+    """The last success of the job is the oldest among the nodes' last ones, and there is none while
+    a node never had one."""
     assert synced() is None
     sync_all(thingspeak)
     before = synced()
@@ -302,7 +310,8 @@ def test_without_channels_all_is_synced(app: Flask) -> None:
 def test_a_change_of_the_source_waits_for_the_commit_at_hand(
     app: Flask, thingspeak: ThingSpeak
 ) -> None:
-    """What a commit moves is taken back by a change that comes meanwhile, so the history is read again by its new fields."""
+    """What a commit moves is taken back by a change that comes meanwhile, so the history is read
+    again by its new fields."""
     assert thingspeak
 
     def change() -> None:
@@ -313,11 +322,11 @@ def test_a_change_of_the_source_waits_for_the_commit_at_hand(
         node = session.get(Node, "n1")
     changing = threading.Thread(target=change)
     with database().write() as session:
-        assert sync.is_same(session, node)
+        assert sync.lock_unchanged(session, node)
         changing.start()
         changing.join(0.5)  # long enough for a change that does not wait
         session.merge(SyncState(node_id="n1", synced_until=FIRST))
     changing.join()
     with database().read() as session:
         assert session.get(SyncState, "n1") is None
-        assert sync.is_same(session, node) is None
+        assert sync.lock_unchanged(session, node) is None

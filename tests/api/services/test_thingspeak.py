@@ -1,4 +1,5 @@
-"""The ThingSpeak client against the real replay server, and against everything that a server may say instead."""
+"""The ThingSpeak client against the real replay server, and against everything that a server may
+say instead."""
 
 import json
 import logging
@@ -18,16 +19,16 @@ from api.platform.telemetry import metrics
 from api.services.thingspeak import (
     ATTEMPTS,
     DEPENDENCY,
-    PAGE,
+    MAX_ENTRIES,
     TIME_FORMAT,
     Entry,
     NoAccess,
     ThingSpeak,
     ThingSpeakError,
     Unavailable,
-    number,
-    parse,
     parse_entry,
+    parse_feed,
+    parse_number,
 )
 from loadtests.thingspeak_stub import HISTORY_SECONDS, ThingSpeakStub
 from observability.spec import names, plan
@@ -77,7 +78,8 @@ def calls(outcome: str) -> float:
 
 
 def test_the_replay_server_is_read_whole(replay: ThingSpeakStub) -> None:
-    """A week of entries, more than a page of them, comes whole, once and in order, with its numbers."""
+    """A week of entries, more than a page of them, comes whole, once and in order, with its
+    numbers."""
     replay.history = HISTORY_SECONDS
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 5)
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
@@ -101,7 +103,7 @@ def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answer
         inside = [
             entry for moment, entry in zip(moments, feeds, strict=True) if first <= moment <= last
         ]
-        return says(*(inside[-PAGE:] if newest else inside[:PAGE]), **channel)
+        return says(*(inside[-MAX_ENTRIES:] if newest else inside[:MAX_ENTRIES]), **channel)
 
     return answer
 
@@ -110,15 +112,16 @@ def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answer
 @pytest.mark.parametrize(
     ("count", "created"),
     [
-        (PAGE - 1, None),
-        (PAGE, None),
-        (PAGE + 1, None),
-        (3 * PAGE, None),
-        *((PAGE + 1, second) for second in (0, 5, PAGE + 1, 259_200)),
+        (MAX_ENTRIES - 1, None),
+        (MAX_ENTRIES, None),
+        (MAX_ENTRIES + 1, None),
+        (3 * MAX_ENTRIES, None),
+        *((MAX_ENTRIES + 1, second) for second in (0, 5, MAX_ENTRIES + 1, 259_200)),
     ],
 )
 def test_a_long_range_comes_whole(newest: bool, count: int, created: int | None) -> None:
-    """Whichever end the server cuts off at 8 000 entries, and whenever it says that the channel was made, all come, once and in order."""
+    """Whichever end the server cuts off at 8 000 entries, and whenever it says that the channel was
+    made, all come, once and in order."""
     channel = (
         {} if created is None else {"created_at": (START + timedelta(seconds=created)).isoformat()}
     )
@@ -132,9 +135,10 @@ def test_a_long_range_comes_whole(newest: bool, count: int, created: int | None)
 
 @pytest.mark.parametrize("moving", [False, True], ids=["made once", "made anew each time"])
 def test_a_young_channel_is_not_sought(moving: bool) -> None:
-    """A channel that says when it was made costs a few questions from the beginning of time to now, even if it says it anew each time."""
+    """A channel that says when it was made costs a few questions from the beginning of time to now,
+    even if it says it anew each time."""
     asked: list[int] = []
-    feeds = [feed(minute, 60 * minute) for minute in range(PAGE + 1)]
+    feeds = [feed(minute, 60 * minute) for minute in range(MAX_ENTRIES + 1)]
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(1)
@@ -147,13 +151,14 @@ def test_a_young_channel_is_not_sought(moving: bool) -> None:
                 client_of(answer), datetime(2010, 1, 1, tzinfo=UTC), START + timedelta(days=6)
             )
         )
-        == PAGE + 1
+        == MAX_ENTRIES + 1
     )
     assert len(asked) == 5, "all, before it was made, since then, and the halves of that"
 
 
 def test_values_are_texts_and_gaps_are_no_readings() -> None:
-    """Numbers come as strings; null, words, NaN and infinities are left out, and the entry stays."""
+    """Numbers come as strings; null, words, NaN and infinities are left out, and the entry
+    stays."""
     values = {
         "field1": "100.59",
         "field2": None,
@@ -187,7 +192,8 @@ def test_entries_are_sorted_and_given_once() -> None:
 
 
 def test_entries_outside_the_range_are_left_out() -> None:
-    """A server that answers with other times than were asked for cannot carry the mark into the future."""
+    """A server that answers with other times than were asked for cannot carry the mark into the
+    future."""
     odd = {"created_at": "2999-01-01T00:00:00Z", "entry_id": 9, "field1": "1"}
     found = entries_of(
         client_of(lambda _: says(feed(1, -1), feed(2, 0), feed(3, 3600), feed(4, 3601), odd))
@@ -196,7 +202,8 @@ def test_entries_outside_the_range_are_left_out() -> None:
 
 
 def test_the_key_is_sent_and_never_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A private channel's key is in the request, and in no log line even when the call is retried."""
+    """A private channel's key is in the request, and in no log line even when the call is
+    retried."""
     asked: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -238,7 +245,8 @@ REFUSAL = {
     ],
 )
 def test_a_refusal_is_not_asked_again(answer: httpx.Response, told: str) -> None:
-    """No such channel and no access are told at once, in the server's words, and are no outage of the dependency."""
+    """No such channel and no access are told at once, in the server's words, and are no outage of
+    the dependency."""
     asked = []
     errors, successes = calls("error"), calls("ok")
     with pytest.raises(NoAccess, match=told):
@@ -274,7 +282,8 @@ def away(request: httpx.Request) -> httpx.Response:
     ],
 )
 def test_what_may_pass_is_tried_again_and_then_told(answer: Answerer) -> None:
-    """Throttling, failures, time-outs and rubbish are asked for four times, each counted as an error of the dependency."""
+    """Throttling, failures, time-outs and rubbish are asked for four times, each counted as an
+    error of the dependency."""
     asked = []
     before = calls("error")
     with pytest.raises(Unavailable):
@@ -287,7 +296,7 @@ def test_what_may_pass_is_tried_again_and_then_told(answer: Answerer) -> None:
 def test_throttling_says_when_to_come_again(header: dict[str, str], seconds: float | None) -> None:
     """Their Retry-After goes to whoever decides about another attempt."""
     with pytest.raises(Unavailable, match="asked too often") as told:
-        parse(httpx.Response(429, headers=header))
+        parse_feed(httpx.Response(429, headers=header))
     assert told.value.retry_after == seconds
 
 
@@ -387,13 +396,13 @@ def test_no_feed_entry_breaks_the_parser(feed: Any) -> None:
 def test_no_document_breaks_the_parser(document: Any, status: int) -> None:
     """Any JSON with any status gives entries in order or a ThingSpeakError."""
     try:
-        found, _ = parse(
+        found = parse_feed(
             httpx.Response(status, content=json.dumps(document).encode("utf-8", "surrogatepass"))
         )
     except ThingSpeakError:
         return
-    assert [(entry.time, entry.id) for entry in found] == sorted(
-        (entry.time, entry.id) for entry in found
+    assert [(entry.time, entry.id) for entry in found.entries] == sorted(
+        (entry.time, entry.id) for entry in found.entries
     )
 
 
@@ -402,7 +411,7 @@ def test_no_document_breaks_the_parser(document: Any, status: int) -> None:
 def test_no_bytes_break_the_parser(content: bytes) -> None:
     """Any bytes give entries or a ThingSpeakError."""
     try:
-        parse(httpx.Response(200, content=content))
+        parse_feed(httpx.Response(200, content=content))
     except ThingSpeakError:
         return
 
@@ -410,4 +419,4 @@ def test_no_bytes_break_the_parser(content: bytes) -> None:
 @pytest.mark.parametrize("text", ["1e999", "-inf", "nan", "9" * 400, "x", None, [], {}, "1,5"])
 def test_what_is_no_finite_number_is_no_reading(text: Any) -> None:
     """Only finite numbers become values."""
-    assert number(text) is None
+    assert parse_number(text) is None

@@ -23,7 +23,8 @@ def rows() -> int:
 
 
 def test_one_holder_at_a_time(app: Flask) -> None:
-    """A lease that is held is given to nobody else, one that was given back is; other names are free."""
+    """A lease that is held is given to nobody else, one that was given back is; other names are
+    free."""
     with app.app_context():
         with leases.hold("a") as first:
             assert first

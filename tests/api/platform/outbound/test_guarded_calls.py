@@ -40,7 +40,7 @@ from api.platform.outbound.guarded_calls import (
 )
 from api.platform.outbound.redis_client import Shared
 from api.platform.telemetry import metrics, request_context
-from api.services.thingspeak import ATTEMPTS, WAITING
+from api.services.thingspeak import ATTEMPTS, INTERACTIVE
 from observability.spec import names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import sample
@@ -175,7 +175,7 @@ def test_the_numbers_are_those_of_the_documents() -> None:
         f"opens after {FAILURES} failures in a row, lets one trial pass after {OPEN_SECONDS:g} s"
         in promised
     )
-    assert f"{WAITING.seconds:g} s, and once more" in promised
+    assert f"{INTERACTIVE.seconds:g} s, and once more" in promised
     assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
     threads = runpy.run_path(str(ROOT / "api" / "gunicorn.conf.py"))["threads"]
     assert (
@@ -183,7 +183,7 @@ def test_the_numbers_are_those_of_the_documents() -> None:
     )  # jobs are never refused among themselves, and other routes keep most threads
     assert (
         CONNECT_SECONDS
-        <= WAITING.seconds
+        <= INTERACTIVE.seconds
         < RETRY_SECONDS
         < Settings.model_fields["job_deadline"].default
     )

@@ -1,4 +1,5 @@
-"""The metrics process: merging the files of dead workers loses nothing, doubles nothing, and survives a crash anywhere."""
+"""The metrics process: merging the files of dead workers loses nothing, doubles nothing, and
+survives a crash anywhere."""
 
 import json
 import os
@@ -87,7 +88,8 @@ def files(folder: Path) -> set[str]:
 
 
 def test_merging_changes_no_number(folder: Path) -> None:
-    """Counters and histograms add up exactly, the largest gauge stays, and only dead workers' files go."""
+    """Counters and histograms add up exactly, the largest gauge stays, and only dead workers' files
+    go."""
     before, untouched = scrape(folder), living(folder)
     assert exporter.merge_dead(folder) == 9
     assert scrape(folder) == before
@@ -125,7 +127,8 @@ def test_files_of_other_kinds_stay(folder: Path, dead: list[int]) -> None:
 
 
 def test_a_file_that_its_worker_never_wrote_is_harmless(folder: Path, dead: list[int]) -> None:
-    """A worker killed at its birth leaves an empty file, which neither counts nor stops the scrape."""
+    """A worker killed at its birth leaves an empty file, which neither counts nor stops the
+    scrape."""
     before = scrape(folder)
     shutil.copy(folder / f"counter_{dead[0]}.db", folder / f"counter_{dead[0]}.keep")
     (folder / f"counter_{dead[0]}.db").write_bytes(b"")
@@ -144,7 +147,8 @@ STEPS = ("rename", "replace", "unlink", "write_text")
 
 
 def crashing(monkeypatch: pytest.MonkeyPatch, after: int, half: bool) -> None:
-    """Makes the exporter crash at its so-many-th change of the folder: before it, or (a text) half-way through it."""
+    """Makes the exporter crash at its so-many-th change of the folder: before it, or (a text)
+    half-way through it."""
     done = 0
 
     def wrap(name: str) -> Any:
@@ -181,7 +185,8 @@ def crashing(monkeypatch: pytest.MonkeyPatch, after: int, half: bool) -> None:
 def test_a_crash_at_any_step_changes_no_number(
     tmp_path: Path, folder: Path, dead: list[int], half: bool
 ) -> None:
-    """Wherever the merge is cut off, the next one ends with the same numbers; a worker that got a dead one's id loses nothing."""
+    """Wherever the merge is cut off, the next one ends with the same numbers; a worker that got a
+    dead one's id loses nothing."""
     expected = scrape(folder)
     for after in range(1000):
         copy = tmp_path / f"copy-{after}"
@@ -227,7 +232,8 @@ def test_the_journal_is_carried_out_from_wherever_it_stopped(folder: Path, dead:
 
 
 def test_edges_of_a_former_release_are_not_exposed(tmp_path: Path, dead: list[int]) -> None:
-    """An edge that only the archive has would stand still while its neighbours rise; those above it count what it counted."""
+    """An edge that only the archive has would stand still while its neighbours rise; those above it
+    count what it counted."""
     folder = tmp_path / "metrics"
     folder.mkdir()
 

@@ -59,7 +59,8 @@ def lines_of(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str
 def test_every_request_is_one_line(
     lines_of: Any, path: str, method: str, route: str, status: int
 ) -> None:
-    """Route, method, status, duration and id of every request are on one line, whatever was asked."""
+    """Route, method, status, duration and id of every request are on one line, whatever was
+    asked."""
     answer, [line] = lines_of(path, method=method)
     assert (line["route"], line["method"], line["status"]) == (route, method, status)
     assert line["request_id"] == answer.headers["X-Request-ID"]
@@ -172,7 +173,8 @@ def test_secrets_of_a_request_are_nowhere(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Planted in headers, path, query, body and the exceptions that follow, they are in no line and in no problem document."""
+    """Planted in headers, path, query, body and the exceptions that follow, they are in no line and
+    in no problem document."""
     assert migrated
     client = make_app().test_client()
     headers = bearer(UNLIMITED) | {
@@ -233,7 +235,8 @@ def test_values_of_statements_are_in_no_line(
 
 
 def test_rows_that_the_database_refuses_are_in_no_line(app: Flask) -> None:
-    """PostgreSQL quotes the whole row, its channel's key included, to whom it refuses it; that is cut off before anybody logs it."""
+    """PostgreSQL quotes the whole row, its channel's key included, to whom it refuses it; that is
+    cut off before anybody logs it."""
     row = {
         "id": "a",
         "name": "A",
@@ -253,7 +256,8 @@ def test_rows_that_the_database_refuses_are_in_no_line(app: Flask) -> None:
 def test_what_a_request_spent_is_in_its_line(
     make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Time in the database with the number of questions, time in other services, and who asked; each request by itself."""
+    """Time in the database with the number of questions, time in other services, and who asked;
+    each request by itself."""
     assert migrated
     app = make_app(version="1.2.3")
 
@@ -286,7 +290,8 @@ def test_what_a_request_spent_is_in_its_line(
 def test_a_job_has_an_identity_of_its_own(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All lines of a run share ids and the last has its sums; the next run has others, and a failure is one line."""
+    """All lines of a run share ids and the last has its sums; the next run has others, and a
+    failure is one line."""
     app = make_app()
     with app.app_context():
         nodes.create(NODE | {"channel_id": 7})

@@ -1,4 +1,5 @@
-"""The API's metrics: from the catalogue, with a zero for everything, and never more than the catalogue says."""
+"""The API's metrics: from the catalogue, with a zero for everything, and never more than the
+catalogue says."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +107,8 @@ def test_the_buckets_are_the_plans(app: Flask) -> None:
 def test_a_request_is_counted_once_under_its_route(
     client: FlaskClient, app: Flask, method: str, path: str, body: object, route: str, code: int
 ) -> None:
-    """The catalogue's id is the label, classes are on the histogram, exact codes on the counter, and no other route appears."""
+    """The catalogue's id is the label, classes are on the histogram, exact codes on the counter,
+    and no other route appears."""
     status = f"{code // 100}xx"
     before = requests(app, route, status)
     assert client.open(path, method=method, json=body).status_code == code
@@ -159,7 +161,8 @@ def test_a_mismatch_stops_the_start(
     change: str,
     words: list[str],
 ) -> None:
-    """When catalogue and app do not name the same routes, the app does not start, and says which route and what to do."""
+    """When catalogue and app do not name the same routes, the app does not start, and says which
+    route and what to do."""
     wrong = changed(tmp_path, change)
     monkeypatch.setattr(app_module.plan, "from_files", lambda: wrong)
     with pytest.raises(RuntimeError) as caught:
@@ -190,7 +193,8 @@ def database_calls() -> tuple[float, float]:
 
 
 def test_statements_are_counted_by_outcome(app: Flask) -> None:
-    """Statements and commits that work are ok, one that fails is an error, and neither is counted twice."""
+    """Statements and commits that work are ok, one that fails is an error, and neither is counted
+    twice."""
     with app.app_context():
         before = database_calls()
         with database().read() as session:

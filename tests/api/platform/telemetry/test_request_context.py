@@ -11,7 +11,8 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     ("flags", "sampled"), [("01", True), ("03", True), ("00", False), ("02", False)]
 )
 def test_a_caller_decides(flags: str, sampled: bool) -> None:
-    """Trace, parent and the flag are the caller's, the span is ours, and both headers go on to whom we call."""
+    """Trace, parent and the flag are the caller's, the span is ours, and both headers go on to whom
+    we call."""
     with request_context.activate(
         {"traceparent": f"00-{TRACE}-{SPAN}-{flags}", "X-Request-ID": "abcd1234"}
     ) as mine:

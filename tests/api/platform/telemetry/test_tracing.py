@@ -1,4 +1,5 @@
-"""Traces: what a real collector receives, whose ids they are, and that nothing is paid where nothing is sampled."""
+"""Traces: what a real collector receives, whose ids they are, and that nothing is paid where
+nothing is sampled."""
 
 import json
 import os
@@ -75,7 +76,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 def test_a_request_is_a_span_with_its_statements(
     traced: Traced, collector: Collector, migrated: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The server's span continues the caller's trace under the ids of log line and answer, and statements are its children."""
+    """The server's span continues the caller's trace under the ids of log line and answer, and
+    statements are its children."""
     app = traced()
     app.test_client().post(NODES, json=NODE)
     answer = app.test_client().post(
@@ -145,7 +147,8 @@ def test_the_ratio_is_kept(traced: Traced, collector: Collector) -> None:
 def test_what_is_not_sampled_is_not_exported(
     traced: Traced, collector: Collector, headers: dict[str, str]
 ) -> None:
-    """No span leaves, whatever the request calls, and the caller's trace is passed on with flag 00."""
+    """No span leaves, whatever the request calls, and the caller's trace is passed on with flag
+    00."""
     app = traced(thingspeak_url=collector.url)
     client = ThingSpeak(collector.url, 5)
 
@@ -174,7 +177,8 @@ def test_what_is_not_sampled_is_not_exported(
 def test_a_job_is_a_span_with_its_calls(
     traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run has a trace of its own, with calls to ThingSpeak without their query and key, and its lines have the same ids."""
+    """A run has a trace of its own, with calls to ThingSpeak without their query and key, and its
+    lines have the same ids."""
     app = traced(trace_ratio=1.0, thingspeak_url=collector.url)
     with app.app_context():
         nodes.create(
@@ -204,7 +208,8 @@ def test_a_job_is_a_span_with_its_calls(
 def test_two_runs_share_nothing(
     traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each run of a job is a trace of its own; one that raises is marked with the class alone, and nothing stays open."""
+    """Each run of a job is a trace of its own; one that raises is marked with the class alone, and
+    nothing stays open."""
     app = traced(trace_ratio=1.0)
 
     def broken(*_: object) -> Any:
@@ -241,7 +246,8 @@ def began(seconds_ago: float, **more: str) -> dict[str, str]:
 def test_the_gateway_is_in_the_trace(
     traced: Traced, collector: Collector, more: dict[str, str], above: str
 ) -> None:
-    """It is a service of its own, with the id that it gave as our parent, below its caller, from when it began until we were done."""
+    """It is a service of its own, with the id that it gave as our parent, below its caller, from
+    when it began until we were done."""
     app = traced(proxy_hops=1)
     answer = app.test_client().get("/health/live", headers=began(2, **more))
     server, gateway = received(app, collector)
@@ -284,7 +290,8 @@ def test_the_gateway_is_in_the_trace(
 def test_an_implausible_gateway_is_in_no_trace(
     traced: Traced, collector: Collector, hops: int, headers: Callable[[], dict[str, str]]
 ) -> None:
-    """Callers may send what they want: without a believed proxy, a plausible time and its span there is our span alone."""
+    """Callers may send what they want: without a believed proxy, a plausible time and its span
+    there is our span alone."""
     app = traced(proxy_hops=hops, trace_ratio=1.0)
     assert app.test_client().get("/health/live", headers=headers()).status_code == 200
     assert [span.resource["service.name"] for span in received(app, collector)] == ["evara-api"]
@@ -334,7 +341,8 @@ def test_libraries_make_no_traces_of_their_own(traced: Traced, collector: Collec
 def test_commands_of_redis_are_children(
     traced: Traced, collector: Collector, redis_url: str
 ) -> None:
-    """What the limiter asks Redis is below the request's span, without its values; unsampled, nothing is."""
+    """What the limiter asks Redis is below the request's span, without its values; unsampled,
+    nothing is."""
     app = traced(limiter_url=redis_url)
     app.test_client().get(NODES, headers=UNSAMPLED)
     app.test_client().get(NODES, headers=SAMPLED)
@@ -364,7 +372,8 @@ def test_sent_spans_are_counted(traced: Traced, collector: Collector) -> None:
 def test_a_dead_collector_costs_spans_alone(
     traced: Traced, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Requests are answered as ever, the loss is counted, and the log says so once, not per batch."""
+    """Requests are answered as ever, the loss is counted, and the log says so once, not per
+    batch."""
     app = traced(otlp_endpoint="http://127.0.0.1:9")
     before = spans_counted("error")
     processor_batches = 3
