@@ -1,4 +1,4 @@
-"""The tables; it imports SQLAlchemy only."""
+"""The tables; this module imports only SQLAlchemy."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -21,29 +21,34 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-KINDS = ("water_tank", "bore_well", "flow_meter")
+NODE_KINDS = ("water_tank", "bore_well", "flow_meter")
 SCOPES = ("read", "write", "admin")  # each includes those before it
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime in every database; SQLite would forget the zone."""
+    """An aware UTC datetime in every database; SQLite alone would drop the zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
-        return value.astimezone(UTC).replace(tzinfo=UTC) if value else None
+        return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
 
 
 def now() -> datetime:
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class Base(DeclarativeBase):
-    __audited__: ClassVar[bool] = False  # True: no change without its entry in the audit log
+    """The base of all tables; changes of an `__audited__` one go into the audit log."""
+
+    __audited__: ClassVar[bool] = False
     metadata = MetaData(
         naming_convention={
             "pk": "pk_%(table_name)s",
@@ -55,7 +60,7 @@ class Base(DeclarativeBase):
 
 
 class Node(Base):
-    """A tank, well or meter. `channel_id` and `fields` tell where ThingSpeak keeps its readings, if it does."""
+    """A tank, well or meter; `channel_id` and `fields` say where ThingSpeak has its readings."""
 
     __tablename__ = "nodes"
     __audited__ = True
@@ -64,26 +69,27 @@ class Node(Base):
     name: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(20), index=True)
     channel_id: Mapped[int | None] = mapped_column(Integer)
-    channel_key: Mapped[str | None] = mapped_column(
-        String(64)
-    )  # read key of a private channel; never shown
-    fields: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)  # "field1" → metric
+    # read key of a private channel; never shown
+    channel_key: Mapped[str | None] = mapped_column(String(64))
+    # "field1" → metric
+    fields: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    # metric → {"below": limit, "above": limit}
     alarms: Mapped[dict[str, dict[str, float]]] = mapped_column(
         JSON, default=dict, server_default=text("'{}'")
-    )  # metric → below, above
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
 
-    __table_args__ = (CheckConstraint(f"kind in {KINDS}", name="kind"),)
+    __table_args__ = (CheckConstraint(f"kind in {NODE_KINDS}", name="kind"),)
 
     @property
     def source(self) -> tuple[int | None, dict[str, str]]:
-        """What decides which readings a sync makes of the channel."""
+        """The values that decide which readings a sync makes of the channel."""
         return self.channel_id, self.fields
 
 
 class Reading(Base):
-    """One value of one metric of one node at one time (UTC); the first value stored for that key stays."""
+    """A value of a node's metric at a time (UTC); the first value stored for that key stays."""
 
     __tablename__ = "readings"
 
@@ -98,7 +104,7 @@ class Reading(Base):
 
 
 class Latest(Base):
-    """The newest reading per node and metric, kept beside the readings so that asking for it never scans them."""
+    """The newest reading per node and metric: a copy, so that a query for it scans no readings."""
 
     __tablename__ = "latest"
 
@@ -113,7 +119,7 @@ class Latest(Base):
 
 
 class SyncState(Base):
-    """How far a node's ThingSpeak channel has been read; moves in the same transaction as the readings."""
+    """The sync cursor of a node, which moves in the same transaction as its readings."""
 
     __tablename__ = "sync_states"
 
@@ -125,15 +131,14 @@ class SyncState(Base):
 
 
 class AuditEntry(Base):
-    """Who changed what, and when; triggers refuse every later change of it (migrations/versions/0003_audit.py)."""
+    """A change of an audited object; triggers keep it (migrations/versions/0003_audit.py)."""
 
     __tablename__ = "audit"
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
-    action: Mapped[str] = mapped_column(
-        String(100)
-    )  # the catalogue's route id, cli.<command>, or code.<change>
+    # the catalogue's route id, cli.<command> or code.<change>
+    action: Mapped[str] = mapped_column(String(100))
     subject: Mapped[str] = mapped_column(String(200))  # table/id
     change: Mapped[str] = mapped_column(String(10))  # insert, update or delete
     fields: Mapped[list[str]] = mapped_column(JSON)  # names of what was changed, never values
@@ -142,27 +147,25 @@ class AuditEntry(Base):
     request_id: Mapped[str | None] = mapped_column(String(64))
     trace_id: Mapped[str | None] = mapped_column(String(32))
 
-    __table_args__: Any = (
-        {"sqlite_autoincrement": True},
-    )  # a number is never given twice, so gaps at the end are seen
+    # No id is ever used twice, so that missing entries at the end are noticed.
+    __table_args__: Any = ({"sqlite_autoincrement": True},)
 
 
 class ApiKey(Base):
-    """A bearer token by its digest alone; the token itself is told once, when it is made."""
+    """A bearer token, of which only the digest is stored; the token is shown once, at creation."""
 
     __tablename__ = "api_keys"
     __audited__ = True
-    token = ""  # known to who makes it, stored nowhere
+    token = ""  # set at creation alone, never stored
 
-    id: Mapped[str] = mapped_column(
-        String(12), primary_key=True
-    )  # public: logs and lists name a key by it
+    # public: logs and lists name a key by its id
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
     name: Mapped[str] = mapped_column(String(100))
-    digest: Mapped[str] = mapped_column(String(64), unique=True, index=True)  # SHA-256, hexadecimal
+    # SHA-256, hexadecimal
+    digest: Mapped[str] = mapped_column(String(64), unique=True, index=True)
     scope: Mapped[str] = mapped_column(String(10))
-    unlimited: Mapped[bool] = mapped_column(
-        Boolean, default=False
-    )  # load runs and probers: no rate limit
+    # no rate limit, for load runs and probers
+    unlimited: Mapped[bool] = mapped_column(Boolean, default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -172,7 +175,7 @@ class ApiKey(Base):
 
 
 class Lease(Base):
-    """Who works on what, and until when nobody else may; a killed owner's lease ends by itself."""
+    """The exclusive right of one worker to a job; a killed worker's lease expires."""
 
     __tablename__ = "leases"
 
@@ -182,21 +185,19 @@ class Lease(Base):
 
 
 class Delivery(Base):
-    """The outbox: what the webhook has yet to be told, written with the readings that caused it, gone when it was taken."""
+    """The outbox: one call of the webhook, written with its readings and deleted on success."""
 
     __tablename__ = "deliveries"
 
-    id: Mapped[int] = mapped_column(primary_key=True)  # the order of a node's deliveries
-    key: Mapped[str] = mapped_column(
-        String(32), index=True, unique=True
-    )  # Idempotency-Key; outlives the row, so never used again
-    node_id: Mapped[str] = mapped_column(
-        String(63), index=True
-    )  # no foreign key: what happened is told, though the node be gone
+    # A node's deliveries are sent in the order of their ids.
+    id: Mapped[int] = mapped_column(primary_key=True)
+    # Idempotency-Key; receivers remember it, so it is never used again
+    key: Mapped[str] = mapped_column(String(32), index=True, unique=True)
+    # Not a foreign key: the alarm is delivered even when the node has been deleted.
+    node_id: Mapped[str] = mapped_column(String(63), index=True)
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
-    headers: Mapped[dict[str, str]] = mapped_column(
-        JSON
-    )  # context of the request or job that caused it
+    # context of the request or job that caused it
+    headers: Mapped[dict[str, str]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
@@ -205,16 +206,18 @@ class Delivery(Base):
 
 
 class DeadLetter(Base):
-    """Work that failed for good, until it is tried again with success, or dropped."""
+    """A job that failed for good; deleted when a later run succeeds or an operator drops it."""
 
     __tablename__ = "dead_letters"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     task: Mapped[str] = mapped_column(String(63))
-    subject: Mapped[str] = mapped_column(String(63))  # the node of a sync, the key of a delivery
+    # the node of a sync, the key of a delivery
+    subject: Mapped[str] = mapped_column(String(63))
     error: Mapped[str] = mapped_column(String(300))
     attempts: Mapped[int] = mapped_column(Integer)
-    payload: Mapped[dict[str, Any]] = mapped_column(JSON)  # what trying again needs
+    # arguments of a retry
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     first_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     last_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 

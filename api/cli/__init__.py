@@ -18,7 +18,7 @@ from api.platform import audit as auditing
 from api.platform.db import database
 from api.platform.http import contract
 from api.platform.http import health as health_checks
-from api.platform.keys import adoptable, create, keyring
+from api.platform.keys import create, is_adoptable, keyring
 from observability.spec.schema import Duration, length
 
 SEEDS: tuple[dict[str, Any], ...] = (
@@ -54,7 +54,7 @@ def keep_keys(folder: Path) -> None:
         token = path.read_text(encoding="utf-8").strip() if path.exists() else ""
         if keyring().find(token):
             continue
-        if adoptable(token):
+        if is_adoptable(token):
             create(token, name=name, scope=scope, unlimited=True)
             continue
         try:

@@ -91,4 +91,4 @@ def list_keys(json_: bool) -> None:
 def revoke_key(key_id: str) -> None:
     """Revoke a key; doing it again changes nothing."""
     keys.revoke(key_id)
-    click.echo(f"revoked; running workers refuse it within {keys.REMEMBERED_SECONDS:.0f} s")
+    click.echo(f"revoked; running workers refuse it within {keys.CACHE_SECONDS:.0f} s")

@@ -1,6 +1,6 @@
-"""The audit log: one entry per change of an audited object, in the transaction that changes it; and how to read it.
+"""The audit log: one entry per change of an audited object, in the transaction of the change.
 
-Sessions that write call it by themselves, so no view or command can forget it.
+The sessions of writes record entries by themselves, so that no view or command can forget to.
 """
 
 from datetime import datetime
@@ -14,59 +14,80 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from api.models import AuditEntry
 from api.platform.telemetry import metrics, request_context
 
-LINE = "{time:%Y-%m-%d %H:%M:%S}  {action:<16} {change:<7} {subject:<32} {who!s:<18} {fields}"  # an entry for people
+# An entry as people read it.
+LINE = "{time:%Y-%m-%d %H:%M:%S}  {action:<16} {change:<7} {subject:<32} {who!s:<18} {fields}"
 
 
 class RecordingSession(Session):
-    """A session in which no change of an audited object goes without its entry."""
+    """A session that records an audit entry for every change of an audited object."""
 
 
 @event.listens_for(RecordingSession, "after_flush")
 def _record(session: Session, _: Any) -> None:
-    changes = (("insert", session.new), ("update", session.dirty), ("delete", session.deleted))
-    entries = [
-        _entry(kind, found) for kind, objects in changes for found in objects if found.__audited__
-    ]
-    if told := [entry for entry in entries if entry["fields"] or entry["change"] == "delete"]:
-        session.execute(insert(AuditEntry), told)
+    entries: list[dict[str, Any]] = []
+    for change, objects in (
+        ("insert", session.new),
+        ("update", session.dirty),
+        ("delete", session.deleted),
+    ):
+        entries += [_entry(change, changed) for changed in objects if changed.__audited__]
+    entries = [entry for entry in entries if entry["fields"] or entry["change"] == "delete"]
+    if entries:
+        session.execute(insert(AuditEntry), entries)
 
 
 def _entry(change: str, changed: Any) -> dict[str, Any]:
     state = inspect(changed)
-    told = {attribute.key for attribute in state.attrs if attribute.history.has_changes()}
-    current = request_context.current()
-    return {
+    primary_key = state.mapper.primary_key_from_instance(changed)
+    fields = []
+    if change != "delete":
+        fields = sorted(field.key for field in state.attrs if field.history.has_changes())
+    entry = {
         "action": _action(change),
-        "subject": f"{changed.__tablename__}/{'/'.join(map(str, state.mapper.primary_key_from_instance(changed)))}",
+        "subject": f"{changed.__tablename__}/{'/'.join(map(str, primary_key))}",
         "change": change,
-        "fields": [] if change == "delete" else sorted(told),
-        "key_id": g.get("key_id") if has_request_context() else None,
-        "address": request.remote_addr if has_request_context() else None,
-        "request_id": current.request_id if current else None,
-        "trace_id": current.trace_id if current else None,
+        "fields": fields,
+        "key_id": None,
+        "address": None,
+        "request_id": None,
+        "trace_id": None,
     }
+    if has_request_context():
+        entry |= {"key_id": g.get("key_id"), "address": request.remote_addr}
+    if context := request_context.current():
+        entry |= {"request_id": context.request_id, "trace_id": context.trace_id}
+    return entry
 
 
 def _action(change: str) -> str:
     if has_request_context():
         return metrics.current_route(current_app)
-    command, words = click.get_current_context(silent=True), list[str]()
-    while command and command.parent:  # the outermost is whatever flask was started by
-        command, words = command.parent, [command.info_name or "", *words]
-    return ".".join(["cli", *words]) if words else f"code.{change}"
+    command = click.get_current_context(silent=True)
+    words: list[str] = []
+    while command and command.parent:  # the outermost is the program that started flask
+        words.insert(0, command.info_name or "")
+        command = command.parent
+    if words:
+        return ".".join(["cli", *words])
+    return f"code.{change}"
 
 
 @event.listens_for(RecordingSession, "do_orm_execute")
-def _refuse_bulk(statement: ORMExecuteState) -> None:
-    """A statement over many rows does not say which it changed: RuntimeError, where the log would miss it."""
+def _refuse_bulk_changes(statement: ORMExecuteState) -> None:
+    """Raise RuntimeError for a statement over many rows: it does not say which ones it changed."""
     changes = statement.is_insert or statement.is_update or statement.is_delete
-    if changes and statement.bind_mapper is not None and statement.bind_mapper.class_.__audited__:
+    if not changes or statement.bind_mapper is None:
+        return
+    table = statement.bind_mapper.class_
+    if table.__audited__:
         raise RuntimeError(
-            f"{statement.bind_mapper.class_.__name__} is audited: change its objects in the session, not by one statement"
+            f"{table.__name__} is audited: change its objects in the session, not by one statement"
         )
 
 
 def entries(session: Session, since: datetime | None = None) -> list[AuditEntry]:
-    """The entries since then, or all, oldest first."""
+    """Return the entries since a time, or all, oldest first."""
     query = select(AuditEntry).order_by(AuditEntry.id)
-    return list(session.scalars(query.where(AuditEntry.time >= since) if since else query))
+    if since:
+        query = query.where(AuditEntry.time >= since)
+    return list(session.scalars(query))

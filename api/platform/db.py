@@ -1,4 +1,4 @@
-"""The database: one engine, a read and a write unit of work, and the measurement of every statement."""
+"""The database: its engine, sessions to read and to write, and the measurement of statements."""
 
 import re
 import sqlite3
@@ -20,136 +20,143 @@ from api.platform import audit
 from api.platform.telemetry import metrics, tracing
 from observability.spec import names
 
-BUSY_SECONDS = 5  # how long a SQLite writer waits for another, and whoever finds all connections taken, before they give up
-PATIENCE = {
+# Seconds that a SQLite writer waits for the lock, and that a request waits for a free connection.
+BUSY_SECONDS = 5
+# Time-outs of a PostgreSQL connection: seconds, but for the last, milliseconds.
+CONNECTION_TIMEOUTS = {
     "connect_timeout": 3,
     "keepalives_idle": 5,
     "keepalives_interval": 3,
     "tcp_user_timeout": 10_000,
-}  # seconds; the last in ms
-IMMEDIATE = "evara_immediate"
+}
+EXTRA_CONNECTIONS = 5  # of a process, beside the 5 that its pool keeps open
+IMMEDIATE = "evara_immediate"  # execution option: the transaction takes the write lock at once
 DETAIL = re.compile(
     r"\nDETAIL:.*"
-)  # PostgreSQL's, which holds values; and what is raised is logged
-NO_QUERY = ("BEGIN", "COMMIT")  # statements that take time, but ask nothing
+)  # in errors of PostgreSQL; it holds values, and errors are logged
+UNCOUNTED = ("BEGIN", "COMMIT")  # statements that take time, but query nothing
+# Event of the connection pool → state of the gauge, and its change.
 POOL_EVENTS = {
     "connect": ("open", 1),
     "close": ("open", -1),
     "checkout": ("in_use", 1),
     "checkin": ("in_use", -1),
 }
-INSERT: dict[str, Any] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}  # both know ON CONFLICT
+# Both dialects' INSERTs have ON CONFLICT.
+INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",  # a reading that was acknowledged is on disk
+    "PRAGMA foreign_keys=ON",
+)
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
 class Database:
-    """Sessions over one engine. Reads see a snapshot; writes take the lock first, so that they wait instead of failing."""
+    """Sessions over one engine.
+
+    Reads see a snapshot. Writes take the lock at once, so that they wait instead of failing.
+    """
 
     def __init__(self, url: str, statement_timeout: float = 0.0):
-        sqlite = url.startswith("sqlite")
+        is_sqlite = url.startswith("sqlite")
         # hide_parameters: an exception's text is logged, and values may be keys
         self.engine = create_engine(
-            url, hide_parameters=True, **arguments(sqlite, statement_timeout)
+            url, hide_parameters=True, **engine_options(is_sqlite, statement_timeout)
         )
-        if sqlite:
-            event.listen(self.engine, "connect", _tune)
-            event.listen(self.engine, "begin", _begin)
-        event.listen(self.engine, "before_cursor_execute", _start)
-        event.listen(self.engine, "after_cursor_execute", _stop)
-        event.listen(self.engine, "handle_error", _failed)
+        if is_sqlite:
+            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        event.listen(self.engine, "before_cursor_execute", _start_timer)
+        event.listen(self.engine, "after_cursor_execute", _observe_success)
+        event.listen(self.engine, "handle_error", _observe_failure)
         for name, (state, change) in POOL_EVENTS.items():
-            event.listen(self.engine, name, _count(state, change))
+            event.listen(self.engine, name, _pool_counter(state, change))
         self._writer: Engine = self.engine.execution_options(**{IMMEDIATE: True})
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session over one consistent snapshot; nothing is committed."""
+        """Open a session over one consistent snapshot; nothing is committed."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session that commits, audit entries included, at the end of the block, or rolls back when the block raises."""
+        """Open a session that commits at the end of the block, with its audit entries.
+
+        It rolls back when the block raises.
+        """
         with audit.RecordingSession(self._writer, expire_on_commit=False) as session:
             yield session
             session.flush()
+            # A slow disk shows in commits; _observe_failure measures one that fails.
             started = time.perf_counter()
-            session.commit()  # where a disk is slow; one that fails is measured by _failed
+            session.commit()
             _observe(self.engine.name, "COMMIT", time.perf_counter() - started)
 
 
-def arguments(sqlite: bool, statement_timeout: float) -> dict[str, Any]:
-    """What create_engine needs; the time-out (seconds, 0 = none) is PostgreSQL's alone, SQLite cannot stop a statement."""
-    if sqlite:
+def engine_options(is_sqlite: bool, statement_timeout: float) -> dict[str, Any]:
+    """Return options for create_engine.
+
+    `statement_timeout` is in seconds, 0 for none; it has no effect on SQLite.
+    """
+    if is_sqlite:
         return {"connect_args": {"timeout": BUSY_SECONDS}}
-    options = (
-        {"options": f"-c statement_timeout={round(statement_timeout * 1000)}"}
-        if statement_timeout
-        else {}
-    )
+    connect_args: dict[str, Any] = dict(CONNECTION_TIMEOUTS)
+    if statement_timeout:
+        connect_args["options"] = f"-c statement_timeout={round(statement_timeout * 1000)}"
     return {
         "pool_pre_ping": True,
         "pool_timeout": BUSY_SECONDS,
-        "max_overflow": 5,
-        "connect_args": PATIENCE | options,
-    }  # 5 + 5 a process
+        "max_overflow": EXTRA_CONNECTIONS,
+        "connect_args": connect_args,
+    }
 
 
-def _tune(connection: sqlite3.Connection, _: Any) -> None:
+def _configure_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):  # FULL: what was acknowledged is on disk
-        connection.execute(f"PRAGMA {pragma}")
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(
-        "BEGIN IMMEDIATE" if connection.get_execution_options().get(IMMEDIATE) else "BEGIN"
-    )
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(IMMEDIATE)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def _count(state: str, change: int) -> Callable[..., None]:
-    move = metrics.POOL.labels(state).inc
-    return lambda *_: move(change)
+def _pool_counter(state: str, change: int) -> Callable[..., None]:
+    gauge = metrics.POOL.labels(state)
+    return lambda *_: gauge.inc(change)
 
 
-def _start(*args: Any) -> None:
-    args[
-        4
-    ]._evara_started = (
-        time.perf_counter()
-    )  # args: connection, cursor, statement, parameters, context, executemany
+def _start_timer(
+    _connection: Any, _cursor: Any, _sql: str, _values: Any, context: Any, *_: Any
+) -> None:
+    context._evara_started = time.perf_counter()
 
 
-def _stop(*args: Any) -> None:
-    _observe(args[0].dialect.name, args[2], time.perf_counter() - args[4]._evara_started)
+def _observe_success(
+    connection: Connection, _cursor: Any, sql: str, _values: Any, context: Any, *_: Any
+) -> None:
+    _observe(connection.dialect.name, sql, time.perf_counter() - context._evara_started)
 
 
-def _failed(context: ExceptionContext) -> None:
-    for error in filter(None, (context.sqlalchemy_exception, context.original_exception)):
-        error.args = tuple(DETAIL.sub("", str(text)) for text in error.args)
+def _observe_failure(context: ExceptionContext) -> None:
+    for error in (context.sqlalchemy_exception, context.original_exception):
+        if error is not None:
+            error.args = tuple(DETAIL.sub("", str(text)) for text in error.args)
     if isinstance(context.sqlalchemy_exception, IntegrityError | DataError):
         return  # the caller's fault: the database did its work
-    started = getattr(context.execution_context, "_evara_started", None)
-    seconds = time.perf_counter() - started if started else 0.0
-    _observe(
-        context.dialect.name,
-        context.statement or "",
-        seconds,
-        type(context.original_exception).__name__,
-    )
+    seconds = 0.0
+    if started := getattr(context.execution_context, "_evara_started", None):
+        seconds = time.perf_counter() - started
+    error_type = type(context.original_exception).__name__
+    _observe(context.dialect.name, context.statement or "", seconds, error_type)
 
 
 def _observe(system: str, statement: str, seconds: float, error: str | None = None) -> None:
-    metrics.observe_dependency(
-        names.DATABASE, seconds, ok=error is None, queries=int(not statement.startswith(NO_QUERY))
-    )
+    queries = 0 if statement.startswith(UNCOUNTED) else 1
+    metrics.observe_dependency(names.DATABASE, seconds, ok=error is None, queries=queries)
     tracing.statement(system, statement, seconds, error)
 
 
@@ -159,18 +166,22 @@ def init_app(app: Flask, url: str, statement_timeout: float = 0.0) -> None:
 
 
 def database() -> Database:
-    """The database of the current app."""
+    """Return the database of the current app."""
     found: Database = current_app.extensions["evara_database"]
     return found
 
 
 def paged(session: Session, query: Select[Any], page: int, page_size: int) -> dict[str, Any]:
-    """{"items", "page", "page_size", "total"}: one page, counted from 1, of what the query finds, in its order."""
-    total = session.scalar(select(func.count()).select_from(query.order_by(None).subquery()))
+    """Return {"items", "page", "page_size", "total"} for a page of a query's rows.
+
+    Pages are counted from 1.
+    """
+    rows = query.order_by(None).subquery()
+    total = session.scalar(select(func.count()).select_from(rows))
     items = session.scalars(query.limit(page_size).offset((page - 1) * page_size)).all()
     return {"items": items, "page": page, "page_size": page_size, "total": total}
 
 
 def insert_into(session: Session, table: Any) -> Any:
-    """The dialect's INSERT, which knows ON CONFLICT."""
+    """Return the INSERT of the session's dialect, which has ON CONFLICT."""
     return INSERT[session.get_bind().dialect.name](table)

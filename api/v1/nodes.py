@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from api.models import KINDS
+from api.models import NODE_KINDS
 from api.platform.http.parsing import (
     LARGEST,
     METRIC,
@@ -57,7 +57,7 @@ Name = partial(
     metadata={"description": "What people call it"},
 )
 Kind = partial(
-    fields.String, validate=validate.OneOf(KINDS), metadata={"description": "What it measures"}
+    fields.String, validate=validate.OneOf(NODE_KINDS), metadata={"description": "What it measures"}
 )
 Channel = partial(
     WholeNumber,
@@ -128,7 +128,7 @@ class NodeSchema(NodeNew):
 
 class NodeQuery(PageQuery):
     kind = fields.String(
-        validate=validate.OneOf(KINDS), metadata={"description": "Only nodes of this kind"}
+        validate=validate.OneOf(NODE_KINDS), metadata={"description": "Only nodes of this kind"}
     )
 
 

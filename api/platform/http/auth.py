@@ -61,7 +61,9 @@ def identify_callers(app: Flask, settings: Settings) -> None:
     @app.after_request
     def note_use(answer: Response) -> Response:
         if (key_id := g.get("key_id")) not in (None, development.id):
-            answer.call_on_close(partial(keyring.use, key_id))  # the caller has the answer by then
+            answer.call_on_close(
+                partial(keyring.record_use, key_id)
+            )  # the caller has the answer by then
         return answer
 
 

@@ -241,7 +241,7 @@ def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(
         401,
         200,
     ]
-    later = time.monotonic() + keys.REMEMBERED_SECONDS
+    later = time.monotonic() + keys.CACHE_SECONDS
     monkeypatch.setattr(keys.time, "monotonic", lambda: later)
     assert is_problem(clients[1].get(NODES, headers=bearer(token)), 401)["detail"] == auth.UNUSABLE
     assert clients[1].get(NODES, headers=bearer(KEYS["read"])).status_code == 200
@@ -258,14 +258,14 @@ def test_a_remembered_key_costs_no_query(app: Flask) -> None:
 
 def test_memory_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guesses are not remembered at all, and usable keys only so many; all of those go on working."""
-    monkeypatch.setattr(keys, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(keys, "MAX_CACHED", 2)
     client, ring = app.test_client(), app.extensions["evara_keyring"]
     for number in range(20):
         assert client.get(NODES, headers=bearer(f"evara_{number:043}")).status_code == 401
-    assert len(ring._seen) == 0
+    assert len(ring._cached) == 0
     for token in [*KEYS.values(), UNLIMITED] * 2:
         assert client.get(NODES, headers=bearer(token)).status_code == 200
-        assert len(ring._seen) <= 2
+        assert len(ring._cached) <= 2
 
 
 def test_guessing_is_limited_per_address(anonymous: FlaskClient) -> None:

@@ -233,11 +233,14 @@ def test_what_the_database_says_becomes_words(
 
 def test_the_statement_time_out_is_asked_of_postgresql() -> None:
     """The setting reaches the server in milliseconds; SQLite, and PostgreSQL without it, are opened as ever."""
-    assert db.arguments(sqlite=False, statement_timeout=1.5)["connect_args"] == db.PATIENCE | {
-        "options": "-c statement_timeout=1500"
-    }
-    assert db.arguments(sqlite=False, statement_timeout=0)["connect_args"] == db.PATIENCE
-    assert db.arguments(sqlite=True, statement_timeout=1.5) == {
+    assert db.engine_options(is_sqlite=False, statement_timeout=1.5)[
+        "connect_args"
+    ] == db.CONNECTION_TIMEOUTS | {"options": "-c statement_timeout=1500"}
+    assert (
+        db.engine_options(is_sqlite=False, statement_timeout=0)["connect_args"]
+        == db.CONNECTION_TIMEOUTS
+    )
+    assert db.engine_options(is_sqlite=True, statement_timeout=1.5) == {
         "connect_args": {"timeout": db.BUSY_SECONDS}
     }
 
