@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from observability.__main__ import cli, show
+from observability.__main__ import cli
+from observability.commands.slo_table import bar
 from observability.drill.runner import DRILLS
 from observability.generate import registry
 from observability.spec.plan import from_files
 from observability.spec.problems import Problem
-from observability.terminal import bar
+from observability.terminal import print_problems
 from tests.observability.compiler_support import SMALL, openapi_for
 
 COMMANDS = (
@@ -135,7 +136,7 @@ def test_mistakes_are_listed_and_nothing_is_written(
 def test_places_with_the_same_problem_stand_together(capsys: pytest.CaptureFixture[str]) -> None:
     """Their message and mend are said once, after the last of them; all are counted."""
     alike = [Problem(f"[{place}]", "is missing", "add it", "catalogue") for place in ("c", "a")]
-    show([alike[0], Problem("b", "is missing", "add another"), alike[1]])
+    print_problems([alike[0], Problem("b", "is missing", "add another"), alike[1]])
     assert capsys.readouterr().err.splitlines() == [
         "✗ b: is missing",
         "    mend: add another  (catalogue)",

@@ -1,0 +1,114 @@
+"""Commands that compile the catalogue: `generate` writes its files, `check` compares them."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from observability.checks import dashboards, drift, lint, routes
+from observability.commands import options
+from observability.devstack import binaries
+from observability.devstack.layout import StackLayout
+from observability.generate import registry
+from observability.spec import plan as plans
+from observability.spec.plan import Plan
+from observability.spec.problems import Invalid, Problem
+from observability.terminal import FINE, NOT_FINE, UNKNOWN, fail, out, print_problems
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A catalogue's plan, the contract of its service, and the text of each generated file."""
+
+    plan: Plan
+    contract: dict[str, Any]
+    files: dict[Path, str]
+
+
+def compile_catalogue(catalogue: Path, policy: Path, openapi: Path) -> Compilation:
+    """Compile the catalogue; raise Invalid with every problem, those of its routes included."""
+    contract = registry.contract(openapi)
+    try:
+        plan = plans.from_files(catalogue, policy)
+    except Invalid as error:
+        problems = list(error.problems)
+        if error.salvaged:
+            problems += routes.check(plans.build(*error.salvaged), contract)
+        raise Invalid(problems) from error
+    return Compilation(plan, contract, registry.render(plan, contract))
+
+
+@click.command()
+@options.catalogue_file
+@options.policy_file
+@options.openapi_file
+@options.output_folder
+def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None:
+    """Write everything that follows from the catalogue."""
+    compilation = compile_catalogue(catalogue, policy, openapi)
+    problems = routes.check(compilation.plan, compilation.contract)
+    if problems:
+        print_problems(problems)
+        fail("nothing was written", NOT_FINE)
+    changed = registry.write(compilation.files, folder)
+    for path in changed:
+        out.print(f"  {path}")
+    slos, files = len(compilation.plan.slos), len(compilation.files)
+    out.print(f"[green]✓[/green] {slos} SLOs, {files} files, {len(changed)} changed")
+
+
+@click.command()
+@options.catalogue_file
+@options.policy_file
+@options.openapi_file
+@options.output_folder
+@options.as_json
+def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: bool) -> None:
+    """Compare generated files, rules and contract with the catalogue."""
+    compilation = compile_catalogue(catalogue, policy, openapi)
+    problems = find_problems(compilation, folder)
+    missing_tools: list[str] = []
+    if not problems:
+        problems, missing_tools = run_tools(folder)
+    if json_:
+        listed = list(map(vars, problems))
+        out.print_json(data={"problems": listed, "missing_tools": missing_tools})
+    elif problems:
+        print_problems(problems)
+    else:
+        print_success(compilation, missing_tools)
+    if problems:
+        sys.exit(NOT_FINE)
+    if missing_tools:
+        missing = ", ".join(missing_tools)
+        consequence = "could not tell whether the servers accept them"
+        fail(f"{consequence}: {missing} missing; make up unpacks them", UNKNOWN)
+    sys.exit(FINE)
+
+
+def find_problems(compilation: Compilation, folder: Path) -> list[Problem]:
+    """Return the problems that can be found without the servers' own tools."""
+    return [
+        *routes.check(compilation.plan, compilation.contract),
+        *drift.check(compilation.files, folder),
+        *lint.check(compilation.plan, folder),
+        *dashboards.check(compilation.plan, compilation.files),
+    ]
+
+
+def run_tools(folder: Path) -> tuple[list[Problem], list[str]]:
+    """Return the problems that the servers' tools find, and the names of missing tools."""
+    search_path = binaries.search_path(StackLayout.main().servers)
+    loki = binaries.find_log_server("loki")
+    return lint.tools(folder, search_path, loki)
+
+
+def print_success(compilation: Compilation, missing_tools: list[str]) -> None:
+    """Print that no check found a problem."""
+    mark = "[green]✓[/green]"
+    if missing_tools:
+        mark = "[yellow]?[/yellow]"
+    counts = f"{len(compilation.plan.slos)} SLOs, {len(compilation.files)} generated files"
+    out.print(f"{mark} {counts}: drift, contract, lint and boards are fine")
