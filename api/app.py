@@ -16,7 +16,7 @@ from api.platform.outbound.redis_client import Shared
 from api.platform.telemetry import error_reports, logs, metrics, tracing
 from api.services import live, thingspeak
 from api.v1 import keys, nodes, readings
-from observability.spec import plan
+from observability.spec import loading
 
 OPENAPI = {
     "API_TITLE": "Evara telemetry API",
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.url_map.strict_slashes = False
     app.extensions["evara_settings"] = settings
-    declared = plan.from_files()
+    declared = loading.load_plan()
 
     logs.init_app(app)
     tracing.init_app(app, settings)

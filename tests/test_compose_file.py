@@ -15,7 +15,7 @@ from api.platform.keys import TOKEN
 from observability.devstack import compose
 from observability.devstack.layout import Ports
 from observability.devstack.processes import DAY
-from observability.spec.plan import from_files
+from observability.spec.loading import load_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
@@ -213,7 +213,7 @@ def test_stopping_waits_longer_than_what_is_stopped() -> None:
 
 def test_numbers_are_those_of_the_plan() -> None:
     """Retention is the period and a day, the probe's pace the catalogue's, the scrape's clock the native stack's."""
-    plan = from_files()
+    plan = load_plan()
     assert (
         f"--storage.tsdb.retention.time={int(plan.period.seconds) // DAY + 1}d"
         in SERVICES["prometheus"]["command"]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.config import Settings
 from observability.__main__ import cli
 from observability.devstack.layout import Ports
-from observability.spec import schema
+from observability.spec.schema import catalogue as schema
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -67,13 +67,13 @@ def test_every_variable_that_code_reads_is_in_the_example() -> None:
             schema.ProbeEntry,
         ),
         *(
-            schema.Defaults,
-            schema.LatencyTarget,
-            schema.Load,
-            schema.Deprecated,
+            schema.DefaultsEntry,
+            schema.LatencyEntry,
+            schema.LoadEntry,
+            schema.DeprecationEntry,
             schema.DependencyEntry,
             schema.GatewayEntry,
-            schema.Cases,
+            schema.CasesEntry,
         ),
     ],
 )

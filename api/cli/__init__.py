@@ -19,7 +19,7 @@ from api.platform.db import database
 from api.platform.http import contract
 from api.platform.http import health as health_checks
 from api.platform.keys import create, is_adoptable, keyring
-from observability.spec.schema import Duration, length
+from observability.spec.quantities import Duration, parse_positive_duration
 
 SEEDS: tuple[dict[str, Any], ...] = (
     {
@@ -113,7 +113,12 @@ def init_app(app: Flask) -> None:
         Jobs(app).work()
 
     @app.cli.command("audit")
-    @click.option("--since", type=length, metavar="DURATION", help="Only the last 1d, 6h, 30m.")
+    @click.option(
+        "--since",
+        type=parse_positive_duration,
+        metavar="DURATION",
+        help="Only the last 1d, 6h, 30m.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
     def audit(since: Duration | None, as_json: bool) -> None:
         """Print who changed what, oldest first."""

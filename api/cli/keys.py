@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 from api.models import SCOPES, now
 from api.platform import keys
 from api.v1.keys import KeySchema, NewKeySchema
-from observability.spec.schema import length
+from observability.spec.quantities import parse_positive_duration
 
 MOST_LISTED = 10_000
 
@@ -27,7 +27,11 @@ def away(error: SQLAlchemyError) -> click.ClickException:
 def lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
     """`90d` → the moment at which it is over."""
     try:
-        return now() + timedelta(seconds=float(length(text).seconds)) if text else None
+        return (
+            now() + timedelta(seconds=float(parse_positive_duration(text).seconds))
+            if text
+            else None
+        )
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(str(error)) from error
 

@@ -21,8 +21,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.orm import sessionmaker
 from werkzeug.utils import import_string
 
-from observability.spec import plan
-from observability.spec.schema import CATALOGUE
+from observability.spec import loading
+from observability.spec.loading import CATALOGUE
 
 NODE = {"id": "bench", "name": "Measured tank", "kind": "water_tank"}
 NODES, URL = "/api/v1/nodes/", "/api/v1/nodes/bench"
@@ -72,8 +72,8 @@ def full(factory: str) -> Flask:
             ),
             encoding="utf-8",
         )
-        declared = plan.from_files(generous)
-    with patch("observability.spec.plan.from_files", return_value=declared):
+        declared = loading.load_plan(generous)
+    with patch("observability.spec.loading.load_plan", return_value=declared):
         app: Flask = import_string(factory)()
     return app
 

@@ -18,7 +18,7 @@ from observability.generate.registry import GENERATED
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
-from observability.spec.schema import Duration, duration
+from observability.spec.quantities import Duration, parse_duration
 
 STALE = 300  # seconds after which Prometheus forgets a series that is not evaluated again
 PROMETHEUS_CONFIG = Path("observability/devstack/prometheus.yaml")
@@ -39,7 +39,7 @@ def check(plan: Plan, root: Path) -> list[Problem]:
         ]
         if "alert" in rule:
             problems += [Problem(where, text, fix, "lint") for text, fix in alert(rule, plan)]
-        if duration(group["interval"]).seconds >= STALE:
+        if parse_duration(group["interval"]).seconds >= STALE:
             text = f"is evaluated every {group['interval']}, after which series are stale"
             problems.append(Problem(where, text, "shorten the clock in policy.yaml", "lint"))
     return [*problems, *clock(plan, root / PROMETHEUS_CONFIG), *logs(plan)]
@@ -156,7 +156,7 @@ def clock(plan: Plan, path: Path) -> Iterator[Problem]:
         ("scrape_interval", plan.policy.clock.scrape),
         ("evaluation_interval", plan.policy.clock.evaluate),
     ):
-        found: Duration | None = duration(settings[key]) if key in settings else None
+        found: Duration | None = parse_duration(settings[key]) if key in settings else None
         if found is None or found.seconds != wanted.seconds:
             text = f"is {found.text if found else 'missing'}, the policy's clock says {wanted.text}"
             yield Problem(f"{path.name}: global.{key}", text, f"write {key}: {wanted.text}", "lint")

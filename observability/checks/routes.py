@@ -4,7 +4,7 @@ from typing import Any
 
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
-from observability.spec.schema import Http
+from observability.spec.schema.fields import Http
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 WHERE = "catalogue.yaml: routes"

@@ -12,9 +12,9 @@ from observability.commands import options
 from observability.devstack import binaries
 from observability.devstack.layout import StackLayout
 from observability.generate import registry
-from observability.spec import plan as plans
+from observability.spec import loading
 from observability.spec.plan import Plan
-from observability.spec.problems import Invalid, Problem
+from observability.spec.problems import Problem
 from observability.terminal import FINE, NOT_FINE, UNKNOWN, fail, out, print_problems
 
 
@@ -28,15 +28,9 @@ class Compilation:
 
 
 def compile_catalogue(catalogue: Path, policy: Path, openapi: Path) -> Compilation:
-    """Compile the catalogue; raise Invalid with every problem, those of its routes included."""
+    """Compile the catalogue; raise Invalid with every problem of the catalogue and the policy."""
     contract = registry.contract(openapi)
-    try:
-        plan = plans.from_files(catalogue, policy)
-    except Invalid as error:
-        problems = list(error.problems)
-        if error.salvaged:
-            problems += routes.check(plans.build(*error.salvaged), contract)
-        raise Invalid(problems) from error
+    plan = loading.load_plan(catalogue, policy)
     return Compilation(plan, contract, registry.render(plan, contract))
 
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from observability.commands import options
 from observability.drill import runner
-from observability.spec import plan as plans
+from observability.spec import loading
 from observability.terminal import FINE, NOT_FINE, discard, fail, out
 
 
@@ -49,7 +49,7 @@ def list_drills(*, json_: bool) -> None:
 def run_drill(drill: runner.Drill, report: Callable[[str], None]) -> runner.Result:
     """Run one drill and report its steps and its verdict."""
     report(f"[bold]{drill.name}[/bold]: {drill.what}")
-    result = runner.run(drill, plans.from_files(), lambda line: report(f"  {escape(line)}"))
+    result = runner.run(drill, loading.load_plan(), lambda line: report(f"  {escape(line)}"))
     mark = "[green]✓[/green]" if result.passed else "[red]✗[/red]"
     report(f"{mark} {drill.name}: {escape(result.verdict)}")
     return result

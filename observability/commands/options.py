@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from observability.generate import registry
-from observability.spec.schema import CATALOGUE, POLICY
+from observability.spec.loading import CATALOGUE, POLICY
 
 PATH = click.Path(path_type=Path)
 

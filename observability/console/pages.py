@@ -80,7 +80,7 @@ def create_app(layout: StackLayout, made: plan.Plan) -> Flask:
     )
     app.jinja_env.globals.update(
         paging_severity=made.paging_severity,
-        severities=set(made.policy.severities) - {made.heartbeat},
+        severities=set(made.policy.severities) - {made.heartbeat_severity},
     )
     app.register_blueprint(web)
     app.after_request(protect)
@@ -137,7 +137,7 @@ def home() -> str:
     delivered = [
         alert
         for alert in received()
-        if alert["labels"].get(names.SEVERITY) != answers.plan.heartbeat
+        if alert["labels"].get(names.SEVERITY) != answers.plan.heartbeat_severity
     ]
     return page("home.html", ask, red=routes, sync=JOBS, delivered=delivered, **shown)
 

@@ -140,7 +140,7 @@ class Answers:
         for alert in self._rules() + self.sent():
             labels = alert["labels"]
             severity = labels.get(names.SEVERITY)
-            if severity != self.plan.heartbeat:
+            if severity != self.plan.heartbeat_severity:
                 one = tuple(
                     sorted((key, value) for key, value in labels.items() if key != names.TIER)
                 )

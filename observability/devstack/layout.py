@@ -4,7 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from observability.spec import plan
+from observability.spec import loading
+from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,10 +60,10 @@ class StackLayout:
             state, Ports().shifted(port_offset()), servers_folder(), "EVARA_INSIDE" in os.environ
         )
 
-    def plan(self, mode: str = "") -> plan.Plan:
+    def plan(self, mode: str = "") -> Plan:
         """The catalogue's Plan for a stack of this mode, by default the present one: the native one has no gateway."""
-        made = plan.from_files()
-        return made if (mode or self.mode) == COMPOSE else plan.without_gateway(made)
+        made = loading.load_plan()
+        return made if (mode or self.mode) == COMPOSE else made.without_gateway()
 
     def url(self, name: str) -> str:
         """Where we ask a server of the stack: by its service's name in a container, else on this machine."""

@@ -15,8 +15,9 @@ from observability.devstack.binaries import Server
 from observability.devstack.layout import DEVELOPMENT_KEY, HOST, ROOT, Ports, StackLayout, present
 from observability.generate import alertmanager, fluentbit, loki, prometheus
 from observability.spec import names
-from observability.spec.plan import Plan, span
-from observability.spec.schema import Integration, Links
+from observability.spec.plan import Plan
+from observability.spec.quantities import format_duration
+from observability.spec.schema.policy import IntegrationEntry, LinksEntry
 
 DAY = 86_400
 PROMETHEUS_YAML = ROOT / "observability" / "devstack" / "prometheus.yaml"
@@ -175,7 +176,7 @@ def programs(
                 layout.url("api"),
                 HOST,
                 str(ports.prober),
-                span(plan.probe_every),
+                format_duration(plan.probe_every),
             ),
             40,
             watching | {"EVARA_API_KEY": layout.key("prober")},
@@ -244,8 +245,8 @@ def configure(layout: StackLayout, plan: Plan, secrets: Path | None = None) -> N
     }
     local = {
         "integrations": here_too
-        | {"inbox": Integration(webhook=f"{layout.url('console')}/api/inbox")},
-        "links": Links(console=layout.url("console")),
+        | {"inbox": IntegrationEntry(webhook=f"{layout.url('console')}/api/inbox")},
+        "links": LinksEntry(console=layout.url("console")),
     }
     here = replace(plan, policy=plan.policy.model_copy(update=local))
     given = present(secrets) if secrets else frozenset[str]()
@@ -294,11 +295,11 @@ def prometheus_config(plan: Plan) -> str:
     if plan.clock.scrape == plan.policy.clock.scrape.seconds:
         return text
     config = yaml.safe_load(text)
-    scrape = span(plan.clock.scrape)
+    scrape = format_duration(plan.clock.scrape)
     config["global"] = {
         "scrape_interval": scrape,
         "scrape_timeout": scrape,
-        "evaluation_interval": span(plan.clock.evaluate),
+        "evaluation_interval": format_duration(plan.clock.evaluate),
     }
     return yaml.safe_dump(config, sort_keys=False)
 

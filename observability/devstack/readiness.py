@@ -133,7 +133,7 @@ def send_test_alert(layout: StackLayout, plan: Plan, mark: str) -> None:
     labels = {
         "alertname": TEST_ALERT,
         names.SLO: mark,
-        names.SEVERITY: plan.heartbeat,
+        names.SEVERITY: plan.heartbeat_severity,
         names.OWNER: plan.owner,
     }
     now = datetime.now(UTC)

@@ -21,7 +21,8 @@ from observability.lib.console import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll
 from observability.lib.prometheus import Prometheus
 from observability.spec import names
-from observability.spec.plan import Plan, scaled, without_gateway
+from observability.spec.drill_clock import accelerate
+from observability.spec.plan import Plan
 
 RATE = 20  # requests per second of the baseline
 THREADS = 4
@@ -186,7 +187,7 @@ def run(drill: Drill, plan: Plan, say: Say) -> Result:
     begun = time.monotonic()
     try:
         with (
-            Arena(scaled(without_gateway(plan))) as arena,
+            Arena(accelerate(plan.without_gateway())) as arena,
             Traffic(arena.layout.url("api") + PATH, RATE, arena.layout.key("load")) as traffic,
         ):
             say(

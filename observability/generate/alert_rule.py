@@ -5,14 +5,15 @@ from typing import Any
 
 from observability.spec import names
 from observability.spec.board_slugs import LOG
-from observability.spec.plan import Plan, span
+from observability.spec.plan import Plan
+from observability.spec.quantities import format_duration
 
 
 def alert_rule(
     name: str, expr: str, wait: Decimal, labels: dict[str, str], annotations: dict[str, str]
 ) -> dict[str, Any]:
     """Return the rule of one alert that fires after `wait` seconds."""
-    pending = {"for": span(wait)} if wait else {}
+    pending = {"for": format_duration(wait)} if wait else {}
     return {"alert": name, "expr": expr, **pending, "labels": labels, "annotations": annotations}
 
 

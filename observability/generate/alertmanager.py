@@ -4,8 +4,9 @@ from typing import Any
 
 from observability.generate.yaml_text import generated_yaml
 from observability.spec import names
-from observability.spec.plan import Plan, span
-from observability.spec.schema import Integration
+from observability.spec.plan import Plan
+from observability.spec.quantities import format_duration
+from observability.spec.schema.policy import IntegrationEntry
 
 CONFIG = "alertmanager/alertmanager.yaml"
 SECRETS = "/run/secrets"  # where compose mounts secret files
@@ -56,9 +57,9 @@ def route(plan: Plan, owner: str, severity: str) -> dict[str, Any]:
     return {
         "matchers": matchers({names.SEVERITY: severity, names.OWNER: owner}),
         "receiver": receiver_name(owner, severity),
-        "group_wait": span(timing.group_wait.seconds),
-        "group_interval": span(timing.group_interval.seconds),
-        "repeat_interval": span(timing.repeat_interval.seconds),
+        "group_wait": format_duration(timing.group_wait.seconds),
+        "group_interval": format_duration(timing.group_interval.seconds),
+        "repeat_interval": format_duration(timing.repeat_interval.seconds),
     }
 
 
@@ -79,7 +80,7 @@ def receiver(
 
 
 def integration(
-    entry: Integration, secrets: frozenset[str], folder: str
+    entry: IntegrationEntry, secrets: frozenset[str], folder: str
 ) -> dict[str, dict[str, Any]]:
     """One integration → Alertmanager's key and settings, or nothing while its secret is missing."""
     if entry.webhook:

@@ -7,7 +7,8 @@ from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import log_lines
 from observability.spec import names
 from observability.spec.board_slugs import LOG
-from observability.spec.plan import LogAlert, Plan, span
+from observability.spec.plan import LogAlert, Plan
+from observability.spec.quantities import format_duration
 
 CONFIG = "loki/loki.yaml"
 RULES = "loki/rules.yaml"
@@ -45,7 +46,7 @@ def render(plan: Plan) -> dict[str, str]:
     """The configuration, to be read with -config.expand-env=true, and the rules; `${…:-default}` is that of a container."""
     rules = [rule(plan, alert) for alert in plan.log_alerts]
     groups = (
-        [{"name": names.LOG_GROUP, "interval": span(plan.clock.thin), "rules": rules}]
+        [{"name": names.LOG_GROUP, "interval": format_duration(plan.clock.thin), "rules": rules}]
         if rules
         else []
     )
@@ -87,7 +88,7 @@ def config(plan: Plan) -> dict[str, Any]:
         },
         "ruler": {
             "alertmanager_url": ALERTMANAGER,
-            "evaluation_interval": span(plan.clock.thin),
+            "evaluation_interval": format_duration(plan.clock.thin),
             "poll_interval": "10s",
         },
     }
@@ -106,5 +107,5 @@ def expression(plan: Plan, alert: LogAlert) -> str:
     entry = alert.entry
     matching = log_lines(plan.service, entry.program, entry.level, entry.text)
     if entry.silence:
-        return f"absent_over_time({matching} [{span(entry.over.seconds)}])"
-    return f"sum by ({names.LOG_PROGRAM}) (count_over_time({matching} [{span(entry.over.seconds)}])) > {entry.more_than}"
+        return f"absent_over_time({matching} [{format_duration(entry.over.seconds)}])"
+    return f"sum by ({names.LOG_PROGRAM}) (count_over_time({matching} [{format_duration(entry.over.seconds)}])) > {entry.more_than}"

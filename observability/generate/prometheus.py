@@ -17,23 +17,22 @@ from observability.spec import names
 from observability.spec.board_slugs import OVERVIEW, SLO
 from observability.spec.plan import (
     AVAILABILITY,
-    FINE,
+    FINE_PACE,
     FRESHNESS,
     JOB_SOURCE,
     LATENCY,
-    LONG,
+    LONG_PACE,
     PROBE,
     PROBE_SOURCE,
-    SHORT,
-    THIN,
+    SHORT_WINDOW,
+    THIN_PACE,
     Alert,
     Plan,
     Slo,
     Tier,
     Window,
-    plain,
-    span,
 )
+from observability.spec.quantities import format_decimal, format_duration
 
 RULES = "prometheus/rules.yaml"
 Rule = dict[str, Any]
@@ -47,7 +46,10 @@ def render(plan: Plan) -> dict[str, str]:
 def groups(plan: Plan) -> list[dict[str, Any]]:
     """Rule groups in the order in which they feed each other."""
     clock = plan.clock
-    by_pace = {pace: [w for w in plan.windows if w.pace == pace] for pace in (FINE, THIN, LONG)}
+    by_pace = {
+        pace: [w for w in plan.windows if w.pace == pace]
+        for pace in (FINE_PACE, THIN_PACE, LONG_PACE)
+    }
     shares = freshness(plan)
     timed = bool(shares)  # nothing may read a series that nothing records
     recorded = {
@@ -57,30 +59,39 @@ def groups(plan: Plan) -> list[dict[str, Any]]:
     thin = [record(name + names.THIN, name) for name in (names.TOTAL, names.BAD)]
     # the mean, not the last value: of 30 s that were bad for 5 s, 5 s count
     thin += (
-        [record(names.FRESH + names.THIN, f"avg_over_time({names.FRESH}[{span(clock.thin)}])")]
+        [
+            record(
+                names.FRESH + names.THIN,
+                f"avg_over_time({names.FRESH}[{format_duration(clock.thin)}])",
+            )
+        ]
         if timed
         else []
     )
     return [
         {
             "name": names.FINE_GROUP,
-            "interval": span(clock.evaluate),
-            "rules": [*objectives(plan), *events(plan), *shares, *recorded[FINE]],
+            "interval": format_duration(clock.evaluate),
+            "rules": [*objectives(plan), *events(plan), *shares, *recorded[FINE_PACE]],
         },
-        {"name": names.THIN_GROUP, "interval": span(clock.thin), "rules": thin + recorded[THIN]},
+        {
+            "name": names.THIN_GROUP,
+            "interval": format_duration(clock.thin),
+            "rules": thin + recorded[THIN_PACE],
+        },
         {
             "name": names.LONG_GROUP,
-            "interval": span(clock.long),
-            "rules": [*recorded[LONG], budget(plan)],
+            "interval": format_duration(clock.long),
+            "rules": [*recorded[LONG_PACE], budget(plan)],
         },
         {
             "name": names.BURN_GROUP,
-            "interval": span(clock.evaluate),
+            "interval": format_duration(clock.evaluate),
             "rules": [burn(plan, tier) for tier in plan.tiers],
         },
         {
             "name": names.ALERT_GROUP,
-            "interval": span(clock.evaluate),
+            "interval": format_duration(clock.evaluate),
             "rules": [single(plan, alert) for alert in plan.alerts],
         },
     ]
@@ -99,7 +110,8 @@ def objectives(plan: Plan) -> Iterator[Rule]:
         )
     terms = (
         labelled(
-            f"{plain(objective)} * (\n{constants(rows)}\n)", {names.SLI: sli, names.OWNER: owner}
+            f"{format_decimal(objective)} * (\n{constants(rows)}\n)",
+            {names.SLI: sli, names.OWNER: owner},
         )
         for (objective, sli, owner), rows in sorted(alike.items())
     )
@@ -112,11 +124,11 @@ def events(plan: Plan) -> Iterator[Rule]:
     """Events so far and bad events so far, per SLO and instance: counters, so that rates over them survive restarts."""
     totals, bads = [], []
     for source, (count, label, failed, succeeded) in COUNTED.items():
-        if plan.sources(source, AVAILABILITY):
+        if plan.slos_of(source, AVAILABILITY):
             suffix = f"-{AVAILABILITY}"
             totals.append(by_slo(count, label, suffix))
             bads.append(by_slo(selector(count, **failed), label, suffix))
-        for threshold in plan.thresholds(source, LATENCY):
+        for threshold in plan.slos_by_threshold(source, LATENCY):
             suffix = f"-{LATENCY}-{threshold.text}"
             total = by_slo(selector(count, **succeeded), label, suffix)
             good = by_slo(
@@ -144,9 +156,9 @@ def freshness(plan: Plan) -> list[Rule]:
         (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE, names.SCRAPE_PROBER),
     )
     terms = [
-        fresh(slos, metric, label, f"-{sli}", plain(threshold.seconds), target)
+        fresh(slos, metric, label, f"-{sli}", format_decimal(threshold.seconds), target)
         for source, sli, metric, label, target in kinds
-        for threshold, slos in plan.thresholds(source, sli).items()
+        for threshold, slos in plan.slos_by_threshold(source, sli).items()
     ]
     return [record(names.FRESH, "\nor ".join(terms))] if terms else []
 
@@ -168,7 +180,7 @@ def ratios(window: Window, timed: bool) -> Iterator[Rule]:
 
     `timed` adds the SLOs that count seconds: every second is an event, and bad while nothing was fresh.
     """
-    suffix = "" if window.pace == FINE else names.THIN
+    suffix = "" if window.pace == FINE_PACE else names.THIN
     range_ = f"{suffix}[{window.text}]"
     fresh_share = f"avg_over_time({names.FRESH}{range_})"
     total, bad = names.total_rate(window.name), names.bad_rate(window.name)
@@ -197,12 +209,14 @@ def burn(plan: Plan, tier: Tier) -> Rule:
     for condition in tier.conditions:
         ratio = names.error_ratio(condition.window.name)
         if condition.ratio is not None:
-            terms.append(f"{ratio} > {plain(condition.ratio)}")
+            terms.append(f"{ratio} > {format_decimal(condition.ratio)}")
         else:
-            limit = f"clamp_max({plain(condition.factor or Decimal(0))} * (1 - {names.OBJECTIVE}), {plain(plan.policy.max_threshold)})"
+            factor = format_decimal(condition.factor or Decimal(0))
+            maximum = format_decimal(plan.policy.max_threshold)
+            limit = f"clamp_max({factor} * (1 - {names.OBJECTIVE}), {maximum})"
             terms.append(f"{ratio} > {on} {limit}")
     terms.append(
-        f"{names.bad_rate(tier.guard_window.name)} * {plain(tier.guard_window.seconds)} >= {plain(tier.guard_events)}"
+        f"{names.bad_rate(tier.guard_window.name)} * {format_decimal(tier.guard_window.seconds)} >= {format_decimal(tier.guard_events)}"
     )
     slis = selector(names.OBJECTIVE, **{names.SLI: "~" + "|".join(tier.slis)})
     joined = f"{names.OWNER}, {names.SLI}, {names.SUBJECT}"
@@ -227,7 +241,7 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
         return f"{series}{{{names.SLO}='%[1]s'}}"
 
     whole = 'value | printf "%.0f"'
-    seconds = plain(window.seconds)
+    seconds = format_decimal(window.seconds)
     failed = ask(f"{of(names.bad_rate(window.name))} * {seconds}", whole)
     total = ask(f"{of(names.total_rate(window.name))} * {seconds}", whole)
     sli, subject = f"$labels.{names.SLI}", f"{{{{ $labels.{names.SUBJECT} }}}}"
@@ -239,7 +253,7 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
     cases = "{{ else ".join(f'if eq {sli} "{kind}" }}}}{words}' for kind, words in kinds.items())
     what = f"{{{{ {cases}{{{{ else }}}}the time {subject} was overdue{{{{ end }}}}"
     unit = f'{{{{ if or (eq {sli} "{PROBE}") (eq {sli} "{FRESHNESS}") }}}} seconds{{{{ end }}}}'
-    period = plain(plan.period.seconds)
+    period = format_decimal(plan.period.seconds)
     ratio = of(names.error_ratio(window.name))
     left = f"(clamp_min({of(names.BUDGET_LEFT)}, 0) or 0 * {ratio} + 1)"
     pace = f"{left} * on ({names.SLO}) (1 - {of(names.OBJECTIVE)}) * {period} / on ({names.SLO}) {ratio}"
@@ -276,7 +290,7 @@ def single(plan: Plan, alert: Alert) -> Rule:
 def guard(plan: Plan, name: str) -> str:
     """The expressions of the alerts that watch the rules themselves."""
     measured = f"{names.BAD} or {names.FRESH}" if freshness(plan) else names.BAD
-    window = next(w for w in plan.windows if w.name == SHORT)
+    window = next(w for w in plan.windows if w.name == SHORT_WINDOW)
     return {
         names.UNMEASURED_ALERT: f"{names.OBJECTIVE} unless on ({names.SLO}) ({measured})",
         names.COUNT_ALERT: f"(count({names.OBJECTIVE}) or vector(0)) != {len(plan.slos)}",

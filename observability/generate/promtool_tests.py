@@ -17,9 +17,8 @@ from observability.spec.plan import (
     Alert,
     Plan,
     Tier,
-    plain,
-    span,
 )
+from observability.spec.quantities import format_decimal, format_duration
 
 FOLDER = "prometheus/tests"
 EVENTS = 1_000_000  # per sample, so that the share of one SLO's budget is a whole number of events
@@ -57,7 +56,7 @@ def render(plan: Plan) -> dict[str, str]:
 def document(interval: Decimal, tests: list[Case]) -> str:
     settings = {
         "rule_files": ["../rules.yaml"],
-        "evaluation_interval": span(interval),
+        "evaluation_interval": format_duration(interval),
         "group_eval_order": list(
             names.GROUPS
         ),  # else promtool takes any order, and results move by one evaluation
@@ -130,14 +129,14 @@ def case(
     """One promtool test: `expr` at `at` has exactly one sample for each of `slos`."""
     return {
         "name": name,
-        "interval": span(step),
+        "interval": format_duration(step),
         "input_series": [
             {"series": key, "values": values} for key, values in sorted(inputs.items())
         ],
         "promql_expr_test": [
             {
                 "expr": expr,
-                "eval_time": span(at),
+                "eval_time": format_duration(at),
                 "exp_samples": [{"labels": f'{{{label}="{slo}"}}', "value": 1} for slo in slos],
             }
         ],
@@ -149,16 +148,16 @@ def series(plan: Plan, shares: Shares, step: Decimal) -> dict[str, str]:
     result: dict[str, str] = {}
     for source, (count, label, failed, good_ones) in COUNTED.items():
         succeeded = {key: value.removeprefix("~").split("|")[0] for key, value in good_ones.items()}
-        for slo in plan.sources(source, AVAILABILITY):
+        for slo in plan.slos_of(source, AVAILABILITY):
             bad = part(EVENTS, shares.get(slo.name))
             result[selector(count, **{label: slo.subject}, **failed, instance="a")] = counter(bad)
             result[selector(count, **{label: slo.subject}, **succeeded, instance="a")] = counter(
                 EVENTS - bad
             )
-            for slow in plan.sources(source, LATENCY):
+            for slow in plan.slos_of(source, LATENCY):
                 if slow.subject == slo.subject and slow.threshold:
                     good = EVENTS - bad - part(EVENTS - bad, shares.get(slow.name))
-                    edge = {"le": plain(slow.threshold.seconds), names.INSTANCE: "a"}
+                    edge = {"le": format_decimal(slow.threshold.seconds), names.INSTANCE: "a"}
                     result[
                         selector(
                             count.replace("_count", "_bucket"),
@@ -171,7 +170,7 @@ def series(plan: Plan, shares: Shares, step: Decimal) -> dict[str, str]:
         (JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB),
         (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE),
     ):
-        for slo in plan.sources(source, sli):
+        for slo in plan.slos_of(source, sli):
             # a timestamp that keeps up with the clock is fresh, one that stands still is not
             result[selector(metric, **{label: slo.subject})] = (
                 f"-100000x{SAMPLES}" if shares.get(slo.name) else counter(int(step))

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from observability.devstack.layout import HOST, ROOT, StackLayout
-from observability.spec.schema import duration
+from observability.spec.quantities import parse_duration
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 CSV = "locust"  # how the names of Locust's files in the report's folder begin
@@ -40,7 +40,7 @@ class Order:
     def check(self, layout: StackLayout) -> float:
         """The length in seconds; raises Failed when the order makes no sense or nobody is there."""
         try:
-            seconds = float(duration(self.length).seconds)
+            seconds = float(parse_duration(self.length).seconds)
         except ValueError as error:
             raise Failed(f"--time: {error}") from error
         if seconds < 1:

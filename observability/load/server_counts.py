@@ -17,7 +17,8 @@ from observability.lib.prometheus import Prometheus
 from observability.lib.promql import firing, selector
 from observability.slo import verdicts as slos
 from observability.spec import names
-from observability.spec.plan import FINE, Plan, Window, plain
+from observability.spec.plan import FINE_PACE, Plan, Window
+from observability.spec.quantities import format_decimal
 
 PATIENCE = 6  # scrape intervals until a target that was not scraped counts as silent
 POLL_SECONDS = 0.25
@@ -206,7 +207,7 @@ def budgets(prometheus: Prometheus, plan: Plan, counted: Counted) -> Iterator[di
     Freshness and probes count seconds. The budget of the period is what the events of the last period allow to be bad.
     """
     totals, bads = counted.counters["total"], counted.counters["bad"]
-    run = Window("run", Decimal(math.ceil(counted.end - counted.start)), FINE)
+    run = Window("run", Decimal(math.ceil(counted.end - counted.start)), FINE_PACE)
     timed = [
         prometheus.query_by_label(expr, names.SLO, counted.end) for expr in slos.sums(run, plan)
     ]
@@ -241,10 +242,10 @@ def workers(prometheus: Prometheus, plan: Plan, counted: Counted) -> dict[str, d
     """Least, mean and most of the workers' processor seconds per second and of their resident bytes."""
     scrape = plan.clock.scrape
     asked = {
-        "cpu": f"sum(rate({names.WORKER_CPU}_total[{plain(scrape * 3)}s]))",
+        "cpu": f"sum(rate({names.WORKER_CPU}_total[{format_decimal(scrape * 3)}s]))",
         "memory": f"sum({names.WORKER_MEMORY})",
     }
-    span = f"{counted.span}:{plain(scrape)}s"
+    span = f"{counted.span}:{format_decimal(scrape)}s"
     return {
         what: {
             how: value

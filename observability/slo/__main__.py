@@ -8,13 +8,13 @@ import sys
 from dataclasses import replace
 
 from observability.slo.prober import serve
-from observability.spec import plan
-from observability.spec.schema import duration
+from observability.spec import loading
+from observability.spec.quantities import parse_duration
 
 if __name__ == "__main__":
     url, host, port, every = sys.argv[1:5]
     serve(
-        replace(plan.from_files(), probe_every=duration(every).seconds),
+        replace(loading.load_plan(), probe_every=parse_duration(every).seconds),
         url,
         os.environ.get("EVARA_API_KEY", ""),
         host,

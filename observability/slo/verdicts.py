@@ -7,8 +7,8 @@ from typing import Any
 
 from observability.lib.prometheus import Prometheus
 from observability.spec import names
-from observability.spec.plan import FINE, LONG, Plan, Slo, Window, plain
-from observability.spec.schema import duration
+from observability.spec.plan import FINE_PACE, LONG_PACE, Plan, Slo, Window
+from observability.spec.quantities import format_decimal, parse_duration
 
 
 class Verdict(StrEnum):
@@ -39,7 +39,7 @@ class Row:
 def often(plan: Plan) -> Window:
     """The longest window that is recorded often."""
     return max(
-        (window for window in plan.windows if window.pace != LONG),
+        (window for window in plan.windows if window.pace != LONG_PACE),
         key=lambda window: window.seconds,
     )
 
@@ -55,10 +55,10 @@ def sums(window: Window, plan: Plan) -> tuple[str, str]:
     def over(series: str, share: str) -> str:
         def one(w: Window, suffix: str) -> str:
             fresh = f"{names.FRESH}{suffix}[{w.text}]"
-            seconds = f"count_over_time({fresh}) * {plain(plan.clock.thin if suffix else plan.clock.evaluate)}"
+            seconds = f"count_over_time({fresh}) * {format_decimal(plan.clock.thin if suffix else plan.clock.evaluate)}"
             return f"sum by ({names.SLO}) (increase({series}{suffix}[{w.text}])) or {seconds} * {share.format(fresh)}"
 
-        if window.pace == FINE or window.seconds <= fine_window.seconds:
+        if window.pace == FINE_PACE or window.seconds <= fine_window.seconds:
             return one(window, "")
         known_then = f"and on ({names.SLO}) {names.OBJECTIVE} offset {fine_window.text}"
         return f"(({one(window, names.THIN)}) {known_then}) or ({one(fine_window, '')})"
@@ -122,11 +122,13 @@ def parse_window(plan: Plan, text: str | None) -> Window:
     """`30d` → a Window with the pace that suits it; ValueError for a span that the plan keeps no data for."""
     if text is None:
         return plan.period
-    length = duration(text)
+    length = parse_duration(text)
     if not plan.clock.evaluate * 4 <= length.seconds <= plan.period.seconds:
         raise ValueError(
-            f"--window {text} must lie between {plain(plan.clock.evaluate * 4)}s and {plan.period.name}"
+            f"--window {text} must lie between {format_decimal(plan.clock.evaluate * 4)}s and {plan.period.name}"
         )
     return Window(
-        length.text, length.seconds, FINE if length.seconds <= often(plan).seconds else LONG
+        length.text,
+        length.seconds,
+        FINE_PACE if length.seconds <= often(plan).seconds else LONG_PACE,
     )

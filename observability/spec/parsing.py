@@ -1,6 +1,5 @@
 """YAML files → the models of schema.py, and every problem of a file with its line, key and fix."""
 
-import copy
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,22 +9,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from observability.spec.problems import Problem
-
-STAND_INS: dict[str, Any] = {
-    "next_steps": ["?"],
-    "objective": 50,
-    "availability": 50,
-    "latency": [],
-    "rate_limit": "1/second",
-    "load": {"weight": 0},
-    "severity": "page",
-    "summary": "?",
-    "meaning": "?",
-    "impact": "?",
-}
-
-
-SALVAGE_ROUNDS = 8
 
 
 class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # libyaml's where there is one
@@ -145,47 +128,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read(path: Path, model: type[M]) -> tuple[M | None, list[Problem]]:
-    """One file → its model, and what is wrong with it.
-
-    A file with mistakes gives a model of what is right in it, so that the rest can be looked at in the same run; None
-    where nothing can be made of it.
-    """
+    """Return the model of a file, or None, and every problem of the file."""
     data, problems = parse(path)
     if data is None:
         return None, problems or [Problem(path.name, "is empty", "see docs/catalogue.md")]
     try:
         return model.model_validate(data), problems
     except ValidationError as error:
-        return salvage(data, model, error), problems + list(explain(path, model, error))
-
-
-def salvage(data: Any, model: type[M], error: ValidationError) -> M | None:
-    """The model of `data` without its mistakes: wrong keys, values and list elements are dropped, missing texts made up."""
-    for _ in range(SALVAGE_ROUNDS):
-        for item in error.errors():
-            drop(data, [part for part in item["loc"] if part != "[key]"], item["type"] == "missing")
-        try:
-            return model.model_validate(data)
-        except ValidationError as next_error:
-            error = next_error
-    return None
-
-
-def drop(data: Any, location: list[Any], missing: bool) -> None:
-    """Takes one mistake out of `data`; an entry that lacks what nobody can make up goes whole."""
-    if missing and location[-1] not in STAND_INS:
-        location = location[:-1]
-    holder = data
-    for part in location[:-1]:
-        if not isinstance(holder, dict) or part not in holder:
-            break
-        if isinstance(holder[part], list):
-            location = location[
-                : location.index(part) + 1
-            ]  # a list with a mistake in it is dropped whole
-            break
-        holder = holder[part]
-    if missing and location and location[-1] in STAND_INS and isinstance(holder, dict):
-        holder[location[-1]] = copy.deepcopy(STAND_INS[location[-1]])
-    elif isinstance(holder, dict) and location:
-        holder.pop(location[-1], None)
+        return None, problems + list(explain(path, model, error))

@@ -1,7 +1,6 @@
 """The one shape in which anything that is wrong is reported; it imports nothing of ours."""
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -20,7 +19,6 @@ class Problem:
 class Invalid(Exception):
     """Raised once, with every problem found, by loaders that cannot return anything."""
 
-    def __init__(self, problems: list[Problem], salvaged: Any = None):
+    def __init__(self, problems: list[Problem]):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
-        self.salvaged = salvaged  # what could be read all the same, for checks that want to go on

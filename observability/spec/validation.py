@@ -1,34 +1,29 @@
-"""Loads both files and holds them against each other, or fails once with every problem; it imports the models."""
+"""Checks of a catalogue and a policy against each other."""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from observability.spec import names
-from observability.spec.parsing import read
-from observability.spec.problems import Invalid, Problem
-from observability.spec.schema import CATALOGUE, POLICY, Catalogue, Http, Policy
+from observability.spec.problems import Problem
+from observability.spec.schema.catalogue import Catalogue
+from observability.spec.schema.fields import Http
+from observability.spec.schema.policy import Policy
 
 
-def load(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Catalogue, Policy]:
-    """Both files, validated alone and against each other; Invalid with every problem of both."""
-    entries, problems = read(catalogue, Catalogue)
-    rules, more = read(policy, Policy)
-    problems += more
-    if entries and rules:
-        in_catalogue, in_policy = f"{catalogue.name}: ", f"{policy.name}: "
-        problems += [
-            *addresses(entries, in_catalogue),
-            *references(entries, rules, in_catalogue),
-            *latencies(entries, in_catalogue),
-            *promises(entries, in_catalogue),
-            *receivers(rules, in_policy),
-            *alerts(entries, rules, in_policy),
-        ]
-    if problems or entries is None or rules is None:
-        raise Invalid(sorted(problems), (entries, rules) if entries and rules else None)
-    return entries, rules
+def validate(
+    catalogue: Catalogue, policy: Policy, catalogue_name: str, policy_name: str
+) -> list[Problem]:
+    """Return what is wrong between the entries of two files that are valid by themselves."""
+    in_catalogue, in_policy = f"{catalogue_name}: ", f"{policy_name}: "
+    return [
+        *addresses(catalogue, in_catalogue),
+        *references(catalogue, policy, in_catalogue),
+        *latencies(catalogue, in_catalogue),
+        *promises(catalogue, in_catalogue),
+        *receivers(policy, in_policy),
+        *alerts(catalogue, policy, in_policy),
+    ]
 
 
 def known(
@@ -70,7 +65,7 @@ def addresses(catalogue: Catalogue, at: str) -> Iterator[Problem]:
 
 def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Problem]:
     """Owners, severities, routes and dependencies that must exist, and names that must not be taken."""
-    endpoints = catalogue.endpoints()
+    endpoints = catalogue.http_by_route()
     owned: dict[str, Any] = {
         f"{section}.{name}": entry
         for section in ("routes", "dependencies", "jobs", "watch", "logs")

@@ -29,7 +29,7 @@ from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import selector
 from observability.spec import names
-from observability.spec.plan import from_files
+from observability.spec.loading import load_plan
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 from tests.e2e.wire import connected, flooded, statuses
@@ -309,7 +309,7 @@ def test_grafana_lets_in_who_has_the_password(stack: Containers) -> None:
     password = (stack.secrets / "grafana_password").read_text(encoding="utf-8").strip()
     with httpx.Client(base_url=grafana, auth=("admin", password), timeout=10) as admin:
         found = {board["uid"] for board in admin.get("/search", params={"type": "dash-db"}).json()}
-        assert found == {names.board_uid("evara-api", board.slug) for board in boards(from_files())}
+        assert found == {names.board_uid("evara-api", board.slug) for board in boards(load_plan())}
         for source in {"prometheus", "loki", "jaeger"} - {*stack.without}:
             health = admin.get(f"/datasources/uid/{source}/health")
             assert health.json()["status"] == "OK", f"{source}: {health.text}"

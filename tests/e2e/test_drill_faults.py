@@ -3,7 +3,7 @@
 import pytest
 
 from observability.drill import runner
-from observability.spec import plan
+from observability.spec import loading
 from tests.e2e.drilling import pages_and_resolves
 
 
@@ -15,6 +15,6 @@ def test_a_drill_pages_and_resolves(name: str) -> None:
 
 def test_every_watched_symptom_names_a_drill() -> None:
     """What the catalogue says drills a symptom is a drill that exists and must fire that symptom."""
-    for alert in plan.from_files().alerts:
+    for alert in loading.load_plan().alerts:
         if alert.drill:
             assert (alert.name, "") in runner.DRILLS[alert.drill].must

@@ -24,12 +24,12 @@ from api.platform.http import openapi
 from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.checks.routes import operations
 from observability.generate.registry import contract
-from observability.spec import plan
+from observability.spec import loading
 
 EXAMPLES, SCENARIOS, STEPS = 270, 80, 10
 AT_LEAST = 3_000
 HEADERS: dict[str, str] = {}  # the key, when it is made: unlimited
-PLAN = plan.from_files()
+PLAN = loading.load_plan()
 OPERATIONS = operations(contract())
 CASES = [
     pytest.param(http, mode, id=f"{http}-{mode.value}")
@@ -93,7 +93,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.Ba
     folder: Path = tmp_path_factory.mktemp("fuzz")
     generous = dict.fromkeys(PLAN.rate_limits, "1000000/second")  # some checks leave the key out
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(factory.plan, "from_files", lambda: replace(PLAN, rate_limits=generous))
+        patch.setattr(factory.loading, "load_plan", lambda: replace(PLAN, rate_limits=generous))
         where = {
             "database_url": f"sqlite:///{folder}/fuzz.db",
             "thingspeak_url": f"http://127.0.0.1:{upstream.server_port}",

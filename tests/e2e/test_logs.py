@@ -23,9 +23,9 @@ from observability.lib.console import fetch_delivered_alerts
 from observability.lib.http import Unreachable
 from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus
-from observability.spec import names, plan
+from observability.spec import loading, names
 from observability.spec.board_slugs import LOG
-from observability.spec.schema import duration
+from observability.spec.quantities import parse_duration
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 
@@ -181,7 +181,7 @@ def test_every_log_rule_is_evaluated(stack: Stack) -> None:
             rule["name"]: rule["health"] for group in ruler.rule_groups() for rule in group["rules"]
         }
 
-    wanted = {alert.name: "ok" for alert in plan.from_files().log_alerts}
+    wanted = {alert.name: "ok" for alert in loading.load_plan().log_alerts}
     assert eventually(lambda: health() == wanted), health()
     assert eventually(
         lambda: "LogSilence" not in {alert["labels"]["alertname"] for alert in ruler.alerts()}
@@ -190,7 +190,7 @@ def test_every_log_rule_is_evaluated(stack: Stack) -> None:
 
 def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
     """More error lines than the catalogue allows reach the inbox, by Loki and Alertmanager, as a ticket for the owner."""
-    entries = {alert.name: alert for alert in plan.from_files().log_alerts}
+    entries = {alert.name: alert for alert in loading.load_plan().log_alerts}
     burst = entries["LogErrorBurst"].entry.more_than
     assert burst is not None
     write(stack, "unhandled exception", [f"burst-{uuid.uuid4().hex}" for _ in range(burst + 5)])
@@ -218,9 +218,11 @@ def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
 def hasty(stack: Stack) -> Iterator[str]:
     """The alert about silence, over seconds instead of minutes; Loki reads the rules again by itself."""
     path = stack.layout.config / "loki-rules" / emitter.TENANT / "rules.yaml"
-    shipped, made = path.read_text(encoding="utf-8"), plan.from_files()
+    shipped, made = path.read_text(encoding="utf-8"), loading.load_plan()
     [silence] = [alert for alert in made.log_alerts if alert.entry.silence]
-    soon = silence.entry.model_copy(update={"over": duration("20s"), "for_": duration("0s")})
+    soon = silence.entry.model_copy(
+        update={"over": parse_duration("20s"), "for_": parse_duration("0s")}
+    )
     quick = replace(
         made, log_alerts=(replace(silence, entry=soon),), clock=replace(made.clock, thin=Decimal(5))
     )
@@ -282,7 +284,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(stack: Stack, loki: Loki) -> No
 def test_the_log_board_has_answers(loki: Loki) -> None:
     """Every question of the board is understood, and lines are there."""
     chosen = {"program": ".*", "level": ".*", "request": "", "text": "", "__auto": "5m"}
-    board = next(board for board in boards(plan.from_files()) if board.slug == LOG)
+    board = next(board for board in boards(loading.load_plan()) if board.slug == LOG)
     queries = [query.expr for panel in board.panels for query in panel.bind(**chosen).queries]
     counts, lines = (
         [query for query in queries if query.startswith("sum")],

@@ -7,10 +7,10 @@ import pytest
 from observability.generate.dashboards.boards import boards
 from observability.lib.panels import METRICS, Panel
 from observability.lib.prometheus import Prometheus
-from observability.spec import plan
+from observability.spec import loading
 from tests.e2e.conftest import Stack
 
-PLAN = plan.from_files()
+PLAN = loading.load_plan()
 BOARDS = {board.slug: board for board in boards(PLAN)}
 CHOSEN = {"slo": "nodes.list-availability", "route": ".*", "__rate_interval": "1m"}
 PATIENCE = 150  # seconds: the budget is computed every two minutes

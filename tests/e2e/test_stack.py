@@ -10,7 +10,7 @@ import pytest
 
 from observability.lib.console import fetch_delivered_alerts
 from observability.lib.prometheus import Prometheus
-from observability.spec import plan
+from observability.spec import loading
 from tests.e2e.conftest import Stack, running
 from tests.e2e.waiting import eventually
 
@@ -57,7 +57,7 @@ def test_load_is_judged_by_the_catalogue(stack: Stack, tmp_path: Path) -> None:
     assert report["total"]["clients"]["failed"] == 0, report["errors"]
     assert report["total"]["clients"]["requests"] > 400
     assert {row["slo"] for row in report["objectives"]} == {
-        slo.name for route in plan.from_files().routes if route.load.weight for slo in route.slos
+        slo.name for route in loading.load_plan().routes if route.load.weight for slo in route.slos
     }
     assert {
         row["verdict"] for row in report["objectives"] if row["slo"].endswith("-availability")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from observability.generate import locust, registry
-from observability.spec import plan
+from observability.spec import loading
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "tests" / "observability" / "service" / "catalogue.yaml"
@@ -147,7 +147,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     verdict = tmp_path_factory.mktemp("load") / "verdict.json"
     scenarios = verdict.with_name("scenarios.json")
     scenarios.write_text(
-        locust.render(plan.from_files(SERVICE), registry.contract())[locust.SCENARIOS],
+        locust.render(loading.load_plan(SERVICE), registry.contract())[locust.SCENARIOS],
         encoding="utf-8",
     )
     script = PRELUDE + "".join(

@@ -8,22 +8,23 @@ from typing import Any
 import pytest
 
 from observability.generate import registry
-from observability.spec.plan import Plan, from_files, scaled
+from observability.spec.drill_clock import accelerate
+from observability.spec.loading import POLICY, load_plan
+from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
-from observability.spec.schema import POLICY
 from tests.observability.compiler_support import SERVICE, changed, program
 
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
     """The Plan of the fixed service."""
-    return from_files(SERVICE)
+    return load_plan(SERVICE)
 
 
 @pytest.fixture(scope="session")
 def fast(plan: Plan) -> Plan:
     """That Plan on the drill's clock."""
-    return scaled(plan)
+    return accelerate(plan)
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +62,7 @@ def files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
 @pytest.fixture
 def plan_of(files: Callable[..., tuple[Path, Path]]) -> PlanOf:
     """The Plan of edited files."""
-    return lambda catalogue=(), policy=(): from_files(*files(catalogue, policy))
+    return lambda catalogue=(), policy=(): load_plan(*files(catalogue, policy))
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def problems_of(files: Callable[..., tuple[Path, Path]]) -> Callable[..., list[P
         catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()
     ) -> list[Problem]:
         with pytest.raises(Invalid) as error:
-            from_files(*files(catalogue, policy))
+            load_plan(*files(catalogue, policy))
         return error.value.problems
 
     return find

@@ -14,7 +14,7 @@ from observability.__main__ import cli
 from observability.commands.slo_table import bar
 from observability.drill.runner import DRILLS
 from observability.generate import registry
-from observability.spec.plan import from_files
+from observability.spec.loading import load_plan
 from observability.spec.problems import Problem
 from observability.terminal import print_problems
 from tests.observability.compiler_support import SMALL, openapi_for
@@ -91,7 +91,7 @@ def test_generate_writes_everything_for_another_service(tmp_path: Path) -> None:
     """--catalogue, --openapi and --out serve a service that is not this one; check agrees with what was written."""
     catalogue, contract = tmp_path / "catalogue.yaml", tmp_path / "openapi.json"
     catalogue.write_text(SMALL, encoding="utf-8")
-    contract.write_text(json.dumps(openapi_for(from_files(catalogue))), encoding="utf-8")
+    contract.write_text(json.dumps(openapi_for(load_plan(catalogue))), encoding="utf-8")
     options = ("--catalogue", catalogue, "--openapi", contract, "--out", tmp_path / "out")
     result = run("generate", *options)
     assert result.returncode == 0, result.stderr
@@ -192,38 +192,60 @@ def test_a_budget_is_drawn(left: float | None, text: str) -> None:
     assert bar(left) == text
 
 
-EVERY_KIND = (
+WRONG_SHAPES = (
     ("service: evara-api", "service: evara-api\nservise: x"),
-    ("    availability: 99.95\n", "    availability: 99.999\n"),
-    ("http: GET /api/v1/nodes/{node_id}/latest", "http: GET /api/v1/nodes/{node_id}/newest"),
     ("    availability: 99\n", "    availability: 100\n"),
     ("threshold: 200ms, objective: 95}", "threshold: 200, objective: 95}"),
+    ("next_steps:\n      - Is ThingSpeak itself", "next_stepz:\n      - Is ThingSpeak itself"),
+)
+SHAPE_PROBLEMS = (
+    "servise: unknown key",
+    "dependencies.thingspeak.availability: 100 is no objective",
+    "defaults.latency.0.threshold: 200 is no duration",
+    "dependencies.thingspeak.next_steps: is missing",
+    "did you mean next_steps?",
+    "policy.yaml: tiers.P0.windows: is empty",
+)
+WRONG_REFERENCES = (
+    ("    availability: 99.95\n", "    availability: 99.999\n"),
+    ("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),
     (
         "  health.detail: GET /health\n",
         "  health.detail: GET /health\n  nodes.list: GET /elsewhere\n",
     ),
-    ("next_steps:\n      - Is ThingSpeak itself", "next_stepz:\n      - Is ThingSpeak itself"),
 )
-EXPECTED = (
-    "servise: unknown key",
+REFERENCE_PROBLEMS = (
     "routes.readings.ingest.availability: 99.999 cannot be kept",
-    "GET /api/v1/nodes/{node_id}/newest is not in the app",
-    "dependencies.thingspeak.availability: 100 is no objective",
-    "defaults.latency.0.threshold: 200 is no duration",
+    "probe.routes: route 'nodes.lst' is not declared",
     "exempt.nodes.list: is a watched route too",
-    "dependencies.thingspeak.next_steps: is missing",
-    "did you mean next_steps?",
+    "tiers.T4.severity: severity 'tikcet' is not declared",
 )
 
 
-def test_mistakes_of_every_kind_are_listed_in_one_run(
-    files: Callable[..., tuple[Path, Path]], tmp_path: Path
+@pytest.mark.parametrize("command", ["check", "generate"])
+@pytest.mark.parametrize(
+    ("catalogue_edits", "policy_edit", "expected"),
+    [
+        (WRONG_SHAPES, ("[{over: 1m, ratio: 0.55}]", "[]"), SHAPE_PROBLEMS),
+        (
+            WRONG_REFERENCES,
+            ("{severity: ticket, for: 15m", "{severity: tikcet, for: 15m"),
+            REFERENCE_PROBLEMS,
+        ),
+    ],
+)
+def test_problems_of_both_files_are_listed_in_one_run(
+    files: Callable[..., tuple[Path, Path]],
+    tmp_path: Path,
+    command: str,
+    catalogue_edits: tuple[tuple[str, str], ...],
+    policy_edit: tuple[str, str],
+    expected: tuple[str, ...],
 ) -> None:
-    """Wrong shapes do not hide wrong names, promises that cannot be kept, or routes that the app lacks; nothing is written."""
-    catalogue, _ = files(EVERY_KIND)
-    result = CliRunner().invoke(
-        cli, ["generate", "--catalogue", str(catalogue), "--out", str(tmp_path / "out")]
-    )
+    """The exit code is 1, every problem of the same stage is listed, and nothing is written."""
+    catalogue, policy = files(catalogue_edits, (policy_edit,))
+    paths = ["--catalogue", str(catalogue), "--policy", str(policy), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(cli, [command, *paths])
     assert result.exit_code == 1
-    assert [text for text in EXPECTED if text not in result.stderr] == []
+    assert [text for text in expected if text not in result.stderr] == []
     assert not (tmp_path / "out").exists()

@@ -18,7 +18,7 @@ from observability.load import report as load_reports
 from observability.load import run as loads
 from observability.slo import verdicts as slos
 from observability.slo.verdicts import Row, Verdict
-from observability.spec import plan
+from observability.spec import loading
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
 
@@ -327,7 +327,7 @@ def test_a_wrong_catalogue_is_no_traceback(monkeypatch: pytest.MonkeyPatch, comm
     def invalid() -> Plan:
         raise Invalid([Problem("catalogue.yaml: owner", "is missing", "add it")])
 
-    monkeypatch.setattr(plan, "from_files", invalid)
+    monkeypatch.setattr(loading, "load_plan", invalid)
     result = invoke(command)
     assert result.exit_code == 1
     assert "catalogue.yaml: owner: is missing" in result.stderr

@@ -13,11 +13,11 @@ import pytest
 from observability.devstack import binaries
 from observability.devstack.layout import servers_folder
 from observability.generate import prometheus
-from observability.spec import plan
-from observability.spec.schema import duration
+from observability.spec import loading
+from observability.spec.quantities import parse_duration
 
 HERE = Path(__file__).parent
-RULES = prometheus.render(plan.from_files(HERE / "service" / "catalogue.yaml"))[prometheus.RULES]
+RULES = prometheus.render(loading.load_plan(HERE / "service" / "catalogue.yaml"))[prometheus.RULES]
 BLIP = """
 rule_files: [rules.yaml]
 evaluation_interval: 5s
@@ -62,7 +62,7 @@ def test_left_open_ranges_page_for_the_outage_and_not_for_the_blip(tmp_path: Pat
     """Prometheus 3 leaves out the sample at the left end of a range: a range shorter by a millisecond does the same in 2.42."""
 
     def shorter(match: "re.Match[str]") -> str:
-        return f"[{duration(match[1]).seconds * 1000 - 1:.0f}ms]"
+        return f"[{parse_duration(match[1]).seconds * 1000 - 1:.0f}ms]"
 
     text, changed = re.subn(r"\[(\d+(?:s|m|h|d))\]", shorter, RULES)
     assert changed > 20

@@ -18,7 +18,7 @@ from werkzeug.http import http_date
 from api.platform.http import errors
 from api.platform.telemetry import metrics
 from observability.spec.plan import Plan, Route
-from observability.spec.schema import Http
+from observability.spec.schema.fields import Http
 
 METHODS = ("get", "post", "put", "patch", "delete")
 EVERYWHERE = (400, 422, 429, 500)

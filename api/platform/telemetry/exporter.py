@@ -23,7 +23,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from observability.spec import names, plan
+from observability.spec import loading, names
 
 ARCHIVE = "0"  # stands where the file names of workers have their process id
 JOURNAL = "merge.json"
@@ -182,7 +182,7 @@ class Exporter:
 
 def serve(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     """A server for /metrics; the caller runs serve_forever."""
-    exporter = Exporter(folder, frozenset(map(float, plan.from_files().buckets)))
+    exporter = Exporter(folder, frozenset(map(float, loading.load_plan().buckets)))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

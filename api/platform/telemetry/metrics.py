@@ -15,7 +15,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 from api.platform.telemetry import request_context
 from observability.spec import names
 from observability.spec.plan import Plan
-from observability.spec.schema import Http
+from observability.spec.schema.fields import Http
 
 REGISTRY = CollectorRegistry()  # of what is measured outside requests: one per process
 DEPENDENCY_CALLS: Histogram | None = None

@@ -43,13 +43,12 @@ from observability.spec.plan import (
     HTTP_SOURCE,
     JOB_SOURCE,
     LATENCY,
-    LONG,
-    SHORT,
+    LONG_PACE,
+    SHORT_WINDOW,
     Plan,
     Tier,
-    plain,
 )
-from observability.spec.schema import Duration
+from observability.spec.quantities import Duration, format_decimal
 
 RATE = "$__rate_interval"
 # A line as people read it; its fields, and what is not JSON as it was written.
@@ -93,7 +92,11 @@ def colours_by_label(plan: Plan) -> dict[str, dict[str, str]]:
             zip((*names.LOG_LEVELS, names.LOG_UNKNOWN), (SKY, BLUE, WARN, BAD, PINK), strict=True)
         ),
         "": dict(
-            zip((f"p{plain(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True)
+            zip(
+                (f"p{format_decimal(share * 100)}" for share in QUANTILES),
+                (SKY, BLUE, PINK),
+                strict=True,
+            )
         )
         | {"all": BLUE},
     }
@@ -142,20 +145,21 @@ def each(*labels: str) -> str:
 def quantile(share: Decimal, metric: str, *, over: str = RATE, by: str = "", **labels: str) -> str:
     """Seconds within which a share of events was done."""
     grouping = f"le, {by}" if by else "le"
-    return f"histogram_quantile({plain(share)}, sum by ({grouping}) ({rate(metric + '_bucket', over, **labels)}))"
+    return f"histogram_quantile({format_decimal(share)}, sum by ({grouping}) ({rate(metric + '_bucket', over, **labels)}))"
 
 
 def quantiles(metric: str, **asked: str) -> Iterator[Query]:
     """Seconds within which 50, 90 and 99 of 100 events were done."""
     return (
-        Query(quantile(share, metric, **asked), f"p{plain(share * 100)}") for share in QUANTILES
+        Query(quantile(share, metric, **asked), f"p{format_decimal(share * 100)}")
+        for share in QUANTILES
     )
 
 
 def promised(threshold: Duration, expr: str = "") -> Query:
     """The line of a threshold in seconds; `expr` draws it under a condition."""
     return Query(
-        expr or f"vector({plain(threshold.seconds)})",
+        expr or f"vector({format_decimal(threshold.seconds)})",
         f"promised: {threshold.text}",
         line=True,
         colour=BAD,
@@ -190,7 +194,9 @@ def overview(plan: Plan) -> Board:
     period, left = plan.period.name, names.BUDGET_LEFT
     loud = firing(
         severity="~"
-        + "|".join(severity for severity in plan.policy.severities if severity != plan.heartbeat)
+        + "|".join(
+            severity for severity in plan.policy.severities if severity != plan.heartbeat_severity
+        )
     )
     now = Row(
         "Now",
@@ -217,7 +223,7 @@ def overview(plan: Plan) -> Board:
               Query(f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
               Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
               Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
-              Query(f"max by ({names.SLO}) ({burn_rate(SHORT)})", "burn", Unit.TIMES),
+              Query(f"max by ({names.SLO}) ({burn_rate(SHORT_WINDOW)})", "burn", Unit.TIMES),
               width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO, order=("-burn", "budget left")),
         table("Firing", "What fires now; the watchdog, which always does, is left out.", Unit.NUMBER,
               Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),
@@ -236,7 +242,7 @@ def overview(plan: Plan) -> Board:
 def burn_rates(**look: Any) -> Panel:
     """The SLOs that burn fastest."""
     return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
-                 Query(f"topk(5, {burn_rate(SHORT)} > 0)", each(names.SLO)), expected=False, **look)  # fmt: skip
+                 Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", each(names.SLO)), expected=False, **look)  # fmt: skip
 
 
 def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
@@ -278,7 +284,7 @@ def slo(plan: Plan) -> Board:
     mine = f'{{{names.SLO}="$slo"}}'
     objective, left = names.OBJECTIVE + mine, names.BUDGET_LEFT + mine
     budget = f"on ({names.SLO}) (1 - {objective})"
-    windows = [w for w in plan.windows if w.pace != LONG]
+    windows = [w for w in plan.windows if w.pace != LONG_PACE]
     slow = windows[-1].name
     facts = Row(
         "Promise",
@@ -288,11 +294,13 @@ def slo(plan: Plan) -> Board:
                  f"1 - {names.error_ratio(plan.period.name)}{mine}", decimals=FINE_RATIO),
             stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
             stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
-                 f"{names.error_ratio(SHORT)}{mine} / {budget}", *burn_steps(plan), expected=False),
+                 f"{names.error_ratio(SHORT_WINDOW)}{mine} / {budget}", *burn_steps(plan), expected=False),
             stat("Budget gone in", f"At the pace of the last {slow}; a dash while nothing burns.", Unit.SECONDS,
-                 f"clamp_min({left}, 0) * {budget} * {plain(plan.period.seconds)} / on ({names.SLO}) ({names.error_ratio(slow)}{mine} > 0)",
+                 f"clamp_min({left}, 0) * {budget} * {format_decimal(plan.period.seconds)}"
+                 f" / on ({names.SLO}) ({names.error_ratio(slow)}{mine} > 0)",
                  expected=False, empty="–"),
-            stat("Events", "Events per second over the last 5 minutes.", Unit.PER_SECOND, names.total_rate(SHORT) + mine, expected=False),
+            stat("Events", "Events per second over the last 5 minutes.", Unit.PER_SECOND,
+                 names.total_rate(SHORT_WINDOW) + mine, expected=False),
         ),
     )  # fmt: skip
     burn_lines = [
@@ -309,7 +317,8 @@ def slo(plan: Plan) -> Board:
                   Unit.TIMES, *burn_lines, *limits, expected=False, reach=slowest(plan)),
             lines("Events and bad events", "Events per second, and those that broke the promise (seconds, for freshness and probes).",
                   Unit.PER_SECOND,
-                  Query(names.total_rate(SHORT) + mine, "all"), Query(names.bad_rate(SHORT) + mine, "bad", colour=BAD), expected=False),
+                  Query(names.total_rate(SHORT_WINDOW) + mine, "all"),
+                  Query(names.bad_rate(SHORT_WINDOW) + mine, "bad", colour=BAD), expected=False),
             table("Next steps", "What the person on call does first; the runbook has more.", Unit.TEXT,
                   Query(names.NEXT_STEPS_INFO + mine, ""), key=names.NEXT_STEPS),
         ),
@@ -332,8 +341,8 @@ def factors(plan: Plan) -> list[Tier]:
 
 def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
     """The burn rate above which a tier may fire, for the SLO that was chosen, as a line in the colour of the tier's severity."""
-    share = f"{plain(tier.conditions[0].factor or Decimal(0))} * (1 - {objective})"
-    expr = f"clamp_max({share}, {plain(plan.policy.max_threshold)}) / {budget}"
+    share = f"{format_decimal(tier.conditions[0].factor or Decimal(0))} * (1 - {objective})"
+    expr = f"clamp_max({share}, {format_decimal(plan.policy.max_threshold)}) / {budget}"
     return Query(
         expr,
         f"{tier.name} {tier.severity}s",
@@ -347,11 +356,13 @@ def routes(plan: Plan) -> Board:
     unhandled = selector(names.HTTP_EXCEPTIONS + "_total", route="~$route")
     codes = f"sum by ({names.CODE}) ({rate(names.HTTP_REQUESTS + '_total', route='~$route')})"
     worst = selector(names.HTTP_REQUESTS + "_total", code="~[45]..", route="~$route")
-    durations = quantiles(names.HTTP_DURATION, over=SHORT, by=names.ROUTE, route="~.*", **ANSWERED)
+    durations = quantiles(
+        names.HTTP_DURATION, over=SHORT_WINDOW, by=names.ROUTE, route="~.*", **ANSWERED
+    )
     everything = (
         table("Routes", "Rate, errors and duration of every route over the last minutes.", Unit.NUMBER,
-              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT)})", "requests/s", Unit.REQUESTS),
-              Query(failing(".*", over=SHORT, by=names.ROUTE), "failing", Unit.RATIO),
+              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT_WINDOW)})", "requests/s", Unit.REQUESTS),
+              Query(failing(".*", over=SHORT_WINDOW, by=names.ROUTE), "failing", Unit.RATIO),
               *(replace(query, unit=Unit.SECONDS) for query in durations),
               width=16, height=11, key=names.ROUTE, link=ROUTES, order=("-requests/s",)),
         table("Top errors", "Which answers of 4xx and 5xx there were most of, over the last hour.", Unit.NUMBER,
@@ -385,9 +396,9 @@ def routes(plan: Plan) -> Board:
 
 def thresholds(plan: Plan) -> Iterator[Query]:
     """A line per latency target, drawn when one of the chosen routes has that target."""
-    for threshold in plan.thresholds(HTTP_SOURCE, LATENCY):
+    for threshold in plan.slos_by_threshold(HTTP_SOURCE, LATENCY):
         wanted = selector(names.OBJECTIVE, **{names.SLO: f"~$route-{LATENCY}-{threshold.text}"})
-        yield promised(threshold, f"{plain(threshold.seconds)} + 0 * max({wanted})")
+        yield promised(threshold, f"{format_decimal(threshold.seconds)} + 0 * max({wanted})")
 
 
 def dependencies(plan: Plan) -> Board:
@@ -410,8 +421,10 @@ def dependencies(plan: Plan) -> Board:
 
 def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
     metric, label = names.DEPENDENCY_DURATION, {names.DEPENDENCY: name}
-    over = RATE if name == names.DATABASE else SHORT  # other hosts are called a few times a minute
-    known = plan.thresholds(DEPENDENCY_SOURCE, LATENCY).items()
+    over = (
+        RATE if name == names.DATABASE else SHORT_WINDOW
+    )  # other hosts are called a few times a minute
+    known = plan.slos_by_threshold(DEPENDENCY_SOURCE, LATENCY).items()
     limits = (
         promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos}
     )
@@ -495,7 +508,7 @@ def runtime(_: Plan) -> Board:
 
 
 def jobs(plan: Plan) -> Board:
-    task, limits = each(names.JOB), map(promised, plan.thresholds(JOB_SOURCE, FRESHNESS))
+    task, limits = each(names.JOB), map(promised, plan.slos_by_threshold(JOB_SOURCE, FRESHNESS))
     probes = f"sum by ({names.ROUTE}, {names.OUTCOME}) ({rate(names.PROBES + '_total')})"
     return Board(
         JOBS,
@@ -508,10 +521,10 @@ def jobs(plan: Plan) -> Board:
                 lines("Sync lag", "Age of the newest reading of the node that is furthest behind.", Unit.SECONDS,
                       Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", task)),
                 lines("Runs", "Runs by outcome, per minute.", Unit.NUMBER,
-                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) ({rate(names.JOB_RUNS + '_total', SHORT)})",
+                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) ({rate(names.JOB_RUNS + '_total', SHORT_WINDOW)})",
                             each(names.JOB, names.OUTCOME))),
                 lines("Readings stored", "New readings per second that the job stored.", Unit.PER_SECOND,
-                      Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT)})", task)),
+                      Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT_WINDOW)})", task)),
                 lines("Waiting and failed", "Deliveries in the outbox, and work that failed for good.", Unit.NUMBER,
                       Query(f"max({names.DELIVERIES_PENDING})", "deliveries waiting"),
                       Query(f"max by ({names.JOB}) ({names.DEAD_LETTERS})", f"dead letters, {task}", colour=BAD), width=24, reach=5),

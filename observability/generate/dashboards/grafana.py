@@ -26,7 +26,8 @@ from observability.lib.panels import (
 from observability.lib.promql import quote
 from observability.spec import names
 from observability.spec.board_slugs import LOG
-from observability.spec.plan import Plan, span
+from observability.spec.plan import Plan
+from observability.spec.quantities import format_duration
 
 DASHBOARDS, PROVISIONING = "grafana/dashboards", "grafana/provisioning"
 MOUNTED = "/etc/grafana/dashboards"  # where compose mounts the dashboards
@@ -105,7 +106,7 @@ def render(plan: Plan) -> dict[str, str]:
 def provisioning(plan: Plan) -> dict[str, str]:
     """Data sources and the folder of dashboards, in Grafana's provisioning format."""
     more = {
-        METRICS: {"timeInterval": span(plan.clock.scrape), "httpMethod": "POST"},
+        METRICS: {"timeInterval": format_duration(plan.clock.scrape), "httpMethod": "POST"},
         LOGS: {"derivedFields": [TRACE_OF_LINE]},
         TRACES: {
             "tracesToLogsV2": LINES_OF_TRACE

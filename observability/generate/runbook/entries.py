@@ -18,13 +18,13 @@ from observability.spec.plan import (
     JOB_SOURCE,
     LATENCY,
     PROBE,
-    SHORT,
+    SHORT_WINDOW,
     Alert,
     LogAlert,
     Plan,
     Slo,
-    plain,
 )
+from observability.spec.quantities import format_decimal
 
 ALERT, PROMISE = "alert", "slo"
 CASES = "Its promtool cases in observability/generated/prometheus/tests run it on the real clock: make check"
@@ -88,7 +88,9 @@ def burning(plan: Plan) -> Entry:
         "That depends on the SLO: its own page says it.",
         (
             Check(
-                "Which SLOs burn, and how fast?", f"topk(10, {burn_rate(SHORT)} > 1)", Unit.TIMES
+                "Which SLOs burn, and how fast?",
+                f"topk(10, {burn_rate(SHORT_WINDOW)} > 1)",
+                Unit.TIMES,
             ),
             Check("How much budget is left?", f"bottomk(10, {names.BUDGET_LEFT})", Unit.RATIO),
             WHAT_ELSE,
@@ -100,13 +102,13 @@ def burning(plan: Plan) -> Entry:
 
 
 def condition_text(factor: Decimal | None) -> str:
-    return f"{plain(factor)} × budget" if factor else "nearly everything bad"
+    return f"{format_decimal(factor)} × budget" if factor else "nearly everything bad"
 
 
 def promise(plan: Plan, slo: Slo) -> Entry:
     mine = f'{{{names.SLO}="{slo.name}"}}'
     still = Check(
-        "Is it still bad, and how much of it?", names.error_ratio(SHORT) + mine, Unit.RATIO
+        "Is it still bad, and how much of it?", names.error_ratio(SHORT_WINDOW) + mine, Unit.RATIO
     )
     severities = " or ".join(sorted({tier.severity for tier in plan.tiers if slo.sli in tier.slis}))
     drill = (
@@ -129,7 +131,7 @@ def promise(plan: Plan, slo: Slo) -> Entry:
         (still, *evidence(slo)),
         slo.next_steps,
         f"make drill D={drill} breaks such a promise on a stack of its own" if drill else CASES,
-        f"`{still.query}` stays below {plain(lowest * 100)} %, and the inbox says resolved: within 5 minutes of the recovery.",
+        f"`{still.query}` stays below {format_decimal(lowest * 100)} %, and the inbox says resolved: within 5 minutes of the recovery.",
     )
 
 
@@ -202,7 +204,7 @@ def evidence(slo: Slo) -> Iterator[Check]:
 
 
 def rates(by: str, metric: str, **labels: str) -> str:
-    return f"sum by ({by}) (rate({selector(metric, **labels)}[{SHORT}]))"
+    return f"sum by ({by}) (rate({selector(metric, **labels)}[{SHORT_WINDOW}]))"
 
 
 def slow(metric: str, **labels: str) -> str:
@@ -237,7 +239,7 @@ def of_log(plan: Plan, alert: LogAlert) -> Entry:
     which = (
         "When did the last line come? (Loki)" if entry.silence else "Which lines are these? (Loki)"
     )
-    volume = f"sum by ({names.LOG_LEVEL}) (count_over_time({log_lines(plan.service, entry.program, None, None)} [{SHORT}]))"
+    volume = f"sum by ({names.LOG_LEVEL}) (count_over_time({log_lines(plan.service, entry.program, None, None)} [{SHORT_WINDOW}]))"
     return Entry(
         alert.name,
         ALERT,

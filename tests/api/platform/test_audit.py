@@ -19,7 +19,7 @@ from api import models
 from api.models import AuditEntry, Node, Reading, SyncState, now
 from api.platform import audit
 from api.platform.db import database
-from observability.spec import plan
+from observability.spec import loading
 from tests.api.conftest import MakeApp
 from tests.api.helpers import KEYS, NODE, NODES, READINGS, batch, bearer, reading
 
@@ -56,7 +56,7 @@ def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -
     """Each route of the catalogue that is not a GET is tried here, and its entry is the newest
     afterwards."""
     assert {
-        route.id for route in plan.from_files().routes if route.http.method != "GET"
+        route.id for route in loading.load_plan().routes if route.http.method != "GET"
     } == CHANGES.keys() | UNRECORDED
     for number, (route, change) in enumerate(CHANGES.items(), 1):
         assert change(client).status_code in {200, 201, 204}

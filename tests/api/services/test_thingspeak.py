@@ -31,7 +31,7 @@ from api.services.thingspeak import (
     parse_number,
 )
 from loadtests.thingspeak_stub import HISTORY_SECONDS, ThingSpeakStub
-from observability.spec import names, plan
+from observability.spec import loading, names
 from tests.api.helpers import sample
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ Answerer = Callable[[httpx.Request], httpx.Response]
 @pytest.fixture(autouse=True)
 def _quick_retries() -> Iterator[None]:
     """As many attempts as in production, without the waits."""
-    metrics.init_process(plan.from_files())
+    metrics.init_process(loading.load_plan())
     with stamina.set_testing(True, attempts=ATTEMPTS):
         yield
 

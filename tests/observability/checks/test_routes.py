@@ -5,7 +5,7 @@ from typing import Any
 
 from observability.checks import routes
 from observability.spec.plan import Plan
-from observability.spec.schema import Http
+from observability.spec.schema.fields import Http
 
 
 def test_the_committed_contract_is_kept(plan: Plan, openapi: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from observability.drill import runner
 from observability.drill.runner import DRILLS, Failed, Traffic, Watch
 from observability.spec import names
-from observability.spec.plan import from_files
+from observability.spec.loading import load_plan
 
 WANTED = DRILLS["route-errors"]
 SLO = "readings.latest-availability"
@@ -74,7 +74,7 @@ def test_a_drill_that_fails_says_why_instead_of_passing(monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(runner, "Arena", lambda _: nullcontext(stack))
     monkeypatch.setattr(runner, "go", fails)
-    result = runner.run(WANTED, from_files(), lambda _: None)
+    result = runner.run(WANTED, load_plan(), lambda _: None)
     assert (result.passed, result.verdict) == (False, "the fault had no effect")
 
 
@@ -166,7 +166,7 @@ def test_every_drill_can_be_noticed() -> None:
 
 def test_the_catalogue_names_drills_that_exist() -> None:
     """Every symptom, and every kind of promise that is drilled, names a row of DRILLS."""
-    made = from_files()
+    made = load_plan()
     named = {alert.drill for alert in made.alerts if alert.drill} | set(
         made.policy.drill.by_sli.values()
     )

@@ -9,11 +9,12 @@ import yaml
 
 from observability.generate import alertmanager
 from observability.spec import names
-from observability.spec.plan import Plan, from_files
-from observability.spec.schema import Integration
+from observability.spec.loading import load_plan
+from observability.spec.plan import Plan
+from observability.spec.schema.policy import IntegrationEntry
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-POLICY = from_files().policy
+POLICY = load_plan().policy
 SECRETS = frozenset({"slack_url", "pagerduty_key", "deadman_url"})
 
 
@@ -140,7 +141,7 @@ def test_mail_says_from_whom_and_by_which_server(plan: Plan) -> None:
         True,
         True,
     )
-    assert Integration(email="a@b", sender="c@d", smarthost="mail:587").tls
+    assert IntegrationEntry(email="a@b", sender="c@d", smarthost="mail:587").tls
 
 
 def test_secrets_are_read_from_files(plan: Plan) -> None:

@@ -10,12 +10,13 @@ import yaml
 
 from observability.generate import prometheus, promtool_tests
 from observability.spec import names
-from observability.spec.plan import Plan, from_files
+from observability.spec.loading import load_plan
+from observability.spec.plan import Plan
 from tests.observability.compiler_support import SERVICE
 
 ALERTS = [
     rule
-    for group in prometheus.groups(from_files(SERVICE))
+    for group in prometheus.groups(load_plan(SERVICE))
     for rule in group["rules"]
     if "alert" in rule
 ]
@@ -28,7 +29,7 @@ def documents() -> dict[str, Any]:
     """File → what is in it; reading them takes a second each time."""
     return {
         path: yaml.safe_load(text)
-        for path, text in promtool_tests.render(from_files(SERVICE)).items()
+        for path, text in promtool_tests.render(load_plan(SERVICE)).items()
     }
 
 

@@ -13,7 +13,7 @@ from observability.slo import prober as module
 from observability.slo.prober import Prober
 from observability.spec import names
 from observability.spec.plan import Plan
-from observability.spec.schema import Http
+from observability.spec.schema.fields import Http
 
 
 class Paths(BaseHTTPRequestHandler):

@@ -25,7 +25,7 @@ from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
 from observability.slo.verdicts import Verdict
 from observability.spec import names
-from observability.spec.plan import FINE, LONG, Plan, Slo
+from observability.spec.plan import FINE_PACE, LONG_PACE, Plan, Slo
 from tests.observability.compiler_support import program
 
 PROMISE = Slo("x-availability", "availability", "http", "x", Decimal("0.999"), "platform", ())
@@ -89,7 +89,14 @@ def test_exit_codes_say_the_worst(found: list[Verdict], relaxed: int, strict: in
 
 
 @pytest.mark.parametrize(
-    ("text", "pace"), [("20s", FINE), ("5m", FINE), ("6h", FINE), ("7h", LONG), ("30d", LONG)]
+    ("text", "pace"),
+    [
+        ("20s", FINE_PACE),
+        ("5m", FINE_PACE),
+        ("6h", FINE_PACE),
+        ("7h", LONG_PACE),
+        ("30d", LONG_PACE),
+    ],
 )
 def test_windows_have_the_pace_that_suits_them(text: str, pace: str, plan: Plan) -> None:
     """Up to six hours every sample is read, beyond that thinned ones."""

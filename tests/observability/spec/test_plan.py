@@ -18,25 +18,15 @@ from hypothesis import strategies as st
 
 from observability.generate import prometheus, registry
 from observability.spec import names
-from observability.spec.plan import (
-    FINE,
-    LONG,
-    SHORT,
-    THIN,
-    Plan,
-    Slo,
-    from_files,
-    plain,
-    scaled,
-    span,
-    without_gateway,
-)
-from observability.spec.schema import duration
+from observability.spec.drill_clock import accelerate
+from observability.spec.loading import load_plan
+from observability.spec.plan import FINE_PACE, LONG_PACE, SHORT_WINDOW, THIN_PACE, Plan, Slo
+from observability.spec.quantities import format_decimal, format_duration, parse_duration
 from tests.observability.compiler_support import SERVICE
 
 HASH = (
-    "import hashlib, pathlib, sys; from observability.generate import registry; from observability.spec import plan;"
-    "files = registry.render(plan.from_files(pathlib.Path(sys.argv[1])), registry.contract());"
+    "import hashlib, pathlib, sys; from observability.generate import registry; from observability.spec import loading;"
+    "files = registry.render(loading.load_plan(pathlib.Path(sys.argv[1])), registry.contract());"
     "print(hashlib.sha256(repr(sorted((str(p), t) for p, t in files.items())).encode()).hexdigest())"
 )
 
@@ -84,7 +74,7 @@ def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan])
     """Its availability is an SLO; a stack without it, or a service that declares none, does not have that, and counts right."""
     slo = plan.slo("gateway-availability")
     assert (slo.objective, slo.owner, slo.subject) == (Decimal("0.999"), "upstream", "gateway")
-    bare = without_gateway(plan)
+    bare = plan.without_gateway()
     assert [slo.name for slo in plan.slos if slo not in bare.slos] == ["gateway-availability"]
     for made in (plan, bare):
         text = prometheus.render(made)[prometheus.RULES]
@@ -119,7 +109,9 @@ def test_every_threshold_is_a_bucket(plan: Plan) -> None:
 def test_windows_ascend_and_have_the_pace_of_their_length(plan: Plan) -> None:
     """Short windows read every sample, long ones thinned series; the period is the last."""
     assert [(w.name, w.pace) for w in plan.windows] == [
-        ("1m", FINE), ("5m", FINE), ("30m", FINE), ("2h", THIN), ("6h", THIN), ("1d", LONG), ("3d", LONG), ("30d", LONG),
+        ("1m", FINE_PACE), ("5m", FINE_PACE), ("30m", FINE_PACE),
+        ("2h", THIN_PACE), ("6h", THIN_PACE),
+        ("1d", LONG_PACE), ("3d", LONG_PACE), ("30d", LONG_PACE),
     ]  # fmt: skip
     assert plan.windows[-1] == plan.period
 
@@ -142,7 +134,7 @@ def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan
     kept = "".join(line for line in lines if not re.match(r"  (P0|T[1-5]): ", line))
     made = plan_of((), kept)
     assert [tier.name for tier in made.tiers] == ["T0"]
-    assert SHORT in {w.name for w in made.windows}
+    assert SHORT_WINDOW in {w.name for w in made.windows}
     assert prometheus.render(made)
 
 
@@ -185,7 +177,7 @@ def test_output_is_the_same_every_time(plan: Plan, openapi: dict[str, Any]) -> N
     """Another process with another hash seed writes the same bytes."""
     files = registry.render(plan, openapi)
     mine = hashlib.sha256(repr(sorted((str(p), t) for p, t in files.items())).encode()).hexdigest()
-    assert files == registry.render(from_files(SERVICE), registry.contract())
+    assert files == registry.render(load_plan(SERVICE), registry.contract())
     for seed in ("1", "4711"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
         said = subprocess.run(
@@ -202,13 +194,13 @@ def test_output_is_the_same_every_time(plan: Plan, openapi: dict[str, Any]) -> N
 @given(st.decimals(min_value=Decimal("0.001"), max_value=10**7, places=3))
 def test_a_span_is_the_duration_that_it_came_from(seconds: Decimal) -> None:
     """Seconds → Prometheus' notation → seconds, to the millisecond."""
-    assert duration(span(seconds)).seconds == seconds
+    assert parse_duration(format_duration(seconds)).seconds == seconds
 
 
 @given(st.decimals(min_value=-(10**9), max_value=10**9, places=6))
 def test_a_plain_number_is_the_same_number(number: Decimal) -> None:
     """Written without exponent and idle zeros, and read back unchanged."""
-    text = plain(number)
+    text = format_decimal(number)
     assert Decimal(text) == number
     assert "E" not in text.upper()
     assert not ("." in text and text.endswith(("0", ".")))
@@ -227,7 +219,7 @@ def test_a_plain_number_is_the_same_number(number: Decimal) -> None:
 )
 def test_spans_are_as_short_as_they_can_be(seconds: str, text: str) -> None:
     """The notation that a person would choose."""
-    assert span(Decimal(seconds)) == text
+    assert format_duration(Decimal(seconds)) == text
 
 
 def test_promises_read_as_sentences(plan: Plan) -> None:
@@ -341,7 +333,7 @@ def test_no_window_of_a_drill_is_shorter_than_its_scrapes(plan: Plan, fast: Plan
     """
     shortest = plan.policy.drill.scrape.seconds * plan.policy.drill.scrapes_per_window
     ranges = [
-        duration(text).seconds
+        parse_duration(text).seconds
         for text in re.findall(r"\[(\d+[a-z]+)\]", prometheus.render(fast)[prometheus.RULES])
     ]
     ranges.remove(fast.clock.thin)
@@ -362,7 +354,7 @@ def test_ranges_in_watched_expressions_are_scaled_and_other_brackets_kept(
 ) -> None:
     """A regular expression's brackets are no range."""
     made = plan_of((("expr: up == 0", 'expr: sum_over_time(up{job=~"a[0]|b[1-9]"}[10m]) == 0'),))
-    alert = next(alert for alert in scaled(made).alerts if alert.name == "TargetDown")
+    alert = next(alert for alert in accelerate(made).alerts if alert.name == "TargetDown")
     assert alert.expr == 'sum_over_time(up{job=~"a[0]|b[1-9]"}[10s]) == 0'
 
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observability.spec import plan as plans
-from observability.spec import schema as reader
+from observability.spec.loading import load_entries
 from observability.spec.problems import Invalid, Problem
-from observability.spec.schema import Duration, Tier, duration, http, percent
-from observability.spec.validation import load
+from observability.spec.quantities import UNIT_SECONDS, Duration, parse_duration
+from observability.spec.schema.fields import parse_http, parse_percent
+from observability.spec.schema.policy import TierEntry
 from tests.observability.compiler_support import SMALL
 
 LIST = "    http: GET /api/v1/nodes\n"
@@ -412,7 +413,7 @@ def test_a_file_of_another_form_is_a_problem(content: bytes, message: str, tmp_p
     path = tmp_path / "catalogue.yaml"
     path.write_bytes(content)
     with pytest.raises(Invalid) as error:
-        load(path)
+        load_entries(path)
     assert any(message in p.message for p in error.value.problems), str(error.value)
     assert all(p.where.startswith("catalogue.yaml") for p in error.value.problems)
 
@@ -420,7 +421,7 @@ def test_a_file_of_another_form_is_a_problem(content: bytes, message: str, tmp_p
 def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     """A missing file names its whole path and the option that names another."""
     with pytest.raises(Invalid) as error:
-        load(tmp_path / "none.yaml")
+        load_entries(tmp_path / "none.yaml")
     assert [(p.where, p.fix) for p in error.value.problems] == [
         (f"{tmp_path}/none.yaml", "name the file with --catalogue or --policy")
     ]
@@ -431,7 +432,7 @@ def test_a_duplicate_key_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.yaml"
     path.write_text(SMALL + "period: 7d\n", encoding="utf-8")
     with pytest.raises(Invalid) as error:
-        load(path)
+        load_entries(path)
     assert [p.where for p in error.value.problems] == [
         f"catalogue.yaml:{len(SMALL.splitlines()) + 1}"
     ]
@@ -447,7 +448,7 @@ def test_a_drill_in_watch_is_any_word(plan_of: Callable[..., plans.Plan]) -> Non
 
 def test_the_slis_of_the_policy_are_those_of_the_plan() -> None:
     """A tier can name every kind of SLO that the plan makes, and no other."""
-    named = Tier.model_fields["slis"].annotation
+    named = TierEntry.model_fields["slis"].annotation
     allowed = next(
         inner for inner in get_args(get_args(named)[0]) if inner is not Ellipsis and get_args(inner)
     )
@@ -461,33 +462,33 @@ def test_the_slis_of_the_policy_are_those_of_the_plan() -> None:
     }
 
 
-@given(st.integers(0, 10**6), st.sampled_from(sorted(reader.UNITS)))
+@given(st.integers(0, 10**6), st.sampled_from(sorted(UNIT_SECONDS)))
 def test_every_duration_is_read_exactly(number: int, unit: str) -> None:
     """A whole number and a unit is the same span, without rounding; reading it again changes nothing."""
-    found_ = duration(f"{number}{unit}")
-    assert found_ == (f"{number}{unit}", number * reader.UNITS[unit])
-    assert duration(found_) is found_
+    found_ = parse_duration(f"{number}{unit}")
+    assert found_ == (f"{number}{unit}", number * UNIT_SECONDS[unit])
+    assert parse_duration(found_) is found_
 
 
 @pytest.mark.parametrize("text", ["", "5", "5 s", "-5s", "1.5s", "5m30s", "1w", "5S", "s", None, 5])
 def test_other_spans_are_refused(text: object) -> None:
     """Prometheus' notation with one unit is the only one."""
     with pytest.raises(ValueError, match="is no duration"):
-        duration(text)
+        parse_duration(text)
 
 
 @pytest.mark.parametrize("value", [True, None, "", "NaN", "Infinity", [], 49.99, 99.9999])
 def test_other_objectives_are_refused(value: object) -> None:
     """An objective leaves a budget, and can be met while its alerts are silent."""
     with pytest.raises(ValueError, match="is no objective"):
-        percent(value)
+        parse_percent(value)
 
 
 def test_edges_of_objectives_and_routes_are_read() -> None:
     """The bounds themselves are allowed; a route keeps its parameters."""
-    assert (percent(50), percent("99.999")) == (Decimal(50), Decimal("99.999"))
-    assert str(http("DELETE /a/{b_c}/d.e-f")) == "DELETE /a/{b_c}/d.e-f"
-    assert duration(Duration("x", Decimal(1))).text == "x"
+    assert (parse_percent(50), parse_percent("99.999")) == (Decimal(50), Decimal("99.999"))
+    assert str(parse_http("DELETE /a/{b_c}/d.e-f")) == "DELETE /a/{b_c}/d.e-f"
+    assert parse_duration(Duration("x", Decimal(1))).text == "x"
 
 
 @pytest.mark.parametrize(
@@ -506,5 +507,5 @@ def test_what_cannot_be_salvaged_is_still_only_a_list_of_problems(
 ) -> None:
     """Whatever stands in the file, the answer is problems and never a crash."""
     with pytest.raises(Invalid) as caught:
-        load(*files(text))
+        load_entries(*files(text))
     assert caught.value.problems

@@ -15,13 +15,13 @@ from api.models import SCOPES, ApiKey, now
 from api.platform import db, keys
 from api.platform.http import auth
 from api.platform.http.parsing import V1
-from observability.spec import plan
+from observability.spec import loading
 from tests.api.conftest import MakeApp
 from tests.api.helpers import KEYS, NODE, NODES, UNLIMITED, bearer, is_problem
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 UNKNOWN = "evara_" + "x" * 43
-LIMITS = {name: int(limit.split("/")[0]) for name, limit in plan.from_files().rate_limits.items()}
+LIMITS = {name: int(limit.split("/")[0]) for name, limit in loading.load_plan().rate_limits.items()}
 
 
 @pytest.fixture

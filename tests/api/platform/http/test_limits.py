@@ -19,12 +19,12 @@ from api.platform.http.limits import SharedFileStorage
 from api.platform.outbound import redis_client
 from api.platform.telemetry import metrics
 from api.services import nodes
-from observability.spec import names, plan
+from observability.spec import loading, names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import KEYS, NODES, UNLIMITED, bearer, is_problem, sample
 from tests.redis_server import RedisServer
 
-PLAN = plan.from_files()
+PLAN = loading.load_plan()
 LIMITS = {name: int(limit.split("/")[0]) for name, limit in PLAN.rate_limits.items()}
 
 
@@ -49,8 +49,8 @@ def fallbacks() -> float:
 def limited_to_three(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every route takes three requests a minute."""
     monkeypatch.setattr(
-        app_module.plan,
-        "from_files",
+        app_module.loading,
+        "load_plan",
         lambda: replace(PLAN, rate_limits=dict.fromkeys(PLAN.rate_limits, "3/minute")),
     )
 

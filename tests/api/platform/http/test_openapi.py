@@ -16,8 +16,8 @@ from api import app as factory
 from api.platform.http import contract, openapi
 from api.platform.http.parsing import V1, AnswerSchema
 from api.services import nodes
-from observability.spec import plan
-from observability.spec.schema import CATALOGUE
+from observability.spec import loading
+from observability.spec.loading import CATALOGUE
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, is_problem, reading
 
@@ -37,7 +37,7 @@ def test_every_operation_says_all_of_it(http: Any, operation: dict[str, Any]) ->
     """Summary, tag, id, parameters in words, an example of each body, the statuses that all share, and their headers."""
     assert operation["summary"]
     assert operation["tags"]
-    assert operation["operationId"] == plan.from_files().route_ids[http]
+    assert operation["operationId"] == loading.load_plan().route_ids[http]
     assert all(parameter["description"] for parameter in operation.get("parameters", ()))
     answers = operation["responses"]
     common = {400, 422, 429, 500} | ({503} if str(http) in WATCHED else set())
@@ -300,8 +300,8 @@ def with_v2(
     )
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text(text, encoding="utf-8")
-    declared = plan.from_files(catalogue)
-    monkeypatch.setattr(factory.plan, "from_files", lambda: declared)
+    declared = loading.load_plan(catalogue)
+    monkeypatch.setattr(factory.loading, "load_plan", lambda: declared)
     monkeypatch.setattr(factory.nodes, "blueprint", factory.nodes.blueprint)
     register = factory.ProblemApi.register_blueprint
 

@@ -15,12 +15,12 @@ from api import app as app_module
 from api.platform.db import database
 from api.platform.telemetry import metrics
 from api.services import nodes
-from observability.spec import names, plan
-from observability.spec.schema import CATALOGUE
+from observability.spec import loading, names, plan
+from observability.spec.loading import CATALOGUE
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, label_values, reading, sample
 
-PLAN = plan.from_files()
+PLAN = loading.load_plan()
 ROUTES = {*PLAN.route_ids.values(), names.UNMATCHED}
 
 
@@ -135,7 +135,7 @@ def changed(tmp_path: Path, change: str) -> plan.Plan:
         del data["exempt"]["docs.openapi"]
     path = tmp_path / "catalogue.yaml"
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
-    return plan.from_files(path)
+    return loading.load_plan(path)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_mismatch_stops_the_start(
     """When catalogue and app do not name the same routes, the app does not start, and says which
     route and what to do."""
     wrong = changed(tmp_path, change)
-    monkeypatch.setattr(app_module.plan, "from_files", lambda: wrong)
+    monkeypatch.setattr(app_module.loading, "load_plan", lambda: wrong)
     with pytest.raises(RuntimeError) as caught:
         make_app()
     assert all(word in str(caught.value) for word in words)
@@ -175,7 +175,7 @@ def test_an_edited_threshold_moves_the_bucket(
 ) -> None:
     """The histogram's edges are whatever the plan says, and nothing typed in the app."""
     other = replace(PLAN, buckets=(PLAN.buckets[0], PLAN.buckets[-1] + 1))
-    monkeypatch.setattr(app_module.plan, "from_files", lambda: other)
+    monkeypatch.setattr(app_module.loading, "load_plan", lambda: other)
     edges = label_values(metrics.registry_of(make_app()), "le")
     assert {float(edge) for edge in edges} == {float(edge) for edge in other.buckets} | {
         float("inf")

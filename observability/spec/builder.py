@@ -1,0 +1,284 @@
+"""The Plan of a valid catalogue and policy: defaults are merged in, everything derived is computed."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from observability.spec import names
+from observability.spec.plan import (
+    AVAILABILITY,
+    DEPENDENCY_SOURCE,
+    FINE_PACE,
+    FRESHNESS,
+    GATEWAY_SOURCE,
+    HTTP_SOURCE,
+    JOB_SOURCE,
+    LATENCY,
+    LONG_PACE,
+    PROBE,
+    PROBE_SOURCE,
+    SHORT_WINDOW,
+    THIN_PACE,
+    Alert,
+    Clock,
+    Condition,
+    LogAlert,
+    Plan,
+    Route,
+    Slo,
+    Tier,
+    Window,
+)
+from observability.spec.quantities import Duration, parse_duration
+from observability.spec.schema.catalogue import (
+    Catalogue,
+    LatencyEntry,
+    SubjectEntry,
+    WatchEntry,
+)
+from observability.spec.schema.policy import Policy
+
+
+def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
+    """Return the Plan; the two models must have passed `validation.validate`."""
+    routes = tuple(build_route(route_id, catalogue) for route_id in sorted(catalogue.routes))
+    slos = (
+        *(slo for route in routes for slo in route.slos),
+        *dependency_slos(catalogue),
+        *job_slos(catalogue),
+        *probe_slos(catalogue),
+        *gateway_slos(catalogue),
+    )
+    tiers = tuple(build_tier(name, policy) for name in policy.tiers)
+    period = build_window(catalogue.period, policy)
+    exempt = sorted(catalogue.exempt.items())
+    http_by_route = catalogue.http_by_route()
+    probe_routes = sorted(catalogue.probe.routes)
+    return Plan(
+        service=catalogue.service,
+        owner=catalogue.owner,
+        period=period,
+        routes=routes,
+        exempt=tuple((route_id, entry.http) for route_id, entry in exempt),
+        rate_limits=rate_limits(catalogue),
+        slos=slos,
+        tiers=tiers,
+        alerts=(*guard_alerts(catalogue, policy), *watch_alerts(catalogue)),
+        log_alerts=tuple(log_alerts(catalogue)),
+        buckets=buckets(slos, policy),
+        windows=windows(tiers, period, policy),
+        clock=build_clock(policy),
+        probe_every=catalogue.probe.every.seconds,
+        probe_routes=tuple((route_id, http_by_route[route_id]) for route_id in probe_routes),
+        jobs=tuple(sorted(catalogue.jobs)),
+        dependencies=tuple(sorted(catalogue.dependencies)),
+        policy=policy,
+    )
+
+
+# --- routes and SLOs ---
+
+
+def build_route(route_id: str, catalogue: Catalogue) -> Route:
+    """Return a watched route with the SLOs that it or the defaults declare."""
+    entry = catalogue.routes[route_id]
+    defaults = catalogue.defaults
+    availability = entry.availability or defaults.availability
+    latency = defaults.latency if entry.latency is None else entry.latency
+    slos = call_slos(HTTP_SOURCE, route_id, entry, availability, latency, catalogue.owner)
+    return Route(route_id, entry.http, entry.load or defaults.load, tuple(slos), entry.deprecated)
+
+
+def rate_limits(catalogue: Catalogue) -> dict[str, str]:
+    """Return the rate limit of every route, watched or exempt, and of unmatched URLs."""
+    default = catalogue.defaults.rate_limit
+    limits = {route_id: entry.rate_limit or default for route_id, entry in catalogue.served()}
+    limits[names.UNMATCHED] = default
+    return limits
+
+
+def dependency_slos(catalogue: Catalogue) -> Iterator[Slo]:
+    """Yield the SLOs of calls to dependencies."""
+    for name, entry in sorted(catalogue.dependencies.items()):
+        yield from call_slos(
+            DEPENDENCY_SOURCE, name, entry, entry.availability, entry.latency, catalogue.owner
+        )
+
+
+def gateway_slos(catalogue: Catalogue) -> Iterator[Slo]:
+    """Yield the availability of the gateway, if there is one."""
+    entry = catalogue.gateway
+    if entry:
+        yield from call_slos(
+            GATEWAY_SOURCE, names.GATEWAY, entry, entry.availability, (), catalogue.owner
+        )
+
+
+def call_slos(
+    source: str,
+    subject: str,
+    entry: SubjectEntry,
+    availability: Decimal,
+    latency: tuple[LatencyEntry, ...],
+    default_owner: str,
+) -> Iterator[Slo]:
+    """Yield the SLOs of something that is called: availability, and one per latency threshold."""
+    owner = entry.owner or default_owner
+
+    def slo(suffix: str, sli: str, percent: Decimal, threshold: Duration | None = None) -> Slo:
+        return Slo(
+            name=f"{subject}-{suffix}",
+            sli=sli,
+            source=source,
+            subject=subject,
+            objective=percent / 100,
+            owner=owner,
+            next_steps=entry.next_steps,
+            threshold=threshold,
+            impact=entry.impact,
+        )
+
+    yield slo(AVAILABILITY, AVAILABILITY, availability)
+    for target in latency:
+        suffix = f"{LATENCY}-{target.threshold.text}"
+        yield slo(suffix, LATENCY, target.objective, target.threshold)
+
+
+def job_slos(catalogue: Catalogue) -> Iterator[Slo]:
+    """Yield the freshness of every job."""
+    for name, entry in sorted(catalogue.jobs.items()):
+        yield Slo(
+            name=f"{name}-{FRESHNESS}",
+            sli=FRESHNESS,
+            source=JOB_SOURCE,
+            subject=name,
+            objective=entry.objective / 100,
+            owner=entry.owner or catalogue.owner,
+            next_steps=entry.next_steps,
+            threshold=entry.fresh_within,
+            impact=entry.impact,
+        )
+
+
+def probe_slos(catalogue: Catalogue) -> Iterator[Slo]:
+    """Yield one SLO per probed route."""
+    probe = catalogue.probe
+    for route_id in sorted(probe.routes):
+        yield Slo(
+            name=f"{route_id}-{PROBE}",
+            sli=PROBE,
+            source=PROBE_SOURCE,
+            subject=route_id,
+            objective=probe.objective / 100,
+            owner=catalogue.owner,
+            next_steps=probe.next_steps,
+            threshold=probe.fresh_within,
+            impact=probe.impact,
+        )
+
+
+def buckets(slos: tuple[Slo, ...], policy: Policy) -> tuple[Decimal, ...]:
+    """Return the edges of the histograms in seconds, ascending; every threshold is one."""
+    edges = {slo.threshold.seconds for slo in slos if slo.threshold and slo.sli == LATENCY}
+    edges |= {bucket.seconds for bucket in policy.buckets}
+    return tuple(sorted(edges))
+
+
+# --- windows, burn-rate tiers and the clock ---
+
+
+def build_window(length: Duration, policy: Policy) -> Window:
+    """Return a window with the pace that the policy's clock gives its length."""
+    if length.seconds <= policy.clock.fine_up_to.seconds:
+        pace = FINE_PACE
+    elif length.seconds <= policy.clock.thin_up_to.seconds:
+        pace = THIN_PACE
+    else:
+        pace = LONG_PACE
+    return Window(length.text, length.seconds, pace)
+
+
+def build_tier(name: str, policy: Policy) -> Tier:
+    """Return one burn-rate alert; without `slis` it covers every kind of SLI."""
+    entry = policy.tiers[name]
+    conditions = tuple(
+        Condition(build_window(window.over, policy), window.factor, window.ratio)
+        for window in entry.windows
+    )
+    return Tier(
+        name=name,
+        severity=entry.severity,
+        for_=entry.for_.seconds,
+        conditions=conditions,
+        guard_window=build_window(entry.failed.over, policy),
+        guard_events=entry.failed.events,
+        slis=entry.slis or (AVAILABILITY, LATENCY, FRESHNESS, PROBE),
+    )
+
+
+def windows(tiers: tuple[Tier, ...], period: Window, policy: Policy) -> tuple[Window, ...]:
+    """Return every window that rules record, ascending; the period is the last."""
+    used = {period, build_window(parse_duration(SHORT_WINDOW), policy)}
+    for tier in tiers:
+        used.add(tier.guard_window)
+        used |= {condition.window for condition in tier.conditions}
+    return tuple(sorted(used, key=lambda window: window.seconds))
+
+
+def build_clock(policy: Policy) -> Clock:
+    """Return the policy's intervals in seconds."""
+    clock = policy.clock
+    return Clock(
+        scrape=clock.scrape.seconds,
+        evaluate=clock.evaluate.seconds,
+        thin=clock.thin.seconds,
+        long=clock.long.seconds,
+    )
+
+
+# --- alerts ---
+
+
+def guard_alerts(catalogue: Catalogue, policy: Policy) -> Iterator[Alert]:
+    """Yield the alerts that watch the monitoring itself."""
+    for name, entry in policy.guards.items():
+        yield Alert(
+            name=name,
+            severity=entry.severity,
+            owner=catalogue.owner,
+            for_=entry.for_.seconds,
+            summary=entry.summary,
+            meaning=entry.meaning,
+            impact=entry.impact,
+            next_steps=entry.next_steps,
+        )
+
+
+def watch_alerts(catalogue: Catalogue) -> Iterator[Alert]:
+    """Yield the watched symptoms."""
+    for name, entry in catalogue.watch.items():
+        yield build_watch_alert(name, entry, catalogue.owner)
+
+
+def build_watch_alert(name: str, entry: WatchEntry, default_owner: str) -> Alert:
+    """Return one watched symptom."""
+    return Alert(
+        name=name,
+        severity=entry.severity,
+        owner=entry.owner or default_owner,
+        for_=entry.for_.seconds,
+        summary=entry.summary,
+        meaning=entry.meaning,
+        impact=entry.impact,
+        next_steps=entry.next_steps,
+        expr=entry.expr,
+        fires=tuple(entry.cases.fires.items()),
+        silent=tuple(entry.cases.silent.items()),
+        drill=entry.drill,
+        drilled_by=entry.drilled_by,
+    )
+
+
+def log_alerts(catalogue: Catalogue) -> Iterator[LogAlert]:
+    """Yield the symptoms that only the log shows."""
+    for name, entry in catalogue.logs.items():
+        yield LogAlert(name, entry.owner or catalogue.owner, entry)

@@ -1,0 +1,35 @@
+"""The Plan of two files, or every problem that keeps them from having one."""
+
+from pathlib import Path
+
+from observability.spec.builder import build_plan
+from observability.spec.parsing import read
+from observability.spec.plan import Plan
+from observability.spec.problems import Invalid
+from observability.spec.schema.catalogue import Catalogue
+from observability.spec.schema.policy import Policy
+from observability.spec.validation import validate
+
+FOLDER = Path(__file__).resolve().parents[1]
+CATALOGUE = FOLDER / "catalogue.yaml"
+POLICY = FOLDER / "policy.yaml"
+
+
+def load_plan(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> Plan:
+    """Return the Plan of a catalogue and a policy; raise Invalid with every problem in them."""
+    return build_plan(*load_entries(catalogue, policy))
+
+
+def load_entries(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Catalogue, Policy]:
+    """Return the models of both files; raise Invalid with every problem in them.
+
+    The files are compared with each other only when each is valid by itself.
+    """
+    entries, problems = read(catalogue, Catalogue)
+    rules, policy_problems = read(policy, Policy)
+    problems += policy_problems
+    if entries and rules and not problems:
+        problems += validate(entries, rules, catalogue.name, policy.name)
+    if problems or entries is None or rules is None:
+        raise Invalid(sorted(problems))
+    return entries, rules

@@ -1,0 +1,184 @@
+"""Models of catalogue.yaml; docs/catalogue.md explains its keys."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from observability.spec.quantities import Duration
+from observability.spec.schema.entry import AlertEntry, Entry
+from observability.spec.schema.fields import (
+    AlertName,
+    DependencyId,
+    DurationField,
+    Http,
+    HttpField,
+    NextSteps,
+    Percent,
+    PositiveDuration,
+    RateLimit,
+    RouteId,
+)
+
+
+class LatencyEntry(Entry):
+    """The share of answers that must come within a threshold."""
+
+    threshold: PositiveDuration
+    objective: Percent
+
+
+class LoadEntry(Entry):
+    """The share of the load that a route gets, and the source of its parameters.
+
+    loadtests/locustfile.py interprets them.
+    """
+
+    weight: Annotated[int, Field(ge=0)]
+    provides: dict[str, str] = {}  # path parameter → field of the response that holds a new one
+    consumes: str | None = None  # path parameter whose resource is gone afterwards
+    fixed: dict[str, str] = {}  # path parameter → the resource that every request asks for
+    # field of the example body → how each request differs
+    vary: dict[str, Literal["unique", "now"]] = {}
+
+
+class DefaultsEntry(Entry):
+    """Values for routes that declare none."""
+
+    availability: Percent
+    latency: tuple[LatencyEntry, ...]
+    rate_limit: RateLimit
+    load: LoadEntry
+
+
+class SubjectEntry(Entry):
+    """Keys of everything that has SLOs."""
+
+    next_steps: NextSteps
+    owner: str | None = None
+    impact: str = ""
+
+
+class ServedEntry(Entry):
+    """Keys of every route, watched or exempt."""
+
+    http: HttpField
+    rate_limit: RateLimit | None = None
+
+
+class DeprecationEntry(Entry):
+    """The dates of a route's deprecation and removal, and the URL of its successor."""
+
+    since: date
+    sunset: date | None = None
+    successor: str | None = None
+
+
+class RouteEntry(SubjectEntry, ServedEntry):
+    """A watched route."""
+
+    deprecated: DeprecationEntry | None = None
+    needs: tuple[str, ...] = ()
+    availability: Percent | None = None
+    latency: tuple[LatencyEntry, ...] | None = None
+    load: LoadEntry | None = None
+
+
+class GatewayEntry(SubjectEntry):
+    """The gateway in front of the API."""
+
+    availability: Percent
+
+
+class DependencyEntry(GatewayEntry):
+    """A dependency whose calls are measured."""
+
+    latency: tuple[LatencyEntry, ...] = ()
+
+
+class JobEntry(SubjectEntry):
+    """A job whose last success must be recent."""
+
+    fresh_within: PositiveDuration
+    objective: Percent
+
+
+class ProbeEntry(Entry):
+    """The routes that the prober calls from outside."""
+
+    every: PositiveDuration
+    fresh_within: PositiveDuration
+    objective: Percent
+    routes: tuple[str, ...]
+    next_steps: NextSteps
+    impact: str = ""
+
+
+class SymptomEntry(AlertEntry):
+    """An alert of the catalogue, which may have an owner of its own."""
+
+    for_: Annotated[DurationField, Field(alias="for")] = Duration("0s", Decimal(0))
+    owner: str | None = None
+
+
+class CasesEntry(Entry):
+    """Input series of the generated promtool cases: one sample a minute, in promtool's notation."""
+
+    fires: dict[str, str]
+    silent: dict[str, str]
+
+
+class WatchEntry(SymptomEntry):
+    """A symptom that a PromQL expression shows."""
+
+    one_of = ("drill", "drilled_by")
+    expr: str
+    cases: CasesEntry
+    drill: str | None = None
+    drilled_by: str | None = None  # the test that breaks, for real, what `make drill` does not run
+
+
+class LogEntry(SymptomEntry):
+    """Too many log lines of one program, level and text within `over`, or none."""
+
+    one_of = ("more_than", "silence")
+    over: PositiveDuration
+    program: str | None = None
+    level: Literal["debug", "info", "warning", "error"] | None = None
+    text: str | None = None
+    more_than: Annotated[int, Field(ge=0)] | None = None
+    silence: Literal[True] | None = None
+
+
+def expand_exempt(value: Any) -> Any:
+    """Return `{"http": "GET /path"}` for the short form `GET /path`, other values unchanged."""
+    return {"http": value} if isinstance(value, str) else value
+
+
+ExemptEntry = Annotated[ServedEntry, BeforeValidator(expand_exempt)]
+
+
+class Catalogue(Entry):
+    """The whole of catalogue.yaml."""
+
+    service: str
+    owner: str
+    period: PositiveDuration
+    defaults: DefaultsEntry
+    routes: Annotated[dict[RouteId, RouteEntry], Field(min_length=1)]
+    dependencies: dict[DependencyId, DependencyEntry] = {}
+    jobs: dict[RouteId, JobEntry] = {}
+    probe: ProbeEntry
+    gateway: GatewayEntry | None = None
+    watch: dict[AlertName, WatchEntry] = {}
+    logs: dict[AlertName, LogEntry] = {}
+    exempt: dict[RouteId, ExemptEntry] = {}
+
+    def served(self) -> list[tuple[str, ServedEntry]]:
+        """Return every route id, watched or exempt, with its entry."""
+        return [*self.routes.items(), *self.exempt.items()]
+
+    def http_by_route(self) -> dict[str, Http]:
+        """Return the method and path of every route id, watched or exempt."""
+        return {route_id: entry.http for route_id, entry in self.served()}

@@ -1,0 +1,39 @@
+"""The base of every model of the two files, and the keys that alerts in both have."""
+
+from typing import Annotated, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from observability.spec.schema.fields import DurationField, NextSteps
+
+
+class Entry(BaseModel):
+    """A mapping with known keys, of which exactly one of those in `one_of` must be given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    one_of: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="after")
+    def require_one_of(self) -> Self:
+        """Raise ValueError unless exactly one of the keys in `one_of` is given."""
+        if not self.one_of:
+            return self
+        present = [key for key in self.one_of if getattr(self, key) is not None]
+        if len(present) != 1:
+            *others, last = self.one_of
+            raise ValueError(
+                f"needs exactly one of {', '.join(others)} and {last}; "
+                "add the one that is meant, and no other"
+            )
+        return self
+
+
+class AlertEntry(Entry):
+    """An alert that is declared with its texts; alone it is a guard of the policy."""
+
+    severity: str
+    for_: Annotated[DurationField, Field(alias="for")]
+    summary: str
+    meaning: str
+    impact: str
+    next_steps: NextSteps

@@ -1,0 +1,69 @@
+"""Types of the single values in both files: how each is read, and what is said of a wrong one."""
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, Field
+
+from observability.spec.quantities import Duration, parse_duration, parse_positive_duration
+
+MIN_PERCENT = Decimal(50)  # below it an alert would fire while the objective is met
+MAX_PERCENT = Decimal("99.999")  # 100 would leave no error budget
+
+
+class Http(NamedTuple):
+    """A method and an OpenAPI path, as in `GET /api/v1/nodes/{node_id}`."""
+
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def parse_percent(value: Any) -> Decimal:
+    """Return an objective in per cent, from 50 to 99.999; raise ValueError for anything else."""
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or not MIN_PERCENT <= number <= MAX_PERCENT:
+        raise ValueError(
+            f"{value!r} is no objective; write per cent from {MIN_PERCENT} to {MAX_PERCENT} "
+            "(100 would leave no error budget)"
+        )
+    return number
+
+
+def parse_http(value: Any) -> Http:
+    """Return the Http of `GET /path/{parameter}`; raise ValueError for anything else."""
+    match = re.fullmatch(r"(GET|POST|PUT|PATCH|DELETE) (/[\w./{}-]*)", str(value))
+    if not match:
+        raise ValueError(
+            f"{value!r} is no route; write METHOD /path/{{parameter}}, "
+            "as in GET /api/v1/nodes/{node_id}"
+        )
+    return Http(match[1], match[2])
+
+
+def matching(regex: str, example: str) -> BeforeValidator:
+    """Return a validator for text that matches `regex`, whose message shows `example`."""
+
+    def validate(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(regex, value):
+            raise ValueError(f"{value!r} does not fit; write it like {example}")
+        return value
+
+    return BeforeValidator(validate)
+
+
+DurationField = Annotated[Duration, BeforeValidator(parse_duration)]
+PositiveDuration = Annotated[Duration, BeforeValidator(parse_positive_duration)]
+Percent = Annotated[Decimal, BeforeValidator(parse_percent)]
+HttpField = Annotated[Http, BeforeValidator(parse_http)]
+RateLimit = Annotated[str, matching(r"[1-9]\d*/(second|minute|hour|day)", "120/minute")]
+RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "nodes.list")]
+DependencyId = Annotated[str, matching(r"[a-z][a-z0-9_]*", "database")]
+AlertName = Annotated[str, matching(r"[A-Z][A-Za-z0-9]*", "TargetDown")]
+NextSteps = Annotated[tuple[str, ...], Field(min_length=1)]
