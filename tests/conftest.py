@@ -18,6 +18,7 @@ from tests.serving import serving  # noqa: E402
 
 DAY = 86_400  # seconds; more than two commits of a sync
 LEFT_OUT: set[str] = set()  # tests about SQLite, in a run over another database
+MEETS_A_DATABASE = frozenset({"migrated", "new_database", "lost_url"})  # fixtures
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,15 +31,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests about SQLite itself say nothing about another database: they are left out there, and named at the end."""
+    """Over another database, run what meets a database; name at the end what is about SQLite itself."""
     if config.getoption("--database") == "sqlite":
         return
-    about = {
-        item: mark.args[0] for item in items if (mark := item.get_closest_marker("sqlite_only"))
-    }
-    LEFT_OUT.update(f"{item.nodeid}: {reason}" for item, reason in about.items())
-    config.hook.pytest_deselected(items=list(about))
-    items[:] = [item for item in items if item not in about]
+    about_sqlite: dict[pytest.Item, str] = {}
+    without_database: list[pytest.Item] = []
+    for item in items:
+        mark = item.get_closest_marker("sqlite_only")
+        if mark:
+            about_sqlite[item] = mark.args[0]
+        elif not MEETS_A_DATABASE.intersection(getattr(item, "fixturenames", ())):
+            without_database.append(item)
+    LEFT_OUT.update(f"{item.nodeid}: {reason}" for item, reason in about_sqlite.items())
+    left_out = {*about_sqlite, *without_database}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
