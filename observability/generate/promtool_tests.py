@@ -1,5 +1,7 @@
 """Plan → promtool cases on the real clock: every alert fires, stays silent below its threshold, and behaves without data; pure."""
 
+import re
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -23,33 +25,22 @@ from observability.spec.quantities import format_decimal, format_duration
 FOLDER = "prometheus/tests"
 EVENTS = 1_000_000  # per sample, so that the share of one SLO's budget is a whole number of events
 SAMPLES = 2_000
-HEALTHY = (
-    Decimal(15),
-    Decimal(20 * 60),
-)  # step and length: fine enough for the shortest window of any tier
+HEALTHY_STEP = Decimal(20)  # fine enough for the shortest window of any tier
+HEALTHY_LENGTH = Decimal(20 * 60)
 GUARD_STEP = Decimal(60)
+SETTLING = Decimal(240)  # seconds after `for`
 Case = dict[str, Any]
+Question = dict[str, Any]
 Shares = dict[str, Decimal]  # SLO → share of bad events
 
 
 def render(plan: Plan) -> dict[str, str]:
-    """One file per tier, because a test file has one clock, one for healthy traffic and one for all other alerts."""
+    """Return one file per tier, because a file has one clock, one of healthy traffic and one of all other alerts."""
     files = {f"{FOLDER}/{tier.name}.yaml": suite(plan, tier) for tier in plan.tiers}
-    step, at = HEALTHY
-    ask = f"count by (alertname) ({firing()}) > bool 0"
-    healthy = case(
-        "healthy traffic fires the watchdog alone",
-        series(plan, {}, step),
-        step,
-        at,
-        ask,
-        [names.WATCHDOG_ALERT],
-        "alertname",
-    )
-    files[f"{FOLDER}/healthy.yaml"] = document(step, [healthy])
-    files[f"{FOLDER}/others.yaml"] = document(
-        GUARD_STEP, [*guards(plan), *(case for a in plan.alerts if a.expr for case in watched(a))]
-    )
+    files[f"{FOLDER}/healthy.yaml"] = document(HEALTHY_STEP, [healthy_traffic(plan)])
+    symptoms = [alert for alert in plan.alerts if alert.expr]
+    tests = [without_data(plan, symptoms), broken_rules(plan), *pack(symptoms)]
+    files[f"{FOLDER}/others.yaml"] = document(GUARD_STEP, tests)
     return files
 
 
@@ -65,86 +56,79 @@ def document(interval: Decimal, tests: list[Case]) -> str:
 
 
 def suite(plan: Plan, tier: Tier) -> str:
-    """Just above the tier's threshold, just below it, targets that say nothing, and no series at all."""
+    """Return the cases just above the tier's threshold, and just below it beside targets that say nothing.
+
+    Freshness and probes know no share between good and bad: silence of a target that is up is bad.
+    """
     step = pace(tier)
-    at = tier.for_ + max(Decimal(60), 8 * step)
-    mine = [slo for slo in plan.slos if slo.sli in tier.slis]
-    first = tier.conditions[0]
-    limits = {slo.name: first.threshold(slo, plan.policy.max_threshold) for slo in mine}
-    by_time = {
-        slo.name for slo in mine if slo.sli in (FRESHNESS, PROBE)
-    }  # fresh or not: no share between
-    above = {
-        name: Decimal(1) if name in by_time else min(limit * Decimal("1.1"), Decimal(1))
-        for name, limit in limits.items()
+    at = tier.for_ + max(Decimal(60), 4 * step)
+    judged = [slo for slo in plan.slos if slo.sli in tier.slis]
+    limits = {
+        slo.name: tier.conditions[0].threshold(slo, plan.policy.max_threshold) for slo in judged
     }
+    by_time = {slo.name for slo in judged if slo.sli in (FRESHNESS, PROBE)}
+    above = {name: min(limit * Decimal("1.1"), Decimal(1)) for name, limit in limits.items()}
+    above |= dict.fromkeys(by_time, Decimal(1))
     below = {name: limit * Decimal("0.9") for name, limit in limits.items() if name not in by_time}
-    present = {
+    targets = {
         selector(names.UP, job=job): f"1x{SAMPLES}"
         for job in (names.SCRAPE_API, names.SCRAPE_PROBER)
     }
-    ask = f"count by ({names.SLO}) ({selector(names.ALERTS, alertname=names.BURN_ALERT, alertstate='firing', tier=tier.name)})"
-    return document(
+    below_threshold = case(
+        f"{tier.name} stays silent below it, and fires for silence of targets that are there",
+        series(plan, below, step, timed=False) | targets,
         step,
-        [
-            case(
-                f"{tier.name} fires for every SLO above its threshold",
-                series(plan, above, step),
-                step,
-                at,
-                ask,
-                sorted(limits),
-            ),
-            case(
-                f"{tier.name} stays silent below it", series(plan, below, step), step, at, ask, []
-            ),
-            case(
-                f"{tier.name} fires for silence of targets that are there",
-                present,
-                step,
-                at,
-                ask,
-                sorted(by_time),
-            ),
-            case(f"{tier.name} stays silent without any series", {}, step, at, ask, []),
-        ],
+        [question(burning(tier), at, sorted(by_time))],
     )
+    above_threshold = case(
+        f"{tier.name} fires for every SLO above its threshold",
+        series(plan, above, step),
+        step,
+        [question(burning(tier), at, sorted(limits))],
+    )
+    return document(step, [above_threshold, below_threshold])
+
+
+def burning(tier: Tier) -> str:
+    """Return the query of the SLOs for which the tier's alert fires."""
+    alert = firing(alertname=names.BURN_ALERT, tier=tier.name)
+    return f"count by ({names.SLO}) ({alert})"
 
 
 def pace(tier: Tier) -> Decimal:
-    """The longest tidy step that gives the tier's shortest window four samples; shorter ones only cost time."""
-    quarter = min(condition.window.seconds for condition in tier.conditions) / 4
-    return Decimal(max(step for step in (5, 15, 60, 120, 300) if step <= quarter))
+    """Return the longest tidy step that gives the tier's shortest window three samples."""
+    longest = min(condition.window.seconds for condition in tier.conditions) * 2 / 5
+    return Decimal(max(step for step in (5, 20, 60, 120, 300) if step <= longest))
 
 
-def case(
-    name: str,
-    inputs: dict[str, str],
-    step: Decimal,
-    at: Decimal,
-    expr: str,
-    slos: list[str],
-    label: str = names.SLO,
-) -> Case:
-    """One promtool test: `expr` at `at` has exactly one sample for each of `slos`."""
+def question(expr: str, at: Decimal, values: list[str], label: str = names.SLO) -> Question:
+    """Return what `expr` has at second `at`: exactly one sample for each of the label's values."""
+    samples = [{"labels": f'{{{label}="{value}"}}', "value": 1} for value in values]
+    return {"expr": expr, "eval_time": format_duration(at), "exp_samples": samples}
+
+
+def alert_question(name: str, at: Decimal, *, fires: bool) -> Question:
+    """Return the question whether an alert fires at second `at`."""
+    expr = f"count by (alertname) ({firing(alertname=name)}) > bool 0"
+    return question(expr, at, [name] if fires else [], "alertname")
+
+
+def case(name: str, inputs: dict[str, str], step: Decimal, questions: list[Question]) -> Case:
+    """Return one promtool test: its input series, and the questions asked of them."""
+    input_series = [{"series": key, "values": values} for key, values in sorted(inputs.items())]
     return {
         "name": name,
         "interval": format_duration(step),
-        "input_series": [
-            {"series": key, "values": values} for key, values in sorted(inputs.items())
-        ],
-        "promql_expr_test": [
-            {
-                "expr": expr,
-                "eval_time": format_duration(at),
-                "exp_samples": [{"labels": f'{{{label}="{slo}"}}', "value": 1} for slo in slos],
-            }
-        ],
+        "input_series": input_series,
+        "promql_expr_test": questions,
     }
 
 
-def series(plan: Plan, shares: Shares, step: Decimal) -> dict[str, str]:
-    """Steady traffic in which every SLO has its share of bad events (0 where none is given)."""
+def series(plan: Plan, shares: Shares, step: Decimal, *, timed: bool = True) -> dict[str, str]:
+    """Return steady traffic in which every SLO has its share of bad events (0 where none is given).
+
+    Without `timed`, jobs and probes expose nothing.
+    """
     result: dict[str, str] = {}
     for source, (count, label, failed, good_ones) in COUNTED.items():
         succeeded = {key: value.removeprefix("~").split("|")[0] for key, value in good_ones.items()}
@@ -166,10 +150,11 @@ def series(plan: Plan, shares: Shares, step: Decimal) -> dict[str, str]:
                             **edge,
                         )
                     ] = counter(good)
-    for source, sli, metric, label in (
+    clocks = (
         (JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB),
         (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE),
-    ):
+    )
+    for source, sli, metric, label in clocks if timed else ():
         for slo in plan.slos_of(source, sli):
             # a timestamp that keeps up with the clock is fresh, one that stands still is not
             result[selector(metric, **{label: slo.subject})] = (
@@ -190,57 +175,82 @@ def counter(step: int) -> str:
     return f"0+{step}x{SAMPLES}"
 
 
-def guards(plan: Plan) -> list[Case]:
-    """Each guard fires for what it guards, and for nothing else."""
-    step = GUARD_STEP
-    everything = sorted(slo.name for slo in plan.slos)
-    healthy = series(plan, {}, step)
+def healthy_traffic(plan: Plan) -> Case:
+    """Return the case in which only the watchdog fires: no tier, no guard, no symptom."""
+    at = HEALTHY_LENGTH
+    any_alert = f"count by (alertname) ({firing()}) > bool 0"
+    silent = (names.UNMEASURED_ALERT, names.COUNT_ALERT, names.RULES_ALERT)
+    questions = [question(any_alert, at, [names.WATCHDOG_ALERT], "alertname")]
+    questions += [alert_question(name, at, fires=False) for name in silent]
+    questions += [question(burning(tier), at, []) for tier in plan.tiers]
+    inputs = series(plan, {}, HEALTHY_STEP) | rule_failures(f"0x{SAMPLES}")
+    return case("healthy traffic fires the watchdog alone", inputs, HEALTHY_STEP, questions)
+
+
+def without_data(plan: Plan, symptoms: list[Alert]) -> Case:
+    """Return the case of a Prometheus that scrapes nothing: what guards against that fires alone."""
     unmeasured = f"count by ({names.SLO}) ({firing(alertname=names.UNMEASURED_ALERT)})"
-    failures = {selector(names.RULE_FAILURES, rule_group=names.FINE_GROUP): counter(1)}
+    silent = (names.RULES_ALERT, names.COUNT_ALERT)
+    longest = max(alert.for_ for alert in [*symptoms, *plan.alerts])
+    questions = [question(unmeasured, Decimal(900), sorted(slo.name for slo in plan.slos))]
+    questions += [alert_question(names.WATCHDOG_ALERT, Decimal(600), fires=True)]
+    questions += [alert_question(name, Decimal(600), fires=False) for name in silent]
+    questions += [alert_question(alert.name, longest + SETTLING, fires=False) for alert in symptoms]
+    questions += [question(burning(tier), tier.for_ + SETTLING, []) for tier in plan.tiers]
+    return case("without any series", {}, GUARD_STEP, questions)
+
+
+def broken_rules(plan: Plan) -> Case:
+    """Return the case of failing evaluations and of an objective that the catalogue does not know."""
     stranger = {selector(names.OBJECTIVE, slo="stranger"): f"1x{SAMPLES}"}
-
-    def only(alert: str, name: str, inputs: dict[str, str], fires: bool) -> Case:
-        ask = f"count by (alertname) ({firing(alertname=alert)}) > bool 0"
-        return case(name, inputs, step, Decimal(600), ask, [alert] if fires else [], "alertname")
-
-    return [
-        case(
-            "no series at all: every SLO is unmeasured",
-            {},
-            step,
-            Decimal(900),
-            unmeasured,
-            everything,
-        ),
-        case("with all series nothing is unmeasured", healthy, step, Decimal(900), unmeasured, []),
-        only(names.RULES_ALERT, "failing rule evaluations fire", failures, True),
-        only(
-            names.RULES_ALERT,
-            "rule evaluations without failures stay silent",
-            dict.fromkeys(failures, f"0x{SAMPLES}"),
-            False,
-        ),
-        only(names.RULES_ALERT, "no series about rule evaluations stay silent", {}, False),
-        only(
-            names.COUNT_ALERT,
-            "an objective that the catalogue does not know fires",
-            healthy | stranger,
-            True,
-        ),
-        only(
-            names.COUNT_ALERT, "as many objectives as the catalogue has stay silent", healthy, False
-        ),
-        only(names.COUNT_ALERT, "objectives need no data", {}, False),
-        only(names.WATCHDOG_ALERT, "the watchdog needs no data", {}, True),
-    ]
+    inputs = series(plan, {}, GUARD_STEP) | stranger | rule_failures(counter(1))
+    guards = (names.RULES_ALERT, names.COUNT_ALERT)
+    questions = [alert_question(name, Decimal(600), fires=True) for name in guards]
+    return case("failing evaluations and a strange objective", inputs, GUARD_STEP, questions)
 
 
-def watched(alert: Alert) -> list[Case]:
-    """A symptom's own series from the catalogue."""
-    ask = f"count by (alertname) ({selector(names.ALERTS, alertname=alert.name, alertstate='firing')}) > bool 0"
-    step, at = GUARD_STEP, alert.for_ + 240
-    return [
-        case(f"{alert.name} fires", dict(alert.fires), step, at, ask, [alert.name], "alertname"),
-        case(f"{alert.name} stays silent", dict(alert.silent), step, at, ask, [], "alertname"),
-        case(f"{alert.name} stays silent without data", {}, step, at, ask, [], "alertname"),
-    ]
+def rule_failures(values: str) -> dict[str, str]:
+    return {selector(names.RULE_FAILURES, rule_group=names.FINE_GROUP): values}
+
+
+def pack(symptoms: list[Alert]) -> list[Case]:
+    """Return the symptoms' own cases from the catalogue, in few tests: each costs an evaluation of all rules.
+
+    Cases share a test where neither gives a series of a metric that the other gives or reads.
+    """
+    packed: list[Packed] = []
+    for alert in symptoms:
+        for state, given in (("fires", alert.fires), ("stays silent", alert.silent)):
+            inputs = dict(given)
+            gives = {key.partition("{")[0] for key in inputs}
+            reads = gives | set(re.findall(r"[a-zA-Z_:][\w:]*", alert.expr or ""))
+            asked = alert_question(alert.name, alert.for_ + SETTLING, fires=state == "fires")
+            name = f"{alert.name} {state}"
+            for other in packed:
+                if not (gives & other.reads or other.gives & reads):
+                    break
+            else:
+                other = Packed()
+                packed.append(other)
+            other.add(name, inputs, gives, reads, asked)
+    return [case("; ".join(test.names), test.inputs, GUARD_STEP, test.questions) for test in packed]
+
+
+@dataclass
+class Packed:
+    """A test that several cases share: their series, and the metrics that they give and read."""
+
+    names: list[str] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+    gives: set[str] = field(default_factory=set)
+    reads: set[str] = field(default_factory=set)
+    questions: list[Question] = field(default_factory=list)
+
+    def add(
+        self, name: str, inputs: dict[str, str], gives: set[str], reads: set[str], asked: Question
+    ) -> None:
+        self.names.append(name)
+        self.inputs |= inputs
+        self.gives |= gives
+        self.reads |= reads
+        self.questions.append(asked)
