@@ -91,7 +91,7 @@ def send(stack: Stack, name: str, length: timedelta) -> None:
         "endsAt": (now + length).isoformat(),
     }
     alert = {"labels": labels, "annotations": {"summary": "sent by hand"}, **span}
-    httpx.post(f"{stack.site.url('alertmanager')}/api/v2/alerts", json=[alert]).raise_for_status()
+    httpx.post(f"{stack.layout.url('alertmanager')}/api/v2/alerts", json=[alert]).raise_for_status()
 
 
 def test_where_one_reads_stays_while_the_page_looks_again(stack: Stack, watched: Watched) -> None:

@@ -87,7 +87,7 @@ class Containers(Stack):
 
     def mails(self, *words: str) -> bool:
         """Whether a mail about all of these lies in the mailbox."""
-        messages = httpx.get(f"{self.site.url('mailpit')}/api/v1/messages", timeout=5).json()[
+        messages = httpx.get(f"{self.layout.url('mailpit')}/api/v1/messages", timeout=5).json()[
             "messages"
         ]
         return any(all(word in message["Subject"] for word in words) for message in messages)
@@ -227,7 +227,7 @@ def test_everything_is_up(stack: Containers) -> None:
     assert "Booting worker" in stack.run("logs", "api", "--lines", "400").stdout
     assert (
         "url_file: /run/secrets/deadman_url"
-        in httpx.get(f"{stack.site.url('alertmanager')}/api/v2/status").json()["config"]["original"]
+        in httpx.get(f"{stack.layout.url('alertmanager')}/api/v2/status").json()["config"]["original"]
     )
     doctor = stack.run("doctor")
     assert doctor.returncode == 0, doctor.stdout
@@ -276,7 +276,7 @@ def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
 
     def spans() -> dict[str, str]:
         """Operation → service, of the trace as far as it is there."""
-        data = httpx.get(f"{stack.site.url('jaeger')}/api/traces/{trace}", timeout=5).json()["data"]
+        data = httpx.get(f"{stack.layout.url('jaeger')}/api/traces/{trace}", timeout=5).json()["data"]
         return {
             span["operationName"]: one["processes"][span["processID"]]["serviceName"]
             for one in data or ()
@@ -304,7 +304,7 @@ def test_lines_wait_for_loki(stack: Containers) -> None:
 def test_grafana_lets_in_who_has_the_password(stack: Containers) -> None:
     """Nobody without it; with the secret's, every board is there, and each source of data answers."""
     stack.needs("grafana")
-    grafana = f"{stack.site.url('grafana')}/api"
+    grafana = f"{stack.layout.url('grafana')}/api"
     assert httpx.get(f"{grafana}/search").status_code == 401
     password = (stack.secrets / "grafana_password").read_text(encoding="utf-8").strip()
     with httpx.Client(base_url=grafana, auth=("admin", password), timeout=10) as admin:
@@ -399,7 +399,7 @@ def test_an_alert_reaches_the_mailbox(stack: Containers) -> None:
         "startsAt": now,
     }
     httpx.post(
-        f"{stack.site.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5
+        f"{stack.layout.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5
     ).raise_for_status()
 
     assert eventually(lambda: stack.mails("MailTest"))
@@ -480,7 +480,7 @@ def test_without_valkey_requests_are_answered_and_limited(stack: Containers) -> 
     assert {stack.call("GET", "/api/v1/nodes/hill-tank").status_code for _ in range(20)} == {200}
     assert stack.call("GET", "/health/ready").status_code == 200
     strangers = (
-        stack.http.post(f"{stack.site.url('api')}/api/v1/keys") for _ in range(MOST)
+        stack.http.post(f"{stack.layout.url('api')}/api/v1/keys") for _ in range(MOST)
     )  # the key of load runs has no limit
     assert any(
         answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0 for answer in strangers
@@ -505,7 +505,7 @@ def test_the_mailbox_is_told_that_it_is_over(stack: Containers) -> None:
 def test_data_survives_down_and_up(stack: Containers) -> None:
     """Containers go and come; nodes, silences, and what Prometheus knows, stay."""
     assert stack.call("POST", "/api/v1/nodes", json=NODE).status_code in (201, 409)
-    silences = f"{stack.site.url('alertmanager')}/api/v2/silences"
+    silences = f"{stack.layout.url('alertmanager')}/api/v2/silences"
     matcher = {"name": "alertname", "value": "Kept", "isRegex": False}
     now = datetime.now(UTC)
     times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}

@@ -69,7 +69,7 @@ def supervise(stack: Stack, *words: str) -> None:
         "-m",
         "supervisor.supervisorctl",
         "-s",
-        f"unix://{socket_path(stack.site)}",
+        f"unix://{socket_path(stack.layout)}",
         *words,
     ]
     subprocess.run(command, check=True, capture_output=True, timeout=60)

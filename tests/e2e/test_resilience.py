@@ -47,7 +47,7 @@ class Seen:
 def client(stack: Stack) -> httpx.Client:
     """Every request of this file comes from here; it is not rate-limited."""
     headers, free = (
-        {"Authorization": f"Bearer {stack.site.key('load')}"},
+        {"Authorization": f"Bearer {stack.layout.key('load')}"},
         httpx.Limits(max_connections=None),
     )
     return httpx.Client(base_url=stack.layout.url("api"), headers=headers, timeout=60, limits=free)
