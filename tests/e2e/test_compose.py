@@ -227,7 +227,9 @@ def test_everything_is_up(stack: Containers) -> None:
     assert "Booting worker" in stack.run("logs", "api", "--lines", "400").stdout
     assert (
         "url_file: /run/secrets/deadman_url"
-        in httpx.get(f"{stack.layout.url('alertmanager')}/api/v2/status").json()["config"]["original"]
+        in httpx.get(f"{stack.layout.url('alertmanager')}/api/v2/status").json()["config"][
+            "original"
+        ]
     )
     doctor = stack.run("doctor")
     assert doctor.returncode == 0, doctor.stdout
@@ -276,7 +278,9 @@ def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
 
     def spans() -> dict[str, str]:
         """Operation → service, of the trace as far as it is there."""
-        data = httpx.get(f"{stack.layout.url('jaeger')}/api/traces/{trace}", timeout=5).json()["data"]
+        data = httpx.get(f"{stack.layout.url('jaeger')}/api/traces/{trace}", timeout=5).json()[
+            "data"
+        ]
         return {
             span["operationName"]: one["processes"][span["processID"]]["serviceName"]
             for one in data or ()
