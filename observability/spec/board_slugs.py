@@ -1,6 +1,11 @@
-"""The names of the dashboards in links; it imports nothing."""
+"""Slugs of the dashboards, as links and uids have them."""
 
-OVERVIEW, SLO, ROUTES, DEPENDENCIES = "overview", "slo", "routes", "dependencies"
-
-
-RUNTIME, JOBS, LOG, LOAD = "runtime", "jobs", "logs", "load"
+OVERVIEW = "overview"
+SLO = "slo"
+ROUTES = "routes"
+DEPENDENCIES = "dependencies"
+RUNTIME = "runtime"
+JOBS = "jobs"
+LOG = "logs"
+LOAD = "load"
+ALL = (OVERVIEW, SLO, ROUTES, DEPENDENCIES, RUNTIME, JOBS, LOG, LOAD)

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from observability.spec.builder import build_plan
-from observability.spec.parsing import read
+from observability.spec.documents import read_document
+from observability.spec.parsing import parse
 from observability.spec.plan import Plan
-from observability.spec.problems import Invalid
+from observability.spec.problems import Invalid, by_place
 from observability.spec.schema.catalogue import Catalogue
 from observability.spec.schema.policy import Policy
 from observability.spec.validation import validate
@@ -25,11 +26,13 @@ def load_entries(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Ca
 
     The files are compared with each other only when each is valid by itself.
     """
-    entries, problems = read(catalogue, Catalogue)
-    rules, policy_problems = read(policy, Policy)
+    catalogue_document = read_document(catalogue)
+    policy_document = read_document(policy)
+    entries, problems = parse(catalogue_document, Catalogue)
+    rules, policy_problems = parse(policy_document, Policy)
     problems += policy_problems
     if entries and rules and not problems:
-        problems += validate(entries, rules, catalogue.name, policy.name)
+        problems += validate(entries, rules, catalogue_document.where, policy_document.where)
     if problems or entries is None or rules is None:
-        raise Invalid(sorted(problems))
+        raise Invalid(sorted(problems, key=by_place))
     return entries, rules

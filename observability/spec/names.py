@@ -213,8 +213,11 @@ GUARDS = (UNMEASURED_ALERT, COUNT_ALERT, RULES_ALERT, WATCHDOG_ALERT)
 # --- dashboards --------------------------------------------------------------------------------------------------
 
 
+BOARD_UID_LENGTH = 40  # Grafana takes no longer one
+
+
 def board_uid(service: str, slug: str) -> str:
-    """The stable uid of a dashboard, at most 40 characters as Grafana wants it."""
+    """Return the stable uid of a dashboard; services are short enough for BOARD_UID_LENGTH."""
     return f"{service}-{slug}"
 
 

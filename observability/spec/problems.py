@@ -1,13 +1,13 @@
-"""The one shape in which anything that is wrong is reported; it imports nothing of ours."""
+"""The shape in which everything that is wrong is reported."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """Something that a person has to mend: where it is, what it is, and the edit or command that mends it."""
+    """Something that a person has to correct: its place, what it is, and the edit or command."""
 
-    where: str  # file, and the key or line in it
+    where: str  # file, line where there is one, and key
     message: str
     fix: str
     check: str = "catalogue"  # which check found it; docs/checks.md has a section of that name
@@ -17,8 +17,15 @@ class Problem:
 
 
 class Invalid(Exception):
-    """Raised once, with every problem found, by loaders that cannot return anything."""
+    """All problems of files that nothing can be made of."""
 
     def __init__(self, problems: list[Problem]):
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+
+
+def by_place(problem: Problem) -> tuple[str, int, str]:
+    """Return a sort key: file, line as a number, then the rest of the place and the message."""
+    file, _, rest = problem.where.partition(":")
+    line = rest.partition(":")[0]
+    return file, int(line) if line.isdecimal() else 0, f"{rest}: {problem.message}"

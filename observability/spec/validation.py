@@ -1,44 +1,55 @@
-"""Checks of a catalogue and a policy against each other."""
+"""Checks of a catalogue and a policy that are valid by themselves: within and between the two."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Protocol
 
 from observability.spec import names
 from observability.spec.problems import Problem
-from observability.spec.schema.catalogue import Catalogue
+from observability.spec.schema.catalogue import Catalogue, LatencyEntry, SubjectEntry, SymptomEntry
 from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy
 
 
+class Where(Protocol):
+    """A function that returns the place of a key as text: `file:line: key.path`."""
+
+    def __call__(self, *path: str | int) -> str: ...
+
+
 def validate(
-    catalogue: Catalogue, policy: Policy, catalogue_name: str, policy_name: str
+    catalogue: Catalogue, policy: Policy, in_catalogue: Where, in_policy: Where
 ) -> list[Problem]:
-    """Return what is wrong between the entries of two files that are valid by themselves."""
-    in_catalogue, in_policy = f"{catalogue_name}: ", f"{policy_name}: "
+    """Return every problem; `in_catalogue` and `in_policy` return the places of keys."""
     return [
-        *addresses(catalogue, in_catalogue),
-        *references(catalogue, policy, in_catalogue),
-        *latencies(catalogue, in_catalogue),
-        *promises(catalogue, in_catalogue),
-        *receivers(policy, in_policy),
-        *alerts(catalogue, policy, in_policy),
+        *check_addresses(catalogue, in_catalogue),
+        *check_owners(catalogue, policy, in_catalogue),
+        *check_dependencies(catalogue, in_catalogue),
+        *check_symptoms(catalogue, policy, in_catalogue),
+        *check_probe(catalogue, in_catalogue),
+        *check_latencies(catalogue, in_catalogue),
+        *check_availability(catalogue, in_catalogue),
+        *check_integrations(policy, in_policy),
+        *check_reachable_owners(policy, in_policy),
+        *check_severities(policy, in_policy),
+        *check_guards(policy, in_policy),
+        *check_windows(catalogue, policy, in_policy),
     ]
 
 
-def known(
-    where: str, given: Iterable[str | None], among: Iterable[str], kind: str
+def undeclared(
+    where: str, references: Iterable[str | None], declared: Iterable[str], kind: str
 ) -> Iterator[Problem]:
-    """Names that are declared nowhere."""
-    for name in given:
-        if name is not None and name not in among:
-            yield Problem(
-                where, f"{kind} {name!r} is not declared", f"use one of: {', '.join(sorted(among))}"
-            )
+    """Yield a problem for each name that is declared nowhere; None is no reference."""
+    for name in references:
+        if name is not None and name not in declared:
+            fix = f"use one of: {', '.join(sorted(declared))}"
+            yield Problem(where, f"{kind} {name!r} is not declared", fix)
 
 
-def twice(where: str, values: Iterable[str]) -> Iterator[Problem]:
-    """Entries of a list that would make two SLOs of one name."""
+def repeated(where: str, values: Iterable[str]) -> Iterator[Problem]:
+    """Yield a problem for each repeated element of a list: it would make two SLOs of one name."""
     seen: set[str] = set()
     for value in values:
         if value in seen:
@@ -46,165 +57,183 @@ def twice(where: str, values: Iterable[str]) -> Iterator[Problem]:
         seen.add(value)
 
 
-def addresses(catalogue: Catalogue, at: str) -> Iterator[Problem]:
-    """Routes that are declared twice, by method and path or by id."""
-    by_http: dict[Http, str] = {}
-    for name, entry in catalogue.served():
-        if entry.http in by_http:
-            yield Problem(
-                f"{at}{name}",
-                f"{entry.http} is declared by {by_http[entry.http]} already",
-                "keep one of the two",
-            )
-        by_http[entry.http] = name
-    for name in catalogue.routes.keys() & catalogue.exempt.keys():
-        yield Problem(
-            f"{at}exempt.{name}", "is a watched route too", "keep it under routes or under exempt"
-        )
+# --- the catalogue by itself ---
 
 
-def references(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Problem]:
-    """Owners, severities, routes and dependencies that must exist, and names that must not be taken."""
-    endpoints = catalogue.http_by_route()
-    owned: dict[str, Any] = {
-        f"{section}.{name}": entry
-        for section in ("routes", "dependencies", "jobs", "watch", "logs")
-        for name, entry in getattr(catalogue, section).items()
-    }
-    owned |= {names.GATEWAY: catalogue.gateway} if catalogue.gateway else {}
+def check_addresses(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield routes whose method and path another route has."""
+    route_by_http: dict[Http, str] = {}
+    for section, entries in (("routes", catalogue.routes), ("exempt", catalogue.exempt)):
+        for route_id, entry in entries.items():
+            other = route_by_http.setdefault(entry.http, route_id)
+            if other != route_id:
+                message = f"{entry.http} is declared by {other} already"
+                yield Problem(where(section, route_id), message, "keep one of the two")
+
+
+def check_dependencies(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield dependencies that routes need and nobody declares, and the gateway's name."""
+    for route_id, route in catalogue.routes.items():
+        place = where("routes", route_id, "needs")
+        yield from undeclared(place, route.needs, catalogue.dependencies, "dependency")
     if catalogue.gateway and names.GATEWAY in catalogue.dependencies:
-        yield Problem(
-            f"{at}dependencies.{names.GATEWAY}",
-            "is the gateway's name, whose SLO has it",
-            "choose another name",
-        )
-    yield from known(f"{at}owner", [catalogue.owner], policy.owners, "owner")
-    for key, entry in owned.items():
-        yield from known(f"{at}{key}.owner", [entry.owner], policy.owners, "owner")
-    for name, route in catalogue.routes.items():
-        yield from known(
-            f"{at}routes.{name}.needs", route.needs, catalogue.dependencies, "dependency"
-        )
-    for section, entries in (("watch", catalogue.watch), ("logs", catalogue.logs)):
-        for name, symptom in entries.items():
-            yield from known(
-                f"{at}{section}.{name}.severity", [symptom.severity], policy.severities, "severity"
+        place = where("dependencies", names.GATEWAY)
+        yield Problem(place, "is the gateway's name, whose SLO has it", "choose another name")
+
+
+def check_probe(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield probed routes that are unknown, repeated, or change something."""
+    http_by_route = catalogue.http_by_route()
+    probed = catalogue.probe.routes
+    place = where("probe", "routes")
+    yield from undeclared(place, probed, http_by_route, "route")
+    yield from repeated(place, probed)
+    for route_id in sorted(set(probed) & http_by_route.keys()):
+        if http_by_route[route_id].method != "GET":
+            message = f"{route_id} is not a GET; a probe must change nothing"
+            yield Problem(place, message, "probe another route")
+
+
+def check_latencies(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield latencies that would make two SLOs of one name, or that another one includes."""
+    yield from check_latency(catalogue.defaults.latency, where("defaults", "latency"))
+    for route_id, route in catalogue.routes.items():
+        yield from check_latency(route.latency or (), where("routes", route_id, "latency"))
+    for name, dependency in catalogue.dependencies.items():
+        yield from check_latency(dependency.latency, where("dependencies", name, "latency"))
+
+
+def check_latency(targets: tuple[LatencyEntry, ...], where: str) -> Iterator[Problem]:
+    """Yield the problems of one list of latencies."""
+    yield from repeated(where, [f"{target.threshold.seconds.normalize():f}s" for target in targets])
+    for quick, slow in pairwise(sorted(targets, key=threshold_seconds)):
+        differ = threshold_seconds(quick) < threshold_seconds(slow)
+        if differ and quick.objective >= slow.objective:
+            message = (
+                f"{quick.objective} within {quick.threshold.text} makes "
+                f"{slow.objective} within {slow.threshold.text} say nothing"
             )
-        for name in entries.keys() & {names.BURN_ALERT, *names.GUARDS}:
-            yield Problem(
-                f"{at}{section}.{name}",
-                "is the name of an alert that every service has",
-                "choose another name",
+            fix = (
+                f"promise more than {quick.objective} within {slow.threshold.text}, "
+                "or leave one out"
             )
-    for name in catalogue.logs.keys() & catalogue.watch.keys():
-        yield Problem(
-            f"{at}logs.{name}", "is the name of an alert under watch, too", "choose another name"
-        )
-    yield from known(f"{at}probe.routes", catalogue.probe.routes, endpoints, "route")
-    yield from twice(f"{at}probe.routes", catalogue.probe.routes)
-    for name in set(catalogue.probe.routes) & endpoints.keys():
-        if endpoints[name].method != "GET":
-            yield Problem(
-                f"{at}probe.routes",
-                f"{name} is not a GET; a probe must change nothing",
-                "probe another route",
-            )
+            yield Problem(where, message, fix)
 
 
-def latencies(catalogue: Catalogue, at: str) -> Iterator[Problem]:
-    """Thresholds that would make two SLOs of one name, and promises that another one includes."""
-    targets_of = {"defaults": catalogue.defaults.latency}
-    targets_of |= {
-        f"routes.{name}": route.latency or () for name, route in catalogue.routes.items()
-    }
-    targets_of |= {
-        f"dependencies.{name}": entry.latency for name, entry in catalogue.dependencies.items()
-    }
-    for key, targets in targets_of.items():
-        yield from twice(
-            f"{at}{key}.latency",
-            [f"{target.threshold.seconds.normalize():f}s" for target in targets],
-        )
-        for quick, slow in pairwise(sorted(targets, key=lambda target: target.threshold.seconds)):
-            if (
-                quick.threshold.seconds < slow.threshold.seconds
-                and quick.objective >= slow.objective
-            ):
-                message = f"{quick.objective} within {quick.threshold.text} makes {slow.objective} within {slow.threshold.text} say nothing"
-                yield Problem(
-                    f"{at}{key}.latency",
-                    message,
-                    f"promise more than {quick.objective} within {slow.threshold.text}, or leave one out",
-                )
+def threshold_seconds(target: LatencyEntry) -> Decimal:
+    """Return the threshold in seconds."""
+    return target.threshold.seconds
 
 
-def promises(catalogue: Catalogue, at: str) -> Iterator[Problem]:
-    """Objectives above those of what the route needs: they cannot be kept."""
-    for name, route in catalogue.routes.items():
+def check_availability(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield objectives above those of what the route needs: they cannot be met."""
+    for route_id, route in catalogue.routes.items():
         objective = route.availability or catalogue.defaults.availability
-        for dependency in route.needs:
-            promised = (
-                catalogue.dependencies[dependency].availability
-                if dependency in catalogue.dependencies
-                else objective
-            )
-            if objective > promised:
-                yield Problem(
-                    f"{at}routes.{name}.availability",
-                    f"{objective} cannot be kept: it needs {dependency}, which is promised for {promised} only",
-                    f"promise at most {promised} here, or raise dependencies.{dependency}.availability",
-                )
-
-
-def receivers(policy: Policy, at: str) -> Iterator[Problem]:
-    """Integrations that must exist, and alerts that would reach nobody."""
-    for name, severity in policy.severities.items():
-        yield from known(
-            f"{at}severities.{name}.integrations",
-            severity.integrations,
-            policy.integrations,
-            "integration",
-        )
-    for name, owner in policy.owners.items():
-        yield from known(
-            f"{at}owners.{name}.only", owner.only or (), policy.integrations, "integration"
-        )
-    for owner_name, owner in policy.owners.items():
-        for name, severity in policy.severities.items():
-            if not set(severity.integrations) & set(
-                severity.integrations if owner.only is None else owner.only
-            ):
+        for name in route.needs:
+            dependency = catalogue.dependencies.get(name)
+            if dependency and objective > dependency.availability:
+                promised = dependency.availability
                 message = (
-                    f"severity {name} has no integration left, so its alerts would reach nobody"
+                    f"{objective} cannot be kept: it needs {name}, "
+                    f"which is promised for {promised} only"
                 )
-                yield Problem(
-                    f"{at}owners.{owner_name}.only",
-                    message,
-                    f"add one of: {', '.join(severity.integrations)}",
-                )
+                fix = f"promise at most {promised} here, or raise dependencies.{name}.availability"
+                yield Problem(where("routes", route_id, "availability"), message, fix)
 
 
-def alerts(catalogue: Catalogue, policy: Policy, at: str) -> Iterator[Problem]:
-    """Severities and guards that must exist, and windows that nothing is kept for."""
+# --- the catalogue against the policy ---
+
+
+def check_owners(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator[Problem]:
+    """Yield owners that the policy does not declare."""
+    yield from undeclared(where("owner"), [catalogue.owner], policy.owners, "owner")
+    sections: dict[str, Mapping[str, SubjectEntry | SymptomEntry]] = {
+        "routes": catalogue.routes,
+        "dependencies": catalogue.dependencies,
+        "jobs": catalogue.jobs,
+        "watch": catalogue.watch,
+        "logs": catalogue.logs,
+    }
+    for section, entries in sections.items():
+        for name, entry in entries.items():
+            place = where(section, name, "owner")
+            yield from undeclared(place, [entry.owner], policy.owners, "owner")
+    if catalogue.gateway:
+        place = where("gateway", "owner")
+        yield from undeclared(place, [catalogue.gateway.owner], policy.owners, "owner")
+
+
+def check_symptoms(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator[Problem]:
+    """Yield unknown severities of symptoms, and names of alerts that every service has."""
+    sections: dict[str, Mapping[str, SymptomEntry]] = {
+        "watch": catalogue.watch,
+        "logs": catalogue.logs,
+    }
+    for section, entries in sections.items():
+        for name, entry in entries.items():
+            place = where(section, name, "severity")
+            yield from undeclared(place, [entry.severity], policy.severities, "severity")
+            if name in (names.BURN_ALERT, *names.GUARDS):
+                message = "is the name of an alert that every service has"
+                yield Problem(where(section, name), message, "choose another name")
+
+
+def check_windows(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator[Problem]:
+    """Yield windows that are longer than the period, for which nothing is stored."""
+    period = catalogue.period
+    for name, tier in policy.tiers.items():
+        lengths = [window.over for window in tier.windows]
+        for length in (*lengths, tier.failed.over):
+            if length.seconds > period.seconds:
+                message = (
+                    f"looks back {length.text}, which is longer than the period of {period.text}"
+                )
+                fix = "shorten the window, or lengthen `period` in the catalogue"
+                yield Problem(where("tiers", name), message, fix)
+
+
+# --- the policy by itself ---
+
+
+def check_integrations(policy: Policy, where: Where) -> Iterator[Problem]:
+    """Yield integrations that severities and owners name and nobody declares."""
+    for name, severity in policy.severities.items():
+        place = where("severities", name, "integrations")
+        yield from undeclared(place, severity.integrations, policy.integrations, "integration")
+    for name, owner in policy.owners.items():
+        place = where("owners", name, "only")
+        yield from undeclared(place, owner.only or (), policy.integrations, "integration")
+
+
+def check_reachable_owners(policy: Policy, where: Where) -> Iterator[Problem]:
+    """Yield owners to whom alerts of some severity would not be delivered at all."""
+    for owner_name, owner in policy.owners.items():
+        for severity_name, severity in policy.severities.items():
+            integrations = set(severity.integrations)
+            if owner.only is not None:
+                integrations &= set(owner.only)
+            if not integrations:
+                message = (
+                    f"severity {severity_name} has no integration left, "
+                    "so its alerts would reach nobody"
+                )
+                fix = f"add one of: {', '.join(severity.integrations)}"
+                yield Problem(where("owners", owner_name, "only"), message, fix)
+
+
+def check_severities(policy: Policy, where: Where) -> Iterator[Problem]:
+    """Yield severities that tiers and guards name and nobody declares."""
     for section, entries in (("tiers", policy.tiers), ("guards", policy.guards)):
         for name, entry in entries.items():
-            yield from known(
-                f"{at}{section}.{name}.severity", [entry.severity], policy.severities, "severity"
-            )
-    yield from known(f"{at}guards", policy.guards, names.GUARDS, "guard")
+            place = where(section, name, "severity")
+            yield from undeclared(place, [entry.severity], policy.severities, "severity")
+
+
+def check_guards(policy: Policy, where: Where) -> Iterator[Problem]:
+    """Yield guards that nothing builds, and guards that are missing."""
+    for name in policy.guards:
+        yield from undeclared(where("guards", name), [name], names.GUARDS, "guard")
     for name in names.GUARDS:
         if name not in policy.guards:
-            yield Problem(
-                f"{at}guards.{name}",
-                "is missing",
-                f"add `{name}:`; nothing else watches the watching",
-            )
-    for name, tier in policy.tiers.items():
-        for over in (*(window.over for window in tier.windows), tier.failed.over):
-            if over.seconds > catalogue.period.seconds:
-                message = f"looks back {over.text}, which is longer than the period of {catalogue.period.text}"
-                yield Problem(
-                    f"{at}tiers.{name}",
-                    message,
-                    "shorten the window, or lengthen `period` in the catalogue",
-                )
+            fix = f"add `{name}:`; nothing else watches the watching"
+            yield Problem(where("guards", name), "is missing", fix)

@@ -19,6 +19,7 @@ from observability.spec.schema.fields import (
     PositiveDuration,
     RateLimit,
     RouteId,
+    Service,
 )
 
 
@@ -162,7 +163,8 @@ ExemptEntry = Annotated[ServedEntry, BeforeValidator(expand_exempt)]
 class Catalogue(Entry):
     """The whole of catalogue.yaml."""
 
-    service: str
+    sections_sharing_ids = (("routes", "exempt", "jobs"), ("watch", "logs"))
+    service: Service
     owner: str
     period: PositiveDuration
     defaults: DefaultsEntry

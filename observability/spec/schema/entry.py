@@ -8,10 +8,15 @@ from observability.spec.schema.fields import DurationField, NextSteps
 
 
 class Entry(BaseModel):
-    """A mapping with known keys, of which exactly one of those in `one_of` must be given."""
+    """A mapping with known keys.
+
+    Exactly one of the keys in `one_of` must be given. No id may be declared twice in sections that
+    share ids: they name one alert, or one page of the runbook.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     one_of: ClassVar[tuple[str, ...]] = ()
+    sections_sharing_ids: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
     @model_validator(mode="after")
     def require_one_of(self) -> Self:

@@ -4,12 +4,16 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from observability.spec import board_slugs
+from observability.spec.names import BOARD_UID_LENGTH, board_uid
 from observability.spec.quantities import Duration, parse_duration, parse_positive_duration
 
 MIN_PERCENT = Decimal(50)  # below it an alert would fire while the objective is met
 MAX_PERCENT = Decimal("99.999")  # 100 would leave no error budget
+LONGEST_SLUG = max(board_slugs.ALL, key=len)
+MAX_SERVICE_LENGTH = BOARD_UID_LENGTH - len(board_uid("", LONGEST_SLUG))
 
 
 class Http(NamedTuple):
@@ -58,6 +62,18 @@ def matching(regex: str, example: str) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
+def limit_service(service: str) -> str:
+    """Return the service; raise ValueError when a dashboard's uid would be too long for Grafana."""
+    if len(service) > MAX_SERVICE_LENGTH:
+        uid = board_uid(service, LONGEST_SLUG)
+        raise ValueError(
+            f"{service!r} is too long: Grafana's uid {uid} would have {len(uid)} characters, "
+            f"of which {BOARD_UID_LENGTH} are allowed; shorten it to {MAX_SERVICE_LENGTH} characters"
+        )
+    return service
+
+
+Service = Annotated[str, matching(r"[a-z][a-z0-9-]*", "evara-api"), AfterValidator(limit_service)]
 DurationField = Annotated[Duration, BeforeValidator(parse_duration)]
 PositiveDuration = Annotated[Duration, BeforeValidator(parse_positive_duration)]
 Percent = Annotated[Decimal, BeforeValidator(parse_percent)]

@@ -1,6 +1,6 @@
 """The one shape of a problem."""
 
-from observability.spec.problems import Invalid, Problem
+from observability.spec.problems import Invalid, Problem, by_place
 
 
 def test_a_problem_reads_as_place_mistake_and_mend() -> None:
@@ -17,6 +17,8 @@ def test_invalid_carries_every_problem() -> None:
     assert str(error).count("mend:") == 2
 
 
-def test_problems_sort_by_place() -> None:
-    """Lists are stable, file by file."""
-    assert sorted([Problem("b", "", ""), Problem("a", "", "")])[0].where == "a"
+def test_problems_sort_by_file_and_line() -> None:
+    """Lines are compared as numbers; a place without a line comes before those with one."""
+    places = ["b.yaml:1: a", "a.yaml:10: a", "a.yaml:9: b", "a.yaml: z"]
+    problems = [Problem(place, "", "") for place in places]
+    assert [problem.where for problem in sorted(problems, key=by_place)] == places[::-1]

@@ -1,5 +1,6 @@
 """Mistakes in catalogue.yaml and policy.yaml are all found at once, each with its place and its mend."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -9,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from observability.generate.dashboards.boards import boards
+from observability.spec import board_slugs, names
 from observability.spec import plan as plans
 from observability.spec.loading import load_entries
 from observability.spec.problems import Invalid, Problem
 from observability.spec.quantities import UNIT_SECONDS, Duration, parse_duration
 from observability.spec.schema.fields import parse_http, parse_percent
 from observability.spec.schema.policy import TierEntry
-from tests.observability.compiler_support import SMALL
 
 LIST = "    http: GET /api/v1/nodes\n"
 SYNC_STEPS = """    next_steps:
@@ -89,18 +91,26 @@ WRONG_IN_CATALOGUE = {
     "one address under two routes": (
         (LIST, "    http: POST /api/v1/nodes\n"),
         (
-            "nodes.create",
+            "routes.nodes.create",
             "POST /api/v1/nodes is declared by nodes.list already",
             "keep one of the two",
         ),
     ),
     "one address watched and exempt": (
         ("  docs.page: GET /docs\n", "  docs.page: GET /api/v1/nodes\n"),
-        ("docs.page", "GET /api/v1/nodes is declared by nodes.list already", "keep one of the two"),
+        (
+            "exempt.docs.page",
+            "GET /api/v1/nodes is declared by nodes.list already",
+            "keep one of the two",
+        ),
     ),
     "one id watched and exempt": (
         ("  docs.page: GET /docs\n", "  nodes.list: GET /docs\n"),
-        ("exempt.nodes.list", "is a watched route too", "keep it under routes or under exempt"),
+        ("exempt.nodes.list", "is declared under routes, too", "rename or remove one of the two"),
+    ),
+    "a job with the id of a route": (
+        ("  thingspeak.sync:\n", "  nodes.list:\n"),
+        ("jobs.nodes.list", "is declared under routes, too", "rename or remove one of the two"),
     ),
     "an id that is no id": (
         ("  docs.page: GET /docs\n", "  DocsPage: GET /docs\n"),
@@ -207,7 +217,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "a log alert with the name of a symptom": (
         ("  LogErrorBurst:\n", "  TargetDown:\n"),
-        ("logs.TargetDown", "is the name of an alert under watch, too", "choose another name"),
+        ("logs.TargetDown", "is declared under watch, too", "rename or remove one of the two"),
     ),
     "a log alert for too many lines and for none": (
         ("    more_than: 20\n", "    more_than: 20\n    silence: true\n"),
@@ -242,7 +252,11 @@ WRONG_IN_CATALOGUE = {
     ),
     "a key written twice": (
         ("period: 30d", "period: 30d\nperiod: 7d"),
-        (None, "the key 'period' is written twice", "rename or remove one of the two"),
+        (
+            "period",
+            "the key 'period' is written twice, first in line",
+            "rename or remove one of the two",
+        ),
     ),
     "a list instead of a mapping": (
         (
@@ -322,7 +336,7 @@ WRONG_IN_POLICY = {
     "a guard that nothing builds": (
         ("  Watchdog:\n", "  Watchdgo:\n"),
         (
-            "guards",
+            "guards.Watchdgo",
             "guard 'Watchdgo' is not declared",
             "use one of: RuleEvaluationFailing, SLOCountMismatch",
         ),
@@ -334,15 +348,15 @@ WRONG_IN_POLICY = {
 }
 
 
-def found(
-    problems: list[Problem], file: str, where: str | None, message: str, fix: str
-) -> list[Problem]:
+def matching(problems: list[Problem], file: str, key: str, message: str, fix: str) -> list[Problem]:
+    """Return the problems at that key, in any line, with that message and fix."""
+    place = re.compile(rf"{re.escape(file)}:\d+: {re.escape(key)}")
     return [
-        p
-        for p in problems
-        if (p.where == f"{file}: {where}" if where else p.where.startswith(f"{file}:"))
-        and message in p.message
-        and p.fix.startswith(fix)
+        problem
+        for problem in problems
+        if place.fullmatch(problem.where)
+        and message in problem.message
+        and problem.fix.startswith(fix)
     ]
 
 
@@ -353,7 +367,7 @@ def test_a_mistake_in_the_catalogue_is_named_with_its_mend(
     """Each mistake gives a problem that names the file, the key and the edit that mends it."""
     edit, expected = WRONG_IN_CATALOGUE[case]
     problems = problems_of((edit,))
-    assert found(problems, "catalogue.yaml", *expected), [str(p) for p in problems]
+    assert matching(problems, "catalogue.yaml", *expected), [str(p) for p in problems]
 
 
 @pytest.mark.parametrize("case", sorted(WRONG_IN_POLICY))
@@ -363,17 +377,26 @@ def test_a_mistake_in_the_policy_is_named_with_its_mend(
     """The policy is held to the same form: file, key, and the edit that mends it."""
     edit, expected = WRONG_IN_POLICY[case]
     problems = problems_of((), (edit,))
-    assert found(problems, "policy.yaml", *expected), [str(p) for p in problems]
+    assert matching(problems, "policy.yaml", *expected), [str(p) for p in problems]
 
 
 def test_a_missing_guard_is_a_problem(problems_of: Callable[..., list[Problem]]) -> None:
     """Renaming a guard away is no way to switch it off."""
     problems = problems_of((), (("  Watchdog:\n", "  Watchdgo:\n"),))
-    assert found(problems, "policy.yaml", "guards.Watchdog", "is missing", "add `Watchdog:`")
+    assert matching(problems, "policy.yaml", "guards.Watchdog", "is missing", "add `Watchdog:`")
 
 
-def test_five_mistakes_are_five_problems(problems_of: Callable[..., list[Problem]]) -> None:
-    """Nobody mends a file one error at a time: all are listed at once, sorted, and nothing besides."""
+def line_of(path: Path, text: str) -> int:
+    """Return the number of the one line with that text."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    [number] = [number for number, line in enumerate(lines, 1) if text in line]
+    return number
+
+
+def test_five_mistakes_are_five_problems(
+    problems_of: Callable[..., list[Problem]], tmp_path: Path
+) -> None:
+    """All problems of both files are listed at once, with their lines and in the order of these."""
     problems = problems_of(
         (
             ("    availability: 99.95", "    availability: 100"),
@@ -383,12 +406,15 @@ def test_five_mistakes_are_five_problems(problems_of: Callable[..., list[Problem
         ),
         (("windows: [{over: 1m, ratio: 0.55}]", "windows: []"),),
     )
-    assert [p.where for p in problems] == [
-        "catalogue.yaml: defaults.latency.0.threshold",
-        "catalogue.yaml: exempt.docs.page.http",
-        "catalogue.yaml: routes.readings.ingest.availability",
-        "catalogue.yaml: routes.readings.ingest.rate_limits",
-        "policy.yaml: tiers.P0.windows",
+    places = (
+        ("catalogue.yaml", "defaults.latency.0.threshold", "{threshold: 200,"),
+        ("catalogue.yaml", "routes.readings.ingest.availability", "availability: 100"),
+        ("catalogue.yaml", "routes.readings.ingest.rate_limits", "rate_limits: 600/minute"),
+        ("catalogue.yaml", "exempt.docs.page.http", "docs.page: GET docs"),
+        ("policy.yaml", "tiers.P0.windows", "P0: {severity: page"),
+    )
+    assert [problem.where for problem in problems] == [
+        f"{file}:{line_of(tmp_path / file, text)}: {key}" for file, key, text in places
     ]
     assert all(p.message and p.fix for p in problems)
 
@@ -424,17 +450,6 @@ def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
         load_entries(tmp_path / "none.yaml")
     assert [(p.where, p.fix) for p in error.value.problems] == [
         (f"{tmp_path}/none.yaml", "name the file with --catalogue or --policy")
-    ]
-
-
-def test_a_duplicate_key_names_its_line(tmp_path: Path) -> None:
-    """Of two equal keys the second one's line is named."""
-    path = tmp_path / "catalogue.yaml"
-    path.write_text(SMALL + "period: 7d\n", encoding="utf-8")
-    with pytest.raises(Invalid) as error:
-        load_entries(path)
-    assert [p.where for p in error.value.problems] == [
-        f"catalogue.yaml:{len(SMALL.splitlines()) + 1}"
     ]
 
 
@@ -498,14 +513,74 @@ def test_edges_of_objectives_and_routes_are_read() -> None:
         "routes: []",
         "routes: {a.b: 5}",
         "routes: {a.b: {http: [], latency: {x: 1}}}",
+        "routes: [a.b]\nexempt: [a.b]",
         "probe: text",
         "5",
     ],
 )
-def test_what_cannot_be_salvaged_is_still_only_a_list_of_problems(
+def test_a_document_of_another_shape_is_a_list_of_problems(
     files: Callable[..., tuple[Path, Path]], text: str
 ) -> None:
     """Whatever stands in the file, the answer is problems and never a crash."""
     with pytest.raises(Invalid) as caught:
         load_entries(*files(text))
     assert caught.value.problems
+
+
+SERVICE_LINE = "service: evara-api\n"
+
+
+@pytest.mark.parametrize("service", ["Evara", "evara_api", "1api", "-api", "''", "evara api"])
+def test_a_service_outside_its_pattern_is_refused(
+    problems_of: Callable[..., list[Problem]], service: str
+) -> None:
+    """Its name is part of uids and URLs: small letters, digits and hyphens, a letter first."""
+    problems = problems_of(((SERVICE_LINE, f"service: {service}\n"),))
+    assert matching(
+        problems, "catalogue.yaml", "service", "does not fit", "write it like evara-api"
+    )
+
+
+def test_a_service_is_as_long_as_grafana_allows(
+    plan_of: Callable[..., plans.Plan], problems_of: Callable[..., list[Problem]]
+) -> None:
+    """The longest uid of a dashboard has 40 characters; with one more the service is refused."""
+    longest = "a" * (40 - len("-dependencies"))
+    plan = plan_of(((SERVICE_LINE, f"service: {longest}\n"),))
+    assert max(len(names.board_uid(plan.service, board.slug)) for board in boards(plan)) == 40
+    [problem] = problems_of(((SERVICE_LINE, f"service: {longest}a\n"),))
+    assert problem.where.endswith(": service")
+    assert "would have 41 characters, of which 40 are allowed" in problem.message
+    assert problem.fix == "shorten it to 27 characters"
+
+
+def test_every_board_has_a_declared_slug(plan: plans.Plan) -> None:
+    """The length of a service follows from all boards that there are."""
+    assert sorted(board.slug for board in boards(plan)) == sorted(board_slugs.ALL)
+
+
+def test_shape_problems_of_every_kind_are_listed_together(
+    problems_of: Callable[..., list[Problem]],
+) -> None:
+    """Unknown and repeated keys, a repeated id and a wrong service do not hide each other."""
+    problems = problems_of(
+        (
+            (SERVICE_LINE, "service: Evara\nservise: x\n"),
+            ("period: 30d", "period: 30d\nperiod: 7d"),
+            ("  docs.page: GET /docs\n", "  nodes.list: GET /docs\n"),
+        ),
+        (("speed: 60", "speed: 0"),),
+    )
+    assert [problem.where.split(": ")[1] for problem in problems] == [
+        *("service", "servise", "period", "exempt.nodes.list", "drill.speed"),
+    ]
+
+
+def test_files_are_compared_when_both_are_valid(
+    problems_of: Callable[..., list[Problem]],
+) -> None:
+    """An unknown owner is reported only when nothing is wrong with the shapes."""
+    owner = ("    owner: upstream", "    owner: nobody")
+    assert len(problems_of((owner,))) == 1
+    [problem] = problems_of((owner, (SERVICE_LINE, "service: Evara\n")))
+    assert problem.where.endswith(": service")

@@ -1,0 +1,64 @@
+"""Lines of keys, and keys that are written twice."""
+
+from pathlib import Path
+
+import pytest
+
+from observability.spec.documents import Document, read_document
+
+TEXT = """\
+# a comment
+service: x
+routes:
+  a.b:
+    latency:
+      - {threshold: 1s}
+      - threshold: 2s
+        objective: 95
+copy: &anchor
+  inner: 1
+alias: *anchor
+"""
+
+
+def read(tmp_path: Path, text: str) -> Document:
+    """Write the text to a file and read it."""
+    path = tmp_path / "catalogue.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_document(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        ((), "2: the whole file"),
+        (("service",), "2: service"),
+        (("routes", "a.b"), "4: routes.a.b"),
+        (("routes", "a.b", "latency", 0, "threshold"), "6: routes.a.b.latency.0.threshold"),
+        (("routes", "a.b", "latency", 1), "7: routes.a.b.latency.1"),
+        (("routes", "a.b", "latency", 1, "objective"), "8: routes.a.b.latency.1.objective"),
+        (("routes", "a.b", "next_steps"), "4: routes.a.b.next_steps"),
+        (("copy", "inner"), "10: copy.inner"),
+        (("alias", "inner"), "11: alias.inner"),
+        (("missing",), "2: missing"),
+    ],
+)
+def test_a_place_is_file_line_and_key(
+    tmp_path: Path, path: tuple[str | int, ...], where: str
+) -> None:
+    """A key that is missing, or comes from an alias, has the line of the nearest key above it."""
+    assert read(tmp_path, TEXT).where(*path) == f"catalogue.yaml:{where}"
+
+
+def test_a_repeated_key_names_both_lines(tmp_path: Path) -> None:
+    """The problem is at the second, and keys below it are not reported again."""
+    document = read(tmp_path, "a:\n  b: 1\n  b: 2\nc: {d: 1}\nc: {d: 2}\n")
+    assert [(problem.where, problem.message) for problem in document.problems] == [
+        ("catalogue.yaml:3: a.b", "the key 'b' is written twice, first in line 2"),
+        ("catalogue.yaml:5: c", "the key 'c' is written twice, first in line 4"),
+    ]
+
+
+def test_a_recursive_alias_ends(tmp_path: Path) -> None:
+    """Each node is visited once."""
+    assert read(tmp_path, "a: &x [*x]\n").where("a", 0, 0, 0) == "catalogue.yaml:1: a.0.0.0"
