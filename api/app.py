@@ -1,20 +1,28 @@
 """The application factory: reads as a table of contents."""
 
 from copy import deepcopy
-from functools import partial
 
 from flask import Flask
 from flask_smorest import Api
 
 from api import cli
 from api.config import Settings, from_environment
-from api.platform import db, faults
-from api.platform.http import auth, docs_page, errors, health, limits, openapi, security_headers
+from api.platform import db, state
+from api.platform import keys as keyring
+from api.platform.http import (
+    auth,
+    docs_page,
+    errors,
+    health,
+    hooks,
+    limits,
+    openapi,
+    security_headers,
+)
 from api.platform.http.errors import ProblemSchema
-from api.platform.outbound import guarded_calls
-from api.platform.outbound.redis_client import Shared
 from api.platform.telemetry import error_reports, logs, metrics, tracing
-from api.services import live, thingspeak
+from api.services import state as service_state
+from api.services import thingspeak
 from api.v1 import keys, nodes, readings
 from observability.spec import loading
 
@@ -41,47 +49,35 @@ class ProblemApi(Api):  # type: ignore[misc]
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """A ready app; RuntimeError when its routes and the catalogue disagree."""
+    """Return a ready app; raise RuntimeError when its routes and the catalogue disagree."""
     settings = settings or from_environment()
     logs.configure(settings.log_level, settings.env, settings.version)
-    app = metrics.ObservedFlask(__name__, static_folder=None)
+    app = hooks.ObservedFlask(__name__, static_folder=None)
     app.config.update(
         deepcopy(OPENAPI), MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False
     )
     app.url_map.strict_slashes = False
-    app.extensions["evara_settings"] = settings
     declared = loading.load_plan()
 
-    logs.init_app(app)
+    state.init_app(app, settings)
     tracing.init_app(app, settings)
+    error_reports.init_app(app, settings)
     security_headers.init_app(app, settings)
     db.init_app(app, settings.database_url, settings.database_statement_timeout)
-    auth.identify_callers(app, settings)
-    if settings.faults_file:
-        faults.init_app(app, settings.faults_file)
-    guarded_calls.init_app(app, settings.request_deadline)
-    shared = Shared(settings.redis_url) if settings.redis_url else None
-    thingspeak.init_app(app, settings, shared)
-    live.init_app(app, settings.live_ttl, shared)
+    keyring.init_app(app)
+    service_state.init_app(app, settings)
     health.init_app(app, settings.limiter_url)
-    health.register(
-        app,
-        thingspeak.DEPENDENCY,
-        partial(guarded_calls.check, thingspeak.DEPENDENCY),
-        critical=False,
-    )
-    api = app.extensions["evara_api"] = ProblemApi(app)
+    health.register_guarded(app, thingspeak.DEPENDENCY)
+    api = ProblemApi(app)
     api.ma_plugin.converter.add_attribute_function(openapi.field2map)
     for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs_page.blueprint)
     errors.init_app(app)
-    error_reports.init_app(app, settings)
     limits.init_app(app, declared, settings)
-    auth.authorise_callers(app)
+    auth.init_app(app)
     metrics.init_app(app, declared)
-    openapi.init_app(
-        app, declared, check_answers=settings.check_answers and settings.env != "production"
-    )
+    openapi.init_app(app, api.spec.to_dict(), declared)
+    hooks.init_app(app, settings)
     cli.init_app(app)
     return app

@@ -2,10 +2,9 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from flask import current_app
 from flask.helpers import get_debug_flag
 from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -144,8 +143,3 @@ def secret_in(value: object) -> str | None:
 def from_environment() -> Settings:
     """Return the settings of this process, read once."""
     return Settings()
-
-
-def settings() -> Settings:
-    """Return the settings of the current app."""
-    return cast(Settings, current_app.extensions["evara_settings"])

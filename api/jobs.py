@@ -20,15 +20,16 @@ from huey.consumer import Consumer, Scheduler
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from api.config import Settings
 from api.models import now
 from api.platform.db import database
 from api.platform.jobs import dead_letters, leases
 from api.platform.jobs.dead_letters import DELIVERIES, SYNC
 from api.platform.outbound.circuit_breaker import Refused
 from api.platform.outbound.guarded_calls import deadline
+from api.platform.state import app_state
 from api.platform.telemetry import error_reports, metrics, request_context, tracing
 from api.services import notifications, sync
+from api.services.state import service_state
 from api.services.thingspeak import NoAccess, ThingSpeakError
 
 THREADS = (
@@ -67,11 +68,11 @@ class Jobs:
 
     def __init__(self, app: Flask):
         self.app = app
-        self.settings: Settings = app.extensions["evara_settings"]
+        self.settings = app_state(app).settings
         self.huey = queue(self.settings.jobs_url)
         self.sync = self.huey.task(name="sync")(self._sync)
         self.deliver = self.huey.task(name="deliver")(self._deliver)
-        self.thingspeak = app.extensions["evara_thingspeak"]
+        self.thingspeak = service_state(app).thingspeak
         self.webhook = httpx.Client(timeout=notifications.TIMEOUT)
         self._lead: leases.Lease | None = None
         self._renew_at = self._sync_at = 0.0  # monotonic seconds

@@ -19,6 +19,7 @@ from api.platform.db import database
 from api.platform.http import contract
 from api.platform.http import health as health_checks
 from api.platform.keys import create, is_adoptable, keyring
+from api.platform.state import app_state
 from observability.spec.quantities import Duration, parse_positive_duration
 
 SEEDS: tuple[dict[str, Any], ...] = (
@@ -139,6 +140,6 @@ def init_app(app: Flask) -> None:
     @app.cli.command("health")
     def health() -> None:
         """Print all that the checks found as JSON; exit 1 when requests cannot be served."""
-        body, ready = health_checks.report(health_checks.registered(app))
+        body, ready = health_checks.report(app_state(app).health_checks)
         click.echo(orjson.dumps(body))
         sys.exit(0 if ready else 1)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import click
-from flask import current_app, g, has_request_context, request
+from flask import g, has_request_context, request
 from sqlalchemy import event, insert, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session
 
@@ -61,7 +61,7 @@ def _entry(change: str, changed: Any) -> dict[str, Any]:
 
 def _action(change: str) -> str:
     if has_request_context():
-        return metrics.current_route(current_app)
+        return metrics.current_route()
     command = click.get_current_context(silent=True)
     words: list[str] = []
     while command and command.parent:  # the outermost is the program that started flask

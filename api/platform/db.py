@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, current_app
+from flask import Flask
 from flask_migrate import Migrate
 from sqlalchemy import Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from api.platform import audit
+from api.platform.state import app_state
 from api.platform.telemetry import metrics, tracing
 from observability.spec import names
 
@@ -161,14 +162,13 @@ def _observe(system: str, statement: str, seconds: float, error: str | None = No
 
 
 def init_app(app: Flask, url: str, statement_timeout: float = 0.0) -> None:
-    app.extensions["evara_database"] = Database(url, statement_timeout)
-    Migrate(app, app.extensions["evara_database"], directory=str(MIGRATIONS))
+    database = app_state(app).database = Database(url, statement_timeout)
+    Migrate(app, database, directory=str(MIGRATIONS))
 
 
 def database() -> Database:
     """Return the database of the current app."""
-    found: Database = current_app.extensions["evara_database"]
-    return found
+    return app_state().database
 
 
 def paged(session: Session, query: Select[Any], page: int, page_size: int) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, abort
+from flask import abort
 
+from api.platform.state import app_state
 from api.platform.telemetry import metrics
 
 
@@ -23,15 +24,17 @@ def current(path: Path) -> dict[str, Any]:
         return {}
 
 
-def init_app(app: Flask, path: Path) -> None:
-    @app.before_request
-    def misbehave() -> None:
-        fault = current(path)
-        if fault.get("route") != metrics.current_route(app):
-            return
-        if fault.get("kind") == "slow":
-            time.sleep(float(fault.get("seconds", 1.0)))
-        elif fault.get("kind") == "exception":
-            raise InjectedError("a drill asked for this")
-        else:
-            abort(500, "A drill asked for this.")
+def inject() -> None:
+    """Apply the fault in force to the current request when it names the request's route."""
+    path = app_state().settings.faults_file
+    if path is None:
+        return
+    fault = current(path)
+    if fault.get("route") != metrics.current_route():
+        return
+    if fault.get("kind") == "slow":
+        time.sleep(float(fault.get("seconds", 1.0)))
+    elif fault.get("kind") == "exception":
+        raise InjectedError("a drill asked for this")
+    else:
+        abort(500, "A drill asked for this.")

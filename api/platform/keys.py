@@ -5,15 +5,16 @@ import logging
 import re
 import secrets
 import time
-from typing import Any, cast
+from typing import Any
 
-from flask import current_app
+from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
 from api.models import ApiKey, now
 from api.platform.db import Database, database, paged
+from api.platform.state import app_state
 
 PREFIX = "evara_"
 TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
@@ -85,9 +86,15 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def init_app(app: Flask) -> None:
+    """Give the app a keyring over its database."""
+    state = app_state(app)
+    state.keyring = Keyring(state.database)
+
+
 def keyring() -> Keyring:
     """Return the keyring of the current app."""
-    return cast(Keyring, current_app.extensions["evara_keyring"])
+    return app_state().keyring
 
 
 def page(page: int, page_size: int) -> dict[str, Any]:

@@ -3,25 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from flask import Flask, current_app
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
 from api.models import Node
 from api.platform.outbound.circuit_breaker import Refused
-from api.platform.outbound.redis_client import Shared
-from api.platform.outbound.stale_cache import Busy, Cache, Kept
+from api.platform.outbound.stale_cache import Busy, Kept
 from api.services import nodes
-from api.services.thingspeak import NoAccess, Unavailable, thingspeak
+from api.services.state import service_state
+from api.services.thingspeak import NoAccess, Unavailable
 
 RETRY_AFTER = 5  # seconds
 NO_ANSWER = (
     "ThingSpeak does not answer as it should, and no earlier answer of it is known. Try again."
 )
 LiveResponse = tuple[dict[str, Any], dict[str, str]]  # body and headers
-
-
-def init_app(app: Flask, ttl: float, shared: Shared | None) -> None:
-    app.extensions["evara_live"] = Cache(ttl, shared)
 
 
 def newest(node_id: str) -> LiveResponse:
@@ -33,7 +28,7 @@ def newest(node_id: str) -> LiveResponse:
     node = nodes.get(node_id)
     if node.channel_id is None:
         raise NotFound(f"Node {node_id!r} has no ThingSpeak channel.")
-    cache: Cache = current_app.extensions["evara_live"]
+    cache = service_state().live_answers
     # Changing the node's channel, key or fields invalidates its cached answers.
     key = f"live:{node.id}:{node.updated_at.isoformat()}"
     try:
@@ -48,7 +43,7 @@ def newest(node_id: str) -> LiveResponse:
 
 def fetch_newest(node: Node) -> list[list[Any]]:
     """Return the newest entry's readings as JSON values: [[metric, ISO time, value]]."""
-    entry = thingspeak().newest(node.channel_id or 0, node.channel_key)
+    entry = service_state().thingspeak.newest(node.channel_id or 0, node.channel_key)
     if entry is None:
         return []
     rows = entry.readings(node.fields)

@@ -17,11 +17,11 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from api.config import settings
 from api.models import Delivery, Latest, Node, now
 from api.platform.db import database
 from api.platform.jobs import dead_letters
 from api.platform.jobs.leases import Lease
+from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context, tracing
 
 TIMEOUT = 5.0  # seconds for each step of a call
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def retry_delay(attempts: int) -> float:
     """Return the seconds to wait after so many failed attempts: doubling, up to MAX_RETRY_DELAY."""
-    return min(settings().retry_seconds * 2.0 ** (attempts - 1), MAX_RETRY_DELAY)
+    return min(app_state().settings.retry_seconds * 2.0 ** (attempts - 1), MAX_RETRY_DELAY)
 
 
 def alarm_state(value: float, limits: dict[str, float]) -> str:
@@ -50,7 +50,7 @@ def record_alarms(session: Session, node: Node, metrics: set[str]) -> None:
     Late and repeated readings are never the latest, so they cause nothing.
     """
     watched = metrics & node.alarms.keys()
-    if not watched or not settings().webhook_url:
+    if not watched or not app_state().settings.webhook_url:
         return
     query = (
         select(Latest)
@@ -85,7 +85,7 @@ def new_delivery(node: Node, latest: Latest, before: str) -> Delivery:
 
 def next_due(session: Session) -> Delivery | None:
     """Return the delivery to send now: of the first delivery of every node, the one longest due."""
-    if not settings().webhook_url:
+    if not app_state().settings.webhook_url:
         return None
     first_ids = select(func.min(Delivery.id)).group_by(Delivery.node_id)
     query = (
@@ -104,7 +104,7 @@ def backlog(session: Session) -> tuple[int, datetime | None]:
     """
     query = select(func.count(), func.min(Delivery.created_at)).select_from(Delivery)
     number, oldest = session.execute(query).one()
-    if not settings().webhook_url:
+    if not app_state().settings.webhook_url:
         return number, None
     return number, oldest
 
@@ -156,9 +156,9 @@ def send(client: httpx.Client, delivery: Delivery) -> str | None:
     body = orjson.dumps(delivery.payload)
     headers = {"Content-Type": "application/json", "Idempotency-Key": delivery.key}
     headers |= request_context.outbound_headers()
-    headers |= signature_headers(settings().webhook_secret, body)
+    headers |= signature_headers(app_state().settings.webhook_secret, body)
     try:
-        response = client.post(settings().webhook_url, content=body, headers=headers)
+        response = client.post(app_state().settings.webhook_url, content=body, headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return type(error).__name__
     if response.is_success:
@@ -181,7 +181,7 @@ def record_attempt(session: Session, delivery: Delivery, error: str | None) -> N
     """
     attempts = delivery.attempts + 1
     is_delivery = Delivery.id == delivery.id
-    if error and attempts < settings().webhook_attempts:
+    if error and attempts < app_state().settings.webhook_attempts:
         due_at = now() + timedelta(seconds=retry_delay(attempts))
         retry = update(Delivery).where(is_delivery).values(attempts=attempts, due_at=due_at)
         session.execute(retry)

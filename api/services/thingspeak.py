@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import httpx
-from flask import Flask, current_app
 
-from api.config import Settings
 from api.platform.outbound.guarded_calls import Guard, Patience, retry_after
 from api.platform.outbound.redis_client import Shared
 
@@ -139,17 +137,6 @@ def split_time(first: datetime, last: datetime, created_at: datetime | None) -> 
     if created_at and half < created_at <= last:
         return created_at - SECOND
     return half
-
-
-def init_app(app: Flask, settings: Settings, shared: Shared | None) -> None:
-    app.extensions["evara_thingspeak"] = ThingSpeak(
-        settings.thingspeak_url, settings.thingspeak_timeout, shared=shared
-    )
-
-
-def thingspeak() -> ThingSpeak:
-    """Return the client of the current app."""
-    return cast(ThingSpeak, current_app.extensions["evara_thingspeak"])
 
 
 def parse_feed_or_refusal(response: httpx.Response) -> Feed | NoAccess:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -38,7 +39,7 @@ ALL, BARE, LOG_LINE, LOGS, TRACING, SAMPLED = (
     "sampled trace",
 )
 CALLER_SAMPLES = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
-DATABASE = "evara_database"
+STATE = "evara"  # the extension that holds the database and the measured dispatch
 
 
 class Variant(NamedTuple):
@@ -145,7 +146,8 @@ def plain_views() -> dict[str, Callable[..., Any]]:
 def bare(like: Flask) -> Flask:
     """A plain Flask app with the measured URLs of `like`."""
     app, views = Flask(BARE, static_folder=None), plain_views()
-    app.extensions[DATABASE] = plain_database(like.extensions[DATABASE].engine)
+    database = plain_database(like.extensions[STATE].database.engine)
+    app.extensions[STATE] = SimpleNamespace(database=database)
     for rule in like.url_map.iter_rules():
         if rule.endpoint in views:
             app.add_url_rule(rule.rule, rule.endpoint, views[rule.endpoint], methods=rule.methods)
@@ -163,13 +165,27 @@ def silent() -> AbstractContextManager[object]:
     return patch.object(logging.getLogger("evara.access"), "disabled", True)
 
 
+def leave_out_completion(app: Flask) -> None:
+    """Measure requests, but let nothing finish the response that a hook broke off."""
+    vars(app)["full_dispatch_request"] = app.extensions[STATE].timed_dispatch
+
+
+def leave_out_measurement(app: Flask) -> None:
+    """Dispatch requests as plain Flask does."""
+    app.extensions[STATE].timed_dispatch = partial(Flask.full_dispatch_request, app)
+
+
+def leave_out_timings(app: Flask) -> None:
+    """Replace the database by one without listeners."""
+    state = app.extensions[STATE]
+    state.database = plain_database(state.database.engine)
+
+
 LEFT_OUT: dict[str, Callable[[Flask], object]] = {  # what no hook does
     "schemas": lambda app: app.view_functions.update(plain_views()),
-    LOGS: lambda app: app.extensions.update(evara_complete=lambda answer: answer),
-    "metrics": lambda app: app.extensions.pop("evara_timed"),
-    "database timings": lambda app: app.extensions.update(
-        {DATABASE: plain_database(app.extensions[DATABASE].engine)}
-    ),
+    LOGS: leave_out_completion,
+    "metrics": leave_out_measurement,
+    "database timings": leave_out_timings,
 }
 
 

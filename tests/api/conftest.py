@@ -14,6 +14,7 @@ from flask_migrate import upgrade
 
 from api.app import create_app
 from api.config import Settings
+from api.platform.state import app_state
 from tests.api.helpers import NODE, NODES, UNLIMITED, KeyedClient, store_keys
 from tests.postgres_server import UNSAFE, PostgresServer
 
@@ -59,9 +60,9 @@ def template(postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathF
         )
         with app.app_context():
             upgrade()
-        with app.extensions["evara_database"].write() as session:
+        with app_state(app).database.write() as session:
             store_keys(session)
-    app.extensions["evara_database"].engine.dispose()
+    app_state(app).database.engine.dispose()
     return name
 
 
@@ -129,7 +130,7 @@ def make_app(database_url: str) -> Iterator[MakeApp]:
 
     yield make
     for app in made:
-        app.extensions["evara_database"].engine.dispose()
+        app_state(app).database.engine.dispose()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from api.models import SCOPES, ApiKey, Reading, now
 from api.platform.keys import digest_of
+from api.platform.state import app_state
 
 KEYS = {
     scope: f"evara_{scope:-<43}" for scope in SCOPES
@@ -82,7 +83,7 @@ def label_values(registry: CollectorRegistry, label: str) -> set[str]:
 
 def stored(app: Flask) -> int:
     """How many readings are in the database."""
-    with app.extensions["evara_database"].read() as session:
+    with app_state(app).database.read() as session:
         return session.scalar(select(func.count()).select_from(Reading))
 
 

@@ -29,6 +29,7 @@ from api.platform.jobs import leases
 from api.platform.jobs.dead_letters import record
 from api.platform.outbound import guarded_calls
 from api.platform.outbound.circuit_breaker import BreakerOpen
+from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context
 from api.services import notifications, sync, thingspeak
 from api.services.thingspeak import Unavailable
@@ -163,11 +164,11 @@ def test_what_waits_is_measured(app: Flask, made: Jobs) -> None:
             session.add(
                 Delivery(key=str(number), node_id="n", payload={}, headers={}, created_at=moment)
             )
-    app.extensions["evara_settings"].webhook_url = "http://127.0.0.1:9/"
+    app_state(app).settings.webhook_url = "http://127.0.0.1:9/"
     made.tick()
     assert gauge(names.DELIVERIES_PENDING) == 2
     assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) == since.timestamp()
-    app.extensions["evara_settings"].webhook_url = ""
+    app_state(app).settings.webhook_url = ""
     made.tick()
     assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) > since.timestamp() + 60
 
@@ -304,7 +305,7 @@ def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: ThingSpeakStub
     """While a task for it waits, or its next attempt is held back, no other is made: an outage lets
     no queue grow."""
     replay.set_mode("fail", 60)
-    app.extensions["evara_settings"].retry_seconds = 1000
+    app_state(app).settings.retry_seconds = 1000
     for _ in range(3):
         made._sync_at = 0
         made.tick()

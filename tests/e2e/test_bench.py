@@ -83,7 +83,7 @@ def test_pieces_have_words_and_can_be_left_out(tmp_path: Path) -> None:
         "import json, sys; from pathlib import Path; from loadtests.bench import apps, request\n"
         "apps.settle(Path(sys.argv[1])); made = apps.variants('api.app:create_app'); headers = apps.prepare(made['all'].app)\n"
         "answers = {n: [request.ask(v.app, k.environ(headers)) for k in request.KINDS.values()] for n, v in made.items()}\n"
-        "of = lambda a: [a.extensions['evara_database'].engine.connect().exec_driver_sql(f'PRAGMA {p}').scalar() for p in apps.PRAGMAS]\n"
+        "of = lambda a: [a.extensions['evara'].database.engine.connect().exec_driver_sql(f'PRAGMA {p}').scalar() for p in apps.PRAGMAS]\n"
         "print(json.dumps([{n: repr([(s, json.loads(b)) for s, b in a]) for n, a in answers.items()},\n"
         "  of(made['all'].app), of(made['bare'].app)]))"
     )

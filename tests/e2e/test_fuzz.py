@@ -21,6 +21,7 @@ from api import app as factory
 from api.config import Settings
 from api.models import Node
 from api.platform.http import openapi
+from api.platform.state import app_state
 from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.checks.routes import operations
 from observability.generate.registry import contract
@@ -145,7 +146,7 @@ def test_no_sequence_of_requests_breaks_the_contract(schema: schemathesis.BaseSc
         def setup(self) -> None:
             """Every sequence finds the same: what may be drawn next follows from the answers."""
             super().setup()
-            with schema.app.extensions["evara_database"].write() as session:
+            with app_state(schema.app).database.write() as session:
                 session.execute(delete(Node.__table__))
 
         def before_call(self, case: Case) -> None:

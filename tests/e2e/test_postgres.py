@@ -26,6 +26,7 @@ from sqlalchemy import text
 
 from api.app import create_app
 from api.config import Settings
+from api.platform.state import app_state
 from api.services import nodes
 from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.spec import names
@@ -156,7 +157,7 @@ def app_on(url: str, **settings: Any) -> Iterator[Flask]:
     )
     app.test_client_class = KeyedClient
     yield app
-    app.extensions["evara_database"].engine.dispose()
+    app_state(app).database.engine.dispose()
 
 
 @contextmanager
@@ -167,7 +168,7 @@ def migrated(server: PostgresServer, **settings: Any) -> Iterator[Flask]:
     with app_on(server.url(name), **settings) as app:
         with app.app_context():
             upgrade()
-        with app.extensions["evara_database"].write() as session:
+        with app_state(app).database.write() as session:
             store_keys(session)
         yield app
 
@@ -182,7 +183,7 @@ def test_a_statement_that_takes_too_long_is_stopped_and_told(
     with migrated(server, database_statement_timeout=0.2) as app:
 
         def slow(*_: Any, **__: Any) -> None:
-            with app.extensions["evara_database"].read() as session:
+            with app_state(app).database.read() as session:
                 session.execute(text("SELECT pg_sleep(60)"))
 
         with monkeypatch.context() as patched:
@@ -200,7 +201,7 @@ def test_a_migration_may_take_longer_than_a_request(server: PostgresServer, tmp_
     (folder / "versions" / "9999_slow.py").write_text(slow)
     with migrated(server, database_statement_timeout=0.2) as app, app.app_context():
         upgrade(directory=str(folder))
-        with app.extensions["evara_database"].read() as session:
+        with app_state(app).database.read() as session:
             assert session.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
 
 
@@ -211,7 +212,7 @@ def test_running_out_of_connections_is_told(
     monkeypatch.setattr("api.platform.db.BUSY_SECONDS", 0.2)
     with migrated(server) as app:
         assert app.test_client().get(NODES).status_code == 200  # the key is known from now on
-        engine = app.extensions["evara_database"].engine
+        engine = app_state(app).database.engine
         taken = [engine.connect() for _ in range(10)]
         answer = app.test_client().get(NODES)
         is_problem(answer, 503)

@@ -117,7 +117,7 @@ def problem(error: HTTPException) -> Response:
 def unhandled(error: Exception) -> Response:
     """Anything that nobody foresaw: counted, logged with its traceback, reported, and told without inner details."""
     g.exception_type = type(error).__name__
-    metrics.count_exception(current_app, error)
+    metrics.count_exception(error)
     current_app.logger.error("unhandled exception", exc_info=error)
     error_reports.report(error)
     return problem(InternalServerError(BROKEN))
@@ -141,7 +141,7 @@ def complete(answer: Response) -> Response:
     """An answer that a hook broke off gets its headers and its line like any other; nothing is done twice."""
     if "status" not in g:
         with suppress(Exception):  # it may be what raised in the first place, and that is logged
-            logs.finish(current_app, security_headers.protect(answer))
+            logs.finish(security_headers.protect(answer))
     return answer
 
 
@@ -195,7 +195,7 @@ def refused(error: Refused) -> Response:
 
 
 def init_app(app: Flask) -> None:
-    app.extensions |= {"evara_last_resort": last_resort, "evara_complete": complete}
+    """Register a handler for each kind of exception."""
     for kind, handler in (
         (HTTPException, problem),
         (ParseException, broken_body),

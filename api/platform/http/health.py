@@ -5,18 +5,20 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, cast
+from functools import lru_cache, partial
+from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Flask, current_app, g
+from flask import Flask, g
 from flask_smorest import Blueprint
 from marshmallow import fields, validate
 from sqlalchemy import text
 
 from api.platform.db import MIGRATIONS, database
 from api.platform.http.parsing import AnswerSchema, Instant
+from api.platform.outbound import guarded_calls
+from api.platform.state import app_state
 
 blueprint = Blueprint(
     "health", __name__, description="Whether this process lives, is ready, and what it needs"
@@ -86,11 +88,12 @@ class Check:
 
 def register(app: Flask, name: str, ask: Callable[[], Body], *, critical: bool) -> None:
     """Adds a check: {"ok", "detail", "state"?, "since"?}. Without a critical one that is ok, requests cannot be served."""
-    app.extensions["evara_health"][name] = Check(app, ask, critical)
+    app_state(app).health_checks[name] = Check(app, ask, critical)
 
 
-def registered(app: Flask) -> dict[str, Check]:
-    return cast(dict[str, Check], app.extensions["evara_health"])
+def register_guarded(app: Flask, dependency: str) -> None:
+    """Add a check of the dependency's circuit breaker; requests are served without it."""
+    register(app, dependency, partial(guarded_calls.check, dependency), critical=False)
 
 
 @lru_cache
@@ -110,6 +113,12 @@ def check_database() -> Body:
             "detail": f"is at migration {found}, not at {newest_migration()}; {mend}",
         }
     return {"ok": True, "detail": f"answers, at migration {found}"}
+
+
+def check_limiter() -> Body:
+    """Ask the limiter's store."""
+    storage = app_state().limiter.storage
+    return {"ok": storage is not None and storage.check()}
 
 
 def report(checks: dict[str, Check]) -> tuple[Body, bool]:
@@ -155,9 +164,8 @@ def live() -> Answer:
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def ready() -> Answer:
     """Requests can be served: all that is critical works"""
-    return answer(
-        {name: check for name, check in registered(current_app).items() if check.critical}
-    )
+    checks = app_state().health_checks
+    return answer({name: check for name, check in checks.items() if check.critical})
 
 
 @blueprint.route("/health", endpoint="detail")
@@ -170,18 +178,12 @@ def ready() -> Answer:
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def detail() -> Answer:
     """Every dependency by itself"""
-    return answer(registered(current_app))
+    return answer(app_state().health_checks)
 
 
 def init_app(app: Flask, limiter_url: str) -> None:
-    app.extensions["evara_health"] = {}
+    """Register the checks of the database and of the limiter's store."""
     register(app, "database", check_database, critical=True)
-    if (
-        limiter_url != "memory://"
-    ):  # without its store, limits are counted per worker; requests go on
-        register(
-            app,
-            "limiter",
-            lambda: {"ok": next(iter(app.extensions["limiter"])).storage.check()},
-            critical=False,
-        )
+    if limiter_url != "memory://":
+        # Without its store, limits are counted per worker; requests go on.
+        register(app, "limiter", check_limiter, critical=False)

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from functools import partial
 from ipaddress import IPv6Network, ip_address
 from typing import Any
 
@@ -16,6 +15,7 @@ from redis.exceptions import RedisError
 
 from api.config import Settings
 from api.platform.outbound import redis_client
+from api.platform.state import app_state
 from api.platform.telemetry import metrics
 from observability.spec.plan import Plan
 
@@ -118,52 +118,58 @@ def wait(limit: RequestLimit) -> int:
     return max(1, math.ceil(limit.window[0] - time.time()))
 
 
+def refusal() -> str:
+    """Return the text for a caller that asked too often; "" outside a request."""
+    limit = app_state().limiter.current_limit
+    if limit is None:
+        return ""
+    seconds = wait(limit)
+    return f"At most {limit.limit} from one caller are answered here; try again in {seconds} s."
+
+
 def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
-    """Limits every request by its route's entry in the catalogue, also those that match no route; unlimited keys are spared."""
-    route = partial(metrics.current_route, app)
+    """Make the limiter: every request by its route's entry in the catalogue, also those that match no route.
 
-    def refusal() -> str:
-        limit = limiter.current_limit
-        return (
-            f"At most {limit.limit} from one caller are answered here; try again in {wait(limit)} s."
-            if limit
-            else ""
-        )
-
-    limiter = Limiter(
+    Unlimited keys are exempt.
+    """
+    per_route = Limit(
+        lambda: plan.rate_limits[metrics.current_route()],
+        error_message=refusal,
+        exempt_when=lambda: bool(g.get("key_unlimited")),
+    )
+    uses_redis = settings.limiter_url.startswith("redis")
+    app_state(app).limiter = Limiter(
         caller,
-        app=app,
-        default_limits=[
-            Limit(
-                lambda: plan.rate_limits[route()],
-                error_message=refusal,
-                exempt_when=lambda: bool(g.get("key_unlimited")),
-            )
-        ],
-        request_identifier=route,
+        default_limits=[per_route],
+        request_identifier=metrics.current_route,
         storage_uri=settings.limiter_url,
-        storage_options=redis_client.PATIENCE if settings.limiter_url.startswith("redis") else {},
+        storage_options=redis_client.PATIENCE if uses_redis else {},
         in_memory_fallback_enabled=True,  # a dead store neither refuses everybody nor lets everybody through
         swallow_errors=True,  # requests that waited for it together: the first falls back, the others would be errors
     )
 
-    @app.after_request
-    def announce(answer: Response) -> Response:
-        limit = limiter.current_limit
-        if limit and limiter.limiter.storage is not limiter.storage:
-            metrics.LIMITER_FALLBACKS.inc()
-        with suppress(
-            sqlite3.Error, RedisError
-        ):  # a store that died after the count: the next request finds out, and counts in memory
-            if limit:
-                told = {
-                    "Limit": limit.limit.amount,
-                    "Remaining": limit.remaining,
-                    "Reset": limit.reset_at,
-                }
-                answer.headers.update(
-                    {f"X-RateLimit-{name}": str(value) for name, value in told.items()}
-                )
-            if limit and limit.breached:
-                answer.headers["Retry-After"] = str(wait(limit))
+
+def register(app: Flask) -> None:
+    """Register flask-limiter's own hooks: the count before the view, and its cleaning up."""
+    app_state(app).limiter.init_app(app)
+
+
+def announce(answer: Response) -> Response:
+    """Add the X-RateLimit headers, and Retry-After to a refusal."""
+    limiter = app_state().limiter
+    limit = limiter.current_limit
+    if limit is None:
         return answer
+    if limiter.limiter.storage is not limiter.storage:
+        metrics.LIMITER_FALLBACKS.inc()
+    # A store that died after the count: the next request finds out, and counts in memory.
+    with suppress(sqlite3.Error, RedisError):
+        headers = {
+            "X-RateLimit-Limit": str(limit.limit.amount),
+            "X-RateLimit-Remaining": str(limit.remaining),
+            "X-RateLimit-Reset": str(limit.reset_at),
+        }
+        answer.headers.update(headers)
+        if limit.breached:
+            answer.headers["Retry-After"] = str(wait(limit))
+    return answer

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from functools import cache
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 from flask import Flask, Response, abort, current_app, request
 from flask_smorest import abort as refuse
@@ -16,6 +16,7 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.http import http_date
 
 from api.platform.http import errors
+from api.platform.state import app_state
 from api.platform.telemetry import metrics
 from observability.spec.plan import Plan, Route
 from observability.spec.schema.fields import Http
@@ -196,7 +197,7 @@ def closed(node: Any) -> Any:
 
 def refuse_strangers() -> None:
     """Parameters that the operation does not have, or that come twice, and bodies where none belongs, are no mere noise."""
-    operation = current_app.extensions["evara_held"].operation()
+    operation = app_state().contract.operation()
     if operation is None:
         return
     known = {
@@ -218,27 +219,29 @@ def refuse_strangers() -> None:
 
 def document(app: Flask) -> dict[str, Any]:
     """The contract of the app."""
-    return cast(dict[str, Any], app.extensions["evara_document"])
+    return app_state(app).document
 
 
-def init_app(app: Flask, plan: Plan, *, check_answers: bool) -> None:
-    """Call it when all routes are there. With `check_answers`, an answer that breaks the contract is logged and becomes a 500."""
-    contract = app.extensions["evara_document"] = complete(
-        app.extensions["evara_api"].spec.to_dict(), plan
-    )
-    held = app.extensions["evara_held"] = Held(app, contract)
-    deprecations = {route.id: headers for route in plan.routes if (headers := deprecation(route))}
-    app.before_request(refuse_strangers)
+def init_app(app: Flask, document: dict[str, Any], plan: Plan) -> None:
+    """Complete smorest's document and hold requests against it; call it when all routes are there."""
+    state = app_state(app)
+    state.document = complete(document, plan)
+    state.contract = Held(app, state.document)
+    state.deprecations = {
+        route.id: headers for route in plan.routes if (headers := deprecation(route))
+    }
 
-    @app.after_request
-    def check(answer: Response) -> Response:
-        answer.headers.update(
-            deprecations.get(metrics.current_route(app), {}) if deprecations else {}
+
+def check_answer(answer: Response) -> Response:
+    """Add the headers of a deprecated route; an answer that breaks the contract is logged and becomes a 500."""
+    state = app_state()
+    if state.deprecations:
+        answer.headers.update(state.deprecations.get(metrics.current_route(), {}))
+    checked = state.settings.check_answers and state.settings.env != "production"
+    operation = state.contract.operation() if checked else None
+    if operation and (wrong := state.contract.mismatch(operation, answer)):
+        current_app.logger.error("answer breaks the contract: %s", wrong)
+        return errors.problem(
+            InternalServerError("The answer breaks the published contract; the log says how.")
         )
-        operation = held.operation() if check_answers else None
-        if operation and (wrong := held.mismatch(operation, answer)):
-            app.logger.error("answer breaks the contract: %s", wrong)
-            return errors.problem(
-                InternalServerError("The answer breaks the published contract; the log says how.")
-            )
-        return answer
+    return answer

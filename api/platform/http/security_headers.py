@@ -1,9 +1,10 @@
 """What every answer carries, who may call from a browser, and how far proxies are believed."""
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.config import Settings
+from api.platform.state import app_state
 from api.platform.telemetry.request_context import REQUEST_ID
 
 HEADERS = {
@@ -31,39 +32,37 @@ def protect(answer: Response) -> Response:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Headers on every answer, CORS for the declared origins, the Host check, and the caller's address behind declared proxies."""
+    """Check the Host header, and believe the declared proxies about the caller's address."""
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     if settings.proxy_hops:
         hops = settings.proxy_hops
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
 
-    app.after_request(protect)
-    if settings.cors_origins:
-        share(app, settings.cors_origins)
+
+def answer_preflight() -> Response | None:
+    """Answer a CORS preflight of a declared origin; None leaves the request to Flask."""
+    asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    if not asks or request.url_rule is None or not origin_allowed():
+        return None
+    answer = current_app.make_default_options_response()
+    answer.status_code = 204
+    answer.headers["Access-Control-Allow-Methods"] = answer.headers["Allow"]
+    answer.headers["Access-Control-Allow-Headers"] = request.headers.get(
+        "Access-Control-Request-Headers", ""
+    )
+    answer.headers["Access-Control-Max-Age"] = "7200"  # seconds; Chrome keeps it no longer
+    return answer
 
 
-def share(app: Flask, origins: tuple[str, ...]) -> None:
-    """Lets pages of these origins call and read answers, without credentials of the browser."""
+def allow_origin(answer: Response) -> Response:
+    """Let pages of the declared origins read the answer, without credentials of the browser."""
+    answer.vary.add("Origin")
+    if origin_allowed():
+        answer.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+        answer.headers["Access-Control-Expose-Headers"] = EXPOSED
+    return answer
 
-    @app.before_request
-    def preflight() -> Response | None:
-        asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not asks or request.url_rule is None or request.headers.get("Origin") not in origins:
-            return None
-        answer = app.make_default_options_response()
-        answer.status_code = 204
-        answer.headers["Access-Control-Allow-Methods"] = answer.headers["Allow"]
-        answer.headers["Access-Control-Allow-Headers"] = request.headers.get(
-            "Access-Control-Request-Headers", ""
-        )
-        answer.headers["Access-Control-Max-Age"] = "7200"  # seconds; Chrome keeps it no longer
-        return answer
 
-    @app.after_request
-    def allow(answer: Response) -> Response:
-        answer.vary.add("Origin")
-        origin = request.headers.get("Origin")
-        if origin in origins:
-            answer.headers["Access-Control-Allow-Origin"] = origin
-            answer.headers["Access-Control-Expose-Headers"] = EXPOSED
-        return answer
+def origin_allowed() -> bool:
+    """Return True when the request comes from a page of a declared origin."""
+    return request.headers.get("Origin") in app_state().settings.cors_origins

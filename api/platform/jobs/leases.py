@@ -14,9 +14,9 @@ from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from api import models
-from api.config import settings
 from api.models import now
 from api.platform.db import database, insert_into
+from api.platform.state import app_state
 
 HELD_OWNERS: set[str] = set()  # owners of this process's leases
 
@@ -44,7 +44,7 @@ class Lease:
 
 def expiry() -> datetime:
     """Return the time at which a lease that is taken or renewed now expires."""
-    return now() + timedelta(seconds=settings().lease_seconds)
+    return now() + timedelta(seconds=app_state().settings.lease_seconds)
 
 
 def acquire(name: str) -> Lease | None:

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 import httpx
 import stamina
-from flask import Flask
 
 from api.platform.outbound.circuit_breaker import Breaker, Refused
 from api.platform.outbound.redis_client import Shared
+from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context
 
 CONCURRENT = 3  # calls to one host at a time and process, well below gunicorn's threads
@@ -59,16 +59,14 @@ def left() -> float:
     return float("inf") if until is None else until - time.monotonic()
 
 
-def init_app(app: Flask, seconds: float) -> None:
-    """Gives every request its deadline."""
+def begin_deadline() -> None:
+    """Start the time that the request has for its calls to others."""
+    _until.set(time.monotonic() + app_state().settings.request_deadline)
 
-    @app.before_request
-    def begin() -> None:
-        _until.set(time.monotonic() + seconds)
 
-    @app.teardown_request
-    def end(_: BaseException | None) -> None:
-        _until.set(None)
+def end_deadline(_: BaseException | None) -> None:
+    """Lift the deadline of the request."""
+    _until.set(None)
 
 
 @dataclass(frozen=True)

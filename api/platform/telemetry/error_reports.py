@@ -7,16 +7,15 @@ import orjson
 from flask import Flask, current_app, request
 
 from api.config import Settings
+from api.platform.state import app_state
 from api.platform.telemetry import logs, metrics, request_context
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
 
-EXTENSION = "evara_report"
-
 
 def report(error: Exception) -> None:
-    if current_app and (send := current_app.extensions.get(EXTENSION)):
+    if current_app and (send := app_state().report_error):
         send(error)
 
 
@@ -34,7 +33,7 @@ def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
             if current := request_context.current():
                 scope.set_tags({"request_id": current.request_id, "trace_id": current.trace_id})
             if request:
-                scope.set_tag("route", metrics.current_route(current_app))
+                scope.set_tag("route", metrics.current_route())
             scope.capture_exception(error)
 
     sentry_sdk.init(
@@ -54,4 +53,4 @@ def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
 
 def init_app(app: Flask, settings: Settings) -> None:
     if dsn := settings.sentry_dsn and settings.sentry_dsn.get_secret_value():
-        app.extensions[EXTENSION] = reporter(settings, dsn)
+        app_state(app).report_error = reporter(settings, dsn)

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Response, g, request
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from api.platform.telemetry import metrics, request_context
@@ -109,14 +109,20 @@ def configure(level: str, env: str, version: str) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def finish(app: Flask, answer: Response) -> Response:
-    """Puts the ids on the answer and writes the request's line."""
+def begin() -> None:
+    """Give the request its ids, and note when it began."""
+    request_context.begin(request.headers)
+    g.started = time.perf_counter()
+
+
+def finish(answer: Response) -> Response:
+    """Put the ids on the answer and write the request's line."""
     g.status = answer.status_code
     if current := request_context.current():
         answer.headers[request_context.REQUEST_ID] = current.request_id
         answer.headers[request_context.TRACERESPONSE] = current.traceparent()
     line: dict[str, Any] = {
-        "route": metrics.current_route(app),
+        "route": metrics.current_route(),
         "method": request.method,
         "path": redact(request.path),
         "status": answer.status_code,
@@ -136,16 +142,6 @@ def finish(app: Flask, answer: Response) -> Response:
     return answer
 
 
-def init_app(app: Flask) -> None:
-    @app.before_request
-    def begin() -> None:
-        request_context.begin(request.headers)
-        g.started = time.perf_counter()
-
-    @app.after_request
-    def end(answer: Response) -> Response:
-        return finish(app, answer)
-
-    @app.teardown_request
-    def forget(_: BaseException | None) -> None:
-        request_context.end()
+def forget(_: BaseException | None) -> None:
+    """Forget the ids of the request."""
+    request_context.end()

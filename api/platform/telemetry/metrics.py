@@ -5,13 +5,15 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Any, Literal
 
-from flask import Flask, Response, request
+from flask import Flask, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_flask_exporter import PrometheusMetrics
 
+from api.platform.state import app_state
 from api.platform.telemetry import request_context
 from observability.spec import names
 from observability.spec.plan import Plan
@@ -84,36 +86,16 @@ class Registry(CollectorRegistry):
         self.by_name[collector.describe()[0].name] = collector
 
 
-class ObservedFlask(Flask):
-    """Measures the whole handling of a request, errors and refusals included; the exporter's own hooks miss those."""
-
-    def full_dispatch_request(self) -> Response:
-        timed = self.extensions.get("evara_timed", super().full_dispatch_request)
-        answer: Response = self.extensions["evara_complete"](timed())
-        return answer
-
-    def handle_exception(self, e: Exception) -> Response:
-        """What nothing else has caught; Flask's own way would run hooks that failed once more."""
-        answer: Response = self.extensions["evara_last_resort"](e)
-        return answer
-
-
 def init_app(app: Flask, plan: Plan) -> None:
     """Registers the request metrics of `app`; call it when all routes are there.
 
     RuntimeError when the catalogue and the app do not name the same routes.
     """
-    endpoints = route_labels(app, plan)
-    registry = Registry()
+    state = app_state(app)
+    state.route_ids = route_labels(app, plan)
+    state.registry = registry = Registry()
     metrics = PrometheusMetrics(app, path=None, export_defaults=False, registry=registry)
-
-    @noted
-    def route() -> str:
-        rule = request.url_rule
-        return (
-            endpoints.get((request.method, rule.rule), names.UNMATCHED) if rule else names.UNMATCHED
-        )
-
+    route = noted(current_route)
     by_class = metrics.histogram(
         names.HTTP_DURATION,
         "Seconds from dispatch to answer",
@@ -128,19 +110,15 @@ def init_app(app: Flask, plan: Plan) -> None:
         "Requests answered",
         labels={names.ROUTE: route, names.CODE: noted(lambda answer: answer.status_code)},
     )
-    exceptions = Counter(
+    state.exceptions = Counter(
         names.HTTP_EXCEPTIONS,
         "Exceptions that nobody handled",
         (names.ROUTE, names.TYPE),
         registry=registry,
     )
-    dispatch = super(ObservedFlask, app).full_dispatch_request  # type: ignore[misc]
-    app.extensions["evara_registry"] = registry
-    app.extensions["evara_timed"] = by_class(by_code(dispatch))
-    app.extensions["evara_exceptions"] = exceptions
-    app.extensions["evara_route"] = route
-    for route_id in (*sorted(set(endpoints.values())), names.UNMATCHED):
-        exceptions.labels(route_id, names.NO_TYPE)
+    state.timed_dispatch = by_class(by_code(partial(Flask.full_dispatch_request, app)))
+    for route_id in (*sorted(set(state.route_ids.values())), names.UNMATCHED):
+        state.exceptions.labels(route_id, names.NO_TYPE)
         for status in names.STATUS_CLASSES:
             registry.by_name[names.HTTP_DURATION].labels(route_id, status)
     init_process(plan)
@@ -154,7 +132,7 @@ def noted(label: Callable[..., Any]) -> Callable[..., Any]:
 
 def registry_of(app: Flask) -> CollectorRegistry:
     """The registry of the app's request metrics; REGISTRY holds the rest."""
-    return cast(CollectorRegistry, app.extensions["evara_registry"])
+    return app_state(app).registry
 
 
 def init_process(plan: Plan) -> None:
@@ -208,20 +186,23 @@ def route_labels(app: Flask, plan: Plan) -> dict[tuple[str, str], str]:
     }
 
 
-def current_route(app: Flask) -> str:
-    """The catalogue's id of the route that the current request matched."""
-    return str(app.extensions["evara_route"]())
+def current_route() -> str:
+    """Return the catalogue's id of the route that the current request matched."""
+    rule = request.url_rule
+    if rule is None:
+        return names.UNMATCHED
+    return app_state().route_ids.get((request.method, rule.rule), names.UNMATCHED)
 
 
-def count_exception(app: Flask, error: Exception) -> None:
+def count_exception(error: Exception) -> None:
     """One exception that nobody handled, by the name of its class; classes made at run time must not make series without end."""
-    known: set[str] = app.extensions.setdefault("evara_exception_types", set())
+    state = app_state()
+    known = state.exception_types
     name = type(error).__name__
     if len(known) < MOST_TYPES:
         known.add(name)
-    app.extensions["evara_exceptions"].labels(
-        current_route(app), name if name in known else names.OTHER_TYPE
-    ).inc()
+    shown = name if name in known else names.OTHER_TYPE
+    state.exceptions.labels(current_route(), shown).inc()
 
 
 def observe_dependency(dependency: str, seconds: float, *, ok: bool, queries: int = 0) -> None:

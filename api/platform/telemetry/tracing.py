@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from flask import Flask, current_app, g, request
 
 from api.config import Settings
+from api.platform.state import app_state
 from api.platform.telemetry import logs, metrics, request_context
 
 if TYPE_CHECKING:
-    from api.platform.telemetry.otlp import Tracing, Work
+    from api.platform.telemetry.otlp import Work
 
-EXTENSION = "evara_tracing"
 METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 )
@@ -42,7 +42,7 @@ def statement(system: str, text: str, seconds: float, error: str | None) -> None
 @contextmanager
 def job(name: str) -> Iterator[None]:
     """The span of one run of a job; an exception marks it as failed and goes on."""
-    tracing: Tracing | None = current_app.extensions.get(EXTENSION) if current_app else None
+    tracing = app_state().tracing if current_app else None
     current = request_context.current()
     if tracing is None or current is None:
         yield
@@ -67,32 +67,35 @@ def init_app(app: Flask, settings: Settings) -> None:
         return
     from api.platform.telemetry.otlp import Tracing
 
-    tracing = app.extensions[EXTENSION] = Tracing(
+    app_state(app).tracing = Tracing(
         settings.otlp_endpoint, logs.SERVICE, settings.version, settings.env
     )
 
-    @app.before_request
-    def begin() -> None:
-        current = request_context.current()
-        if current is None:
-            return
-        attributes = describe(current) if current.sampled else {}
-        before = gateway(current) if current.sampled and settings.proxy_hops else None
-        work = tracing.begin(
-            current, attributes.pop("name", ""), attributes, server=True, before=before
-        )
-        g.work = work
-        _work.set(work if current.sampled else None)
 
-    @app.teardown_request
-    def end(error: BaseException | None) -> None:
-        work: Work | None = g.pop("work", None)
-        if work is None:
-            return
-        _work.set(None)
-        status = g.get("status", 500)
-        failed = g.get("exception_type") or (type(error).__name__ if error else str(status))
-        work.end({"http.response.status_code": status}, failed if status >= 500 else None)
+def begin() -> None:
+    """Open the span of the current request."""
+    tracing, current = app_state().tracing, request_context.current()
+    if tracing is None or current is None:
+        return
+    attributes = describe(current) if current.sampled else {}
+    proxied = app_state().settings.proxy_hops > 0
+    before = gateway(current) if current.sampled and proxied else None
+    work = tracing.begin(
+        current, attributes.pop("name", ""), attributes, server=True, before=before
+    )
+    g.work = work
+    _work.set(work if current.sampled else None)
+
+
+def end(error: BaseException | None) -> None:
+    """Close the span of the current request; a status of 500 or above marks it as failed."""
+    work: Work | None = g.pop("work", None)
+    if work is None:
+        return
+    _work.set(None)
+    status = g.get("status", 500)
+    failed = g.get("exception_type") or (type(error).__name__ if error else str(status))
+    work.end({"http.response.status_code": status}, failed if status >= 500 else None)
 
 
 def gateway(current: request_context.RequestContext) -> tuple[int, str | None] | None:

@@ -19,6 +19,7 @@ from api import models
 from api.models import AuditEntry, Node, Reading, SyncState, now
 from api.platform import audit
 from api.platform.db import database
+from api.platform.state import app_state
 from observability.spec import loading
 from tests.api.conftest import MakeApp
 from tests.api.helpers import KEYS, NODE, NODES, READINGS, batch, bearer, reading
@@ -131,7 +132,7 @@ def test_what_cannot_be_recorded_does_not_happen(
 ) -> None:
     """The entry is written in the transaction of the change: without the one there is not the
     other."""
-    with app.extensions["evara_database"].engine.begin() as connection:
+    with app_state(app).database.engine.begin() as connection:
         for statement in FULL[connection.dialect.name]:
             connection.exec_driver_sql(statement)
     assert CHANGES[route](client).status_code >= 400

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.platform.outbound.circuit_breaker import FAILURES
-from api.services.thingspeak import thingspeak
+from api.services.state import service_state
 from loadtests.thingspeak_stub import ThingSpeakStub
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, UNLIMITED, is_problem
@@ -177,7 +177,7 @@ def test_machines_share_live_answers(
     for _ in range(FAILURES):
         one.get(LIVE)
     with other_app.app_context():
-        assert thingspeak()._guard.breaker.state()["state"] == "open"
+        assert service_state().thingspeak._guard.breaker.state()["state"] == "open"
 
 
 def test_callers_of_one_node_cause_one_call(
@@ -185,9 +185,9 @@ def test_callers_of_one_node_cause_one_call(
 ) -> None:
     """Several at once for something new ask ThingSpeak once."""
     calls, app = [], client.application
-    real = app.extensions["evara_thingspeak"].newest
+    real = service_state(app).thingspeak.newest
     monkeypatch.setattr(
-        app.extensions["evara_thingspeak"],
+        service_state(app).thingspeak,
         "newest",
         lambda *given: (calls.append(1), real(*given))[1],
     )

@@ -18,6 +18,7 @@ from flask.testing import FlaskClient
 from api.models import DeadLetter, Delivery, now
 from api.platform.db import database
 from api.platform.jobs import leases
+from api.platform.state import app_state
 from api.services import notifications, readings
 from tests.api.conftest import MakeApp
 from tests.api.helpers import BASE, NODE, NODES, READINGS, batch, reading, send
@@ -254,7 +255,7 @@ def test_waits_double_up_to_ten_minutes(make_app: MakeApp) -> None:
     with app.app_context():
         waits = [
             notifications.retry_delay(attempts)
-            for attempts in range(1, app.extensions["evara_settings"].webhook_attempts)
+            for attempts in range(1, app_state(app).settings.webhook_attempts)
         ]
     assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
     assert 37 * 60 <= sum(waits) < 38 * 60
@@ -287,8 +288,8 @@ def test_a_receiver_that_is_away_is_an_error_without_its_address(
     app: Flask, alarmed: FlaskClient
 ) -> None:
     """The address of a webhook is often a secret itself."""
-    app.extensions["evara_settings"].webhook_url = "http://127.0.0.1:9/token-in-the-path"
-    app.extensions["evara_settings"].webhook_attempts = 1
+    app_state(app).settings.webhook_url = "http://127.0.0.1:9/token-in-the-path"
+    app_state(app).settings.webhook_attempts = 1
     send(alarmed, reading(0, LOW))
     assert deliver(app) == [False]
     assert letters(app)[0].error == "ConnectError"
@@ -374,11 +375,11 @@ def test_the_receiver_of_the_document_takes_each_delivery_once(
     exec(example[1], names)  # noqa: S102 - our own document
     send(alarmed, reading(0, LOW))
     with app.app_context(), httpx.Client(transport=httpx.WSGITransport(names["app"])) as http:
-        app.extensions["evara_settings"].webhook_url = "http://receiver/alarms"
+        app_state(app).settings.webhook_url = "http://receiver/alarms"
         with database().read() as session:
             delivery = notifications.next_due(session)
         assert delivery
         assert [notifications.send(http, delivery) for _ in range(2)] == [None, None]
         assert capsys.readouterr().out == "tank-01: level_m is below\n"
-        app.extensions["evara_settings"].webhook_secret = notifications.SecretStr("another")
+        app_state(app).settings.webhook_secret = notifications.SecretStr("another")
         assert notifications.send(http, delivery) == "answered 401"

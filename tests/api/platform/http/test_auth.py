@@ -15,6 +15,7 @@ from api.models import SCOPES, ApiKey, now
 from api.platform import db, keys
 from api.platform.http import auth
 from api.platform.http.parsing import V1
+from api.platform.state import app_state
 from observability.spec import loading
 from tests.api.conftest import MakeApp
 from tests.api.helpers import KEYS, NODE, NODES, UNLIMITED, bearer, is_problem
@@ -41,7 +42,7 @@ def revoke(app: Flask, key_id: str) -> None:
 
 
 def last_used(app: Flask, key_id: str) -> object:
-    with app.extensions["evara_database"].read() as session:
+    with app_state(app).database.read() as session:
         found = session.get(ApiKey, key_id)
         return found and found.last_used_at
 
@@ -51,7 +52,7 @@ class KeyQueries:
 
     def __init__(self, app: Flask):
         self.count = 0
-        event.listen(app.extensions["evara_database"].engine, "before_cursor_execute", self._count)
+        event.listen(app_state(app).database.engine, "before_cursor_execute", self._count)
 
     def _count(self, *args: object) -> None:
         self.count += "api_keys" in str(args[2])
@@ -259,7 +260,7 @@ def test_a_remembered_key_costs_no_query(app: Flask) -> None:
 def test_memory_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Guesses are not remembered at all, and usable keys only so many; all of those go on working."""
     monkeypatch.setattr(keys, "MAX_CACHED", 2)
-    client, ring = app.test_client(), app.extensions["evara_keyring"]
+    client, ring = app.test_client(), app_state(app).keyring
     for number in range(20):
         assert client.get(NODES, headers=bearer(f"evara_{number:043}")).status_code == 401
     assert len(ring._cached) == 0

@@ -22,6 +22,7 @@ from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from api import jobs
 from api.platform.db import database
+from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context
 from api.services import nodes, sync
 from api.services.thingspeak import ThingSpeak
@@ -65,7 +66,7 @@ def traced(make_app: MakeApp, migrated: str, collector: Collector) -> Iterator[T
 
 
 def received(app: Flask, collector: Collector) -> list[Received]:
-    app.extensions["evara_tracing"].flush()
+    app_state(app).tracing.flush()
     return collector.spans()
 
 
@@ -379,7 +380,7 @@ def test_a_dead_collector_costs_spans_alone(
     processor_batches = 3
     for _ in range(processor_batches):
         assert app.test_client().get("/health/live", headers=SAMPLED).status_code == 200
-        app.extensions["evara_tracing"].flush()
+        app_state(app).tracing.flush()
     assert spans_counted("error") == before + processor_batches
     about = [
         line for line in lines(capsys) if line["logger"].startswith(("opentelemetry", "urllib3"))

@@ -1,0 +1,78 @@
+"""The order in which a request passes through the platform: one list of layers, and the two calls that surround them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Flask, Response
+
+from api.config import Settings
+from api.platform import faults
+from api.platform.http import auth, errors, limits, openapi, security_headers
+from api.platform.outbound import guarded_calls
+from api.platform.state import app_state
+from api.platform.telemetry import logs, tracing
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Hooks that belong together; `enabled` says whether the settings ask for them."""
+
+    before: Callable[[], Response | None] | Callable[[], None] | None = None
+    after: Callable[[Response], Response] | None = None
+    teardown: Callable[[BaseException | None], None] | None = None
+    extension: Callable[[Flask], None] | None = None  # registers the hooks of a library
+    enabled: Callable[[Settings], bool] = lambda _: True
+
+
+# From the outermost layer to the innermost: `before` runs downwards, `after` and `teardown` run upwards.
+LAYERS = (
+    # First in, last out: every other layer may log, and the request's line holds what all of them did.
+    Layer(before=logs.begin, after=logs.finish, teardown=logs.forget),
+    # The span needs the ids, and covers everything below.
+    Layer(before=tracing.begin, teardown=tracing.end, enabled=lambda s: bool(s.otlp_endpoint)),
+    # Refusals and errors of the layers below carry these headers, too.
+    Layer(after=security_headers.protect),
+    # A browser sends a preflight without a key: it is answered before anybody asks for one.
+    Layer(
+        before=security_headers.answer_preflight,
+        after=security_headers.allow_origin,
+        enabled=lambda s: bool(s.cors_origins),
+    ),
+    # Limits are counted per key, so the caller is known before they are.
+    Layer(before=auth.identify, after=auth.record_use),
+    # A fault hits every caller alike, whatever limits and scopes would say.
+    Layer(before=faults.inject, enabled=lambda s: s.faults_file is not None),
+    Layer(before=guarded_calls.begin_deadline, teardown=guarded_calls.end_deadline),
+    # Before the scope is checked: callers who guess keys are counted.
+    Layer(extension=limits.register, after=limits.announce),
+    Layer(before=auth.authorise),
+    # Only callers who may ask learn what is wrong with their request.
+    Layer(before=openapi.refuse_strangers, after=openapi.check_answer),
+)
+
+
+class ObservedFlask(Flask):
+    """Flask whose layers, and failures of them, are inside what is measured and logged."""
+
+    def full_dispatch_request(self) -> Response:
+        """Measure the layers, the view and the error handlers; then finish a response that a hook broke off."""
+        return errors.complete(app_state(self).timed_dispatch())
+
+    def handle_exception(self, e: Exception) -> Response:
+        """Answer an exception that no handler caught; Flask's own way would run hooks that failed once more."""
+        return errors.last_resort(e)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Register the layers that the settings enable."""
+    for layer in LAYERS:
+        if not layer.enabled(settings):
+            continue
+        if layer.before:
+            app.before_request(layer.before)
+        if layer.extension:
+            layer.extension(app)
+        if layer.after:
+            app.after_request(layer.after)
+        if layer.teardown:
+            app.teardown_request(layer.teardown)

@@ -1,0 +1,55 @@
+"""The one container for what the platform keeps per app; each field is typed, and each is set by the init_app of its module."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Flask, Response, current_app
+
+if TYPE_CHECKING:
+    from flask_limiter import Limiter
+    from prometheus_client import CollectorRegistry, Counter
+
+    from api.config import Settings
+    from api.platform.db import Database
+    from api.platform.http.health import Check
+    from api.platform.http.openapi import Held
+    from api.platform.keys import Keyring
+    from api.platform.telemetry.otlp import Tracing
+
+EXTENSION = "evara"
+
+
+@dataclass
+class AppState:
+    """State of one app. A field without a default raises AttributeError until its module is initialised."""
+
+    settings: "Settings"
+    tracing: "Tracing | None" = None  # None without a trace collector
+    report_error: Callable[[Exception], None] | None = None  # None without a Sentry DSN
+    # telemetry.metrics
+    registry: "CollectorRegistry" = field(init=False)
+    route_ids: dict[tuple[str, str], str] = field(init=False)  # (method, URL rule) → route id
+    timed_dispatch: Callable[[], Response] = field(init=False)
+    exceptions: "Counter" = field(init=False)
+    exception_types: set[str] = field(default_factory=set)  # classes that have their own series
+    # db, keys
+    database: "Database" = field(init=False)
+    keyring: "Keyring" = field(init=False)
+    # http
+    health_checks: "dict[str, Check]" = field(default_factory=dict)
+    required_scopes: dict[str, str] = field(init=False)  # by endpoint
+    limiter: "Limiter" = field(init=False)
+    document: dict[str, Any] = field(init=False)  # the OpenAPI document
+    contract: "Held" = field(init=False)
+    deprecations: dict[str, dict[str, str]] = field(init=False)  # route id → response headers
+
+
+def init_app(app: Flask, settings: "Settings") -> None:
+    """Attach an empty state to the app; every other init_app needs it."""
+    app.extensions[EXTENSION] = AppState(settings)
+
+
+def app_state(app: Flask | None = None) -> AppState:
+    """Return the state of `app`, by default of the current app."""
+    return cast(AppState, (app or current_app).extensions[EXTENSION])

@@ -1,0 +1,55 @@
+"""The order of request hooks is that of the one list."""
+
+from pathlib import Path
+
+from flask import Flask
+
+from api.platform import faults
+from api.platform.http import auth, security_headers
+from api.platform.http.hooks import LAYERS
+from api.platform.outbound import guarded_calls
+from api.platform.telemetry import tracing
+from tests.api.conftest import MakeApp
+
+
+def own_hooks(registered: dict[str | None, list[object]]) -> list[object]:
+    """Return the hooks that do not belong to flask-limiter, in the order of their registration."""
+    return [hook for hook in registered[None] if "flask_limiter" not in module_of(hook)]
+
+
+def module_of(hook: object) -> str:
+    return str(getattr(hook, "func", hook).__module__)  # `func`: behind a functools.partial
+
+
+def complete_app(make_app: MakeApp, folder: Path) -> Flask:
+    """Return an app with every optional layer."""
+    return make_app(
+        otlp_endpoint="http://127.0.0.1:9",
+        cors_origins=("https://example.org",),
+        faults_file=folder / "fault.json",
+    )
+
+
+def test_no_hook_stands_outside_the_list(make_app: MakeApp, tmp_path: Path) -> None:
+    """With every optional layer on, the app's hooks are those of the list, in its order."""
+    app = complete_app(make_app, tmp_path)
+    assert own_hooks(app.before_request_funcs) == [step.before for step in LAYERS if step.before]
+    assert own_hooks(app.after_request_funcs) == [step.after for step in LAYERS if step.after]
+    assert own_hooks(app.teardown_request_funcs) == [
+        step.teardown for step in LAYERS if step.teardown
+    ]
+
+
+def test_limits_are_counted_between_deadline_and_scope(make_app: MakeApp, tmp_path: Path) -> None:
+    """The hook of flask-limiter, which it registers itself, runs where the list has it."""
+    hooks = complete_app(make_app, tmp_path).before_request_funcs[None]
+    [limiter] = [hook for hook in hooks if "flask_limiter" in module_of(hook)]
+    place = hooks.index(limiter)
+    assert hooks[place - 1 : place + 2] == [guarded_calls.begin_deadline, limiter, auth.authorise]
+
+
+def test_optional_layers_cost_nothing_when_they_are_off(make_app: MakeApp) -> None:
+    """Without a collector, CORS origins and drills, no hook of theirs is called."""
+    hooks = make_app().before_request_funcs[None]
+    for hook in (tracing.begin, security_headers.answer_preflight, faults.inject):
+        assert hook not in hooks
