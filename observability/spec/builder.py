@@ -1,4 +1,4 @@
-"""The Plan of a valid catalogue and policy: defaults are merged in, everything derived is computed."""
+"""The Plan of a valid catalogue and policy: defaults are merged in, the rest is computed."""
 
 from collections.abc import Iterator
 from decimal import Decimal

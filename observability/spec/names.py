@@ -1,10 +1,10 @@
-"""Every metric, label, recorded series, alert and job name that this project uses; it imports nothing.
+"""Names of every metric, label, recorded series, alert and scrape job that this project uses.
 
-No other module writes such a name as a literal (tests/observability/spec/test_names.py holds that), so that renaming
-one here renames it in the app, the rules, the tests and the runbook alike.
+No other module writes such a name as a literal (tests/observability/spec/test_names.py holds that),
+so that renaming one here renames it in the app, the rules, the tests and the runbook alike.
 """
 
-# --- what the API and its helpers expose -------------------------------------------------------------------------
+# --- what the API and its helpers expose ---
 
 HTTP_DURATION = "evara_http_request_duration_seconds"  # histogram: route, status (class)
 HTTP_REQUESTS = "evara_http_requests"  # counter (exposed with _total): route, code (exact)
@@ -13,7 +13,8 @@ DEPENDENCY_DURATION = "evara_dependency_call_duration_seconds"  # histogram: dep
 JOB_RUNS = "evara_job_runs"  # counter (exposed with _total): job, outcome
 JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
 JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
-JOB_REACHED = "evara_job_reached_timestamp_seconds"  # gauge: job; time of the newest reading of the node furthest behind
+# gauge: job; time of the newest reading of the node furthest behind
+JOB_REACHED = "evara_job_reached_timestamp_seconds"
 TRACE_SPANS = "evara_trace_spans"  # counter (exposed with _total): outcome
 DELIVERIES_PENDING = "evara_deliveries_pending"  # gauge
 DEAD_LETTERS = "evara_job_dead_letters"  # gauge: job
@@ -31,35 +32,42 @@ WORKER_CPU = "evara_worker_cpu_seconds"  # counter (exposed with _total): role
 WORKER_MEMORY = "evara_worker_resident_memory_bytes"  # gauge: role
 WORKERS = "evara_worker_processes"  # gauge: role
 
-EMITTED = {
-    **dict.fromkeys((HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION), "histogram"),
-    **dict.fromkeys(
-        (
-            HTTP_REQUESTS,
-            HTTP_EXCEPTIONS,
-            JOB_RUNS,
-            JOB_STORED,
-            LIMITER_FALLBACKS,
-            TRACE_SPANS,
-            PROBES,
-            WORKER_CPU,
-        ),
-        "counter",
-    ),
-    **dict.fromkeys((RETRIES, REFUSED, CACHE_ANSWERS, SHARED_FAILURES), "counter"),
-    **dict.fromkeys((DELIVERIES_PENDING, DEAD_LETTERS), "gauge"),
-    **dict.fromkeys(
-        (JOB_LAST_SUCCESS, JOB_REACHED, POOL, PROBE_LAST_SUCCESS, WORKER_MEMORY, WORKERS, BREAKER),
-        "gauge",
-    ),
+HISTOGRAMS = (HTTP_DURATION, DEPENDENCY_DURATION, PROBE_DURATION)
+COUNTERS = (
+    HTTP_REQUESTS,
+    HTTP_EXCEPTIONS,
+    JOB_RUNS,
+    JOB_STORED,
+    LIMITER_FALLBACKS,
+    TRACE_SPANS,
+    PROBES,
+    WORKER_CPU,
+    RETRIES,
+    REFUSED,
+    CACHE_ANSWERS,
+    SHARED_FAILURES,
+)
+GAUGES = (
+    DELIVERIES_PENDING,
+    DEAD_LETTERS,
+    JOB_LAST_SUCCESS,
+    JOB_REACHED,
+    POOL,
+    PROBE_LAST_SUCCESS,
+    WORKER_MEMORY,
+    WORKERS,
+    BREAKER,
+)
+EMITTED = {  # metric → its kind
+    **dict.fromkeys(HISTOGRAMS, "histogram"),
+    **dict.fromkeys(COUNTERS, "counter"),
+    **dict.fromkeys(GAUGES, "gauge"),
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 
 # Series of the watchers themselves that guards and symptoms may read.
 UP = "up"
-ALERTS = (
-    "ALERTS"  # alertname, alertstate and the alert's own labels: 1 while it is pending or firing
-)
+ALERTS = "ALERTS"  # alertname, alertstate, labels of the alert: 1 while it is pending or firing
 RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
 RULE_SECONDS = "prometheus_rule_group_last_duration_seconds"  # rule_group: path;name
 HEAD_SERIES = "prometheus_tsdb_head_series"
@@ -68,47 +76,37 @@ SCRAPE_SAMPLES = "scrape_samples_scraped"
 PROCESS_MEMORY = "process_resident_memory_bytes"  # of the watchers; workers have WORKER_MEMORY
 NOTIFICATIONS = "alertmanager_notifications_total"
 NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
-GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"  # proxy, code (class): answers to callers, those made by the gateway too
+# proxy, code (class): answers to callers, those that the gateway itself makes included
+GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"
 GATEWAY_SERVERS = "haproxy_backend_active_servers"  # proxy
-POSTGRES_CONNECTIONS = (
-    "evara_postgres_connections_open"  # state; by stack/compose/postgres/queries.yaml
-)
-FOREIGN = frozenset(
+# state; defined, like the other evara_postgres series, in devstack/compose/postgres/queries.yaml
+POSTGRES_CONNECTIONS = "evara_postgres_connections_open"
+FOREIGN = frozenset(  # series that others expose and rules may read
     {
-        *(
-            "pg_up",
-            "redis_up",
-            "evara_postgres_backup_checked_timestamp_seconds",
-        ),  # the last by stack/compose/postgres/queries.yaml,
-        *(
-            "evara_postgres_replication_lag_seconds",
-            "evara_postgres_replication_connected",
-        ),  # as these two; none of them natively
-        *(
-            UP,
-            ALERTS,
-            RULE_FAILURES,
-            RULE_SECONDS,
-            HEAD_SERIES,
-            SCRAPE_SECONDS,
-            SCRAPE_SAMPLES,
-            PROCESS_MEMORY,
-        ),
-        *(
-            NOTIFICATIONS,
-            NOTIFICATIONS_FAILED,
-            GATEWAY_RESPONSES,
-            GATEWAY_SERVERS,
-            POSTGRES_CONNECTIONS,
-        ),
-        *(
-            "prometheus_notifications_dropped_total",
-            "prometheus_notifications_alertmanagers_discovered",
-        ),
+        UP,
+        ALERTS,
+        RULE_FAILURES,
+        RULE_SECONDS,
+        HEAD_SERIES,
+        SCRAPE_SECONDS,
+        SCRAPE_SAMPLES,
+        PROCESS_MEMORY,
+        NOTIFICATIONS,
+        NOTIFICATIONS_FAILED,
+        "prometheus_notifications_dropped_total",
+        "prometheus_notifications_alertmanagers_discovered",
+        GATEWAY_RESPONSES,
+        GATEWAY_SERVERS,
+        POSTGRES_CONNECTIONS,
+        "evara_postgres_backup_checked_timestamp_seconds",
+        "evara_postgres_replication_connected",
+        "evara_postgres_replication_lag_seconds",
+        "pg_up",
+        "redis_up",
     }
 )
 
-# --- labels ------------------------------------------------------------------------------------------------------
+# --- labels ---
 
 ROUTE = "route"
 STATUS = "status"
@@ -134,13 +132,12 @@ GATEWAY = "gateway"  # the frontend that callers reach, and the subject of its S
 UNMATCHED = "unmatched"  # the route label of every URL and method that the catalogue does not know
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 OUTCOMES = ("ok", "error")
-NO_TYPE, OTHER_TYPE = (
-    "none",
-    "other",
-)  # of the zero series that every route has, and of classes beyond a limit
+NO_TYPE = "none"  # the zero series that every route has
+OTHER_TYPE = "other"  # classes of exceptions beyond a limit
 DATABASE = "database"  # the dependency whose calls are statements
 
-# --- logs: the stream labels, few so that streams stay few; everything else is structured metadata or in the line ----
+# --- logs ---
+# Few labels make few streams; everything else is structured metadata or in the line.-
 
 LOG_SERVICE = "service"  # the catalogue's service
 LOG_PROGRAM = "program"  # which process wrote the line
@@ -148,26 +145,27 @@ LOG_LEVEL = "level"  # one of LOG_LEVELS
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
+NATIVE_PROGRAMS = ("metrics", "supervisord")  # of the native stack alone
+COMPOSE_PROGRAMS = (  # of the compose stack alone
+    "gateway",
+    "postgres",
+    "postgres-replica",
+    "backup",
+    "valkey",
+    "grafana",
+    "jaeger",
+    "mailpit",
+)
 LOG_PROGRAMS = (
     *("api", "worker", "prober", "console", "replay", "prometheus", "alertmanager"),
-    *("metrics", "supervisord"),  # of the native stack alone
-    *(
-        "gateway",
-        "postgres",
-        "postgres-replica",
-        "backup",
-        "valkey",
-        "grafana",
-        "jaeger",
-        "mailpit",
-    ),  # of the compose stack alone
+    *NATIVE_PROGRAMS,
+    *COMPOSE_PROGRAMS,
 )
 
-# --- recorded series ---------------------------------------------------------------------------------------------
+# --- recorded series ---
 
-OBJECTIVE = (
-    "slo:objective:ratio"  # slo, sli, subject, owner: the promised share of good events, 0..1
-)
+# slo, sli, subject, owner: the promised share of good events, 0..1
+OBJECTIVE = "slo:objective:ratio"
 TOTAL = "slo:total:count"  # slo, instance: events so far
 BAD = "slo:bad:count"  # slo, instance: events so far that broke the promise
 FRESH = "slo:fresh:bool"  # slo: 1 while the last success is recent enough, else 0; silence is 0
@@ -178,17 +176,17 @@ BUDGET_LEFT = "slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 
 
 
 def total_rate(window: str) -> str:
-    """Recorded series of events per second over `window` (seconds per second for freshness)."""
+    """Return the recorded series of events per second over `window` (seconds per second for freshness)."""
     return f"slo:total:rate{window}"
 
 
 def bad_rate(window: str) -> str:
-    """Recorded series of bad events per second over `window`."""
+    """Return the recorded series of bad events per second over `window`."""
     return f"slo:bad:rate{window}"
 
 
 def error_ratio(window: str) -> str:
-    """Recorded series of bad ÷ total over `window`, 0..1; no sample where nothing happened."""
+    """Return the recorded series of bad ÷ total over `window`, 0..1; no sample where nothing happened."""
     return f"slo:error:ratio{window}"
 
 
@@ -201,7 +199,7 @@ ALERT_GROUP = "alerts"
 GROUPS = (FINE_GROUP, THIN_GROUP, LONG_GROUP, BURN_GROUP, ALERT_GROUP)
 LOG_GROUP = "log_alerts"  # the one group that Loki evaluates
 
-# --- alerts ------------------------------------------------------------------------------------------------------
+# --- alerts ---
 
 BURN_ALERT = "ErrorBudgetBurn"
 UNMEASURED_ALERT = "SLOUnmeasured"
@@ -210,7 +208,7 @@ RULES_ALERT = "RuleEvaluationFailing"
 WATCHDOG_ALERT = "Watchdog"
 GUARDS = (UNMEASURED_ALERT, COUNT_ALERT, RULES_ALERT, WATCHDOG_ALERT)
 
-# --- dashboards --------------------------------------------------------------------------------------------------
+# --- dashboards ---
 
 
 BOARD_UID_LENGTH = 40  # Grafana takes no longer one
@@ -221,7 +219,7 @@ def board_uid(service: str, slug: str) -> str:
     return f"{service}-{slug}"
 
 
-# --- scrape jobs -------------------------------------------------------------------------------------------------
+# --- scrape jobs ---
 
 SCRAPE_API = "api"
 SCRAPE_PROBER = "prober"

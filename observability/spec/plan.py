@@ -1,6 +1,6 @@
 """The Plan: every SLO, window, bucket, limit and alert of a service as frozen data.
 
-The API registers its metrics from it, every generator renders it, and `slo` and `drill` judge by it.
+The API registers its metrics from it, generators render it, and `slo` and `drill` judge by it.
 """
 
 from dataclasses import dataclass, replace
@@ -143,7 +143,7 @@ class LogAlert:
 
 @dataclass(frozen=True)
 class Route:
-    """A watched route: `id` is the `route` label, the load scenario's name and the limit's scope."""
+    """A watched route: `id` is the `route` label, the name of the load scenario and the limit."""
 
     id: str
     http: Http

@@ -21,7 +21,7 @@ class Duration(NamedTuple):
 
 
 def parse_duration(value: Any) -> Duration:
-    """Return the Duration of `200ms`, `5s`, `1m`, `6h` or `30d`; raise ValueError for other text."""
+    """Return the Duration of `200ms`, `5s`, `1m`, `6h` or `30d`; raise ValueError for others."""
     if isinstance(value, Duration):
         return value
     match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", str(value))

@@ -1,4 +1,4 @@
-"""Helpers of the compiler's tests that are no fixtures; imports the code under test, and no test."""
+"""Helpers of the compiler's tests that are no fixtures."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the compiler's tests share: a fixed service under the real policy, ways to edit their text, and the servers' own tools."""
+"""Fixtures of the compiler's tests: a fixed service under the real policy, edits, and tools."""
 
 import subprocess
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     def write(
         catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()
     ) -> tuple[Path, Path]:
-        made = []
+        paths = []
         for source, edits in ((SERVICE, catalogue), (POLICY, policy)):
             text = (
                 edits
@@ -53,8 +53,8 @@ def files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
             )
             target = tmp_path / source.name
             target.write_text(text, encoding="utf-8")
-            made.append(target)
-        return made[0], made[1]
+            paths.append(target)
+        return paths[0], paths[1]
 
     return write
 

@@ -63,12 +63,13 @@ def matching(regex: str, example: str) -> BeforeValidator:
 
 
 def limit_service(service: str) -> str:
-    """Return the service; raise ValueError when a dashboard's uid would be too long for Grafana."""
+    """Return the service; raise ValueError when the uid of a dashboard would be too long."""
     if len(service) > MAX_SERVICE_LENGTH:
         uid = board_uid(service, LONGEST_SLUG)
         raise ValueError(
             f"{service!r} is too long: Grafana's uid {uid} would have {len(uid)} characters, "
-            f"of which {BOARD_UID_LENGTH} are allowed; shorten it to {MAX_SERVICE_LENGTH} characters"
+            f"of which {BOARD_UID_LENGTH} are allowed; "
+            f"shorten it to {MAX_SERVICE_LENGTH} characters"
         )
     return service
 

@@ -1,4 +1,4 @@
-"""Names stand in names.py alone, and generators are pure: held over the syntax trees of every module."""
+"""Names are literals in names.py alone, and generators are pure: held over syntax trees."""
 
 import ast
 from collections.abc import Iterator

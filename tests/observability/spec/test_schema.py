@@ -582,5 +582,7 @@ def test_files_are_compared_when_both_are_valid(
     """An unknown owner is reported only when nothing is wrong with the shapes."""
     owner = ("    owner: upstream", "    owner: nobody")
     assert len(problems_of((owner,))) == 1
-    [problem] = problems_of((owner, (SERVICE_LINE, "service: Evara\n")))
-    assert problem.where.endswith(": service")
+    [wrong_value] = problems_of((owner, (SERVICE_LINE, "service: Evara\n")))
+    assert wrong_value.where.endswith(": service")
+    [repeated_key] = problems_of((owner, (SERVICE_LINE, SERVICE_LINE * 2)))
+    assert "written twice" in repeated_key.message

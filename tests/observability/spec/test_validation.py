@@ -1,4 +1,4 @@
-"""Both files against each other, where tests of one mistake in one file (test_catalogue.py) do not reach."""
+"""Both files against each other, where tests of one mistake in one file do not reach."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ SLOW = "{threshold: 1s, objective: 99.5}"
 def test_a_quicker_promise_that_holds_a_slower_one_is_named(
     problems_of: Callable[..., list[Problem]], slow: str
 ) -> None:
-    """Who answers 95 % within 200 ms answers 95 % within a second, too: that second promise can never be missed alone."""
+    """95 % within 200 ms includes 95 % within a second, which can never be missed alone."""
     [problem] = problems_of(((SLOW, SLOW.replace("99.5", slow)),))
     assert problem.where.endswith(": defaults.latency")
     assert problem.message == f"95 within 200ms makes {slow} within 1s say nothing"
@@ -27,7 +27,7 @@ def test_a_quicker_promise_that_holds_a_slower_one_is_named(
 def test_a_wrong_name_is_a_problem_and_no_traceback(
     files: Callable[..., tuple[Path, Path]], tmp_path: Path, command: str
 ) -> None:
-    """A probed route that nobody declared is listed, though the contract is looked at as well; nothing is written."""
+    """A probed route that nobody declared is listed; nothing is written."""
     catalogue, policy = files(
         (("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),)
     )
