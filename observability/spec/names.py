@@ -176,7 +176,7 @@ BUDGET_LEFT = "slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 
 
 
 def total_rate(window: str) -> str:
-    """Return the recorded series of events per second over `window` (seconds per second for freshness)."""
+    """Return the recorded series of events (for freshness, of seconds) per second over `window`."""
     return f"slo:total:rate{window}"
 
 
@@ -186,7 +186,7 @@ def bad_rate(window: str) -> str:
 
 
 def error_ratio(window: str) -> str:
-    """Return the recorded series of bad ÷ total over `window`, 0..1; no sample where nothing happened."""
+    """Return the recorded series of bad ÷ total over `window`, 0..1; none without events."""
     return f"slo:error:ratio{window}"
 
 

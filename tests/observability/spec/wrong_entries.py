@@ -1,0 +1,329 @@
+"""Mistakes in catalogue.yaml and policy.yaml: an edit, and the key, message and fix expected."""
+
+LIST = "    http: GET /api/v1/nodes\n"
+SYNC_STEPS = """    next_steps:
+      - Is the process running? `make status`, then `make logs P=sync`.
+      - Does thingspeak-availability burn too? Then wait for upstream; nothing is lost.
+"""
+RANGE_STEPS = """    next_steps:
+      - Is the database answering? See database-availability.
+      - Are callers asking for very long ranges? Compare durations by query in the log.
+"""
+WRONG_IN_CATALOGUE = {
+    "unknown key": (
+        ("    rate_limit: 600/minute", "    rate_limits: 600/minute"),
+        ("routes.readings.ingest.rate_limits", "unknown key", "did you mean rate_limit?"),
+    ),
+    "unknown key deep in a list": (
+        ("latency: [{threshold: 1s, objective: 99}]", "latency: [{treshold: 1s, objective: 99}]"),
+        ("dependencies.database.latency.0.treshold", "unknown key", "did you mean threshold?"),
+    ),
+    "unknown key at the top": (
+        ("period: 30d", "period: 30d\nzebra: 1"),
+        ("zebra", "unknown key", "remove it; known here: defaults, dependencies, exempt"),
+    ),
+    "objective of 100": (
+        ("    availability: 99.95", "    availability: 100"),
+        (
+            "routes.readings.ingest.availability",
+            "100 is no objective",
+            "write per cent from 50 to 99.999",
+        ),
+    ),
+    "objective of 40": (
+        ("    availability: 99.95", "    availability: 40"),
+        (
+            "routes.readings.ingest.availability",
+            "40 is no objective",
+            "write per cent from 50 to 99.999",
+        ),
+    ),
+    "objective in words": (
+        ("    availability: 99.95", "    availability: high"),
+        ("routes.readings.ingest.availability", "'high' is no objective", "write per cent"),
+    ),
+    "threshold without unit": (
+        ("{threshold: 200ms, objective: 95}", "{threshold: 200, objective: 95}"),
+        (
+            "defaults.latency.0.threshold",
+            "200 is no duration",
+            "write a whole number and one of ms, s, m, h, d",
+        ),
+    ),
+    "threshold of nothing": (
+        ("{threshold: 200ms, objective: 95}", "{threshold: 0s, objective: 95}"),
+        ("defaults.latency.0.threshold", "'0s' is no time at all", "write a duration above zero"),
+    ),
+    "the same threshold twice": (
+        ("{threshold: 1s, objective: 99.5}", "{threshold: 200ms, objective: 99.5}"),
+        ("defaults.latency", "0.2s stands there twice", "remove one of the two"),
+    ),
+    "the same threshold in two spellings": (
+        (
+            "latency: [{threshold: 1s, objective: 99}]",
+            "latency: [{threshold: 1s, objective: 99}, {threshold: 1000ms, objective: 90}]",
+        ),
+        ("dependencies.database.latency", "1s stands there twice", "remove one of the two"),
+    ),
+    "no route at all by that form": (
+        (LIST, "    http: nodes\n"),
+        ("routes.nodes.list.http", "'nodes' is no route", "write METHOD /path/"),
+    ),
+    "one address under two routes": (
+        (LIST, "    http: POST /api/v1/nodes\n"),
+        (
+            "routes.nodes.create",
+            "POST /api/v1/nodes is declared by nodes.list already",
+            "keep one of the two",
+        ),
+    ),
+    "one address watched and exempt": (
+        ("  docs.page: GET /docs\n", "  docs.page: GET /api/v1/nodes\n"),
+        (
+            "exempt.docs.page",
+            "GET /api/v1/nodes is declared by nodes.list already",
+            "keep one of the two",
+        ),
+    ),
+    "one id watched and exempt": (
+        ("  docs.page: GET /docs\n", "  nodes.list: GET /docs\n"),
+        ("exempt.nodes.list", "is declared under routes, too", "rename or remove one of the two"),
+    ),
+    "a job with the id of a route": (
+        ("  thingspeak.sync:\n", "  nodes.list:\n"),
+        ("jobs.nodes.list", "is declared under routes, too", "rename or remove one of the two"),
+    ),
+    "an id that is no id": (
+        ("  docs.page: GET /docs\n", "  DocsPage: GET /docs\n"),
+        ("exempt.DocsPage", "'DocsPage' does not fit", "write it like nodes.list"),
+    ),
+    "no next steps": (
+        (SYNC_STEPS, ""),
+        (
+            "jobs.thingspeak.sync.next_steps",
+            "is missing",
+            "add `next_steps:` (docs/catalogue.md says what it holds)",
+        ),
+    ),
+    "empty next steps": (
+        (RANGE_STEPS, "    next_steps: []\n"),
+        ("routes.readings.range.next_steps", "is empty", "write at least one entry"),
+    ),
+    "unknown owner": (
+        ("    owner: upstream", "    owner: nobody"),
+        (
+            "dependencies.thingspeak.owner",
+            "owner 'nobody' is not declared",
+            "use one of: platform, upstream",
+        ),
+    ),
+    "unknown owner of everything": (
+        ("owner: platform\nperiod", "owner: nobody\nperiod"),
+        ("owner", "owner 'nobody' is not declared", "use one of: platform, upstream"),
+    ),
+    "unknown severity": (
+        (
+            "    severity: ticket\n    drill: route-exception",
+            "    severity: loud\n    drill: route-exception",
+        ),
+        (
+            "watch.UnhandledException.severity",
+            "severity 'loud' is not declared",
+            "use one of: heartbeat, page, ticket",
+        ),
+    ),
+    "unknown dependency": (
+        (LIST + "    needs: [database]", LIST + "    needs: [databse]"),
+        (
+            "routes.nodes.list.needs",
+            "dependency 'databse' is not declared",
+            "use one of: database, thingspeak",
+        ),
+    ),
+    "unknown route to probe": (
+        ("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),
+        ("probe.routes", "route 'nodes.lst' is not declared", "use one of: docs.file"),
+    ),
+    "a POST to probe": (
+        ("routes: [nodes.list, health.ready]", "routes: [nodes.create, health.ready]"),
+        (
+            "probe.routes",
+            "nodes.create is not a GET; a probe must change nothing",
+            "probe another route",
+        ),
+    ),
+    "a route probed twice": (
+        ("routes: [nodes.list, health.ready]", "routes: [nodes.list, nodes.list]"),
+        ("probe.routes", "nodes.list stands there twice", "remove one of the two"),
+    ),
+    "a promise above its dependency's": (
+        ("    availability: 99.99\n", "    availability: 99.9\n"),
+        (
+            "routes.readings.ingest.availability",
+            "99.95 cannot be kept: it needs database",
+            "promise at most 99.9 here, or raise",
+        ),
+    ),
+    "a rate limit that is none": (
+        ("    rate_limit: 600/minute", "    rate_limit: 0/minute"),
+        (
+            "routes.readings.ingest.rate_limit",
+            "'0/minute' does not fit",
+            "write it like 120/minute",
+        ),
+    ),
+    "a watch with a name that is taken": (
+        ("  TargetDown:\n", "  Watchdog:\n"),
+        ("watch.Watchdog", "is the name of an alert that every service has", "choose another name"),
+    ),
+    "a log alert with an unknown severity": (
+        ("    more_than: 20\n    severity: ticket", "    more_than: 20\n    severity: loud"),
+        (
+            "logs.LogErrorBurst.severity",
+            "severity 'loud' is not declared",
+            "use one of: heartbeat, page, ticket",
+        ),
+    ),
+    "a log alert of nobody": (
+        ("    more_than: 20\n", "    more_than: 20\n    owner: nobody\n"),
+        (
+            "logs.LogErrorBurst.owner",
+            "owner 'nobody' is not declared",
+            "use one of: platform, upstream",
+        ),
+    ),
+    "a log alert with a name that is taken": (
+        ("  LogErrorBurst:\n", "  Watchdog:\n"),
+        ("logs.Watchdog", "is the name of an alert that every service has", "choose another name"),
+    ),
+    "a log alert with the name of a symptom": (
+        ("  LogErrorBurst:\n", "  TargetDown:\n"),
+        ("logs.TargetDown", "is declared under watch, too", "rename or remove one of the two"),
+    ),
+    "a log alert for too many lines and for none": (
+        ("    more_than: 20\n", "    more_than: 20\n    silence: true\n"),
+        (
+            "logs.LogErrorBurst",
+            "needs exactly one of more_than and silence",
+            "add the one that is meant",
+        ),
+    ),
+    "a log alert for nothing": (
+        ("    more_than: 20\n", ""),
+        (
+            "logs.LogErrorBurst",
+            "needs exactly one of more_than and silence",
+            "add the one that is meant",
+        ),
+    ),
+    "a log alert for a level that no line has": (
+        (
+            "    level: error\n    over: 5m\n    more_than: 20\n",
+            "    level: fatal\n    over: 5m\n    more_than: 20\n",
+        ),
+        (
+            "logs.LogErrorBurst.level",
+            "'fatal' is not known here",
+            "write 'debug', 'info', 'warning' or 'error'",
+        ),
+    ),
+    "a log alert over no time": (
+        ("    over: 10m\n", "    over: 0s\n"),
+        ("logs.LogSilence.over", "'0s' is no time at all", "write a duration above zero"),
+    ),
+    "a key written twice": (
+        ("period: 30d", "period: 30d\nperiod: 7d"),
+        (
+            "period",
+            "the key 'period' is written twice, first in line",
+            "rename or remove one of the two",
+        ),
+    ),
+    "a list instead of a mapping": (
+        (
+            "  docs.page: GET /docs\n  docs.file: GET /docs/{filename}\n",
+            "  docs.page: [GET, /docs]\n  docs.file: GET /docs/{filename}\n",
+        ),
+        ("exempt.docs.page", "is no mapping", "write `key: value` lines"),
+    ),
+}
+WRONG_IN_POLICY = {
+    "a tier for an SLI that does not exist": (
+        ("slis: [probe]", "slis: [probes]"),
+        (
+            "tiers.P0.slis.0",
+            "'probes' is not known here",
+            "write 'availability', 'latency', 'freshness' or 'probe'",
+        ),
+    ),
+    "a tier without windows": (
+        ("windows: [{over: 1m, ratio: 0.55}]", "windows: []"),
+        ("tiers.P0.windows", "is empty", "write at least one entry"),
+    ),
+    "a window with two thresholds": (
+        ("{over: 1m, ratio: 0.55}", "{over: 1m, ratio: 0.55, factor: 3}"),
+        (
+            "tiers.P0.windows.0",
+            "needs exactly one of factor and ratio",
+            "add the one that is meant",
+        ),
+    ),
+    "a window longer than the period": (
+        ("{over: 3d, factor: 1}", "{over: 31d, factor: 1}"),
+        (
+            "tiers.T5",
+            "looks back 31d, which is longer than the period of 30d",
+            "shorten the window",
+        ),
+    ),
+    "a severity that is not declared": (
+        ("  T4: {severity: ticket", "  T4: {severity: tikcet"),
+        (
+            "tiers.T4.severity",
+            "severity 'tikcet' is not declared",
+            "use one of: heartbeat, page, ticket",
+        ),
+    ),
+    "an integration that is not declared": (
+        (
+            "{integrations: [inbox, mail, slack], group_wait",
+            "{integrations: [inbox, irc], group_wait",
+        ),
+        (
+            "severities.ticket.integrations",
+            "integration 'irc' is not declared",
+            "use one of: deadman, inbox, mail, pagerduty, slack",
+        ),
+    ),
+    "an owner whom some severity would never reach": (
+        ("upstream: {only: [inbox, mail, slack, deadman]}", "upstream: {only: [slack, deadman]}"),
+        (
+            "owners.upstream.only",
+            "severity page has no integration left, so its alerts would reach nobody",
+            "add one of: inbox, mail",
+        ),
+    ),
+    "an integration of two kinds": (
+        (
+            "{pagerduty_key_file: pagerduty_key}",
+            "{pagerduty_key_file: pagerduty_key, webhook: http://x}",
+        ),
+        (
+            "integrations.pagerduty",
+            "needs exactly one of webhook, webhook_url_file, email, slack_url_file",
+            "add the one that is meant",
+        ),
+    ),
+    "a guard that nothing builds": (
+        ("  Watchdog:\n", "  Watchdgo:\n"),
+        (
+            "guards.Watchdgo",
+            "guard 'Watchdgo' is not declared",
+            "use one of: RuleEvaluationFailing, SLOCountMismatch",
+        ),
+    ),
+    "a drill slower than the clock": (
+        ("speed: 60", "speed: 0"),
+        ("drill.speed", "greater than or equal to 1", "correct the value"),
+    ),
+}
