@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     job_deadline: float = Field(default=600.0, gt=0)
     # seconds for which a live answer is fresh
     live_ttl: float = Field(default=15.0, gt=0)
-    # shares cache and circuit breaker between machines; without it each process has its own
+    # shares the cache between machines; without it each process has its own
     redis_url: str | None = None
     # the job queue; redis:// between machines
     jobs_url: str = Field(default="sqlite:///jobs.db", pattern=r"^(sqlite:///.+|rediss?://.+)$")

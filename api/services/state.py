@@ -25,7 +25,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Make the clients that the settings describe and attach them to the app."""
     shared = Shared(settings.redis_url) if settings.redis_url else None
     app.extensions[EXTENSION] = ServiceState(
-        ThingSpeak(settings.thingspeak_url, settings.thingspeak_timeout, shared=shared),
+        ThingSpeak(settings.thingspeak_url, settings.thingspeak_timeout),
         Cache(settings.live_ttl, shared),
     )
 

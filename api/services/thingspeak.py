@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 
 from api.platform.outbound.guarded_calls import Guard, Patience, retry_after
-from api.platform.outbound.redis_client import Shared
 
 DEPENDENCY = "thingspeak"
 MAX_ENTRIES = 8_000  # of one response
@@ -77,9 +76,8 @@ class ThingSpeak:
         base_url: str,
         timeout: float,
         transport: httpx.BaseTransport | None = None,
-        shared: Shared | None = None,
     ):
-        self._guard = Guard(DEPENDENCY, base_url, Unavailable, shared, transport)
+        self._guard = Guard(DEPENDENCY, base_url, Unavailable, transport)
         self._patience = Patience(timeout, ATTEMPTS, pause=5.0)
 
     def feeds(

@@ -17,7 +17,6 @@ import httpx
 import stamina
 
 from api.platform.outbound.circuit_breaker import Breaker, Refused
-from api.platform.outbound.redis_client import Shared
 from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context
 
@@ -86,10 +85,9 @@ class Guard:
         name: str,
         base_url: str,
         failed: type[Exception],
-        shared: Shared | None = None,
         transport: httpx.BaseTransport | None = None,
     ):
-        self.name, self.breaker = name, Breaker(name, shared)
+        self.name, self.breaker = name, Breaker(name)
         self._failed = failed
         self._slots = threading.BoundedSemaphore(CONCURRENT)
         self._http = httpx.Client(base_url=base_url, transport=transport)
@@ -150,7 +148,7 @@ class Guard:
         mine = min(seconds, left())
         if mine <= 0:
             raise DeadlineExceeded("no time is left to ask it")
-        trial, ok = self.breaker.enter(2 * seconds), None
+        trial, ok = self.breaker.enter(), None
         try:
             found = self._measured(path, params, read, mine, cut_short=mine < seconds)
             ok = True

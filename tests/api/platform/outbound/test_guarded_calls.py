@@ -3,7 +3,6 @@
 import logging
 import runpy
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -38,7 +37,6 @@ from api.platform.outbound.guarded_calls import (
     left,
     retry_after,
 )
-from api.platform.outbound.redis_client import Shared
 from api.platform.telemetry import metrics, request_context
 from api.services.thingspeak import ATTEMPTS, INTERACTIVE
 from observability.spec import names
@@ -235,12 +233,12 @@ def test_exactly_one_trial_passes_a_half_open_breaker(
 def test_only_one_of_many_that_ask_at_once_is_the_trial() -> None:
     """The race for the trial has one winner."""
     breaker = Breaker("thingspeak", failures=1, seconds=0)
-    breaker.leave(breaker.enter(5), ok=False)
+    breaker.leave(breaker.enter(), ok=False)
     barrier = threading.Barrier(MANY)
 
     def enter() -> Any:
         barrier.wait(10)
-        return outcome(lambda: breaker.enter(5))
+        return outcome(lambda: breaker.enter())
 
     with ThreadPoolExecutor(MANY) as pool:
         results = [future.result() for future in [pool.submit(enter) for _ in range(MANY)]]
@@ -251,68 +249,17 @@ def test_only_one_of_many_that_ask_at_once_is_the_trial() -> None:
 def test_a_call_from_before_changes_nothing(ok: bool) -> None:
     """What began while the breaker was closed neither closes it nor ends the trial when it comes back late."""
     breaker = Breaker("thingspeak", failures=1, seconds=0)
-    late = breaker.enter(5)
-    breaker.leave(breaker.enter(5), ok=False)
+    late = breaker.enter()
+    breaker.leave(breaker.enter(), ok=False)
     breaker.leave(late, ok)
     assert breaker.state()["state"] == "open"
-    trial = breaker.enter(5)
+    trial = breaker.enter()
     breaker.leave(late, ok)
     assert breaker.state()["state"] == "half-open"
     with pytest.raises(BreakerOpen):
-        breaker.enter(5)
+        breaker.enter()
     breaker.leave(trial, ok=None)  # it was cut off: the next one may try
-    assert breaker.enter(5)
-
-
-def test_breakers_share_their_state_over_redis(redis_url: str) -> None:
-    """Failures of all machines open the breaker for all, one trial passes of all, and its success closes it for all."""
-    one, other = (Breaker("thingspeak", Shared(redis_url), failures=2, seconds=0) for _ in range(2))
-    one.leave(one.enter(5), ok=False)
-    other.leave(other.enter(5), ok=False)
-    assert one.state()["state"] == other.state()["state"] == "open"
-    assert one.state()["since"] == other.state()["since"]
-    trial = one.enter(5)
-    assert trial
-    with pytest.raises(BreakerOpen):
-        other.enter(5)
-    one.leave(trial, ok=True)
-    assert other.state()["state"] == "closed"
-    assert other.enter(5) is False
-    one.leave(one.enter(5), ok=False)
-    assert other.state()["state"] == "closed"  # the success set the count back for all
-    other.leave(other.enter(5), ok=False)
-    assert other.enter(5)  # and the trial is nobody's any more
-
-
-def test_a_trial_whose_process_died_is_given_to_another(redis_url: str) -> None:
-    """A trial that is never given back ends by itself."""
-    dead, other = (
-        Breaker("thingspeak", Shared(redis_url), failures=1, seconds=0) for _ in range(2)
-    )
-    dead.leave(dead.enter(5), ok=False)
-    assert dead.enter(0.05)
-    for _ in range(1_000):
-        if outcome(lambda: other.enter(5)) is True:
-            return
-        time.sleep(0.01)
-    pytest.fail("nobody may try any more")
-
-
-def test_a_dead_redis_leaves_each_process_its_own_breaker(caplog: pytest.LogCaptureFixture) -> None:
-    """Without Redis the breaker works all the same, and Redis is asked once, not for every step."""
-    failures = sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
-    breaker = Breaker(
-        "thingspeak", Shared(SILENT.replace("http", "redis")), failures=2, seconds=3600
-    )
-    for _ in range(2):
-        breaker.leave(breaker.enter(5), ok=False)
-    with pytest.raises(BreakerOpen):
-        breaker.enter(5)
-    assert breaker.state()["state"] == "open"
-    assert sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total") == failures + 1
-    assert [record.message for record in caplog.records].count(
-        "redis does not answer; each process goes by itself"
-    ) == 1
+    assert breaker.enter()
 
 
 def test_the_bulkhead_refuses_one_too_many(guard: Guard, upstream: Upstream) -> None:

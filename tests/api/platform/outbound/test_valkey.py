@@ -93,7 +93,7 @@ def test_what_has_a_time_to_live_makes_room_for_the_queue(store: Redis) -> None:
 def test_the_apis_user_may_what_the_api_does_and_not_more(
     make_app: MakeApp, valkey: str, store: Redis
 ) -> None:
-    """Limits, answers, breaker and jobs work as that user; reading keys of everybody and changing settings do not."""
+    """Limits, answers and jobs work as that user; reading keys of everybody and changing settings do not."""
     before = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
     app = make_app(limiter_url=valkey, redis_url=valkey, jobs_url=valkey)
     client = app.test_client()
