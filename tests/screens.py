@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from observability.devstack.layout import HOST, ROOT, StackLayout, port_offset
-from observability.generate.dashboards.grafana import DASHBOARDS
+from observability.generate.dashboards.grafana.files import DASHBOARDS
 from observability.generate.registry import GENERATED
 
 FOLDER = ROOT / "docs" / "screens"

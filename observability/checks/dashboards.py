@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from observability.checks import lint
-from observability.generate.dashboards.grafana import COLUMNS, DASHBOARDS, SCHEMA
+from observability.generate.dashboards.grafana.dashboard import SCHEMA_VERSION
+from observability.generate.dashboards.grafana.files import DASHBOARDS
+from observability.generate.dashboards.grafana.panels import COLUMNS
 from observability.lib.panels import GREY, LOGS, METRICS, PALETTE, Unit
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 
-MEND = (
-    "correct observability/generate/dashboards/boards.py or generate/grafana.py, then make generate"
-)
+Json = dict[str, Any]
+MEND = "correct the board's module in observability/generate/dashboards, then make generate"
 LONGEST_UID = 40  # Grafana cuts off what is longer
 BUILT_IN = {"__rate_interval": "1m", "__auto": "1m", "__range": "1h"}
 COLOURS = frozenset({*PALETTE, GREY, "text"})
@@ -45,20 +46,20 @@ def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
 Complaints = Iterator[tuple[str, str]]
 
 
-def pictures(board: dict[str, Any]) -> list[dict[str, Any]]:
+def pictures(board: Json) -> list[Json]:
     return [panel for panel in board["panels"] if panel.get("type") != "row"]
 
 
-def variables(board: dict[str, Any]) -> dict[str, str]:
+def variables(board: Json) -> dict[str, str]:
     """Every variable that a query may use, with a value that parses where it stands."""
     return BUILT_IN | {entry["name"]: "x" for entry in board.get("templating", {}).get("list", [])}
 
 
-def form(plan: Plan, path: Path, board: dict[str, Any], uids: Counter[Any]) -> Complaints:
+def form(plan: Plan, path: Path, board: Json, uids: Counter[Any]) -> Complaints:
     """Current schema, a uid that is stable and its own, a description, and a way to the other boards."""
     wanted = f"{plan.service}-{path.stem}"  # written out: links from elsewhere know it
-    if board.get("schemaVersion") != SCHEMA:
-        yield f"has schemaVersion {board.get('schemaVersion')}, current is {SCHEMA}", MEND
+    if board.get("schemaVersion") != SCHEMA_VERSION:
+        yield f"has schemaVersion {board.get('schemaVersion')}, current is {SCHEMA_VERSION}", MEND
     if board.get("uid") != wanted or uids[board.get("uid")] > 1 or len(wanted) > LONGEST_UID:
         yield (
             f"has the uid {board.get('uid')!r}; links want {wanted!r}, once, of at most {LONGEST_UID} characters",
@@ -73,7 +74,7 @@ def form(plan: Plan, path: Path, board: dict[str, Any], uids: Counter[Any]) -> C
         yield "has no link to the other boards that keeps variables and time", MEND
 
 
-def layout(board: dict[str, Any]) -> Complaints:
+def layout(board: Json) -> Complaints:
     """Nothing overlaps, nothing sticks out, and no two panels have one id or one title."""
     places = [(panel, panel["gridPos"]) for panel in board["panels"]]
     for (one, a), (other, b) in combinations(places, 2):
@@ -93,7 +94,7 @@ def layout(board: dict[str, Any]) -> Complaints:
                 yield f"has {times} panels with the {key} {value!r}", MEND
 
 
-def targets(board: dict[str, Any], uids: Counter[Any]) -> Complaints:
+def targets(board: Json, uids: Counter[Any]) -> Complaints:
     """Links to boards lead to boards that exist."""
     for uid in sorted(set(re.findall(r"/d/([\w.-]+)", json.dumps(board)))):
         if uid not in uids:
@@ -103,7 +104,7 @@ def targets(board: dict[str, Any], uids: Counter[Any]) -> Complaints:
             )
 
 
-def owed(panel: dict[str, Any]) -> Complaints:
+def owed(panel: Json) -> Complaints:
     """Title, description, a known unit, a question, words for no data, and colours that everybody can tell apart."""
     config = panel.get("fieldConfig", {})
     given = config.get("defaults", {})
@@ -133,8 +134,8 @@ def owed(panel: dict[str, Any]) -> Complaints:
 
 
 def question(
-    target: dict[str, Any],
-    panel: dict[str, Any],
+    target: Json,
+    panel: Json,
     values: dict[str, str],
     known: frozenset[str],
     edges: frozenset[Any],

@@ -20,6 +20,7 @@ from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 from observability.spec.quantities import Duration, parse_duration
 
+Json = dict[str, Any]
 STALE = 300  # seconds after which Prometheus forgets a series that is not evaluated again
 PROMETHEUS_CONFIG = Path("observability/devstack/prometheus.yaml")
 LOG_LABELS = (names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL)
@@ -70,7 +71,7 @@ def stream_labels(expr: str) -> list[str]:
     ]
 
 
-def rules(plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def rules(plan: Plan) -> Iterator[tuple[Json, Json]]:
     """Every rule with its group."""
     return ((group, rule) for group in prometheus.groups(plan) for rule in group["rules"])
 
@@ -133,7 +134,7 @@ def has_edge(matcher: Any, edges: frozenset[Decimal]) -> bool:
     return any(all(re.fullmatch(pattern, text) for text in alike) for alike in spellings)
 
 
-def alert(rule: dict[str, Any], plan: Plan) -> Iterator[tuple[str, str]]:
+def alert(rule: Json, plan: Plan) -> Iterator[tuple[str, str]]:
     """What every alert owes the person whom it wakes."""
     labels, annotations = rule["labels"], rule.get("annotations", {})
     if labels.get(names.SEVERITY) not in plan.policy.severities:

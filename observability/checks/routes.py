@@ -6,11 +6,12 @@ from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 from observability.spec.schema.fields import Http
 
+Json = dict[str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
 WHERE = "catalogue.yaml: routes"
 
 
-def operations(openapi: dict[str, Any]) -> dict[Http, dict[str, Any]]:
+def operations(openapi: Json) -> dict[Http, Json]:
     """Every (method, path) of the document with its operation object."""
     return {
         Http(method.upper(), path): operation
@@ -20,7 +21,7 @@ def operations(openapi: dict[str, Any]) -> dict[Http, dict[str, Any]]:
     }
 
 
-def check(plan: Plan, openapi: dict[str, Any]) -> list[Problem]:
+def check(plan: Plan, openapi: Json) -> list[Problem]:
     """Routes without an operation, operations without a route, and bodies without an example to load-test with."""
     served = operations(openapi)
     problems = []
@@ -52,12 +53,12 @@ def check(plan: Plan, openapi: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def missing_example(operation: dict[str, Any]) -> bool:
+def missing_example(operation: Json) -> bool:
     content = operation.get("requestBody", {}).get("content", {})
     return any("example" not in media for media in content.values())
 
 
-def closest(http: Http, served: dict[Http, dict[str, Any]]) -> str:
+def closest(http: Http, served: dict[Http, Json]) -> str:
     """The operations on the same path, else all."""
     same = [str(other) for other in served if other.path == http.path]
     return ", ".join(sorted(same or map(str, served)))

@@ -11,7 +11,8 @@ from dogpile.cache import make_region
 from observability.console.notification_store import seconds
 from observability.devstack.layout import StackLayout
 from observability.devstack.readiness import addresses, answers
-from observability.generate.dashboards import boards
+from observability.generate.dashboards.boards import boards
+from observability.generate.dashboards.colours import series_colours
 from observability.generate.runbook import entries
 from observability.lib.alertmanager import fetch_active_alerts
 from observability.lib.charts import svg
@@ -67,9 +68,9 @@ class Answers:
 
     def __init__(self, layout: StackLayout, plan: Plan):
         self.layout, self.plan = layout, plan
-        self.boards = {board.slug: board for board in boards.boards(plan)}
+        self.boards = {board.slug: board for board in boards(plan)}
         self.runbook = entries.entries(plan)
-        self._colours = boards.colours(plan)
+        self._colours = series_colours(plan)
         self._prometheus = Prometheus(layout.url("prometheus"), PATIENCE)
         self._region = make_region().configure("dogpile.cache.memory")
         self._took: dict[str, float] = {}

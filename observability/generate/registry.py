@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from observability.generate import alertmanager, fluentbit, locust, loki, prometheus, promtool_tests
-from observability.generate.dashboards import grafana
+from observability.generate.dashboards.grafana import files as dashboards
 from observability.generate.runbook import pages
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
@@ -28,7 +28,7 @@ def contract(path: Path = OPENAPI) -> dict[str, Any]:
 
 def render(plan: Plan, openapi: dict[str, Any]) -> dict[Path, str]:
     """Path relative to the output folder → text."""
-    emitters = (prometheus, alertmanager, promtool_tests, grafana, pages, loki, fluentbit)
+    emitters = (prometheus, alertmanager, promtool_tests, dashboards, pages, loki, fluentbit)
     ours = {name: text for emitter in emitters for name, text in emitter.render(plan).items()}
     files = {GENERATED / name: text for name, text in ours.items()}
     return files | {SCENARIOS / name: text for name, text in locust.render(plan, openapi).items()}

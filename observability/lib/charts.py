@@ -133,7 +133,7 @@ def svg(
 ) -> str:
     """The panel between two Unix times; its variables must be bound, but for `$__rate_interval`. Raises Unreachable.
 
-    `colours` are those that lines keep on every picture, by what the legend calls them (`boards.colours`).
+    `colours` are those that lines keep on every picture, by what the legend calls them (`colours.series_colours`).
     """
     step = math.ceil(max((end - start) / POINTS, 1) / SHORTEST_STEP) * SHORTEST_STEP
     first = math.floor(
@@ -176,10 +176,12 @@ def draw(
     )
     ink, faint = ("#c9d1d9", "#30363d") if dark else ("#3d444d", "#e4e7eb")
     data, limits = (
-        [line for line in lines if not line.query.line],
-        [line for line in lines if line.query.line],
+        [line for line in lines if not line.query.is_threshold],
+        [line for line in lines if line.query.is_threshold],
     )
-    peak = max((max(line.peak, panel.reach or line.peak) for line in data), default=-math.inf)
+    peak = max(
+        (max(line.peak, panel.axis_soft_max or line.peak) for line in data), default=-math.inf
+    )
     drawn, edges = (
         list(zip(some, looks(some, colours, dark=dark), strict=True)) for some in (data, limits)
     )
@@ -256,7 +258,7 @@ def nothing(panel: Panel) -> str:
     """Why there is nothing to draw: something is missing, or nothing of the kind happened."""
     return (
         "no data in this span"
-        if panel.expected
+        if panel.expects_data
         else "nothing to show: none of it happened in this span"
     )
 
@@ -268,9 +270,13 @@ def looks(lines: list[Line], colours: Mapping[str, str], *, dark: bool) -> list[
     for line in lines:
         own = line.query.colour or colours.get(line.label) or order[used.total() % len(order)]
         colour = GREY if own == YELLOW and not dark else own  # yellow on white cannot be seen
-        dash = "--" if line.query.line else DASHES[used[colour] % len(DASHES)]
+        dash = "--" if line.query.is_threshold else DASHES[used[colour] % len(DASHES)]
         styles.append(
-            {"color": colour, "linestyle": dash, "linewidth": 1.2 if line.query.line else 1.6}
+            {
+                "color": colour,
+                "linestyle": dash,
+                "linewidth": 1.2 if line.query.is_threshold else 1.6,
+            }
         )
         used[colour] += 1
     return styles
@@ -290,7 +296,7 @@ def curves(
     panel: Panel, axes: "Axes", drawn: list[Drawn], limits: list[Drawn], grid: list[float]
 ) -> None:
     """Lines, or areas on top of each other, with limits where they are near."""
-    peak = max(panel.reach or -math.inf, *(line.peak for line, _ in drawn))
+    peak = max(panel.axis_soft_max or -math.inf, *(line.peak for line, _ in drawn))
     near = [(line, look) for line, look in limits if line.peak <= FAR * peak]
     if panel.stacked:
         heights = [
@@ -306,7 +312,7 @@ def curves(
         )
     low = min(0.0, *(value for line, _ in drawn for value in line.known))
     high = max(
-        panel.maximum or 0.0, peak, LEAST.get(panel.unit, 0.1), *(line.peak for line, _ in near)
+        panel.axis_max or 0.0, peak, LEAST.get(panel.unit, 0.1), *(line.peak for line, _ in near)
     )
     axes.set_ylim(low * 1.06, high * 1.06)
     marks = ticks(low, high * 1.001, 4, clock=panel.unit == Unit.SECONDS and high > 60)

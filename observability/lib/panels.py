@@ -1,6 +1,7 @@
-"""What a dashboard is made of: boards, rows, panels and queries as data, their units and colours; it imports nothing of ours.
+"""The data types of dashboards: boards, rows, panels and queries, with their units and colours.
 
-`$slo` and `$route` in a query are the board's variables, `$__rate_interval` is the span that suits the resolution.
+In a query, `$slo` and `$route` are variables of the board; `$__rate_interval` is a window that
+suits the resolution of the graph.
 """
 
 import re
@@ -8,22 +9,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-# Okabe and Ito's palette: eight colours that people with any colour vision tell apart.
-GOOD, BAD, WARN, BLUE, SKY, PINK, YELLOW, GREY = (
-    "#009E73",
-    "#D55E00",
-    "#E69F00",
-    "#0072B2",
-    "#56B4E9",
-    "#CC79A7",
-    "#F0E442",
-    "#8A8F98",
-)
+# The palette of Okabe and Ito: people with any colour vision can tell these colours apart.
+GOOD = "#009E73"
+BAD = "#D55E00"
+WARN = "#E69F00"
+BLUE = "#0072B2"
+SKY = "#56B4E9"
+PINK = "#CC79A7"
+YELLOW = "#F0E442"
+GREY = "#8A8F98"
 PALETTE = (BLUE, WARN, GOOD, PINK, SKY, BAD, YELLOW)
+
+# The types of data sources.
+METRICS = "prometheus"
+LOGS = "loki"
+TRACES = "jaeger"
 
 
 class Unit(StrEnum):
-    """Grafana's id of the unit in which a panel's values are."""
+    """Grafana's id of the unit of a panel's values."""
 
     SECONDS = "s"
     RATIO = "percentunit"
@@ -36,7 +40,7 @@ class Unit(StrEnum):
 
 
 class Kind(StrEnum):
-    """Grafana's id of how a panel looks."""
+    """Grafana's id of a panel's visualization."""
 
     LINES = "timeseries"
     STAT = "stat"
@@ -45,56 +49,57 @@ class Kind(StrEnum):
     LOGS = "logs"
 
 
-METRICS, LOGS, TRACES = "prometheus", "loki", "jaeger"  # types of data source
-
-
 @dataclass(frozen=True)
 class Query:
-    """One question. `legend` names the answer; in tables it is the column's title, and `unit` and `bar` say how it looks."""
+    """One query of a panel.
+
+    `legend` names its series; in a table it is the title of the column, and `unit`, `gauge` and
+    `decimals` format the column.
+    """
 
     expr: str
     legend: str
     unit: Unit | None = None
-    bar: bool = False
+    gauge: bool = False
     decimals: int | None = None
-    line: bool = False  # a limit: drawn dashed, and no data of its own
+    is_threshold: bool = False  # drawn as a dashed line; it does not count as data
     colour: str | None = None
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture; `steps` are (lowest value, colour) ascending, `key` the label that makes a table's rows."""
+    """One panel of a dashboard."""
 
     title: str
     description: str
     kind: Kind
     unit: Unit
     queries: tuple[Query, ...]
-    width: int = 12  # of 24
+    width: int = 12  # of 24 columns
     height: int = 8
-    steps: tuple[tuple[float, str], ...] = ()
-    key: str = ""
-    link: str = ""  # slug of the board that a row's key leads to
-    order: tuple[
-        str, ...
-    ] = ()  # columns by which a table is sorted, ascending; with "-" before it, descending
+    steps: tuple[tuple[float, str], ...] = ()  # lowest value and its colour, ascending
+    key: str = ""  # the labels, separated by commas, that identify a row of a table
+    link: str = ""  # slug of the board that the key of a row opens
+    sort_by: tuple[str, ...] = ()  # columns of a table; a leading "-" sorts descending
     stacked: bool = False
-    maximum: float | None = None  # where the axis ends
-    reach: float | None = None  # how high the axis goes at least
+    axis_max: float | None = None  # where the value axis ends
+    axis_soft_max: float | None = None  # the value axis reaches at least this far
     decimals: int | None = None
     source: str = METRICS
-    expected: bool = True  # a healthy stack with a little traffic has an answer
-    empty: str = "nothing yet"  # what stands there without an answer
+    expects_data: bool = True  # a healthy stack with a little traffic has data here
+    no_data_text: str = "nothing yet"
 
     def bind(self, **values: str) -> "Panel":
-        """The panel with its variables filled in; values of `route` are regular expressions."""
+        """Return the panel with variables replaced; values of `route` are regular expressions.
 
-        def fill(text: str) -> str:
-            return re.sub(r"\$(\w+)", lambda found: values.get(found[1], found[0]), text)
+        Variables that `values` does not name stay.
+        """
 
-        return replace(
-            self, queries=tuple(replace(query, expr=fill(query.expr)) for query in self.queries)
-        )
+        def fill(expr: str) -> str:
+            return re.sub(r"\$(\w+)", lambda match: values.get(match[1], match[0]), expr)
+
+        queries = tuple(replace(query, expr=fill(query.expr)) for query in self.queries)
+        return replace(self, queries=queries)
 
 
 @dataclass(frozen=True)
@@ -107,13 +112,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Variable:
-    """Something that the reader chooses. Values come from `query`, from `values`, or from what is typed."""
+    """A choice of the reader, offered from `query` or `values`; with neither it is a text field."""
 
     name: str
     label: str
     query: str = ""
     values: tuple[str, ...] = ()
-    many: bool = False
+    multi: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,10 @@ class Board:
     description: str
     rows: tuple[Row, ...]
     variables: tuple[Variable, ...] = ()
-    annotations: tuple[tuple[str, str], ...] = ()  # title, query whose samples mark moments
-    since: str = "now-1h"
+    annotations: tuple[tuple[str, str], ...] = ()  # title, and a query whose samples are the marks
+    time_from: str = "now-1h"
 
     @property
     def panels(self) -> Iterator[Panel]:
+        """Return the panels of all rows in order."""
         return (panel for row in self.rows for panel in row.panels)

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from observability.devstack.layout import StackLayout
-from observability.generate.dashboards import boards
+from observability.generate.dashboards import boards, colours
 from observability.lib import charts, panels
 from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
@@ -205,7 +205,7 @@ def draw(
     prometheus: Prometheus, plan: Plan, counted: server_counts.Counted
 ) -> Iterator[dict[str, str]]:
     """The panels of the `load` board over the run, in light and dark, as addresses that hold the picture itself."""
-    colours = boards.colours(plan)
+    colour_by_series = colours.series_colours(plan)
     for panel in boards.load(plan).panels:
         drawn = {
             theme: charts.svg(
@@ -215,7 +215,7 @@ def draw(
                 counted.end,
                 dark=theme == "dark",
                 width=PICTURE,
-                colours=colours,
+                colours=colour_by_series,
             )
             for theme in ("light", "dark")
         }

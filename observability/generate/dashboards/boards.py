@@ -10,12 +10,8 @@ from typing import Any
 
 from observability.lib.panels import (
     BAD,
-    BLUE,
     GOOD,
     LOGS,
-    PALETTE,
-    PINK,
-    SKY,
     WARN,
     Board,
     Kind,
@@ -81,39 +77,9 @@ def boards(plan: Plan) -> tuple[Board, ...]:
     )
 
 
-def colours_by_label(plan: Plan) -> dict[str, dict[str, str]]:
-    """Label → its values → the colour that stays theirs on every board; "" has the legends that are no label's value."""
-    return {
-        names.ROUTE: {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)},
-        names.OUTCOME: dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True)),
-        names.CODE: {"200": GOOD, "201": BLUE, "204": SKY, "404": WARN, "422": PINK, "500": BAD}
-        | {"2xx": GOOD, "3xx": SKY, "4xx": WARN, "5xx": BAD},
-        names.LOG_LEVEL: dict(
-            zip((*names.LOG_LEVELS, names.LOG_UNKNOWN), (SKY, BLUE, WARN, BAD, PINK), strict=True)
-        ),
-        "": dict(
-            zip(
-                (f"p{format_decimal(share * 100)}" for share in QUANTILES),
-                (SKY, BLUE, PINK),
-                strict=True,
-            )
-        )
-        | {"all": BLUE},
-    }
-
-
-def colours(plan: Plan) -> dict[str, str]:
-    """Series → the colour that stays theirs on every picture."""
-    return {
-        name: colour
-        for values in colours_by_label(plan).values()
-        for name, colour in values.items()
-    }
-
-
 def lines(title: str, description: str, unit: Unit, *queries: Query, **look: Any) -> Panel:
     return Panel(
-        title, description, Kind.LINES, unit, queries, **{"reach": LEAST.get(unit), **look}
+        title, description, Kind.LINES, unit, queries, **{"axis_soft_max": LEAST.get(unit), **look}
     )
 
 
@@ -161,7 +127,7 @@ def promised(threshold: Duration, expr: str = "") -> Query:
     return Query(
         expr or f"vector({format_decimal(threshold.seconds)})",
         f"promised: {threshold.text}",
-        line=True,
+        is_threshold=True,
         colour=BAD,
     )
 
@@ -222,12 +188,12 @@ def overview(plan: Plan) -> Board:
         table("SLOs", about, Unit.RATIO,
               Query(f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
               Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
-              Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, bar=True),
+              Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, gauge=True),
               Query(f"max by ({names.SLO}) ({burn_rate(SHORT_WINDOW)})", "burn", Unit.TIMES),
-              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO, order=("-burn", "budget left")),
+              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO, sort_by=("-burn", "budget left")),
         table("Firing", "What fires now; the watchdog, which always does, is left out.", Unit.NUMBER,
               Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),
-              width=8, height=10, key=f"alertname,{names.SEVERITY},{names.SLO}", expected=False, empty="nothing fires"),
+              width=8, height=10, key=f"alertname,{names.SEVERITY},{names.SLO}", expects_data=False, no_data_text="nothing fires"),
         burn_rates(width=8, height=10),
     )  # fmt: skip
     return Board(
@@ -242,7 +208,7 @@ def overview(plan: Plan) -> Board:
 def burn_rates(**look: Any) -> Panel:
     """The SLOs that burn fastest."""
     return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
-                 Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", each(names.SLO)), expected=False, **look)  # fmt: skip
+                 Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", each(names.SLO)), expects_data=False, **look)  # fmt: skip
 
 
 def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
@@ -294,13 +260,13 @@ def slo(plan: Plan) -> Board:
                  f"1 - {names.error_ratio(plan.period.name)}{mine}", decimals=FINE_RATIO),
             stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
             stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
-                 f"{names.error_ratio(SHORT_WINDOW)}{mine} / {budget}", *burn_steps(plan), expected=False),
+                 f"{names.error_ratio(SHORT_WINDOW)}{mine} / {budget}", *burn_steps(plan), expects_data=False),
             stat("Budget gone in", f"At the pace of the last {slow}; a dash while nothing burns.", Unit.SECONDS,
                  f"clamp_min({left}, 0) * {budget} * {format_decimal(plan.period.seconds)}"
                  f" / on ({names.SLO}) ({names.error_ratio(slow)}{mine} > 0)",
-                 expected=False, empty="–"),
+                 expects_data=False, no_data_text="–"),
             stat("Events", "Events per second over the last 5 minutes.", Unit.PER_SECOND,
-                 names.total_rate(SHORT_WINDOW) + mine, expected=False),
+                 names.total_rate(SHORT_WINDOW) + mine, expects_data=False),
         ),
     )  # fmt: skip
     burn_lines = [
@@ -311,14 +277,14 @@ def slo(plan: Plan) -> Board:
         "Budget and burn",
         (
             lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
-                  Query(left, "budget left"), Query("vector(0)", "spent", line=True, colour=BAD), maximum=1, reach=1),
+                  Query(left, "budget left"), Query("vector(0)", "spent", is_threshold=True, colour=BAD), axis_max=1, axis_soft_max=1),
             lines("Burn rates and the tiers' lines",
                   "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
-                  Unit.TIMES, *burn_lines, *limits, expected=False, reach=slowest(plan)),
+                  Unit.TIMES, *burn_lines, *limits, expects_data=False, axis_soft_max=slowest(plan)),
             lines("Events and bad events", "Events per second, and those that broke the promise (seconds, for freshness and probes).",
                   Unit.PER_SECOND,
                   Query(names.total_rate(SHORT_WINDOW) + mine, "all"),
-                  Query(names.bad_rate(SHORT_WINDOW) + mine, "bad", colour=BAD), expected=False),
+                  Query(names.bad_rate(SHORT_WINDOW) + mine, "bad", colour=BAD), expects_data=False),
             table("Next steps", "What the person on call does first; the runbook has more.", Unit.TEXT,
                   Query(names.NEXT_STEPS_INFO + mine, ""), key=names.NEXT_STEPS),
         ),
@@ -330,7 +296,7 @@ def slo(plan: Plan) -> Board:
         (facts, history),
         (Variable("slo", "SLO", f"label_values({names.OBJECTIVE}, {names.SLO})"),),
         marks(plan, *sorted({tier.severity for tier in plan.tiers}), **{names.SLO: "$slo"}),
-        since="now-6h",
+        time_from="now-6h",
     )
 
 
@@ -346,7 +312,7 @@ def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
     return Query(
         expr,
         f"{tier.name} {tier.severity}s",
-        line=True,
+        is_threshold=True,
         colour=BAD if tier.severity == plan.paging_severity else WARN,
     )
 
@@ -364,10 +330,10 @@ def routes(plan: Plan) -> Board:
               Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT_WINDOW)})", "requests/s", Unit.REQUESTS),
               Query(failing(".*", over=SHORT_WINDOW, by=names.ROUTE), "failing", Unit.RATIO),
               *(replace(query, unit=Unit.SECONDS) for query in durations),
-              width=16, height=11, key=names.ROUTE, link=ROUTES, order=("-requests/s",)),
+              width=16, height=11, key=names.ROUTE, link=ROUTES, sort_by=("-requests/s",)),
         table("Top errors", "Which answers of 4xx and 5xx there were most of, over the last hour.", Unit.NUMBER,
               Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers", decimals=0),
-              width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expected=False, empty="none"),
+              width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expects_data=False, no_data_text="none"),
     )  # fmt: skip
     detail = (
         lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)),
@@ -375,14 +341,14 @@ def routes(plan: Plan) -> Board:
         lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per), width=8),
         lines("Unhandled exceptions", "So far, by class; the log has their tracebacks.", Unit.NUMBER,
               Query(f"sum by ({names.ROUTE}, {names.TYPE}) ({unhandled}) > 0", each(names.ROUTE, names.TYPE)),
-              width=8, expected=False, empty="none"),
+              width=8, expects_data=False, no_data_text="none"),
         lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
               *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED), *thresholds(plan)),
         Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
               (Query(f"sum by (le) (increase({selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))", "{{le}}"),)),
     )  # fmt: skip
     chosen = Variable(
-        "route", "Route", f"label_values({names.HTTP_DURATION}_count, {names.ROUTE})", many=True
+        "route", "Route", f"label_values({names.HTTP_DURATION}_count, {names.ROUTE})", multi=True
     )
     return Board(
         ROUTES,
@@ -432,10 +398,11 @@ def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
     failed = f"sum({rate(metric + '_count', over, **label, outcome='error')}) / (sum({rate(metric + '_count', over, **label)}) > 0)"
     return (
         lines(f"{name}: calls", "Calls per second, by outcome.", Unit.PER_SECOND, Query(calls, each(names.OUTCOME)), width=8),
-        lines(f"{name}: failing", "Share of calls that failed.", Unit.RATIO, Query(failed, "failing", colour=BAD), width=8, expected=False),
+        lines(f"{name}: failing", "Share of calls that failed.", Unit.RATIO,
+              Query(failed, "failing", colour=BAD), width=8, expects_data=False),
         lines(f"{name}: duration", "How long successful calls took; dashed is what was promised.", Unit.SECONDS,
               *quantiles(metric, over=over, **label, outcome="ok"), *limits,
-              width=8, expected=False),
+              width=8, expects_data=False),
     )  # fmt: skip
 
 
@@ -443,11 +410,11 @@ def guarded() -> tuple[Panel, ...]:
     """What stands between us and hosts that are slow or down."""
     return (
         lines("Breaker", "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.", Unit.NUMBER,
-              Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)), width=8, reach=2),
+              Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)), width=8, axis_soft_max=2),
         lines("Calls refused and made again", "Calls that breaker, bulkhead or deadline did not let pass, and retries.", Unit.PER_SECOND,
               Query(f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})", f"refused: {each(names.REASON)}"),
               Query(f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})", f"made again: {each(names.DEPENDENCY)}"),
-              width=8, reach=1),
+              width=8, axis_soft_max=1),
         lines("Cache", "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.", Unit.PER_SECOND,
               Query(f"sum by ({names.RESULT}) ({rate(names.CACHE_ANSWERS + '_total')})", each(names.RESULT)),
               Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"), width=8),
@@ -466,7 +433,10 @@ def cost(width: int) -> tuple[Panel, ...]:
 
 def runtime(_: Plan) -> Board:
     job, group, process = each("job"), each("rule_group"), each(names.INSTANCE)
-    elsewhere = {"expected": False, "empty": "in containers alone"}  # the native stack has neither
+    elsewhere = {
+        "expects_data": False,
+        "no_data_text": "in containers alone",
+    }  # the native stack has neither
     return Board(
         RUNTIME,
         "Runtime",
@@ -476,16 +446,17 @@ def runtime(_: Plan) -> Board:
                 *cost(width=6),
                 lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, process), width=6),
                 lines("Limits without their store", "Requests that workers counted alone: the shared store was away.", Unit.REQUESTS,
-                      Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory"), width=6, reach=1),
+                      Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory"), width=6, axis_soft_max=1),
             )),
             Row("Gateway and PostgreSQL, in containers", (
                 lines("Answers at the gateway", "What callers got, by class; what the gateway itself answered is in it.", Unit.REQUESTS,
                       Query(f"sum by ({names.CODE}) ({rate(names.GATEWAY_RESPONSES, proxy=names.GATEWAY)}) > 0", each(names.CODE)),
                       width=8, stacked=True, **elsewhere),
                 lines("Replicas of the API", "As many as the gateway finds to be ready, and to live.", Unit.NUMBER,
-                      Query(f"max by ({names.PROXY}) ({names.GATEWAY_SERVERS})", each(names.PROXY)), width=8, reach=1, **elsewhere),
+                      Query(f"max by ({names.PROXY}) ({names.GATEWAY_SERVERS})", each(names.PROXY)), width=8, axis_soft_max=1, **elsewhere),
                 lines("Connections to PostgreSQL", "By what they are doing.", Unit.NUMBER,
-                      Query(f"sum by ({names.STATE}) ({names.POSTGRES_CONNECTIONS})", each(names.STATE)), width=8, reach=1, **elsewhere),
+                      Query(f"sum by ({names.STATE}) ({names.POSTGRES_CONNECTIONS})", each(names.STATE)),
+                      width=8, axis_soft_max=1, **elsewhere),
             )),
             Row("Prometheus and Alertmanager", (
                 lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,
@@ -501,7 +472,7 @@ def runtime(_: Plan) -> Board:
                 lines("Notifications", "Delivered and failed notifications, by integration.", Unit.PER_SECOND,
                       Query(f"sum by (integration) ({rate(names.NOTIFICATIONS)}) > 0", "{{integration}}"),
                       Query(f"sum by (integration) ({rate(names.NOTIFICATIONS_FAILED)}) > 0", "{{integration}} failed", colour=BAD),
-                      expected=False),
+                      expects_data=False),
             )),
         ),
     )  # fmt: skip
@@ -527,7 +498,8 @@ def jobs(plan: Plan) -> Board:
                       Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT_WINDOW)})", task)),
                 lines("Waiting and failed", "Deliveries in the outbox, and work that failed for good.", Unit.NUMBER,
                       Query(f"max({names.DELIVERIES_PENDING})", "deliveries waiting"),
-                      Query(f"max by ({names.JOB}) ({names.DEAD_LETTERS})", f"dead letters, {task}", colour=BAD), width=24, reach=5),
+                      Query(f"max by ({names.JOB}) ({names.DEAD_LETTERS})", f"dead letters, {task}", colour=BAD),
+                      width=24, axis_soft_max=5),
             )),
             Row("From outside", (
                 lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,
@@ -577,9 +549,12 @@ def logs(plan: Plan) -> Board:
             ),
         ),
         (
-            Variable("program", "Program", values=names.LOG_PROGRAMS, many=True),
+            Variable("program", "Program", values=names.LOG_PROGRAMS, multi=True),
             Variable(
-                "level", "Level", values=(*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN), many=True
+                "level",
+                "Level",
+                values=(*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN),
+                multi=True,
             ),
             Variable("request", "Request id"),
             Variable("text", "Text"),
@@ -608,5 +583,5 @@ def load(plan: Plan) -> Board:
             )),
         ),
         annotations=marks(plan),
-        since="now-15m",
+        time_from="now-15m",
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from observability.checks import dashboards
 from observability.generate import registry
-from observability.generate.dashboards import grafana
+from observability.generate.dashboards.grafana import files as dashboard_files
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -18,7 +18,7 @@ Break = Callable[[dict[str, Any]], None]
 
 
 def files(plan: Plan) -> dict[Path, str]:
-    return {registry.GENERATED / name: text for name, text in grafana.render(plan).items()}
+    return {registry.GENERATED / name: text for name, text in dashboard_files.render(plan).items()}
 
 
 def panel(board: dict[str, Any], title: str = "Duration") -> dict[str, Any]:

@@ -91,19 +91,24 @@ def test_nothing_to_draw_is_said() -> None:
     """No series, or series without a value, give words and no legend; limits alone are no data."""
     for answers in ({}, {"a": [level(math.nan)]}, {"limit": [level(1.0)]}):
         assert "no data in this span" in words(
-            picture(panel(Query("a", "a"), Query("limit", "limit", line=True)), Recorded(**answers))
+            picture(
+                panel(Query("a", "a"), Query("limit", "limit", is_threshold=True)),
+                Recorded(**answers),
+            )
         )
 
 
 def test_where_nothing_happened_nothing_is_missing() -> None:
     """A panel that a healthy stack leaves empty says so, and does not sound like a broken watcher."""
-    said = words(picture(replace(panel(Query("a", "a")), expected=False), Recorded()))
+    said = words(picture(replace(panel(Query("a", "a")), expects_data=False), Recorded()))
     assert said[-1] == "nothing to show: none of it happened in this span"
 
 
 def test_limits_are_named_at_their_ends() -> None:
     """Each dashed line that is drawn has its name beside it in its colour; lines close together share one line of names."""
-    limits = (Query(name, name.upper(), line=True, colour=BAD) for name in ("t1", "t2", "far"))
+    limits = (
+        Query(name, name.upper(), is_threshold=True, colour=BAD) for name in ("t1", "t2", "far")
+    )
     asked = panel(Query("a", "a"), *limits)
     drawn = picture(
         asked, Recorded(a=[level(1.0)], t1=[level(2.0)], t2=[level(2.01)], far=[level(3600.0)])
@@ -120,7 +125,9 @@ def test_limits_are_named_at_their_ends() -> None:
 
 def test_a_near_limit_is_dashed_and_a_far_one_is_named() -> None:
     """A limit far above the data would flatten it: an arrow in the legend says where it is."""
-    limits = (Query(name, f"promised: {name}", line=True, colour=BAD) for name in ("near", "far"))
+    limits = (
+        Query(name, f"promised: {name}", is_threshold=True, colour=BAD) for name in ("near", "far")
+    )
     asked = panel(Query("a", "a"), *limits)
     drawn = picture(asked, Recorded(a=[level(1.0)], near=[level(2.0)], far=[level(3600.0)]))
     assert {"promised: near", "promised: far ↑"} <= set(words(drawn))

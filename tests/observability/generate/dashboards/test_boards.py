@@ -1,11 +1,12 @@
-"""Boards as data: what follows from the catalogue is in them, and their questions can be bound to one SLO or route."""
+"""Boards as data: they follow the catalogue, and their queries can be bound to one SLO or route."""
 
 from collections.abc import Callable
 
 import promql_parser
 import pytest
 
-from observability.generate.dashboards.boards import boards, burn_steps, colours, factors
+from observability.generate.dashboards.boards import boards, burn_steps, factors
+from observability.generate.dashboards.colours import series_colours
 from observability.lib.panels import METRICS, PALETTE, Kind, Panel, Query, Unit
 from observability.spec.plan import Plan
 from tests.observability.compiler_support import SMALL
@@ -33,13 +34,13 @@ def test_all_boards_are_there_once(plan: Plan) -> None:
 def test_a_threshold_is_drawn_where_it_was_promised(
     plan: Plan, plan_of: Callable[..., Plan]
 ) -> None:
-    """The line of a latency target moves with the target, and appears for routes that have it alone."""
+    """The line of a latency threshold moves with it, and appears only for routes that have it."""
 
     def limits(made: Plan) -> dict[str, str]:
         return {
             query.legend: query.expr
             for query in panel(made, "routes", "Duration").queries
-            if query.line
+            if query.is_threshold
         }
 
     assert (
@@ -56,7 +57,7 @@ def test_the_tiers_lines_stand_in_the_burn_panel(plan: Plan) -> None:
     drawn = {
         query.legend: query.expr
         for query in panel(plan, "slo", "Burn rates and the tiers' lines").queries
-        if query.line
+        if query.is_threshold
     }
     assert set(drawn) == {f"{tier.name} {tier.severity}s" for tier in factors(plan)}
     assert "T0 pages" not in drawn
@@ -78,7 +79,7 @@ def test_variables_are_filled_in() -> None:
 
 def test_routes_keep_their_colours(plan: Plan) -> None:
     """Each route has a colour of the palette, whatever it is drawn beside."""
-    assert {colours(plan)[route.id] for route in plan.routes} <= set(PALETTE)
+    assert {series_colours(plan)[route.id] for route in plan.routes} <= set(PALETTE)
 
 
 @pytest.mark.parametrize("service", ["probe alone", "nothing timed"])

@@ -4,19 +4,18 @@ import json
 from typing import Any
 
 import pytest
-import yaml
 
-from observability.generate.dashboards import grafana
+from observability.generate.dashboards.grafana import files
 from observability.spec.plan import Plan
 
 
 @pytest.fixture(scope="module")
-def made(plan: Plan) -> dict[str, Any]:
+def dashboards(plan: Plan) -> dict[str, Any]:
     """Board name → dashboard."""
-    files = grafana.render(plan)
+    rendered = files.render(plan)
     return {
         path.split("/")[-1].removesuffix(".json"): json.loads(text)
-        for path, text in files.items()
+        for path, text in rendered.items()
         if path.endswith(".json")
     }
 
@@ -25,27 +24,28 @@ def panel(board: dict[str, Any], title: str) -> dict[str, Any]:
     return next(entry for entry in board["panels"] if entry["title"] == title)
 
 
-def test_uids_are_stable_and_speak(made: dict[str, Any]) -> None:
+def test_uids_are_stable_and_speak(dashboards: dict[str, Any]) -> None:
     """A board's uid is the service and the board, so that links outlive every edit."""
-    assert {board["uid"] for board in made.values()} >= {
+    assert {board["uid"] for board in dashboards.values()} >= {
         "evara-api-overview",
         "evara-api-slo",
         "evara-api-load",
     }
 
 
-def test_panels_fill_gaps_from_the_left(made: dict[str, Any]) -> None:
+def test_panels_fill_gaps_from_the_left(dashboards: dict[str, Any]) -> None:
     """Beside a tall table two shorter panels stand one above the other."""
     table, firing, burning = (
-        panel(made["overview"], title)["gridPos"] for title in ("SLOs", "Firing", "Burn rates")
+        panel(dashboards["overview"], title)["gridPos"]
+        for title in ("SLOs", "Firing", "Burn rates")
     )
     assert (firing["x"], burning["x"]) == (table["w"], table["w"])
     assert (firing["y"], burning["y"]) == (table["y"], table["y"] + firing["h"])
 
 
-def test_tables_join_their_questions_by_the_key(made: dict[str, Any]) -> None:
+def test_tables_join_their_questions_by_the_key(dashboards: dict[str, Any]) -> None:
     """Several instant questions become one table with a column each, named and in its own unit."""
-    table = panel(made["overview"], "SLOs")
+    table = panel(dashboards["overview"], "SLOs")
     assert [step["id"] for step in table["transformations"]] == [
         "joinByField",
         "filterFieldsByName",
@@ -67,9 +67,9 @@ def test_tables_join_their_questions_by_the_key(made: dict[str, Any]) -> None:
     assert looks["burn"]["unit"] == "suffix:×"
 
 
-def test_rows_lead_to_the_board_of_their_key(made: dict[str, Any]) -> None:
+def test_rows_lead_to_the_board_of_their_key(dashboards: dict[str, Any]) -> None:
     """A click on an SLO opens its board, with its name and the present time range."""
-    rules = panel(made["overview"], "SLOs")["fieldConfig"]["overrides"]
+    rules = panel(dashboards["overview"], "SLOs")["fieldConfig"]["overrides"]
     urls = [
         link["url"]
         for rule in rules
@@ -80,9 +80,9 @@ def test_rows_lead_to_the_board_of_their_key(made: dict[str, Any]) -> None:
     assert urls == ["/d/evara-api-slo?var-slo=${__value.raw}&${__url_time_range}"]
 
 
-def test_limits_are_dashed(made: dict[str, Any]) -> None:
+def test_limits_are_dashed(dashboards: dict[str, Any]) -> None:
     """A promised threshold is a thin dashed line in the colour of trouble."""
-    rules = panel(made["routes"], "Duration")["fieldConfig"]["overrides"]
+    rules = panel(dashboards["routes"], "Duration")["fieldConfig"]["overrides"]
     limit = next(
         rule for rule in rules if rule["matcher"] == {"id": "byFrameRefID", "options": "D"}
     )
@@ -91,22 +91,24 @@ def test_limits_are_dashed(made: dict[str, Any]) -> None:
     assert looks["color"]["fixedColor"] == "#D55E00"
 
 
-def test_the_lowest_step_keeps_its_null(made: dict[str, Any]) -> None:
+def test_the_lowest_step_keeps_its_null(dashboards: dict[str, Any]) -> None:
     """Grafana wants the first threshold without a number; other empty keys are left out."""
-    steps = panel(made["overview"], "Paging")["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    steps = panel(dashboards["overview"], "Paging")["fieldConfig"]["defaults"]["thresholds"][
+        "steps"
+    ]
     assert [step["value"] for step in steps] == [None, 1]
-    assert "maxDataPoints" not in panel(made["overview"], "Paging")
+    assert "maxDataPoints" not in panel(dashboards["overview"], "Paging")
 
 
-def test_variables_offer_what_they_should(made: dict[str, Any]) -> None:
+def test_variables_offer_what_they_should(dashboards: dict[str, Any]) -> None:
     """Routes may be chosen together, SLOs one at a time, logs by fixed values and by text."""
-    routes = {entry["name"]: entry for entry in made["routes"]["templating"]["list"]}
+    routes = {entry["name"]: entry for entry in dashboards["routes"]["templating"]["list"]}
     assert routes["route"]["includeAll"]
     assert routes["route"]["allValue"] == ".*"
-    assert {entry["name"]: entry["multi"] for entry in made["slo"]["templating"]["list"]}[
+    assert {entry["name"]: entry["multi"] for entry in dashboards["slo"]["templating"]["list"]}[
         "slo"
     ] is False
-    logs = {entry["name"]: entry["type"] for entry in made["logs"]["templating"]["list"]}
+    logs = {entry["name"]: entry["type"] for entry in dashboards["logs"]["templating"]["list"]}
     assert logs == {
         "loki": "datasource",
         "program": "custom",
@@ -116,60 +118,25 @@ def test_variables_offer_what_they_should(made: dict[str, Any]) -> None:
     }
 
 
-def test_alerts_are_annotations(made: dict[str, Any]) -> None:
+def test_alerts_are_annotations(dashboards: dict[str, Any]) -> None:
     """The detail of an SLO marks when its pages and tickets fired."""
-    marks = {entry["name"]: entry["target"]["expr"] for entry in made["slo"]["annotations"]["list"]}
+    marks = {
+        entry["name"]: entry["target"]["expr"] for entry in dashboards["slo"]["annotations"]["list"]
+    }
     assert marks["Pages"] == 'ALERTS{alertstate="firing", severity="page", slo="$slo"}'
     assert 'severity="ticket"' in marks["Tickets"]
 
 
-def test_data_sources_have_fixed_names(plan: Plan) -> None:
-    """What boards ask by name is provisioned under that name, at the scrape's pace."""
-    files = grafana.render(plan)
-    sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])[
-        "datasources"
-    ]
-    assert {source["uid"] for source in sources} >= {"prometheus", "loki"}
-    assert next(s for s in sources if s["uid"] == "prometheus")["jsonData"]["timeInterval"] == "5s"
-
-
-def test_lines_lead_to_their_trace_and_spans_back(plan: Plan) -> None:
-    """Loki makes a link of trace_id, which is structured metadata; Jaeger asks Loki for a trace's lines by it."""
-    files = grafana.render(plan)
-    sources = yaml.safe_load(files["grafana/provisioning/datasources/datasources.yaml"])[
-        "datasources"
-    ]
-    more = {source["uid"]: source["jsonData"] for source in sources}
-    (derived,) = more["loki"]["derivedFields"]
-    assert (derived["matcherType"], derived["matcherRegex"], derived["datasourceUid"]) == (
-        "label",
-        "trace_id",
-        "jaeger",
-    )
-    assert derived["url"] == "$${__value.raw}"  # one dollar would be a variable of the environment
-    back = more["jaeger"]["tracesToLogsV2"]
-    assert (back["datasourceUid"], back["customQuery"]) == ("loki", True)
-    assert back["query"] == '{service="evara-api"} | trace_id="$${__trace.traceId}"'
-
-
-def test_traces_are_searched_by_service(made: dict[str, Any]) -> None:
+def test_traces_are_searched_by_service(dashboards: dict[str, Any]) -> None:
     """Jaeger answers 400 to a search that names no service."""
-    url = next(link["url"] for link in made["overview"]["links"] if link["title"] == "Traces")
+    url = next(link["url"] for link in dashboards["overview"]["links"] if link["title"] == "Traces")
     assert json.loads(url.partition("panes=")[2])["t"]["queries"][0]["service"] == "evara-api"
 
 
-def test_the_folder_has_a_fixed_name(plan: Plan) -> None:
-    """Links to the folder outlive Grafana's database."""
-    provider = yaml.safe_load(
-        grafana.render(plan)["grafana/provisioning/dashboards/dashboards.yaml"]
-    )["providers"][0]
-    assert provider["folderUid"] == "evara-api"
-
-
-def test_many_series_are_listed_largest_first(made: dict[str, Any]) -> None:
-    """Legends by route or SLO are tables, beside the picture where it is wide enough; others are one line."""
+def test_many_series_are_listed_largest_first(dashboards: dict[str, Any]) -> None:
+    """Legends by route or SLO are tables, at the right of a wide panel; others are one line."""
     legends = {
-        title: panel(made["overview"], title)["options"]["legend"]
+        title: panel(dashboards["overview"], title)["options"]["legend"]
         for title in ("Requests by route", "Burn rates")
     }
     assert {legend["displayMode"] for legend in legends.values()} == {"table"}
@@ -178,72 +145,80 @@ def test_many_series_are_listed_largest_first(made: dict[str, Any]) -> None:
         "bottom",
     )
     assert legends["Requests by route"]["sortDesc"]
-    assert panel(made["routes"], "Duration")["options"]["legend"]["displayMode"] == "list"
+    assert panel(dashboards["routes"], "Duration")["options"]["legend"]["displayMode"] == "list"
 
 
-def test_what_burns_comes_first_and_the_idle_last(made: dict[str, Any]) -> None:
+def test_what_burns_comes_first_and_the_idle_last(dashboards: dict[str, Any]) -> None:
     """Grafana sorts what has no value below what has one when the largest come first."""
-    table = panel(made["overview"], "SLOs")
+    table = panel(dashboards["overview"], "SLOs")
     assert table["options"]["sortBy"] == [
         {"displayName": "burn", "desc": True},
         {"displayName": "budget left", "desc": False},
     ]
 
 
-def test_no_value_is_neither_good_nor_bad(made: dict[str, Any]) -> None:
+def test_no_value_is_neither_good_nor_bad(dashboards: dict[str, Any]) -> None:
     """Words for a missing value stand in the colour of text."""
-    (mapping,) = panel(made["overview"], "Least budget")["fieldConfig"]["defaults"]["mappings"]
+    (mapping,) = panel(dashboards["overview"], "Least budget")["fieldConfig"]["defaults"][
+        "mappings"
+    ]
     assert mapping["options"] == {
         "match": "null",
         "result": {"text": "nothing yet", "color": "text"},
     }
     assert (
-        panel(made["overview"], "Firing")["fieldConfig"]["defaults"]["noValue"] == "nothing fires"
+        panel(dashboards["overview"], "Firing")["fieldConfig"]["defaults"]["noValue"]
+        == "nothing fires"
     )
 
 
-def test_stacked_areas_have_no_line(made: dict[str, Any]) -> None:
+def test_stacked_areas_have_no_line(dashboards: dict[str, Any]) -> None:
     """The line of an empty series on top of the pile would look like all of it."""
     assert (
-        panel(made["routes"], "Rate by status")["fieldConfig"]["defaults"]["custom"]["lineWidth"]
+        panel(dashboards["routes"], "Rate by status")["fieldConfig"]["defaults"]["custom"][
+            "lineWidth"
+        ]
         == 0
     )
-    assert panel(made["routes"], "Duration")["fieldConfig"]["defaults"]["custom"]["lineWidth"] == 2
+    assert (
+        panel(dashboards["routes"], "Duration")["fieldConfig"]["defaults"]["custom"]["lineWidth"]
+        == 2
+    )
 
 
-def test_shares_of_nothing_lie_on_the_ground(made: dict[str, Any]) -> None:
+def test_shares_of_nothing_lie_on_the_ground(dashboards: dict[str, Any]) -> None:
     """An axis of shares goes to 1 % at least; Grafana would end one of zeros at 10 000 %."""
     assert (
-        panel(made["overview"], "Failing requests by route")["fieldConfig"]["defaults"]["custom"][
-            "axisSoftMax"
-        ]
+        panel(dashboards["overview"], "Failing requests by route")["fieldConfig"]["defaults"][
+            "custom"
+        ]["axisSoftMax"]
         == 0.01
     )
 
 
-def test_texts_are_wrapped_and_have_no_head(made: dict[str, Any]) -> None:
+def test_texts_are_wrapped_and_have_no_head(dashboards: dict[str, Any]) -> None:
     """The next steps are read whole."""
-    steps = panel(made["slo"], "Next steps")
+    steps = panel(dashboards["slo"], "Next steps")
     assert steps["fieldConfig"]["defaults"]["custom"]["cellOptions"]["wrapText"]
     assert not steps["options"]["showHeader"]
 
 
-def test_promises_are_shown_to_the_last_nine(made: dict[str, Any]) -> None:
+def test_promises_are_shown_to_the_last_nine(dashboards: dict[str, Any]) -> None:
     """99.95 and 99.99 % are not rounded to 100."""
-    rules = panel(made["overview"], "SLOs")["fieldConfig"]["overrides"]
+    rules = panel(dashboards["overview"], "SLOs")["fieldConfig"]["overrides"]
     looks = {
         rule["matcher"]["options"]: {p["id"]: p["value"] for p in rule["properties"]}
         for rule in rules
     }
     assert looks["goal"]["decimals"] == looks["measured"]["decimals"] == 3
-    assert panel(made["slo"], "Goal")["fieldConfig"]["defaults"]["decimals"] == 3
+    assert panel(dashboards["slo"], "Goal")["fieldConfig"]["defaults"]["decimals"] == 3
 
 
-def test_series_keep_their_colours(made: dict[str, Any]) -> None:
+def test_series_keep_their_colours(dashboards: dict[str, Any]) -> None:
     """Routes by name where routes are drawn, outcomes where outcomes are, and nothing else."""
 
     def named(board: str, title: str) -> set[str]:
-        rules = panel(made[board], title)["fieldConfig"]["overrides"]
+        rules = panel(dashboards[board], title)["fieldConfig"]["overrides"]
         return {rule["matcher"]["options"] for rule in rules if rule["matcher"]["id"] == "byName"}
 
     assert "nodes.list" in named("overview", "Requests by route")

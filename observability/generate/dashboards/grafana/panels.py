@@ -1,0 +1,73 @@
+"""Panels in Grafana's model: their places, queries and options."""
+
+from observability.generate.dashboards.grafana.fields import field_config
+from observability.generate.dashboards.grafana.options import options
+from observability.generate.dashboards.grafana.tables import transformations
+from observability.generate.dashboards.grafana.vocabulary import Json, ref_id, reference
+from observability.lib.panels import LOGS, Board, Kind, Panel, Query
+from observability.spec.plan import Plan
+
+COLUMNS = 24
+HEADING_HEIGHT = 1
+FORMATS = {Kind.TABLE: "table", Kind.HEATMAP: "heatmap"}
+
+
+def place_rows(plan: Plan, board: Board) -> list[Json]:
+    """Return all panels of the board with their places and ids, row below row.
+
+    Within a row, a panel goes to the highest free place, the leftmost of several.
+    """
+    models: list[Json] = []
+    top = 0
+    for row in board.rows:
+        place = {"h": HEADING_HEIGHT, "w": COLUMNS, "x": 0, "y": top}
+        heading = {"type": "row", "title": row.title, "gridPos": place}
+        models.append(heading | {"collapsed": False, "panels": []})
+        depths = [top + HEADING_HEIGHT] * COLUMNS  # where the next panel can begin, by column
+        for panel in row.panels:
+            models.append(panel_model(plan, panel, occupy(depths, panel)))
+        top = max(depths)
+    return [model | {"id": number} for number, model in enumerate(models, 1)]
+
+
+def occupy(depths: list[int], panel: Panel) -> Json:
+    """Return the highest free place for a panel, and mark its columns in `depths` as taken."""
+    tops = [max(depths[left : left + panel.width]) for left in range(COLUMNS - panel.width + 1)]
+    top = min(tops)
+    left = tops.index(top)
+    depths[left : left + panel.width] = [top + panel.height] * panel.width
+    return {"h": panel.height, "w": panel.width, "x": left, "y": top}
+
+
+def panel_model(plan: Plan, panel: Panel, place: Json) -> Json:
+    """Return one panel in Grafana's model."""
+    return {
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.description,
+        "gridPos": place,
+        "datasource": reference(panel.source),
+        "targets": [target(panel, number, query) for number, query in enumerate(panel.queries)],
+        "fieldConfig": field_config(plan, panel),
+        "options": options(panel),
+        "transformations": transformations(panel),
+    }
+
+
+def target(panel: Panel, number: int, query: Query) -> Json:
+    """Return one query of a panel in Grafana's model."""
+    model: Json = {
+        "refId": ref_id(number),
+        "expr": query.expr,
+        "legendFormat": query.legend,
+        "datasource": reference(panel.source),
+    }
+    if panel.source == LOGS:
+        return model | {"queryType": "range"}
+    instant = panel.kind in (Kind.TABLE, Kind.STAT)
+    return model | {
+        "format": FORMATS.get(panel.kind, "time_series"),
+        "instant": instant,
+        "range": not instant,
+        "editorMode": "code",
+    }

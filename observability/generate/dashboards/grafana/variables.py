@@ -1,0 +1,42 @@
+"""The variables of a dashboard in Grafana's model."""
+
+from observability.generate.dashboards.grafana.vocabulary import Json, reference
+from observability.lib.panels import METRICS, Variable
+
+ALL_VALUES = {"text": ["All"], "value": ["$__all"]}
+HIDDEN = 2
+REFRESH_ON_LOAD = 1
+REFRESH_ON_TIME_RANGE = 2
+DEFAULTS: Json = {
+    "hide": 0,
+    "includeAll": False,
+    "multi": False,
+    "refresh": REFRESH_ON_LOAD,
+    "sort": 1,  # alphabetically
+}
+
+
+def data_source(kind: str) -> Json:
+    """Return the hidden variable that names a data source, so that boards work in any Grafana."""
+    return DEFAULTS | {
+        "type": "datasource",
+        "name": kind,
+        "label": kind.capitalize(),
+        "query": kind,
+        "hide": HIDDEN,
+        "current": {"text": kind, "value": kind},
+    }
+
+
+def variable(choice: Variable) -> Json:
+    """Return a variable that the reader chooses: from a query, from a list, or as text."""
+    model = DEFAULTS | {"name": choice.name, "label": choice.label}
+    if choice.query:
+        model |= {"type": "query", "query": choice.query, "refresh": REFRESH_ON_TIME_RANGE}
+        model["datasource"] = reference(METRICS)
+    else:
+        model["type"] = "custom" if choice.values else "textbox"
+        model["query"] = ",".join(choice.values)
+    if choice.multi:
+        model |= {"multi": True, "includeAll": True, "allValue": ".*", "current": ALL_VALUES}
+    return model
