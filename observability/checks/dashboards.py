@@ -1,4 +1,7 @@
-"""Check `boards`: what every dashboard owes its reader, held over the JSON that Grafana loads. Each rule stands in docs/checks.md."""
+"""Check `boards`: rules for dashboards, held over the JSON that Grafana loads.
+
+docs/checks.md lists the rules.
+"""
 
 import json
 import re
@@ -24,7 +27,7 @@ COLOURS = frozenset({*PALETTE, GREY, "text"})
 
 
 def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
-    """Every rule over every board of `files` (path → text)."""
+    """Return the problems of every dashboard in `files` (path → text)."""
     found = {path: json.loads(text) for path, text in files.items() if DASHBOARDS in str(path)}
     uids = Counter(board.get("uid") for board in found.values())
     known, edges = lint.known(plan), frozenset(plan.buckets)
@@ -51,18 +54,19 @@ def pictures(board: Json) -> list[Json]:
 
 
 def variables(board: Json) -> dict[str, str]:
-    """Every variable that a query may use, with a value that parses where it stands."""
+    """Return the variables that a query may use, each with a value that parses in its place."""
     return BUILT_IN | {entry["name"]: "x" for entry in board.get("templating", {}).get("list", [])}
 
 
 def form(plan: Plan, path: Path, board: Json, uids: Counter[Any]) -> Complaints:
-    """Current schema, a uid that is stable and its own, a description, and a way to the other boards."""
+    """Yield problems of schema version, uid, description, and the link to the other boards."""
     wanted = f"{plan.service}-{path.stem}"  # written out: links from elsewhere know it
     if board.get("schemaVersion") != SCHEMA_VERSION:
         yield f"has schemaVersion {board.get('schemaVersion')}, current is {SCHEMA_VERSION}", MEND
     if board.get("uid") != wanted or uids[board.get("uid")] > 1 or len(wanted) > LONGEST_UID:
         yield (
-            f"has the uid {board.get('uid')!r}; links want {wanted!r}, once, of at most {LONGEST_UID} characters",
+            f"has the uid {board.get('uid')!r}; links want {wanted!r}, once, "
+            f"of at most {LONGEST_UID} characters",
             MEND,
         )
     if not board.get("description"):
@@ -75,7 +79,7 @@ def form(plan: Plan, path: Path, board: Json, uids: Counter[Any]) -> Complaints:
 
 
 def layout(board: Json) -> Complaints:
-    """Nothing overlaps, nothing sticks out, and no two panels have one id or one title."""
+    """Yield panels that overlap, exceed the columns, or share an id or a title."""
     places = [(panel, panel["gridPos"]) for panel in board["panels"]]
     for (one, a), (other, b) in combinations(places, 2):
         if (
@@ -95,7 +99,7 @@ def layout(board: Json) -> Complaints:
 
 
 def targets(board: Json, uids: Counter[Any]) -> Complaints:
-    """Links to boards lead to boards that exist."""
+    """Yield links to boards that do not exist."""
     for uid in sorted(set(re.findall(r"/d/([\w.-]+)", json.dumps(board)))):
         if uid not in uids:
             yield (
@@ -105,7 +109,7 @@ def targets(board: Json, uids: Counter[Any]) -> Complaints:
 
 
 def owed(panel: Json) -> Complaints:
-    """Title, description, a known unit, a question, words for no data, and colours that everybody can tell apart."""
+    """Yield a missing title, description, query or text for no data, an unknown unit or colour."""
     config = panel.get("fieldConfig", {})
     given = config.get("defaults", {})
     for what, value in (
@@ -140,7 +144,7 @@ def question(
     known: frozenset[str],
     edges: frozenset[Any],
 ) -> Complaints:
-    """Variables that exist, a data source that fits, and a query that `lint` has nothing against."""
+    """Yield undefined variables, a wrong data source, and what `lint` finds in the query."""
     expr = str(target.get("expr", ""))
     for name in sorted(set(re.findall(r"\$\{?([A-Za-z_]\w*)", expr)) - values.keys()):
         yield f"uses ${name}, which the board does not define", "add the variable to the board"

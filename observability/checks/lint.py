@@ -1,4 +1,4 @@
-"""Check `lint`: house rules over the rules, and Prometheus' and Alertmanager's own tools over the generated files."""
+"""Check `lint`: conventions for rules, and the servers' own tools over the generated files."""
 
 import os
 import re
@@ -28,7 +28,7 @@ MEND = "correct the catalogue or the emitter, then make generate"
 
 
 def check(plan: Plan, root: Path) -> list[Problem]:
-    """House rules only; no server program is needed."""
+    """Return the problems of rules and configuration; no server program is needed."""
     series, edges = known(plan), frozenset(plan.buckets)
     problems = []
     for group, rule in rules(plan):
@@ -47,7 +47,7 @@ def check(plan: Plan, root: Path) -> list[Problem]:
 
 
 def logs(plan: Plan) -> Iterator[Problem]:
-    """Log alerts owe the same as all others, and may ask for the labels alone that lines are shipped with."""
+    """Yield problems of log alerts, among them stream labels that no line is shipped with."""
     for rule in (loki.rule(plan, entry) for entry in plan.log_alerts):
         where = f"{GENERATED / loki.RULES}: {rule['alert']}"
         yield from (Problem(where, text, fix, "lint") for text, fix in alert(rule, plan))
@@ -62,7 +62,7 @@ def logs(plan: Plan) -> Iterator[Problem]:
 
 
 def stream_labels(expr: str) -> list[str]:
-    """The labels in the stream selectors of a LogQL expression."""
+    """Return the labels in the stream selectors of a LogQL expression."""
     bare = re.sub(r'"(?:\\.|[^"\\])*"|`[^`]*`', '""', expr)
     return [
         label
@@ -72,25 +72,25 @@ def stream_labels(expr: str) -> list[str]:
 
 
 def rules(plan: Plan) -> Iterator[tuple[Json, Json]]:
-    """Every rule with its group."""
+    """Return every rule with its group."""
     return ((group, rule) for group in prometheus.groups(plan) for rule in group["rules"])
 
 
 def known(plan: Plan) -> frozenset[str]:
-    """Every series name that somebody exposes or records."""
+    """Return every series name that is exposed or recorded."""
     recorded = {rule["record"] for _, rule in rules(plan) if "record" in rule}
     return exposed() | names.FOREIGN | recorded
 
 
 def exposed() -> frozenset[str]:
-    """Every series name that the app and its helpers expose."""
+    """Return every series name that the app and its helpers expose."""
     return frozenset(
         name + suffix for name, kind in names.EMITTED.items() for suffix in names.SUFFIXES[kind]
     )
 
 
 def selectors(node: Any) -> Iterator[Any]:
-    """Every vector selector below a node of the parsed expression."""
+    """Yield every vector selector below a node of the parsed expression."""
     if type(node).__name__ == "VectorSelector":
         yield node
     for attribute in ("lhs", "rhs", "expr", "param", "args", "vector_selector"):
@@ -103,7 +103,7 @@ def selectors(node: Any) -> Iterator[Any]:
 def expression(
     expr: str, known: frozenset[str], edges: frozenset[Decimal]
 ) -> Iterator[tuple[str, str]]:
-    """Unparsable text, metrics that nobody exposes or records, and bucket edges that no histogram has."""
+    """Yield invalid PromQL, series that nothing exposes or records, and unknown bucket edges."""
     try:
         tree = promql_parser.parse(expr)
     except ValueError as error:
@@ -117,12 +117,15 @@ def expression(
             )
         for matcher in selector.matchers.matchers:
             if matcher.name == "le" and not has_edge(matcher, edges):
-                fix = 'add it to buckets in policy.yaml; a whole number needs both spellings, as in le=~"1|1[.]0"'
+                fix = (
+                    "add it to buckets in policy.yaml; "
+                    'a whole number needs both spellings, as in le=~"1|1[.]0"'
+                )
                 yield f"asks for the bucket le={matcher.value}, which no histogram has", fix
 
 
 def has_edge(matcher: Any, edges: frozenset[Decimal]) -> bool:
-    """Whether some bucket fits, in every spelling that a version of Prometheus stores it under."""
+    """Return whether a bucket matches in every spelling that a version of Prometheus stores."""
     pattern = matcher.value if matcher.op == promql_parser.MatchOp.Re else re.escape(matcher.value)
     spellings = [
         ["+Inf"],
@@ -135,7 +138,7 @@ def has_edge(matcher: Any, edges: frozenset[Decimal]) -> bool:
 
 
 def alert(rule: Json, plan: Plan) -> Iterator[tuple[str, str]]:
-    """What every alert owes the person whom it wakes."""
+    """Yield a missing severity, owner, summary or next step of an alert."""
     labels, annotations = rule["labels"], rule.get("annotations", {})
     if labels.get(names.SEVERITY) not in plan.policy.severities:
         yield "has no severity that the policy knows", "set severity"
@@ -151,7 +154,7 @@ def alert(rule: Json, plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def clock(plan: Plan, path: Path) -> Iterator[Problem]:
-    """The hand-written Prometheus configuration scrapes as often as the policy says."""
+    """Yield intervals of the Prometheus configuration that differ from the policy's clock."""
     settings = yaml.safe_load(path.read_text(encoding="utf-8"))["global"] if path.exists() else {}
     for key, wanted in (
         ("scrape_interval", plan.policy.clock.scrape),
@@ -166,7 +169,10 @@ def clock(plan: Plan, path: Path) -> Iterator[Problem]:
 def tools(
     root: Path, path: str | None = None, loki_program: Path | None = None
 ) -> tuple[list[Problem], list[str]]:
-    """Runs promtool, amtool and, where there is one, Loki over the generated files: problems, and the names of tools that are missing."""
+    """Run promtool, amtool and, where there is one, Loki over the generated files.
+
+    Return the problems, and the names of the tools that are missing.
+    """
     folder = root / GENERATED
     search = os.pathsep.join(filter(None, [path, os.environ.get("PATH", "")]))
     promtool, amtool = (shutil.which(tool, path=search) for tool in ("promtool", "amtool"))

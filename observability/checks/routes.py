@@ -1,4 +1,4 @@
-"""Check `contract`: the catalogue's routes and the API's committed OpenAPI document name the same operations."""
+"""Check `contract`: the catalogue's routes are the operations of the OpenAPI document."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ WHERE = "catalogue.yaml: routes"
 
 
 def operations(openapi: Json) -> dict[Http, Json]:
-    """Every (method, path) of the document with its operation object."""
+    """Return (method, path) → operation object of the document."""
     return {
         Http(method.upper(), path): operation
         for path, item in openapi.get("paths", {}).items()
@@ -22,12 +22,15 @@ def operations(openapi: Json) -> dict[Http, Json]:
 
 
 def check(plan: Plan, openapi: Json) -> list[Problem]:
-    """Routes without an operation, operations without a route, and bodies without an example to load-test with."""
+    """Return routes without operation, operations without route, and bodies without example."""
     served = operations(openapi)
     problems = []
     for route in plan.routes:
         if route.http not in served:
-            fix = f"correct `http:`, or add the view and run make generate; the API serves {closest(route.http, served)}"
+            fix = (
+                "correct `http:`, or add the view and run make generate; "
+                f"the API serves {closest(route.http, served)}"
+            )
             problems.append(
                 Problem(f"{WHERE}.{route.id}", f"{route.http} is not in the app", fix, "contract")
             )
@@ -59,6 +62,6 @@ def missing_example(operation: Json) -> bool:
 
 
 def closest(http: Http, served: dict[Http, Json]) -> str:
-    """The operations on the same path, else all."""
+    """Return the operations on the same path, or else all."""
     same = [str(other) for other in served if other.path == http.path]
     return ", ".join(sorted(same or map(str, served)))

@@ -1,4 +1,4 @@
-"""Draws a panel's lines or heat map as SVG over a span of time, from Prometheus; it imports panels and clients.
+"""Charts: a panel's lines or heat map over a span of time, drawn as SVG from Prometheus.
 
 The console and the load report show these pictures; a picture's title stands in the page around it.
 """
@@ -102,7 +102,7 @@ Drawn = tuple[Line, dict[str, Any]]  # with how it looks
 
 
 def text(value: float | None, unit: Unit) -> str:
-    """A value as people write it: 200 ms, 1.2 k, 35 %, 64 MB."""
+    """Return a value as people write it: 200 ms, 1.2 k, 35 %, 64 MB."""
     if value is None or not math.isfinite(value):
         return "–"
     if unit == Unit.RATIO:
@@ -131,9 +131,11 @@ def svg(
     width: int = 640,
     colours: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The panel between two Unix times; its variables must be bound, but for `$__rate_interval`. Raises Unreachable.
+    """Return the panel between two Unix times as SVG; raise Unreachable.
 
-    `colours` are those that lines keep on every picture, by what the legend calls them (`colours.series_colours`).
+    Its variables must be bound, except `$__rate_interval`.
+
+    `colours` are those that series keep in every chart, by their name in the legend.
     """
     step = math.ceil(max((end - start) / POINTS, 1) / SHORTEST_STEP) * SHORTEST_STEP
     first = math.floor(
@@ -147,7 +149,7 @@ def svg(
 
 
 def ask(query: Query, prometheus: Prometheus, grid: list[float], step: float) -> Iterator[Line]:
-    """The answers to one query, in the order of their labels."""
+    """Yield the series of one query, in the order of their labels."""
     found = prometheus.query_range(query.expr, grid[0], grid[-1], step)
     for labels, samples in sorted(found, key=lambda series: sorted(series[0].items())):
         known = {round(moment / step): value for moment, value in samples if math.isfinite(value)}
@@ -166,8 +168,9 @@ def draw(
     dark: bool,
     width: int,
 ) -> str:
-    """One picture, the same for the same data."""
-    import matplotlib as mpl  # here, because it takes half a second that the inbox must not wait for
+    """Return one chart as SVG; the same data give the same bytes."""
+    # Imported here: it takes half a second, for which the inbox must not wait.
+    import matplotlib as mpl
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -241,8 +244,19 @@ def draw(
             key for column in range(columns) for key in keys[column::columns]
         ]  # matplotlib fills columns, people read rows
         handles = [Line2D([], [], label=label, **look) for label, look in rows]
-        figure.legend(handles=handles, loc="lower left", bbox_to_anchor=((LEFT - 6) / width, 0), ncols=columns, frameon=False,
-                      labelcolor=ink, borderpad=0, handlelength=1.6, columnspacing=1.4, labelspacing=0.35, borderaxespad=0.1)  # fmt: skip
+        figure.legend(
+            handles=handles,
+            loc="lower left",
+            bbox_to_anchor=((LEFT - 6) / width, 0),
+            ncols=columns,
+            frameon=False,
+            labelcolor=ink,
+            borderpad=0,
+            handlelength=1.6,
+            columnspacing=1.4,
+            labelspacing=0.35,
+            borderaxespad=0.1,
+        )
     out = StringIO()
     figure.savefig(
         out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -255,7 +269,7 @@ def draw(
 
 
 def nothing(panel: Panel) -> str:
-    """Why there is nothing to draw: something is missing, or nothing of the kind happened."""
+    """Return why there is nothing to draw: data are missing, or nothing happened."""
     return (
         "no data in this span"
         if panel.expects_data
@@ -264,7 +278,10 @@ def nothing(panel: Panel) -> str:
 
 
 def looks(lines: list[Line], colours: Mapping[str, str], *, dark: bool) -> list[dict[str, Any]]:
-    """How each line is drawn: in its own colour, or the next one; limits dashed, further lines of one colour dotted."""
+    """Return the style of each line: its own colour or the next one, and its dashes.
+
+    Thresholds are dashed; the second and third line of a colour are dotted.
+    """
     order, used = ON_BLACK if dark else ON_WHITE, Counter[str]()
     styles = []
     for line in lines:
@@ -285,7 +302,10 @@ def looks(lines: list[Line], colours: Mapping[str, str], *, dark: bool) -> list[
 def legend(
     drawn: list[Drawn], limits: list[Drawn], peak: float
 ) -> list[tuple[str, dict[str, Any]]]:
-    """The largest lines, how many more there are, and the limits; an arrow marks those that are too far up to draw."""
+    """Return the largest lines, how many more there are, and the thresholds.
+
+    An arrow marks a threshold that is too far up to draw.
+    """
     first = sorted(drawn, key=lambda item: -item[0].peak)[:LISTED] if len(drawn) > LISTED else drawn
     more = [(f"and {len(drawn) - LISTED} more", {"color": "none"})] if len(drawn) > LISTED else []
     marked = {line.label + (" ↑" if line.peak > FAR * peak else ""): look for line, look in limits}
@@ -295,7 +315,7 @@ def legend(
 def curves(
     panel: Panel, axes: "Axes", drawn: list[Drawn], limits: list[Drawn], grid: list[float]
 ) -> None:
-    """Lines, or areas on top of each other, with limits where they are near."""
+    """Draw lines or stacked areas, with the thresholds that are near."""
     peak = max(panel.axis_soft_max or -math.inf, *(line.peak for line, _ in drawn))
     near = [(line, look) for line, look in limits if line.peak <= FAR * peak]
     if panel.stacked:
@@ -321,7 +341,10 @@ def curves(
 
 
 def name_limits(axes: "Axes", limits: list[Drawn], pixel: float) -> None:
-    """The limits' names at their right end, above the line; `pixel` is its height in values, names that would touch share a line."""
+    """Write the names of thresholds above the right end of their lines.
+
+    `pixel` is the height of a pixel in values; names that would touch share a line of text.
+    """
     groups: list[list[Drawn]] = []
     for limit in sorted(limits, key=lambda item: item[0].peak):
         near = (
@@ -345,7 +368,7 @@ def name_limits(axes: "Axes", limits: list[Drawn], pixel: float) -> None:
 
 
 def cells(axes: "Axes", data: list[Line], grid: list[float], unit: Unit, *, dark: bool) -> None:
-    """A column for each moment, a row for each bucket of a histogram; the stronger the colour, the more there were."""
+    """Draw a column for each moment and a row for each bucket; stronger colours count more."""
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     rows = sorted(data, key=lambda line: float(line.labels["le"]))
@@ -362,8 +385,15 @@ def cells(axes: "Axes", data: list[Line], grid: list[float], unit: Unit, *, dark
     colours = LinearSegmentedColormap.from_list(
         "answers", ["#10364f", BLUE, SKY, YELLOW] if dark else ["#d6ebf8", SKY, BLUE, "#00263d"]
     )
-    axes.imshow(counts, origin="lower", aspect="auto", interpolation="none", cmap=colours, norm=PowerNorm(0.5, vmin=0),
-                extent=(grid[0], grid[-1], 0, len(rows)))  # fmt: skip
+    axes.imshow(
+        counts,
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+        cmap=colours,
+        norm=PowerNorm(0.5, vmin=0),
+        extent=(grid[0], grid[-1], 0, len(rows)),
+    )
     axes.set_ylim(first, last + 1)
     marks = range(first + 1, last + 2, max(1, round((last - first) / 6)))
     edges = [float(rows[mark - 1].labels["le"]) for mark in marks]
@@ -373,7 +403,7 @@ def cells(axes: "Axes", data: list[Line], grid: list[float], unit: Unit, *, dark
 
 
 def ticks(low: float, high: float, most: int, *, clock: bool) -> list[float]:
-    """Round numbers from low to high, about `most` of them; by the clock, round hours and minutes."""
+    """Return about `most` round numbers from low to high; with `clock`, round times."""
     rough = (high - low) / most
     if clock:
         step = float(next((size for size in CLOCK if size >= rough), CLOCK[-1]))

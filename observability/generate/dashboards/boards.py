@@ -1,6 +1,6 @@
-"""Plan → every dashboard as data: what each panel asks, and why; it imports the plan, promql, panels and conventions.
+"""The dashboards of a plan: the panels of each board, with their queries.
 
-Grafana's JSON is made of it in generate/grafana.py; the console and the load report draw the same panels as SVG.
+The package `grafana` turns them into Grafana's JSON; console and load report draw them as SVG.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from observability.lib.panels import (
     Variable,
 )
 from observability.lib.promql import burn_rate, firing, quote, selector
+from observability.lib.templates import fill
 from observability.spec import names
 from observability.spec.board_slugs import (
     DEPENDENCIES,
@@ -47,16 +48,27 @@ from observability.spec.plan import (
 from observability.spec.quantities import Duration, format_decimal
 
 RATE = "$__rate_interval"
-# A line as people read it; its fields, and what is not JSON as it was written.
-FIELDS = "".join(
-    f"{{{{with .{field}}}}} {{{{.}}}}{{{{end}}}}"
-    for field in ("method", "path", "status", "job", "node", "exc_info")
-)
-READ = (
-    "{{if .message}}{{.message}}"
-    + FIELDS
-    + "{{with .duration_ms}} in {{.}} ms{{end}}{{else}}{{__line__}}{{end}}"
-)
+# Shows a JSON line as a sentence with its most useful fields, and any other line as it is.
+LINE_FORMAT = """
+{{if .message}}{{.message}}
+{{with .method}} {{.}}{{end}}
+{{with .path}} {{.}}{{end}}
+{{with .status}} {{.}}{{end}}
+{{with .job}} {{.}}{{end}}
+{{with .node}} {{.}}{{end}}
+{{with .exc_info}} {{.}}{{end}}
+{{with .duration_ms}} in {{.}} ms{{end}}
+{{else}}{{__line__}}{{end}}
+""".replace("\n", "")
+STREAMS = '{<<LOG_SERVICE>>=<<service>>, <<LOG_PROGRAM>>=~"$program", <<LOG_LEVEL>>=~"$level"}'
+SEARCH = """
+<<streams>>
+| <<request_id>>=~"$request.*"
+|~ "(?i)$text"
+| json
+| drop __error__, __error_details__
+| line_format `<<line_format>>`
+""".strip().replace("\n", " ")
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
 ANSWERED = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
 LEAST = {Unit.RATIO: 0.01}  # no axis ends below, so that none of a thousand does not look like all
@@ -111,7 +123,8 @@ def each(*labels: str) -> str:
 def quantile(share: Decimal, metric: str, *, over: str = RATE, by: str = "", **labels: str) -> str:
     """Seconds within which a share of events was done."""
     grouping = f"le, {by}" if by else "le"
-    return f"histogram_quantile({format_decimal(share)}, sum by ({grouping}) ({rate(metric + '_bucket', over, **labels)}))"
+    buckets = rate(metric + "_bucket", over, **labels)
+    return f"histogram_quantile({format_decimal(share)}, sum by ({grouping}) ({buckets}))"
 
 
 def quantiles(metric: str, **asked: str) -> Iterator[Query]:
@@ -167,35 +180,94 @@ def overview(plan: Plan) -> Board:
     now = Row(
         "Now",
         (
-            stat("Paging", "Alerts that somebody is being called for.", Unit.NUMBER,
-                 f"count({firing(severity=plan.paging_severity)}) or vector(0)", (0, GOOD), (1, BAD)),
-            stat("Broken SLOs", f"Promises that are broken over {period}.", Unit.NUMBER,
-                 f"count({left} < 0) or vector(0)", (0, GOOD), (1, BAD)),
-            stat("Least budget", f"The smallest of all SLOs over {period}.", Unit.RATIO, f"min({left})", *budget_steps()),
-            stat("Requests", "Requests that the API answered, of all routes.", Unit.REQUESTS,
-                 f"sum({rate(names.HTTP_REQUESTS + '_total')})"),
-            stat("Failing", "Share of requests that end in 5xx.", Unit.RATIO, failing(".*"),
-                 (0, GOOD), (0.001, WARN), (0.01, BAD)),
-            stat("p95", "95 of 100 good answers took no longer than this.", Unit.SECONDS,
-                 quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED), *latency_steps(plan)),
+            stat(
+                "Paging",
+                "Alerts that somebody is being called for.",
+                Unit.NUMBER,
+                f"count({firing(severity=plan.paging_severity)}) or vector(0)",
+                (0, GOOD),
+                (1, BAD),
+            ),
+            stat(
+                "Broken SLOs",
+                f"Promises that are broken over {period}.",
+                Unit.NUMBER,
+                f"count({left} < 0) or vector(0)",
+                (0, GOOD),
+                (1, BAD),
+            ),
+            stat(
+                "Least budget",
+                f"The smallest of all SLOs over {period}.",
+                Unit.RATIO,
+                f"min({left})",
+                *budget_steps(),
+            ),
+            stat(
+                "Requests",
+                "Requests that the API answered, of all routes.",
+                Unit.REQUESTS,
+                f"sum({rate(names.HTTP_REQUESTS + '_total')})",
+            ),
+            stat(
+                "Failing",
+                "Share of requests that end in 5xx.",
+                Unit.RATIO,
+                failing(".*"),
+                (0, GOOD),
+                (0.001, WARN),
+                (0.01, BAD),
+            ),
+            stat(
+                "p95",
+                "95 of 100 good answers took no longer than this.",
+                Unit.SECONDS,
+                quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED),
+                *latency_steps(plan),
+            ),
         ),
-    )  # fmt: skip
+    )
     about = (
-        f"Every promise with what was measured over {period}; budget left is 100 % untouched, negative when the promise is broken. "
+        f"Every promise with what was measured over {period}; budget left is 100 % untouched, "
+        "negative when the promise is broken. "
         "Burn is of the last 5 minutes: 1 spends the budget exactly within the period."
     )
     promises = (
-        table("SLOs", about, Unit.RATIO,
-              Query(f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
-              Query(f"max by ({names.SLO}) (1 - {names.error_ratio(period)})", "measured", Unit.RATIO, decimals=FINE_RATIO),
-              Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, gauge=True),
-              Query(f"max by ({names.SLO}) ({burn_rate(SHORT_WINDOW)})", "burn", Unit.TIMES),
-              width=16, height=20, steps=budget_steps(), key=names.SLO, link=SLO, sort_by=("-burn", "budget left")),
-        table("Firing", "What fires now; the watchdog, which always does, is left out.", Unit.NUMBER,
-              Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),
-              width=8, height=10, key=f"alertname,{names.SEVERITY},{names.SLO}", expects_data=False, no_data_text="nothing fires"),
+        table(
+            "SLOs",
+            about,
+            Unit.RATIO,
+            Query(
+                f"max by ({names.SLO}) ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO
+            ),
+            Query(
+                f"max by ({names.SLO}) (1 - {names.error_ratio(period)})",
+                "measured",
+                Unit.RATIO,
+                decimals=FINE_RATIO,
+            ),
+            Query(f"max by ({names.SLO}) ({left})", "budget left", Unit.RATIO, gauge=True),
+            Query(f"max by ({names.SLO}) ({burn_rate(SHORT_WINDOW)})", "burn", Unit.TIMES),
+            width=16,
+            height=20,
+            steps=budget_steps(),
+            key=names.SLO,
+            link=SLO,
+            sort_by=("-burn", "budget left"),
+        ),
+        table(
+            "Firing",
+            "What fires now; the watchdog, which always does, is left out.",
+            Unit.NUMBER,
+            Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({loud})", "alerts"),
+            width=8,
+            height=10,
+            key=f"alertname,{names.SEVERITY},{names.SLO}",
+            expects_data=False,
+            no_data_text="nothing fires",
+        ),
         burn_rates(width=8, height=10),
-    )  # fmt: skip
+    )
     return Board(
         OVERVIEW,
         "Overview",
@@ -207,8 +279,14 @@ def overview(plan: Plan) -> Board:
 
 def burn_rates(**look: Any) -> Panel:
     """The SLOs that burn fastest."""
-    return lines("Burn rates", "The five SLOs that burn fastest: 1 spends the budget exactly within the period.", Unit.TIMES,
-                 Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", each(names.SLO)), expects_data=False, **look)  # fmt: skip
+    return lines(
+        "Burn rates",
+        "The five SLOs that burn fastest: 1 spends the budget exactly within the period.",
+        Unit.TIMES,
+        Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", each(names.SLO)),
+        expects_data=False,
+        **look,
+    )
 
 
 def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
@@ -222,11 +300,23 @@ def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str],
 def traffic(route: str) -> tuple[Panel, ...]:
     """Rate and errors of routes, as the overview and the board of a load run show them."""
     return (
-        lines("Requests by route", "Requests answered, whatever the answer.", Unit.REQUESTS,
-              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', route=f'~{route}')})", each(names.ROUTE))),
-        lines("Failing requests by route", "Share of requests that ended in 5xx.", Unit.RATIO,
-              Query(failing(route, by=names.ROUTE), each(names.ROUTE))),
-    )  # fmt: skip
+        lines(
+            "Requests by route",
+            "Requests answered, whatever the answer.",
+            Unit.REQUESTS,
+            Query(
+                f"sum by ({names.ROUTE}) "
+                f"({rate(names.HTTP_REQUESTS + '_total', route=f'~{route}')})",
+                each(names.ROUTE),
+            ),
+        ),
+        lines(
+            "Failing requests by route",
+            "Share of requests that ended in 5xx.",
+            Unit.RATIO,
+            Query(failing(route, by=names.ROUTE), each(names.ROUTE)),
+        ),
+    )
 
 
 def failing(route: str, *, over: str = RATE, by: str = "") -> str:
@@ -255,20 +345,53 @@ def slo(plan: Plan) -> Board:
     facts = Row(
         "Promise",
         (
-            stat("Goal", "The promised share of good events.", Unit.RATIO, objective, decimals=FINE_RATIO),
-            stat("Measured", f"The share of good events over {plan.period.name}.", Unit.RATIO,
-                 f"1 - {names.error_ratio(plan.period.name)}{mine}", decimals=FINE_RATIO),
-            stat("Budget left", "1 is untouched, 0 spent, less than 0 a broken promise.", Unit.RATIO, left, *budget_steps()),
-            stat("Burn rate", "Of the last 5 minutes; 1 spends the budget exactly within the period.", Unit.TIMES,
-                 f"{names.error_ratio(SHORT_WINDOW)}{mine} / {budget}", *burn_steps(plan), expects_data=False),
-            stat("Budget gone in", f"At the pace of the last {slow}; a dash while nothing burns.", Unit.SECONDS,
-                 f"clamp_min({left}, 0) * {budget} * {format_decimal(plan.period.seconds)}"
-                 f" / on ({names.SLO}) ({names.error_ratio(slow)}{mine} > 0)",
-                 expects_data=False, no_data_text="–"),
-            stat("Events", "Events per second over the last 5 minutes.", Unit.PER_SECOND,
-                 names.total_rate(SHORT_WINDOW) + mine, expects_data=False),
+            stat(
+                "Goal",
+                "The promised share of good events.",
+                Unit.RATIO,
+                objective,
+                decimals=FINE_RATIO,
+            ),
+            stat(
+                "Measured",
+                f"The share of good events over {plan.period.name}.",
+                Unit.RATIO,
+                f"1 - {names.error_ratio(plan.period.name)}{mine}",
+                decimals=FINE_RATIO,
+            ),
+            stat(
+                "Budget left",
+                "1 is untouched, 0 spent, less than 0 a broken promise.",
+                Unit.RATIO,
+                left,
+                *budget_steps(),
+            ),
+            stat(
+                "Burn rate",
+                "Of the last 5 minutes; 1 spends the budget exactly within the period.",
+                Unit.TIMES,
+                f"{names.error_ratio(SHORT_WINDOW)}{mine} / {budget}",
+                *burn_steps(plan),
+                expects_data=False,
+            ),
+            stat(
+                "Budget gone in",
+                f"At the pace of the last {slow}; a dash while nothing burns.",
+                Unit.SECONDS,
+                f"clamp_min({left}, 0) * {budget} * {format_decimal(plan.period.seconds)}"
+                f" / on ({names.SLO}) ({names.error_ratio(slow)}{mine} > 0)",
+                expects_data=False,
+                no_data_text="–",
+            ),
+            stat(
+                "Events",
+                "Events per second over the last 5 minutes.",
+                Unit.PER_SECOND,
+                names.total_rate(SHORT_WINDOW) + mine,
+                expects_data=False,
+            ),
         ),
-    )  # fmt: skip
+    )
     burn_lines = [
         Query(f"{names.error_ratio(w.name)}{mine} / {budget}", f"last {w.name}") for w in windows
     ]
@@ -276,19 +399,43 @@ def slo(plan: Plan) -> Board:
     history = Row(
         "Budget and burn",
         (
-            lines("Budget burn-down", f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.", Unit.RATIO,
-                  Query(left, "budget left"), Query("vector(0)", "spent", is_threshold=True, colour=BAD), axis_max=1, axis_soft_max=1),
-            lines("Burn rates and the tiers' lines",
-                  "Bad share ÷ budget in each window. A tier fires when its windows are above its line for long enough (policy.yaml).",
-                  Unit.TIMES, *burn_lines, *limits, expects_data=False, axis_soft_max=slowest(plan)),
-            lines("Events and bad events", "Events per second, and those that broke the promise (seconds, for freshness and probes).",
-                  Unit.PER_SECOND,
-                  Query(names.total_rate(SHORT_WINDOW) + mine, "all"),
-                  Query(names.bad_rate(SHORT_WINDOW) + mine, "bad", colour=BAD), expects_data=False),
-            table("Next steps", "What the person on call does first; the runbook has more.", Unit.TEXT,
-                  Query(names.NEXT_STEPS_INFO + mine, ""), key=names.NEXT_STEPS),
+            lines(
+                "Budget burn-down",
+                f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.",
+                Unit.RATIO,
+                Query(left, "budget left"),
+                Query("vector(0)", "spent", is_threshold=True, colour=BAD),
+                axis_max=1,
+                axis_soft_max=1,
+            ),
+            lines(
+                "Burn rates and the tiers' lines",
+                "Bad share ÷ budget in each window. "
+                "A tier fires when its windows are above its line for long enough (policy.yaml).",
+                Unit.TIMES,
+                *burn_lines,
+                *limits,
+                expects_data=False,
+                axis_soft_max=slowest(plan),
+            ),
+            lines(
+                "Events and bad events",
+                "Events per second, and those that broke the promise "
+                "(seconds, for freshness and probes).",
+                Unit.PER_SECOND,
+                Query(names.total_rate(SHORT_WINDOW) + mine, "all"),
+                Query(names.bad_rate(SHORT_WINDOW) + mine, "bad", colour=BAD),
+                expects_data=False,
+            ),
+            table(
+                "Next steps",
+                "What the person on call does first; the runbook has more.",
+                Unit.TEXT,
+                Query(names.NEXT_STEPS_INFO + mine, ""),
+                key=names.NEXT_STEPS,
+            ),
         ),
-    )  # fmt: skip
+    )
     return Board(
         SLO,
         "SLO detail",
@@ -306,7 +453,7 @@ def factors(plan: Plan) -> list[Tier]:
 
 
 def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
-    """The burn rate above which a tier may fire, for the SLO that was chosen, as a line in the colour of the tier's severity."""
+    """Return the line of the burn rate above which the tier may fire for the chosen SLO."""
     share = f"{format_decimal(tier.conditions[0].factor or Decimal(0))} * (1 - {objective})"
     expr = f"clamp_max({share}, {format_decimal(plan.policy.max_threshold)}) / {budget}"
     return Query(
@@ -326,27 +473,88 @@ def routes(plan: Plan) -> Board:
         names.HTTP_DURATION, over=SHORT_WINDOW, by=names.ROUTE, route="~.*", **ANSWERED
     )
     everything = (
-        table("Routes", "Rate, errors and duration of every route over the last minutes.", Unit.NUMBER,
-              Query(f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT_WINDOW)})", "requests/s", Unit.REQUESTS),
-              Query(failing(".*", over=SHORT_WINDOW, by=names.ROUTE), "failing", Unit.RATIO),
-              *(replace(query, unit=Unit.SECONDS) for query in durations),
-              width=16, height=11, key=names.ROUTE, link=ROUTES, sort_by=("-requests/s",)),
-        table("Top errors", "Which answers of 4xx and 5xx there were most of, over the last hour.", Unit.NUMBER,
-              Query(f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)", "answers", decimals=0),
-              width=8, height=11, key=f"{names.ROUTE},{names.CODE}", expects_data=False, no_data_text="none"),
-    )  # fmt: skip
+        table(
+            "Routes",
+            "Rate, errors and duration of every route over the last minutes.",
+            Unit.NUMBER,
+            Query(
+                f"sum by ({names.ROUTE}) ({rate(names.HTTP_REQUESTS + '_total', SHORT_WINDOW)})",
+                "requests/s",
+                Unit.REQUESTS,
+            ),
+            Query(failing(".*", over=SHORT_WINDOW, by=names.ROUTE), "failing", Unit.RATIO),
+            *(replace(query, unit=Unit.SECONDS) for query in durations),
+            width=16,
+            height=11,
+            key=names.ROUTE,
+            link=ROUTES,
+            sort_by=("-requests/s",),
+        ),
+        table(
+            "Top errors",
+            "Which answers of 4xx and 5xx there were most of, over the last hour.",
+            Unit.NUMBER,
+            Query(
+                f"topk(10, sum by ({names.ROUTE}, {names.CODE}) (increase({worst}[1h])) >= 1)",
+                "answers",
+                decimals=0,
+            ),
+            width=8,
+            height=11,
+            key=f"{names.ROUTE},{names.CODE}",
+            expects_data=False,
+            no_data_text="none",
+        ),
+    )
     detail = (
-        lines("Rate by status", "Requests answered, by exact status.", Unit.REQUESTS, Query(codes, each(names.CODE)),
-              width=8, stacked=True),
-        lines("Errors", "Share of requests that ended in 5xx.", Unit.RATIO, Query(failing("$route", by=names.ROUTE), per), width=8),
-        lines("Unhandled exceptions", "So far, by class; the log has their tracebacks.", Unit.NUMBER,
-              Query(f"sum by ({names.ROUTE}, {names.TYPE}) ({unhandled}) > 0", each(names.ROUTE, names.TYPE)),
-              width=8, expects_data=False, no_data_text="none"),
-        lines("Duration", "Good answers, from dispatch to answer; the dashed lines are what was promised.", Unit.SECONDS,
-              *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED), *thresholds(plan)),
-        Panel("Duration, every answer", "How many answers took how long.", Kind.HEATMAP, Unit.SECONDS,
-              (Query(f"sum by (le) (increase({selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))", "{{le}}"),)),
-    )  # fmt: skip
+        lines(
+            "Rate by status",
+            "Requests answered, by exact status.",
+            Unit.REQUESTS,
+            Query(codes, each(names.CODE)),
+            width=8,
+            stacked=True,
+        ),
+        lines(
+            "Errors",
+            "Share of requests that ended in 5xx.",
+            Unit.RATIO,
+            Query(failing("$route", by=names.ROUTE), per),
+            width=8,
+        ),
+        lines(
+            "Unhandled exceptions",
+            "So far, by class; the log has their tracebacks.",
+            Unit.NUMBER,
+            Query(
+                f"sum by ({names.ROUTE}, {names.TYPE}) ({unhandled}) > 0",
+                each(names.ROUTE, names.TYPE),
+            ),
+            width=8,
+            expects_data=False,
+            no_data_text="none",
+        ),
+        lines(
+            "Duration",
+            "Good answers, from dispatch to answer; the dashed lines are what was promised.",
+            Unit.SECONDS,
+            *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED),
+            *thresholds(plan),
+        ),
+        Panel(
+            "Duration, every answer",
+            "How many answers took how long.",
+            Kind.HEATMAP,
+            Unit.SECONDS,
+            (
+                Query(
+                    "sum by (le) (increase("
+                    f"{selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))",
+                    "{{le}}",
+                ),
+            ),
+        ),
+    )
     chosen = Variable(
         "route", "Route", f"label_values({names.HTTP_DURATION}_count, {names.ROUTE})", multi=True
     )
@@ -369,10 +577,20 @@ def thresholds(plan: Plan) -> Iterator[Query]:
 
 def dependencies(plan: Plan) -> Board:
     rows = [Row(name.capitalize(), dependency(plan, name)) for name in plan.dependencies]
-    pool = lines("Connections", "Of the API's pool of database connections, by what they are doing.", Unit.NUMBER,
-                 Query(f"sum by ({names.STATE}) ({names.POOL})", each(names.STATE)))  # fmt: skip
-    spans = lines("Spans", "Handed to the trace collector, or lost because it did not take them.", Unit.PER_SECOND,
-                  Query(f"sum by ({names.OUTCOME}) ({rate(names.TRACE_SPANS + '_total')})", each(names.OUTCOME)))  # fmt: skip
+    pool = lines(
+        "Connections",
+        "Of the API's pool of database connections, by what they are doing.",
+        Unit.NUMBER,
+        Query(f"sum by ({names.STATE}) ({names.POOL})", each(names.STATE)),
+    )
+    spans = lines(
+        "Spans",
+        "Handed to the trace collector, or lost because it did not take them.",
+        Unit.PER_SECOND,
+        Query(
+            f"sum by ({names.OUTCOME}) ({rate(names.TRACE_SPANS + '_total')})", each(names.OUTCOME)
+        ),
+    )
     return Board(
         DEPENDENCIES,
         "Dependencies",
@@ -395,40 +613,97 @@ def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
         promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos}
     )
     calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', over, **label)})"
-    failed = f"sum({rate(metric + '_count', over, **label, outcome='error')}) / (sum({rate(metric + '_count', over, **label)}) > 0)"
+    failed = (
+        f"sum({rate(metric + '_count', over, **label, outcome='error')})"
+        f" / (sum({rate(metric + '_count', over, **label)}) > 0)"
+    )
     return (
-        lines(f"{name}: calls", "Calls per second, by outcome.", Unit.PER_SECOND, Query(calls, each(names.OUTCOME)), width=8),
-        lines(f"{name}: failing", "Share of calls that failed.", Unit.RATIO,
-              Query(failed, "failing", colour=BAD), width=8, expects_data=False),
-        lines(f"{name}: duration", "How long successful calls took; dashed is what was promised.", Unit.SECONDS,
-              *quantiles(metric, over=over, **label, outcome="ok"), *limits,
-              width=8, expects_data=False),
-    )  # fmt: skip
+        lines(
+            f"{name}: calls",
+            "Calls per second, by outcome.",
+            Unit.PER_SECOND,
+            Query(calls, each(names.OUTCOME)),
+            width=8,
+        ),
+        lines(
+            f"{name}: failing",
+            "Share of calls that failed.",
+            Unit.RATIO,
+            Query(failed, "failing", colour=BAD),
+            width=8,
+            expects_data=False,
+        ),
+        lines(
+            f"{name}: duration",
+            "How long successful calls took; dashed is what was promised.",
+            Unit.SECONDS,
+            *quantiles(metric, over=over, **label, outcome="ok"),
+            *limits,
+            width=8,
+            expects_data=False,
+        ),
+    )
 
 
 def guarded() -> tuple[Panel, ...]:
     """What stands between us and hosts that are slow or down."""
     return (
-        lines("Breaker", "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.", Unit.NUMBER,
-              Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)), width=8, axis_soft_max=2),
-        lines("Calls refused and made again", "Calls that breaker, bulkhead or deadline did not let pass, and retries.", Unit.PER_SECOND,
-              Query(f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})", f"refused: {each(names.REASON)}"),
-              Query(f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})", f"made again: {each(names.DEPENDENCY)}"),
-              width=8, axis_soft_max=1),
-        lines("Cache", "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.", Unit.PER_SECOND,
-              Query(f"sum by ({names.RESULT}) ({rate(names.CACHE_ANSWERS + '_total')})", each(names.RESULT)),
-              Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"), width=8),
-    )  # fmt: skip
+        lines(
+            "Breaker",
+            "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.",
+            Unit.NUMBER,
+            Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)),
+            width=8,
+            axis_soft_max=2,
+        ),
+        lines(
+            "Calls refused and made again",
+            "Calls that breaker, bulkhead or deadline did not let pass, and retries.",
+            Unit.PER_SECOND,
+            Query(
+                f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})",
+                f"refused: {each(names.REASON)}",
+            ),
+            Query(
+                f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})",
+                f"made again: {each(names.DEPENDENCY)}",
+            ),
+            width=8,
+            axis_soft_max=1,
+        ),
+        lines(
+            "Cache",
+            "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.",
+            Unit.PER_SECOND,
+            Query(
+                f"sum by ({names.RESULT}) ({rate(names.CACHE_ANSWERS + '_total')})",
+                each(names.RESULT),
+            ),
+            Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"),
+            width=8,
+        ),
+    )
 
 
 def cost(width: int) -> tuple[Panel, ...]:
     """What the workers need, as the runtime's board and the one of a load run show it."""
     process = each(names.INSTANCE)
     return (
-        lines("CPU", "Processor seconds per second of all workers: 1 is one core.", Unit.NUMBER,
-              Query(rate(names.WORKER_CPU + "_total"), process), width=width),
-        lines("Memory", "Resident memory of all workers.", Unit.BYTES, Query(names.WORKER_MEMORY, process), width=width),
-    )  # fmt: skip
+        lines(
+            "CPU",
+            "Processor seconds per second of all workers: 1 is one core.",
+            Unit.NUMBER,
+            Query(rate(names.WORKER_CPU + "_total"), process),
+            width=width,
+        ),
+        lines(
+            "Memory",
+            "Resident memory of all workers.",
+            Unit.BYTES,
+            Query(names.WORKER_MEMORY, process),
+            width=width,
+        ),
+    )
 
 
 def runtime(_: Plan) -> Board:
@@ -442,40 +717,123 @@ def runtime(_: Plan) -> Board:
         "Runtime",
         "What the API and its watchers cost",
         (
-            Row("The API", (
-                *cost(width=6),
-                lines("Workers", "Processes that answer requests or sync.", Unit.NUMBER, Query(names.WORKERS, process), width=6),
-                lines("Limits without their store", "Requests that workers counted alone: the shared store was away.", Unit.REQUESTS,
-                      Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory"), width=6, axis_soft_max=1),
-            )),
-            Row("Gateway and PostgreSQL, in containers", (
-                lines("Answers at the gateway", "What callers got, by class; what the gateway itself answered is in it.", Unit.REQUESTS,
-                      Query(f"sum by ({names.CODE}) ({rate(names.GATEWAY_RESPONSES, proxy=names.GATEWAY)}) > 0", each(names.CODE)),
-                      width=8, stacked=True, **elsewhere),
-                lines("Replicas of the API", "As many as the gateway finds to be ready, and to live.", Unit.NUMBER,
-                      Query(f"max by ({names.PROXY}) ({names.GATEWAY_SERVERS})", each(names.PROXY)), width=8, axis_soft_max=1, **elsewhere),
-                lines("Connections to PostgreSQL", "By what they are doing.", Unit.NUMBER,
-                      Query(f"sum by ({names.STATE}) ({names.POSTGRES_CONNECTIONS})", each(names.STATE)),
-                      width=8, axis_soft_max=1, **elsewhere),
-            )),
-            Row("Prometheus and Alertmanager", (
-                lines("Scrapes", "How long each target takes to answer; a scrape that is slow costs somebody.", Unit.SECONDS,
-                      Query(f"max by (job) ({names.SCRAPE_SECONDS})", job), width=8),
-                lines("Rules", "How long each group of rules takes; it must stay below its interval.", Unit.SECONDS,
-                      Query(f'max by (rule_group) (label_replace({names.RULE_SECONDS}, "rule_group", "$1", "rule_group", ".*;(.*)"))',
-                            group),
-                      width=8),
-                lines("Series", "Series in memory, and samples that one scrape brings.", Unit.NUMBER,
-                      Query(names.HEAD_SERIES, "series"), Query(f"sum({names.SCRAPE_SAMPLES})", "samples per scrape"), width=8),
-                lines("Memory of the servers", "Resident memory of Prometheus and Alertmanager.", Unit.BYTES,
-                      Query(f"max by (job) ({names.PROCESS_MEMORY})", job)),
-                lines("Notifications", "Delivered and failed notifications, by integration.", Unit.PER_SECOND,
-                      Query(f"sum by (integration) ({rate(names.NOTIFICATIONS)}) > 0", "{{integration}}"),
-                      Query(f"sum by (integration) ({rate(names.NOTIFICATIONS_FAILED)}) > 0", "{{integration}} failed", colour=BAD),
-                      expects_data=False),
-            )),
+            Row(
+                "The API",
+                (
+                    *cost(width=6),
+                    lines(
+                        "Workers",
+                        "Processes that answer requests or sync.",
+                        Unit.NUMBER,
+                        Query(names.WORKERS, process),
+                        width=6,
+                    ),
+                    lines(
+                        "Limits without their store",
+                        "Requests that workers counted alone: the shared store was away.",
+                        Unit.REQUESTS,
+                        Query(f"sum({rate(names.LIMITER_FALLBACKS + '_total')})", "in memory"),
+                        width=6,
+                        axis_soft_max=1,
+                    ),
+                ),
+            ),
+            Row(
+                "Gateway and PostgreSQL, in containers",
+                (
+                    lines(
+                        "Answers at the gateway",
+                        "What callers got, by class; what the gateway itself answered is in it.",
+                        Unit.REQUESTS,
+                        Query(
+                            f"sum by ({names.CODE}) "
+                            f"({rate(names.GATEWAY_RESPONSES, proxy=names.GATEWAY)}) > 0",
+                            each(names.CODE),
+                        ),
+                        width=8,
+                        stacked=True,
+                        **elsewhere,
+                    ),
+                    lines(
+                        "Replicas of the API",
+                        "As many as the gateway finds to be ready, and to live.",
+                        Unit.NUMBER,
+                        Query(
+                            f"max by ({names.PROXY}) ({names.GATEWAY_SERVERS})", each(names.PROXY)
+                        ),
+                        width=8,
+                        axis_soft_max=1,
+                        **elsewhere,
+                    ),
+                    lines(
+                        "Connections to PostgreSQL",
+                        "By what they are doing.",
+                        Unit.NUMBER,
+                        Query(
+                            f"sum by ({names.STATE}) ({names.POSTGRES_CONNECTIONS})",
+                            each(names.STATE),
+                        ),
+                        width=8,
+                        axis_soft_max=1,
+                        **elsewhere,
+                    ),
+                ),
+            ),
+            Row(
+                "Prometheus and Alertmanager",
+                (
+                    lines(
+                        "Scrapes",
+                        "How long each target takes to answer; "
+                        "a scrape that is slow costs somebody.",
+                        Unit.SECONDS,
+                        Query(f"max by (job) ({names.SCRAPE_SECONDS})", job),
+                        width=8,
+                    ),
+                    lines(
+                        "Rules",
+                        "How long each group of rules takes; it must stay below its interval.",
+                        Unit.SECONDS,
+                        Query(
+                            f"max by (rule_group) (label_replace({names.RULE_SECONDS}, "
+                            '"rule_group", "$1", "rule_group", ".*;(.*)"))',
+                            group,
+                        ),
+                        width=8,
+                    ),
+                    lines(
+                        "Series",
+                        "Series in memory, and samples that one scrape brings.",
+                        Unit.NUMBER,
+                        Query(names.HEAD_SERIES, "series"),
+                        Query(f"sum({names.SCRAPE_SAMPLES})", "samples per scrape"),
+                        width=8,
+                    ),
+                    lines(
+                        "Memory of the servers",
+                        "Resident memory of Prometheus and Alertmanager.",
+                        Unit.BYTES,
+                        Query(f"max by (job) ({names.PROCESS_MEMORY})", job),
+                    ),
+                    lines(
+                        "Notifications",
+                        "Delivered and failed notifications, by integration.",
+                        Unit.PER_SECOND,
+                        Query(
+                            f"sum by (integration) ({rate(names.NOTIFICATIONS)}) > 0",
+                            "{{integration}}",
+                        ),
+                        Query(
+                            f"sum by (integration) ({rate(names.NOTIFICATIONS_FAILED)}) > 0",
+                            "{{integration}} failed",
+                            colour=BAD,
+                        ),
+                        expects_data=False,
+                    ),
+                ),
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def jobs(plan: Plan) -> Board:
@@ -486,40 +844,94 @@ def jobs(plan: Plan) -> Board:
         "Nodes and jobs",
         "Whether readings arrive: age of the last sync, how far behind it is, and what was stored",
         (
-            Row("Jobs", (
-                lines("Age of the last success", "How long ago each job last succeeded.", Unit.SECONDS,
-                      Query(f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})", task), *limits),
-                lines("Sync lag", "Age of the newest reading of the node that is furthest behind.", Unit.SECONDS,
-                      Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", task)),
-                lines("Runs", "Runs by outcome, per minute.", Unit.NUMBER,
-                      Query(f"60 * sum by ({names.JOB}, {names.OUTCOME}) ({rate(names.JOB_RUNS + '_total', SHORT_WINDOW)})",
-                            each(names.JOB, names.OUTCOME))),
-                lines("Readings stored", "New readings per second that the job stored.", Unit.PER_SECOND,
-                      Query(f"sum by ({names.JOB}) ({rate(names.JOB_STORED + '_total', SHORT_WINDOW)})", task)),
-                lines("Waiting and failed", "Deliveries in the outbox, and work that failed for good.", Unit.NUMBER,
-                      Query(f"max({names.DELIVERIES_PENDING})", "deliveries waiting"),
-                      Query(f"max by ({names.JOB}) ({names.DEAD_LETTERS})", f"dead letters, {task}", colour=BAD),
-                      width=24, axis_soft_max=5),
-            )),
-            Row("From outside", (
-                lines("Probes", "Probes per second, by route and outcome.", Unit.PER_SECOND,
-                      Query(probes, each(names.ROUTE, names.OUTCOME))),
-                lines("Age of the last answer", "How long ago each probed route last answered.", Unit.SECONDS,
-                      Query(f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})", each(names.ROUTE))),
-            )),
+            Row(
+                "Jobs",
+                (
+                    lines(
+                        "Age of the last success",
+                        "How long ago each job last succeeded.",
+                        Unit.SECONDS,
+                        Query(f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})", task),
+                        *limits,
+                    ),
+                    lines(
+                        "Sync lag",
+                        "Age of the newest reading of the node that is furthest behind.",
+                        Unit.SECONDS,
+                        Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", task),
+                    ),
+                    lines(
+                        "Runs",
+                        "Runs by outcome, per minute.",
+                        Unit.NUMBER,
+                        Query(
+                            f"60 * sum by ({names.JOB}, {names.OUTCOME}) "
+                            f"({rate(names.JOB_RUNS + '_total', SHORT_WINDOW)})",
+                            each(names.JOB, names.OUTCOME),
+                        ),
+                    ),
+                    lines(
+                        "Readings stored",
+                        "New readings per second that the job stored.",
+                        Unit.PER_SECOND,
+                        Query(
+                            f"sum by ({names.JOB}) "
+                            f"({rate(names.JOB_STORED + '_total', SHORT_WINDOW)})",
+                            task,
+                        ),
+                    ),
+                    lines(
+                        "Waiting and failed",
+                        "Deliveries in the outbox, and work that failed for good.",
+                        Unit.NUMBER,
+                        Query(f"max({names.DELIVERIES_PENDING})", "deliveries waiting"),
+                        Query(
+                            f"max by ({names.JOB}) ({names.DEAD_LETTERS})",
+                            f"dead letters, {task}",
+                            colour=BAD,
+                        ),
+                        width=24,
+                        axis_soft_max=5,
+                    ),
+                ),
+            ),
+            Row(
+                "From outside",
+                (
+                    lines(
+                        "Probes",
+                        "Probes per second, by route and outcome.",
+                        Unit.PER_SECOND,
+                        Query(probes, each(names.ROUTE, names.OUTCOME)),
+                    ),
+                    lines(
+                        "Age of the last answer",
+                        "How long ago each probed route last answered.",
+                        Unit.SECONDS,
+                        Query(
+                            f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})",
+                            each(names.ROUTE),
+                        ),
+                    ),
+                ),
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def logs(plan: Plan) -> Board:
-    streams = f'{{{names.LOG_SERVICE}={quote(plan.service)}, {names.LOG_PROGRAM}=~"$program", {names.LOG_LEVEL}=~"$level"}}'
-    found = f'{streams} | {names.LOG_IDS[0]}=~"$request.*" |~ "(?i)$text" | json | drop __error__, __error_details__ | line_format `{READ}`'
+    streams = fill(STREAMS, service=quote(plan.service))
+    request_id = names.LOG_IDS[0]
+    search = fill(SEARCH, streams=streams, request_id=request_id, line_format=LINE_FORMAT)
 
     def volume(title: str, label: str) -> Panel:
         query = Query(f"sum by ({label}) (rate({streams}[$__auto]))", each(label))
         return lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True, source=LOGS)
 
-    about = "Newest first; a line unfolds to its fields: request_id finds all lines of the same request, trace_id opens its trace."
+    about = (
+        "Newest first; a line unfolds to its fields: request_id finds all lines of the same "
+        "request, trace_id opens its trace."
+    )
     return Board(
         LOG,
         "Logs",
@@ -540,7 +952,7 @@ def logs(plan: Plan) -> Board:
                         about,
                         Kind.LOGS,
                         Unit.TEXT,
-                        (Query(found, ""),),
+                        (Query(search, ""),),
                         width=24,
                         height=18,
                         source=LOGS,
@@ -569,19 +981,46 @@ def load(plan: Plan) -> Board:
         "The server's side of a load run: choose the run's time, as its report links it",
         (
             Row("Answers", traffic(".*")),
-            Row("Duration and cost", (
-                lines("Duration", "Good answers of all routes; dashed is what was promised.", Unit.SECONDS,
-                      *quantiles(names.HTTP_DURATION, **ANSWERED),
-                      *(replace(q, expr=q.expr.replace("$route", ".*")) for q in thresholds(plan))),
-                lines("p95 by route", "95 of 100 good answers of the route took no longer than this.", Unit.SECONDS,
-                      Query(quantile(Decimal("0.95"), names.HTTP_DURATION, by=names.ROUTE, route="~.*", **ANSWERED) + " > 0",
-                            each(names.ROUTE))),
-                *cost(width=12),
-                lines("Database time", "How long successful statements took.", Unit.SECONDS,
-                      *quantiles(names.DEPENDENCY_DURATION, dependency="database", outcome="ok")),
-                burn_rates(),
-            )),
+            Row(
+                "Duration and cost",
+                (
+                    lines(
+                        "Duration",
+                        "Good answers of all routes; dashed is what was promised.",
+                        Unit.SECONDS,
+                        *quantiles(names.HTTP_DURATION, **ANSWERED),
+                        *(
+                            replace(q, expr=q.expr.replace("$route", ".*"))
+                            for q in thresholds(plan)
+                        ),
+                    ),
+                    lines(
+                        "p95 by route",
+                        "95 of 100 good answers of the route took no longer than this.",
+                        Unit.SECONDS,
+                        Query(
+                            quantile(
+                                Decimal("0.95"),
+                                names.HTTP_DURATION,
+                                by=names.ROUTE,
+                                route="~.*",
+                                **ANSWERED,
+                            )
+                            + " > 0",
+                            each(names.ROUTE),
+                        ),
+                    ),
+                    *cost(width=12),
+                    lines(
+                        "Database time",
+                        "How long successful statements took.",
+                        Unit.SECONDS,
+                        *quantiles(names.DEPENDENCY_DURATION, dependency="database", outcome="ok"),
+                    ),
+                    burn_rates(),
+                ),
+            ),
         ),
         annotations=marks(plan),
         time_from="now-15m",
-    )  # fmt: skip
+    )

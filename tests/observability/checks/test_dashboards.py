@@ -121,7 +121,7 @@ def test_a_stream_label_that_nobody_sets_is_named(plan: Plan) -> None:
 def test_a_changed_convention_of_uids_is_noticed(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Links from elsewhere know the uids, so the check does not ask the convention that made them."""
+    """Links from elsewhere know the uids, so the check does not use the naming function."""
     monkeypatch.setattr(names, "board_uid", lambda service, slug: f"{slug}-{service}")
     problems = dashboards.check(plan, files(plan))
     assert any(

@@ -1,4 +1,4 @@
-"""Lint: every house rule, broken on purpose, gives exactly its problem; and the servers' own tools are heard."""
+"""Lint: every broken rule gives exactly its problem; the servers' own tools are run."""
 
 import os
 import shutil
@@ -215,7 +215,7 @@ def test_missing_tools_are_named(tree: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(("code", "problems"), [(0, 0), (1, 1)])
 def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) -> None:
-    """Its own check of the generated configuration is part of the lint; what it says stands in the problem."""
+    """Loki checks the generated configuration; the problem holds its output."""
     program = tree / "loki"
     program.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n', encoding="utf-8")
     program.chmod(0o755)
@@ -225,7 +225,7 @@ def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) 
 
 
 def test_the_servers_accept_everything_that_is_generated(tmp_path: Path) -> None:
-    """promtool and amtool over the committed files, with one tier's cases on the real clock; `make check` runs all of them."""
+    """promtool and amtool accept the committed files; only one tier's cases run here."""
     others = shutil.ignore_patterns("T[1-9].yaml", "others.yaml", "healthy.yaml")
     shutil.copytree(
         registry.ROOT / registry.GENERATED, tmp_path / registry.GENERATED, ignore=others

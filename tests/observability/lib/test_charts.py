@@ -1,4 +1,4 @@
-"""Charts: the same data is the same picture, gaps stay gaps, units and limits are readable, hostile labels are harmless."""
+"""Charts: same data, same picture; gaps stay, units are readable, hostile labels are harmless."""
 
 import math
 import re
@@ -56,7 +56,7 @@ def paths(drawn: str, colour: str) -> list[str]:
 
 
 def test_a_line_is_drawn_with_its_legend_and_unit() -> None:
-    """Labels fill the legend's template, the axis speaks the panel's unit, and the title is not in the picture."""
+    """Labels fill the legend, the axis has the panel's unit, and the title is left out."""
     drawn = picture(
         panel(Query("a", "{{route}} p50")), Recorded(a=[level(0.2, route="nodes.list")])
     )
@@ -99,13 +99,13 @@ def test_nothing_to_draw_is_said() -> None:
 
 
 def test_where_nothing_happened_nothing_is_missing() -> None:
-    """A panel that a healthy stack leaves empty says so, and does not sound like a broken watcher."""
+    """A panel that is empty in a healthy stack says so; its data are not missing."""
     said = words(picture(replace(panel(Query("a", "a")), expects_data=False), Recorded()))
     assert said[-1] == "nothing to show: none of it happened in this span"
 
 
 def test_limits_are_named_at_their_ends() -> None:
-    """Each dashed line that is drawn has its name beside it in its colour; lines close together share one line of names."""
+    """A drawn threshold has its name beside it in its colour; close ones share a line of text."""
     limits = (
         Query(name, name.upper(), is_threshold=True, colour=BAD) for name in ("t1", "t2", "far")
     )
@@ -136,7 +136,7 @@ def test_a_near_limit_is_dashed_and_a_far_one_is_named() -> None:
 
 
 def test_a_line_keeps_its_colour_on_every_picture() -> None:
-    """Colours by name are used where they are given; yellow, which white swallows, is grey on it."""
+    """Colours by name are used; yellow becomes grey on white, where it cannot be seen."""
     asked, prometheus = (
         panel(Query("a", "{{n}}")),
         Recorded(a=[level(1.0, n="one"), level(2.0, n="two")]),
@@ -179,7 +179,7 @@ def test_a_histogram_is_drawn_by_bucket() -> None:
 
 
 def test_one_question_of_each_query_on_a_steady_grid() -> None:
-    """Start and end lie on multiples of the step, and the span of rates is never shorter than it."""
+    """Start and end are multiples of the step; the rate interval is never shorter than it."""
     prometheus = Recorded()
     charts.svg(
         panel(Query("rate(x[$__rate_interval])", "a")),
