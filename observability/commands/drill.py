@@ -39,16 +39,16 @@ def list_drills(*, json_: bool) -> None:
     """Print each drill's name and what it breaks."""
     drills = runner.DRILLS.values()
     if json_:
-        listed = [{"name": drill.name, "what": drill.what} for drill in drills]
+        listed = [{"name": drill.name, "what": drill.description} for drill in drills]
         out.print_json(data={"drills": listed})
     else:
         for drill in drills:
-            out.print(f"  [bold]{drill.name}[/bold]  {drill.what}")
+            out.print(f"  [bold]{drill.name}[/bold]  {drill.description}")
 
 
 def run_drill(drill: runner.Drill, report: Callable[[str], None]) -> runner.Result:
     """Run one drill and report its steps and its verdict."""
-    report(f"[bold]{drill.name}[/bold]: {drill.what}")
+    report(f"[bold]{drill.name}[/bold]: {drill.description}")
     result = runner.run(drill, loading.load_plan(), lambda line: report(f"  {escape(line)}"))
     mark = "[green]✓[/green]" if result.passed else "[red]✗[/red]"
     report(f"{mark} {drill.name}: {escape(result.verdict)}")

@@ -1,7 +1,7 @@
-"""Drills: a fault is made on purpose, and its alert must be pending, fire, reach the inbox and resolve; anything else fails.
+"""Drills: an injected fault whose alert must be pending, fire, reach the inbox and resolve.
 
-Fault classes are rows of DRILLS. A drill has its own stack (arena.py) on a clock that the policy speeds up, so it never
-touches the main one, and it fails when its fault had no effect.
+Drills are rows of DRILLS. Each runs on a stack of its own (sandbox.py), whose clock the policy
+speeds up, and fails when its fault had no effect or any other alert fires.
 """
 
 import json
@@ -16,7 +16,7 @@ import httpx
 
 from observability.devstack.native import is_free
 from observability.devstack.readiness import Refused
-from observability.drill.sandbox import Arena
+from observability.drill.sandbox import Sandbox
 from observability.lib.console import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll
 from observability.lib.prometheus import Prometheus
@@ -27,33 +27,31 @@ from observability.spec.plan import Plan
 RATE = 20  # requests per second of the baseline
 THREADS = 4
 BASELINE_SECONDS = 8.0
-FAULT_SECONDS = (
-    300.0  # a fault expires by itself, later than any drill that goes well takes it away
-)
+FAULT_SECONDS = 300.0  # a fault expires by itself, long after any drill has undone it
 EFFECT_SECONDS = 10.0
 STEP_SECONDS = 120.0  # no step may take longer, on a busy machine either
-LOOK_SECONDS = 0.25  # between two looks at Prometheus and the inbox
+POLL_SECONDS = 0.25  # between two looks at Prometheus and the inbox
 ROUTE, PATH = "readings.latest", "/api/v1/nodes/main-branch/latest"
-ALWAYS = frozenset({(names.WATCHDOG_ALERT, ""), ("PipelineTest", "")})
+ALWAYS_FIRING = frozenset({(names.WATCHDOG_ALERT, ""), ("PipelineTest", "")})
 Alert = tuple[str, str]  # alertname, slo
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Drill:
-    """One fault class: what is broken, which alerts must follow, and which others may."""
+    """A fault, the alerts that must follow it, and the others that may."""
 
     name: str
-    what: str
-    must: frozenset[Alert]
-    may: frozenset[Alert] = frozenset()
+    description: str
+    required: frozenset[Alert]
+    allowed: frozenset[Alert] = frozenset()
     fault: str | None = None  # kind of fault on ROUTE (api/platform/faults.py)
     stops: tuple[str, ...] = ()  # programs to stop instead
-    holds: str = ""  # SQLite file of the stack that nobody else may write to meanwhile
-    deaf: bool = False  # the receiver itself is gone: mended before anything can be delivered
+    locks: str = ""  # SQLite file of the stack that nobody else may write to meanwhile
+    breaks_delivery: bool = False  # undone before the alert can be delivered
 
 
-def burn(slo: str) -> Alert:
+def burn_alert(slo: str) -> Alert:
     return names.BURN_ALERT, slo
 
 
@@ -63,30 +61,36 @@ DRILLS = {
         Drill(
             "route-errors",
             f"{ROUTE} answers 500",
-            frozenset({burn(f"{ROUTE}-availability")}),
+            frozenset({burn_alert(f"{ROUTE}-availability")}),
             fault="error",
         ),
         Drill(
             "route-exception",
             f"{ROUTE} raises an exception that nobody handles",
-            frozenset({burn(f"{ROUTE}-availability"), ("UnhandledException", "")}),
+            frozenset({burn_alert(f"{ROUTE}-availability"), ("UnhandledException", "")}),
             fault="exception",
         ),
         Drill(
             "route-slow",
             f"{ROUTE} takes longer than its slowest objective",
-            frozenset({burn(f"{ROUTE}-latency-200ms"), burn(f"{ROUTE}-latency-1s")}),
+            frozenset({burn_alert(f"{ROUTE}-latency-200ms"), burn_alert(f"{ROUTE}-latency-1s")}),
             fault="slow",
         ),
         Drill(
             "stop-api",
             "the API and its metrics are gone",
-            frozenset({burn("nodes.list-probe"), burn("health.ready-probe"), ("TargetDown", "")}),
-            may=frozenset(
+            frozenset(
+                {
+                    burn_alert("nodes.list-probe"),
+                    burn_alert("health.ready-probe"),
+                    ("TargetDown", ""),
+                }
+            ),
+            allowed=frozenset(
                 {
                     (names.UNMEASURED_ALERT, "*"),
-                    burn("thingspeak.sync-freshness"),
-                    burn("alarms.deliver-freshness"),
+                    burn_alert("thingspeak.sync-freshness"),
+                    burn_alert("alarms.deliver-freshness"),
                 }
             ),
             stops=("api", "metrics"),
@@ -96,19 +100,21 @@ DRILLS = {
             "nobody takes what Alertmanager delivers",
             frozenset({("AlertDeliveryFailing", "")}),
             stops=("console",),
-            deaf=True,
+            breaks_delivery=True,
         ),
         Drill(
             "hold-limiter",
             "the store of rate limits takes no counts",
             frozenset({("LimiterStoreDown", "")}),
-            holds="limits.db",
+            locks="limits.db",
         ),
         Drill(
             "stop-replay",
             "ThingSpeak is gone, and syncs fail for good",
             frozenset({("BreakerOpen", ""), ("DeadLetters", "")}),
-            may=frozenset({burn("thingspeak-availability"), burn("thingspeak.sync-freshness")}),
+            allowed=frozenset(
+                {burn_alert("thingspeak-availability"), burn_alert("thingspeak.sync-freshness")}
+            ),
             stops=("replay",),
         ),
     )
@@ -127,7 +133,7 @@ class Step:
 
 @dataclass
 class Result:
-    """What a drill saw."""
+    """The outcome of a drill, as `drill --json` prints it."""
 
     name: str
     passed: bool = False
@@ -135,8 +141,8 @@ class Result:
     steps: list[Step] = field(default_factory=list)
 
 
-class Failed(Exception):
-    """The drill did not go as it must; the message says how."""
+class DrillFailed(Exception):
+    """A drill that did not go as it must; the message says why."""
 
 
 class Traffic:
@@ -182,35 +188,37 @@ class Traffic:
 
 
 def run(drill: Drill, plan: Plan, say: Say) -> Result:
-    """The whole drill; never raises for a drill that fails."""
+    """Run a drill on a stack of its own; a drill that fails raises nothing."""
     result = Result(drill.name)
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         with (
-            Arena(accelerate(plan.without_gateway())) as arena,
-            Traffic(arena.layout.url("api") + PATH, RATE, arena.layout.key("load")) as traffic,
+            Sandbox(accelerate(plan.without_gateway())) as sandbox,
+            Traffic(sandbox.layout.url("api") + PATH, RATE, sandbox.layout.key("load")) as traffic,
         ):
             say(
-                f"own stack ready after {time.monotonic() - begun:.1f} s; {plan.policy.drill.speed} times faster clock"
+                f"own stack ready after {time.monotonic() - started:.1f} s; "
+                f"{plan.policy.drill.speed} times faster clock"
             )
-            go(drill, arena, traffic, result, say)
+            perform(drill, sandbox, traffic, result, say)
         result.passed, result.verdict = (
             True,
-            f"delivered and resolved as it must, {time.monotonic() - begun:.0f} s in all",
+            f"delivered and resolved as it must, {time.monotonic() - started:.0f} s in all",
         )
-    except (Failed, Refused, Unreachable) as error:
+    except (DrillFailed, Refused, Unreachable) as error:
         result.verdict = str(error)
     return result
 
 
-def go(drill: Drill, arena: Arena, traffic: Traffic, result: Result, say: Say) -> None:
-    prometheus = Prometheus(arena.layout.url("prometheus"))
-    watch = Watch(drill, prometheus, arena)
-    settle(prometheus)
+def perform(drill: Drill, sandbox: Sandbox, traffic: Traffic, result: Result, say: Say) -> None:
+    prometheus = Prometheus(sandbox.layout.url("prometheus"))
+    watch = AlertWatch(drill, prometheus, sandbox)
+    wait_until_calm(prometheus)
     traffic.reset()
-    calm(watch, traffic)
+    check_baseline(watch, traffic)
     say(
-        f"baseline: {traffic.good} requests in {BASELINE_SECONDS:.0f} s, {traffic.bad} failed, no alert"
+        f"baseline: {traffic.good} requests in {BASELINE_SECONDS:.0f} s, "
+        f"{traffic.bad} failed, no alert"
     )
     started = time.monotonic()
 
@@ -218,59 +226,65 @@ def go(drill: Drill, arena: Arena, traffic: Traffic, result: Result, say: Say) -
         result.steps.append(Step(what, round(time.monotonic() - started, 1), detail))
         say(f"{time.monotonic() - started:6.1f} s  {what:<10}{detail}")
 
-    def mend() -> None:
-        end(drill, arena)
+    def end_fault() -> None:
+        undo_fault(drill, sandbox)
         step("mended", "fault taken away")
 
     traffic.reset()
-    begin(drill, arena)
-    step("fault", drill.what)
-    check_effect(drill, arena, traffic)
-    watch.until("pending", lambda: drill.must <= watch.seen["pending"] | watch.seen["firing"])
-    step("pending", listed(drill.must))
-    watch.until("firing", lambda: drill.must <= watch.seen["firing"])
-    step("firing", listed(drill.must))
-    if drill.deaf:
-        mend()
-    watch.until("delivered", lambda: drill.must <= watch.delivered())
+    inject_fault(drill, sandbox)
+    step("fault", drill.description)
+    check_effect(drill, sandbox, traffic)
+    watch.wait_until(
+        "pending", lambda: drill.required <= watch.seen["pending"] | watch.seen["firing"]
+    )
+    step("pending", format_alerts(drill.required))
+    watch.wait_until("firing", lambda: drill.required <= watch.seen["firing"])
+    step("firing", format_alerts(drill.required))
+    if drill.breaks_delivery:
+        end_fault()
+    watch.wait_until("delivered", lambda: drill.required <= watch.delivered())
     step("delivered", "to the inbox")
-    if not drill.deaf:
-        mend()
-    watch.until("resolved", watch.resolved)
+    if not drill.breaks_delivery:
+        end_fault()
+    watch.wait_until("resolved", watch.resolved)
     step("resolved", "in the inbox")
 
 
-class Watch:
-    """What Prometheus and the inbox said so far; every look fails on an alert that has no business here."""
+class AlertWatch:
+    """The alerts seen so far; fails on an alert that the drill does not allow."""
 
-    def __init__(self, drill: Drill, prometheus: Prometheus, arena: Arena):
-        self.drill, self._prometheus, self._arena = drill, prometheus, arena
+    def __init__(self, drill: Drill, prometheus: Prometheus, sandbox: Sandbox):
+        self.drill, self._prometheus, self._sandbox = drill, prometheus, sandbox
         self.seen: dict[str, set[Alert]] = {"pending": set(), "firing": set()}
 
-    def look(self) -> None:
+    def observe(self) -> None:
         for alert in self._prometheus.alerts():
             self.seen[alert["state"]].add(identify(alert["labels"]))
-        strangers = {
+        unexpected = {
             a
-            for a in self.seen["firing"] - ALWAYS - self.drill.must
-            if a not in self.drill.may and (a[0], "*") not in self.drill.may
+            for a in self.seen["firing"] - ALWAYS_FIRING - self.drill.required
+            if a not in self.drill.allowed and (a[0], "*") not in self.drill.allowed
         }
-        if strangers:
-            raise Failed(f"{listed(strangers)} fired, which this drill neither wants nor allows")
+        if unexpected:
+            raise DrillFailed(
+                f"{format_alerts(unexpected)} fired, which this drill neither wants nor allows"
+            )
 
-    def until(self, what: str, true: Callable[[], bool]) -> None:
-        for _ in poll(STEP_SECONDS, LOOK_SECONDS):
-            self.look()
-            if true():
+    def wait_until(self, state: str, reached: Callable[[], bool]) -> None:
+        for _ in poll(STEP_SECONDS, POLL_SECONDS):
+            self.observe()
+            if reached():
                 return
-        missing = self.drill.must - (
-            self.seen["firing"] if what == "firing" else self.seen["pending"] | self.seen["firing"]
+        missing = self.drill.required - (
+            self.seen["firing"] if state == "firing" else self.seen["pending"] | self.seen["firing"]
         )
-        raise Failed(f"not {what} after {STEP_SECONDS:.0f} s: {listed(missing or self.drill.must)}")
+        raise DrillFailed(
+            f"not {state} after {STEP_SECONDS:.0f} s: {format_alerts(missing or self.drill.required)}"
+        )
 
     def _inbox(self) -> list[dict[str, Any]]:
         try:
-            return fetch_delivered_alerts(self._arena.layout.url("console"))
+            return fetch_delivered_alerts(self._sandbox.layout.url("console"))
         except Unreachable:
             return []  # it is being started again
 
@@ -278,55 +292,56 @@ class Watch:
         return {identify(alert["labels"]) for alert in self._inbox()}
 
     def resolved(self) -> bool:
-        # Nobody is told the end of an alert that fired again before its end was due to be told: the last time counts.
+        # When an alert fires again at once, its earlier end is never delivered: the last counts.
         last = {
             tuple(sorted(a["labels"].items())): a
             for a in sorted(self._inbox(), key=lambda a: a["started"])
         }
-        mine = [
+        ending = [
             a
             for a in last.values()
-            if identify(a["labels"]) in self.drill.must and not lingers(a["labels"])
+            if identify(a["labels"]) in self.drill.required and not outlasts_drill(a["labels"])
         ]
-        return bool(mine) and all(alert["resolved"] for alert in mine)
+        return bool(ending) and all(alert["resolved"] for alert in ending)
 
 
 def identify(labels: dict[str, str]) -> Alert:
     return labels["alertname"], labels.get(names.SLO, "")
 
 
-def lingers(labels: dict[str, str]) -> bool:
-    """Burn tickets look back over days, even on the drill's clock: they stay until the budget has recovered."""
+def outlasts_drill(labels: dict[str, str]) -> bool:
+    """Return whether an alert stays until the budget has recovered, as burn tickets do."""
     return labels["alertname"] == names.BURN_ALERT and labels[names.SEVERITY] == "ticket"
 
 
-def listed(alerts: Set[Alert]) -> str:
+def format_alerts(alerts: Set[Alert]) -> str:
     return ", ".join(f"{name} {slo}".strip() for name, slo in sorted(alerts))
 
 
-def settle(prometheus: Prometheus) -> None:
-    """A Prometheus that has just started knows nothing; waits until nothing but the watchdog is on its mind."""
-    for _ in poll(STEP_SECONDS, LOOK_SECONDS):
-        present = {identify(alert["labels"]) for alert in prometheus.alerts()} - ALWAYS
+def wait_until_calm(prometheus: Prometheus) -> None:
+    """Wait until only the watchdog fires: a Prometheus that has just started has no data."""
+    for _ in poll(STEP_SECONDS, POLL_SECONDS):
+        present = {identify(alert["labels"]) for alert in prometheus.alerts()} - ALWAYS_FIRING
         if not present:
             return
-    raise Failed(f"not calm {STEP_SECONDS:.0f} s after the start: {listed(present)}")
+    raise DrillFailed(f"not calm {STEP_SECONDS:.0f} s after the start: {format_alerts(present)}")
 
 
-def calm(watch: Watch, traffic: Traffic) -> None:
-    """Healthy traffic first: an alert, or a failing request, before the fault makes the drill worthless."""
-    for _ in poll(BASELINE_SECONDS, LOOK_SECONDS):
-        watch.look()
-        early = watch.seen["firing"] & watch.drill.must
+def check_baseline(watch: AlertWatch, traffic: Traffic) -> None:
+    """Observe healthy traffic; raise DrillFailed on an alert or a failed request."""
+    for _ in poll(BASELINE_SECONDS, POLL_SECONDS):
+        watch.observe()
+        early = watch.seen["firing"] & watch.drill.required
         if early or traffic.bad:
-            raise Failed(
-                f"not calm before the fault: {listed(early) or 'no alert'}, {traffic.bad} failed requests"
+            raise DrillFailed(
+                f"not calm before the fault: {format_alerts(early) or 'no alert'}, "
+                f"{traffic.bad} failed requests"
             )
     if not traffic.good:
-        raise Failed("the baseline got no answers")
+        raise DrillFailed("the baseline got no answers")
 
 
-def begin(drill: Drill, arena: Arena) -> None:
+def inject_fault(drill: Drill, sandbox: Sandbox) -> None:
     if drill.fault:
         fault = {
             "route": ROUTE,
@@ -334,32 +349,39 @@ def begin(drill: Drill, arena: Arena) -> None:
             "seconds": 1.2,
             "until": time.time() + FAULT_SECONDS,
         }
-        draft = arena.layout.fault.with_suffix(".new")
+        draft = sandbox.layout.fault.with_suffix(".new")
         draft.write_text(json.dumps(fault), encoding="utf-8")
-        draft.replace(arena.layout.fault)
+        draft.replace(sandbox.layout.fault)
     for name in drill.stops:
-        arena.stop(name)
-    if drill.holds:
-        arena.holder = sqlite3.connect(arena.layout.state / drill.holds, isolation_level=None)
-        arena.holder.execute("BEGIN IMMEDIATE")
+        sandbox.stop(name)
+    if drill.locks:
+        sandbox.lock_holder = sqlite3.connect(
+            sandbox.layout.state / drill.locks, isolation_level=None
+        )
+        sandbox.lock_holder.execute("BEGIN IMMEDIATE")
 
 
-def end(drill: Drill, arena: Arena) -> None:
-    arena.layout.fault.unlink(missing_ok=True)
-    arena.holder.close()
+def undo_fault(drill: Drill, sandbox: Sandbox) -> None:
+    sandbox.layout.fault.unlink(missing_ok=True)
+    sandbox.lock_holder.close()
     for name in reversed(drill.stops):
-        arena.start(name)
+        sandbox.start(name)
 
 
-def check_effect(drill: Drill, arena: Arena, traffic: Traffic) -> None:
-    """Somebody must notice: a fault that does nothing proves nothing. No caller misses a store that is held; its alert must."""
-    unasked = drill.stops and "api" not in drill.stops  # traffic does not meet what was stopped
+def check_effect(drill: Drill, sandbox: Sandbox, traffic: Traffic) -> None:
+    """Wait until the fault is noticed; raise DrillFailed. Only its alert notices a locked store."""
+    is_untouched_by_traffic = (
+        drill.stops and "api" not in drill.stops
+    )  # traffic does not meet what was stopped
     for _ in poll(EFFECT_SECONDS, 0.1):
         noticed = traffic.slow if drill.fault == "slow" else traffic.bad
-        if drill.holds or (
-            is_free(getattr(arena.layout.ports, drill.stops[0])) if unasked else noticed
+        if drill.locks or (
+            is_free(getattr(sandbox.layout.ports, drill.stops[0]))
+            if is_untouched_by_traffic
+            else noticed
         ):
             return
-    raise Failed(
-        f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; look at api/platform/faults.py"
+    raise DrillFailed(
+        f"the fault had no effect: nobody noticed anything for {EFFECT_SECONDS:.0f} s; "
+        f"look at api/platform/faults.py"
     )

@@ -1,4 +1,4 @@
-"""A whole stack of its own for one drill: other ports, a new database, the drill's clock, faults allowed."""
+"""A stack of its own for one drill: other ports, a new database, the drill's clock, faults."""
 
 import os
 import shutil
@@ -6,8 +6,8 @@ import signal
 import sqlite3
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from observability.devstack import native, readiness
 from observability.devstack.binaries import ensure
@@ -15,22 +15,28 @@ from observability.devstack.layout import ROOT, Ports, StackLayout, servers_fold
 from observability.devstack.processes import Program, configure, process_environment, programs
 from observability.spec.plan import Plan
 
-FIRST_OFFSET, STEP, TRIES = 10_000, 100, 40
+FIRST_OFFSET = 10_000
+OFFSET_STEP = 100
+PORT_TRIES = 40
+HISTORY_SECONDS = 3600  # of each channel: the first sync takes the longer the more there is
 STOP_SECONDS = 10
 
 
-class Arena:
-    """Started on entry and gone on exit, its folder included. Nothing of the main stack is carried over: its old syncs would fire here."""
+class Sandbox:
+    """A running stack as a context; at its end the processes and the folder are gone.
+
+    Its database is new: in one of the main stack, old syncs would fire alerts on the faster clock.
+    """
 
     def __init__(self, plan: Plan):
         self.plan = plan
         self.folder = Path(tempfile.mkdtemp(prefix="evara-drill-"))
         self.layout = StackLayout(self.folder, free_ports(), servers_folder())
-        self.holder = sqlite3.connect(":memory:")
+        self.lock_holder = sqlite3.connect(":memory:")
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._programs: dict[str, Program] = {}
 
-    def __enter__(self) -> "Arena":
+    def __enter__(self) -> "Sandbox":
         try:
             servers = ensure(self.layout.servers, lambda _: None)
             configure(self.layout, self.plan)
@@ -39,21 +45,21 @@ class Arena:
                 program.name: program
                 for program in programs(self.layout, self.plan, servers, faults=True)
             }
-            for program in self._programs.values():
-                self.start(program.name)
+            stub = self._programs["replay"]
+            command = [*stub.command, "--history", str(HISTORY_SECONDS)]
+            self._programs["replay"] = replace(stub, command=command)
+            for name in self._programs:
+                self.start(name)
             before, after = native.waits(self.layout, self.plan, 0)
-            readiness.settle(self.layout, before, after, self.dead, readiness.Steps(lambda _: None))
+            readiness.settle(
+                self.layout, before, after, self.exited, readiness.Steps(lambda _: None)
+            )
         except BaseException:
             self.stop_all()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop_all()
 
     def start(self, name: str) -> None:
@@ -69,7 +75,7 @@ class Arena:
             )
 
     def stop(self, name: str) -> None:
-        """Ends one program and all of its children."""
+        """Stop one program; kill it after STOP_SECONDS."""
         process = self._running.pop(name)
         process.send_signal(signal.SIGTERM)
         try:
@@ -83,14 +89,17 @@ class Arena:
             self.stop(name)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def dead(self) -> list[str]:
+    def exited(self) -> list[str]:
         return [name for name, process in self._running.items() if process.poll() is not None]
 
 
 def free_ports() -> Ports:
-    """A shifted set of ports that are all free; stacks that start at the same time begin their search at different places."""
-    for turn in range(TRIES):
-        ports = Ports().shifted(FIRST_OFFSET + STEP * ((os.getpid() + turn) % TRIES))
+    """Return shifted ports that are all free; raise Refused.
+
+    Stacks that start at the same time begin their search at different offsets.
+    """
+    for turn in range(PORT_TRIES):
+        ports = Ports().shifted(FIRST_OFFSET + OFFSET_STEP * ((os.getpid() + turn) % PORT_TRIES))
         if all(native.is_free(port) for port in ports.named().values()):
             return ports
     raise readiness.Refused(f"no free ports above {FIRST_OFFSET}; stop other drills")

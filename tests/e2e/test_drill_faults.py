@@ -17,4 +17,4 @@ def test_every_watched_symptom_names_a_drill() -> None:
     """What the catalogue says drills a symptom is a drill that exists and must fire that symptom."""
     for alert in loading.load_plan().alerts:
         if alert.drill:
-            assert (alert.name, "") in runner.DRILLS[alert.drill].must
+            assert (alert.name, "") in runner.DRILLS[alert.drill].required

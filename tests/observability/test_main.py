@@ -69,7 +69,8 @@ def test_drills_are_listed() -> None:
     result = run("drill", "--list")
     assert result.returncode == 0
     assert all(
-        drill.name in result.stdout and drill.what in result.stdout for drill in DRILLS.values()
+        drill.name in result.stdout and drill.description in result.stdout
+        for drill in DRILLS.values()
     )
     refused = run("drill", "no-such-drill")
     assert refused.returncode == 1
