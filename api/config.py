@@ -57,8 +57,6 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, CommaSeparated] = ()
     # an admin key without a database row, in development alone
     development_key: SecretStr | None = None
-    # outside production: a response that breaks the contract becomes a 500
-    check_answers: bool = True
     thingspeak_url: str = "https://api.thingspeak.com"
     thingspeak_timeout: float = Field(default=10.0, gt=0)  # seconds
     # seconds, 0 = none; PostgreSQL only

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from api.config import Settings
     from api.platform.db import Database
     from api.platform.http.health import Check
-    from api.platform.http.openapi import Held
+    from api.platform.http.openapi import Operations
     from api.platform.keys import Keyring
     from api.platform.telemetry.otlp import Tracing
 
@@ -41,7 +41,7 @@ class AppState:
     required_scopes: dict[str, str] = field(init=False)  # by endpoint
     limiter: "Limiter" = field(init=False)
     document: dict[str, Any] = field(init=False)  # the OpenAPI document
-    contract: "Held" = field(init=False)
+    operations: "Operations" = field(init=False)  # of the OpenAPI document
     deprecations: dict[str, dict[str, str]] = field(init=False)  # route id → response headers
 
 

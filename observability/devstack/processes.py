@@ -53,7 +53,6 @@ def api_environment(layout: StackLayout, *, faults: bool = False) -> dict[str, s
         "EVARA_DEVELOPMENT_KEY": DEVELOPMENT_KEY,
         "EVARA_BIND": f"{HOST}:{layout.ports.api}",
         "EVARA_WORKERS": str(WORKERS),
-        "EVARA_CHECK_ANSWERS": "false",  # what is measured here is the API, not its test aid
         "PROMETHEUS_MULTIPROC_DIR": str(layout.metrics),
         "PYTHONUNBUFFERED": "1",
     }

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from api.models import SCOPES, ApiKey, Reading, now
 from api.platform.keys import digest_of
 from api.platform.state import app_state
+from tests.contract_validation import mismatch
 
 KEYS = {
     scope: f"evara_{scope:-<43}" for scope in SCOPES
@@ -26,11 +27,21 @@ BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
 
 
 class KeyedClient(FlaskClient):
-    """A client that sends an admin key, unless a request says otherwise."""
+    """A client that sends an admin key, unless a request says otherwise, and holds each answer against the contract."""
+
+    holds_contract = True  # a test of undocumented answers switches it off
 
     def __init__(self, *args: Any, **words: Any):
         super().__init__(*args, **words)
         self.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEYS['admin']}"
+
+    def open(self, *args: Any, **words: Any) -> TestResponse:
+        answer = super().open(*args, **words)
+        if self.holds_contract:
+            request = answer.request
+            wrong = mismatch(self.application, request.method, request.path, answer)
+            assert wrong is None, f"the answer breaks the contract: {wrong}"
+        return answer
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from flask import Response, request
+from flask import Response, current_app, request
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
@@ -26,6 +26,7 @@ from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.checks.routes import operations
 from observability.generate.registry import contract
 from observability.spec import loading
+from tests.contract_validation import mismatch
 
 EXAMPLES, SCENARIOS, STEPS = 270, 80, 10
 AT_LEAST = 3_000
@@ -42,6 +43,7 @@ CASES = [
     or any(p["in"] == "query" for p in operation.get("parameters", []))
 ]
 SENT: Counter[int] = Counter()  # status → how many
+BROKEN: list[str] = []  # answers that do not keep to the contract
 TAKEN: Counter[str] = (
     Counter()
 )  # field that `mended` is about → how often one with a value was taken
@@ -58,6 +60,9 @@ schemathesis.openapi.format(
 def note(answer: Response) -> Response:
     """Counts what came of a request."""
     SENT[answer.status_code] += 1
+    wrong = mismatch(current_app, request.method, request.path, answer)
+    if wrong:
+        BROKEN.append(wrong)
     if answer.status_code in (200, 201):
         body = request.get_json(silent=True) or {}
         TAKEN.update(name for name in ("alarms", "expires_at") if body.get(name))
@@ -136,6 +141,7 @@ def test_no_request_breaks_the_contract(
         case.call_and_validate(headers=HEADERS)
 
     send()
+    assert BROKEN == []
 
 
 def test_no_sequence_of_requests_breaks_the_contract(schema: schemathesis.BaseSchema) -> None:

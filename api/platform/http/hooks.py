@@ -47,7 +47,7 @@ LAYERS = (
     Layer(extension=limits.register, after=limits.announce),
     Layer(before=auth.authorise),
     # Only callers who may ask learn what is wrong with their request.
-    Layer(before=openapi.refuse_strangers, after=openapi.check_answer),
+    Layer(before=openapi.refuse_unknown_input, after=openapi.add_deprecation_headers),
 )
 
 

@@ -62,7 +62,8 @@ def test_http_exceptions_keep_their_headers(
     """Whatever HTTP exception is raised, its status, words and headers reach the caller in our shape."""
     monkeypatch.setattr(nodes, "page", raising(error))
     assert migrated
-    client = make_app(check_answers=False).test_client()  # no view documents a 418
+    client = make_app().test_client()
+    client.holds_contract = False  # no view documents a 418
     answer = client.get(NODES, headers=bearer(UNLIMITED))
     assert is_problem(answer, error.code or 0)["detail"] == error.description
     assert answer.headers[header[0]] == header[1]
@@ -215,8 +216,10 @@ def test_what_the_database_says_becomes_words(
     """Refusals, values that do not fit and a database that is away or too slow have their own status and a person's sentence."""
     assert migrated
     monkeypatch.setattr(nodes, "page", raising(error))
-    app = make_app(check_answers=False)  # no view documents all of these
-    answer = app.test_client().get(NODES)
+    app = make_app()
+    client = app.test_client()
+    client.holds_contract = False  # no view documents all of these
+    answer = client.get(NODES)
     body = is_problem(answer, status)
     assert words in body["detail"]
     assert "SELECT" not in answer.text
