@@ -17,7 +17,7 @@ FIGURES = (
     "p95",
     "p99",
 )  # what runs of different length can be compared by, as the clients saw it
-FEW = 100  # requests: of fewer, chance alone moves a p99 or a share of failures by as much as a change would
+FEW = 100  # requests; of fewer, chance alone moves a p99 or a share of failures
 
 
 class NoReport(Exception):
@@ -25,7 +25,7 @@ class NoReport(Exception):
 
 
 def read(folder: Path) -> Report:
-    """The report in a folder; NoReport says what is wrong with it."""
+    """Return the report in a folder; raise NoReport."""
     if not folder.is_dir():
         raise NoReport(f"{folder} is no folder; name two that `make load` printed")
     path = folder / report.DATA
@@ -41,13 +41,14 @@ def read(folder: Path) -> Report:
         ) from error
     if not isinstance(found, dict) or found.get("version") != report.VERSION:
         raise NoReport(
-            f"{path} is no report of version {report.VERSION}; run that load again with this release"
+            f"{path} is no report of version {report.VERSION}; "
+            f"run that load again with this release"
         )
     return found
 
 
 def compare(old: Report, new: Report) -> dict[str, Any]:
-    """Each route's figures before and after, None where a run did not call it; what is no longer met, and what makes that doubtful."""
+    """Return each route's figures in both runs, and the objectives that are no longer met."""
     before, after = (
         {row["route"]: figures(row["clients"]) for row in (run["total"], *run["routes"])}
         for run in (old, new)
@@ -83,7 +84,7 @@ def compare(old: Report, new: Report) -> dict[str, Any]:
 
 
 def unsure(old: str, new: str) -> str:
-    """Why the comparison proves little, as a sentence; empty where both runs have numbers to rely on."""
+    """Return why the comparison proves little; empty where both runs are reliable."""
     said = [
         f"the {run} run's verdict is {verdict}"
         for run, verdict in (("old", old), ("new", new))
@@ -100,7 +101,7 @@ def figures(clients: dict[str, Any]) -> dict[str, float | None]:
 
 
 def change(figure: str, old: float | None, new: float | None) -> str:
-    """+12 %, or +0.4 pt (points) for a share; a dash where there is nothing to compare."""
+    """Return a change as `+12 %`, or `+0.4 pt` for a share; a dash where a value is missing."""
     if old is None or new is None or (not old and figure != "failing"):
         return "–"
     return (

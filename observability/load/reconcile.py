@@ -1,4 +1,4 @@
-"""Whether the clients and the server of a load run tell the same story, within the error that each number has by its nature."""
+"""The comparison of what clients and server counted in a load run, within their errors."""
 
 import math
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from typing import Any
 
 from observability.load.server_counts import SHARES, Side
 
-PROBES_BETWEEN = 2  # API and prober are not scraped at the same moment: one probe may lie between, at the start and at the end
+PROBES_BETWEEN = 2  # API and prober are scraped at different moments: one probe at each end
 P95 = SHARES["p95"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A number on which the sides disagree: what each says, and from where to where the `judged` one may lie."""
+    """A number on which the sides disagree, and the limits of the `judged` one."""
 
     route: str
     number: str  # requests, failed or p95 (seconds)
@@ -27,34 +27,42 @@ class Finding:
 
 OTHERS = (
     "Somebody else called during the run: a person, a script, another load run. "
-    "The log names every request and its caller (make logs P=api); run again while nobody else calls."
+    "The log names every request and its caller (make logs P=api); "
+    "run again while nobody else calls."
 )
 LOST = (
-    "Requests were answered but not counted: a worker's metrics were lost, or another server answers at this address. "
+    "Requests were answered but not counted: a worker's metrics were lost, "
+    "or another server answers at this address. "
     "Compare the metrics page with what one request adds to it, and look at make status."
 )
 UNSEEN = (
-    "The server gave answers that the contract does not promise and that no client saw: somebody else called, or a client's library "
+    "The server gave answers that the contract does not promise and that no client saw: "
+    "somebody else called, or a client's library "
     "hid them. The log has every answer with its status (make logs P=api)."
 )
 IN_FRONT = (
-    "Clients saw failures that the server does not know: something in front of it answered instead, or codes are counted wrongly. "
+    "Clients saw failures that the server does not know: "
+    "something in front of it answered instead, or codes are counted wrongly. "
     "The errors below have the answers' own words."
 )
 IMPOSSIBLE = (
-    "No client can be faster than the server that answers it: durations are measured or counted in the wrong buckets. "
+    "No client can be faster than the server that answers it: "
+    "durations are measured or counted in the wrong buckets. "
     "Look at the route's buckets in Prometheus and at how the API measures."
 )
 WAITING = (
-    "Requests wait in front of the server, where it does not measure and no promise is judged: too few workers or threads for "
-    "this rate, or the clients' own machine is busy. Look at the workers' CPU below; lower RATE, or raise EVARA_WORKERS."
+    "Requests wait in front of the server, where it does not measure and no promise is judged: "
+    "too few workers or threads for "
+    "this rate, or the clients' own machine is busy. "
+    "Look at the workers' CPU below; lower RATE, or raise EVARA_WORKERS."
 )
 
 
 def compare(row: dict[str, Any], side: Side) -> Iterator[Finding]:
-    """Every number of a route on which the sides disagree; `row` is Locust's (see loadtests/locustfile.py).
+    """Yield every number of a route on which the sides disagree.
 
-    What was sent and not answered, the server may have counted or not. What the prober sent, it has counted, too.
+    `row` is Locust's (see loadtests/locustfile.py). The server may have counted a request that was
+    sent and not answered, and it has counted the requests of the prober.
     """
     name, clients, unknown = row["route"], row["clients"], row["sent"] - row["answered"]
     slack = PROBES_BETWEEN if side.probed else 0
@@ -100,10 +108,11 @@ def compare(row: dict[str, Any], side: Side) -> Iterator[Finding]:
 
 
 def bounds(row: dict[str, Any], side: Side) -> tuple[float, float]:
-    """Between which seconds the clients' p95 must lie, if every client waited at least as long as the server worked for it.
+    """Return the seconds between which the clients' p95 must lie.
 
-    Where the 95th of 100 of the clients' requests lies among all that the server counted is known but for those that only
-    one side has; each moves it by at most one place. Above, a request may wait in front of the server, though not longer
+    No client waits for less time than the server works. The rank of the clients' 95th of 100
+    among all that the server counted is known but for the requests that only one side has; each
+    moves it by at most one place. Above, a request may wait in front of the server, not longer
     than the tightest latency promise: beyond that the promise no longer says what callers feel.
     """
     rank, broken = P95 * row["clients"]["requests"], row["clients"]["requests"] - row["answered"]
@@ -113,12 +122,12 @@ def bounds(row: dict[str, Any], side: Side) -> tuple[float, float]:
 
 
 def rounding(seconds: float) -> float:
-    """By how much Locust may have rounded a time: to milliseconds below 100 ms, to two digits above."""
+    """Return the rounding error of Locust in seconds: 1 ms below 100 ms, two digits above."""
     return 0.0005 if seconds < 0.1 else 10 ** math.floor(math.log10(seconds)) / 20
 
 
 def words(finding: Finding) -> str:
-    """A finding as one sentence."""
+    """Return a finding as one sentence."""
 
     def value(number: float) -> str:
         return f"{number * 1000:.0f} ms" if finding.number == "p95" else f"{number:.0f}"
@@ -131,11 +140,14 @@ def words(finding: Finding) -> str:
     limits = value(finding.low) if finding.low == finding.high else limits
     what = {"requests": "requests", "failed": "failures", "p95": "p95"}[finding.number]
     whose = "the server's" if finding.judged == "server" else "the clients'"
-    return f"{finding.route}, {what}: clients {value(finding.clients)}, server {value(finding.server)}; {whose} must be {limits}."
+    return (
+        f"{finding.route}, {what}: clients {value(finding.clients)}, "
+        f"server {value(finding.server)}; {whose} must be {limits}."
+    )
 
 
 def as_dict(finding: Finding) -> dict[str, Any]:
-    """For report.json, which knows no infinity."""
+    """Return a finding for report.json, which has no infinity."""
     return {
         **vars(finding),
         "high": None if math.isinf(finding.high) else finding.high,

@@ -1,4 +1,4 @@
-"""The report of a load run: both sides, where they disagree, and the verdict, as JSON and as a page."""
+"""The report of a load run as JSON and as a page: both sides, disagreements, verdict."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ Report = dict[str, Any]
 
 
 class Verdict(StrEnum):
-    """Numbers that disagree are no success, whatever they say; without the server's side nobody can tell."""
+    """The verdict of a run; without the server's side it is unknown."""
 
     MET = "met"
     MISSED = "missed"
@@ -48,7 +48,7 @@ EXIT_CODES = {Verdict.MET: 0, Verdict.MISSED: 1, Verdict.DISAGREE: 1, Verdict.UN
 def run_load(
     layout: StackLayout, plan: Plan, order: run.Order, reports: Path, tell: run.Tell
 ) -> tuple[Report, Path]:
-    """A load run with both of its sides, and the new folder below `reports` that has it all; raises load.Failed."""
+    """Run a load and return its report and the new folder below `reports`; raise Failed."""
     order.check(layout)
     prometheus = Prometheus(layout.url("prometheus"))
     own, silent, before, counted = order.is_for(layout), "", None, None
@@ -79,7 +79,8 @@ def run_load(
     alone = (
         ""
         if own
-        else f"{order.host} is not the API of make up: no Prometheus here watches it, so these are the clients' numbers alone."
+        else f"{order.host} is not the API of make up: no Prometheus here watches it, "
+        "so these are the clients' numbers alone."
     )
     report = (
         put_together(order, told, counted, silent, alone) | watched | {"period": plan.period.name}
@@ -94,7 +95,7 @@ def run_load(
 
 
 def new_folder(reports: Path) -> Path:
-    """A folder named by the present time, with a number behind it when that is taken."""
+    """Create and return a folder named by the present time, numbered when it is taken."""
     name, number = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"), 1
     while True:
         folder = reports / (name if number == 1 else f"{name}-{number}")
@@ -113,7 +114,7 @@ def put_together(
     silent: str,
     alone: str,
 ) -> Report:
-    """What clients and server said, route by route, and the verdict; `silent` or `alone` says why the server's side is missing."""
+    """Return the report; `silent` or `alone` says why the server's side is missing."""
     seconds = max(told["ended"] - told["started"], 0.001)
     expect = {row["route"]: row["expect"] for row in told["routes"]}
     sides = (
@@ -174,7 +175,7 @@ def both(
 def judge(
     objectives: list[dict[str, Any]], disagreements: int, silent: str, alone: str
 ) -> tuple[Verdict, str]:
-    """The verdict, and why in one sentence or two."""
+    """Return the verdict and its reason in one sentence or two."""
     used = [row for row in objectives if row["verdict"] != "idle"]
     missed = sum(row["verdict"] == "missed" for row in used)
     clients = (
@@ -193,7 +194,8 @@ def judge(
         numbers = f"{disagreements} number{'s' if disagreements > 1 else ''}"
         return (
             Verdict.DISAGREE,
-            f"Clients and server disagree on {numbers}, by more than their error. By the clients' count {clients}.",
+            f"Clients and server disagree on {numbers}, by more than their error. "
+            f"By the clients' count {clients}.",
         )
     sides = "by the clients' count alone" if alone else "and clients and server agree"
     return (
@@ -204,7 +206,7 @@ def judge(
 def draw(
     prometheus: Prometheus, plan: Plan, counted: server_counts.Counted
 ) -> Iterator[dict[str, str]]:
-    """The panels of the `load` board over the run, in light and dark, as addresses that hold the picture itself."""
+    """Yield the panels of the `load` board, light and dark, as data URLs."""
     colour_by_series = colours.series_colours(plan)
     for panel in boards.load(plan).panels:
         drawn = {
@@ -227,7 +229,7 @@ def draw(
 
 
 def page(template: str, **values: Any) -> str:
-    """One of templates/*.html; whatever came from outside is escaped."""
+    """Render one of templates/*.html; values are escaped."""
     pages = Environment(
         loader=PackageLoader("observability.load"),
         autoescape=True,

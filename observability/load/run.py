@@ -1,4 +1,4 @@
-"""Runs Locust headless in a process of its own, with progress, and brings back what its clients saw."""
+"""Runs of Locust without its page, in a process of its own."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """What to send: so many clients, requests per second of all of them together, for how long, to whom."""
+    """The load to send; `rate` is in requests per second of all clients together."""
 
     users: int
     rate: float
@@ -38,7 +38,7 @@ class Order:
     host: str
 
     def check(self, layout: StackLayout) -> float:
-        """The length in seconds; raises Failed when the order makes no sense or nobody is there."""
+        """Return the length in seconds; raise Failed for a wrong order or a silent host."""
         try:
             seconds = float(parse_duration(self.length).seconds)
         except ValueError as error:
@@ -53,12 +53,12 @@ class Order:
         return seconds
 
     def is_for(self, layout: StackLayout) -> bool:
-        """Whether the site's own API is to be loaded, and so its own Prometheus knows the server's side."""
+        """Return whether the load goes to the API that this stack's Prometheus watches."""
         return self.host.rstrip("/").replace("//localhost:", f"//{HOST}:") == layout.url("api")
 
 
 def run_locust(layout: StackLayout, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
-    """What the clients saw (see loadtests/locustfile.py), with Locust's CSV files in `folder`; raises Failed."""
+    """Run Locust and return its report; write its CSV files to `folder`; raise Failed."""
     seconds = order.check(layout)
     with tempfile.TemporaryDirectory(prefix="evara-load-") as scratch:
         verdict, log = Path(scratch) / "verdict.json", Path(scratch) / "locust.log"
@@ -89,7 +89,8 @@ def run_locust(layout: StackLayout, order: Order, folder: Path, tell: Tell) -> d
             "EVARA_LOAD_VERDICT": str(verdict),
         } | ({"EVARA_API_KEY": layout.key("load")} if order.is_for(layout) else {})
         tell(
-            f"{order.users} clients, {order.rate:g} requests/s, {order.length}, against {order.host}"
+            f"{order.users} clients, {order.rate:g} requests/s, "
+            f"{order.length}, against {order.host}"
         )
         started, progress = time.monotonic(), ""
         with log.open("w", encoding="utf-8") as sink:

@@ -1,7 +1,7 @@
-"""The server's side of a load run: exact counts between two scrapes, where increase() would estimate; it imports the rules.
+"""The server's side of a load run: exact counts between two scrapes.
 
-Counters are read at the time of one scrape before the run and of one after it, so that every request of the run, and
-next to nothing else, lies between them.
+PromQL's increase() would extrapolate. Counters are read at the time of one scrape before the run
+and of one after it, so that every request of the run, and next to nothing else, lies between them.
 """
 
 import math
@@ -50,20 +50,20 @@ class Counted:
 
 @dataclass(frozen=True)
 class Buckets:
-    """Cumulative counts of a histogram by their upper edges in seconds, ascending, the last one infinite."""
+    """Cumulative counts of a histogram by upper edge in seconds; the last is infinite."""
 
     edges: tuple[float, ...]
     counts: tuple[float, ...]
 
     def around(self, rank: float) -> tuple[int, float, float]:
-        """The bucket in which the event of a rank lies, and its edges; from 0 to infinity when there are fewer events."""
+        """Return the bucket of a rank and its edges; 0 and infinity beyond all events."""
         if not self.counts or rank > self.counts[-1]:
             return len(self.counts) - 1, 0.0, math.inf
         index = bisect_left(self.counts, rank)
         return index, (self.edges[index - 1] if index else 0.0), self.edges[index]
 
     def quantile(self, share: float) -> float | None:
-        """As PromQL's histogram_quantile: linear within the bucket, and the last finite edge beyond it; None without events."""
+        """Return a quantile as PromQL's histogram_quantile does; None without events."""
         if not self.counts or not self.counts[-1]:
             return None
         rank = share * self.counts[-1]
@@ -76,7 +76,7 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Side:
-    """What the server counted: requests, those whose answer the contract does not promise, and the prober's among them."""
+    """The server's counts; failed are answers that the contract does not promise."""
 
     requests: int
     failed: int
@@ -97,7 +97,7 @@ class Side:
 
 
 def scraped(prometheus: Prometheus, plan: Plan, after: float) -> dict[str, float]:
-    """Waits until every target was scraped after a moment; scrape job → time of its newest scrape. Raises Unreachable."""
+    """Wait for a scrape of every target after a moment; return its time by scrape job."""
     up = selector(names.UP, job=f"~{names.SCRAPE_API}|{names.SCRAPE_PROBER}")
     for _ in poll(PATIENCE * float(plan.clock.scrape), POLL_SECONDS):
         seen = prometheus.query(f"timestamp({up}) * {up}")  # 0 for a target that is down
@@ -109,12 +109,13 @@ def scraped(prometheus: Prometheus, plan: Plan, after: float) -> dict[str, float
             return newest
     silent = sorted({labels["job"] for labels, at in seen if at <= after}) or [names.SCRAPE_API]
     raise Unreachable(
-        f"Prometheus at {prometheus.url} has no new scrape of {' and '.join(silent)}; look at: make status, make logs P=metrics"
+        f"Prometheus at {prometheus.url} has no new scrape of {' and '.join(silent)}; "
+        f"look at: make status, make logs P=metrics"
     )
 
 
 def sample(prometheus: Prometheus, plan: Plan, after: float) -> Sample:
-    """Every counter that a report needs, at the first scrape after a moment; raises Unreachable."""
+    """Return every counter at the first scrape after a moment; raise Unreachable."""
     times = scraped(prometheus, plan, after)
     at = times[names.SCRAPE_API]
     events = {
@@ -145,7 +146,7 @@ def sample(prometheus: Prometheus, plan: Plan, after: float) -> Sample:
 
 
 def between(prometheus: Prometheus, before: Sample, after: Sample) -> Counted:
-    """What was counted from one sample to the other; raises Unreachable when a counter started anew, even if it has caught up since."""
+    """Return the counts between two samples; raise Unreachable after a counter reset."""
     counted = Counted(
         before.at,
         after.at,
@@ -166,13 +167,14 @@ def between(prometheus: Prometheus, before: Sample, after: Sample) -> Counted:
         )
     ):
         raise Unreachable(
-            "the API's counters started anew during the run, so nothing can be compared; run it again"
+            "the API's counters started anew during the run, "
+            "so nothing can be compared; run it again"
         )
     return counted
 
 
 def side(counted: Counted, expect: dict[str, list[int]]) -> Side:
-    """What was counted of some routes together; `expect` has the codes that the contract promises for each."""
+    """Return the counts of routes; `expect` has each one's promised status codes."""
     codes, probes = counted.counters["codes"].items(), counted.counters["probes"].items()
     sums: dict[float, float] = {}
     for (route, edge), count in counted.counters["buckets"].items():
@@ -202,9 +204,9 @@ def side(counted: Counted, expect: dict[str, list[int]]) -> Side:
 
 
 def budgets(prometheus: Prometheus, plan: Plan, counted: Counted) -> Iterator[dict[str, Any]]:
-    """Each SLO's events of the run, and which share of the budget of the whole period those cost that were bad.
+    """Yield each SLO's events of the run and the share of the period's budget that they spent.
 
-    Freshness and probes count seconds. The budget of the period is what the events of the last period allow to be bad.
+    Freshness and probes count seconds. The budget is what the events of the last period allow.
     """
     totals, bads = counted.counters["total"], counted.counters["bad"]
     run = Window("run", Decimal(math.ceil(counted.end - counted.start)), FINE_PACE)
@@ -228,18 +230,23 @@ def budgets(prometheus: Prometheus, plan: Plan, counted: Counted) -> Iterator[di
 
 
 def alerts(prometheus: Prometheus, plan: Plan, counted: Counted) -> list[dict[str, Any]]:
-    """What fired between two samples, and for about how many seconds; the watchdog always does, and is left out."""
+    """Return the alerts that fired, without the watchdog, and for about how many seconds."""
     found = prometheus.query(f"count_over_time({firing()}[{counted.span}])", counted.end)
     rows = [
-        {"alert": labels["alertname"], "slo": labels.get(names.SLO, ""), "severity": labels.get(names.SEVERITY, ""),
-         "seconds": count * float(plan.clock.evaluate)}
-        for labels, count in found if labels["alertname"] != names.WATCHDOG_ALERT
-    ]  # fmt: skip
+        {
+            "alert": labels["alertname"],
+            "slo": labels.get(names.SLO, ""),
+            "severity": labels.get(names.SEVERITY, ""),
+            "seconds": count * float(plan.clock.evaluate),
+        }
+        for labels, count in found
+        if labels["alertname"] != names.WATCHDOG_ALERT
+    ]
     return sorted(rows, key=lambda row: (row["severity"], row["alert"], row["slo"]))
 
 
 def workers(prometheus: Prometheus, plan: Plan, counted: Counted) -> dict[str, dict[str, float]]:
-    """Least, mean and most of the workers' processor seconds per second and of their resident bytes."""
+    """Return least, mean and most of the workers' CPU seconds per second and memory bytes."""
     scrape = plan.clock.scrape
     asked = {
         "cpu": f"sum(rate({names.WORKER_CPU}_total[{format_decimal(scrape * 3)}s]))",
@@ -257,7 +264,7 @@ def workers(prometheus: Prometheus, plan: Plan, counted: Counted) -> dict[str, d
 
 
 def watched(prometheus: Prometheus, plan: Plan, counted: Counted) -> dict[str, Any]:
-    """What else there is to say of that time: budgets, alerts, and what the workers needed."""
+    """Return the budgets, the alerts and the resources of the workers in that time."""
     return {
         "budgets": list(budgets(prometheus, plan, counted)),
         "alerts": alerts(prometheus, plan, counted),
