@@ -24,7 +24,7 @@ from api.models import now
 from api.platform.db import database
 from api.platform.jobs import dead_letters, leases
 from api.platform.jobs.dead_letters import DELIVERIES, SYNC
-from api.platform.outbound.circuit_breaker import Refused
+from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.outbound.guarded_calls import deadline
 from api.platform.state import app_state
 from api.platform.telemetry import error_reports, metrics, request_context, tracing
@@ -117,7 +117,7 @@ class Jobs:
                 log.warning("sync lost its lease", extra=context)
                 return True  # whoever has it says how it went
             except Exception as error:
-                known = isinstance(error, ThingSpeakError | Refused)
+                known = isinstance(error, ThingSpeakError | CallRefused)
                 text = (
                     str(error) if known else type(error).__name__
                 )  # others may hold what is nobody's business

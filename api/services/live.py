@@ -6,8 +6,8 @@ from typing import Any
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
 from api.models import Node
-from api.platform.outbound.circuit_breaker import Refused
-from api.platform.outbound.stale_cache import Busy, Kept
+from api.platform.outbound.circuit_breaker import CallRefused
+from api.platform.outbound.stale_cache import CachedAnswer, FetchInProgress
 from api.services import nodes
 from api.services.state import service_state
 from api.services.thingspeak import NoAccess, Unavailable
@@ -22,7 +22,7 @@ LiveResponse = tuple[dict[str, Any], dict[str, str]]  # body and headers
 def newest(node_id: str) -> LiveResponse:
     """Return body and headers for the newest entry of the node's channel.
 
-    Raise NotFound without node, channel or access to it, and ServiceUnavailable or Refused when
+    Raise NotFound without node, channel or access to it, and ServiceUnavailable or CallRefused when
     ThingSpeak gives no answer and none is cached.
     """
     node = nodes.get(node_id)
@@ -32,11 +32,11 @@ def newest(node_id: str) -> LiveResponse:
     # Changing the node's channel, key or fields invalidates its cached answers.
     key = f"live:{node.id}:{node.updated_at.isoformat()}"
     try:
-        cached = cache.answer(key, lambda: fetch_newest(node), (Unavailable, Refused))
+        cached = cache.answer(key, lambda: fetch_newest(node), (Unavailable, CallRefused))
     except NoAccess as error:
         message = f"ThingSpeak shows nothing of channel {node.channel_id}: it {error}."
         raise NotFound(message) from error
-    except (Unavailable, Busy) as error:
+    except (Unavailable, FetchInProgress) as error:
         raise ServiceUnavailable(NO_ANSWER, retry_after=RETRY_AFTER) from error
     return live_response(cached, cache.ttl)
 
@@ -50,7 +50,7 @@ def fetch_newest(node: Node) -> list[list[Any]]:
     return sorted([row["metric"], row["time"].isoformat(), row["value"]] for row in rows)
 
 
-def live_response(cached: Kept, ttl: float) -> LiveResponse:
+def live_response(cached: CachedAnswer, ttl: float) -> LiveResponse:
     """Return body and headers for a cached answer that is fresh for `ttl` seconds."""
     items = [
         {"metric": metric, "time": datetime.fromisoformat(time), "value": value}
@@ -62,7 +62,7 @@ def live_response(cached: Kept, ttl: float) -> LiveResponse:
     return body, headers
 
 
-def cache_status(cached: Kept, ttl: float) -> str:
+def cache_status(cached: CachedAnswer, ttl: float) -> str:
     """Return the value of Cache-Status (RFC 9211); its ttl is negative for a stale answer."""
     if cached.stored:
         return "evara; fwd=miss; stored"

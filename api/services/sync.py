@@ -61,7 +61,7 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
     """Store the new readings of one node and yield after each commit how many it stored.
 
     The cursor moves with each commit, so that a crash repeats at most one. Raise ThingSpeakError,
-    Refused, LeaseLost and SyncUnfinished.
+    CallRefused, LeaseLost and SyncUnfinished.
     """
     with database().read() as session:
         node = session.get(Node, node_id)

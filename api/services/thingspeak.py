@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from api.platform.outbound.guarded_calls import Guard, Patience, retry_after
+from api.platform.outbound.guarded_calls import Guard, RetryPolicy, retry_after
 
 DEPENDENCY = "thingspeak"
 MAX_ENTRIES = 8_000  # of one response
@@ -23,7 +23,7 @@ SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ATTEMPTS = 4
 # For a caller that waits for the response; the sync may take longer.
-INTERACTIVE = Patience(seconds=2.0, attempts=2, pause=0.5)
+INTERACTIVE = RetryPolicy(seconds=2.0, attempts=2, pause=0.5)
 log = logging.getLogger(__name__)
 
 
@@ -78,14 +78,14 @@ class ThingSpeak:
         transport: httpx.BaseTransport | None = None,
     ):
         self._guard = Guard(DEPENDENCY, base_url, Unavailable, transport)
-        self._patience = Patience(timeout, ATTEMPTS, pause=5.0)
+        self._policy = RetryPolicy(timeout, ATTEMPTS, pause=5.0)
 
     def feeds(
         self, channel: int, key: str | None, start: datetime, end: datetime
     ) -> Iterator[list[Entry]]:
         """Yield the entries with start ≤ created_at ≤ end, oldest first, in lists of up to 7 999.
 
-        Raise ThingSpeakError or Refused.
+        Raise ThingSpeakError or CallRefused.
         """
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]
         while spans:
@@ -95,7 +95,7 @@ class ThingSpeak:
                 "end": last.strftime(TIME_FORMAT),
                 "results": MAX_ENTRIES,
             }
-            feed = self._get(channel, key, params, self._patience)
+            feed = self._get(channel, key, params, self._policy)
             if len(feed.entries) >= MAX_ENTRIES and last > first:
                 middle = split_time(first, last, feed.created_at)
                 spans += [(middle + SECOND, last), (first, middle)]
@@ -108,18 +108,18 @@ class ThingSpeak:
     def newest(self, channel: int, key: str | None) -> Entry | None:
         """Return the newest entry, or None for an empty channel, for a caller that waits.
 
-        Raise ThingSpeakError or Refused.
+        Raise ThingSpeakError or CallRefused.
         """
         feed = self._get(channel, key, {"results": 1}, INTERACTIVE)
         return max(feed.entries, key=lambda entry: entry.time, default=None)
 
     def _get(
-        self, channel: int, key: str | None, params: dict[str, Any], patience: Patience
+        self, channel: int, key: str | None, params: dict[str, Any], policy: RetryPolicy
     ) -> Feed:
         if key:
             params["api_key"] = key
         path = f"/channels/{channel}/feeds.json"
-        result = self._guard.get(path, params, parse_feed_or_refusal, patience)
+        result = self._guard.get(path, params, parse_feed_or_refusal, policy)
         if isinstance(result, NoAccess):
             raise result
         return result

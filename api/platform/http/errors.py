@@ -31,7 +31,7 @@ from werkzeug.exceptions import (
 )
 
 from api.platform.http import security_headers
-from api.platform.outbound.circuit_breaker import Refused
+from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.telemetry import error_reports, logs, metrics, request_context
 
 CANCELED = "57014"  # PostgreSQL's query_canceled: the statement time-out
@@ -158,7 +158,7 @@ def state(error: Exception) -> str | None:
     return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
-def misasked(error: DBAPIError) -> Response:
+def invalid_statement(error: DBAPIError) -> Response:
     """A statement that fits no table: ours is wrong, unless the database is not ready for it."""
     return database_away(error) if state(error) in UNFINISHED else unhandled(error)
 
@@ -184,7 +184,7 @@ def unfit(error: DBAPIError) -> Response:
     )
 
 
-def refused(error: Refused) -> Response:
+def refused(error: CallRefused) -> Response:
     """Somebody whom we must ask is left alone, or does not answer in the caller's time."""
     problem_of = (
         GatewayTimeout if error.status == HTTPStatus.GATEWAY_TIMEOUT else ServiceUnavailable
@@ -200,12 +200,12 @@ def init_app(app: Flask) -> None:
         (HTTPException, problem),
         (ParseException, broken_body),
         (RequestEntityTooLarge, too_large),
-        (Refused, refused),
+        (CallRefused, refused),
         (OperationalError, database_away),
         (InterfaceError, database_away),
         (PoolTimeout, database_away),
-        (ProgrammingError, misasked),
-        (InternalError, misasked),
+        (ProgrammingError, invalid_statement),
+        (InternalError, invalid_statement),
         (IntegrityError, unfit),
         (DataError, unfit),
         (Exception, unhandled),

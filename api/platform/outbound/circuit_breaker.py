@@ -15,13 +15,13 @@ OPEN_SECONDS = 15.0  # until one trial may pass
 log = logging.getLogger(__name__)
 
 
-class Refused(Exception):
+class CallRefused(Exception):
     """A call that was not made or not waited for; what our own caller is told: status, and after how many seconds to try again."""
 
     reason, status, retry_after = "", 503, 1.0
 
 
-class BreakerOpen(Refused):
+class BreakerOpen(CallRefused):
     """The host failed several times in a row and is left alone for a while."""
 
     reason = "breaker"

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx
 import stamina
 
-from api.platform.outbound.circuit_breaker import Breaker, Refused
+from api.platform.outbound.circuit_breaker import Breaker, CallRefused
 from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context
 
@@ -28,13 +28,13 @@ T = TypeVar("T")
 _until: ContextVar[float | None] = ContextVar("evara_deadline", default=None)
 
 
-class BulkheadFull(Refused):
+class BulkheadFull(CallRefused):
     """Enough threads wait for this host already."""
 
     reason = "bulkhead"
 
 
-class DeadlineExceeded(Refused):
+class DeadlineExceeded(CallRefused):
     """The time that our own caller or job has is over."""
 
     reason, status = "deadline", 504
@@ -69,7 +69,7 @@ def end_deadline(_: BaseException | None) -> None:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a caller waits: seconds for one attempt, attempts in all, and at most so many seconds between two."""
 
     seconds: float
@@ -93,7 +93,7 @@ class Guard:
         self._http = httpx.Client(base_url=base_url, transport=transport)
         metrics.BREAKER.labels(name).set(0)  # a gauge that was never set is not exposed
         metrics.RETRIES.labels(name)
-        for kind in Refused.__subclasses__():
+        for kind in CallRefused.__subclasses__():
             metrics.REFUSED.labels(name, kind.reason)
         _guards[name] = self
 
@@ -102,44 +102,44 @@ class Guard:
         path: str,
         params: dict[str, Any],
         read: Callable[[httpx.Response], T],
-        patience: Patience,
+        policy: RetryPolicy,
     ) -> T:
-        """What `read` makes of the answer; it raises `failed` for one that is not theirs. Raises `failed` or Refused."""
+        """What `read` makes of the answer; it raises `failed` for one that is not theirs. Raises `failed` or CallRefused."""
         try:
             if not self._slots.acquire(blocking=False):
                 raise BulkheadFull("enough callers wait for it already")
             try:
-                return self._patiently(path, params, read, patience)
+                return self._with_retries(path, params, read, policy)
             finally:
                 self._slots.release()
-        except Refused as error:
+        except CallRefused as error:
             metrics.REFUSED.labels(self.name, error.reason).inc()
             error.args = (f"{self.name}: {error}",)
             raise
 
-    def _patiently(
+    def _with_retries(
         self,
         path: str,
         params: dict[str, Any],
         read: Callable[[httpx.Response], T],
-        patience: Patience,
+        policy: RetryPolicy,
     ) -> T:
         def again(error: Exception) -> bool | float:
             wait: float | None = getattr(error, "retry_after", None)
-            fits = max(wait or 0.0, patience.pause) < min(left(), RETRY_SECONDS)
+            fits = max(wait or 0.0, policy.pause) < min(left(), RETRY_SECONDS)
             return isinstance(error, self._failed) and fits and (True if wait is None else wait)
 
         found: list[
             T
         ] = []  # not stamina's decorator: that would log the arguments, and so the keys of channels
-        bounds = {"wait_initial": 0.2, "wait_max": patience.pause, "wait_jitter": patience.pause}
+        bounds = {"wait_initial": 0.2, "wait_max": policy.pause, "wait_jitter": policy.pause}
         for attempt in stamina.retry_context(
-            on=again, attempts=patience.attempts, timeout=RETRY_SECONDS, **bounds
+            on=again, attempts=policy.attempts, timeout=RETRY_SECONDS, **bounds
         ):
             with attempt:
                 if attempt.num > 1:
                     metrics.RETRIES.labels(self.name).inc()
-                found = [self._guarded(path, params, read, patience.seconds)]
+                found = [self._guarded(path, params, read, policy.seconds)]
         return found[0]
 
     def _guarded(

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedAnswer:
     """An answer, and for how many seconds it has been known; `fresh` while that is less than the cache's ttl."""
 
     value: Any
@@ -29,7 +29,7 @@ class Kept:
     stored: bool = False  # it was fetched for this very caller
 
 
-class Busy(Exception):
+class FetchInProgress(Exception):
     """Somebody else is fetching it, that takes long, and there is no earlier answer."""
 
 
@@ -47,7 +47,7 @@ class Cache:
 
     def answer(
         self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]
-    ) -> Kept:
+    ) -> CachedAnswer:
         """A fresh answer, else what `fetch` gives, else (it raised one of `excused`, or is at work) the last good one, else raises."""
         kept = self._look(key)
         if not (kept and kept.fresh):
@@ -65,7 +65,7 @@ class Cache:
                         self._changed.notify_all()
         if kept is None:
             metrics.CACHE_ANSWERS.labels("miss").inc()
-            raise Busy
+            raise FetchInProgress
         metrics.CACHE_ANSWERS.labels(
             "miss" if kept.stored else "fresh" if kept.fresh else "stale"
         ).inc()
@@ -73,7 +73,7 @@ class Cache:
 
     def _renewed(
         self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]
-    ) -> Kept:
+    ) -> CachedAnswer:
         kept = self._look(key)
         if kept and kept.fresh:
             return kept  # somebody was faster
@@ -85,9 +85,9 @@ class Cache:
             metrics.CACHE_ANSWERS.labels("miss").inc()
             raise
         self._keep(key, value)
-        return Kept(value, 0.0, fresh=True, stored=True)
+        return CachedAnswer(value, 0.0, fresh=True, stored=True)
 
-    def _look(self, key: str) -> Kept | None:
+    def _look(self, key: str) -> CachedAnswer | None:
         with self._changed:
             found = self._own.get(key)
         if self._shared and (
@@ -97,7 +97,7 @@ class Cache:
         if found is None:
             return None
         age = max(0.0, time.time() - found[0])
-        return Kept(found[1], age, fresh=age < self.ttl) if age < KEPT_SECONDS else None
+        return CachedAnswer(found[1], age, fresh=age < self.ttl) if age < KEPT_SECONDS else None
 
     def _keep(self, key: str, value: Any) -> None:
         entry = (time.time(), value)

@@ -23,7 +23,7 @@ from api.platform.outbound.circuit_breaker import (
     OPEN_SECONDS,
     Breaker,
     BreakerOpen,
-    Refused,
+    CallRefused,
 )
 from api.platform.outbound.guarded_calls import (
     CONCURRENT,
@@ -32,7 +32,7 @@ from api.platform.outbound.guarded_calls import (
     BulkheadFull,
     DeadlineExceeded,
     Guard,
-    Patience,
+    RetryPolicy,
     deadline,
     left,
     retry_after,
@@ -45,8 +45,8 @@ from tests.api.helpers import sample
 from tests.serving import serving
 
 ROOT = Path(__file__).resolve().parents[4]
-ONCE = Patience(seconds=5.0, attempts=1, pause=0.0)
-AGAIN = Patience(seconds=5.0, attempts=3, pause=0.5)
+ONCE = RetryPolicy(seconds=5.0, attempts=1, pause=0.0)
+AGAIN = RetryPolicy(seconds=5.0, attempts=3, pause=0.5)
 MANY = 24
 SILENT = "http://127.0.0.1:9"  # nobody answers at the discard port
 
@@ -120,8 +120,8 @@ def guard(upstream: Upstream) -> Guard:
     return Guard("thingspeak", upstream.url, Down)
 
 
-def get(guard: Guard, patience: Patience = ONCE) -> int:
-    return guard.get("/", {}, read, patience)
+def get(guard: Guard, policy: RetryPolicy = ONCE) -> int:
+    return guard.get("/", {}, read, policy)
 
 
 def break_it(guard: Guard, upstream: Upstream) -> None:
@@ -137,7 +137,7 @@ def outcome(work: Callable[[], Any]) -> Any:
     """What the work returned, or the kind of what it raised."""
     try:
         return work()
-    except (Refused, Down) as error:
+    except (CallRefused, Down) as error:
         return type(error)
 
 
@@ -311,7 +311,7 @@ def test_a_call_that_the_deadline_cuts_off_is_no_fault_of_the_host(
 
 
 def test_a_failure_is_tried_again_and_counted(guard: Guard, upstream: Upstream) -> None:
-    """As often as the caller's patience says, and no more."""
+    """As often as the caller's policy says, and no more."""
     upstream.behave = failing
     retries = counted(names.RETRIES)
     with stamina.set_testing(True, attempts=AGAIN.attempts):
@@ -324,7 +324,7 @@ def test_retries_end_before_the_deadline(guard: Guard, upstream: Upstream) -> No
     """When the pause before the next attempt may outlast the deadline there is no next attempt."""
     upstream.behave = failing
     with deadline(10):
-        assert outcome(lambda: get(guard, Patience(seconds=5, attempts=9, pause=11))) is Down
+        assert outcome(lambda: get(guard, RetryPolicy(seconds=5, attempts=9, pause=11))) is Down
     assert len(upstream.asked) == 1
 
 
@@ -372,7 +372,7 @@ def test_an_answer_that_drips_is_cut_off(guard: Guard, upstream: Upstream) -> No
 
     upstream.behave = drip
     with pytest.raises(Down, match="too slowly"):
-        get(guard, Patience(seconds=0.2, attempts=1, pause=0))
+        get(guard, RetryPolicy(seconds=0.2, attempts=1, pause=0))
     stop.set()
 
 

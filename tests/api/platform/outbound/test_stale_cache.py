@@ -1,4 +1,4 @@
-"""Kept answers: fresh, stale and marked, fetched by one caller at a time, shared over Redis, and there when Redis is not."""
+"""Cached answers: fresh, stale and marked, fetched by one caller at a time, shared over Redis, and there when Redis is not."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ import redis
 from api.platform.outbound import redis_client as redis_module
 from api.platform.outbound import stale_cache as module
 from api.platform.outbound.redis_client import PREFIX, Shared
-from api.platform.outbound.stale_cache import Busy, Cache, Kept
+from api.platform.outbound.stale_cache import Cache, CachedAnswer, FetchInProgress
 from api.platform.telemetry import metrics
 from observability.spec import names
 from tests.api.helpers import sample
@@ -59,7 +59,7 @@ def never() -> Any:
     pytest.fail("it was fetched")
 
 
-def ask(cache: Cache, fetch: Callable[[], Any], key: str = "k") -> Kept:
+def ask(cache: Cache, fetch: Callable[[], Any], key: str = "k") -> CachedAnswer:
     return cache.answer(key, fetch, (Gone,))
 
 
@@ -75,14 +75,14 @@ def test_an_answer_is_fresh_for_a_while_and_then_stale(clock: Clock) -> None:
     """Within its time it is not fetched again; afterwards it is, and stays the answer, with its age, while that fails."""
     cache = Cache(15)
     before = {result: counted(result) for result in metrics.CACHE_RESULTS}
-    assert ask(cache, lambda: 1) == Kept(1, 0.0, fresh=True, stored=True)
+    assert ask(cache, lambda: 1) == CachedAnswer(1, 0.0, fresh=True, stored=True)
     clock.now += 14
-    assert ask(cache, never) == Kept(1, 14.0, fresh=True)
+    assert ask(cache, never) == CachedAnswer(1, 14.0, fresh=True)
     clock.now += 1
-    assert ask(cache, gone) == Kept(1, 15.0, fresh=False)
+    assert ask(cache, gone) == CachedAnswer(1, 15.0, fresh=False)
     clock.now += 100
-    assert ask(cache, gone) == Kept(1, 115.0, fresh=False)
-    assert ask(cache, lambda: 2) == Kept(2, 0.0, fresh=True, stored=True)
+    assert ask(cache, gone) == CachedAnswer(1, 115.0, fresh=False)
+    assert ask(cache, lambda: 2) == CachedAnswer(2, 0.0, fresh=True, stored=True)
     assert {result: counted(result) - before[result] for result in before} == {
         "fresh": 1,
         "stale": 2,
@@ -131,13 +131,13 @@ def test_one_caller_fetches_at_a_time(known: bool, monkeypatch: pytest.MonkeyPat
     def other(_: int) -> Any:
         try:
             return ask(cache, slow).value
-        except Busy:
-            return Busy
+        except FetchInProgress:
+            return FetchInProgress
 
     with ThreadPoolExecutor(SEVERAL + 1) as pool:
         first = pool.submit(ask, cache, slow)
         assert reached.wait(10)
-        assert set(pool.map(other, range(SEVERAL))) == {"old" if known else Busy}
+        assert set(pool.map(other, range(SEVERAL))) == {"old" if known else FetchInProgress}
         assert ask(cache, lambda: "elsewhere", "another key").value == "elsewhere"
         go.set()
         assert first.result().value == "new"
