@@ -6,26 +6,27 @@ The package `grafana` turns them into Grafana's JSON; console and load report dr
 from dataclasses import replace
 from decimal import Decimal
 
+from observability.generate.dashboards import dependencies
 from observability.generate.dashboards.panel_builders import (
-    ANSWERED,
     FINE_RATIO,
-    RATE,
+    GOOD_RESPONSES,
+    RATE_INTERVAL,
+    alert_annotations,
     budget_steps,
     burn_rates,
-    cost,
-    each,
-    failing,
+    failing_ratio,
+    latency_lines,
+    legend,
     lines,
-    marks,
-    promised,
-    quantile,
-    quantiles,
+    quantile_of,
+    quantile_queries,
     rate,
     stat,
     sum_query,
     table,
-    thresholds,
+    threshold_line,
     traffic,
+    worker_resources,
 )
 from observability.lib.panels import (
     BAD,
@@ -44,7 +45,6 @@ from observability.lib.promql import burn_rate, firing, quote, selector
 from observability.lib.templates import fill
 from observability.spec import names
 from observability.spec.board_slugs import (
-    DEPENDENCIES,
     JOBS,
     LOAD,
     LOG,
@@ -54,7 +54,6 @@ from observability.spec.board_slugs import (
     SLO,
 )
 from observability.spec.plan import (
-    DEPENDENCY_SOURCE,
     FRESHNESS,
     JOB_SOURCE,
     LATENCY,
@@ -89,12 +88,12 @@ SEARCH = """
 
 
 def boards(plan: Plan) -> tuple[Board, ...]:
-    """Every dashboard, in the order in which people read them."""
+    """Return every dashboard, in the order in which people read them."""
     return (
         overview(plan),
         slo(plan),
         routes(plan),
-        dependencies(plan),
+        dependencies.board(plan),
         runtime(plan),
         jobs(plan),
         logs(plan),
@@ -103,7 +102,7 @@ def boards(plan: Plan) -> tuple[Board, ...]:
 
 
 def slowest(plan: Plan) -> float:
-    """The burn rate at which the slowest tier pages."""
+    """Return the burn rate at which the slowest tier pages."""
     return min(
         float(c.factor)
         for tier in plan.tiers
@@ -114,7 +113,7 @@ def slowest(plan: Plan) -> float:
 
 
 def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
-    """Fine up to spending exactly the budget; bad from the slowest burn that pages."""
+    """Return the colours of a burn rate: good up to 1, bad from the slowest burn that pages."""
     return (0.0, GOOD), (1.0, WARN), (slowest(plan), BAD)
 
 
@@ -162,7 +161,7 @@ def overview(plan: Plan) -> Board:
                 "Failing",
                 "Share of requests that end in 5xx.",
                 Unit.RATIO,
-                failing(".*"),
+                failing_ratio(".*"),
                 (0, GOOD),
                 (0.001, WARN),
                 (0.01, BAD),
@@ -171,7 +170,7 @@ def overview(plan: Plan) -> Board:
                 "p95",
                 "95 of 100 good answers took no longer than this.",
                 Unit.SECONDS,
-                quantile(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **ANSWERED),
+                quantile_of(Decimal("0.95"), names.HTTP_DURATION, route="~.*", **GOOD_RESPONSES),
                 *latency_steps(plan),
             ),
         ),
@@ -222,7 +221,7 @@ def overview(plan: Plan) -> Board:
         "Overview",
         "What is promised, what is kept, and what is paging",
         (now, Row("Promises", promises), Row("Traffic", traffic(".*"))),
-        annotations=marks(plan),
+        annotations=alert_annotations(plan),
     )
 
 
@@ -339,13 +338,15 @@ def slo(plan: Plan) -> Board:
         "One promise: its budget, how fast it burns, and which alerts that means",
         (facts, history),
         (Variable("slo", "SLO", f"label_values({names.OBJECTIVE}, {names.SLO})"),),
-        marks(plan, *sorted({tier.severity for tier in plan.tiers}), **{names.SLO: "$slo"}),
+        alert_annotations(
+            plan, *sorted({tier.severity for tier in plan.tiers}), **{names.SLO: "$slo"}
+        ),
         time_from="now-6h",
     )
 
 
 def factors(plan: Plan) -> list[Tier]:
-    """Tiers whose line is a multiple of the budget."""
+    """Return the tiers whose line is a multiple of the budget."""
     return [tier for tier in plan.tiers if tier.conditions[0].factor]
 
 
@@ -362,12 +363,12 @@ def limit(plan: Plan, tier: Tier, objective: str, budget: str) -> Query:
 
 
 def routes(plan: Plan) -> Board:
-    per = each(names.ROUTE)
+    per = legend(names.ROUTE)
     unhandled = selector(names.HTTP_EXCEPTIONS + "_total", route="~$route")
     codes = f"sum by ({names.CODE}) ({rate(names.HTTP_REQUESTS + '_total', route='~$route')})"
     worst = selector(names.HTTP_REQUESTS + "_total", code="~[45]..", route="~$route")
-    durations = quantiles(
-        names.HTTP_DURATION, over=SHORT_WINDOW, by=names.ROUTE, route="~.*", **ANSWERED
+    durations = quantile_queries(
+        names.HTTP_DURATION, over=SHORT_WINDOW, by=names.ROUTE, route="~.*", **GOOD_RESPONSES
     )
     everything = (
         table(
@@ -379,7 +380,7 @@ def routes(plan: Plan) -> Board:
                 "requests/s",
                 Unit.REQUESTS,
             ),
-            Query(failing(".*", over=SHORT_WINDOW, by=names.ROUTE), "failing", Unit.RATIO),
+            Query(failing_ratio(".*", over=SHORT_WINDOW, by=names.ROUTE), "failing", Unit.RATIO),
             *(replace(query, unit=Unit.SECONDS) for query in durations),
             width=16,
             height=11,
@@ -408,7 +409,7 @@ def routes(plan: Plan) -> Board:
             "Rate by status",
             "Requests answered, by exact status.",
             Unit.REQUESTS,
-            Query(codes, each(names.CODE)),
+            Query(codes, legend(names.CODE)),
             width=8,
             stacked=True,
         ),
@@ -416,7 +417,7 @@ def routes(plan: Plan) -> Board:
             "Errors",
             "Share of requests that ended in 5xx.",
             Unit.RATIO,
-            Query(failing("$route", by=names.ROUTE), per),
+            Query(failing_ratio("$route", by=names.ROUTE), per),
             width=8,
         ),
         lines(
@@ -425,7 +426,7 @@ def routes(plan: Plan) -> Board:
             Unit.NUMBER,
             Query(
                 f"sum by ({names.ROUTE}, {names.TYPE}) ({unhandled}) > 0",
-                each(names.ROUTE, names.TYPE),
+                legend(names.ROUTE, names.TYPE),
             ),
             width=8,
             expects_data=False,
@@ -435,8 +436,8 @@ def routes(plan: Plan) -> Board:
             "Duration",
             "Good answers, from dispatch to answer; the dashed lines are what was promised.",
             Unit.SECONDS,
-            *quantiles(names.HTTP_DURATION, route="~$route", **ANSWERED),
-            *thresholds(plan),
+            *quantile_queries(names.HTTP_DURATION, route="~$route", **GOOD_RESPONSES),
+            *latency_lines(plan),
         ),
         Panel(
             "Duration, every answer",
@@ -446,7 +447,7 @@ def routes(plan: Plan) -> Board:
             (
                 Query(
                     "sum by (le) (increase("
-                    f"{selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE}]))",
+                    f"{selector(names.HTTP_DURATION + '_bucket', route='~$route')}[{RATE_INTERVAL}]))",
                     "{{le}}",
                 ),
             ),
@@ -461,117 +462,12 @@ def routes(plan: Plan) -> Board:
         "Rate, errors and duration (RED) of every route",
         (Row("All routes", everything), Row("Chosen: $route", detail)),
         (chosen,),
-        marks(plan, **{names.SUBJECT: "~$route"}),
-    )
-
-
-def dependencies(plan: Plan) -> Board:
-    rows = [Row(name.capitalize(), dependency(plan, name)) for name in plan.dependencies]
-    pool = lines(
-        "Connections",
-        "Of the API's pool of database connections, by what they are doing.",
-        Unit.NUMBER,
-        sum_query(names.POOL, names.STATE),
-    )
-    spans = lines(
-        "Spans",
-        "Handed to the trace collector, or lost because it did not take them.",
-        Unit.PER_SECOND,
-        sum_query(rate(names.TRACE_SPANS + "_total"), names.OUTCOME),
-    )
-    return Board(
-        DEPENDENCIES,
-        "Dependencies",
-        "What the API needs: how often it is called, how often that fails, and how long it takes",
-        (
-            *rows,
-            Row("When they are away", guarded()),
-            Row("Database pool and trace collector", (pool, spans)),
-        ),
-    )
-
-
-def dependency(plan: Plan, name: str) -> tuple[Panel, ...]:
-    metric, label = names.DEPENDENCY_DURATION, {names.DEPENDENCY: name}
-    over = (
-        RATE if name == names.DATABASE else SHORT_WINDOW
-    )  # other hosts are called a few times a minute
-    known = plan.slos_by_threshold(DEPENDENCY_SOURCE, LATENCY).items()
-    limits = (
-        promised(threshold) for threshold, slos in known if name in {slo.subject for slo in slos}
-    )
-    calls = f"sum by ({names.OUTCOME}) ({rate(metric + '_count', over, **label)})"
-    failed = (
-        f"sum({rate(metric + '_count', over, **label, outcome='error')})"
-        f" / (sum({rate(metric + '_count', over, **label)}) > 0)"
-    )
-    return (
-        lines(
-            f"{name}: calls",
-            "Calls per second, by outcome.",
-            Unit.PER_SECOND,
-            Query(calls, each(names.OUTCOME)),
-            width=8,
-        ),
-        lines(
-            f"{name}: failing",
-            "Share of calls that failed.",
-            Unit.RATIO,
-            Query(failed, "failing", colour=BAD),
-            width=8,
-            expects_data=False,
-        ),
-        lines(
-            f"{name}: duration",
-            "How long successful calls took; dashed is what was promised.",
-            Unit.SECONDS,
-            *quantiles(metric, over=over, **label, outcome="ok"),
-            *limits,
-            width=8,
-            expects_data=False,
-        ),
-    )
-
-
-def guarded() -> tuple[Panel, ...]:
-    """What stands between us and hosts that are slow or down."""
-    return (
-        lines(
-            "Breaker",
-            "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.",
-            Unit.NUMBER,
-            Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", each(names.DEPENDENCY)),
-            width=8,
-            axis_soft_max=2,
-        ),
-        lines(
-            "Calls refused and made again",
-            "Calls that breaker, bulkhead or deadline did not let pass, and retries.",
-            Unit.PER_SECOND,
-            Query(
-                f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})",
-                f"refused: {each(names.REASON)}",
-            ),
-            Query(
-                f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})",
-                f"made again: {each(names.DEPENDENCY)}",
-            ),
-            width=8,
-            axis_soft_max=1,
-        ),
-        lines(
-            "Cache",
-            "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.",
-            Unit.PER_SECOND,
-            sum_query(rate(names.CACHE_ANSWERS + "_total"), names.RESULT),
-            Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"),
-            width=8,
-        ),
+        alert_annotations(plan, **{names.SUBJECT: "~$route"}),
     )
 
 
 def runtime(_: Plan) -> Board:
-    job, group, process = each("job"), each("rule_group"), each(names.INSTANCE)
+    job, group, process = legend("job"), legend("rule_group"), legend(names.INSTANCE)
     elsewhere = {
         "expects_data": False,
         "no_data_text": "in containers alone",
@@ -584,7 +480,7 @@ def runtime(_: Plan) -> Board:
             Row(
                 "The API",
                 (
-                    *cost(width=6),
+                    *worker_resources(width=6),
                     lines(
                         "Workers",
                         "Processes that answer requests or sync.",
@@ -612,7 +508,7 @@ def runtime(_: Plan) -> Board:
                         Query(
                             f"sum by ({names.CODE}) "
                             f"({rate(names.GATEWAY_RESPONSES, proxy=names.GATEWAY)}) > 0",
-                            each(names.CODE),
+                            legend(names.CODE),
                         ),
                         width=8,
                         stacked=True,
@@ -623,7 +519,7 @@ def runtime(_: Plan) -> Board:
                         "As many as the gateway finds to be ready, and to live.",
                         Unit.NUMBER,
                         Query(
-                            f"max by ({names.PROXY}) ({names.GATEWAY_SERVERS})", each(names.PROXY)
+                            f"max by ({names.PROXY}) ({names.GATEWAY_SERVERS})", legend(names.PROXY)
                         ),
                         width=8,
                         axis_soft_max=1,
@@ -698,7 +594,10 @@ def runtime(_: Plan) -> Board:
 
 
 def jobs(plan: Plan) -> Board:
-    task, limits = each(names.JOB), map(promised, plan.slos_by_threshold(JOB_SOURCE, FRESHNESS))
+    task, limits = (
+        legend(names.JOB),
+        map(threshold_line, plan.slos_by_threshold(JOB_SOURCE, FRESHNESS)),
+    )
     probes = f"sum by ({names.ROUTE}, {names.OUTCOME}) ({rate(names.PROBES + '_total')})"
     return Board(
         JOBS,
@@ -728,7 +627,7 @@ def jobs(plan: Plan) -> Board:
                         Query(
                             f"60 * sum by ({names.JOB}, {names.OUTCOME}) "
                             f"({rate(names.JOB_RUNS + '_total', SHORT_WINDOW)})",
-                            each(names.JOB, names.OUTCOME),
+                            legend(names.JOB, names.OUTCOME),
                         ),
                     ),
                     lines(
@@ -763,7 +662,7 @@ def jobs(plan: Plan) -> Board:
                         "Probes",
                         "Probes per second, by route and outcome.",
                         Unit.PER_SECOND,
-                        Query(probes, each(names.ROUTE, names.OUTCOME)),
+                        Query(probes, legend(names.ROUTE, names.OUTCOME)),
                     ),
                     lines(
                         "Age of the last answer",
@@ -771,7 +670,7 @@ def jobs(plan: Plan) -> Board:
                         Unit.SECONDS,
                         Query(
                             f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})",
-                            each(names.ROUTE),
+                            legend(names.ROUTE),
                         ),
                     ),
                 ),
@@ -786,7 +685,7 @@ def logs(plan: Plan) -> Board:
     search = fill(SEARCH, streams=streams, request_id=request_id, line_format=LINE_FORMAT)
 
     def volume(title: str, label: str) -> Panel:
-        query = Query(f"sum by ({label}) (rate({streams}[$__auto]))", each(label))
+        query = Query(f"sum by ({label}) (rate({streams}[$__auto]))", legend(label))
         return lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True, source=LOGS)
 
     about = (
@@ -849,10 +748,10 @@ def load(plan: Plan) -> Board:
                         "Duration",
                         "Good answers of all routes; dashed is what was promised.",
                         Unit.SECONDS,
-                        *quantiles(names.HTTP_DURATION, **ANSWERED),
+                        *quantile_queries(names.HTTP_DURATION, **GOOD_RESPONSES),
                         *(
                             replace(q, expr=q.expr.replace("$route", ".*"))
-                            for q in thresholds(plan)
+                            for q in latency_lines(plan)
                         ),
                     ),
                     lines(
@@ -860,28 +759,30 @@ def load(plan: Plan) -> Board:
                         "95 of 100 good answers of the route took no longer than this.",
                         Unit.SECONDS,
                         Query(
-                            quantile(
+                            quantile_of(
                                 Decimal("0.95"),
                                 names.HTTP_DURATION,
                                 by=names.ROUTE,
                                 route="~.*",
-                                **ANSWERED,
+                                **GOOD_RESPONSES,
                             )
                             + " > 0",
-                            each(names.ROUTE),
+                            legend(names.ROUTE),
                         ),
                     ),
-                    *cost(width=12),
+                    *worker_resources(width=12),
                     lines(
                         "Database time",
                         "How long successful statements took.",
                         Unit.SECONDS,
-                        *quantiles(names.DEPENDENCY_DURATION, dependency="database", outcome="ok"),
+                        *quantile_queries(
+                            names.DEPENDENCY_DURATION, dependency="database", outcome="ok"
+                        ),
                     ),
                     burn_rates(),
                 ),
             ),
         ),
-        annotations=marks(plan),
+        annotations=alert_annotations(plan),
         time_from="now-15m",
     )

@@ -1,6 +1,6 @@
 """The colours that series keep on every board and in every chart."""
 
-from observability.generate.dashboards.panel_builders import QUANTILES, each
+from observability.generate.dashboards.panel_builders import QUANTILES, legend
 from observability.lib.panels import BAD, BLUE, GOOD, PALETTE, PINK, SKY, WARN
 from observability.spec import names
 from observability.spec.plan import Plan
@@ -21,10 +21,10 @@ def colours_by_legend(plan: Plan) -> dict[str, dict[str, str]]:
     """Return legend template → name of a series → its colour."""
     routes = {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)}
     by_legend = {
-        each(names.ROUTE): routes,
-        each(names.OUTCOME): OUTCOMES,
-        each(names.CODE): CODES | CODE_CLASSES,
-        each(names.LOG_LEVEL): LOG_LEVELS,
+        legend(names.ROUTE): routes,
+        legend(names.OUTCOME): OUTCOMES,
+        legend(names.CODE): CODES | CODE_CLASSES,
+        legend(names.LOG_LEVEL): LOG_LEVELS,
     }
     constant_legends = QUANTILE_COLOURS | {"all": BLUE}
     return by_legend | {name: {name: colour} for name, colour in constant_legends.items()}

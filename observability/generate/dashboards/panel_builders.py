@@ -10,9 +10,9 @@ from observability.spec import names
 from observability.spec.plan import HTTP_SOURCE, LATENCY, SHORT_WINDOW, Plan
 from observability.spec.quantities import Duration, format_decimal
 
-RATE = "$__rate_interval"
+RATE_INTERVAL = "$__rate_interval"
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
-ANSWERED = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
+GOOD_RESPONSES = {names.STATUS: "~2xx|3xx"}  # of promises, good answers alone are timed
 LEAST = {Unit.RATIO: 0.01}  # no axis ends below, so that none of a thousand does not look like all
 FINE_RATIO = 3  # decimals of per cent: 99.95 and 99.99 are not 100
 
@@ -43,33 +43,35 @@ def table(title: str, description: str, unit: Unit, *queries: Query, **look: Any
     return Panel(title, description, Kind.TABLE, unit, queries, **look)
 
 
-def each(*labels: str) -> str:
-    """A legend made of the values of labels."""
+def legend(*labels: str) -> str:
+    """Return a legend that shows the values of labels."""
     return " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
 def sum_query(expr: str, *labels: str) -> Query:
     """Return the query of the sum by labels, with their values as its legend."""
-    return Query(f"sum by ({', '.join(labels)}) ({expr})", each(*labels))
+    return Query(f"sum by ({', '.join(labels)}) ({expr})", legend(*labels))
 
 
-def quantile(share: Decimal, metric: str, *, over: str = RATE, by: str = "", **labels: str) -> str:
-    """Seconds within which a share of events was done."""
+def quantile_of(
+    share: Decimal, metric: str, *, over: str = RATE_INTERVAL, by: str = "", **labels: str
+) -> str:
+    """Return a quantile of a histogram of durations, in seconds."""
     grouping = f"le, {by}" if by else "le"
     buckets = rate(metric + "_bucket", over, **labels)
     return f"histogram_quantile({format_decimal(share)}, sum by ({grouping}) ({buckets}))"
 
 
-def quantiles(metric: str, **asked: str) -> Iterator[Query]:
-    """Seconds within which 50, 90 and 99 of 100 events were done."""
+def quantile_queries(metric: str, **asked: str) -> Iterator[Query]:
+    """Return the quantiles 50, 90 and 99 of a histogram of durations."""
     return (
-        Query(quantile(share, metric, **asked), f"p{format_decimal(share * 100)}")
+        Query(quantile_of(share, metric, **asked), f"p{format_decimal(share * 100)}")
         for share in QUANTILES
     )
 
 
-def promised(threshold: Duration, expr: str = "") -> Query:
-    """The line of a threshold in seconds; `expr` draws it under a condition."""
+def threshold_line(threshold: Duration, expr: str = "") -> Query:
+    """Return the line of a threshold in seconds; `expr` draws it under a condition."""
     return Query(
         expr or f"vector({format_decimal(threshold.seconds)})",
         f"promised: {threshold.text}",
@@ -78,7 +80,7 @@ def promised(threshold: Duration, expr: str = "") -> Query:
     )
 
 
-def rate(metric: str, over: str = RATE, **labels: str) -> str:
+def rate(metric: str, over: str = RATE_INTERVAL, **labels: str) -> str:
     return f"rate({selector(metric, **labels)}[{over}])"
 
 
@@ -87,19 +89,19 @@ def budget_steps() -> tuple[tuple[float, str], ...]:
 
 
 def burn_rates(**look: Any) -> Panel:
-    """The SLOs that burn fastest."""
+    """Return the panel of the SLOs that burn fastest."""
     return lines(
         "Burn rates",
         "The five SLOs that burn fastest: 1 spends the budget exactly within the period.",
         Unit.TIMES,
-        Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", each(names.SLO)),
+        Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", legend(names.SLO)),
         expects_data=False,
         **look,
     )
 
 
-def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
-    """Moments at which alerts fired, by severity: Pages, Tickets."""
+def alert_annotations(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str], ...]:
+    """Return annotations for the moments when alerts fired: Pages, Tickets."""
     return tuple(
         (f"{s.capitalize()}s", firing(severity=s, **labels))
         for s in severities or [plan.paging_severity]
@@ -107,7 +109,7 @@ def marks(plan: Plan, *severities: str, **labels: str) -> tuple[tuple[str, str],
 
 
 def traffic(route: str) -> tuple[Panel, ...]:
-    """Rate and errors of routes, as the overview and the board of a load run show them."""
+    """Return rate and errors by route, for the overview and the load board."""
     return (
         lines(
             "Requests by route",
@@ -119,13 +121,13 @@ def traffic(route: str) -> tuple[Panel, ...]:
             "Failing requests by route",
             "Share of requests that ended in 5xx.",
             Unit.RATIO,
-            Query(failing(route, by=names.ROUTE), each(names.ROUTE)),
+            Query(failing_ratio(route, by=names.ROUTE), legend(names.ROUTE)),
         ),
     )
 
 
-def failing(route: str, *, over: str = RATE, by: str = "") -> str:
-    """The share of requests that ended in 5xx; no sample where nothing was asked."""
+def failing_ratio(route: str, *, over: str = RATE_INTERVAL, by: str = "") -> str:
+    """Return the share of requests that ended in 5xx; no sample where nothing was asked."""
     failed, total = (
         rate(names.HTTP_DURATION + "_count", over, route=f"~{route}", **only)
         for only in ({names.STATUS: "5xx"}, {})
@@ -134,16 +136,16 @@ def failing(route: str, *, over: str = RATE, by: str = "") -> str:
     return f"sum{grouping} ({failed}) / (sum{grouping} ({total}) > 0)"
 
 
-def thresholds(plan: Plan) -> Iterator[Query]:
-    """A line per latency target, drawn when one of the chosen routes has that target."""
+def latency_lines(plan: Plan) -> Iterator[Query]:
+    """Yield a line per latency threshold, drawn when a chosen route has that threshold."""
     for threshold in plan.slos_by_threshold(HTTP_SOURCE, LATENCY):
         wanted = selector(names.OBJECTIVE, **{names.SLO: f"~$route-{LATENCY}-{threshold.text}"})
-        yield promised(threshold, f"{format_decimal(threshold.seconds)} + 0 * max({wanted})")
+        yield threshold_line(threshold, f"{format_decimal(threshold.seconds)} + 0 * max({wanted})")
 
 
-def cost(width: int) -> tuple[Panel, ...]:
-    """What the workers need, as the runtime's board and the one of a load run show it."""
-    process = each(names.INSTANCE)
+def worker_resources(width: int) -> tuple[Panel, ...]:
+    """Return CPU and memory of the workers, for the runtime and the load board."""
+    process = legend(names.INSTANCE)
     return (
         lines(
             "CPU",

@@ -1,7 +1,7 @@
 """The options of a panel's visualization: legend, tooltip, colours and sorting."""
 
 from observability.generate.dashboards.grafana.vocabulary import Json
-from observability.generate.dashboards.panel_builders import each
+from observability.generate.dashboards.panel_builders import legend
 from observability.lib.panels import BLUE, Kind, Panel, Unit
 from observability.spec import names
 
@@ -46,7 +46,7 @@ OPTIONS: dict[Kind, Json] = {
         "showControls": False,
     },
 }
-LONG_LEGENDS = {each(names.ROUTE), each(names.SLO)}  # of so many series that they need a table
+LONG_LEGENDS = {legend(names.ROUTE), legend(names.SLO)}  # of so many series that they need a table
 HALF_WIDTH = 12
 
 

@@ -1,0 +1,124 @@
+"""The dependencies board: calls to what the API needs, and how it copes when they fail."""
+
+from collections.abc import Iterator
+
+from observability.generate.dashboards.panel_builders import (
+    RATE_INTERVAL,
+    legend,
+    lines,
+    quantile_queries,
+    rate,
+    sum_query,
+    threshold_line,
+)
+from observability.lib.panels import BAD, Board, Panel, Query, Row, Unit
+from observability.spec import names
+from observability.spec.board_slugs import DEPENDENCIES
+from observability.spec.plan import DEPENDENCY_SOURCE, LATENCY, SHORT_WINDOW, Plan
+
+RESILIENCE = (
+    lines(
+        "Breaker",
+        "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.",
+        Unit.NUMBER,
+        Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", legend(names.DEPENDENCY)),
+        width=8,
+        axis_soft_max=2,
+    ),
+    lines(
+        "Calls refused and made again",
+        "Calls that breaker, bulkhead or deadline did not let pass, and retries.",
+        Unit.PER_SECOND,
+        Query(
+            f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})",
+            f"refused: {legend(names.REASON)}",
+        ),
+        Query(
+            f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})",
+            f"made again: {legend(names.DEPENDENCY)}",
+        ),
+        width=8,
+        axis_soft_max=1,
+    ),
+    lines(
+        "Cache",
+        "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.",
+        Unit.PER_SECOND,
+        sum_query(rate(names.CACHE_ANSWERS + "_total"), names.RESULT),
+        Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"),
+        width=8,
+    ),
+)
+POOL_AND_COLLECTOR = (
+    lines(
+        "Connections",
+        "Of the API's pool of database connections, by what they are doing.",
+        Unit.NUMBER,
+        sum_query(names.POOL, names.STATE),
+    ),
+    lines(
+        "Spans",
+        "Handed to the trace collector, or lost because it did not take them.",
+        Unit.PER_SECOND,
+        sum_query(rate(names.TRACE_SPANS + "_total"), names.OUTCOME),
+    ),
+)
+
+
+def board(plan: Plan) -> Board:
+    """Return the board with a row for each dependency."""
+    rows = [Row(name.capitalize(), calls(plan, name)) for name in plan.dependencies]
+    return Board(
+        DEPENDENCIES,
+        "Dependencies",
+        "What the API needs: how often it is called, how often that fails, and how long it takes",
+        (
+            *rows,
+            Row("When they are away", RESILIENCE),
+            Row("Database pool and trace collector", POOL_AND_COLLECTOR),
+        ),
+    )
+
+
+def calls(plan: Plan, dependency: str) -> tuple[Panel, ...]:
+    """Return rate, errors and duration of the calls to one dependency."""
+    # The API calls other hosts than the database only a few times a minute.
+    window = RATE_INTERVAL if dependency == names.DATABASE else SHORT_WINDOW
+    count = f"{names.DEPENDENCY_DURATION}_count"
+    all_calls = rate(count, window, dependency=dependency)
+    failed_calls = rate(count, window, dependency=dependency, outcome="error")
+    return (
+        lines(
+            f"{dependency}: calls",
+            "Calls per second, by outcome.",
+            Unit.PER_SECOND,
+            sum_query(all_calls, names.OUTCOME),
+            width=8,
+        ),
+        lines(
+            f"{dependency}: failing",
+            "Share of calls that failed.",
+            Unit.RATIO,
+            Query(f"sum({failed_calls}) / (sum({all_calls}) > 0)", "failing", colour=BAD),
+            width=8,
+            expects_data=False,
+        ),
+        lines(
+            f"{dependency}: duration",
+            "How long successful calls took; dashed is what was promised.",
+            Unit.SECONDS,
+            *quantile_queries(
+                names.DEPENDENCY_DURATION, over=window, dependency=dependency, outcome="ok"
+            ),
+            *latency_thresholds(plan, dependency),
+            width=8,
+            expects_data=False,
+        ),
+    )
+
+
+def latency_thresholds(plan: Plan, dependency: str) -> Iterator[Query]:
+    """Yield a line per threshold of the dependency's latency SLOs."""
+    for threshold, slos in plan.slos_by_threshold(DEPENDENCY_SOURCE, LATENCY).items():
+        if any(slo.subject == dependency for slo in slos):
+            yield threshold_line(threshold)
