@@ -1,8 +1,11 @@
-"""Interprets scenarios.json, which the catalogue generates: `locust -f loadtests/locustfile.py --host http://localhost:8000`.
+"""The load scenarios of scenarios.json, which the catalogue generates, as Locust users.
 
-Every request is named by its catalogue id, and the run is judged by the same objectives as the service: the exit code is
-0 when all that had traffic were met, 1 when one was missed, 2 when nothing was measured. It imports nothing of ours,
-because `import locust` replaces the sockets of its process.
+    locust -f loadtests/locustfile.py --host http://localhost:8000
+
+Every request is named by its catalogue id, and the run is judged by the same objectives as the
+service: the exit code is 0 when all that had traffic were met, 1 when one was missed, 2 when
+nothing was measured. The module imports nothing of the project, because `import locust` replaces
+the sockets of its process.
 """
 
 import copy
@@ -33,9 +36,10 @@ PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 
 
 class Tally:
-    """What the clients did and saw, per scenario: requests sent, answered and ended, failures, and good answers by how long they took.
+    """Counts by scenario: requests sent, answered and ended, failures, seconds of good answers.
 
-    What was sent and not answered, the server may or may not have counted: it was cut off at the end, or the connection broke.
+    The server may or may not have counted a request that was sent and not answered: it was cut off
+    at the end, or the connection broke.
     """
 
     def __init__(self) -> None:
@@ -76,7 +80,7 @@ class ApiUser(HttpUser):
                 self.send(scenario)
 
     def on_stop(self) -> None:
-        """Leaves nothing behind: consumes whatever was made and is still there, not all clients at the same moment."""
+        """Delete the resources that are left, not all clients at the same moment."""
         time.sleep(random.uniform(0, FAREWELL_SECONDS))  # noqa: S311
         for scenario in SCENARIOS:
             while scenario["consumes"] and self.pool[scenario["consumes"]]:
@@ -93,13 +97,13 @@ class ApiUser(HttpUser):
     tasks = [draw]  # noqa: RUF012 - locust wants a plain list
 
     def make(self, parameter: str) -> bool:
-        """One more resource in the pool, if the service lets us."""
+        """Create a resource for the pool and return whether it worked."""
         before = len(self.pool[parameter])
         self.send(next(scenario for scenario in SCENARIOS if parameter in scenario["provides"]))
         return len(self.pool[parameter]) > before
 
     def send(self, scenario: dict[str, Any], resource: str | None = None) -> None:
-        """One request, judged by the statuses that the contract calls good."""
+        """Send one request, judged by the statuses that the contract promises."""
         path = scenario["path"]
         for name, value in scenario["fixed"].items():
             path = path.replace(f"{{{name}}}", value)
@@ -154,7 +158,7 @@ def holders(node: Any, path: list[str]) -> list[Any]:
 
 
 def judge() -> list[dict[str, Any]]:
-    """One row per objective: what was promised, what the clients measured, and met, missed or idle."""
+    """Return one row per objective: promised and measured share, and the verdict."""
     rows = []
     for scenario in SCENARIOS:
         name = scenario["id"]
@@ -165,10 +169,10 @@ def judge() -> list[dict[str, Any]]:
                 if promise["within"] is None
                 else sum(s <= promise["within"] for s in TALLY.good[name])
             )
-            verdict = (
-                "idle" if not total else "met" if good >= promise["objective"] * total else "missed"
-            )
-            measured = good / total if total else None
+            verdict, measured = "idle", None
+            if total:
+                measured = good / total
+                verdict = "met" if good >= promise["objective"] * total else "missed"
             rows.append(
                 {
                     "slo": promise["slo"],
@@ -209,7 +213,10 @@ def count(
 def conclude(environment: Environment, **_: Any) -> None:
     rows = judge()
     verdicts = {row["verdict"] for row in rows}
-    environment.process_exit_code = 1 if "missed" in verdicts else 0 if "met" in verdicts else 2
+    if "missed" in verdicts:
+        environment.process_exit_code = 1
+    else:
+        environment.process_exit_code = 0 if "met" in verdicts else 2
     if VERDICT:
         stats = environment.stats
         routes = [
@@ -239,5 +246,5 @@ def conclude(environment: Environment, **_: Any) -> None:
         }
         Path(VERDICT).write_text(json.dumps(report, indent=1), encoding="utf-8")
     if environment.parsed_options and environment.parsed_options.csv_prefix:
-        # Locust writes its CSV files every second, but not at its end: without this they lack the last requests
+        # Locust writes its CSV files every second, not at its end: wait for the last requests
         time.sleep(2 * locust_stats.CSV_STATS_INTERVAL_SEC)

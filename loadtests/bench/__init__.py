@@ -1,1 +1,1 @@
-"""Benchmarks that belong to the project: `python -m loadtests.bench --help`. What they judge by stands in baseline.json."""
+"""Benchmarks of the project: `python -m loadtests.bench --help`; baseline.json has the limits."""

@@ -1,4 +1,4 @@
-"""`python -m loadtests.bench request`: exit 0 within the committed ratios, 1 above them by more than 20 %, 2 could not tell."""
+"""`python -m loadtests.bench request`: exit 0 within 20 % of the baseline, 1 above, 2 unknown."""
 
 import json
 import os
@@ -58,7 +58,8 @@ def request_(as_json: bool, quick: bool, write: bool, factory: str) -> None:
         found["steady"] for row in report["requests"] for found in row["ratios"].values()
     ):
         click.echo(
-            "could not tell: the noise is too large to commit to; run it again when the machine is quieter",
+            "could not tell: the noise is too large to commit to; "
+            "run it again when the machine is quieter",
             err=True,
         )
         write, report["verdict"] = False, measure.UNKNOWN
@@ -80,7 +81,7 @@ def request_(as_json: bool, quick: bool, write: bool, factory: str) -> None:
 
 
 def measured(factory: str, *, quick: bool) -> dict[str, Any]:
-    """Runs it → the report; RuntimeError when something does not answer as it should."""
+    """Run the benchmark and return its report; raise RuntimeError for a wrong answer."""
     rounds, rounds_far = (QUICK, 0) if quick else (ROUNDS, FAR)
     console = Console(file=sys.stderr)
     with (
@@ -116,7 +117,10 @@ def measured(factory: str, *, quick: bool) -> dict[str, Any]:
         for name in near
     ]
     verdicts = [found["verdict"] for row in rows for found in row["ratios"].values()]
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} on {platform.machine()}"
+    machine = (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{platform.system()} on {platform.machine()}"
+    )
     return {
         "machine": machine,
         "rounds": rounds,
@@ -140,7 +144,7 @@ def judged(costs: Costs, committed: float | None) -> dict[str, Any]:
 
 
 def pieces(costs: Costs, variants: dict[str, apps.Variant]) -> list[dict[str, Any]]:
-    """What each piece costs, dearest first, and the rest; `us` is None for one without which the app does not answer."""
+    """Return the cost of each piece, dearest first; `us` is None where it is unknown."""
     words = yaml.safe_load((HERE / "pieces.yaml").read_text(encoding="utf-8"))
     whole = difference(costs, apps.ALL, apps.BARE)
     found = {

@@ -1,6 +1,7 @@
-"""The app with everything on, the same views bare, and the app without one piece; loads the API by its name, never imports it.
+"""The app with everything on, the same views bare, and the app without one piece.
 
-A piece is left out through Flask's public hook lists and view functions, so whoever adds a hook is a row of the table at once.
+The API is loaded by its name, never imported. A piece is left out through Flask's public hook lists
+and view functions, so that a new hook is a row of the table at once.
 """
 
 import logging
@@ -51,7 +52,7 @@ class Variant(NamedTuple):
 
 
 def settle(folder: Path) -> None:
-    """The settings of a production stack whose files lie in `folder`; for a process that has not imported the API yet."""
+    """Set the environment of a production stack in `folder`, before the API is loaded."""
     for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHEUS_"))]:
         del os.environ[name]
     os.environ |= {
@@ -64,7 +65,7 @@ def settle(folder: Path) -> None:
 
 
 def full(factory: str) -> Flask:
-    """The app of `factory` (`api.app:create_app`) with everything on; only its limits are never reached."""
+    """Return the app of `factory` with everything on and limits that are never reached."""
     with TemporaryDirectory() as folder:
         generous = Path(folder) / "catalogue.yaml"
         generous.write_text(
@@ -80,7 +81,7 @@ def full(factory: str) -> Flask:
 
 
 def prepare(app: Flask) -> dict[str, str]:
-    """Migrates the database and makes the node that requests are about → headers that let them in."""
+    """Migrate, create the measured node and return the headers of authorized requests."""
     headers = {"Content-Type": "application/json"}
     with app.app_context():
         upgrade()
@@ -98,7 +99,7 @@ def prepare(app: Flask) -> dict[str, str]:
 
 
 def plain_database(like: Engine) -> SimpleNamespace:
-    """Sessions as the services want them, over the same file with the same settings of SQLite; nobody listens."""
+    """Return sessions over the same file with the same SQLite settings, without listeners."""
     with like.connect() as connection:
         settings = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in PRAGMAS}
     engine = create_engine(like.url)
@@ -211,7 +212,7 @@ def without(app: Flask, piece: str) -> Flask:
 
 
 def variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
-    """`all` and `bare`, and by the name of each piece the app without it (`sampled trace`: with it)."""
+    """Return `all`, `bare`, and by piece the app without it (`sampled trace`: with it)."""
     everything = full(factory)
     made = {ALL: Variant(everything), BARE: Variant(bare(everything))}
     if pieces:

@@ -1,4 +1,4 @@
-"""The arithmetic of benchmarks: interleaved batches, medians with their margins, verdicts; it knows no app."""
+"""The arithmetic of benchmarks: interleaved batches, medians with margins, verdicts."""
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,14 +13,17 @@ Costs = Mapping[str, Sequence[float]]  # by name, seconds per request of every r
 
 
 class Estimate(NamedTuple):
-    """A median and how far off it may be: the notch of a box plot, 1.57 × IQR ÷ √n (McGill, Tukey and Larsen, 1978), about 95 %."""
+    """A median and its margin of about 95 %: the notch of a box plot, 1.57 × IQR ÷ √n.
+
+    Source: McGill, Tukey and Larsen, 1978.
+    """
 
     value: float
     margin: float
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """At least two values → their median and its margin."""
+    """Return the median and the margin of at least two values."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return Estimate(middle, 1.57 * (high - low) / len(values) ** 0.5)
 
@@ -37,7 +40,7 @@ def interleaved(
     rounds: int,
     tick: Callable[[], object] = lambda: None,
 ) -> Costs:
-    """Runs every batch once a round; `tick` hears of each round's end."""
+    """Run every batch once a round and return the costs; call `tick` after each round."""
     costs: dict[str, list[float]] = {name: [] for name in batches}
     for order in orders(list(batches), WARM_UP + rounds):
         for name in order:
@@ -57,7 +60,7 @@ def difference(costs: Costs, of: str, to: str) -> Estimate:
 
 
 def verdict(measured: Estimate, committed: float | None) -> str:
-    """FINE or WORSE where the whole interval lies on one side of the limit; UNKNOWN where it does not, or nothing was committed."""
+    """Return FINE or WORSE when the whole interval lies on one side of the limit, else UNKNOWN."""
     limit = (committed or 0) * SLACK
     if measured.value + measured.margin <= limit:
         return FINE

@@ -1,4 +1,4 @@
-"""What a request costs beside the same view bare: in process and piece by piece, and end to end under gunicorn."""
+"""The cost of a request beside the same view bare, in process and under gunicorn."""
 
 import gc
 import itertools
@@ -22,14 +22,14 @@ from loadtests.bench import apps
 from loadtests.bench.measure import Costs, interleaved
 
 PATIENCE = 60  # seconds for an answer, the first of a server that starts included
-CLIENTS = 4  # with one, a worker that idles between requests finds its caches cold: sometimes twice as dear
+CLIENTS = 4  # with one, an idling worker finds its caches cold: sometimes twice the cost
 Batch = Callable[[], float]
 Tick = Callable[[], object]
 numbers = itertools.count()
 
 
 class Kind(NamedTuple):
-    """A measured request, and how many are a batch: in process, and at a server, whose CPU time comes in steps of 10 ms."""
+    """A measured request and its batch sizes; a server's CPU time has steps of 10 ms."""
 
     method: str
     path: str
@@ -126,7 +126,7 @@ def same(one: tuple[str, bytes], other: tuple[str, bytes]) -> bool:
 def server(
     app: str, factory: str, headers: dict[str, str], log: Path
 ) -> Iterator[tuple[httpx.Client, psutil.Process]]:
-    """gunicorn as the stack runs it, with one worker → a client of it, and the worker; gone afterwards."""
+    """Run gunicorn with one worker and yield a client of it and the worker."""
     target = f"loadtests.bench.apps:served({app!r}, {factory!r})"
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("w") as output:
         address = "http://{}:{}".format(*listener.getsockname())
