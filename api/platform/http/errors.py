@@ -138,7 +138,7 @@ def last_resort(error: Exception) -> Response:
 
 
 def complete(answer: Response) -> Response:
-    """An answer that a hook broke off gets its headers and its line like any other; nothing is done twice."""
+    """Add headers and log line to an answer that a hook broke off; do nothing twice."""
     if "status" not in g:
         with suppress(Exception):  # it may be what raised in the first place, and that is logged
             logs.finish(security_headers.protect(answer))
@@ -146,50 +146,49 @@ def complete(answer: Response) -> Response:
 
 
 def database_away(error: DBAPIError | PoolTimeout) -> Response:
-    """The database is locked, full, away, too slow or out of connections: the caller may try again soon."""
+    """Answer 503 while the database is locked, full, away, too slow or out of connections."""
     current_app.logger.error("database unavailable: %s", error)
-    return problem(
-        ServiceUnavailable(TOO_LONG if state(error) == CANCELED else AWAY, retry_after=5)
-    )
+    detail = TOO_LONG if sqlstate(error) == CANCELED else AWAY
+    return problem(ServiceUnavailable(detail, retry_after=5))
 
 
-def state(error: Exception) -> str | None:
-    """PostgreSQL's five characters for what was wrong."""
+def sqlstate(error: Exception) -> str | None:
+    """Return PostgreSQL's code for the error, five characters; None from other databases."""
     return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
 def invalid_statement(error: DBAPIError) -> Response:
-    """A statement that fits no table: ours is wrong, unless the database is not ready for it."""
-    return database_away(error) if state(error) in UNFINISHED else unhandled(error)
+    """Answer 503 while migrations are missing; else the statement is wrong, and that is a 500."""
+    if sqlstate(error) in UNFINISHED:
+        return database_away(error)
+    return unhandled(error)
 
 
 def too_large(_: Exception) -> Response:
-    return problem(
-        RequestEntityTooLarge(
-            f"The body is larger than {current_app.config['MAX_CONTENT_LENGTH']} bytes; send less at once."
-        )
-    )
+    """Answer 413 with the limit in bytes."""
+    largest = current_app.config["MAX_CONTENT_LENGTH"]
+    detail = f"The body is larger than {largest} bytes; send less at once."
+    return problem(RequestEntityTooLarge(detail))
 
 
 def broken_body(_: Exception) -> Response:
-    """Chunks that are none; the server notices when the body is read."""
+    """Answer 400 to malformed chunks, which the server notices when the body is read."""
     return problem(BadRequest("The body's chunks cannot be told apart."))
 
 
 def unfit(error: DBAPIError) -> Response:
-    """The database does not take what the caller sent, and no view foresaw it."""
+    """Answer 409 or 422 when the database refuses values that no view refused."""
     current_app.logger.warning("refused by the database: %s", error)
-    return problem(
-        Conflict(CLASH) if isinstance(error, IntegrityError) else UnprocessableEntity(UNFIT)
-    )
+    if isinstance(error, IntegrityError):
+        return problem(Conflict(CLASH))
+    return problem(UnprocessableEntity(UNFIT))
 
 
 def refused(error: CallRefused) -> Response:
-    """Somebody whom we must ask is left alone, or does not answer in the caller's time."""
-    problem_of = (
-        GatewayTimeout if error.status == HTTPStatus.GATEWAY_TIMEOUT else ServiceUnavailable
-    )
-    answer = problem(problem_of(f"{error}. Try again later."))
+    """Answer 503 or 504, with Retry-After, when a call to another host is not made or too slow."""
+    detail = f"{error}. Try again later."
+    timed_out = error.status == HTTPStatus.GATEWAY_TIMEOUT
+    answer = problem(GatewayTimeout(detail) if timed_out else ServiceUnavailable(detail))
     answer.headers["Retry-After"] = str(ceil(error.retry_after))
     return answer
 
