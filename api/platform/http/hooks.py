@@ -1,4 +1,4 @@
-"""The order in which a request passes through the platform: one list of layers, and the two calls that surround them."""
+"""The order of request hooks: one list of layers, and the two calls that surround them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +24,10 @@ class Layer:
     enabled: Callable[[Settings], bool] = lambda _: True
 
 
-# From the outermost layer to the innermost: `before` runs downwards, `after` and `teardown` run upwards.
+# From the outermost layer to the innermost: `before` runs downwards, `after` and `teardown`
+# run upwards.
 LAYERS = (
-    # First in, last out: every other layer may log, and the request's line holds what all of them did.
+    # First in, last out: every other layer may log, and the request's line covers them all.
     Layer(before=logs.begin, after=logs.finish, teardown=logs.forget),
     # The span needs the ids, and covers everything below.
     Layer(before=tracing.begin, teardown=tracing.end, enabled=lambda s: bool(s.otlp_endpoint)),
@@ -55,11 +56,11 @@ class ObservedFlask(Flask):
     """Flask whose layers, and failures of them, are inside what is measured and logged."""
 
     def full_dispatch_request(self) -> Response:
-        """Measure the layers, the view and the error handlers; then finish a response that a hook broke off."""
+        """Measure layers, view and error handlers; finish a response that a hook broke off."""
         return errors.complete(app_state(self).timed_dispatch())
 
     def handle_exception(self, e: Exception) -> Response:
-        """Answer an exception that no handler caught; Flask's own way would run hooks that failed once more."""
+        """Answer an exception that no handler caught, without running failed hooks again."""
         return errors.last_resort(e)
 
 

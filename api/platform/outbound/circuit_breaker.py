@@ -1,4 +1,4 @@
-"""The circuit breaker of one process: pybreaker's states without its lock around the call; one trial at a time."""
+"""The circuit breaker of one process: pybreaker's states, with one trial call at a time."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class CallRefused(Exception):
-    """A call that was not made or not waited for; what our own caller is told: status, and after how many seconds to try again."""
+    """A call not made, or not waited for; has our caller's status and Retry-After in seconds."""
 
     reason, status, retry_after = "", 503, 1.0
 
@@ -76,7 +76,7 @@ class Breaker:
         self._trying = False
 
     def enter(self) -> bool:
-        """Return True if the call is the trial of a half-open breaker; raise BreakerOpen when no call may be made."""
+        """Return True if the call is the trial; raise BreakerOpen when no call may be made."""
         with self._lock:
             state = self._machine.state.name
             if state == pybreaker.STATE_CLOSED:
