@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from observability.commands import options
 from observability.drill import runner
+from observability.drill.registry import DEFAULT_DRILL, DRILLS, Drill
 from observability.spec import loading
 from observability.terminal import FINE, NOT_FINE, discard, fail, out
 
@@ -23,11 +24,11 @@ def drill(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
     if list_:
         list_drills(json_=json_)
         return
-    if name is not None and name not in runner.DRILLS:
-        fail(f"there is no drill {name!r}; known: {', '.join(runner.DRILLS)}", NOT_FINE)
-    selected = list(runner.DRILLS.values())
+    if name is not None and name not in DRILLS:
+        fail(f"there is no drill {name!r}; known: {', '.join(DRILLS)}", NOT_FINE)
+    selected = list(DRILLS.values())
     if not all_:
-        selected = [runner.DRILLS[name or runner.DEFAULT]]
+        selected = [DRILLS[name or DEFAULT_DRILL]]
     report = discard if json_ else out.print
     results = [run_drill(one, report) for one in selected]
     if json_:
@@ -37,7 +38,7 @@ def drill(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
 
 def list_drills(*, json_: bool) -> None:
     """Print each drill's name and what it breaks."""
-    drills = runner.DRILLS.values()
+    drills = DRILLS.values()
     if json_:
         listed = [{"name": drill.name, "what": drill.description} for drill in drills]
         out.print_json(data={"drills": listed})
@@ -46,7 +47,7 @@ def list_drills(*, json_: bool) -> None:
             out.print(f"  [bold]{drill.name}[/bold]  {drill.description}")
 
 
-def run_drill(drill: runner.Drill, report: Callable[[str], None]) -> runner.Result:
+def run_drill(drill: Drill, report: Callable[[str], None]) -> runner.Result:
     """Run one drill and report its steps and its verdict."""
     report(f"[bold]{drill.name}[/bold]: {drill.description}")
     result = runner.run(drill, loading.load_plan(), lambda line: report(f"  {escape(line)}"))

@@ -1,0 +1,5 @@
+"""Drills: a fault is injected into a stack of its own, and its alert must arrive and resolve."""
+
+
+class DrillFailed(Exception):
+    """A drill that did not go as it must; the message says why."""

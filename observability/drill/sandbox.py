@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import signal
-import sqlite3
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -18,8 +16,8 @@ from observability.spec.plan import Plan
 FIRST_OFFSET = 10_000
 OFFSET_STEP = 100
 PORT_TRIES = 40
-HISTORY_SECONDS = 3600  # of each channel: the first sync takes the longer the more there is
 STOP_SECONDS = 10
+HISTORY_SECONDS = 3600  # of each channel: the first sync takes the longer the more there is
 
 
 class Sandbox:
@@ -32,37 +30,22 @@ class Sandbox:
         self.plan = plan
         self.folder = Path(tempfile.mkdtemp(prefix="evara-drill-"))
         self.layout = StackLayout(self.folder, free_ports(), servers_folder())
-        self.lock_holder = sqlite3.connect(":memory:")
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._programs: dict[str, Program] = {}
 
     def __enter__(self) -> "Sandbox":
         try:
-            servers = ensure(self.layout.servers, lambda _: None)
-            configure(self.layout, self.plan)
-            native.prepare_database(self.layout)
-            self._programs = {
-                program.name: program
-                for program in programs(self.layout, self.plan, servers, faults=True)
-            }
-            stub = self._programs["replay"]
-            command = [*stub.command, "--history", str(HISTORY_SECONDS)]
-            self._programs["replay"] = replace(stub, command=command)
-            for name in self._programs:
-                self.start(name)
-            before, after = native.waits(self.layout, self.plan, 0)
-            readiness.settle(
-                self.layout, before, after, self.exited, readiness.Steps(lambda _: None)
-            )
+            self._start_all()
         except BaseException:
-            self.stop_all()
+            self._stop_all()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop_all()
+        self._stop_all()
 
     def start(self, name: str) -> None:
+        """Start a program with its log below the layout's folder."""
         program = self._programs[name]
         with (self.layout.logs / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603 - our own programs
@@ -75,22 +58,48 @@ class Sandbox:
             )
 
     def stop(self, name: str) -> None:
-        """Stop one program; kill it after STOP_SECONDS."""
+        """Stop a program and wait for its end; kill it after STOP_SECONDS."""
         process = self._running.pop(name)
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def stop_all(self) -> None:
-        for name in reversed(list(self._running)):
-            self.stop(name)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        process.terminate()
+        wait_or_kill(process)
 
     def exited(self) -> list[str]:
+        """Return the names of programs that ended by themselves."""
         return [name for name, process in self._running.items() if process.poll() is not None]
+
+    def _start_all(self) -> None:
+        servers = ensure(self.layout.servers, lambda _: None)
+        configure(self.layout, self.plan)
+        native.prepare_database(self.layout)
+        for program in programs(self.layout, self.plan, servers, faults=True):
+            self._programs[program.name] = with_short_history(program)
+            self.start(program.name)
+        before, after = native.waits(self.layout, self.plan, 0)
+        silent = readiness.Steps(lambda _: None)
+        readiness.settle(self.layout, before, after, self.exited, silent)
+
+    def _stop_all(self) -> None:
+        for process in self._running.values():
+            process.terminate()
+        for process in self._running.values():
+            wait_or_kill(process)
+        self._running.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def with_short_history(program: Program) -> Program:
+    """Return the ThingSpeak stub with a short history, any other program as it is."""
+    if program.name != "replay":
+        return program
+    return replace(program, command=[*program.command, "--history", str(HISTORY_SECONDS)])
+
+
+def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def free_ports() -> Ports:
@@ -99,7 +108,8 @@ def free_ports() -> Ports:
     Stacks that start at the same time begin their search at different offsets.
     """
     for turn in range(PORT_TRIES):
-        ports = Ports().shifted(FIRST_OFFSET + OFFSET_STEP * ((os.getpid() + turn) % PORT_TRIES))
+        offset = FIRST_OFFSET + OFFSET_STEP * ((os.getpid() + turn) % PORT_TRIES)
+        ports = Ports().shifted(offset)
         if all(native.is_free(port) for port in ports.named().values()):
             return ports
     raise readiness.Refused(f"no free ports above {FIRST_OFFSET}; stop other drills")

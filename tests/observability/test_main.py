@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from observability.__main__ import cli
 from observability.commands.slo_table import bar
-from observability.drill.runner import DRILLS
+from observability.drill.registry import DRILLS
 from observability.generate import registry
 from observability.spec.loading import load_plan
 from observability.spec.problems import Problem

@@ -14,6 +14,7 @@ from observability import terminal
 from observability.devstack import modes, native, readiness
 from observability.devstack.layout import StackLayout
 from observability.drill import runner as drills
+from observability.drill.registry import DRILLS
 from observability.load import report as load_reports
 from observability.load import run as loads
 from observability.slo import verdicts as slos
@@ -279,7 +280,7 @@ def test_load_that_makes_no_sense_is_refused(words: tuple[str, ...], said: str) 
 
 
 @pytest.mark.parametrize(
-    ("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(drills.DRILLS))]
+    ("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(DRILLS))]
 )
 @pytest.mark.parametrize("passed", [True, False])
 def test_drills_report_and_fail(

@@ -1,0 +1,117 @@
+"""The alerts of a drill, as Prometheus has them and as the inbox received them."""
+
+from collections.abc import Callable, Set
+from typing import Any
+
+from observability.devstack.readiness import TEST_ALERT
+from observability.drill import DrillFailed
+from observability.lib.console import fetch_delivered_alerts
+from observability.lib.http import Unreachable, poll
+from observability.lib.prometheus import Prometheus
+from observability.spec import names
+
+Alert = tuple[str, str]  # alertname, slo
+
+ANY_SLO = "*"
+ALWAYS_FIRING: frozenset[Alert] = frozenset({(names.WATCHDOG_ALERT, ""), (TEST_ALERT, "")})
+STEP_SECONDS = 120.0  # no step may take longer, on a busy machine either
+POLL_SECONDS = 0.25
+
+
+def identify(labels: dict[str, str]) -> Alert:
+    """Return the identity of an alert with these labels."""
+    return labels["alertname"], labels.get(names.SLO, "")
+
+
+def format_alerts(alerts: Set[Alert]) -> str:
+    return ", ".join(f"{name} {slo}".strip() for name, slo in sorted(alerts))
+
+
+def outlasts_drill(labels: dict[str, str]) -> bool:
+    """Return whether an alert stays until the budget has recovered.
+
+    Burn tickets look back over days, even on the drill's clock.
+    """
+    return labels["alertname"] == names.BURN_ALERT and labels[names.SEVERITY] == "ticket"
+
+
+class AlertWatch:
+    """The alerts that were seen since the watch began; fails on an alert that is not allowed."""
+
+    def __init__(
+        self,
+        required: frozenset[Alert],
+        allowed: frozenset[Alert],
+        prometheus: Prometheus,
+        inbox_url: str,
+    ):
+        self.required = required
+        self._allowed = allowed | required | ALWAYS_FIRING
+        self._prometheus = prometheus
+        self._inbox_url = inbox_url
+        self._seen: dict[str, set[Alert]] = {"pending": set(), "firing": set()}
+
+    @property
+    def firing(self) -> set[Alert]:
+        """The alerts that have fired."""
+        return self._seen["firing"]
+
+    @property
+    def active(self) -> set[Alert]:
+        """The alerts that were pending or have fired."""
+        return self._seen["pending"] | self._seen["firing"]
+
+    def observe(self) -> None:
+        """Add the present alerts; raise DrillFailed when one fires that is not allowed."""
+        for alert in self._prometheus.alerts():
+            self._seen[alert["state"]].add(identify(alert["labels"]))
+        unexpected = {alert for alert in self.firing if not self._is_allowed(alert)}
+        if unexpected:
+            alerts = format_alerts(unexpected)
+            raise DrillFailed(f"{alerts} fired, which this drill neither wants nor allows")
+
+    def _is_allowed(self, alert: Alert) -> bool:
+        name, _ = alert
+        return alert in self._allowed or (name, ANY_SLO) in self._allowed
+
+    def wait_until(self, state: str, reached: Callable[[], bool]) -> None:
+        """Observe until the state is reached; raise DrillFailed after STEP_SECONDS."""
+        for _ in poll(STEP_SECONDS, POLL_SECONDS):
+            self.observe()
+            if reached():
+                return
+        seen = self.firing if state == "firing" else self.active
+        alerts = format_alerts(self.required - seen or self.required)
+        raise DrillFailed(f"not {state} after {STEP_SECONDS:.0f} s: {alerts}")
+
+    def required_are_pending(self) -> bool:
+        return self.required <= self.active
+
+    def required_are_firing(self) -> bool:
+        return self.required <= self.firing
+
+    def required_are_delivered(self) -> bool:
+        delivered = {identify(alert["labels"]) for alert in self._fetch_inbox()}
+        return self.required <= delivered
+
+    def required_are_resolved(self) -> bool:
+        """Return whether the inbox has the end of every required alert that can end.
+
+        Of an alert that fired several times the last one counts: when it fires again before its
+        end was due to be delivered, that end is never delivered.
+        """
+        latest = {}
+        for alert in sorted(self._fetch_inbox(), key=lambda alert: alert["started"]):
+            latest[tuple(sorted(alert["labels"].items()))] = alert
+        ends = [
+            alert["resolved"]
+            for alert in latest.values()
+            if identify(alert["labels"]) in self.required and not outlasts_drill(alert["labels"])
+        ]
+        return bool(ends) and all(ends)
+
+    def _fetch_inbox(self) -> list[dict[str, Any]]:
+        try:
+            return fetch_delivered_alerts(self._inbox_url)
+        except Unreachable:
+            return []  # the inbox may be stopped, or just starting

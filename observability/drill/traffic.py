@@ -1,0 +1,58 @@
+"""Steady requests to one route while a drill goes on."""
+
+import threading
+import time
+
+import httpx
+
+THREADS = 4
+SLOW_SECONDS = 1.0
+TIMEOUT = 5.0  # seconds
+
+
+class Traffic:
+    """Requests to one URL from a few threads; counts their outcomes."""
+
+    def __init__(self, url: str, rate: float, key: str):
+        """Prepare `rate` requests per second with an API key."""
+        self._url = url
+        self._pause = THREADS / rate
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(THREADS)]
+        self.reset()
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=TIMEOUT)
+
+    def reset(self) -> None:
+        """Set all counts to zero."""
+        with self._lock:
+            self.succeeded = 0
+            self.failed = 0
+            self.slow = 0
+
+    def _run(self) -> None:
+        with httpx.Client(timeout=TIMEOUT, headers=self._headers) as client:
+            while not self._stop.wait(self._pause):
+                self._send(client)
+
+    def _send(self, client: httpx.Client) -> None:
+        started = time.monotonic()
+        try:
+            succeeded = client.get(self._url).is_success
+        except httpx.HTTPError:
+            succeeded = False
+        seconds = time.monotonic() - started
+        with self._lock:
+            self.succeeded += succeeded
+            self.failed += not succeeded
+            self.slow += seconds > SLOW_SECONDS

@@ -1,0 +1,30 @@
+"""Alerts and the drill that the tests of this folder share."""
+
+from typing import Any
+
+from observability.drill.alerts import AlertWatch
+from observability.drill.registry import DRILLS
+
+CLOSED_URL = "http://127.0.0.1:9"  # nothing listens there
+ROUTE_ERRORS = DRILLS["route-errors"]
+SLO = "readings.latest-availability"
+
+
+class FakePrometheus:
+    """A Prometheus that has these alerts."""
+
+    def __init__(self, *alerts: dict[str, Any]):
+        self._alerts = alerts
+
+    def alerts(self) -> list[dict[str, Any]]:
+        return list(self._alerts)
+
+
+def alert(name: str, state: str = "firing", **labels: str) -> dict[str, Any]:
+    return {"labels": {"alertname": name, **labels}, "state": state}
+
+
+def watch(*alerts: dict[str, Any]) -> AlertWatch:
+    """Return a watch for the alerts of route-errors."""
+    prometheus: Any = FakePrometheus(*alerts)
+    return AlertWatch(ROUTE_ERRORS.required, ROUTE_ERRORS.allowed, prometheus, CLOSED_URL)

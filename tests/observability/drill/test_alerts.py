@@ -1,0 +1,84 @@
+"""The watch over the alerts of a drill, without servers."""
+
+from typing import Any
+
+import pytest
+
+from observability.drill import DrillFailed, alerts
+from observability.drill.registry import DRILLS
+from observability.spec import names
+from tests.observability.drill.support import ROUTE_ERRORS, SLO, FakePrometheus, alert, watch
+
+
+def test_an_unexpected_alert_fails_the_drill() -> None:
+    """Anything that fires beside the required and the allowed alerts is an error."""
+    observed = watch(alert(names.BURN_ALERT, slo=SLO), alert("TargetDown"))
+    with pytest.raises(DrillFailed, match=r"^TargetDown fired"):
+        observed.observe()
+
+
+def test_the_watchdog_and_pending_alerts_are_allowed() -> None:
+    """The watchdog always fires, and a pending alert notified nobody."""
+    observed = watch(
+        alert(names.WATCHDOG_ALERT),
+        alert("TargetDown", "pending"),
+        alert(names.BURN_ALERT, "pending", slo=SLO),
+    )
+    observed.observe()
+    assert observed.required_are_pending()
+    assert not observed.required_are_firing()
+
+
+def test_an_alert_may_be_allowed_for_every_slo() -> None:
+    """An allowed alert with `*` stands for the alert of any SLO, and for no other alert."""
+    drill = DRILLS["stop-api"]
+    firing = [alert(names.UNMEASURED_ALERT, slo="nodes.list-probe")]
+    prometheus: Any = FakePrometheus(*firing)
+    alerts.AlertWatch(drill.required, drill.allowed, prometheus, "").observe()
+    with pytest.raises(DrillFailed, match=names.UNMEASURED_ALERT):
+        watch(*firing).observe()
+
+
+def test_a_missing_alert_fails_the_drill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the alert that did not come."""
+    monkeypatch.setattr(alerts, "STEP_SECONDS", 0.3)
+    with pytest.raises(DrillFailed, match=f"not firing after .*{SLO}"):
+        watch(alert(names.BURN_ALERT, "pending", slo=SLO)).wait_until("firing", lambda: False)
+
+
+def test_an_unreachable_inbox_is_empty() -> None:
+    """While the inbox starts again, nothing is delivered and nothing is resolved."""
+    assert not watch().required_are_delivered()
+    assert not watch().required_are_resolved()
+
+
+def test_the_last_time_that_an_alert_fired_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of an earlier time is never delivered when the alert fired again at once."""
+    labels = {"alertname": names.BURN_ALERT, names.SLO: SLO, names.SEVERITY: "page"}
+    inbox: list[dict[str, Any]] = [
+        {"labels": labels, "started": 2.0, "resolved": None},
+        {"labels": labels, "started": 1.0, "resolved": 1.5},
+    ]
+    monkeypatch.setattr(alerts, "fetch_delivered_alerts", lambda _: inbox)
+    assert watch().required_are_delivered()
+    assert not watch().required_are_resolved()
+    inbox[0]["resolved"] = 3.0
+    assert watch().required_are_resolved()
+    inbox.append({"labels": labels | {"tier": "T1"}, "started": 1.0, "resolved": None})
+    assert not watch().required_are_resolved()
+    inbox[-1]["labels"] |= {names.SEVERITY: "ticket"}
+    assert watch().required_are_resolved()
+
+
+def test_tickets_about_budgets_outlast_a_drill() -> None:
+    """Only burn tickets look back over days; pages must resolve."""
+    assert alerts.outlasts_drill({"alertname": names.BURN_ALERT, names.SEVERITY: "ticket"})
+    assert not alerts.outlasts_drill({"alertname": names.BURN_ALERT, names.SEVERITY: "page"})
+    assert not alerts.outlasts_drill({"alertname": "BreakerOpen", names.SEVERITY: "ticket"})
+
+
+def test_the_required_alerts_are_identified_by_name_and_slo() -> None:
+    """An alert of another SLO does not stand for the required one."""
+    [(name, slo)] = ROUTE_ERRORS.required
+    assert (name, slo) == alerts.identify({"alertname": names.BURN_ALERT, names.SLO: SLO})
+    assert alerts.format_alerts({(name, slo), ("TargetDown", "")}) == f"{name} {slo}, TargetDown"

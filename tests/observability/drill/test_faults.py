@@ -1,0 +1,82 @@
+"""Faults are injected, have an effect and are undone, without servers."""
+
+import json
+import socket
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from observability.devstack.layout import HOST, Ports
+from observability.drill.faults import ROUTE, LockedDatabase, RouteFault, StoppedPrograms
+from observability.drill.traffic import Traffic
+from tests.observability.drill.support import CLOSED_URL
+
+
+def sandbox_in(folder: Path, **more: Any) -> Any:
+    return SimpleNamespace(
+        layout=SimpleNamespace(state=folder, fault=folder / "fault.json", **more)
+    )
+
+
+def test_a_route_fault_is_a_file_that_expires(tmp_path: Path) -> None:
+    """The file names route, kind and end, and its removal undoes the fault."""
+    sandbox = sandbox_in(tmp_path)
+    with RouteFault("error").inject(sandbox):
+        fault = json.loads(sandbox.layout.fault.read_text())
+        assert (fault["route"], fault["kind"]) == (ROUTE, "error")
+        assert fault["until"] > 0
+    assert not sandbox.layout.fault.exists()
+
+
+@pytest.mark.parametrize(("kind", "count"), [("slow", "slow"), ("error", "failed")])
+def test_a_route_fault_is_noticed_by_callers(kind: str, count: str) -> None:
+    """Failed requests show errors, and only slow ones show a slow route."""
+    traffic = Traffic(CLOSED_URL, 1, "")
+    sandbox: Any = None
+    traffic.succeeded = traffic.failed = traffic.slow = 1
+    setattr(traffic, count, 0)
+    assert not RouteFault(kind).has_effect(sandbox, traffic)
+    setattr(traffic, count, 1)
+    assert RouteFault(kind).has_effect(sandbox, traffic)
+
+
+def test_stopped_programs_start_again_in_reverse() -> None:
+    """The program that others need comes back last, as it was stopped first."""
+    calls: list[str] = []
+    sandbox: Any = SimpleNamespace(
+        stop=lambda name: calls.append(f"stop {name}"),
+        start=lambda name: calls.append(f"start {name}"),
+    )
+    with StoppedPrograms(("api", "metrics")).inject(sandbox):
+        assert calls == ["stop api", "stop metrics"]
+    assert calls[2:] == ["start metrics", "start api"]
+
+
+def test_a_stopped_program_is_noticed_at_its_port(tmp_path: Path) -> None:
+    """Callers notice the API alone; any other program leaves its port free."""
+    traffic = Traffic(CLOSED_URL, 1, "")
+    with socket.create_server((HOST, 0)) as listener:
+        ports = Ports(replay=listener.getsockname()[1])
+        sandbox = sandbox_in(tmp_path, ports=ports)
+        assert not StoppedPrograms(("replay",)).has_effect(sandbox, traffic)
+    assert StoppedPrograms(("replay",)).has_effect(sandbox, traffic)
+    assert not StoppedPrograms(("api", "metrics")).has_effect(sandbox, traffic)
+    traffic.failed = 1
+    assert StoppedPrograms(("api", "metrics")).has_effect(sandbox, traffic)
+
+
+def test_a_locked_database_takes_no_writes(tmp_path: Path) -> None:
+    """While the fault lasts, another connection cannot write; afterwards it can."""
+    fault = LockedDatabase("limits.db")
+    other = sqlite3.connect(tmp_path / fault.file, timeout=0)
+    other.execute("CREATE TABLE counters (key TEXT)")
+    with (
+        fault.inject(sandbox_in(tmp_path)),
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        other.execute("INSERT INTO counters VALUES ('a')")
+    other.execute("INSERT INTO counters VALUES ('a')")
+    other.close()
