@@ -54,5 +54,5 @@ def resolve(session: Session, task: str, subject: str) -> None:
 def counts(session: Session) -> dict[str, int]:
     """Return the number of dead letters by task, with a zero for tasks that have none."""
     query = select(DeadLetter.task, func.count()).group_by(DeadLetter.task)
-    stored = session.execute(query).tuples()
-    return {SYNC: 0, DELIVERIES: 0} | dict(stored.all())
+    stored = session.execute(query).all()
+    return {SYNC: 0, DELIVERIES: 0} | dict(stored)
