@@ -46,9 +46,9 @@ def operation_of(app: Flask, method: str, path: str) -> dict[str, Any] | None:
         rule, _ = adapter.match(path, method, return_rule=True)
     except (HTTPException, RequestRedirect):
         return None
-    wanted = ("get" if method == "HEAD" else method.lower(), openapi_path(rule.rule))
-    item = app_state(app).document["paths"].get(wanted[1], {})
-    operation: dict[str, Any] | None = item.get(wanted[0])
+    documented_method = "get" if method == "HEAD" else method.lower()
+    operations = app_state(app).document["paths"].get(openapi_path(rule.rule), {})
+    operation: dict[str, Any] | None = operations.get(documented_method)
     return operation
 
 

@@ -264,7 +264,7 @@ def configure(layout: StackLayout, plan: Plan, secrets: Path | None = None) -> N
 
 
 def targets(layout: StackLayout) -> dict[str, int]:
-    """File of targets → port, as stack/prometheus.yaml names them."""
+    """File of targets → port, as devstack/prometheus.yaml names them."""
     ports = layout.ports
     return {
         names.SCRAPE_API: ports.metrics,

@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from observability.generate.alert_rule import alert_annotations, alert_rule, links, numbered
-from observability.generate.rendering import COUNTED
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import burn_rate, by_slo, constants, edge, labelled, selector
+from observability.sli.event_sources import COUNTED
 from observability.spec import names
 from observability.spec.board_slugs import OVERVIEW, SLO
 from observability.spec.plan import (

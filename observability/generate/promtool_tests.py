@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
-from observability.generate.rendering import COUNTED
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import firing, selector
+from observability.sli.event_sources import COUNTED
 from observability.spec import names
 from observability.spec.plan import (
     AVAILABILITY,
@@ -191,7 +191,7 @@ def without_data(plan: Plan, symptoms: list[Alert]) -> Case:
     """Return the case of a Prometheus that scrapes nothing: what guards against that fires alone."""
     unmeasured = f"count by ({names.SLO}) ({firing(alertname=names.UNMEASURED_ALERT)})"
     silent = (names.RULES_ALERT, names.COUNT_ALERT)
-    longest = max(alert.for_ for alert in [*symptoms, *plan.alerts])
+    longest = max(alert.for_ for alert in plan.alerts)
     questions = [question(unmeasured, Decimal(900), sorted(slo.name for slo in plan.slos))]
     questions += [alert_question(names.WATCHDOG_ALERT, Decimal(600), fires=True)]
     questions += [alert_question(name, Decimal(600), fires=False) for name in silent]

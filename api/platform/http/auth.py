@@ -26,8 +26,6 @@ SECURITY_SCHEME = {
 }
 MISSING = "Send your API key in the header Authorization, after the word Bearer and a space."
 UNUSABLE = "This API key is not known here, was revoked, or has expired."  # one text: nobody learns which keys exist
-
-
 DEVELOPMENT = ApiKey(id="development", scope="admin", unlimited=False)
 
 

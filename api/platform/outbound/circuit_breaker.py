@@ -32,7 +32,7 @@ class BreakerOpen(CallRefused):
 
 
 class Watcher(pybreaker.CircuitBreakerListener):
-    """Reports each change of state as metric and log line."""
+    """A listener that reports each change of state as metric and log line."""
 
     def state_change(self, cb: pybreaker.CircuitBreaker, old_state: Any, new_state: Any) -> None:
         metrics.BREAKER.labels(cb.name).set(metrics.BREAKER_STATES[new_state.name])
