@@ -11,8 +11,8 @@ from dogpile.cache import make_region
 from observability.console.notification_store import seconds
 from observability.devstack.layout import StackLayout
 from observability.devstack.readiness import addresses, answers
-from observability.generate.dashboards.boards import boards
 from observability.generate.dashboards.colours import series_colours
+from observability.generate.dashboards.registry import boards
 from observability.generate.runbook import entries
 from observability.lib.alertmanager import fetch_active_alerts
 from observability.lib.charts import svg

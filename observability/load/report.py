@@ -13,7 +13,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from observability.devstack.layout import StackLayout
-from observability.generate.dashboards import boards, colours
+from observability.generate.dashboards import colours
+from observability.generate.dashboards.boards import load as load_board
 from observability.lib import charts, panels
 from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
@@ -208,7 +209,7 @@ def draw(
 ) -> Iterator[dict[str, str]]:
     """Yield the panels of the `load` board, light and dark, as data URLs."""
     colour_by_series = colours.series_colours(plan)
-    for panel in boards.load(plan).panels:
+    for panel in load_board.board(plan).panels:
         drawn = {
             theme: charts.svg(
                 panel,

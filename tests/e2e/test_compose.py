@@ -24,7 +24,7 @@ import yaml
 from observability.devstack import compose
 from observability.devstack.layout import ROOT, Ports, StackLayout, servers_folder
 from observability.drill.sandbox import free_ports
-from observability.generate.dashboards.boards import boards
+from observability.generate.dashboards.registry import boards
 from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import selector

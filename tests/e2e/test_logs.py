@@ -18,7 +18,7 @@ import pytest
 from observability.devstack.binaries import log_servers
 from observability.devstack.supervisor import socket_path
 from observability.generate import loki as emitter
-from observability.generate.dashboards.boards import boards
+from observability.generate.dashboards.registry import boards
 from observability.lib.console import fetch_delivered_alerts
 from observability.lib.http import Unreachable
 from observability.lib.loki import Loki

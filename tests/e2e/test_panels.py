@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from observability.generate.dashboards.boards import boards
+from observability.generate.dashboards.registry import boards
 from observability.lib.panels import METRICS, Panel
 from observability.lib.prometheus import Prometheus
 from observability.spec import loading

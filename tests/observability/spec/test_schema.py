@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from observability.generate.dashboards.boards import boards
+from observability.generate.dashboards.registry import boards
 from observability.spec import board_slugs, names
 from observability.spec import plan as plans
 from observability.spec.loading import load_entries

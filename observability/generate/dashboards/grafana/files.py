@@ -5,10 +5,10 @@ from typing import Any
 
 from grafanalib._gen import DashboardEncoder
 
-from observability.generate.dashboards.boards import boards
 from observability.generate.dashboards.grafana.dashboard import dashboard
 from observability.generate.dashboards.grafana.provisioning import provisioning
 from observability.generate.dashboards.grafana.vocabulary import Json
+from observability.generate.dashboards.registry import boards
 from observability.spec.plan import Plan
 
 DASHBOARDS = "grafana/dashboards"

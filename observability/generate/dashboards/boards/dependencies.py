@@ -1,20 +1,17 @@
 """The dependencies board: calls to what the API needs, and how it copes when they fail."""
 
-from collections.abc import Iterator
-
-from observability.generate.dashboards.panel_builders import (
+from observability.generate.dashboards.panel_builders import lines
+from observability.generate.dashboards.queries import (
     RATE_INTERVAL,
     legend,
-    lines,
     quantile_queries,
     rate,
     sum_query,
-    threshold_line,
 )
+from observability.generate.dashboards.slo_panels import dependency_thresholds
 from observability.lib.panels import BAD, Board, Panel, Query, Row, Unit
-from observability.spec import names
-from observability.spec.board_slugs import DEPENDENCIES
-from observability.spec.plan import DEPENDENCY_SOURCE, LATENCY, SHORT_WINDOW, Plan
+from observability.spec import board_slugs, names
+from observability.spec.plan import SHORT_WINDOW, Plan
 
 RESILIENCE = (
     lines(
@@ -69,7 +66,7 @@ def board(plan: Plan) -> Board:
     """Return the board with a row for each dependency."""
     rows = [Row(name.capitalize(), calls(plan, name)) for name in plan.dependencies]
     return Board(
-        DEPENDENCIES,
+        board_slugs.DEPENDENCIES,
         "Dependencies",
         "What the API needs: how often it is called, how often that fails, and how long it takes",
         (
@@ -110,15 +107,8 @@ def calls(plan: Plan, dependency: str) -> tuple[Panel, ...]:
             *quantile_queries(
                 names.DEPENDENCY_DURATION, over=window, dependency=dependency, outcome="ok"
             ),
-            *latency_thresholds(plan, dependency),
+            *dependency_thresholds(plan, dependency),
             width=8,
             expects_data=False,
         ),
     )
-
-
-def latency_thresholds(plan: Plan, dependency: str) -> Iterator[Query]:
-    """Yield a line per threshold of the dependency's latency SLOs."""
-    for threshold, slos in plan.slos_by_threshold(DEPENDENCY_SOURCE, LATENCY).items():
-        if any(slo.subject == dependency for slo in slos):
-            yield threshold_line(threshold)

@@ -1,0 +1,54 @@
+"""The load board: the server's side of a load run."""
+
+from observability.generate.dashboards.panel_builders import lines
+from observability.generate.dashboards.queries import (
+    GOOD_RESPONSES,
+    P95,
+    legend,
+    quantile,
+    quantile_queries,
+)
+from observability.generate.dashboards.shared_panels import (
+    alert_annotations,
+    burn_rates,
+    traffic,
+    worker_resources,
+)
+from observability.generate.dashboards.slo_panels import route_durations
+from observability.lib.panels import Board, Query, Row, Unit
+from observability.spec import board_slugs, names
+from observability.spec.plan import Plan
+
+P95_BY_ROUTE = quantile(P95, names.HTTP_DURATION, by=names.ROUTE, route="~.*", **GOOD_RESPONSES)
+SLOWEST_ROUTES = lines(
+    "p95 by route",
+    "95 of 100 good answers of the route took no longer than this.",
+    Unit.SECONDS,
+    Query(f"{P95_BY_ROUTE} > 0", legend(names.ROUTE)),
+)
+DATABASE_TIME = lines(
+    "Database time",
+    "How long successful statements took.",
+    Unit.SECONDS,
+    *quantile_queries(names.DEPENDENCY_DURATION, dependency=names.DATABASE, outcome="ok"),
+)
+
+
+def board(plan: Plan) -> Board:
+    """Return the board, whose panels the report of a load run shows as well."""
+    description = "Good answers of all routes; dashed is what was promised."
+    costs = (
+        route_durations(plan, description, ".*"),
+        SLOWEST_ROUTES,
+        *worker_resources(width=12),
+        DATABASE_TIME,
+        burn_rates(),
+    )
+    return Board(
+        board_slugs.LOAD,
+        "Load run",
+        "The server's side of a load run: choose the run's time, as its report links it",
+        (Row("Answers", traffic(".*")), Row("Duration and cost", costs)),
+        annotations=alert_annotations(plan),
+        time_from="now-15m",
+    )

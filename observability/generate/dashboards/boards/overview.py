@@ -1,0 +1,134 @@
+"""The overview board: what is promised, what is kept, and what is paging."""
+
+from observability.generate.dashboards.panel_builders import FINE_RATIO, stat, table
+from observability.generate.dashboards.queries import (
+    GOOD_RESPONSES,
+    P95,
+    failing_ratio,
+    quantile,
+    rate,
+)
+from observability.generate.dashboards.shared_panels import (
+    BUDGET_STEPS,
+    alert_annotations,
+    burn_rates,
+    traffic,
+)
+from observability.generate.dashboards.slo_panels import latency_steps
+from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit
+from observability.lib.promql import burn_rate, firing
+from observability.spec import board_slugs, names
+from observability.spec.plan import SHORT_WINDOW, Plan
+
+
+def board(plan: Plan) -> Board:
+    """Return the board that people open first."""
+    promises = (slo_table(plan), firing_alerts(plan), burn_rates(width=8, height=10))
+    return Board(
+        board_slugs.OVERVIEW,
+        "Overview",
+        "What is promised, what is kept, and what is paging",
+        (
+            Row("Now", (*slo_stats(plan), *request_stats(plan))),
+            Row("Promises", promises),
+            Row("Traffic", traffic(".*")),
+        ),
+        annotations=alert_annotations(plan),
+    )
+
+
+def slo_stats(plan: Plan) -> tuple[Panel, ...]:
+    """Return pages, SLOs that are missed, and the least budget."""
+    return (
+        stat(
+            "Paging",
+            "Alerts that somebody is being called for.",
+            Unit.NUMBER,
+            f"count({firing(severity=plan.paging_severity)}) or vector(0)",
+            (0, GOOD),
+            (1, BAD),
+        ),
+        stat(
+            "Broken SLOs",
+            f"Promises that are broken over {plan.period.name}.",
+            Unit.NUMBER,
+            f"count({names.BUDGET_LEFT} < 0) or vector(0)",
+            (0, GOOD),
+            (1, BAD),
+        ),
+        stat(
+            "Least budget",
+            f"The smallest of all SLOs over {plan.period.name}.",
+            Unit.RATIO,
+            f"min({names.BUDGET_LEFT})",
+            *BUDGET_STEPS,
+        ),
+    )
+
+
+def request_stats(plan: Plan) -> tuple[Panel, ...]:
+    """Return rate, errors and duration of all requests."""
+    return (
+        stat(
+            "Requests",
+            "Requests that the API answered, of all routes.",
+            Unit.REQUESTS,
+            f"sum({rate(names.HTTP_REQUESTS + '_total')})",
+        ),
+        stat(
+            "Failing",
+            "Share of requests that end in 5xx.",
+            Unit.RATIO,
+            failing_ratio(".*"),
+            (0, GOOD),
+            (0.001, WARN),
+            (0.01, BAD),
+        ),
+        stat(
+            "p95",
+            "95 of 100 good answers took no longer than this.",
+            Unit.SECONDS,
+            quantile(P95, names.HTTP_DURATION, route="~.*", **GOOD_RESPONSES),
+            *latency_steps(plan),
+        ),
+    )
+
+
+def slo_table(plan: Plan) -> Panel:
+    """Return the table of all SLOs, the one that burns fastest first."""
+    by_slo = f"max by ({names.SLO})"
+    measured = f"{by_slo} (1 - {names.error_ratio(plan.period.name)})"
+    return table(
+        "SLOs",
+        f"Every promise with what was measured over {plan.period.name}; budget left is 100 % "
+        "untouched, negative when the promise is broken. "
+        "Burn is of the last 5 minutes: 1 spends the budget exactly within the period.",
+        Unit.RATIO,
+        Query(f"{by_slo} ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
+        Query(measured, "measured", Unit.RATIO, decimals=FINE_RATIO),
+        Query(f"{by_slo} ({names.BUDGET_LEFT})", "budget left", Unit.RATIO, gauge=True),
+        Query(f"{by_slo} ({burn_rate(SHORT_WINDOW)})", "burn", Unit.TIMES),
+        width=16,
+        height=20,
+        steps=BUDGET_STEPS,
+        key=names.SLO,
+        link=board_slugs.SLO,
+        sort_by=("-burn", "budget left"),
+    )
+
+
+def firing_alerts(plan: Plan) -> Panel:
+    """Return the table of firing alerts without the heartbeat, which always fires."""
+    severities = [name for name in plan.policy.severities if name != plan.heartbeat_severity]
+    alerts = firing(severity="~" + "|".join(severities))
+    return table(
+        "Firing",
+        "What fires now; the watchdog, which always does, is left out.",
+        Unit.NUMBER,
+        Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({alerts})", "alerts"),
+        width=8,
+        height=10,
+        key=f"alertname,{names.SEVERITY},{names.SLO}",
+        expects_data=False,
+        no_data_text="nothing fires",
+    )

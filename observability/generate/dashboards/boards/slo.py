@@ -1,0 +1,171 @@
+"""The SLO board: the budget of one SLO, how fast it burns, and which alerts follow."""
+
+from decimal import Decimal
+
+from observability.generate.dashboards.panel_builders import FINE_RATIO, lines, stat, table
+from observability.generate.dashboards.shared_panels import BUDGET_STEPS, alert_annotations
+from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit, Variable
+from observability.lib.promql import selector
+from observability.spec import board_slugs, names
+from observability.spec.plan import LONG_PACE, SHORT_WINDOW, Plan, Tier, Window
+from observability.spec.quantities import format_decimal
+
+CHOSEN = selector("", **{names.SLO: "$slo"})
+OBJECTIVE = names.OBJECTIVE + CHOSEN
+BUDGET_LEFT = names.BUDGET_LEFT + CHOSEN
+BUDGET = f"on ({names.SLO}) (1 - {OBJECTIVE})"
+
+
+def board(plan: Plan) -> Board:
+    """Return the board of one SLO, which the reader chooses."""
+    history = (budget_burn_down(plan), burn_rates(plan), EVENTS, NEXT_STEPS)
+    severities = sorted({tier.severity for tier in plan.tiers})
+    return Board(
+        board_slugs.SLO,
+        "SLO detail",
+        "One promise: its budget, how fast it burns, and which alerts that means",
+        (
+            Row("Promise", (*target_stats(plan), *burn_stats(plan))),
+            Row("Budget and burn", history),
+        ),
+        (Variable("slo", "SLO", f"label_values({names.OBJECTIVE}, {names.SLO})"),),
+        alert_annotations(plan, *severities, **{names.SLO: "$slo"}),
+        time_from="now-6h",
+    )
+
+
+def short_windows(plan: Plan) -> list[Window]:
+    """Return the windows of burn rates, the shortest first."""
+    return [window for window in plan.windows if window.pace != LONG_PACE]
+
+
+def target_stats(plan: Plan) -> tuple[Panel, ...]:
+    """Return objective, measured share, and budget left."""
+    period = plan.period.name
+    return (
+        stat(
+            "Goal",
+            "The promised share of good events.",
+            Unit.RATIO,
+            OBJECTIVE,
+            decimals=FINE_RATIO,
+        ),
+        stat(
+            "Measured",
+            f"The share of good events over {period}.",
+            Unit.RATIO,
+            f"1 - {names.error_ratio(period)}{CHOSEN}",
+            decimals=FINE_RATIO,
+        ),
+        stat(
+            "Budget left",
+            "1 is untouched, 0 spent, less than 0 a broken promise.",
+            Unit.RATIO,
+            BUDGET_LEFT,
+            *BUDGET_STEPS,
+        ),
+    )
+
+
+def burn_stats(plan: Plan) -> tuple[Panel, ...]:
+    """Return the burn rate, the time until the budget is spent, and the rate of events."""
+    window = short_windows(plan)[-1].name
+    spent_per_period = f"on ({names.SLO}) ({names.error_ratio(window)}{CHOSEN} > 0)"
+    period = format_decimal(plan.period.seconds)
+    return (
+        stat(
+            "Burn rate",
+            "Of the last 5 minutes; 1 spends the budget exactly within the period.",
+            Unit.TIMES,
+            f"{names.error_ratio(SHORT_WINDOW)}{CHOSEN} / {BUDGET}",
+            *burn_steps(plan),
+            expects_data=False,
+        ),
+        stat(
+            "Budget gone in",
+            f"At the pace of the last {window}; a dash while nothing burns.",
+            Unit.SECONDS,
+            f"clamp_min({BUDGET_LEFT}, 0) * {BUDGET} * {period} / {spent_per_period}",
+            expects_data=False,
+            no_data_text="–",
+        ),
+        stat(
+            "Events",
+            "Events per second over the last 5 minutes.",
+            Unit.PER_SECOND,
+            names.total_rate(SHORT_WINDOW) + CHOSEN,
+            expects_data=False,
+        ),
+    )
+
+
+def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
+    """Return the colours of a burn rate: good up to 1, bad from the slowest burn that pages."""
+    return (0.0, GOOD), (1.0, WARN), (slowest_paging_burn(plan), BAD)
+
+
+def slowest_paging_burn(plan: Plan) -> float:
+    """Return the burn rate at which the slowest tier pages."""
+    paging = [tier for tier in tiers_with_factor(plan) if tier.severity == plan.paging_severity]
+    return min(float(tier.conditions[0].factor or 0) for tier in paging)
+
+
+def tiers_with_factor(plan: Plan) -> list[Tier]:
+    """Return the tiers whose line is a multiple of the budget."""
+    return [tier for tier in plan.tiers if tier.conditions[0].factor]
+
+
+def budget_burn_down(plan: Plan) -> Panel:
+    """Return the budget left over time."""
+    return lines(
+        "Budget burn-down",
+        f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.",
+        Unit.RATIO,
+        Query(BUDGET_LEFT, "budget left"),
+        Query("vector(0)", "spent", is_threshold=True, colour=BAD),
+        axis_max=1,
+        axis_soft_max=1,
+    )
+
+
+def burn_rates(plan: Plan) -> Panel:
+    """Return the burn rate of every short window, and the line of every tier."""
+    burn_queries = [
+        Query(f"{names.error_ratio(window.name)}{CHOSEN} / {BUDGET}", f"last {window.name}")
+        for window in short_windows(plan)
+    ]
+    return lines(
+        "Burn rates and the tiers' lines",
+        "Bad share ÷ budget in each window. "
+        "A tier fires when its windows are above its line for long enough (policy.yaml).",
+        Unit.TIMES,
+        *burn_queries,
+        *(tier_line(plan, tier) for tier in tiers_with_factor(plan)),
+        expects_data=False,
+        axis_soft_max=slowest_paging_burn(plan),
+    )
+
+
+def tier_line(plan: Plan, tier: Tier) -> Query:
+    """Return the line of the burn rate above which the tier may fire for the chosen SLO."""
+    threshold = f"{format_decimal(tier.conditions[0].factor or Decimal(0))} * (1 - {OBJECTIVE})"
+    expr = f"clamp_max({threshold}, {format_decimal(plan.policy.max_threshold)}) / {BUDGET}"
+    colour = BAD if tier.severity == plan.paging_severity else WARN
+    return Query(expr, f"{tier.name} {tier.severity}s", is_threshold=True, colour=colour)
+
+
+EVENTS = lines(
+    "Events and bad events",
+    "Events per second, and those that broke the promise (seconds, for freshness and probes).",
+    Unit.PER_SECOND,
+    Query(names.total_rate(SHORT_WINDOW) + CHOSEN, "all"),
+    Query(names.bad_rate(SHORT_WINDOW) + CHOSEN, "bad", colour=BAD),
+    expects_data=False,
+)
+NEXT_STEPS = table(
+    "Next steps",
+    "What the person on call does first; the runbook has more.",
+    Unit.TEXT,
+    Query(names.NEXT_STEPS_INFO + CHOSEN, ""),
+    key=names.NEXT_STEPS,
+)
