@@ -1,29 +1,24 @@
-"""Work outside requests: one worker leads and asks for what is due, huey's threads of all workers do it.
+"""The jobs of the API: the tasks `sync` and `deliver`, and the schedule by which they are queued.
 
-The queue only carries work about. What is owed stands in the database (how far nodes are synced, the outbox, dead letters, leases),
-so a queue or a worker that is lost loses nothing: what it had is asked for again.
+Of all workers one leads: it queues what is due. The threads of every worker run the tasks.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import orjson
 from flask import Flask
-from huey import RedisHuey, SqliteHuey
-from huey.consumer import Consumer, Scheduler
-from huey.registry import Message
-from huey.serializer import Serializer
 
 from api.models import now
 from api.platform.db import database
 from api.platform.jobs import dead_letters, leases
 from api.platform.jobs.dead_letters import DELIVERIES, SYNC
+from api.platform.jobs.leases import Lease
+from api.platform.jobs.queue import create_worker, open_queue
 from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.outbound.guarded_calls import deadline
 from api.platform.state import app_state
@@ -32,232 +27,210 @@ from api.services import notifications, sync
 from api.services.state import service_state
 from api.services.thingspeak import NoAccess, ThingSpeakError
 
-THREADS = (
-    3  # no more than the bulkhead of a host lets through (api/platform/outbound/guarded_calls.py)
-)
-STOP_SECONDS = 20  # for what is being done at SIGTERM; supervisors kill after 25
+EXPECTED_ERRORS = (ThingSpeakError, CallRefused)  # of a sync
+DELIVER_EXPIRES = 5.0  # seconds; the schedule queues it again every second
+SYNC_EXPIRES = 60.0  # seconds at least, else the interval between syncs
 log = logging.getLogger(__name__)
 
 
-class Json(Serializer):  # type: ignore[misc]  # huey has no types
-    """Tasks as JSON: with pickle, whoever can write to the queue could make workers run code."""
-
-    def _serialize(self, data: Any) -> bytes:
-        return orjson.dumps(list(data))
-
-    def _deserialize(self, data: bytes) -> Any:
-        message = Message(*orjson.loads(data))
-        times = {
-            key: datetime.fromisoformat(found)
-            for key in ("eta", "expires_resolved")
-            if (found := getattr(message, key))
-        }
-        return message._replace(**times)
-
-
-def queue(url: str) -> Any:
-    """The queue of EVARA_JOBS_URL: a SQLite file on one machine, Redis between machines."""
-    options = {"results": False, "serializer": Json()}
-    if url.startswith("sqlite"):
-        return SqliteHuey("evara", filename=url.removeprefix("sqlite:///"), **options)
-    return RedisHuey("evara", url=url, **options)
-
-
 class Jobs:
-    """The tasks of one app, and the worker that does them."""
+    """The tasks of one app, and the worker that runs them."""
 
     def __init__(self, app: Flask):
         self.app = app
         self.settings = app_state(app).settings
-        self.huey = queue(self.settings.jobs_url)
+        self.huey = open_queue(self.settings.jobs_url)
         self.sync = self.huey.task(name="sync")(self._sync)
         self.deliver = self.huey.task(name="deliver")(self._deliver)
         self.thingspeak = service_state(app).thingspeak
         self.webhook = httpx.Client(timeout=notifications.TIMEOUT)
-        self._lead: leases.Lease | None = None
-        self._renew_at = self._sync_at = 0.0  # monotonic seconds
+        self._leader_lease: Lease | None = None
+        self._renew_at = 0.0  # monotonic seconds
+        self._sync_at = 0.0  # monotonic seconds
         self._stop = threading.Event()
 
     @contextmanager
-    def _work(self, name: str, headers: dict[str, str]) -> Iterator[leases.Lease | None]:
-        """The app, the identity and the lease of a piece of work; None when another worker is at it."""
+    def _run(self, name: str, headers: dict[str, str]) -> Iterator[Lease | None]:
+        """Run a block in the context of the app and of the headers, under the lease of that name.
+
+        Yield None when another worker has the lease.
+        """
         with self.app.app_context(), request_context.activate(headers), leases.hold(name) as lease:
             yield lease
 
     def _sync(
-        self, node_id: str, headers: dict[str, str], attempt: int = 1, again: bool = True
+        self, node_id: str, headers: dict[str, str], attempt: int = 1, retry: bool = True
     ) -> bool:
-        """One attempt at one node; False unless it reached the end. `again`: another follows while that may help; then a dead letter."""
-        with self._work(f"{SYNC}/{node_id}", headers) as lease:
+        """Sync one node; return False when the attempt failed or, without `retry`, is unfinished.
+
+        With `retry`, queue the next run of an attempt that failed or reached its deadline. A
+        failure that no retry follows becomes a dead letter.
+        """
+        with self._run(f"{SYNC}/{node_id}", headers) as lease:
             if lease is None:
                 return True
-            started, stored, finished = time.perf_counter(), 0, False
-            context = {"job": SYNC, "node": node_id, "attempt": attempt}
+            started = time.perf_counter()
+            fields = {"job": SYNC, "node": node_id, "attempt": attempt}
             try:
-                with (
-                    tracing.job(SYNC),
-                    deadline(self.settings.job_deadline),
-                    suppress(sync.SyncUnfinished),
-                ):
-                    for fresh in sync.sync_node(self.thingspeak, node_id, lease):
-                        stored += fresh
-                        metrics.JOB_STORED.labels(SYNC).inc(fresh)
-                        if self._stop.is_set():
-                            return True  # what is missing is fetched after the next start
-                    finished = True
+                progress = self._pull(node_id, lease)
+                if progress is None:
+                    return True  # the worker stops; the next one resumes at the cursor
+                stored, finished = progress
                 if finished:
                     with database().write() as session:
                         dead_letters.resolve(session, SYNC, node_id)
-                elif again:  # with the same attempt: the host answers, there is only much of it
-                    self.sync.schedule(
-                        args=(node_id, request_context.outbound_headers(), attempt),
-                        delay=notifications.retry_delay(1),
-                    )
+                elif retry:  # the same attempt: the host answers, it only has much to send
+                    self._schedule_sync(node_id, attempt, notifications.retry_delay(1))
             except sync.LeaseLost:
-                log.warning("sync lost its lease", extra=context)
-                return True  # whoever has it says how it went
+                log.warning("sync lost its lease", extra=fields)
+                return True  # the worker that has the lease reports the outcome
             except Exception as error:
-                known = isinstance(error, ThingSpeakError | CallRefused)
-                text = (
-                    str(error) if known else type(error).__name__
-                )  # others may hold what is nobody's business
-                metrics.JOB_RUNS.labels(SYNC, "error").inc()
-                log.warning(
-                    "sync failed",
-                    extra=context | {"error": text} | request_context.usage_fields(),
-                    exc_info=not known,
-                )
-                if not known:
-                    error_reports.report(error)
-                if (
-                    again
-                    and attempt < self.settings.job_attempts
-                    and not isinstance(error, NoAccess)
-                ):
-                    asked = (
-                        getattr(error, "retry_after", None) or 0.0
-                    )  # by the host's Retry-After, or until the breaker lets one through
-                    delay = max(
-                        notifications.retry_delay(attempt),
-                        min(asked, notifications.MAX_RETRY_DELAY),
-                    )
-                    self.sync.schedule(
-                        args=(node_id, request_context.outbound_headers(), attempt + 1), delay=delay
-                    )
-                    return False
-                with database().write() as session:
-                    dead_letters.record(session, SYNC, node_id, text, attempt)
+                self._handle_failure(error, node_id, attempt, retry)
                 return False
-            metrics.JOB_RUNS.labels(SYNC, "ok").inc()
             seconds = round(time.perf_counter() - started, 2)
-            log.info(
-                "job done",
-                extra=context
-                | {"stored": stored, "seconds": seconds, "finished": finished}
-                | request_context.usage_fields(),
-            )
-            return finished or again
+            fields |= {"stored": stored, "seconds": seconds, "finished": finished}
+            metrics.JOB_RUNS.labels(SYNC, "ok").inc()
+            log.info("job done", extra=fields | request_context.usage_fields())
+            return finished or retry
+
+    def _pull(self, node_id: str, lease: Lease) -> tuple[int, bool] | None:
+        """Store the node's new readings; return how many, and whether none are left.
+
+        Return None when the worker is stopping.
+        """
+        stored = 0
+        with tracing.job(SYNC), deadline(self.settings.job_deadline):
+            try:
+                for new in sync.sync_node(self.thingspeak, node_id, lease):
+                    stored += new
+                    metrics.JOB_STORED.labels(SYNC).inc(new)
+                    if self._stop.is_set():
+                        return None
+            except sync.SyncUnfinished:
+                return stored, False
+        return stored, True
+
+    def _schedule_sync(self, node_id: str, attempt: int, delay: float) -> None:
+        """Queue a run of the sync in `delay` seconds that continues the current context."""
+        arguments = (node_id, request_context.outbound_headers(), attempt)
+        self.sync.schedule(args=arguments, delay=delay)
+
+    def _handle_failure(self, error: Exception, node_id: str, attempt: int, retry: bool) -> None:
+        """Report a failed attempt; queue the next one if it may help, else write a dead letter."""
+        expected = isinstance(error, EXPECTED_ERRORS)
+        text = type(error).__name__  # the text of an unexpected error may hold secrets
+        if expected:
+            text = str(error)
+        else:
+            error_reports.report(error)
+        metrics.JOB_RUNS.labels(SYNC, "error").inc()
+        fields = {"job": SYNC, "node": node_id, "attempt": attempt, "error": text}
+        fields |= request_context.usage_fields()
+        log.warning("sync failed", extra=fields, exc_info=not expected)
+        if retry and attempt < self.settings.job_attempts and not isinstance(error, NoAccess):
+            self._schedule_sync(node_id, attempt + 1, delay_after(error, attempt))
+            return
+        with database().write() as session:
+            dead_letters.record(session, SYNC, node_id, text, attempt)
 
     def _deliver(self, headers: dict[str, str]) -> None:
-        """Empties the outbox as far as it is due."""
-        with self._work(DELIVERIES, headers) as lease:
-            while (
-                lease
-                and not self._stop.is_set()
-                and notifications.deliver_next(self.webhook, lease) is not None
-            ):
-                pass
+        """Send the deliveries of the outbox that are due."""
+        with self._run(DELIVERIES, headers) as lease:
+            if lease is None:
+                return
+            while not self._stop.is_set():
+                if notifications.deliver_next(self.webhook, lease) is None:
+                    return
 
     def sync_now(self) -> bool:
-        """Every node once, here and now, without further attempts; True when all succeeded."""
+        """Sync every node once, without retries; return whether all reached their end."""
         with self.app.app_context(), database().read() as session:
-            found = sync.synced_node_ids(session)
-        return False not in [self._sync(node_id, {}, again=False) for node_id in found]
+            node_ids = sync.synced_node_ids(session)
+        results = [self._sync(node_id, {}, retry=False) for node_id in node_ids]
+        return all(results)
 
-    def ask(self, task: Any, *arguments: str, expires: float) -> None:
-        """Puts a task into the queue, with ids of its own; who finds it later than `expires` seconds leaves it."""
-        with request_context.activate({}) as made:
-            task(*arguments, made.outbound_headers(), expires=expires)
+    def enqueue(self, task: Any, *arguments: str, expires: float) -> None:
+        """Queue a task with a new request context; it is skipped after `expires` seconds."""
+        with request_context.activate({}) as context:
+            task(*arguments, context.outbound_headers(), expires=expires)
 
     def tick(self) -> None:
-        """Once a second: renews leases; the leader asks for what is due and measures what waits. Failures are logged, not raised."""
+        """Renew leases and, as the leader, queue what is due and measure; called once a second.
+
+        Failures are logged and reported, not raised.
+        """
         try:
             with self.app.app_context():
-                if self._leads():
-                    self._enqueue()
+                if self._lead():
+                    self._enqueue_due()
                     measure()
         except Exception as error:
             log.exception("scheduling failed")
             error_reports.report(error)
 
-    def _leads(self) -> bool:
+    def _lead(self) -> bool:
+        """Renew this worker's leases when it is time to; return whether it is the leader."""
         if time.monotonic() >= self._renew_at:
             self._renew_at = time.monotonic() + self.settings.lease_seconds / 4
-            held = leases.renew()
-            if not self._lead or self._lead.owner not in held:
-                self._lead = leases.acquire("scheduler")
-        return self._lead is not None
+            held_owners = leases.renew()
+            if not self._leader_lease or self._leader_lease.owner not in held_owners:
+                self._leader_lease = leases.acquire("scheduler")
+        return self._leader_lease is not None
 
-    def _enqueue(self) -> None:
+    def _enqueue_due(self) -> None:
         with database().read() as session:
-            waiting = notifications.next_due(session)
-            found = sync.synced_node_ids(session) if time.monotonic() >= self._sync_at else []
-        if waiting:
-            self.ask(self.deliver, expires=5)
-        if found:
-            self._sync_at = time.monotonic() + self.settings.sync_every
-            asked = [
-                task.args[0]
-                for task in (*self.huey.pending(), *self.huey.scheduled())
-                if task.name == "sync"
-            ]
-            for node_id in set(found).difference(
-                asked
-            ):  # new tasks must not crowd out the later attempts of those that fail
-                self.ask(self.sync, node_id, expires=max(60.0, self.settings.sync_every))
+            is_delivery_due = notifications.next_due(session) is not None
+            node_ids: list[str] = []
+            if time.monotonic() >= self._sync_at:
+                node_ids = sync.synced_node_ids(session)
+        if is_delivery_due:
+            self.enqueue(self.deliver, expires=DELIVER_EXPIRES)
+        if not node_ids:
+            return
+        self._sync_at = time.monotonic() + self.settings.sync_every
+        expires = max(SYNC_EXPIRES, self.settings.sync_every)
+        # A second task for a node would crowd out the retries of those that fail.
+        for node_id in set(node_ids) - self._queued_node_ids():
+            self.enqueue(self.sync, node_id, expires=expires)
+
+    def _queued_node_ids(self) -> set[str]:
+        """Return the ids of the nodes of which a sync is in the queue, now or for later."""
+        tasks = [*self.huey.pending(), *self.huey.scheduled()]
+        return {task.args[0] for task in tasks if task.name == "sync"}
 
     def work(self) -> None:
-        """Works until SIGTERM, and ends what it is at first."""
-        jobs = self
-
-        class Ticker(Scheduler):  # type: ignore[misc]  # huey has no types
-            def loop(self, now: Any = None) -> None:
-                jobs.tick()
-                super().loop(now)
-
-        class Worker(Consumer):  # type: ignore[misc]
-            scheduler_class = Ticker
-
-        logging.getLogger("huey").setLevel(
-            logging.WARNING
-        )  # its lines say less than ours, every second
-        worker = Worker(
-            self.huey,
-            THREADS,
-            periodic=False,
-            max_delay=0.5,
-            graceful_signal="TERM",
-            shutdown_timeout=STOP_SECONDS,
-        )
+        """Run tasks until SIGTERM, then let the running ones end."""
+        worker = create_worker(self.huey, self.tick)
         self._stop = worker.stop_flag
         worker.run()
-        if self._lead:
+        if self._leader_lease:
             with self.app.app_context():
-                leases.release(self._lead)
+                leases.release(self._leader_lease)
+
+
+def delay_after(error: Exception, attempt: int) -> float:
+    """Return the seconds until the attempt after this failed one.
+
+    A host's Retry-After, or a breaker that is open for longer, delays it further.
+    """
+    retry_after = getattr(error, "retry_after", None) or 0.0
+    requested = min(retry_after, notifications.MAX_RETRY_DELAY)
+    return max(notifications.retry_delay(attempt), requested)
 
 
 def measure() -> None:
-    """What the database says of jobs: as of when all of it was done, what waits, and what failed for good."""
+    """Set the gauges about jobs: the last success of each, the sync's progress, what is waiting."""
     with database().read() as session:
-        synced = sync.synced_since(session)
-        furthest = sync.furthest_behind(session)
-        waiting, oldest = notifications.backlog(session)
-        dead = dead_letters.counts(session)
-    if synced:
-        metrics.JOB_LAST_SUCCESS.labels(SYNC).set(synced.timestamp())
-    if furthest:
-        metrics.JOB_REACHED.labels(SYNC).set(furthest.timestamp())
-    metrics.JOB_LAST_SUCCESS.labels(DELIVERIES).set((oldest or now()).timestamp())
-    metrics.DELIVERIES_PENDING.set(waiting)
-    for task, number in dead.items():
-        metrics.DEAD_LETTERS.labels(task).set(number)
+        synced_since = sync.synced_since(session)
+        oldest_cursor = sync.furthest_behind(session)
+        pending, oldest_pending = notifications.backlog(session)
+        dead_letters_by_task = dead_letters.counts(session)
+    if synced_since:
+        metrics.JOB_LAST_SUCCESS.labels(SYNC).set(synced_since.timestamp())
+    if oldest_cursor:
+        metrics.JOB_REACHED.labels(SYNC).set(oldest_cursor.timestamp())
+    all_delivered_until = oldest_pending or now()
+    metrics.JOB_LAST_SUCCESS.labels(DELIVERIES).set(all_delivered_until.timestamp())
+    metrics.DELIVERIES_PENDING.set(pending)
+    for task, count in dead_letters_by_task.items():
+        metrics.DEAD_LETTERS.labels(task).set(count)

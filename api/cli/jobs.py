@@ -12,11 +12,20 @@ from api.platform.db import database
 from api.platform.jobs import dead_letters
 from api.services import notifications
 
-SHOWN = ("id", "task", "subject", "error", "attempts", "first_at", "last_at", "payload")
+COLUMNS = ("id", "task", "subject", "error", "attempts", "first_at", "last_at", "payload")
+# A dead letter as people read it.
+LINE = (
+    "{id}  {task} {subject}: {error} "
+    "(attempts: {attempts}, {first_at:%F %T} to {last_at:%F %T} UTC)"
+)
+group = AppGroup("jobs", help="Dead letters: work that failed for good.")
 
 
-def take_out(number: int, *, again: bool) -> DeadLetter:
-    """Removes a dead letter; `again` puts a delivery back into the outbox with its key, by which a receiver knows it."""
+def remove(number: int, *, requeue: bool) -> DeadLetter:
+    """Delete and return a dead letter; raise ClickException when there is none.
+
+    `requeue` puts a delivery back into the outbox, with the key by which receivers know it.
+    """
     with database().write() as session:
         letter = session.get(DeadLetter, number)
         if letter is None:
@@ -24,12 +33,9 @@ def take_out(number: int, *, again: bool) -> DeadLetter:
                 f"there is no dead letter {number}; see: flask --app api.app jobs list"
             )
         session.delete(letter)
-        if again and letter.task == dead_letters.DELIVERIES:
+        if requeue and letter.task == dead_letters.DELIVERIES:
             session.add(Delivery(key=letter.subject, **letter.payload))
     return letter
-
-
-group = AppGroup("jobs", help="Dead letters: work that failed for good.")
 
 
 @group.command("list")
@@ -37,28 +43,25 @@ group = AppGroup("jobs", help="Dead letters: work that failed for good.")
 def list_letters(as_json: bool) -> None:
     """Show the dead letters, and how many deliveries wait."""
     with database().read() as session:
-        found = session.scalars(select(DeadLetter).order_by(DeadLetter.id))
-        rows = [{column: getattr(row, column) for column in SHOWN} for row in found]
-        waiting, _ = notifications.backlog(session)
+        letters = session.scalars(select(DeadLetter).order_by(DeadLetter.id))
+        rows = [{column: getattr(letter, column) for column in COLUMNS} for letter in letters]
+        pending, _ = notifications.backlog(session)
     if as_json:
-        return click.echo(orjson.dumps({"dead_letters": rows, "deliveries_pending": waiting}))
+        click.echo(orjson.dumps({"dead_letters": rows, "deliveries_pending": pending}))
+        return
     for row in rows:
-        click.echo(
-            "{id}  {task} {subject}: {error} (attempts: {attempts}, {first_at:%F %T} to {last_at:%F %T} UTC)".format(
-                **row
-            )
-        )
-    return click.echo(f"{len(rows)} dead letters, {waiting} deliveries wait")
+        click.echo(LINE.format(**row))
+    click.echo(f"{len(rows)} dead letters, {pending} deliveries wait")
 
 
 @group.command("retry")
 @click.argument("number", type=int)
 def retry(number: int) -> None:
     """Take a dead letter out, and try again what it is about."""
-    letter = take_out(number, again=True)
+    letter = remove(number, requeue=True)
     if letter.task == dead_letters.SYNC:
-        made = Jobs(current_app)
-        made.ask(made.sync, letter.subject, expires=made.settings.sync_every)
+        jobs = Jobs(current_app)
+        jobs.enqueue(jobs.sync, letter.subject, expires=jobs.settings.sync_every)
     click.echo(f"{letter.task} {letter.subject} will be tried again")
 
 
@@ -66,5 +69,5 @@ def retry(number: int) -> None:
 @click.argument("number", type=int)
 def drop(number: int) -> None:
     """Take a dead letter out; what it is about is lost."""
-    letter = take_out(number, again=False)
+    letter = remove(number, requeue=False)
     click.echo(f"dropped {letter.task} {letter.subject}")

@@ -14,14 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import SplitResult
 
 import pytest
 import stamina
 from flask import Flask
 
-from api import jobs
 from api.jobs import DELIVERIES, SYNC, Jobs
 from api.models import DeadLetter, Delivery, Lease, SyncState, now
 from api.platform.db import database
@@ -52,35 +50,36 @@ def app(
     """An app with one node, whose channel the replay serves, and a queue of its own."""
     assert migrated
     url = f"http://127.0.0.1:{replay.server_port}"
-    made = make_app(
+    app = make_app(
         jobs_url=f"sqlite:///{tmp_path}/jobs.db",
         thingspeak_url=url,
         job_attempts=3,
         retry_seconds=0.01,
         sync_every=1000,
     )
-    assert made.test_client().post(NODES, json=NODE | CHANNEL).status_code == 201
+    assert app.test_client().post(NODES, json=NODE | CHANNEL).status_code == 201
     with stamina.set_testing(True, attempts=1):
-        yield made
+        yield app
 
 
 @pytest.fixture
-def made(app: Flask) -> Iterator[Jobs]:
-    yield (made := Jobs(app))
-    if made._lead:
+def jobs(app: Flask) -> Iterator[Jobs]:
+    jobs = Jobs(app)
+    yield jobs
+    if jobs._leader_lease:
         with app.app_context():
-            leases.release(made._lead)
+            leases.release(jobs._leader_lease)
 
 
-def work_off(made: Jobs) -> int:
+def work_off(jobs: Jobs) -> int:
     """Does what is in the queue and what it schedules, as a worker's threads would; how many tasks
     that were."""
     done = 0
-    while made.huey.pending_count() or made.huey.scheduled_count():
-        for task in made.huey.read_schedule():
-            made.huey.enqueue(task)
-        if task := made.huey.dequeue():
-            made.huey.execute(task)
+    while jobs.huey.pending_count() or jobs.huey.scheduled_count():
+        for task in jobs.huey.read_schedule():
+            jobs.huey.enqueue(task)
+        if task := jobs.huey.dequeue():
+            jobs.huey.execute(task)
             done += 1
             assert done < 50, "it never ends"
     return done
@@ -102,47 +101,18 @@ def runs() -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_tasks_survive_the_queue(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Arguments, ids and times come back from either queue as they were, and what lies in it is
-    JSON."""
-    url = (
-        f"sqlite:///{tmp_path}/own.db" if kind == "sqlite" else request.getfixturevalue("redis_url")
-    )
-    huey = jobs.queue(url)
-    done: list[Any] = []
-    task = huey.task(name="remember")(lambda *given: done.append(given))
-    task("tank-01", {"X-Request-ID": "asked-0001"}, 2, expires=60)
-    task.schedule(args=("later",), delay=1000)
-    assert all(message.startswith(b"[") for message in huey.storage.enqueued_items())
-    for _ in range(2):
-        huey.execute(huey.dequeue())
-    assert done == [("tank-01", {"X-Request-ID": "asked-0001"}, 2)]
-    assert (huey.pending_count(), huey.scheduled_count()) == (0, 1)
-    assert [
-        found.args
-        for found in huey.read_schedule(
-            datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=12)
-        )
-    ] == [["later"]]
-    late = task.s("late", expires=-1)
-    huey.enqueue(late)
-    huey.execute(huey.dequeue())
-    assert len(done) == 1
-
-
-def test_a_tick_syncs_and_measures(app: Flask, made: Jobs) -> None:
+def test_a_tick_syncs_and_measures(app: Flask, jobs: Jobs) -> None:
     """The leader asks for every node that has a channel, and afterwards says since when all are
     synced, and how far."""
     app.test_client().post(NODES, json=NODE | {"id": "no-channel"})
     before = runs()
-    made.tick()
-    assert work_off(made) == 1
+    jobs.tick()
+    assert work_off(jobs) == 1
     assert stored(app) > 1400
     assert runs() == [before[0] + 1, before[1]]
     started = now().timestamp()
-    made.tick()
-    assert made.huey.pending_count() == 0  # the next is due in a thousand seconds
+    jobs.tick()
+    assert jobs.huey.pending_count() == 0  # the next is due in a thousand seconds
     with app.app_context(), database().read() as session:
         state = session.get(SyncState, NODE["id"])
     assert gauge(names.JOB_LAST_SUCCESS, task=SYNC) == state.finished_at.timestamp()
@@ -155,7 +125,7 @@ def test_a_tick_syncs_and_measures(app: Flask, made: Jobs) -> None:
     ) == (0, 0, 0)
 
 
-def test_what_waits_is_measured(app: Flask, made: Jobs) -> None:
+def test_what_waits_is_measured(app: Flask, jobs: Jobs) -> None:
     """Deliveries count, and the job is as old as the oldest of them: fresh means that nothing waits
     for long."""
     since = now() - timedelta(minutes=7)
@@ -165,73 +135,73 @@ def test_what_waits_is_measured(app: Flask, made: Jobs) -> None:
                 Delivery(key=str(number), node_id="n", payload={}, headers={}, created_at=moment)
             )
     app_state(app).settings.webhook_url = "http://127.0.0.1:9/"
-    made.tick()
+    jobs.tick()
     assert gauge(names.DELIVERIES_PENDING) == 2
     assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) == since.timestamp()
     app_state(app).settings.webhook_url = ""
-    made.tick()
+    jobs.tick()
     assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) > since.timestamp() + 60
 
 
-def test_only_the_leader_asks(app: Flask, made: Jobs) -> None:
+def test_only_the_leader_asks(app: Flask, jobs: Jobs) -> None:
     """Of two workers one schedules; the other takes over when the leader's lease has ended."""
     other = Jobs(app)
-    made.tick()
+    jobs.tick()
     other.tick()
-    assert (made.huey.pending_count(), other._lead) == (1, None)
+    assert (jobs.huey.pending_count(), other._leader_lease) == (1, None)
     with app.app_context(), database().write() as session:
         session.query(Lease).update({"until": now() - timedelta(seconds=1)})
     leases.HELD_OWNERS.clear()  # the leader was killed: nobody renews for it
-    made.huey.flush()
+    jobs.huey.flush()
     other._renew_at = 0
     other.tick()
-    assert made.huey.pending_count() == 1
-    assert other._lead
-    made._renew_at = 0
-    made.tick()
-    assert made._lead is None  # it was only halted, and learns that another leads
+    assert jobs.huey.pending_count() == 1
+    assert other._leader_lease
+    jobs._renew_at = 0
+    jobs.tick()
+    assert jobs._leader_lease is None  # it was only halted, and learns that another leads
     with app.app_context():
-        leases.release(other._lead)
+        leases.release(other._leader_lease)
 
 
 def test_a_tick_survives_its_database(
     make_app: MakeApp, new_database: NewDatabase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without tables it says so and is ready for the next second."""
-    made = Jobs(
+    jobs = Jobs(
         make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", database_url=new_database("empty"))
     )
-    made.tick()
+    jobs.tick()
     assert '"message":"scheduling failed"' in capsys.readouterr().err
 
 
 def test_an_outage_is_tried_again_and_then_a_dead_letter(
-    app: Flask, made: Jobs, replay: ThingSpeakStub
+    app: Flask, jobs: Jobs, replay: ThingSpeakStub
 ) -> None:
     """As many attempts as the setting says, all with the ids of the first; the letter says how it
     went and goes with the next success."""
     replay.set_mode("fail", 60)
     before, ids = runs(), []
-    do = made._sync
-    made.sync.task_class.execute = lambda task: (
+    do = jobs._sync
+    jobs.sync.task_class.execute = lambda task: (
         ids.append(task.args[1][request_context.REQUEST_ID]),
         do(*task.args),
     )
-    made.tick()
-    work_off(made)
+    jobs.tick()
+    work_off(jobs)
     assert (len(ids), len(set(ids))) == (3, 1)
     assert runs() == [before[0], before[1] + 3]
     (letter,) = letters(app)
     assert (letter.task, letter.subject, letter.attempts) == (SYNC, NODE["id"], 3)
     assert "500" in letter.error
-    assert not made.sync_now()
+    assert not jobs.sync_now()
     (letter,) = letters(app)
     assert letter.attempts == 4
     assert letter.first_at < letter.last_at
-    made.tick()
+    jobs.tick()
     assert gauge(names.DEAD_LETTERS, task=SYNC) == 1
     replay.set_mode("ok", 0)
-    assert made.sync_now()
+    assert jobs.sync_now()
     assert letters(app) == []
 
 
@@ -249,7 +219,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
 
 def test_a_back_fill_past_its_deadline_goes_on(
-    app: Flask, made: Jobs, pages: Callable[[int, int], None], caplog: pytest.LogCaptureFixture
+    app: Flask, jobs: Jobs, pages: Callable[[int, int], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A run that moved the mark is no failure: what is left follows soon, no attempt is spent, and
     the last run finds the end."""
@@ -258,8 +228,8 @@ def test_a_back_fill_past_its_deadline_goes_on(
     with app.app_context(), database().write() as session:
         record(session, SYNC, NODE["id"], "an earlier outage", 3)
     with caplog.at_level(logging.INFO):
-        made.sync(NODE["id"], {})
-        work_off(made)
+        jobs.sync(NODE["id"], {})
+        work_off(jobs)
     lines = [record.__dict__ for record in caplog.records if record.message == "job done"]
     assert len(lines) > 1
     assert [line["finished"] for line in lines] == [False] * (len(lines) - 1) + [True]
@@ -270,55 +240,55 @@ def test_a_back_fill_past_its_deadline_goes_on(
 
 
 def test_a_back_fill_that_stands_still_is_a_failure(
-    app: Flask, made: Jobs, pages: Callable[[int, int], None]
+    app: Flask, jobs: Jobs, pages: Callable[[int, int], None]
 ) -> None:
     """Without a step forward attempts are spent, and a dead letter stays; so it does where only the
     overlap was read again."""
     for size, calls in ((200, 6), (20, 4)):
         before = runs()
         pages(size, calls)
-        made.sync(NODE["id"], {})
-        work_off(made)
+        jobs.sync(NODE["id"], {})
+        work_off(jobs)
         assert runs() == [before[0], before[1] + 3]
         (letter,) = letters(app)
         assert "no time is left" in letter.error
         pages(2_000, 1_000)
-        assert made.sync_now()
+        assert jobs.sync_now()
 
 
 def test_a_sync_by_hand_says_that_more_is_left(
-    app: Flask, made: Jobs, pages: Callable[[int, int], None]
+    app: Flask, jobs: Jobs, pages: Callable[[int, int], None]
 ) -> None:
     """`flask sync` has no next run, so a channel whose end was not reached is no success; a dead
     letter it is not."""
     pages(200, 12)
-    assert not made.sync_now()
+    assert not jobs.sync_now()
     assert (
         letters(app),
         stored(app) > 0,
-        made.huey.pending_count(),
-        made.huey.scheduled_count(),
+        jobs.huey.pending_count(),
+        jobs.huey.scheduled_count(),
     ) == ([], True, 0, 0)
 
 
-def test_a_node_is_asked_for_once(app: Flask, made: Jobs, replay: ThingSpeakStub) -> None:
-    """While a task for it waits, or its next attempt is held back, no other is made: an outage lets
+def test_a_node_is_asked_for_once(app: Flask, jobs: Jobs, replay: ThingSpeakStub) -> None:
+    """While a task for it waits, or its next attempt is held back, no other is jobs: an outage lets
     no queue grow."""
     replay.set_mode("fail", 60)
     app_state(app).settings.retry_seconds = 1000
     for _ in range(3):
-        made._sync_at = 0
-        made.tick()
-    assert made.huey.pending_count() == 1
+        jobs._sync_at = 0
+        jobs.tick()
+    assert jobs.huey.pending_count() == 1
     for _ in range(2):
-        made.huey.execute(made.huey.dequeue())  # the attempt, and putting the next one aside
-    made._sync_at = 0
-    made.tick()
-    assert (made.huey.pending_count(), made.huey.scheduled_count()) == (0, 1)
+        jobs.huey.execute(jobs.huey.dequeue())  # the attempt, and putting the next one aside
+    jobs._sync_at = 0
+    jobs.tick()
+    assert (jobs.huey.pending_count(), jobs.huey.scheduled_count()) == (0, 1)
 
 
 def test_the_next_attempt_waits_until_it_can_succeed(
-    made: Jobs, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as the host asked for, or until its breaker lets a trial through, but never for
     hours: else attempts are used up at once."""
@@ -332,13 +302,13 @@ def test_the_next_attempt_waits_until_it_can_succeed(
 
         monkeypatch.setattr(sync, "sync_node", fails)
         due = datetime.now(UTC) + timedelta(seconds=seconds)
-        made._sync("tank-01", {})
-        (task,) = made.huey.pending()
+        jobs._sync("tank-01", {})
+        (task,) = jobs.huey.pending()
         assert abs((task.eta.replace(tzinfo=UTC) - due).total_seconds()) < 5
-        made.huey.flush()
+        jobs.huey.flush()
 
 
-def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:
+def test_a_refusal_is_not_tried_again(app: Flask, jobs: Jobs) -> None:
     """A channel without access is a dead letter at once; it goes when the node gets another
     channel, or is deleted."""
     client = app.test_client()
@@ -347,8 +317,8 @@ def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:
         lambda: client.delete(f"{NODES}/tank-01"),
     ):
         client.patch(f"{NODES}/tank-01", json={"channel_id": 4711})
-        made.sync("tank-01", {})
-        assert work_off(made) == 1
+        jobs.sync("tank-01", {})
+        assert work_off(jobs) == 1
         (letter,) = letters(app)
         assert (letter.attempts, "-1" in letter.error) == (1, True)
         assert change().status_code < 300
@@ -356,42 +326,42 @@ def test_a_refusal_is_not_tried_again(app: Flask, made: Jobs) -> None:
 
 
 def test_an_error_that_nobody_foresaw_tells_the_log_alone(
-    app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    app: Flask, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The letter has its kind, the log its traceback; its text may hold what is nobody's
     business."""
     monkeypatch.setattr(
-        made.thingspeak, "feeds", lambda *_: (_ for _ in ()).throw(ValueError("a key"))
+        jobs.thingspeak, "feeds", lambda *_: (_ for _ in ()).throw(ValueError("a key"))
     )
-    assert not made.sync_now()
+    assert not jobs.sync_now()
     assert letters(app)[0].error == "ValueError"
     assert [
         bool(record.exc_info) for record in caplog.records if record.message == "sync failed"
     ] == [True]
 
 
-def test_a_node_that_another_is_at_is_left_alone(app: Flask, made: Jobs) -> None:
+def test_a_node_that_another_is_at_is_left_alone(app: Flask, jobs: Jobs) -> None:
     """Neither success nor failure: whoever has the lease says how it goes."""
     before = runs()
     with app.app_context(), leases.hold(f"{SYNC}/tank-01"):
-        assert made.sync_now()
+        assert jobs.sync_now()
     assert (runs(), stored(app)) == (before, 0)
 
 
 def test_a_lost_lease_is_neither_success_nor_failure(
-    app: Flask, made: Jobs, monkeypatch: pytest.MonkeyPatch
+    app: Flask, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker that took over counts; this one leaves what it stored before."""
     before = runs()
     monkeypatch.setattr(leases.Lease, "renew", lambda *_: False)
-    assert made.sync_now()
+    assert jobs.sync_now()
     assert (runs(), stored(app), letters(app)) == (before, 0, [])
 
 
-def test_a_node_that_is_gone_is_no_failure(app: Flask, made: Jobs) -> None:
+def test_a_node_that_is_gone_is_no_failure(app: Flask, jobs: Jobs) -> None:
     """It may have been deleted between the asking and the doing."""
-    made.sync("nobody", {})
-    assert work_off(made) == 1
+    jobs.sync("nobody", {})
+    assert work_off(jobs) == 1
     assert letters(app) == []
 
 

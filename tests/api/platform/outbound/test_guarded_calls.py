@@ -16,7 +16,7 @@ import pytest
 import stamina
 
 from api.config import Settings
-from api.jobs import THREADS
+from api.platform.jobs.queue import THREADS
 from api.platform.outbound import guarded_calls
 from api.platform.outbound.circuit_breaker import (
     FAILURES,

@@ -109,12 +109,12 @@ def test_the_apis_user_may_what_the_api_does_and_not_more(
         },
     )
     assert client.get(f"{NODES}/a/live").status_code in (503, 504)
-    made = Jobs(app)
-    made.tick()
-    assert [task.name for task in made.huey.pending()] == ["sync"]
-    assert made.huey.dequeue().name == "sync"
+    jobs = Jobs(app)
+    jobs.tick()
+    assert [task.name for task in jobs.huey.pending()] == ["sync"]
+    assert jobs.huey.dequeue().name == "sync"
     with app.app_context():
-        assert made._lead
+        assert jobs._leader_lease
     assert (fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")) == before
     for forbidden in (store.keys, store.flushall, lambda: store.config_set("maxmemory", 1)):
         with pytest.raises(ResponseError, match="permissions"):

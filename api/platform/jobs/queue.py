@@ -1,0 +1,69 @@
+"""The job queue (huey) and the worker that runs its tasks.
+
+The queue only announces work. The database records what has to be done (sync cursors, the outbox,
+dead letters, leases), so a lost queue or worker loses nothing: its work is announced again.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import orjson
+from huey import RedisHuey, SqliteHuey
+from huey.consumer import Consumer, Scheduler
+from huey.registry import Message
+from huey.serializer import Serializer
+
+QUEUE = "evara"
+THREADS = 3  # as many as a host's bulkhead admits (api/platform/outbound/guarded_calls.py)
+STOP_SECONDS = 20  # for running tasks after SIGTERM; supervisors kill after 25
+TIMES = ("eta", "expires_resolved")  # fields of a message that hold a time or None
+
+
+class JsonSerializer(Serializer):  # type: ignore[misc]  # huey has no types
+    """Tasks as JSON: with pickle, anyone who can write to the queue could run code in workers."""
+
+    def _serialize(self, data: Any) -> bytes:
+        return orjson.dumps(list(data))
+
+    def _deserialize(self, data: bytes) -> Any:
+        message = Message(*orjson.loads(data))
+        for name in TIMES:
+            text = getattr(message, name)
+            if text:
+                message = message._replace(**{name: datetime.fromisoformat(text)})
+        return message
+
+
+def open_queue(url: str) -> Any:
+    """Return the queue of EVARA_JOBS_URL: a SQLite file, or Redis when machines share it."""
+    options = {"results": False, "serializer": JsonSerializer()}
+    if url.startswith("sqlite"):
+        return SqliteHuey(QUEUE, filename=url.removeprefix("sqlite:///"), **options)
+    return RedisHuey(QUEUE, url=url, **options)
+
+
+def create_worker(queue: Any, tick: Callable[[], None]) -> Any:
+    """Return a huey consumer that also calls `tick` once a second.
+
+    Its run() returns after SIGTERM, when running tasks have ended; `stop_flag` is set before.
+    """
+
+    class TickingScheduler(Scheduler):  # type: ignore[misc]  # huey has no types
+        def loop(self, now: Any = None) -> None:
+            tick()
+            super().loop(now)
+
+    class Worker(Consumer):  # type: ignore[misc]
+        scheduler_class = TickingScheduler
+
+    logging.getLogger("huey").setLevel(logging.WARNING)  # below, it writes a line every second
+    return Worker(
+        queue,
+        THREADS,
+        periodic=False,
+        max_delay=0.5,
+        graceful_signal="TERM",
+        shutdown_timeout=STOP_SECONDS,
+    )
