@@ -158,7 +158,7 @@ def _observe_failure(context: ExceptionContext) -> None:
 def _observe(system: str, statement: str, seconds: float, error: str | None = None) -> None:
     queries = 0 if statement.startswith(UNCOUNTED) else 1
     metrics.observe_dependency(names.DATABASE, seconds, ok=error is None, queries=queries)
-    tracing.statement(system, statement, seconds, error)
+    tracing.record_statement(system, statement, seconds, error)
 
 
 def init_app(app: Flask, url: str, statement_timeout: float = 0.0) -> None:

@@ -8,13 +8,14 @@ from flask import Flask, Response, current_app
 
 if TYPE_CHECKING:
     from flask_limiter import Limiter
-    from prometheus_client import CollectorRegistry, Counter
+    from prometheus_client import Counter
 
     from api.config import Settings
     from api.platform.db import Database
     from api.platform.http.health import Check
     from api.platform.http.openapi import Operations
     from api.platform.keys import Keyring
+    from api.platform.telemetry.metrics import Registry
     from api.platform.telemetry.otlp import Tracing
 
 EXTENSION = "evara"
@@ -28,7 +29,7 @@ class AppState:
     tracing: "Tracing | None" = None  # None without a trace collector
     report_error: Callable[[Exception], None] | None = None  # None without a Sentry DSN
     # telemetry.metrics
-    registry: "CollectorRegistry" = field(init=False)
+    registry: "Registry" = field(init=False)
     route_ids: dict[tuple[str, str], str] = field(init=False)  # (method, URL rule) → route id
     timed_dispatch: Callable[[], Response] = field(init=False)
     exceptions: "Counter" = field(init=False)

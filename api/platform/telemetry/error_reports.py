@@ -1,4 +1,4 @@
-"""Reports of what nobody foresaw, in a request or a job, to Sentry; nowhere without a DSN."""
+"""Reports of unhandled exceptions to Sentry; without a DSN nothing is sent or imported."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,36 +15,47 @@ if TYPE_CHECKING:
 
 
 def report(error: Exception) -> None:
-    if current_app and (send := app_state().report_error):
+    """Send an exception of the current request or job to Sentry, if there is a DSN."""
+    if not current_app:
+        return
+    send = app_state().report_error
+    if send is not None:
         send(error)
 
 
-def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
-    """Sentry, told of exceptions and nothing else: imported here, because it costs memory and time even when it has no DSN."""
+def scrub(event: "Event", _: "Hint") -> "Event":
+    """Return the event without secrets."""
+    text = orjson.dumps(event, default=str).decode()
+    clean: Event = orjson.loads(logs.redact(text))
+    return clean
+
+
+def connect(settings: Settings, dsn: str) -> Callable[[Exception], None]:
+    """Start Sentry's SDK; return a function that sends an exception.
+
+    The SDK is imported here because it costs memory and time even when it has no DSN.
+    """
     import sentry_sdk
     from sentry_sdk.integrations.atexit import AtexitIntegration
 
-    def scrub(event: "Event", _: "Hint") -> "Event":
-        clean: Event = orjson.loads(logs.redact(orjson.dumps(event, default=str).decode()))
-        return clean
-
     def send(error: Exception) -> None:
         with sentry_sdk.new_scope() as scope:
-            if current := request_context.current():
-                scope.set_tags({"request_id": current.request_id, "trace_id": current.trace_id})
+            context = request_context.current()
+            if context is not None:
+                scope.set_tags({"request_id": context.request_id, "trace_id": context.trace_id})
             if request:
                 scope.set_tag("route", metrics.current_route())
             scope.capture_exception(error)
 
+    # Sends what is queued before the process ends, without the notice on standard error.
+    send_at_exit = AtexitIntegration(callback=lambda *_: None)
     sentry_sdk.init(
         dsn,
         release=settings.version,
         environment=settings.env,
-        default_integrations=False,  # they hook into everything; what we send is sent by name
-        integrations=[
-            AtexitIntegration(callback=lambda *_: None)
-        ],  # what waits is sent before the process ends
-        include_local_variables=False,  # of a stack's frames: bodies and keys are among them
+        default_integrations=False,  # they hook into other libraries
+        integrations=[send_at_exit],
+        include_local_variables=False,  # they hold bodies and keys
         max_breadcrumbs=0,
         before_send=scrub,
     )
@@ -52,5 +63,9 @@ def reporter(settings: Settings, dsn: str) -> Callable[[Exception], None]:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    if dsn := settings.sentry_dsn and settings.sentry_dsn.get_secret_value():
-        app_state(app).report_error = reporter(settings, dsn)
+    """Report the exceptions of the app if the settings have a DSN."""
+    if settings.sentry_dsn is None:
+        return
+    dsn = settings.sentry_dsn.get_secret_value()
+    if dsn:
+        app_state(app).report_error = connect(settings, dsn)

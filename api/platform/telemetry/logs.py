@@ -1,4 +1,4 @@
-"""JSON log lines: one per request and one per event, all with the ids of their request or job, and none with a secret."""
+"""JSON log lines, one per request and one per event, with the ids of the request and no secret."""
 
 import logging
 import re
@@ -13,18 +13,23 @@ from api.platform.telemetry import metrics, request_context
 
 SERVICE = "evara-api"
 ACCESS = "evara.access"
-CHATTY = "opentelemetry"  # says for every batch, and for every span that finds the queue full, that the collector is away
-CHATTY_SECONDS = 60.0
-# Values end before quotes and backslashes, so that a line of JSON stays one.
-KEY = r"(?:(?:api|channel|access|private|secret)[-_]?key|authorization|password|passwd|secret|token|dsn)"
-SUSPECT = re.compile(
-    r"[\s:=]|evara_"
-)  # no secret is found without one of these; most paths have none
+# Logs each batch, and each span that finds the queue full, while the collector is unreachable.
+REPETITIVE = "opentelemetry"
+REPETITIVE_INTERVAL = 60.0  # seconds between its lines
+KEY = r"""(?:
+    (?:api|channel|access|private|secret)[-_]?key
+    | authorization | password | passwd | secret | token | dsn
+)"""
+# Every secret contains one of these; most paths contain none.
+MAY_HOLD_SECRET = re.compile(r"[\s:=]|evara_")
+# Values end before quotes and backslashes, so that redacted JSON stays JSON.
 SECRETS = re.compile(
     rf"""(?ix)
-    (?P<url> ://[^\s/:@"'\\]*: ) (?:[^\s"\\]|\\[^nrt]){{1,100}}@                  # scheme://user:password@
+    # scheme://user:password@
+    (?P<url> ://[^\s/:@"'\\]*: ) (?:[^\s"\\]|\\[^nrt]){{1,100}}@
     | (?P<scheme> \b(?:Bearer|Basic)\s+ ) [\w.~+/=-]{{6,}}
-    | (?-i: \bevara_ (?=[a-z_-]*[0-9A-Z]) [A-Za-z0-9_-]{{8,}} )                   # a key of ours; names of metrics are small letters
+    # an API key of this service; a metric name has neither digits nor capitals
+    | (?-i: \bevara_ (?=[a-z_-]*[0-9A-Z]) [A-Za-z0-9_-]{{8,}} )
     | (?P<quoted> {KEY} \\*["'] \s*:\s* \\*["'] ) [^"'\\]+
     | (?P<bare> {KEY} \s*[=:]\s* (?:\\*["'])? (?:(?:Bearer|Basic)\s+)? ) [^\s"'\\&,;(){{}}\[\]]+
     """
@@ -32,80 +37,100 @@ SECRETS = re.compile(
 
 
 def redact(text: str) -> str:
-    """The text without bearer tokens, keys, passwords and the credentials of URLs; JSON stays JSON."""
-    return SECRETS.sub(hidden, text) if SUSPECT.search(text) else text
+    """Return the text without tokens, keys, passwords and credentials in URLs; JSON stays JSON."""
+    if not MAY_HOLD_SECRET.search(text):
+        return text
+    return SECRETS.sub(replacement, text)
 
 
-def hidden(found: re.Match[str]) -> str:
-    before = found["url"] or found["scheme"] or found["quoted"] or found["bare"] or ""
-    return f"{before}[redacted]{'@' if found['url'] else ''}"
+def replacement(match: re.Match[str]) -> str:
+    """Return what replaces a match of SECRETS: its prefix and a mark."""
+    if match["url"]:
+        return f"{match['url']}[redacted]@"
+    prefix = match["scheme"] or match["quoted"] or match["bare"] or ""
+    return f"{prefix}[redacted]"
 
 
-class Context(logging.Filter):
-    """Adds the ids of the current request or job to every line that is logged while it is worked on."""
+class ContextFilter(logging.Filter):
+    """The ids of the current request or job, added to every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        current = request_context.current()
-        record.request_id = current.request_id if current else None
-        record.trace_id = current.trace_id if current else None
+        """Add request_id and trace_id, None outside requests and jobs."""
+        context = request_context.current()
+        record.request_id = None
+        record.trace_id = None
+        if context is not None:
+            record.request_id = context.request_id
+            record.trace_id = context.trace_id
         return True
 
 
-class Sparsely(logging.Filter):
-    """Lets one line per minute through of a library that repeats itself."""
+class RepetitionFilter(logging.Filter):
+    """One line per interval of a library that repeats itself."""
 
-    next = 0.0
+    next_line = 0.0  # on the monotonic clock
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith(CHATTY):
+        """Return False for a record of the library before its next line is due."""
+        if not record.name.startswith(REPETITIVE):
             return True
-        due, now = self.next, time.monotonic()
-        if now >= due:
-            self.next = now + CHATTY_SECONDS
-        return now >= due
+        now = time.monotonic()
+        if now < self.next_line:
+            return False
+        self.next_line = now + REPETITIVE_INTERVAL
+        return True
 
 
 class Formatter(OrjsonFormatter):
-    """Redacts the whole line, whatever it is made of; the access line redacts its own parts, because it is on the hot path."""
+    """JSON lines without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the redacted line.
+
+        The access log is on the hot path: finish() redacts the only part that may hold a secret.
+        """
         line: str = super().format(record)
-        return line if record.name == ACCESS else redact(line)
+        if record.name == ACCESS:
+            return line
+        return redact(line)
 
 
 class Handler(logging.StreamHandler[Any]):
-    """Writes lines to standard error; one that cannot be made is one line, too, and not its arguments on many."""
+    """Lines on standard error."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        words = ("a line could not be written: %s:%s", (record.pathname, record.lineno))
-        with suppress(ValueError, OSError):  # standard error itself is gone
-            self.stream.write(
-                self.format(
-                    logging.LogRecord(
-                        record.name, logging.ERROR, record.pathname, record.lineno, *words, None
-                    )
-                )
-                + "\n"
-            )
+        """Write one line that names the call whose line could not be written.
+
+        logging itself would print the call's arguments, which may hold secrets.
+        """
+        substitute = logging.LogRecord(
+            record.name,
+            logging.ERROR,
+            record.pathname,
+            record.lineno,
+            "a line could not be written: %s:%s",
+            (record.pathname, record.lineno),
+            None,
+        )
+        with suppress(ValueError, OSError):  # standard error itself is closed
+            self.stream.write(f"{self.format(substitute)}\n")
 
 
 def configure(level: str, env: str, version: str) -> None:
-    """Every logger of the process writes JSON lines to standard error."""
-    handler = Handler()
-    handler.setFormatter(
-        Formatter(
-            "%(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s",
-            rename_fields={"levelname": "level", "name": "logger"},
-            static_fields={"service": SERVICE, "version": version, "env": env},
-            timestamp=True,
-        )
+    """Make every logger of the process write JSON lines to standard error."""
+    formatter = Formatter(
+        "%(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s",
+        rename_fields={"levelname": "level", "name": "logger"},
+        static_fields={"service": SERVICE, "version": version, "env": env},
+        timestamp=True,
     )
-    handler.addFilter(Sparsely())
-    handler.addFilter(Context())
+    handler = Handler()
+    handler.setFormatter(formatter)
+    handler.addFilter(RepetitionFilter())
+    handler.addFilter(ContextFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(
-        logging.WARNING
-    )  # its line per call repeats what the metrics say, with the keys of the URL
+    # httpx logs each call with its URL, which may hold a key; the metrics count the calls.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -115,31 +140,37 @@ def begin() -> None:
     g.started = time.perf_counter()
 
 
-def finish(answer: Response) -> Response:
-    """Put the ids on the answer and write the request's line."""
-    g.status = answer.status_code
-    if current := request_context.current():
-        answer.headers[request_context.REQUEST_ID] = current.request_id
-        answer.headers[request_context.TRACERESPONSE] = current.traceparent()
-    line: dict[str, Any] = {
+def finish(response: Response) -> Response:
+    """Put the ids on the response and write the request's line."""
+    g.status = response.status_code
+    context = request_context.current()
+    if context is not None:
+        response.headers[request_context.REQUEST_ID] = context.request_id
+        response.headers[request_context.TRACERESPONSE] = context.traceparent()
+    logger = logging.getLogger(ACCESS)
+    if logger.isEnabledFor(logging.INFO):
+        # Logger.info() would search the stack for its caller at every request.
+        record = logger.makeRecord(
+            ACCESS, logging.INFO, __file__, 0, "request", (), None, extra=access_fields(response)
+        )
+        logger.handle(record)
+    return response
+
+
+def access_fields(response: Response) -> dict[str, Any]:
+    """Return the fields of the request's line; docs/logs.md describes them."""
+    duration = 0.0
+    if "started" in g:
+        duration = time.perf_counter() - g.started
+    return {
         "route": metrics.current_route(),
         "method": request.method,
         "path": redact(request.path),
-        "status": answer.status_code,
-        "duration_ms": round((time.perf_counter() - g.started) * 1000, 2)
-        if "started" in g
-        else 0.0,
+        "status": response.status_code,
+        "duration_ms": round(duration * 1000, 2),
         **request_context.usage_fields(),
         "key_id": g.get("key_id"),
     }
-    access = logging.getLogger(ACCESS)
-    if access.isEnabledFor(
-        logging.INFO
-    ):  # made by hand: info() would search the stack for its caller, at every request
-        access.handle(
-            access.makeRecord(ACCESS, logging.INFO, __file__, 0, "request", (), None, extra=line)
-        )
-    return answer
 
 
 def forget(_: BaseException | None) -> None:

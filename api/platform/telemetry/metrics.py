@@ -1,4 +1,4 @@
-"""The API's metrics, registered from the Plan: names, labels, buckets and zero series all come from the catalogue."""
+"""The API's metrics, with the routes and buckets of the Plan; declared series start at zero."""
 
 import inspect
 import re
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
-from flask import Flask, request
+from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_flask_exporter import PrometheusMetrics
@@ -19,18 +19,22 @@ from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.schema.fields import Http
 
-REGISTRY = CollectorRegistry()  # of what is measured outside requests: one per process
+REGISTRY = CollectorRegistry()  # metrics outside requests, which all apps of a process share
 DEPENDENCY_CALLS: Histogram | None = None
-MOST_TYPES = 50  # classes of unhandled exceptions that have a series of their own
+MAX_EXCEPTION_TYPES = 50  # classes of unhandled exceptions that have their own series
 Mode = Literal["max", "livemax", "livesum", "livemostrecent"]
 
 
 def counter(name: str, text: str, *labels: str) -> Counter:
+    """Register a counter in REGISTRY."""
     return Counter(name, text, labels, registry=REGISTRY)
 
 
 def gauge(name: str, text: str, *labels: str, across: Mode) -> Gauge:
-    """`across` says what the processes' values make together; those that begin with live end with their process."""
+    """Register a gauge in REGISTRY; `across` says how the values of the processes are combined.
+
+    The value of a process that has ended counts in mode max alone, not in the live modes.
+    """
     return Gauge(name, text, labels, registry=REGISTRY, multiprocess_mode=across)
 
 
@@ -62,7 +66,8 @@ RETRIES = counter(names.RETRIES, "Calls that were made again", names.DEPENDENCY)
 REFUSED = counter(
     names.REFUSED, "Calls that were not made, by what stopped them", names.DEPENDENCY, names.REASON
 )
-# Of the last process that looked: one that opened and was not asked since knows less than one that closed later.
+# The value of the process that wrote last: a process that opened its breaker and has made no call
+# since knows less than one that closed its own later.
 BREAKER = gauge(
     names.BREAKER, "0 closed, 1 half open, 2 open", names.DEPENDENCY, across="livemostrecent"
 )
@@ -75,68 +80,102 @@ SHARED_FAILURES = counter(names.SHARED_FAILURES, "How often Redis did not answer
 
 
 class Registry(CollectorRegistry):
-    """A registry per app that remembers its collectors by name: the exporter keeps them to itself, zero series need them."""
+    """The registry of one app, with its collectors by name.
+
+    prometheus-flask-exporter does not return the collectors that it makes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.by_name: dict[str, MetricWrapperBase] = {}
 
     def register(self, collector: Any) -> None:
+        """Add a collector."""
         super().register(collector)
-        self.by_name[collector.describe()[0].name] = collector
+        name = collector.describe()[0].name
+        self.by_name[name] = collector
 
 
 def init_app(app: Flask, plan: Plan) -> None:
-    """Registers the request metrics of `app`; call it when all routes are there.
+    """Register the request metrics of `app`; call it when all routes exist.
 
     RuntimeError when the catalogue and the app do not name the same routes.
     """
     state = app_state(app)
-    state.route_ids = route_labels(app, plan)
-    state.registry = registry = Registry()
-    metrics = PrometheusMetrics(app, path=None, export_defaults=False, registry=registry)
-    route = noted(current_route)
-    by_class = metrics.histogram(
-        names.HTTP_DURATION,
-        "Seconds from dispatch to answer",
-        labels={
-            names.ROUTE: route,
-            names.STATUS: noted(lambda answer: f"{answer.status_code // 100}xx"),
-        },
-        buckets=[float(edge) for edge in plan.buckets],
-    )
-    by_code = metrics.counter(
-        names.HTTP_REQUESTS,
-        "Requests answered",
-        labels={names.ROUTE: route, names.CODE: noted(lambda answer: answer.status_code)},
-    )
+    state.route_ids = route_ids(app, plan)
+    state.registry = Registry()
+    measure_requests(app, plan)
     state.exceptions = Counter(
         names.HTTP_EXCEPTIONS,
         "Exceptions that nobody handled",
         (names.ROUTE, names.TYPE),
-        registry=registry,
+        registry=state.registry,
     )
-    state.timed_dispatch = by_class(by_code(partial(Flask.full_dispatch_request, app)))
-    for route_id in (*sorted(set(state.route_ids.values())), names.UNMATCHED):
-        state.exceptions.labels(route_id, names.NO_TYPE)
-        for status in names.STATUS_CLASSES:
-            registry.by_name[names.HTTP_DURATION].labels(route_id, status)
+    create_zero_series(app)
     init_process(plan)
 
 
-def noted(label: Callable[..., Any]) -> Callable[..., Any]:
-    """With its signature noted (PEP 362): the exporter looks at a label's signature whenever it asks for the value."""
+def measure_requests(app: Flask, plan: Plan) -> None:
+    """Wrap the dispatch of requests in a histogram by status class and a counter by code."""
+    state = app_state(app)
+    metrics = PrometheusMetrics(app, path=None, export_defaults=False, registry=state.registry)
+    route = with_signature(current_route)
+    count_time = metrics.histogram(
+        names.HTTP_DURATION,
+        "Seconds from dispatch to answer",
+        labels={names.ROUTE: route, names.STATUS: with_signature(status_class)},
+        buckets=bucket_edges(plan),
+    )
+    count_code = metrics.counter(
+        names.HTTP_REQUESTS,
+        "Requests answered",
+        labels={names.ROUTE: route, names.CODE: with_signature(status_code)},
+    )
+    dispatch = partial(Flask.full_dispatch_request, app)
+    state.timed_dispatch = count_time(count_code(dispatch))
+
+
+def create_zero_series(app: Flask) -> None:
+    """Create the series of every route, so that the first failure is an increase."""
+    state = app_state(app)
+    durations = state.registry.by_name[names.HTTP_DURATION]
+    for route_id in sorted({*state.route_ids.values(), names.UNMATCHED}):
+        state.exceptions.labels(route_id, names.NO_TYPE)
+        for status in names.STATUS_CLASSES:
+            durations.labels(route_id, status)
+
+
+def with_signature(label: Callable[..., Any]) -> Callable[..., Any]:
+    """Store the signature of a label function on it (PEP 362).
+
+    prometheus-flask-exporter inspects the signature at every request.
+    """
     label.__signature__ = inspect.signature(label)  # type: ignore[attr-defined]
     return label
 
 
+def status_class(response: Response) -> str:
+    """Return 2xx for 200 to 299, and so on."""
+    return f"{response.status_code // 100}xx"
+
+
+def status_code(response: Response) -> int:
+    """Return the status code of the response."""
+    return response.status_code
+
+
+def bucket_edges(plan: Plan) -> list[float]:
+    """Return the upper edges of the duration buckets, in seconds."""
+    return [float(edge) for edge in plan.buckets]
+
+
 def registry_of(app: Flask) -> CollectorRegistry:
-    """The registry of the app's request metrics; REGISTRY holds the rest."""
+    """Return the registry of the app's request metrics; all others are in REGISTRY."""
     return app_state(app).registry
 
 
 def init_process(plan: Plan) -> None:
-    """Registers what is measured outside requests, with a zero for everything that the catalogue declares."""
+    """Create the series of the catalogue's dependencies and jobs, which start at zero."""
     global DEPENDENCY_CALLS
     if DEPENDENCY_CALLS is None:
         DEPENDENCY_CALLS = Histogram(
@@ -144,46 +183,57 @@ def init_process(plan: Plan) -> None:
             "Seconds that a call to a dependency took",
             (names.DEPENDENCY, names.OUTCOME),
             registry=REGISTRY,
-            buckets=[float(edge) for edge in plan.buckets],
+            buckets=bucket_edges(plan),
         )
-    for outcome in names.OUTCOMES:
-        TRACE_SPANS.labels(outcome)
+    for result in names.OUTCOMES:
+        TRACE_SPANS.labels(result)
         for dependency in plan.dependencies:
-            DEPENDENCY_CALLS.labels(dependency, outcome)
+            DEPENDENCY_CALLS.labels(dependency, result)
         for job in plan.jobs:
-            JOB_RUNS.labels(job, outcome)
+            JOB_RUNS.labels(job, result)
     for job in plan.jobs:
         JOB_STORED.labels(job)
 
 
 def openapi_path(rule: str) -> str:
-    """Werkzeug's `/nodes/<string:node_id>` → OpenAPI's `/nodes/{node_id}`."""
+    """Return werkzeug's `/nodes/<string:node_id>` in the form of OpenAPI, `/nodes/{node_id}`."""
     return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)
 
 
-def route_labels(app: Flask, plan: Plan) -> dict[tuple[str, str], str]:
-    """(method, URL rule) → the catalogue's id; RuntimeError that names every mismatch and its mend."""
-    served = {
-        Http(method, openapi_path(rule.rule)): (method, rule.rule)
-        for rule in app.url_map.iter_rules()
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    }
-    unknown = [
+def route_ids(app: Flask, plan: Plan) -> dict[tuple[str, str], str]:
+    """Return the catalogue's id of each (method, URL rule).
+
+    RuntimeError that names every mismatch and its fix.
+    """
+    served = served_rules(app)
+    problems = [
         f"{http} is served, but not in the catalogue: declare it under routes or exempt"
         for http in served.keys() - plan.route_ids
     ]
-    absent = [
+    problems += [
         f"{http} ({plan.route_ids[http]}) is in the catalogue, but not served: correct `http:`"
         for http in plan.route_ids.keys() - served
     ]
-    if unknown or absent:
-        raise RuntimeError(
-            "catalogue.yaml and the app disagree:\n  " + "\n  ".join(sorted(unknown + absent))
-        )
-    labels = {served[http]: route_id for http, route_id in plan.route_ids.items()}
-    return labels | {
-        ("HEAD", rule): route_id for (method, rule), route_id in labels.items() if method == "GET"
-    }
+    if problems:
+        listed = "\n  ".join(sorted(problems))
+        raise RuntimeError(f"catalogue.yaml and the app disagree:\n  {listed}")
+    ids = {}
+    for http, route_id in plan.route_ids.items():
+        rule = served[http]
+        ids[http.method, rule] = route_id
+        if http.method == "GET":
+            ids["HEAD", rule] = route_id
+    return ids
+
+
+def served_rules(app: Flask) -> dict[Http, str]:
+    """Return the URL rule of each route of the app; HEAD and OPTIONS come with every rule."""
+    rules = {}
+    for rule in app.url_map.iter_rules():
+        path = openapi_path(rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            rules[Http(method, path)] = rule.rule
+    return rules
 
 
 def current_route() -> str:
@@ -195,34 +245,47 @@ def current_route() -> str:
 
 
 def count_exception(error: Exception) -> None:
-    """One exception that nobody handled, by the name of its class; classes made at run time must not make series without end."""
+    """Count an unhandled exception by its class.
+
+    Classes beyond the first MAX_EXCEPTION_TYPES share a series: code may create classes endlessly.
+    """
     state = app_state()
     known = state.exception_types
-    name = type(error).__name__
-    if len(known) < MOST_TYPES:
-        known.add(name)
-    shown = name if name in known else names.OTHER_TYPE
-    state.exceptions.labels(current_route(), shown).inc()
+    exception_type = type(error).__name__
+    if len(known) < MAX_EXCEPTION_TYPES:
+        known.add(exception_type)
+    if exception_type not in known:
+        exception_type = names.OTHER_TYPE
+    state.exceptions.labels(current_route(), exception_type).inc()
+
+
+def outcome(*, ok: bool) -> str:
+    """Return the value of the outcome label."""
+    return "ok" if ok else "error"
 
 
 def observe_dependency(dependency: str, seconds: float, *, ok: bool, queries: int = 0) -> None:
-    """One call to a dependency of the catalogue, which the current request or job has spent `seconds` in."""
-    if work := request_context.current():
+    """Count one call to a dependency of the catalogue, and add it to the current usage."""
+    context = request_context.current()
+    if context is not None:
+        usage = context.usage
         if dependency == names.DATABASE:
-            work.usage.db_seconds += seconds
-            work.usage.db_queries += queries
+            usage.db_seconds += seconds
+            usage.db_queries += queries
         else:
-            work.usage.outbound_seconds += seconds
+            usage.outbound_seconds += seconds
     if DEPENDENCY_CALLS is not None:
-        DEPENDENCY_CALLS.labels(dependency, "ok" if ok else "error").observe(seconds)
+        DEPENDENCY_CALLS.labels(dependency, outcome(ok=ok)).observe(seconds)
 
 
 @contextmanager
 def dependency_call(dependency: str) -> Iterator[None]:
-    """Measures a block as one call; any exception counts as an error."""
-    started, ok = time.perf_counter(), False
+    """Measure a block as one call; any exception counts as an error."""
+    started = time.perf_counter()
+    ok = False
     try:
         yield
         ok = True
     finally:
-        observe_dependency(dependency, time.perf_counter() - started, ok=ok)
+        seconds = time.perf_counter() - started
+        observe_dependency(dependency, seconds, ok=ok)

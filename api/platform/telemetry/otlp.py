@@ -1,12 +1,16 @@
-"""OpenTelemetry's SDK as we use it: our ids, spans only under sampled work, small batches; imported by tracing.py alone."""
+"""OpenTelemetry's SDK: spans with the ids of the request context, sent in batches to a collector.
+
+Only tracing.py imports this module, and only when a collector is configured.
+"""
 
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextvars import Token
 from dataclasses import dataclass
 
 import httpx
-from opentelemetry import context as contexts
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor, RequestInfo
@@ -16,119 +20,164 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from api.platform.telemetry import metrics, request_context
+from api.platform.telemetry.gateway import GatewaySpan
 from api.platform.telemetry.request_context import TRACEPARENT, RequestContext
 
-QUEUE, BATCH, EVERY_MS = (
-    2048,
-    256,
-    2000,
-)  # spans that wait at most, that are sent at once, and how often
-TIMEOUT = 3.0  # seconds for one batch
-LONGEST = 1024  # characters of an attribute
-URLS = ("url.full", "http.url")  # in the conventions of today and of yesterday
+TRACER = "evara"
+MAX_QUEUED_SPANS = 2048
+MAX_BATCH_SPANS = 256
+EXPORT_INTERVAL = 2000  # milliseconds
+EXPORT_TIMEOUT = 3.0  # seconds per batch
+MAX_ATTRIBUTE_LENGTH = 1024  # characters
+URL_ATTRIBUTES = ("url.full", "http.url")  # in the current and the former conventions
 
 
-class OurIds(IdGenerator):
-    """The first span of a request or job has the ids of its context, so that log lines and headers name it."""
+class ContextIds(IdGenerator):
+    """Ids of the request context for a root span, so that log lines and headers name the span."""
 
     def generate_trace_id(self) -> int:
-        return int(current().trace_id, 16)
+        """Return the trace id of the current context."""
+        return int(required_context().trace_id, 16)
 
     def generate_span_id(self) -> int:
-        return int(current().span_id, 16)
+        """Return the span id of the current context."""
+        return int(required_context().span_id, 16)
 
 
-class GatewayIds(OurIds):
-    """The span of the gateway that called us has the id that it said is our parent's."""
+class GatewayIds(ContextIds):
+    """Ids for the span of the gateway, which is the parent of the request's root span."""
 
     def generate_span_id(self) -> int:
-        return int(current().parent_id or "", 16)
+        """Return the parent id of the current context."""
+        return int(required_context().parent_id or "", 16)
 
 
-def below(trace_id: str, span_id: str | None) -> contexts.Context:
-    """The context under somebody else's span; an empty one where there is none."""
-    return TraceContextTextMapPropagator().extract(
-        {TRACEPARENT: f"00-{trace_id}-{span_id}-01"}, contexts.Context()
-    )
+def required_context() -> RequestContext:
+    """Return the current request context; raise RuntimeError outside of one."""
+    context = request_context.current()
+    if context is None:
+        raise RuntimeError("a root span needs a request context")
+    return context
 
 
-def current() -> RequestContext:
-    if (found := request_context.current()) is None:
-        raise RuntimeError("a first span is needs a request context")
-    return found
+def remote_parent(trace_id: str, span_id: str | None) -> otel_context.Context:
+    """Return a context below a span of the caller; an empty one when `span_id` is no span id."""
+    carrier = {TRACEPARENT: f"00-{trace_id}-{span_id}-01"}
+    return TraceContextTextMapPropagator().extract(carrier, otel_context.Context())
 
 
-class Counted(SpanExporter):
-    """An exporter whose results are counted: a collector that is away costs spans, and somebody should see how many."""
+class CountingExporter(SpanExporter):
+    """An exporter that counts the spans it sent and the spans it lost."""
 
-    def __init__(self, inner: SpanExporter):
-        self._inner = inner
+    def __init__(self, exporter: SpanExporter):
+        self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = self._inner.export(spans)
-        metrics.TRACE_SPANS.labels("ok" if result is SpanExportResult.SUCCESS else "error").inc(
-            len(spans)
-        )
+        """Send one batch."""
+        result = self._exporter.export(spans)
+        outcome = metrics.outcome(ok=result is SpanExportResult.SUCCESS)
+        metrics.TRACE_SPANS.labels(outcome).inc(len(spans))
         return result
 
     def shutdown(self) -> None:
-        self._inner.shutdown()
+        """Close the connection to the collector."""
+        self._exporter.shutdown()
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A request or job that has begun: its span and the gateway's, or none while nothing below it may make one."""
+class RootSpans:
+    """The open root span of a request or job, and the gateway's if there is one; none unsampled."""
 
     tracer: trace.Tracer
     spans: tuple[trace.Span, ...]
-    token: object
+    token: Token[otel_context.Context]
 
-    def child(
+    def add_call(
         self, name: str, seconds: float, attributes: Mapping[str, str], error: str | None
     ) -> None:
-        """A call that has just ended; the instrumentation of SQLAlchemy would cost unsampled requests 30 µs."""
+        """Add a finished call as a child span; `error` is the class of its exception."""
         end = time.time_ns()
         start = end - int(seconds * 1e9)
         span = self.tracer.start_span(
             name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start
         )
-        fail(span, error)
+        mark_failed(span, error)
         span.end(end)
 
     def end(self, attributes: Mapping[str, str | int], error: str | None) -> None:
-        contexts.detach(self.token)  # type: ignore[arg-type] # its type is of no importance here
+        """End the spans and leave their context."""
+        otel_context.detach(self.token)
         for span in self.spans:
             span.set_attributes(attributes)
-            fail(span, error)
+            mark_failed(span, error)
             span.end()
 
 
-def fail(span: trace.Span, error: str | None) -> None:
-    """Marks a span with the class of an exception or a status; messages may hold values, and stand in the log."""
+def mark_failed(span: trace.Span, error: str | None) -> None:
+    """Set the error status and the class of the error; do nothing when `error` is None.
+
+    The exception's message is left out because it may hold values of the request.
+    """
     if error:
         span.set_attribute("error.type", error)
         span.set_status(Status(StatusCode.ERROR))
 
 
-def without_query(span: trace.Span, _: RequestInfo) -> None:
-    """ThingSpeak's key is in the query."""
-    for name in URLS:
-        if isinstance(span, ReadableSpan) and (url := (span.attributes or {}).get(name)):
-            span.set_attribute(name, str(httpx.URL(str(url)).copy_with(query=None)))
+def remove_query(span: trace.Span, _: RequestInfo) -> None:
+    """Remove the query from the URL of an outbound call; ThingSpeak's holds its API key."""
+    if not isinstance(span, ReadableSpan):
+        return
+    attributes = span.attributes or {}
+    for name in URL_ATTRIBUTES:
+        if name in attributes:
+            url = httpx.URL(str(attributes[name]))
+            span.set_attribute(name, str(url.copy_with(query=None)))
+
+
+def batch_processor(endpoint: str) -> BatchSpanProcessor:
+    """Return a processor that sends spans to the collector at `endpoint` in the background."""
+    base_url = endpoint.rstrip("/").removesuffix("/v1/traces")
+    exporter = OTLPSpanExporter(f"{base_url}/v1/traces", timeout=EXPORT_TIMEOUT)
+    return BatchSpanProcessor(
+        CountingExporter(exporter), MAX_QUEUED_SPANS, EXPORT_INTERVAL, MAX_BATCH_SPANS
+    )
+
+
+def instrument_libraries(provider: TracerProvider) -> None:
+    """Make redis and httpx record their calls; both patch classes, so only once per process."""
+    # redis and httpx then name attributes as tracing.py does.
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+    redis = RedisInstrumentor()
+    if redis.is_instrumented_by_opentelemetry:
+        return
+    redis.instrument(tracer_provider=provider)
+    HTTPXClientInstrumentor().instrument(tracer_provider=provider, request_hook=remove_query)
+
+
+def new_provider(
+    resource: Resource,
+    processor: BatchSpanProcessor,
+    sampler: Sampler,
+    id_generator: IdGenerator | None = None,
+) -> TracerProvider:
+    """Return a provider of tracers whose sampled spans go to the processor."""
+    limits = SpanLimits(max_attribute_length=MAX_ATTRIBUTE_LENGTH)
+    provider = TracerProvider(
+        sampler=sampler, resource=resource, id_generator=id_generator, span_limits=limits
+    )
+    provider.add_span_processor(processor)
+    return provider
 
 
 class Tracing:
-    """The spans of one app, sent to the collector at `endpoint` (http://host:4318)."""
+    """The tracers of one app; their spans go to the collector at `endpoint` (http://host:4318)."""
 
     def __init__(self, endpoint: str, service: str, version: str, env: str):
-        os.environ.setdefault(
-            "OTEL_SEMCONV_STABILITY_OPT_IN", "http,database"
-        )  # today's names of attributes, as ours
         resource = Resource.create(
             {
                 "service.name": service,
@@ -136,71 +185,58 @@ class Tracing:
                 "deployment.environment.name": env,
             }
         )
-        limits = SpanLimits(max_attribute_length=LONGEST)
-        exporter = Counted(
-            OTLPSpanExporter(
-                f"{endpoint.rstrip('/').removesuffix('/v1/traces')}/v1/traces", timeout=TIMEOUT
-            )
-        )
-        processor = BatchSpanProcessor(exporter, QUEUE, EVERY_MS, BATCH)
-        self._first = TracerProvider(
-            sampler=ALWAYS_ON, id_generator=OurIds(), resource=resource, span_limits=limits
-        )
-        # What a library does outside of a request or job has no parent, and is nobody's.
-        self._below = TracerProvider(
-            sampler=ParentBased(ALWAYS_OFF), resource=resource, span_limits=limits
-        )
-        named = resource.merge(Resource({"service.name": "gateway"}))
-        gateway = TracerProvider(
-            sampler=ALWAYS_ON, id_generator=GatewayIds(), resource=named, span_limits=limits
-        )
-        for provider in (self._first, self._below, gateway):
-            provider.add_span_processor(processor)
-        self._tracer = self._below.get_tracer("evara", version)
-        self._first_tracer, self._gateway_tracer = (
-            provider.get_tracer("evara", version) for provider in (self._first, gateway)
-        )
+        gateway_resource = resource.merge(Resource({"service.name": "gateway"}))
+        processor = batch_processor(endpoint)
+        roots = new_provider(resource, processor, ALWAYS_ON, ContextIds())
+        gateways = new_provider(gateway_resource, processor, ALWAYS_ON, GatewayIds())
+        # A library's call outside of any request or job has no parent and is dropped.
+        calls = new_provider(resource, processor, ParentBased(ALWAYS_OFF))
+        instrument_libraries(calls)
+        self._provider = roots
+        self._root_tracer = roots.get_tracer(TRACER, version)
+        self._gateway_tracer = gateways.get_tracer(TRACER, version)
+        self._call_tracer = calls.get_tracer(TRACER, version)
         with suppress_instrumentation():
-            self._silent = contexts.get_current()
-        if (
-            not RedisInstrumentor().is_instrumented_by_opentelemetry
-        ):  # they patch classes: once per process
-            RedisInstrumentor().instrument(tracer_provider=self._below)
-            HTTPXClientInstrumentor().instrument(
-                tracer_provider=self._below, request_hook=without_query
-            )
+            self._suppressed = otel_context.get_current()
 
-    def begin(
+    def suppress(self) -> RootSpans:
+        """Keep redis and httpx from recording calls until the result, which has no span, ends."""
+        token = otel_context.attach(self._suppressed)
+        return RootSpans(self._call_tracer, (), token)
+
+    def start_job(
+        self, context: RequestContext, name: str, attributes: Mapping[str, str]
+    ) -> RootSpans:
+        """Start the root span of a sampled job; it is current until it ends."""
+        parent = remote_parent(context.trace_id, context.parent_id)
+        root = self._root_tracer.start_span(name, parent, attributes=attributes)
+        return self._activate(root)
+
+    def start_request(
         self,
-        work: RequestContext,
+        context: RequestContext,
         name: str,
         attributes: Mapping[str, str],
-        *,
-        server: bool,
-        before: tuple[int, str | None] | None = None,
-    ) -> Work:
-        """The first span of a request or job, current until its end; work that is not sampled keeps libraries silent.
-
-        `before` adds the span of the gateway that called us: when it began, Unix nanoseconds, and its caller's span.
-        """
-        if not work.sampled:
-            return Work(self._tracer, (), contexts.attach(self._silent))
-        kind = SpanKind.SERVER if server else SpanKind.INTERNAL
-        spans = [
-            self._first_tracer.start_span(
-                name, below(work.trace_id, work.parent_id), kind, attributes
-            )
-        ]
-        if before:
-            spans += [
-                self._gateway_tracer.start_span(
-                    name, below(work.trace_id, before[1]), kind, attributes, start_time=before[0]
-                )
-            ]
-        return Work(
-            self._tracer, tuple(spans), contexts.attach(trace.set_span_in_context(spans[0]))
+        gateway: GatewaySpan | None,
+    ) -> RootSpans:
+        """Start the root span of a sampled request and the gateway's span; the root is current."""
+        parent = remote_parent(context.trace_id, context.parent_id)
+        root = self._root_tracer.start_span(name, parent, SpanKind.SERVER, attributes)
+        if gateway is None:
+            return self._activate(root)
+        gateway_parent = remote_parent(context.trace_id, gateway.parent_id)
+        gateway_span = self._gateway_tracer.start_span(
+            name, gateway_parent, SpanKind.SERVER, attributes, start_time=gateway.start_ns
         )
+        return self._activate(root, gateway_span)
+
+    def _activate(self, root: trace.Span, *others: trace.Span) -> RootSpans:
+        token = otel_context.attach(trace.set_span_in_context(root))
+        return RootSpans(self._call_tracer, (root, *others), token)
 
     def flush(self) -> None:
-        """Sends what waits, and returns when the collector has taken it or has had its time; a process that ends does so by itself."""
-        self._first.force_flush()
+        """Send the spans that wait; return when the collector has them or the time-out is over.
+
+        A process that exits does so by itself.
+        """
+        self._provider.force_flush()

@@ -310,7 +310,7 @@ def test_classes_of_exceptions_have_a_limit(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Classes beyond it share a series, so that classes made at run time cannot flood Prometheus."""
-    monkeypatch.setattr(metrics, "MOST_TYPES", 2)
+    monkeypatch.setattr(metrics, "MAX_EXCEPTION_TYPES", 2)
     for name in ("A", "B", "C", "D", "A"):
         monkeypatch.setattr(nodes, "page", raising(type(name, (Exception,), {})()))
         client.get(NODES)

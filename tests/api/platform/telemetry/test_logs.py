@@ -31,13 +31,12 @@ Lines = list[dict[str, Any]]
 
 @pytest.fixture
 def lines_of(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Sends one request to a fresh app → its answer and the lines that were logged."""
+    """Return a function that sends one request to a new app: its response and the logged lines."""
     assert migrated
 
     def send(path: str, **words: Any) -> tuple[Any, Lines]:
-        client = (
-            make_app().test_client()
-        )  # here, because it takes hold of the standard error of this phase of the test
+        # The app is made here because its log handler takes this test phase's standard error.
+        client = make_app().test_client()
         answer = client.open(path, **words)
         return answer, [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 

@@ -232,7 +232,8 @@ def test_a_failed_commit_is_one_error(app: Flask) -> None:
         with pytest.raises(IntegrityError):
             write(
                 "PRAGMA defer_foreign_keys = ON",
-                "INSERT INTO latest (node_id, metric, time, value) VALUES ('nobody', 'm', '2026-01-01 00:00:00.000000', 1)",
+                "INSERT INTO latest (node_id, metric, time, value)"
+                " VALUES ('nobody', 'm', '2026-01-01 00:00:00.000000', 1)",
             )
         assert database_calls()[1] == errors
         with pytest.raises(OperationalError):

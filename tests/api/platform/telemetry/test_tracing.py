@@ -48,7 +48,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 def traced(make_app: MakeApp, migrated: str, collector: Collector) -> Iterator[Traced]:
-    """Makes one app that sends its spans to the collector."""
+    """Return a function that makes one app whose spans go to the collector."""
     assert migrated
 
     def make(**changes: Any) -> Flask:
@@ -58,11 +58,9 @@ def traced(make_app: MakeApp, migrated: str, collector: Collector) -> Iterator[T
 
     yield make
     request_context.set_sample_ratio(0.0)
-    for instrumentor in (
-        RedisInstrumentor(),
-        HTTPXClientInstrumentor(),
-    ):  # they patch classes of the whole process
-        instrumentor.uninstrument()
+    # The instrumentors patch classes of the whole process.
+    RedisInstrumentor().uninstrument()
+    HTTPXClientInstrumentor().uninstrument()
 
 
 def received(app: Flask, collector: Collector) -> list[Received]:
@@ -99,16 +97,16 @@ def test_a_request_is_a_span_with_its_statements(
         "url.scheme": "http",
         "evara.request_id": line["request_id"],
     }
-    assert server.resource.items() >= {
-        "service.name": "evara-api", "service.version": "1.2.3", "deployment.environment.name": "test"
-    }.items()  # fmt: skip
+    assert server.resource["service.name"] == "evara-api"
+    assert server.resource["service.version"] == "1.2.3"
+    assert server.resource["deployment.environment.name"] == "test"
     assert {(span.trace_id, span.parent_id, span.kind) for span in statements} == {
         (TRACE, server.span_id, CLIENT)
     }
-    begun = (
-        {"BEGIN"} if migrated.startswith("sqlite") else set()
-    )  # PostgreSQL's driver sends it along with the first statement
-    assert begun | {"INSERT", "COMMIT"} <= {span.name for span in statements}
+    expected = {"INSERT", "COMMIT"}
+    if migrated.startswith("sqlite"):
+        expected.add("BEGIN")  # PostgreSQL's driver sends it with the first statement
+    assert expected <= {span.name for span in statements}
     insert = next(span for span in statements if span.name == "INSERT")
     assert insert.attributes["db.system.name"] == urlsplit(migrated).scheme.partition("+")[0]
     assert insert.attributes["db.query.text"].startswith("INSERT INTO")
@@ -236,7 +234,7 @@ CALLER = "c3d4e5f60718293a"
 
 
 def began(seconds_ago: float, **more: str) -> dict[str, str]:
-    """What a gateway tells: its span, sampled, and that it began so long ago."""
+    """Return a gateway's headers: its sampled span, and that it began so many seconds ago."""
     return SAMPLED | {"X-Request-Start": f"{(time.time() - seconds_ago) * 1000:.0f}"} | more
 
 
@@ -325,10 +323,8 @@ def test_a_failed_statement_is_marked(
     failed = {
         span.name: span.attributes["error.type"] for span in received(app, collector) if span.failed
     }
-    assert failed.pop("SELECT") in (
-        "OperationalError",
-        "UndefinedTable",
-    )  # SQLite's name for it, and PostgreSQL's
+    # SQLite's name for it, and PostgreSQL's.
+    assert failed.pop("SELECT") in ("OperationalError", "UndefinedTable")
     assert failed == {"GET /api/v1/nodes": "503"}
 
 
@@ -391,10 +387,13 @@ def test_a_dead_collector_costs_spans_alone(
 @pytest.mark.parametrize("wanted", [True, False], ids=["with a collector", "without"])
 def test_libraries_are_imported_when_they_are_wanted(wanted: bool, tmp_path: Path) -> None:
     """Without collector and DSN neither OpenTelemetry's tracer nor Sentry is even imported."""
-    code = (
-        "import sys; from api.app import create_app; from api.config import Settings; create_app(Settings(_env_file=None));"
-        "print(sorted(sys.modules.keys() & {'opentelemetry.sdk.trace', 'sentry_sdk'}))"
-    )
+    code = """
+import sys
+from api.app import create_app
+from api.config import Settings
+create_app(Settings(_env_file=None))
+print(sorted(sys.modules.keys() & {"opentelemetry.sdk.trace", "sentry_sdk"}))
+"""
     settings = {"EVARA_DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
     if wanted:
         settings |= {
