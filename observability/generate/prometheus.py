@@ -246,13 +246,14 @@ def burn_text(plan: Plan, window: Window) -> dict[str, str]:
     total = ask(f"{of(names.total_rate(window.name))} * {seconds}", whole)
     sli, subject = f"$labels.{names.SLI}", f"{{{{ $labels.{names.SUBJECT} }}}}"
     kinds = {
-        LATENCY: f"good answers of {subject} were too slow",
         AVAILABILITY: f"calls to {subject} failed",
+        LATENCY: f"good answers of {subject} were too slow",
+        FRESHNESS: f"the time {subject} was overdue",
         PROBE: f"the time nobody could reach {subject} from outside",
     }
     cases = "{{ else ".join(f'if eq {sli} "{kind}" }}}}{words}' for kind, words in kinds.items())
-    what = f"{{{{ {cases}{{{{ else }}}}the time {subject} was overdue{{{{ end }}}}"
-    unit = f'{{{{ if or (eq {sli} "{PROBE}") (eq {sli} "{FRESHNESS}") }}}} seconds{{{{ end }}}}'
+    what = f"{{{{ {cases}{{{{ end }}}}"
+    unit = f'{{{{ if or (eq {sli} "{FRESHNESS}") (eq {sli} "{PROBE}") }}}} seconds{{{{ end }}}}'
     period = format_decimal(plan.period.seconds)
     ratio = of(names.error_ratio(window.name))
     left = f"(clamp_min({of(names.BUDGET_LEFT)}, 0) or 0 * {ratio} + 1)"
