@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from observability.spec.plan import AVAILABILITY, LATENCY, Plan, Route, Slo
+from observability.spec.plan import Plan, Route, Slo
 
 SCENARIOS = "scenarios.json"
 
@@ -45,11 +45,10 @@ def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
 
 
 def objective(slo: Slo) -> dict[str, Any]:
-    """`within` is the slowest good answer in seconds; without it the objective is about failures."""
-    within = float(slo.threshold.seconds) if slo.sli == LATENCY and slo.threshold else None
+    """Return a promise; `within` is the slowest good answer in seconds, where durations are judged."""
     return {
         "slo": slo.name,
         "objective": float(slo.objective),
-        "within": within,
-        "kind": AVAILABILITY if within is None else LATENCY,
+        "within": float(slo.threshold.seconds) if slo.threshold else None,
+        "kind": slo.sli,
     }

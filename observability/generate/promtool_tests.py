@@ -2,36 +2,24 @@
 
 import re
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any
 
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import firing, selector
-from observability.sli.event_sources import COUNTED
+from observability.sli.registry import kind_of, steady_series
+from observability.sli.steady_traffic import SteadyTraffic, counter, gauge
 from observability.spec import names
-from observability.spec.plan import (
-    AVAILABILITY,
-    FRESHNESS,
-    JOB_SOURCE,
-    LATENCY,
-    PROBE,
-    PROBE_SOURCE,
-    Alert,
-    Plan,
-    Tier,
-)
-from observability.spec.quantities import format_decimal, format_duration
+from observability.spec.plan import Alert, Plan, Tier
+from observability.spec.quantities import format_duration
 
 FOLDER = "prometheus/tests"
-EVENTS = 1_000_000  # per sample, so that the share of one SLO's budget is a whole number of events
-SAMPLES = 2_000
 HEALTHY_STEP = Decimal(20)  # fine enough for the shortest window of any tier
 HEALTHY_LENGTH = Decimal(20 * 60)
 GUARD_STEP = Decimal(60)
 SETTLING = Decimal(240)  # seconds after `for`
 Case = dict[str, Any]
 Question = dict[str, Any]
-Shares = dict[str, Decimal]  # SLO → share of bad events
 
 
 def render(plan: Plan) -> dict[str, str]:
@@ -66,23 +54,22 @@ def suite(plan: Plan, tier: Tier) -> str:
     limits = {
         slo.name: tier.conditions[0].threshold(slo, plan.policy.max_threshold) for slo in judged
     }
-    by_time = {slo.name for slo in judged if slo.sli in (FRESHNESS, PROBE)}
+    by_time = {slo.name for slo in judged if kind_of(slo).counts_seconds}
     above = {name: min(limit * Decimal("1.1"), Decimal(1)) for name, limit in limits.items()}
     above |= dict.fromkeys(by_time, Decimal(1))
     below = {name: limit * Decimal("0.9") for name, limit in limits.items() if name not in by_time}
     targets = {
-        selector(names.UP, job=job): f"1x{SAMPLES}"
-        for job in (names.SCRAPE_API, names.SCRAPE_PROBER)
+        selector(names.UP, job=job): gauge(1) for job in (names.SCRAPE_API, names.SCRAPE_PROBER)
     }
     below_threshold = case(
         f"{tier.name} stays silent below it, and fires for silence of targets that are there",
-        series(plan, below, step, timed=False) | targets,
+        steady_series(plan, SteadyTraffic(below, step), timed=False) | targets,
         step,
         [question(burning(tier), at, sorted(by_time))],
     )
     above_threshold = case(
         f"{tier.name} fires for every SLO above its threshold",
-        series(plan, above, step),
+        steady_series(plan, SteadyTraffic(above, step)),
         step,
         [question(burning(tier), at, sorted(limits))],
     )
@@ -124,57 +111,6 @@ def case(name: str, inputs: dict[str, str], step: Decimal, questions: list[Quest
     }
 
 
-def series(plan: Plan, shares: Shares, step: Decimal, *, timed: bool = True) -> dict[str, str]:
-    """Return steady traffic in which every SLO has its share of bad events (0 where none is given).
-
-    Without `timed`, jobs and probes expose nothing.
-    """
-    result: dict[str, str] = {}
-    for source, (count, label, failed, good_ones) in COUNTED.items():
-        succeeded = {key: value.removeprefix("~").split("|")[0] for key, value in good_ones.items()}
-        for slo in plan.slos_of(source, AVAILABILITY):
-            bad = part(EVENTS, shares.get(slo.name))
-            result[selector(count, **{label: slo.subject}, **failed, instance="a")] = counter(bad)
-            result[selector(count, **{label: slo.subject}, **succeeded, instance="a")] = counter(
-                EVENTS - bad
-            )
-            for slow in plan.slos_of(source, LATENCY):
-                if slow.subject == slo.subject and slow.threshold:
-                    good = EVENTS - bad - part(EVENTS - bad, shares.get(slow.name))
-                    edge = {"le": format_decimal(slow.threshold.seconds), names.INSTANCE: "a"}
-                    result[
-                        selector(
-                            count.replace("_count", "_bucket"),
-                            **{label: slo.subject},
-                            **succeeded,
-                            **edge,
-                        )
-                    ] = counter(good)
-    clocks = (
-        (JOB_SOURCE, FRESHNESS, names.JOB_LAST_SUCCESS, names.JOB),
-        (PROBE_SOURCE, PROBE, names.PROBE_LAST_SUCCESS, names.ROUTE),
-    )
-    for source, sli, metric, label in clocks if timed else ():
-        for slo in plan.slos_of(source, sli):
-            # a timestamp that keeps up with the clock is fresh, one that stands still is not
-            result[selector(metric, **{label: slo.subject})] = (
-                f"-100000x{SAMPLES}" if shares.get(slo.name) else counter(int(step))
-            )
-    return result
-
-
-def part(events: int, share: Decimal | None) -> int:
-    """A share of events as a whole number: rounded away from the threshold that it stands beside."""
-    exact = events * (share or Decimal(0))
-    return int(
-        exact.to_integral_value(ROUND_CEILING if share and share > Decimal("0.5") else ROUND_FLOOR)
-    )
-
-
-def counter(step: int) -> str:
-    return f"0+{step}x{SAMPLES}"
-
-
 def healthy_traffic(plan: Plan) -> Case:
     """Return the case in which only the watchdog fires: no tier, no guard, no symptom."""
     at = HEALTHY_LENGTH
@@ -183,7 +119,7 @@ def healthy_traffic(plan: Plan) -> Case:
     questions = [question(any_alert, at, [names.WATCHDOG_ALERT], "alertname")]
     questions += [alert_question(name, at, fires=False) for name in silent]
     questions += [question(burning(tier), at, []) for tier in plan.tiers]
-    inputs = series(plan, {}, HEALTHY_STEP) | rule_failures(f"0x{SAMPLES}")
+    inputs = steady_series(plan, SteadyTraffic({}, HEALTHY_STEP)) | rule_failures(gauge(0))
     return case("healthy traffic fires the watchdog alone", inputs, HEALTHY_STEP, questions)
 
 
@@ -202,8 +138,10 @@ def without_data(plan: Plan, symptoms: list[Alert]) -> Case:
 
 def broken_rules(plan: Plan) -> Case:
     """Return the case of failing evaluations and of an objective that the catalogue does not know."""
-    stranger = {selector(names.OBJECTIVE, slo="stranger"): f"1x{SAMPLES}"}
-    inputs = series(plan, {}, GUARD_STEP) | stranger | rule_failures(counter(1))
+    stranger = {selector(names.OBJECTIVE, slo="stranger"): gauge(1)}
+    inputs = (
+        steady_series(plan, SteadyTraffic({}, GUARD_STEP)) | stranger | rule_failures(counter(1))
+    )
     guards = (names.RULES_ALERT, names.COUNT_ALERT)
     questions = [alert_question(name, Decimal(600), fires=True) for name in guards]
     return case("failing evaluations and a strange objective", inputs, GUARD_STEP, questions)

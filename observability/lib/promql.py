@@ -3,7 +3,14 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from observability.lib.templates import fill
 from observability.spec import names
+from observability.spec.plan import SHORT_WINDOW
+
+BY_SLO = (
+    "<<aggregation>> by (<<grouping>>) "
+    '(label_replace(<<expr>>, "<<SLO>>", "$1<<suffix>>", "<<label>>", "(.+)"))'
+)
 
 
 def quote(text: str) -> str:
@@ -18,6 +25,11 @@ def selector(metric: str, **labels: str) -> str:
         for key, value in labels.items()
     )
     return f"{metric}{{{', '.join(pairs)}}}" if labels else metric
+
+
+def one_of(texts: Iterable[str]) -> str:
+    """Return a value for `selector` that matches exactly these texts."""
+    return "~" + "|".join(text.replace(".", "[.]") for text in texts)
 
 
 def edge(seconds: Decimal) -> str:
@@ -36,10 +48,39 @@ def burn_rate(window: str) -> str:
     return f"{names.error_ratio(window)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
 
 
-def by_slo(expr: str, label: str, suffix: str, *, keep: Iterable[str] = (names.INSTANCE,)) -> str:
-    """Sums `expr` per SLO, whose name is the value of `label` and `suffix`."""
-    grouping = ", ".join((names.SLO, *keep))
-    return f"sum by ({grouping}) (label_replace({expr}, {quote(names.SLO)}, {quote('$1' + suffix)}, {quote(label)}, {quote('(.+)')}))"
+def by_slo(
+    expr: str,
+    label: str,
+    suffix: str,
+    aggregation: str = "sum",
+    *,
+    keep: Iterable[str] = (names.INSTANCE,),
+) -> str:
+    """Return `expr` aggregated per SLO, whose name is the value of `label` and `suffix`."""
+    return fill(
+        BY_SLO,
+        aggregation=aggregation,
+        grouping=", ".join((names.SLO, *keep)),
+        expr=expr,
+        suffix=suffix,
+        label=label,
+    )
+
+
+def event_rates(label: str, metric: str, **labels: str) -> str:
+    """Return the events per second of the last minutes, by one label."""
+    rate = f"rate({selector(metric, **labels)}[{SHORT_WINDOW}])"
+    return f"sum by ({label}) ({rate})"
+
+
+def increases(label: str, metric: str, window: str, **labels: str) -> str:
+    """Return the events of a window, by one label."""
+    return f"sum by ({label}) (increase({selector(metric, **labels)}[{window}]))"
+
+
+def p99(histogram: str, **labels: str) -> str:
+    """Return the 99th percentile of a histogram over the last minutes."""
+    return f"histogram_quantile(0.99, {event_rates('le', histogram + '_bucket', **labels)})"
 
 
 def labelled(expr: str, labels: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from observability.lib.prometheus import Prometheus
+from observability.sli.registry import promise as promise_of
 from observability.spec import names
 from observability.spec.plan import FINE_PACE, LONG_PACE, Plan, Slo, Window
 from observability.spec.quantities import format_decimal, parse_duration
@@ -68,7 +69,7 @@ def sums(window: Window, plan: Plan) -> tuple[str, str]:
 
 def judge(slo: Slo, total: float | None, bad: float | None, burn: float | None) -> Row:
     """The verdict on one SLO; `total` None means that its series are missing."""
-    promise = (slo.name, slo.promise, slo.owner, float(slo.objective))
+    promise = (slo.name, promise_of(slo), slo.owner, float(slo.objective))
     if total is None or bad is None or math.isnan(total + bad):
         return Row(*promise, None, None, None, None, None, Verdict.UNMEASURED)
     if total < 0.5:  # increase() interpolates: less than half an event is none

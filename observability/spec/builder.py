@@ -154,7 +154,7 @@ def job_slos(catalogue: Catalogue) -> Iterator[Slo]:
             objective=entry.objective / 100,
             owner=entry.owner or catalogue.owner,
             next_steps=entry.next_steps,
-            threshold=entry.fresh_within,
+            fresh_within=entry.fresh_within,
             impact=entry.impact,
         )
 
@@ -171,14 +171,14 @@ def probe_slos(catalogue: Catalogue) -> Iterator[Slo]:
             objective=probe.objective / 100,
             owner=catalogue.owner,
             next_steps=probe.next_steps,
-            threshold=probe.fresh_within,
+            fresh_within=probe.fresh_within,
             impact=probe.impact,
         )
 
 
 def buckets(slos: tuple[Slo, ...], policy: Policy) -> tuple[Decimal, ...]:
     """Return the edges of the histograms in seconds, ascending; every threshold is one."""
-    edges = {slo.threshold.seconds for slo in slos if slo.threshold and slo.sli == LATENCY}
+    edges = {slo.threshold.seconds for slo in slos if slo.threshold}
     edges |= {bucket.seconds for bucket in policy.buckets}
     return tuple(sorted(edges))
 

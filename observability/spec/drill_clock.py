@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 
-from observability.spec.plan import FRESHNESS, PROBE, Alert, Clock, Plan, Slo, Tier, Window
+from observability.spec.plan import Alert, Clock, Plan, Slo, Tier, Window
 from observability.spec.quantities import Duration, format_duration, parse_duration
 from observability.spec.schema.policy import DrillEntry, SeverityEntry
 
@@ -62,11 +62,11 @@ class Accelerator:
         return replace(window, seconds=self.lookback(window.seconds))
 
     def slo(self, slo: Slo) -> Slo:
-        """Return an SLO whose freshness is shorter; thresholds of latencies stay."""
-        if slo.sli not in (FRESHNESS, PROBE) or slo.threshold is None:
+        """Return an SLO whose freshness is shorter; thresholds of durations stay."""
+        if slo.fresh_within is None:
             return slo
-        seconds = self.lookback(slo.threshold.seconds)
-        return replace(slo, threshold=Duration(slo.threshold.text, seconds))
+        seconds = self.lookback(slo.fresh_within.seconds)
+        return replace(slo, fresh_within=Duration(slo.fresh_within.text, seconds))
 
     def tier(self, tier: Tier) -> Tier:
         """Return a burn-rate alert with shorter windows and `for`."""

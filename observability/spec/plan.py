@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from observability.spec import names
-from observability.spec.quantities import Duration, format_decimal, format_duration
+from observability.spec.quantities import Duration, format_duration
 from observability.spec.schema.catalogue import DeprecationEntry, LoadEntry, LogEntry
 from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy
@@ -41,8 +41,8 @@ class Slo:
     objective: Decimal
     owner: str
     next_steps: tuple[str, ...]
-    # latency: the slowest good event; freshness and probe: the oldest good success
-    threshold: Duration | None = None
+    threshold: Duration | None = None  # the slowest good event, where durations are judged
+    fresh_within: Duration | None = None  # the oldest good success, where seconds are counted
     impact: str = ""  # what users notice, where the catalogue says it
 
     @property
@@ -51,18 +51,12 @@ class Slo:
         return 1 - self.objective
 
     @property
-    def promise(self) -> str:
-        """The promise in words, as tables and alerts show it."""
-        limit = self.threshold.text if self.threshold else ""
-        what = {
-            AVAILABILITY: "of calls succeed"
-            if self.source == DEPENDENCY_SOURCE
-            else "of requests do not fail",
-            LATENCY: f"of good answers within {limit}",
-            FRESHNESS: f"of the time done within {limit}",
-            PROBE: f"of the time reached within {limit}",
-        }[self.sli]
-        return f"{format_decimal(self.objective * 100)} % {what}"
+    def limit(self) -> Duration:
+        """Return the threshold or the freshness; raise ValueError for an SLI that has neither."""
+        limit = self.threshold or self.fresh_within
+        if limit is None:
+            raise ValueError(f"{self.name} has no limit")
+        return limit
 
 
 @dataclass(frozen=True)
@@ -212,12 +206,11 @@ class Plan:
         return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
 
     def slos_by_threshold(self, source: str, sli: str) -> dict[Duration, list[Slo]]:
-        """Return those SLOs by their threshold, ascending."""
+        """Return those SLOs by their limit, ascending."""
         slos: dict[Duration, list[Slo]] = {}
-        for slo in self.slos_of(source, sli):
-            if slo.threshold:
-                slos.setdefault(slo.threshold, []).append(slo)
-        return dict(sorted(slos.items(), key=lambda item: item[0].seconds))
+        for slo in sorted(self.slos_of(source, sli), key=lambda slo: slo.limit.seconds):
+            slos.setdefault(slo.limit, []).append(slo)
+        return slos
 
     def without_gateway(self) -> "Plan":
         """Return the Plan of a stack that has no gateway, where nothing measures its SLO."""

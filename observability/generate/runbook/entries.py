@@ -3,43 +3,22 @@
 generate/runbook.py writes it as Markdown, the console shows it beside the present numbers.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from observability.lib.panels import LOGS, METRICS, Unit
+from observability.lib.check import Check
+from observability.lib.panels import LOGS, Unit
 from observability.lib.promql import burn_rate, firing, log_lines, selector
+from observability.sli.registry import kind_of
+from observability.sli.registry import promise as promised
 from observability.spec import names
-from observability.spec.plan import (
-    AVAILABILITY,
-    DEPENDENCY_SOURCE,
-    FRESHNESS,
-    GATEWAY_SOURCE,
-    JOB_SOURCE,
-    LATENCY,
-    PROBE,
-    SHORT_WINDOW,
-    Alert,
-    LogAlert,
-    Plan,
-    Slo,
-)
+from observability.spec.plan import SHORT_WINDOW, Alert, LogAlert, Plan, Slo
 from observability.spec.quantities import format_decimal
 
 ALERT, PROMISE = "alert", "slo"
 CASES = "Its promtool cases in observability/generated/prometheus/tests run it on the real clock: make check"
 
 LOG_CASES = "Where Loki is on PATH, tests/e2e/test_logs.py sees rules of this kind fire into the inbox and resolve"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One look at the running system: the question in words, and the query that answers it."""
-
-    text: str
-    query: str
-    unit: Unit = Unit.NUMBER
-    source: str = METRICS  # or LOGS
 
 
 @dataclass(frozen=True)
@@ -96,7 +75,7 @@ def burning(plan: Plan) -> Entry:
             WHAT_ELSE,
         ),
         ("Open the page of the SLO that the alert names, and follow it.",),
-        f"make drill D={plan.policy.drill.by_sli[AVAILABILITY]}",
+        f"make drill D={next(iter(plan.policy.drill.by_sli.values()))}",
         "the share of bad events has left every tier's short window; the inbox says resolved.",
     )
 
@@ -111,11 +90,8 @@ def promise(plan: Plan, slo: Slo) -> Entry:
         "Is it still bad, and how much of it?", names.error_ratio(SHORT_WINDOW) + mine, Unit.RATIO
     )
     severities = " or ".join(sorted({tier.severity for tier in plan.tiers if slo.sli in tier.slis}))
-    drill = (
-        plan.policy.drill.by_sli.get(slo.sli)
-        if slo.source not in (DEPENDENCY_SOURCE, GATEWAY_SOURCE)
-        else None
-    )
+    kind = kind_of(slo)
+    drill = kind.drill(plan, slo)
     lowest = min(
         condition.threshold(slo, plan.policy.max_threshold)
         for tier in plan.tiers
@@ -126,89 +102,13 @@ def promise(plan: Plan, slo: Slo) -> Entry:
         PROMISE,
         slo.owner,
         severities,
-        f"Promised over {plan.period.name}: {slo.promise}. An alert means that the error budget is being spent too fast to last.",
-        notice(slo),
-        (still, *evidence(slo)),
+        f"Promised over {plan.period.name}: {promised(slo)}. An alert means that the error budget is being spent too fast to last.",
+        kind.impact(slo),
+        (still, *kind.checks(slo)),
         slo.next_steps,
         f"make drill D={drill} breaks such a promise on a stack of its own" if drill else CASES,
         f"`{still.query}` stays below {format_decimal(lowest * 100)} %, and the inbox says resolved: within 5 minutes of the recovery.",
     )
-
-
-def notice(slo: Slo) -> str:
-    """What users see: as the catalogue says it of failures, else what follows from the kind of promise."""
-    if slo.impact and slo.sli != LATENCY:
-        return slo.impact
-    if slo.source == DEPENDENCY_SOURCE:
-        return f"Nothing by itself; routes that need {slo.subject} become slow, fail, or answer with what is old."
-    return {
-        AVAILABILITY: f"Requests to {slo.subject} are answered with an error of the server.",
-        LATENCY: f"Answers of {slo.subject} take longer than {slo.threshold.text if slo.threshold else 'promised'}.",
-        FRESHNESS: f"What {slo.subject} brings is older than it should be.",
-        PROBE: f"{slo.subject} cannot be reached from outside: most likely nobody gets an answer.",
-    }[slo.sli]
-
-
-def evidence(slo: Slo) -> Iterator[Check]:
-    """The second and third look, by what the SLO is about."""
-    route, dependency, job = (
-        {label: slo.subject} for label in (names.ROUTE, names.DEPENDENCY, names.JOB)
-    )
-    if slo.source == JOB_SOURCE:
-        runs = (
-            f"sum by ({names.OUTCOME}) (increase({selector(names.JOB_RUNS + '_total', **job)}[1h]))"
-        )
-        yield Check(
-            "How long ago did it last succeed?",
-            f"time() - max({selector(names.JOB_LAST_SUCCESS, **job)})",
-            Unit.SECONDS,
-        )
-        yield Check("Does it run and fail, or not run?", runs)
-    elif slo.sli == PROBE:
-        yield Check(
-            "How long ago did it last answer?",
-            f"time() - max({selector(names.PROBE_LAST_SUCCESS, **route)})",
-            Unit.SECONDS,
-        )
-        yield Check("Is anything up?", names.UP)
-    elif slo.source == DEPENDENCY_SOURCE:
-        calls = rates(names.OUTCOME, names.DEPENDENCY_DURATION + "_count", **dependency)
-        yield Check("How often is it called, and with what outcome?", calls, Unit.PER_SECOND)
-        yield Check(
-            "How long do successful calls take (p99)?",
-            slow(names.DEPENDENCY_DURATION, **dependency, outcome="ok"),
-            Unit.SECONDS,
-        )
-    elif slo.source == GATEWAY_SOURCE:
-        answers = rates(names.CODE, names.GATEWAY_RESPONSES, proxy=slo.subject)
-        yield Check("Which answers do callers get?", answers, Unit.REQUESTS)
-        yield Check(
-            "How many replicas are ready, how many alive?",
-            f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})",
-        )
-    else:
-        if slo.sli == LATENCY:
-            yield Check(
-                "How long do good answers take (p99)?",
-                slow(names.HTTP_DURATION, **route),
-                Unit.SECONDS,
-            )
-        else:
-            yield Check(
-                "Which answers are given?",
-                rates(names.CODE, names.HTTP_REQUESTS + "_total", **route),
-                Unit.REQUESTS,
-            )
-        failures = rates(names.DEPENDENCY, names.DEPENDENCY_DURATION + "_count", outcome="error")
-        yield Check("Does something that it needs fail?", failures, Unit.PER_SECOND)
-
-
-def rates(by: str, metric: str, **labels: str) -> str:
-    return f"sum by ({by}) (rate({selector(metric, **labels)}[{SHORT_WINDOW}]))"
-
-
-def slow(metric: str, **labels: str) -> str:
-    return f"histogram_quantile(0.99, {rates('le', metric + '_bucket', **labels)})"
 
 
 def single(alert: Alert) -> Entry:

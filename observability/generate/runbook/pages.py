@@ -4,6 +4,7 @@ from itertools import groupby
 
 from observability.generate.runbook.entries import ALERT, Entry, entries
 from observability.lib.panels import LOGS
+from observability.sli.registry import promise
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -34,7 +35,7 @@ def index(plan: Plan, alerts: list[Entry], subjects: dict[str, list[Entry]]) -> 
         for entry in alerts
     ]
     promises = [
-        f"| [{entry.name}]({FOLDER}/{subject}.md#{anchor(entry.name)}) | {entry.owner} | {plan.slo(entry.name).promise} |"
+        f"| [{entry.name}]({FOLDER}/{subject}.md#{anchor(entry.name)}) | {entry.owner} | {promise(plan.slo(entry.name))} |"
         for subject, found in subjects.items()
         for entry in found
     ]

@@ -74,14 +74,6 @@ def test_the_firing_case_of_a_tier_names_every_slo_that_it_judges(plan: Plan) ->
         assert document["group_eval_order"] == list(names.GROUPS)
 
 
-def test_shares_are_whole_numbers_on_the_right_side() -> None:
-    """A share just above a threshold must not be rounded onto it, nor one just below."""
-    assert promtool_tests.part(1000, None) == 0
-    assert promtool_tests.part(1000, Decimal("0.0019")) == 1
-    assert promtool_tests.part(1000, Decimal("0.5501")) == 551
-    assert promtool_tests.part(1000, Decimal(1)) == 1000
-
-
 def test_a_case_is_written_as_promtool_reads_it() -> None:
     """Series in order, and one expected sample for each name."""
     asked = promtool_tests.question("expr", Decimal(60), ["x"])

@@ -22,9 +22,9 @@ def durations(plan: Plan, fast: Plan) -> dict[Fraction, set[Fraction]]:
         (a.seconds, b.seconds) for a, b in zip(plan.windows, fast.windows, strict=True)
     ]
     pairs += [
-        (a.threshold.seconds, b.threshold.seconds)
+        (a.fresh_within.seconds, b.fresh_within.seconds)
         for a, b in zip(plan.slos, fast.slos, strict=True)
-        if a.threshold and b.threshold
+        if a.fresh_within and b.fresh_within
     ]
     pairs += [(plan.clock.thin, fast.clock.thin)]
     result: dict[Fraction, set[Fraction]] = {}
@@ -119,11 +119,7 @@ def test_no_window_of_a_drill_is_shorter_than_its_scrapes(plan: Plan, fast: Plan
     ranges.remove(fast.clock.thin)
     assert ranges
     assert min(ranges) >= shortest
-    timed = [
-        slo.threshold.seconds
-        for slo in fast.slos
-        if slo.sli in ("freshness", "probe") and slo.threshold
-    ]
+    timed = [slo.fresh_within.seconds for slo in fast.slos if slo.fresh_within]
     assert min(timed) >= shortest
     assert all(b.seconds <= a.seconds for a, b in zip(plan.windows, fast.windows, strict=True))
     assert [slo.name for slo in fast.slos] == [slo.name for slo in plan.slos]

@@ -190,15 +190,6 @@ def test_output_is_the_same_every_time(plan: Plan, openapi: dict[str, Any]) -> N
         assert said.stdout.strip() == mine
 
 
-def test_promises_read_as_sentences(plan: Plan) -> None:
-    """Tables show what is promised in words."""
-    assert plan.slo("nodes.list-availability").promise == "99.9 % of requests do not fail"
-    assert plan.slo("nodes.list-latency-200ms").promise == "95 % of good answers within 200ms"
-    assert plan.slo("database-availability").promise == "99.99 % of calls succeed"
-    assert plan.slo("thingspeak.sync-freshness").promise == "99 % of the time done within 15m"
-    assert plan.slo("nodes.list-probe").promise == "99.9 % of the time reached within 12s"
-
-
 def test_budget_is_what_the_objective_leaves() -> None:
     """1 − objective, exactly."""
     assert Slo("x", "latency", "http", "x", Decimal("0.999"), "o", ()).budget == Decimal("0.001")

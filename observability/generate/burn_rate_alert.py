@@ -1,0 +1,137 @@
+"""The burn-rate alert of one tier: its expression over all SLOs, and the text that a person reads."""
+
+from decimal import Decimal
+
+from observability.generate.alert_rule import alert_rule, links
+from observability.lib.promql import selector
+from observability.lib.templates import fill
+from observability.sli.registry import KINDS
+from observability.spec import names
+from observability.spec.board_slugs import SLO
+from observability.spec.plan import Condition, Plan, Tier, Window
+from observability.spec.quantities import format_decimal
+
+# True where every condition is, with the labels that routes and texts need joined on.
+EXPRESSION = """\
+(
+  <<conditions>>
+)
+* on (<<SLO>>) group_left (<<OWNER>>, <<SLI>>, <<SUBJECT>>) (<<objectives>> > bool 0)"""
+AND = "\n  and on (<<SLO>>) "
+ABOVE_SHARE = "<<error_ratio>> > <<share>>"
+ABOVE_BURN_RATE = """\
+<<error_ratio>> > on (<<SLO>>) clamp_max(<<factor>> * (1 - <<OBJECTIVE>>), <<maximum>>)"""
+ENOUGH_EVENTS = "<<bad_rate>> * <<seconds>> >= <<events>>"  # the guard against too few events
+
+# Go templates; `printf` puts the SLO's name in the place of %[1]s.
+SUMMARY = "About {{ $value | humanizePercentage }} of <<bad_events>> in the last <<window>>"
+DESCRIPTION = "<<bad>> of <<total>><<unit>> in the last <<window>> were bad; <<forecast>>."
+CASE = 'if eq $labels.<<SLI>> "<<kind>>" }}<<words>>'
+EQUALS = '(eq $labels.<<SLI>> "<<kind>>")'
+SECONDS = "{{ if or <<equals>> }} seconds{{ end }}"
+ANSWER = "{{ with printf `<<query>>` $labels.<<SLO>> | query }}{{ . | first | <<show>> }}{{ end }}"
+COUNT = "<<rate>>{<<SLO>>='%[1]s'} * <<seconds>>"
+STEPS = "<<NEXT_STEPS_INFO>>{<<SLO>>='%[1]s'}"
+# Seconds until the budget is spent at the present ratio; no sample where nothing is left.
+SECONDS_LEFT = (
+    "(clamp_min(<<BUDGET_LEFT>>{<<SLO>>='%[1]s'}, 0) or 0 * <<error_ratio>>{<<SLO>>='%[1]s'} + 1)"
+    " * on (<<SLO>>) (1 - <<OBJECTIVE>>{<<SLO>>='%[1]s'}) * <<period_seconds>>"
+    " / on (<<SLO>>) <<error_ratio>>{<<SLO>>='%[1]s'} > 0"
+)
+FORECAST = (
+    "{{ with printf `<<seconds_left>>` $labels.<<SLO>> | query }}"
+    "at this pace the budget of <<period>> is gone in {{ . | first | value | humanizeDuration }}"
+    "{{ else }}the budget of <<period>> is spent{{ end }}"
+)
+SLO_LABEL = "{{ $labels.<<SLO>> }}"
+SUBJECT_LABEL = "{{ $labels.<<SUBJECT>> }}"
+
+
+def burn_rate_alert(plan: Plan, tier: Tier) -> dict[str, object]:
+    """Return the alerting rule of a tier for all its SLOs."""
+    labels = {names.SEVERITY: tier.severity, names.TIER: tier.name}
+    text = annotations(plan, tier.conditions[0].window)
+    return alert_rule(names.BURN_ALERT, expression(plan, tier), tier.for_, labels, text)
+
+
+def expression(plan: Plan, tier: Tier) -> str:
+    """Return the ratio in every window, the guard against too few events, and the labels."""
+    enough_events = fill(
+        ENOUGH_EVENTS,
+        bad_rate=names.bad_rate(tier.guard_window.name),
+        seconds=format_decimal(tier.guard_window.seconds),
+        events=format_decimal(tier.guard_events),
+    )
+    conditions = [above_threshold(plan, condition) for condition in tier.conditions]
+    return fill(
+        EXPRESSION,
+        conditions=fill(AND).join([*conditions, enough_events]),
+        objectives=selector(names.OBJECTIVE, **{names.SLI: "~" + "|".join(tier.slis)}),
+    )
+
+
+def above_threshold(plan: Plan, condition: Condition) -> str:
+    """Return the comparison of one window's ratio with its threshold."""
+    error_ratio = names.error_ratio(condition.window.name)
+    if condition.factor is None:
+        share = format_decimal(condition.ratio or Decimal(1))
+        return fill(ABOVE_SHARE, error_ratio=error_ratio, share=share)
+    return fill(
+        ABOVE_BURN_RATE,
+        error_ratio=error_ratio,
+        factor=format_decimal(condition.factor),
+        maximum=format_decimal(plan.policy.max_threshold),
+    )
+
+
+def annotations(plan: Plan, window: Window) -> dict[str, str]:
+    """Return share, counts, forecast and next steps; the numbers are queried when the alert fires."""
+    slo = fill(SLO_LABEL)
+    board_path = f"{names.board_uid(plan.service, SLO)}?var-slo={slo}"
+    return {
+        "summary": fill(SUMMARY, bad_events=bad_events(), window=window.name),
+        "description": fill(
+            DESCRIPTION,
+            bad=count(names.bad_rate(window.name), window),
+            total=count(names.total_rate(window.name), window),
+            unit=seconds_unit(),
+            window=window.name,
+            forecast=forecast(plan, window),
+        ),
+        names.NEXT_STEPS: answer(fill(STEPS), f'label "{names.NEXT_STEPS}"'),
+        **links(plan, f"/slo/{slo}", board_path),
+    }
+
+
+def bad_events() -> str:
+    """Return the words of the SLO's kind, chosen by its label."""
+    subject = fill(SUBJECT_LABEL)
+    cases = (fill(CASE, kind=kind.name, words=kind.bad_events(subject)) for kind in KINDS.values())
+    return "{{ " + "{{ else ".join(cases) + "{{ end }}"
+
+
+def seconds_unit() -> str:
+    """Return the unit of the counts: none for events."""
+    timed = [kind.name for kind in KINDS.values() if kind.counts_seconds]
+    return fill(SECONDS, equals=" ".join(fill(EQUALS, kind=name) for name in timed))
+
+
+def count(rate: str, window: Window) -> str:
+    """Return how many events or seconds the window had, as a whole number."""
+    query = fill(COUNT, rate=rate, seconds=format_decimal(window.seconds))
+    return answer(query, 'value | printf "%.0f"')
+
+
+def forecast(plan: Plan, window: Window) -> str:
+    """Return when the budget is spent at the window's pace."""
+    seconds_left = fill(
+        SECONDS_LEFT,
+        error_ratio=names.error_ratio(window.name),
+        period_seconds=format_decimal(plan.period.seconds),
+    )
+    return fill(FORECAST, seconds_left=seconds_left, period=plan.period.name)
+
+
+def answer(query: str, show: str) -> str:
+    """Return the template of a query's first sample."""
+    return fill(ANSWER, query=query, show=show)

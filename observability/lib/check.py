@@ -1,0 +1,15 @@
+"""One look at the running system, as runbook pages and the console show it."""
+
+from dataclasses import dataclass
+
+from observability.lib.panels import METRICS, Unit
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question in words, and the query that answers it."""
+
+    text: str
+    query: str
+    unit: Unit = Unit.NUMBER
+    source: str = METRICS  # or LOGS

@@ -1,0 +1,54 @@
+"""Availability: the share of calls that do not fail."""
+
+from collections.abc import Iterator
+
+from observability.lib.check import Check
+from observability.lib.promql import by_slo, selector
+from observability.sli.kind import EventCounters, EventKind
+from observability.sli.sources import SOURCES
+from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
+from observability.spec.plan import AVAILABILITY, Plan, Slo
+
+
+class Availability(EventKind):
+    """Every call is an event; it is bad when it fails."""
+
+    name = AVAILABILITY
+
+    def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
+        """Yield one pair for the source, if it has SLOs of this kind."""
+        if plan.slos_of(source, self.name):
+            calls = SOURCES[source]
+            suffix = f"-{self.name}"
+            yield EventCounters(
+                total=by_slo(calls.count, calls.label, suffix),
+                bad=by_slo(calls.failed_calls(), calls.label, suffix),
+            )
+
+    def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
+        """Return failed and successful calls of every subject."""
+        series: dict[str, str] = {}
+        for slo in self.slos(plan):
+            calls = SOURCES[slo.source]
+            subject = {calls.label: slo.subject}
+            failed = selector(calls.count, **subject, **calls.failed, **ONE_INSTANCE)
+            succeeded = selector(calls.count, **subject, **calls.one_success(), **ONE_INSTANCE)
+            bad = traffic.bad_of(EVENTS, slo.name)
+            series |= {failed: counter(bad), succeeded: counter(EVENTS - bad)}
+        return series
+
+    def promise(self, slo: Slo) -> str:
+        """Return what the source calls a success."""
+        return SOURCES[slo.source].success
+
+    def bad_events(self, subject: str) -> str:
+        """Return what fails."""
+        return f"calls to {subject} failed"
+
+    def impact(self, slo: Slo) -> str:
+        """Return the catalogue's words, else the source's."""
+        return slo.impact or SOURCES[slo.source].impact_of_failure.format(subject=slo.subject)
+
+    def checks(self, slo: Slo) -> tuple[Check, ...]:
+        """Return what the source shows about failures."""
+        return SOURCES[slo.source].checks_of_failure(slo.subject)

@@ -1,0 +1,38 @@
+"""Freshness: the share of the time in which a job's last success is recent enough."""
+
+from observability.lib.check import Check
+from observability.lib.panels import Unit
+from observability.lib.promql import increases
+from observability.sli.last_success import LastSuccess
+from observability.spec import names
+from observability.spec.plan import FRESHNESS, JOB_SOURCE, Slo
+
+
+class Freshness(LastSuccess):
+    """Jobs expose the time of their last success."""
+
+    name = FRESHNESS
+    source = JOB_SOURCE
+    metric = names.JOB_LAST_SUCCESS
+    label = names.JOB
+    scrape_job = names.SCRAPE_API
+
+    def promise(self, slo: Slo) -> str:
+        """Return the age up to which a success is recent."""
+        return f"of the time done within {slo.limit.text}"
+
+    def bad_events(self, subject: str) -> str:
+        """Return which seconds are bad."""
+        return f"the time {subject} was overdue"
+
+    def impact(self, slo: Slo) -> str:
+        """Return the catalogue's words, else what follows from an old result."""
+        return slo.impact or f"What {slo.subject} brings is older than it should be."
+
+    def checks(self, slo: Slo) -> tuple[Check, ...]:
+        """Return the age of the last success, and the outcomes of the job's runs."""
+        runs = increases(names.OUTCOME, names.JOB_RUNS + "_total", "1h", task=slo.subject)
+        return (
+            Check("How long ago did it last succeed?", self._age(slo), Unit.SECONDS),
+            Check("Does it run and fail, or not run?", runs),
+        )

@@ -1,0 +1,75 @@
+"""The interface of a kind of SLI: what rules compute for it, what their tests feed it, what people read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from observability.lib.check import Check
+from observability.sli.sources import SOURCES
+from observability.sli.steady_traffic import SteadyTraffic
+from observability.spec.plan import Plan, Slo
+
+
+@dataclass(frozen=True)
+class EventCounters:
+    """Two expressions by `slo` and `instance`: the events so far, and the bad ones among them."""
+
+    total: str
+    bad: str
+
+
+class Kind(ABC):
+    """One kind of SLI; `name` is the value of the label `sli`."""
+
+    name: ClassVar[str]
+    counts_seconds: ClassVar[bool] = False  # else events
+
+    @abstractmethod
+    def promise(self, slo: Slo) -> str:
+        """Return the end of the sentence `99.9 % …`."""
+
+    @abstractmethod
+    def bad_events(self, subject: str) -> str:
+        """Return the end of the sentence `About 3 % of …`; the subject may be a template field."""
+
+    @abstractmethod
+    def impact(self, slo: Slo) -> str:
+        """Return what users notice while the SLO is burning."""
+
+    @abstractmethod
+    def checks(self, slo: Slo) -> tuple[Check, ...]:
+        """Return what to look at first while the SLO is burning."""
+
+    @abstractmethod
+    def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
+        """Return promtool's input series in which each SLO has its share of bad events."""
+
+    def slos(self, plan: Plan) -> tuple[Slo, ...]:
+        """Return the SLOs of this kind."""
+        return tuple(slo for slo in plan.slos if slo.sli == self.name)
+
+    def drill(self, plan: Plan, slo: Slo) -> str | None:
+        """Return the drill that breaks such a promise, if there is one."""
+        source = SOURCES.get(slo.source)
+        if source and not source.has_drills:
+            return None
+        return plan.policy.drill.by_sli.get(self.name)
+
+
+class EventKind(Kind):
+    """A kind that counts events; each of its SLOs says from which source."""
+
+    @abstractmethod
+    def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
+        """Yield the counters of all its SLOs over one source of events."""
+
+
+class TimedKind(Kind):
+    """A kind that counts seconds: a second is good while the last success is recent enough."""
+
+    counts_seconds = True
+
+    @abstractmethod
+    def freshness(self, plan: Plan) -> Iterator[str]:
+        """Yield expressions by `slo`: 1 while the last success is recent enough, else 0."""

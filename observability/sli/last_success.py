@@ -1,0 +1,56 @@
+"""What freshness and probes share: a gauge of the time of the last success, compared with the clock."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from observability.lib.promql import by_slo, one_of, selector
+from observability.lib.templates import fill
+from observability.sli.kind import TimedKind
+from observability.sli.steady_traffic import SteadyTraffic, counter, gauge
+from observability.spec import names
+from observability.spec.plan import Plan, Slo
+from observability.spec.quantities import format_decimal
+
+# Silence is bad: no series is 0, too, as soon as Prometheus knows the target that should have it.
+FRESH = """\
+(time() - <<last_success>> <= bool <<limit>>)
+or on (<<SLO>>) (sum by (<<SLO>>) (0 * <<objectives>>) and on () <<up>>)"""
+LONG_AGO = -100_000  # seconds; older than any limit
+
+
+class LastSuccess(TimedKind):
+    """A second is good while the subject's last success is at most the SLO's limit ago."""
+
+    source: ClassVar[str]
+    metric: ClassVar[str]  # gauge: time of the last success
+    label: ClassVar[str]  # of the subject
+    scrape_job: ClassVar[str]  # of the target that exposes the gauge
+
+    def freshness(self, plan: Plan) -> Iterator[str]:
+        """Yield one expression per limit."""
+        for limit, slos in plan.slos_by_threshold(self.source, self.name).items():
+            subjects = selector(self.metric, **{self.label: one_of(slo.subject for slo in slos)})
+            slo_names = one_of(slo.name for slo in slos)
+            yield fill(
+                FRESH,
+                last_success=by_slo(subjects, self.label, f"-{self.name}", "max", keep=()),
+                limit=format_decimal(limit.seconds),
+                objectives=selector(names.OBJECTIVE, **{names.SLO: slo_names}),
+                up=selector(names.UP, job=self.scrape_job),
+            )
+
+    def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
+        """Return a time that keeps up with the clock, or one that stands still where seconds are bad."""
+        return {
+            selector(self.metric, **{self.label: slo.subject}): self._times(slo, traffic)
+            for slo in self.slos(plan)
+        }
+
+    def _times(self, slo: Slo, traffic: SteadyTraffic) -> str:
+        if traffic.share(slo.name):
+            return gauge(LONG_AGO)
+        return counter(int(traffic.step))
+
+    def _age(self, slo: Slo) -> str:
+        """Return the query of the seconds since the last success."""
+        return f"time() - max({selector(self.metric, **{self.label: slo.subject})})"

@@ -1,0 +1,63 @@
+"""Latency: the share of successful calls that are quick enough, counted at an edge of the histogram."""
+
+from collections.abc import Iterator
+
+from observability.lib.check import Check
+from observability.lib.promql import by_slo, selector
+from observability.sli.kind import EventCounters, EventKind
+from observability.sli.sources import SOURCES
+from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
+from observability.spec.plan import AVAILABILITY, LATENCY, Plan, Slo
+from observability.spec.quantities import format_decimal
+
+
+class Latency(EventKind):
+    """Every successful call is an event; it is bad when it takes longer than the threshold."""
+
+    name = LATENCY
+
+    def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
+        """Yield one pair per threshold: quick calls are counted, slow ones are the rest."""
+        calls = SOURCES[source]
+        for threshold in plan.slos_by_threshold(source, self.name):
+            suffix = f"-{self.name}-{threshold.text}"
+            total = by_slo(calls.successful_calls(), calls.label, suffix)
+            quick = by_slo(calls.calls_within(threshold), calls.label, suffix)
+            yield EventCounters(total=total, bad=f"{total}\n- {quick}")
+
+    def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
+        """Return the bucket of quick calls of every subject, among the calls that succeed."""
+        series: dict[str, str] = {}
+        for slo in self.slos(plan):
+            calls = SOURCES[slo.source]
+            succeeded = EVENTS - failed_calls(plan, slo, traffic)
+            quick = succeeded - traffic.bad_of(succeeded, slo.name)
+            labels = {calls.label: slo.subject, **calls.one_success()}
+            edge = {"le": format_decimal(slo.limit.seconds)}
+            series[selector(calls.buckets, **labels, **edge, **ONE_INSTANCE)] = counter(quick)
+        return series
+
+    def promise(self, slo: Slo) -> str:
+        """Return the threshold of a good call."""
+        return f"of good answers within {slo.limit.text}"
+
+    def bad_events(self, subject: str) -> str:
+        """Return what is slow."""
+        return f"good answers of {subject} were too slow"
+
+    def impact(self, slo: Slo) -> str:
+        """Return the source's words; the catalogue's are about failures."""
+        sentence = SOURCES[slo.source].impact_of_delay
+        return sentence.format(subject=slo.subject, threshold=slo.limit.text)
+
+    def checks(self, slo: Slo) -> tuple[Check, ...]:
+        """Return what the source shows about durations."""
+        return SOURCES[slo.source].checks_of_delay(slo.subject)
+
+
+def failed_calls(plan: Plan, slo: Slo, traffic: SteadyTraffic) -> int:
+    """Return the calls of the SLO's subject that fail, per sample."""
+    availability = (
+        other for other in plan.slos_of(slo.source, AVAILABILITY) if other.subject == slo.subject
+    )
+    return sum(traffic.bad_of(EVENTS, other.name) for other in availability)

@@ -1,0 +1,37 @@
+"""Probe: the share of the time in which the prober reached a route from outside."""
+
+from observability.lib.check import Check
+from observability.lib.panels import Unit
+from observability.sli.last_success import LastSuccess
+from observability.spec import names
+from observability.spec.plan import PROBE, PROBE_SOURCE, Slo
+
+
+class Probe(LastSuccess):
+    """The prober exposes the time of each route's last good answer."""
+
+    name = PROBE
+    source = PROBE_SOURCE
+    metric = names.PROBE_LAST_SUCCESS
+    label = names.ROUTE
+    scrape_job = names.SCRAPE_PROBER
+
+    def promise(self, slo: Slo) -> str:
+        """Return the age up to which an answer is recent."""
+        return f"of the time reached within {slo.limit.text}"
+
+    def bad_events(self, subject: str) -> str:
+        """Return which seconds are bad."""
+        return f"the time nobody could reach {subject} from outside"
+
+    def impact(self, slo: Slo) -> str:
+        """Return the catalogue's words, else what follows from a route that cannot be reached."""
+        nobody = f"{slo.subject} cannot be reached from outside: most likely nobody gets an answer."
+        return slo.impact or nobody
+
+    def checks(self, slo: Slo) -> tuple[Check, ...]:
+        """Return the age of the last answer, and the targets that are up."""
+        return (
+            Check("How long ago did it last answer?", self._age(slo), Unit.SECONDS),
+            Check("Is anything up?", names.UP),
+        )

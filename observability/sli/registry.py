@@ -1,0 +1,54 @@
+"""The kinds of SLI, one line each, and what the rules and their tests ask of all of them together."""
+
+from observability.sli.availability import Availability
+from observability.sli.freshness import Freshness
+from observability.sli.kind import EventCounters, EventKind, Kind, TimedKind
+from observability.sli.latency import Latency
+from observability.sli.probe import Probe
+from observability.sli.sources import SOURCES
+from observability.sli.steady_traffic import SteadyTraffic
+from observability.spec.plan import Plan, Slo
+from observability.spec.quantities import format_decimal
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Availability(),
+        Latency(),
+        Freshness(),
+        Probe(),
+    )
+}
+
+
+def kind_of(slo: Slo) -> Kind:
+    """Return the kind of an SLO's SLI."""
+    return KINDS[slo.sli]
+
+
+def promise(slo: Slo) -> str:
+    """Return the promise in words, as tables and runbook pages show it."""
+    return f"{format_decimal(slo.objective * 100)} % {kind_of(slo).promise(slo)}"
+
+
+def event_counters(plan: Plan) -> list[EventCounters]:
+    """Return the counters of every kind that counts events, by source."""
+    kinds = [kind for kind in KINDS.values() if isinstance(kind, EventKind)]
+    return [
+        counters for source in SOURCES for kind in kinds for counters in kind.counters(plan, source)
+    ]
+
+
+def freshness(plan: Plan) -> list[str]:
+    """Return the expressions of every kind that counts seconds; none where the plan has none."""
+    kinds = [kind for kind in KINDS.values() if isinstance(kind, TimedKind)]
+    return [expr for kind in kinds for expr in kind.freshness(plan)]
+
+
+def steady_series(plan: Plan, traffic: SteadyTraffic, *, timed: bool = True) -> dict[str, str]:
+    """Return promtool's input series of all SLOs; without `timed`, jobs and probes expose nothing."""
+    series: dict[str, str] = {}
+    for kind in KINDS.values():
+        if timed or not kind.counts_seconds:
+            series |= kind.steady_series(plan, traffic)
+    return series

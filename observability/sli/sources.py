@@ -1,0 +1,138 @@
+"""What is called and counted: the series of each source of events, and the words and checks about its calls."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from observability.lib.check import Check
+from observability.lib.panels import Unit
+from observability.lib.promql import edge, event_rates, p99, selector
+from observability.spec import names
+from observability.spec.plan import DEPENDENCY_SOURCE, GATEWAY_SOURCE, HTTP_SOURCE
+from observability.spec.quantities import Duration
+
+Labels = dict[str, str]  # a value that starts with `~` is a regular expression
+
+
+class EventSource(ABC):
+    """One kind of subject whose calls are counted, with a histogram of their durations or without.
+
+    `failed` and `succeeded` are the labels of bad and of good calls; what has neither, such as a
+    4xx response, is an event that is not bad, and its duration does not count.
+    """
+
+    name: ClassVar[str]
+    count: ClassVar[str]  # the series that counts calls
+    buckets: ClassVar[str] = ""  # the series of their durations, where these are measured
+    label: ClassVar[str]  # of the subject
+    failed: ClassVar[Labels]
+    succeeded: ClassVar[Labels]
+    success: ClassVar[str] = "of requests do not fail"
+    impact_of_failure: ClassVar[str] = (
+        "Requests to {subject} are answered with an error of the server."
+    )
+    impact_of_delay: ClassVar[str] = "Answers of {subject} take longer than {threshold}."
+    has_drills: ClassVar[bool] = False  # policy.yaml's drills break promises about this source
+
+    def failed_calls(self) -> str:
+        """Return the selector of bad calls."""
+        return selector(self.count, **self.failed)
+
+    def successful_calls(self) -> str:
+        """Return the selector of good calls."""
+        return selector(self.count, **self.succeeded)
+
+    def calls_within(self, threshold: Duration) -> str:
+        """Return the selector of good calls that took no longer than the threshold."""
+        return selector(self.buckets, le=edge(threshold.seconds), **self.succeeded)
+
+    def one_success(self) -> Labels:
+        """Return the labels of one successful call, without regular expressions."""
+        return {
+            label: value.removeprefix("~").split("|")[0] for label, value in self.succeeded.items()
+        }
+
+    @abstractmethod
+    def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
+        """Return what to look at while calls fail."""
+
+    def checks_of_delay(self, subject: str) -> tuple[Check, ...]:
+        """Return what to look at while calls are slow."""
+        return self.checks_of_failure(subject)
+
+
+class Requests(EventSource):
+    """Requests to a route of the API."""
+
+    name = HTTP_SOURCE
+    count = names.HTTP_DURATION + "_count"
+    buckets = names.HTTP_DURATION + "_bucket"
+    label = names.ROUTE
+    failed: ClassVar[Labels] = {names.STATUS: "5xx"}
+    succeeded: ClassVar[Labels] = {names.STATUS: "~2xx|3xx"}
+    has_drills = True
+
+    def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
+        """Return the status codes of the route, and failures of what it may need."""
+        query = event_rates(names.CODE, names.HTTP_REQUESTS + "_total", route=subject)
+        return Check("Which answers are given?", query, Unit.REQUESTS), self._dependencies()
+
+    def checks_of_delay(self, subject: str) -> tuple[Check, ...]:
+        """Return the durations of the route, and failures of what it may need."""
+        query = p99(names.HTTP_DURATION, route=subject)
+        durations = Check("How long do good answers take (p99)?", query, Unit.SECONDS)
+        return durations, self._dependencies()
+
+    def _dependencies(self) -> Check:
+        calls = names.DEPENDENCY_DURATION + "_count"
+        query = event_rates(names.DEPENDENCY, calls, outcome="error")
+        return Check("Does something that it needs fail?", query, Unit.PER_SECOND)
+
+
+class DependencyCalls(EventSource):
+    """Calls to a dependency."""
+
+    name = DEPENDENCY_SOURCE
+    count = names.DEPENDENCY_DURATION + "_count"
+    buckets = names.DEPENDENCY_DURATION + "_bucket"
+    label = names.DEPENDENCY
+    failed: ClassVar[Labels] = {names.OUTCOME: "error"}
+    succeeded: ClassVar[Labels] = {names.OUTCOME: "ok"}
+    success = "of calls succeed"
+    impact_of_failure = (
+        "Nothing by itself; routes that need {subject} become slow, fail, "
+        "or answer with what is old."
+    )
+    impact_of_delay = impact_of_failure
+
+    def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
+        """Return the outcomes and the durations of the calls."""
+        outcomes = event_rates(names.OUTCOME, self.count, dependency=subject)
+        durations = p99(names.DEPENDENCY_DURATION, dependency=subject, outcome="ok")
+        return (
+            Check("How often is it called, and with what outcome?", outcomes, Unit.PER_SECOND),
+            Check("How long do successful calls take (p99)?", durations, Unit.SECONDS),
+        )
+
+
+class GatewayResponses(EventSource):
+    """Responses of the gateway, its own errors included; it has no histogram of durations."""
+
+    name = GATEWAY_SOURCE
+    count = names.GATEWAY_RESPONSES
+    label = names.PROXY
+    failed: ClassVar[Labels] = {names.CODE: "5xx"}
+    succeeded: ClassVar[Labels] = {names.CODE: "~2xx|3xx"}
+
+    def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
+        """Return the status classes of the responses, and the replicas behind the gateway."""
+        responses = event_rates(names.CODE, self.count, proxy=subject)
+        servers = f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})"
+        return (
+            Check("Which answers do callers get?", responses, Unit.REQUESTS),
+            Check("How many replicas are ready, how many alive?", servers),
+        )
+
+
+SOURCES: dict[str, EventSource] = {
+    source.name: source for source in (Requests(), DependencyCalls(), GatewayResponses())
+}

@@ -1,0 +1,158 @@
+"""A kind of SLI is one module and one line: nothing outside sli and spec asks which kind it has."""
+
+import ast
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from observability.generate import prometheus, promtool_tests
+from observability.generate.registry import ROOT
+from observability.generate.runbook.entries import entries
+from observability.lib.check import Check
+from observability.lib.promql import by_slo, selector
+from observability.sli import registry
+from observability.sli.kind import EventCounters, EventKind
+from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
+from observability.spec import names
+from observability.spec.plan import AVAILABILITY, FRESHNESS, LATENCY, PROBE, Plan, Slo
+
+OUTSIDE = sorted(
+    path
+    for folder in ("api", "observability", "loadtests")
+    for path in (ROOT / folder).rglob("*.py")
+    if not path.is_relative_to(ROOT / "observability" / "sli")
+    and not path.is_relative_to(ROOT / "observability" / "spec")
+    and not path.is_relative_to(ROOT / "observability" / "generate" / "dashboards")
+)
+KIND_CONSTANTS = {"AVAILABILITY", "LATENCY", "FRESHNESS", "PROBE"}
+RETRIES = names.RETRIES + "_total"
+
+
+class Retried(EventKind):
+    """A kind that only this test knows: calls to a dependency that had to be repeated."""
+
+    name = "retried"
+
+    def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
+        """Yield retries among calls."""
+        if plan.slos_of(source, self.name):
+            calls = names.DEPENDENCY_DURATION + "_count"
+            yield EventCounters(
+                total=by_slo(calls, names.DEPENDENCY, "-retried"),
+                bad=by_slo(RETRIES, names.DEPENDENCY, "-retried"),
+            )
+
+    def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
+        """Return retries beside the calls that the availability's series are."""
+        return {
+            selector(RETRIES, dependency=slo.subject): counter(traffic.bad_of(EVENTS, slo.name))
+            for slo in self.slos(plan)
+        }
+
+    def promise(self, slo: Slo) -> str:
+        """Return a promise."""
+        return f"of calls to {slo.subject} need no retry"
+
+    def bad_events(self, subject: str) -> str:
+        """Return what is bad."""
+        return f"calls to {subject} were repeated"
+
+    def impact(self, slo: Slo) -> str:
+        """Return what users notice."""
+        return f"Routes that need {slo.subject} are slower."
+
+    def checks(self, slo: Slo) -> tuple[Check, ...]:
+        """Return what to look at."""
+        return Check("How many retries?", selector(RETRIES, dependency=slo.subject)), Check(
+            "Up?", "up"
+        )
+
+
+@pytest.fixture
+def with_retried(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """The plan with one SLO of a kind that was registered by one line."""
+    monkeypatch.setitem(registry.KINDS, Retried.name, Retried())
+    model = plan.slo("database-availability")
+    slo = replace(model, name="database-retried", sli=Retried.name, objective=Decimal("0.99"))
+    tiers = tuple(replace(tier, slis=(*tier.slis, Retried.name)) for tier in plan.tiers)
+    return replace(plan, slos=(*plan.slos, slo), tiers=tiers)
+
+
+def test_a_new_kind_reaches_rules_cases_texts_and_runbook(
+    with_retried: Plan, promtool: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    """promtool sees the new SLO's alert fire above its threshold; its words stand in text and page."""
+    files = prometheus.render(with_retried) | promtool_tests.render(with_retried)
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    tier = with_retried.tiers[0].name
+    cases = tmp_path / promtool_tests.FOLDER / f"{tier}.yaml"
+    assert 'slo="database-retried"' in cases.read_text(encoding="utf-8")
+    result = promtool("test", "rules", cases)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+    assert "calls to {{ $labels.subject }} were repeated" in files[prometheus.RULES]
+    page = entries(with_retried)["database-retried"]
+    assert page.meaning.startswith("Promised over 30d: 99 % of calls to database need no retry.")
+    assert page.users == "Routes that need database are slower."
+    assert "How many retries?" in [check.text for check in page.checks]
+
+
+def kinds_named(source: str) -> list[str]:
+    """Return the constants and comparisons by which a module asks for a kind of SLI."""
+    uses = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "observability.spec.plan":
+            uses += [alias.name for alias in node.names if alias.name in KIND_CONSTANTS]
+        if isinstance(node, ast.Attribute) and node.attr in KIND_CONSTANTS:
+            uses.append(node.attr)
+        if isinstance(node, ast.Compare):
+            literals = (part for part in ast.walk(node) if isinstance(part, ast.Constant))
+            uses += [str(part.value) for part in literals if part.value in registry.KINDS]
+    return uses
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_other_module_asks_for_a_kind(path: Path) -> None:
+    """What depends on the kind of an SLI is a method of that kind."""
+    assert kinds_named(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from observability.spec.plan import LATENCY, Plan",
+        "x = plan.PROBE",
+        "x = slo.sli == 'freshness'",
+        "x = slo.sli in ('freshness', other)",
+    ],
+)
+def test_a_module_that_asks_for_a_kind_is_found(source: str) -> None:
+    """The test above can fail."""
+    assert len(kinds_named(source)) == 1
+
+
+def test_kinds_are_those_of_the_policy() -> None:
+    """Each kind that tiers may name is registered under that name, in the order of the rules."""
+    assert list(registry.KINDS) == [AVAILABILITY, LATENCY, FRESHNESS, PROBE]
+
+
+@pytest.mark.parametrize(
+    ("slo", "promise"),
+    [
+        ("nodes.list-availability", "99.9 % of requests do not fail"),
+        ("nodes.list-latency-200ms", "95 % of good answers within 200ms"),
+        ("database-availability", "99.99 % of calls succeed"),
+        ("thingspeak.sync-freshness", "99 % of the time done within 15m"),
+        ("nodes.list-probe", "99.9 % of the time reached within 12s"),
+    ],
+)
+def test_promises_read_as_sentences(plan: Plan, slo: str, promise: str) -> None:
+    """Tables show what is promised in words."""
+    assert registry.promise(plan.slo(slo)) == promise
