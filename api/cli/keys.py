@@ -1,4 +1,4 @@
-"""`flask --app api.app keys`: make, list and revoke API keys."""
+"""`flask --app api.app keys`: create, list and revoke API keys."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,40 +10,37 @@ from marshmallow import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
+from api.cli.errors import database_error
 from api.models import SCOPES, now
 from api.platform import keys
 from api.v1.keys import KeySchema, NewKeySchema
 from observability.spec.quantities import parse_positive_duration
 
-MOST_LISTED = 10_000
+MAX_LISTED = 10_000
+TIMES = ("created_at", "last_used_at", "expires_at", "revoked_at")  # columns of the table
+ROW = "{:<13} {:<6} {:<6} {:<17} {:<17} {:<17} {:<17} {}"
+HEADINGS = ("id", "scope", "limits", "made", "last used", "expires", "revoked", "name")
 
 
-def away(error: SQLAlchemyError) -> click.ClickException:
-    return click.ClickException(
-        f"{error.args[0]}; mend the database, or run: flask --app api.app db upgrade"
-    )
-
-
-def lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
-    """`90d` → the moment at which it is over."""
+def parse_lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """Return the time at which a lifetime such as `90d` ends when it begins now."""
+    if not text:
+        return None
     try:
-        return (
-            now() + timedelta(seconds=float(parse_positive_duration(text).seconds))
-            if text
-            else None
-        )
+        lifetime = parse_positive_duration(text)
+        return now() + timedelta(seconds=float(lifetime.seconds))
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(str(error)) from error
 
 
 class KeyCommands(AppGroup):
-    """Tells in a sentence what went wrong."""
+    """Commands that report their errors in a sentence."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except SQLAlchemyError as error:
-            raise away(error) from error
+            raise database_error(error) from error
         except (NotFound, ValidationError) as error:
             raise click.ClickException(str(error)) from error
 
@@ -54,10 +51,16 @@ group = KeyCommands("keys", help="API keys: make, list and revoke them.")
 @group.command("create")
 @click.argument("name")
 @click.option(
-    "--scope", type=click.Choice(SCOPES), required=True, help="write may read, admin may all."
+    "--scope",
+    type=click.Choice(SCOPES),
+    required=True,
+    help="write includes read; admin includes both.",
 )
 @click.option(
-    "--expires", "expires_at", callback=lifetime, help="After so long, as in 90d; never by default."
+    "--expires",
+    "expires_at",
+    callback=parse_lifetime,
+    help="After so long, as in 90d; never by default.",
 )
 @click.option("--unlimited", is_flag=True, help="Not rate-limited: for load runs and probers.")
 def create_key(name: str, scope: str, expires_at: datetime | None, unlimited: bool) -> None:
@@ -65,29 +68,31 @@ def create_key(name: str, scope: str, expires_at: datetime | None, unlimited: bo
     values = NewKeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
     key = keys.create(**values, expires_at=expires_at)
     click.echo(
-        f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:\n{key.token}"
+        f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:"
     )
+    click.echo(key.token)
 
 
 @group.command("list")
-@click.option("--json", "json_", is_flag=True, help="Print JSON for scripts.")
-def list_keys(json_: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+def list_keys(as_json: bool) -> None:
     """Show all keys, the newest first; none of them can be shown itself."""
-    found = KeySchema(many=True).dump(keys.page(1, MOST_LISTED)["items"])
-    if json_:
-        click.echo(orjson.dumps({"keys": found}))
+    listed = KeySchema(many=True).dump(keys.page(1, MAX_LISTED)["items"])
+    if as_json:
+        click.echo(orjson.dumps({"keys": listed}))
         return
-    rows = [("id", "scope", "limits", "made", "last used", "expires", "revoked", "name")]
-    for key in found:
-        times = [
-            (key[name] or "-")[:16]
-            for name in ("created_at", "last_used_at", "expires_at", "revoked_at")
-        ]
-        rows.append(
-            (key["id"], key["scope"], "none" if key["unlimited"] else "yes", *times, key["name"])
-        )
-    for row in rows:
-        click.echo("{:<13} {:<6} {:<6} {:<17} {:<17} {:<17} {:<17} {}".format(*row))
+    click.echo(ROW.format(*HEADINGS))
+    for key in listed:
+        click.echo(table_row(key))
+
+
+def table_row(key: dict[str, Any]) -> str:
+    """Return the line of a key in the table; times are to the minute."""
+    limits = "yes"
+    if key["unlimited"]:
+        limits = "none"
+    times = [(key[name] or "-")[:16] for name in TIMES]
+    return ROW.format(key["id"], key["scope"], limits, *times, key["name"])
 
 
 @group.command("revoke")

@@ -1,0 +1,33 @@
+"""`flask --app api.app audit`: print the audit log."""
+
+from datetime import timedelta
+
+import click
+import orjson
+from flask.cli import with_appcontext
+
+from api.models import AuditEntry, now
+from api.platform.audit import LINE, entries
+from api.platform.db import database
+from observability.spec.quantities import Duration, parse_positive_duration
+
+
+@click.command("audit")
+@click.option(
+    "--since", type=parse_positive_duration, metavar="DURATION", help="Only the last 1d, 6h, 30m."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@with_appcontext
+def audit(since: Duration | None, as_json: bool) -> None:
+    """Print who changed what, oldest first."""
+    start = None
+    if since:
+        start = now() - timedelta(seconds=float(since.seconds))
+    columns = AuditEntry.__table__.columns.keys()
+    with database().read() as session:
+        for entry in entries(session, start):
+            values = {column: getattr(entry, column) for column in columns}
+            if as_json:
+                click.echo(orjson.dumps(values))
+            else:
+                click.echo(LINE.format(**values, who=entry.key_id or entry.address))

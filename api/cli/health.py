@@ -1,0 +1,20 @@
+"""`flask --app api.app health`: run the health checks."""
+
+import sys
+
+import click
+import orjson
+from flask.cli import with_appcontext
+
+from api.platform.http.health import report
+from api.platform.state import app_state
+
+
+@click.command("health")
+@with_appcontext
+def health() -> None:
+    """Print the result of every check as JSON; exit 1 when requests cannot be served."""
+    body, is_ready = report(app_state().health_checks)
+    click.echo(orjson.dumps(body))
+    if not is_ready:
+        sys.exit(1)

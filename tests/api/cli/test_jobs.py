@@ -1,0 +1,88 @@
+"""`flask jobs`: list, retry and drop dead letters."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from api.jobs import Jobs
+from api.models import DeadLetter, Delivery
+from api.platform.db import database
+from api.platform.jobs import dead_letters
+from tests.api.conftest import MakeApp
+
+KEY = "k" * 32  # of a delivery
+
+
+def run(app: Flask, *words: str) -> Result:
+    """Run a command of the group."""
+    return app.test_cli_runner().invoke(args=["jobs", *words])
+
+
+def list_json(app: Flask) -> dict[str, Any]:
+    """Return what `jobs list --json` prints."""
+    listed: dict[str, Any] = json.loads(run(app, "list", "--json").output)
+    return listed
+
+
+@pytest.fixture
+def letter_ids(app: Flask) -> list[str]:
+    """Ids of two dead letters: of a sync and of a delivery."""
+    delivery = {"node_id": "hill-tank", "payload": {"state": "below"}, "headers": {}}
+    with app.app_context(), database().write() as session:
+        dead_letters.record(session, dead_letters.SYNC, "hill-tank", "answered -1", 1)
+        dead_letters.record(session, dead_letters.DELIVERIES, KEY, "answered 500", 12, delivery)
+    with app.app_context(), database().read() as session:
+        return [str(row.id) for row in session.query(DeadLetter).order_by(DeadLetter.id)]
+
+
+def test_dead_letters_are_listed(app: Flask, letter_ids: list[str]) -> None:
+    """The table has a line for each; JSON has every column."""
+    text = run(app, "list").output
+    assert f"{letter_ids[0]}  thingspeak.sync hill-tank: answered -1 (attempts: 1, " in text
+    assert text.endswith("2 dead letters, 0 deliveries wait\n")
+    listed = list_json(app)
+    assert [row["task"] for row in listed["dead_letters"]] == ["thingspeak.sync", "alarms.deliver"]
+    assert listed["dead_letters"][1]["payload"]["payload"] == {"state": "below"}
+    assert listed["deliveries_pending"] == 0
+
+
+def test_a_retried_delivery_is_in_the_outbox_with_its_key(
+    app: Flask, letter_ids: list[str]
+) -> None:
+    """The dead letter is gone; the delivery starts anew with the key that receivers may know."""
+    assert run(app, "retry", letter_ids[1]).exit_code == 0
+    with app.app_context(), database().read() as session:
+        (delivery,) = session.query(Delivery)
+        assert (delivery.key, delivery.attempts) == (KEY, 0)
+        assert delivery.payload == {"state": "below"}
+        assert [row.subject for row in session.query(DeadLetter)] == ["hill-tank"]
+    assert run(app, "list").output.endswith("1 dead letters, 1 deliveries wait\n")
+
+
+def test_a_retried_sync_is_in_the_queue(
+    make_app: MakeApp, letter_ids: list[str], tmp_path: Path
+) -> None:
+    """A worker finds the task at once."""
+    app = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db")
+    assert run(app, "retry", letter_ids[0]).exit_code == 0
+    (task,) = Jobs(app).huey.pending()
+    assert task.args[0] == "hill-tank"
+
+
+def test_a_dropped_letter_is_gone(app: Flask, letter_ids: list[str]) -> None:
+    """Nothing is queued for it."""
+    for number in letter_ids:
+        assert run(app, "drop", number).exit_code == 0
+    assert list_json(app) == {"dead_letters": [], "deliveries_pending": 0}
+
+
+@pytest.mark.parametrize("command", ["drop", "retry"])
+def test_a_missing_letter_is_reported(app: Flask, command: str) -> None:
+    """The message names the id."""
+    result = run(app, command, "4711")
+    assert result.exit_code == 1
+    assert "there is no dead letter 4711" in result.output

@@ -1,0 +1,87 @@
+"""`flask keys`: create, list and revoke API keys."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from api.cli.seed import SEEDS
+from tests.api.conftest import MakeApp
+from tests.api.helpers import NODES, bearer, is_problem
+
+
+def run(app: Flask, *words: str) -> list[str]:
+    """Run a command of the group and return the lines that it prints."""
+    result = app.test_cli_runner().invoke(args=["keys", *words])
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def listed_key(app: Flask, name: str) -> dict[str, Any]:
+    """Return the key of that name from `keys list --json`."""
+    listed = json.loads(run(app, "list", "--json")[0])["keys"]
+    [key] = [key for key in listed if key["name"] == name]
+    return dict(key)
+
+
+def test_the_last_line_is_the_key_alone(app: Flask) -> None:
+    """Scripts take the last line; the key has its scope until it is revoked."""
+    token = run(app, "create", "ci", "--scope", "write")[-1]
+    client, headers = app.test_client(), bearer(token)
+    assert client.post(NODES, json=SEEDS[0], headers=headers).status_code == 201
+    is_problem(client.get("/api/v1/keys/", headers=headers), 403)
+    key = listed_key(app, "ci")
+    assert (key["scope"], key["unlimited"], key["expires_at"]) == ("write", False, None)
+    for _ in range(2):
+        assert "revoked" in run(app, "revoke", key["id"])[0]
+    is_problem(client.get(NODES, headers=headers), 401)
+
+
+def test_keys_are_listed_without_secrets(app: Flask) -> None:
+    """A heading, then one line for each key; no token is printed."""
+    options = ("--scope", "read", "--expires", "90d", "--unlimited")
+    token = run(app, "create", "night shift", *options)[-1]
+    table = run(app, "list")
+    assert table[0].split()[:3] == ["id", "scope", "limits"]
+    row = next(line for line in table if line.endswith("night shift"))
+    assert row.split()[1:3] == ["read", "none"]
+    key = listed_key(app, "night shift")
+    expires_at = datetime.fromisoformat(key["expires_at"])
+    lifetime = expires_at - datetime.fromisoformat(key["created_at"])
+    assert abs(lifetime - timedelta(days=90)) < timedelta(minutes=1)
+    assert token not in "".join(table + run(app, "list", "--json"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("create", "x"), "Missing option '--scope'"),
+        (("create", "x", "--scope", "root"), "'root' is not one of"),
+        (("create", "x", "--scope", "read", "--expires", "soon"), "'soon' is no duration"),
+        (("create", "x", "--scope", "read", "--expires", "0d"), "no time at all"),
+        (("create", "x", "--scope", "read", "--expires", "9999999999d"), "for '--expires'"),
+        (("create", "x" * 101, "--scope", "read"), "Length must be between 1 and 100"),
+        (("revoke", "nothing"), "There is no key 'nothing'"),
+    ],
+)
+def test_errors_are_reported_in_a_sentence(
+    app: Flask, words: tuple[str, ...], message: str
+) -> None:
+    """A sentence and an exit code instead of a traceback."""
+    result = app.test_cli_runner().invoke(args=["keys", *words])
+    assert result.exit_code != 0
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("words", [("create", "x", "--scope", "read"), ("list",), ("revoke", "x")])
+def test_without_migrations_the_message_says_what_to_run(
+    make_app: MakeApp, words: tuple[str, ...]
+) -> None:
+    """An empty database gives the command that creates its tables."""
+    result = make_app().test_cli_runner().invoke(args=["keys", *words])
+    assert result.exit_code == 1
+    assert "flask --app api.app db upgrade" in result.output
+    assert "Traceback" not in result.output
