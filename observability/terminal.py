@@ -75,6 +75,16 @@ def coloured(verdict: str) -> str:
     return f"[{colour}]{verdict}[/{colour}]"
 
 
+def number(value: float | None, scale: float = 1) -> str:
+    """Return a scaled number with two digits, or as an integer from ten up; `–` for None."""
+    if value is None:
+        return "–"
+    scaled = value * scale
+    if abs(scaled) < 9.5:
+        return f"{scaled:.2g}"
+    return f"{scaled:.0f}"
+
+
 def percentage(ratio: float | None) -> str:
     """Return a ratio in per cent with three decimals, without the sign; `–` for None."""
     if ratio is None:

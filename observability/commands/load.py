@@ -8,11 +8,12 @@ import click
 from rich.markup import escape
 
 from observability.commands import options
-from observability.commands.load_tables import print_comparison, print_load
+from observability.commands.comparison_table import print_comparison
+from observability.commands.load_tables import print_load
 from observability.devstack.layout import StackLayout
 from observability.load import compare as comparisons
 from observability.load import report as load_report
-from observability.load import run as runs
+from observability.load.run import LoadProfile, LoadRunFailed
 from observability.terminal import FINE, NOT_FINE, UNKNOWN, discard, err, fail, out
 
 
@@ -51,24 +52,21 @@ def load(
     compare: tuple[Path, Path] | None,
     json_: bool,
 ) -> None:
-    """Send load as the catalogue says, judge it by the SLOs, and report what clients and server
-    saw.
-    """
+    """Send the catalogue's load, judge it by the SLOs, report what clients and server saw."""
     if compare:
         compare_reports(*compare, json_=json_)
     layout = StackLayout.main()
-    plan = layout.plan()
-    order = runs.Order(users, rate, length, host or layout.url("api"))
+    profile = LoadProfile(users, rate, length, host or layout.url("api"))
     print_line = discard if json_ else err.print
 
-    def print_progress(text: str) -> None:
+    def report_progress(text: str) -> None:
         print_line(f"  [dim]{escape(text)}[/dim]")
 
     try:
         report, folder = load_report.run_load(
-            layout, plan, order, reports or layout.reports, print_progress
+            layout, layout.plan(), profile, reports or layout.reports, report_progress
         )
-    except runs.Failed as error:
+    except LoadRunFailed as error:
         fail(str(error), UNKNOWN)
     if json_:
         out.print_json(data=report)
@@ -80,21 +78,13 @@ def load(
 def compare_reports(old: Path, new: Path, *, json_: bool) -> NoReturn:
     """Compare two reports, write the page beside the new one, and exit."""
     try:
-        old_report = comparisons.read(old)
-        new_report = comparisons.read(new)
+        old_report = comparisons.read_report(old)
+        new_report = comparisons.read_report(new)
     except comparisons.NoReport as error:
         fail(str(error), UNKNOWN)
     comparison = comparisons.compare(old_report, new_report)
     page = new / comparisons.PAGE
-    text = load_report.page(
-        comparisons.PAGE,
-        old=old_report,
-        new=new_report,
-        change=comparisons.change,
-        few=comparisons.FEW,
-        **comparison,
-    )
-    page.write_text(text, encoding="utf-8")
+    page.write_text(comparisons.render(old_report, new_report, comparison), encoding="utf-8")
     if json_:
         out.print_json(data=comparison)
     else:

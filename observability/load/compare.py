@@ -5,105 +5,134 @@ from pathlib import Path
 from typing import Any
 
 from observability.load import report
+from observability.load.pages import render_page
 from observability.load.report import Report, Verdict
 
 PAGE = "compare.html"
-UNSURE = (Verdict.DISAGREE, Verdict.UNKNOWN)
-ORDER = ("host", "users", "rate", "time")
-FIGURES = (
-    "rate",
-    "failing",
-    "p50",
-    "p95",
-    "p99",
-)  # what runs of different length can be compared by, as the clients saw it
-FEW = 100  # requests; of fewer, chance alone moves a p99 or a share of failures
+UNRELIABLE_VERDICTS = (Verdict.DISAGREE, Verdict.UNKNOWN)
+PROFILE_KEYS = ("host", "users", "rate", "time")
+FIGURES = ("rate", "failing", "p50", "p95", "p99")  # comparable between runs of different length
+NO_FIGURES: dict[str, float | None] = dict.fromkeys(("requests", *FIGURES))
+FEW_REQUESTS = 100  # of fewer, chance alone moves a p99 or a share of failures
+Figures = dict[str, float | None]
 
 
 class NoReport(Exception):
     """A folder that should hold a report does not."""
 
 
-def read(folder: Path) -> Report:
+def read_report(folder: Path) -> Report:
     """Return the report in a folder; raise NoReport."""
     if not folder.is_dir():
         raise NoReport(f"{folder} is no folder; name two that `make load` printed")
     path = folder / report.DATA
     try:
-        found: Report = json.loads(path.read_text(encoding="utf-8"))
+        data: Report = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise NoReport(
-            f"{folder} has no {report.DATA}; name a folder that `make load` printed"
-        ) from error
+        problem = f"has no {report.DATA}; name a folder that `make load` printed"
+        raise NoReport(f"{folder} {problem}") from error
     except (OSError, ValueError) as error:
-        raise NoReport(
-            f"{path} cannot be read ({error}); run that load again, or name another folder"
-        ) from error
-    if not isinstance(found, dict) or found.get("version") != report.VERSION:
-        raise NoReport(
-            f"{path} is no report of version {report.VERSION}; "
-            f"run that load again with this release"
-        )
-    return found
+        problem = f"cannot be read ({error}); run that load again, or name another folder"
+        raise NoReport(f"{path} {problem}") from error
+    if not isinstance(data, dict) or data.get("version") != report.VERSION:
+        problem = f"is no report of version {report.VERSION}"
+        raise NoReport(f"{path} {problem}; run that load again with this release")
+    return data
 
 
 def compare(old: Report, new: Report) -> dict[str, Any]:
     """Return each route's figures in both runs, and the objectives that are no longer met."""
-    before, after = (
-        {row["route"]: figures(row["clients"]) for row in (run["total"], *run["routes"])}
-        for run in (old, new)
-    )
-    none = dict.fromkeys(("requests", *FIGURES))
-    routes = [
-        {"route": name, "old": before.get(name, none), "new": after.get(name, none)}
-        for name in after | before
-    ]
-    met = {row["slo"]: row for row in old["objectives"] if row["verdict"] == "met"}
     return {
-        "unlike": [
-            f"{key} was {old['run'][key]}, is {new['run'][key]}"
-            for key in ORDER
-            if old["run"][key] != new["run"][key]
-        ],
-        "unsure": unsure(old["verdict"], new["verdict"]),
-        "routes": [
-            row | {"few": min(row[when]["requests"] or 0 for when in ("old", "new")) < FEW}
-            for row in routes
-        ],
-        "broken": [
-            {
-                "slo": row["slo"],
-                "objective": row["objective"],
-                "old": met[row["slo"]]["measured"],
-                "new": row["measured"],
-            }
-            for row in new["objectives"]
-            if row["verdict"] == "missed" and row["slo"] in met
-        ],
+        "unlike": profile_differences(old["run"], new["run"]),
+        "unsure": explain_doubt(old["verdict"], new["verdict"]),
+        "routes": compare_routes(old, new),
+        "broken": list_broken(old["objectives"], new["objectives"]),
     }
 
 
-def unsure(old: str, new: str) -> str:
-    """Return why the comparison proves little; empty where both runs are reliable."""
-    said = [
-        f"the {run} run's verdict is {verdict}"
-        for run, verdict in (("old", old), ("new", new))
-        if verdict in UNSURE
-    ]
-    return f"{' and '.join(said).capitalize()}, so this comparison proves little." if said else ""
-
-
-def figures(clients: dict[str, Any]) -> dict[str, float | None]:
-    share = clients["failed"] / clients["requests"] if clients["requests"] else None
-    return {key: clients[key] for key in ("requests", *FIGURES) if key != "failing"} | {
-        "failing": share
-    }
-
-
-def change(figure: str, old: float | None, new: float | None) -> str:
-    """Return a change as `+12 %`, or `+0.4 pt` for a share; a dash where a value is missing."""
-    if old is None or new is None or (not old and figure != "failing"):
-        return "–"
-    return (
-        f"{(new - old) * 100:+.2g} pt" if figure == "failing" else f"{(new / old - 1) * 100:+.0f} %"
+def render(old: Report, new: Report, comparison: dict[str, Any]) -> str:
+    """Return the page of the comparison."""
+    return render_page(
+        PAGE,
+        old=old,
+        new=new,
+        describe_change=describe_change,
+        few_requests=FEW_REQUESTS,
+        **comparison,
     )
+
+
+def profile_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return in words how the load of two runs differs."""
+    differences = []
+    for key in PROFILE_KEYS:
+        if old[key] != new[key]:
+            differences.append(f"{key} was {old[key]}, is {new[key]}")
+    return differences
+
+
+def explain_doubt(old: str, new: str) -> str:
+    """Return why the comparison proves little; empty where both runs are reliable."""
+    reasons = []
+    if old in UNRELIABLE_VERDICTS:
+        reasons.append(f"the old run's verdict is {old}")
+    if new in UNRELIABLE_VERDICTS:
+        reasons.append(f"the new run's verdict is {new}")
+    if not reasons:
+        return ""
+    return f"{' and '.join(reasons).capitalize()}, so this comparison proves little."
+
+
+def compare_routes(old: Report, new: Report) -> list[dict[str, Any]]:
+    """Return a row with both runs' figures of each route that either run knew."""
+    before = figures_by_route(old)
+    after = figures_by_route(new)
+    rows = []
+    for route in after | before:
+        old_figures = before.get(route, NO_FIGURES)
+        new_figures = after.get(route, NO_FIGURES)
+        fewest = min(old_figures["requests"] or 0, new_figures["requests"] or 0)
+        is_few = fewest < FEW_REQUESTS
+        rows.append({"route": route, "old": old_figures, "new": new_figures, "few": is_few})
+    return rows
+
+
+def figures_by_route(run: Report) -> dict[str, Figures]:
+    """Return the figures of each route of a run, and of `all` together."""
+    rows = [run["total"], *run["routes"]]
+    return {row["route"]: figures(row["clients"]) for row in rows}
+
+
+def figures(clients: dict[str, Any]) -> Figures:
+    """Return the clients' numbers that two runs are compared by; `failing` is a share."""
+    share = None
+    if clients["requests"]:
+        share = clients["failed"] / clients["requests"]
+    numbers = clients | {"failing": share}
+    return {key: numbers[key] for key in NO_FIGURES}
+
+
+def list_broken(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the objectives that the old run met and the new one missed."""
+    measured_before = {row["slo"]: row["measured"] for row in old if row["verdict"] == "met"}
+    return [
+        {
+            "slo": row["slo"],
+            "objective": row["objective"],
+            "old": measured_before[row["slo"]],
+            "new": row["measured"],
+        }
+        for row in new
+        if row["verdict"] == "missed" and row["slo"] in measured_before
+    ]
+
+
+def describe_change(figure: str, old: float | None, new: float | None) -> str:
+    """Return a change as `+12 %`, or `+0.4 pt` for a share; a dash where a value is missing."""
+    if old is None or new is None:
+        return "–"
+    if figure == "failing":
+        return f"{(new - old) * 100:+.2g} pt"
+    if not old:
+        return "–"
+    return f"{(new / old - 1) * 100:+.0f} %"

@@ -1,14 +1,18 @@
 """The comparison of what clients and server counted in a load run, within their errors."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from observability.load.server_counts import SHARES, Side
+from observability.load.buckets import QUANTILES
+from observability.load.server_counts import ServerCounts
 
 PROBES_BETWEEN = 2  # API and prober are scraped at different moments: one probe at each end
-P95 = SHARES["p95"]
+P95 = QUANTILES["p95"]
+SERVER = "server"
+CLIENTS = "clients"
+POSSESSIVES = {SERVER: "server's", CLIENTS: "clients'"}
+NUMBER_TEXTS = {"requests": "requests", "failed": "failures", "p95": "p95"}
 
 
 @dataclass(frozen=True)
@@ -58,56 +62,95 @@ WAITING = (
 )
 
 
-def compare(row: dict[str, Any], side: Side) -> Iterator[Finding]:
-    """Yield every number of a route on which the sides disagree.
+def compare(row: dict[str, Any], server: ServerCounts) -> list[Finding]:
+    """Return every number of a route on which the sides disagree.
 
     `row` is Locust's (see loadtests/locustfile.py). The server may have counted a request that was
     sent and not answered, and it has counted the requests of the prober.
     """
-    name, clients, unknown = row["route"], row["clients"], row["sent"] - row["answered"]
-    slack = PROBES_BETWEEN if side.probed else 0
-    least = row["answered"] + side.probes - side.probes_failed - slack
-    most = row["sent"] + side.probes + slack
-    others = side.requests > most
-    if others or side.requests < least:
-        meaning = OTHERS if others else LOST
-        yield Finding(
-            name,
-            "requests",
-            clients["requests"],
-            side.requests,
-            "server",
-            max(least, 0),
-            most,
-            meaning,
-        )
-    least = clients["failed"] - (
-        clients["requests"] - row["answered"]
-    )  # what broke has no answer that the server could count
-    most = least + unknown + side.probes_failed
-    if not least <= side.failed <= most:
-        meaning = IN_FRONT if side.failed < least else OTHERS if others else UNSEEN
-        yield Finding(
-            name, "failed", clients["failed"], side.failed, "server", least, most, meaning
-        )
-    if clients["p95"] is not None:
-        low, high = bounds(row, side)
-        error = rounding(clients["p95"])
-        if not low - error <= clients["p95"] <= high + error:
-            meaning = IMPOSSIBLE if clients["p95"] < low else WAITING
-            yield Finding(
-                name,
-                "p95",
-                clients["p95"],
-                side.buckets.quantile(P95) or 0.0,
-                "clients",
-                low,
-                high,
-                meaning,
-            )
+    findings = [
+        compare_requests(row, server),
+        compare_failures(row, server),
+        compare_p95(row, server),
+    ]
+    return [finding for finding in findings if finding]
 
 
-def bounds(row: dict[str, Any], side: Side) -> tuple[float, float]:
+def compare_requests(row: dict[str, Any], server: ServerCounts) -> Finding | None:
+    """Return the disagreement on the number of requests, if there is one."""
+    least, most = request_limits(row, server)
+    if least <= server.requests <= most:
+        return None
+    meaning = OTHERS if server.requests > most else LOST
+    return Finding(
+        route=row["route"],
+        number="requests",
+        clients=row["clients"]["requests"],
+        server=server.requests,
+        judged=SERVER,
+        low=max(least, 0),
+        high=most,
+        meaning=meaning,
+    )
+
+
+def request_limits(row: dict[str, Any], server: ServerCounts) -> tuple[int, int]:
+    """Return the least and the greatest number of requests that the server may have counted."""
+    slack = PROBES_BETWEEN if server.probed else 0
+    least = row["answered"] + server.probes - server.probes_failed - slack
+    most = row["sent"] + server.probes + slack
+    return least, most
+
+
+def compare_failures(row: dict[str, Any], server: ServerCounts) -> Finding | None:
+    """Return the disagreement on the number of failures, if there is one."""
+    clients = row["clients"]
+    broken = clients["requests"] - row["answered"]  # no answer that the server could count
+    unknown = row["sent"] - row["answered"]
+    least = clients["failed"] - broken
+    most = least + unknown + server.probes_failed
+    if least <= server.failed <= most:
+        return None
+    _, most_requests = request_limits(row, server)
+    meaning = UNSEEN
+    if server.failed < least:
+        meaning = IN_FRONT
+    elif server.requests > most_requests:
+        meaning = OTHERS
+    return Finding(
+        route=row["route"],
+        number="failed",
+        clients=clients["failed"],
+        server=server.failed,
+        judged=SERVER,
+        low=least,
+        high=most,
+        meaning=meaning,
+    )
+
+
+def compare_p95(row: dict[str, Any], server: ServerCounts) -> Finding | None:
+    """Return the disagreement on the 95th percentile, if there is one."""
+    p95 = row["clients"]["p95"]
+    if p95 is None:
+        return None
+    low, high = p95_limits(row, server)
+    error = rounding_error(p95)
+    if low - error <= p95 <= high + error:
+        return None
+    return Finding(
+        route=row["route"],
+        number="p95",
+        clients=p95,
+        server=server.buckets.quantile(P95) or 0.0,
+        judged=CLIENTS,
+        low=low,
+        high=high,
+        meaning=IMPOSSIBLE if p95 < low else WAITING,
+    )
+
+
+def p95_limits(row: dict[str, Any], server: ServerCounts) -> tuple[float, float]:
     """Return the seconds between which the clients' p95 must lie.
 
     No client waits for less time than the server works. The rank of the clients' 95th of 100
@@ -115,42 +158,55 @@ def bounds(row: dict[str, Any], side: Side) -> tuple[float, float]:
     moves it by at most one place. Above, a request may wait in front of the server, not longer
     than the tightest latency promise: beyond that the promise no longer says what callers feel.
     """
-    rank, broken = P95 * row["clients"]["requests"], row["clients"]["requests"] - row["answered"]
-    _, low, _ = side.buckets.around(rank - broken)
-    _, _, high = side.buckets.around(rank + 1 + max(0, side.requests - row["answered"]))
-    return low, math.inf if row["within"] is None else high + row["within"]
+    requests = row["clients"]["requests"]
+    rank = P95 * requests
+    only_clients = requests - row["answered"]
+    only_server = max(0, server.requests - row["answered"])
+    low, _ = server.buckets.edges_around(rank - only_clients)
+    _, high = server.buckets.edges_around(rank + 1 + only_server)
+    if row["within"] is None:
+        return low, math.inf
+    return low, high + row["within"]
 
 
-def rounding(seconds: float) -> float:
+def rounding_error(seconds: float) -> float:
     """Return the rounding error of Locust in seconds: 1 ms below 100 ms, two digits above."""
-    return 0.0005 if seconds < 0.1 else 10 ** math.floor(math.log10(seconds)) / 20
+    if seconds < 0.1:
+        return 0.0005
+    return float(10 ** math.floor(math.log10(seconds))) / 20
 
 
-def words(finding: Finding) -> str:
+def describe(finding: Finding) -> str:
     """Return a finding as one sentence."""
-
-    def value(number: float) -> str:
-        return f"{number * 1000:.0f} ms" if finding.number == "p95" else f"{number:.0f}"
-
-    limits = (
-        f"{value(finding.low)} to {value(finding.high)}"
-        if math.isfinite(finding.high)
-        else f"at least {value(finding.low)}"
-    )
-    limits = value(finding.low) if finding.low == finding.high else limits
-    what = {"requests": "requests", "failed": "failures", "p95": "p95"}[finding.number]
-    whose = "the server's" if finding.judged == "server" else "the clients'"
+    number = finding.number
+    clients = format_number(number, finding.clients)
+    server = format_number(number, finding.server)
+    low = format_number(number, finding.low)
+    high = format_number(number, finding.high)
+    limits = f"{low} to {high}"
+    if finding.low == finding.high:
+        limits = low
+    elif math.isinf(finding.high):
+        limits = f"at least {low}"
     return (
-        f"{finding.route}, {what}: clients {value(finding.clients)}, "
-        f"server {value(finding.server)}; {whose} must be {limits}."
+        f"{finding.route}, {NUMBER_TEXTS[number]}: clients {clients}, "
+        f"server {server}; the {POSSESSIVES[finding.judged]} must be {limits}."
     )
+
+
+def format_number(number: str, value: float) -> str:
+    """Return a value of a finding as text: a percentile in milliseconds, or a count."""
+    if number == "p95":
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.0f}"
 
 
 def as_dict(finding: Finding) -> dict[str, Any]:
     """Return a finding for report.json, which has no infinity."""
-    return {
-        **vars(finding),
-        "high": None if math.isinf(finding.high) else finding.high,
+    row = vars(finding) | {
         "key": f"{finding.route} {finding.number}",
-        "text": words(finding),
+        "text": describe(finding),
     }
+    if math.isinf(finding.high):
+        row["high"] = None
+    return row

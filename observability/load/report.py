@@ -1,36 +1,24 @@
 """The report of a load run as JSON and as a page: both sides, disagreements, verdict."""
 
-import base64
 import json
 import shutil
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-
 from observability.devstack.layout import StackLayout
-from observability.generate.dashboards import colours
-from observability.generate.dashboards.boards import load as load_board
-from observability.lib import charts, panels
-from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
 from observability.load import reconcile, run, server_counts
+from observability.load.pages import render_page
+from observability.load.recording import Picture, Recording
+from observability.load.run import LoadProfile, ReportProgress
 from observability.spec.plan import Plan
 
 VERSION = 1  # of report.json
-DATA, PAGE = "report.json", "index.html"
-COLOURS = {
-    "good": panels.GOOD,
-    "bad": panels.BAD,
-    "warn": panels.WARN,
-    "blue": panels.BLUE,
-    "grey": panels.GREY,
-}
-PICTURE = 470  # pixels; two beside each other on a wide page, and legible on a phone
+DATA = "report.json"
+PAGE = "index.html"
+SHORTEST_RUN = 0.001  # seconds; no rate divides by zero
 Report = dict[str, Any]
 
 
@@ -47,198 +35,160 @@ EXIT_CODES = {Verdict.MET: 0, Verdict.MISSED: 1, Verdict.DISAGREE: 1, Verdict.UN
 
 
 def run_load(
-    layout: StackLayout, plan: Plan, order: run.Order, reports: Path, tell: run.Tell
+    layout: StackLayout,
+    plan: Plan,
+    profile: LoadProfile,
+    reports: Path,
+    report_progress: ReportProgress,
 ) -> tuple[Report, Path]:
-    """Run a load and return its report and the new folder below `reports`; raise Failed."""
-    order.check(layout)
+    """Run a load and return its report and its new folder below `reports`.
+
+    Raise LoadRunFailed when the load cannot be sent.
+    """
+    profile.check(layout)
     prometheus = Prometheus(layout.url("prometheus"))
-    own, silent, before, counted = order.is_for(layout), "", None, None
-    pictures: list[dict[str, str]] = []
-    watched: dict[str, Any] = {}
-    folder = new_folder(reports)
+    recording = Recording()
+    before = None
+    folder = create_folder(reports)
     try:
-        if own:
-            tell("waiting for a scrape, so that only this run is counted")
-            try:
-                before = server_counts.sample(prometheus, plan, time.time())
-            except Unreachable as error:
-                silent = str(error)
-        told = run.run_locust(layout, order, folder, tell)
+        if profile.targets(layout):
+            report_progress("waiting for a scrape, so that only this run is counted")
+            before = recording.start(prometheus, plan)
+        else:
+            recording.unwatched = (
+                f"{profile.host} is not the API of make up: no Prometheus here watches it, "
+                "so these are the clients' numbers alone."
+            )
+        locust_report = run.run_locust(layout, profile, folder, report_progress)
     except BaseException:
         shutil.rmtree(folder)
         raise
     if before:
-        tell("waiting for the scrape that has the last request")
-        try:
-            counted = server_counts.between(
-                prometheus, before, server_counts.sample(prometheus, plan, time.time())
-            )
-            watched = server_counts.watched(prometheus, plan, counted)
-            pictures = list(draw(prometheus, plan, counted))
-        except Unreachable as error:
-            silent = str(error)
-    alone = (
-        ""
-        if own
-        else f"{order.host} is not the API of make up: no Prometheus here watches it, "
-        "so these are the clients' numbers alone."
-    )
-    report = (
-        put_together(order, told, counted, silent, alone) | watched | {"period": plan.period.name}
-    )
-    (folder / DATA).write_text(
-        json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    (folder / PAGE).write_text(
-        page("report.html", report=report, pictures=pictures), encoding="utf-8"
-    )
+        report_progress("waiting for the scrape that has the last request")
+        recording.finish(prometheus, plan, before)
+    report = build_report(profile, locust_report, recording)
+    report |= recording.impact | {"period": plan.period.name}
+    write_report(folder, report, recording.pictures)
     return report, folder
 
 
-def new_folder(reports: Path) -> Path:
+def create_folder(reports: Path) -> Path:
     """Create and return a folder named by the present time, numbered when it is taken."""
-    name, number = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"), 1
+    name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    folder = reports / name
+    number = 1
     while True:
-        folder = reports / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
             number += 1
+            folder = reports / f"{name}-{number}"
         else:
             return folder
 
 
-def put_together(
-    order: run.Order,
-    told: dict[str, Any],
-    counted: server_counts.Counted | None,
-    silent: str,
-    alone: str,
+def write_report(folder: Path, report: Report, pictures: list[Picture]) -> None:
+    """Write the report as JSON and as a page."""
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    (folder / DATA).write_text(text + "\n", encoding="utf-8")
+    page = render_page("report.html", report=report, pictures=pictures)
+    (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def build_report(
+    profile: LoadProfile, locust_report: dict[str, Any], recording: Recording
 ) -> Report:
-    """Return the report; `silent` or `alone` says why the server's side is missing."""
-    seconds = max(told["ended"] - told["started"], 0.001)
-    expect = {row["route"]: row["expect"] for row in told["routes"]}
-    sides = (
-        {name: server_counts.side(counted, {name: codes}) for name, codes in expect.items()}
-        if counted
-        else {}
-    )
-    total = server_counts.side(counted, expect) if counted else None
-    findings = [
-        finding
-        for row in told["routes"]
-        if counted
-        for finding in reconcile.compare(row, sides[row["route"]])
-    ]
-    verdict, summary = judge(told["objectives"], len(findings), silent, alone)
+    """Return the report of a run from what Locust and Prometheus have of it."""
+    seconds = max(locust_report["ended"] - locust_report["started"], SHORTEST_RUN)
+    increase = recording.increase
+    findings = []
+    routes = []
+    for row in locust_report["routes"]:
+        server = None
+        if increase:
+            server = server_counts.count_routes(increase, {row["route"]: row["expect"]})
+            findings += reconcile.compare(row, server)
+        routes.append(both_sides(row["route"], row["clients"], server, seconds))
+    total = None
+    if increase:
+        expected_codes = {row["route"]: row["expect"] for row in locust_report["routes"]}
+        total = server_counts.count_routes(increase, expected_codes)
+    verdict, summary = judge(locust_report["objectives"], len(findings), recording)
     return {
         "version": VERSION,
         "verdict": verdict,
         "summary": summary,
-        "run": {
-            "host": order.host,
-            "users": order.users,
-            "rate": order.rate,
-            "time": order.length,
-            "seconds": round(seconds, 3),
-            **{
-                key: datetime.fromtimestamp(told[key], UTC).isoformat(timespec="seconds")
-                for key in ("started", "ended")
-            },
-        },
+        "run": describe_run(profile, locust_report, seconds),
         "server": {
-            "missing": silent or alone,
-            "from": counted and counted.start,
-            "to": counted and counted.end,
+            "missing": recording.unreachable or recording.unwatched,
+            "from": increase and increase.start,
+            "to": increase and increase.end,
         },
         "findings": [reconcile.as_dict(finding) for finding in findings],
-        "total": both("all", told["total"], total, seconds),
-        "routes": [
-            both(row["route"], row["clients"], sides.get(row["route"]), seconds)
-            for row in told["routes"]
-        ],
-        "objectives": told["objectives"],
-        "errors": told["errors"],
+        "total": both_sides("all", locust_report["total"], total, seconds),
+        "routes": routes,
+        "objectives": locust_report["objectives"],
+        "errors": locust_report["errors"],
     }
 
 
-def both(
-    route: str, clients: dict[str, Any], side: server_counts.Side | None, seconds: float
+def describe_run(
+    profile: LoadProfile, locust_report: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
+    """Return the load that was sent, and when."""
     return {
-        "route": route,
-        "clients": clients,
-        "server": side and side.figures(seconds),
-        "probes": side.probes if side else 0,
+        "host": profile.host,
+        "users": profile.users,
+        "rate": profile.rate,
+        "time": profile.length,
+        "seconds": round(seconds, 3),
+        "started": format_time(locust_report["started"]),
+        "ended": format_time(locust_report["ended"]),
     }
+
+
+def format_time(seconds: float) -> str:
+    """Return a Unix time in ISO 8601, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def both_sides(
+    route: str,
+    clients: dict[str, Any],
+    server: server_counts.ServerCounts | None,
+    seconds: float,
+) -> dict[str, Any]:
+    """Return the report's row of a route: the numbers of the clients and of the server."""
+    row = {"route": route, "clients": clients, "server": None, "probes": 0}
+    if server:
+        row |= {"server": server.figures(seconds), "probes": server.probes}
+    return row
 
 
 def judge(
-    objectives: list[dict[str, Any]], disagreements: int, silent: str, alone: str
+    objectives: list[dict[str, Any]], disagreements: int, recording: Recording
 ) -> tuple[Verdict, str]:
     """Return the verdict and its reason in one sentence or two."""
     used = [row for row in objectives if row["verdict"] != "idle"]
-    missed = sum(row["verdict"] == "missed" for row in used)
-    clients = (
-        f"{missed} of {len(used)} objectives missed"
-        if missed
-        else f"all {len(used)} objectives that had traffic met"
-    )
     if not used:
         return Verdict.UNKNOWN, "No request was measured."
-    if silent:
-        return (
-            Verdict.UNKNOWN,
-            f"By the clients' count {clients}, but the server's side is missing: {silent}",
-        )
+    missed = sum(row["verdict"] == "missed" for row in used)
+    verdict = Verdict.MET
+    result = f"all {len(used)} objectives that had traffic met"
+    if missed:
+        verdict = Verdict.MISSED
+        result = f"{missed} of {len(used)} objectives missed"
+    if recording.unreachable:
+        problem = f"but the server's side is missing: {recording.unreachable}"
+        return Verdict.UNKNOWN, f"By the clients' count {result}, {problem}"
     if disagreements:
-        numbers = f"{disagreements} number{'s' if disagreements > 1 else ''}"
-        return (
-            Verdict.DISAGREE,
-            f"Clients and server disagree on {numbers}, by more than their error. "
-            f"By the clients' count {clients}.",
+        plural = "s" if disagreements > 1 else ""
+        summary = (
+            f"Clients and server disagree on {disagreements} number{plural}, "
+            f"by more than their error. By the clients' count {result}."
         )
-    sides = "by the clients' count alone" if alone else "and clients and server agree"
-    return (
-        Verdict.MISSED if missed else Verdict.MET
-    ), f"{clients[0].upper()}{clients[1:]}, {sides}."
-
-
-def draw(
-    prometheus: Prometheus, plan: Plan, counted: server_counts.Counted
-) -> Iterator[dict[str, str]]:
-    """Yield the panels of the `load` board, light and dark, as data URLs."""
-    colour_by_series = colours.series_colours(plan)
-    for panel in load_board.board(plan).panels:
-        drawn = {
-            theme: charts.svg(
-                panel,
-                prometheus,
-                counted.start,
-                counted.end,
-                dark=theme == "dark",
-                width=PICTURE,
-                colours=colour_by_series,
-            )
-            for theme in ("light", "dark")
-        }
-        pictures = {
-            theme: "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
-            for theme, svg in drawn.items()
-        }
-        yield {"title": panel.title, "description": panel.description, **pictures}
-
-
-def page(template: str, **values: Any) -> str:
-    """Render one of templates/*.html; values are escaped."""
-    pages = Environment(
-        loader=PackageLoader("observability.load"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters |= {
-        "unit": lambda value, unit: charts.text(value, panels.Unit(unit)),
-        "count": lambda number: f"{number:,.0f}".replace(",", "\u202f"),
-    }
-    return pages.get_template(template).render(colours=COLOURS, **values)
+        return Verdict.DISAGREE, summary
+    sides = "and clients and server agree"
+    if recording.unwatched:
+        sides = "by the clients' count alone"
+    return verdict, f"{result[0].upper()}{result[1:]}, {sides}."

@@ -17,19 +17,21 @@ from observability.devstack.layout import HOST, ROOT, StackLayout
 from observability.spec.quantities import parse_duration
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
-CSV = "locust"  # how the names of Locust's files in the report's folder begin
+CSV_PREFIX = "locust"  # of the files that Locust writes to the report's folder
+HOST_TIMEOUT_SECONDS = 5
 PROGRESS_SECONDS = 5
-OVERTIME_SECONDS = 60  # after its time, for clients to say goodbye
+STOP_TIMEOUT_SECONDS = 10
+OVERTIME_SECONDS = 60  # after the end of the run, for clients to finish
 RAMP_SECONDS = 5  # clients arrive one after the other: a start all at once would measure itself
-Tell = Callable[[str], None]
+ReportProgress = Callable[[str], None]
 
 
-class Failed(Exception):
-    """Locust did not run to its end."""
+class LoadRunFailed(Exception):
+    """A load run that could not start or did not end with a verdict."""
 
 
 @dataclass(frozen=True)
-class Order:
+class LoadProfile:
     """The load to send; `rate` is in requests per second of all clients together."""
 
     users: int
@@ -37,84 +39,111 @@ class Order:
     length: str
     host: str
 
-    def check(self, layout: StackLayout) -> float:
-        """Return the length in seconds; raise Failed for a wrong order or a silent host."""
+    def check(self, layout: StackLayout) -> None:
+        """Raise LoadRunFailed for an unusable length or a host that does not answer."""
+        self.seconds()
+        try:
+            httpx.get(self.host, timeout=HOST_TIMEOUT_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            advice = "is the address right?"
+            if self.targets(layout):
+                advice = "start it with: make up"
+            raise LoadRunFailed(f"nothing answers at {self.host} ({error}); {advice}") from error
+
+    def seconds(self) -> float:
+        """Return the length in seconds; raise LoadRunFailed when it is too short or unreadable."""
         try:
             seconds = float(parse_duration(self.length).seconds)
         except ValueError as error:
-            raise Failed(f"--time: {error}") from error
+            raise LoadRunFailed(f"--time: {error}") from error
         if seconds < 1:
-            raise Failed(f"--time: {self.length} is too short to load anything; write at least 1s")
-        try:
-            httpx.get(self.host, timeout=5)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            mend = "start it with: make up" if self.is_for(layout) else "is the address right?"
-            raise Failed(f"nothing answers at {self.host} ({error}); {mend}") from error
+            hint = "too short to load anything; write at least 1s"
+            raise LoadRunFailed(f"--time: {self.length} is {hint}")
         return seconds
 
-    def is_for(self, layout: StackLayout) -> bool:
+    def targets(self, layout: StackLayout) -> bool:
         """Return whether the load goes to the API that this stack's Prometheus watches."""
-        return self.host.rstrip("/").replace("//localhost:", f"//{HOST}:") == layout.url("api")
+        host = self.host.rstrip("/").replace("//localhost:", f"//{HOST}:")
+        return host == layout.url("api")
 
 
-def run_locust(layout: StackLayout, order: Order, folder: Path, tell: Tell) -> dict[str, Any]:
-    """Run Locust and return its report; write its CSV files to `folder`; raise Failed."""
-    seconds = order.check(layout)
+def run_locust(
+    layout: StackLayout, profile: LoadProfile, folder: Path, report_progress: ReportProgress
+) -> dict[str, Any]:
+    """Run Locust and return its report; write its CSV files to `folder`.
+
+    Raise LoadRunFailed when it ends without a verdict.
+    """
+    report_progress(
+        f"{profile.users} clients, {profile.rate:g} requests/s, "
+        f"{profile.length}, against {profile.host}"
+    )
+    command = locust_command(profile, folder)
     with tempfile.TemporaryDirectory(prefix="evara-load-") as scratch:
-        verdict, log = Path(scratch) / "verdict.json", Path(scratch) / "locust.log"
-        command = [
-            *(
-                sys.executable,
-                "-m",
-                "locust",
-                "-f",
-                str(LOCUSTFILE),
-                "--headless",
-                "--only-summary",
-                "--skip-log-setup",
-            ),
-            *("--csv", str(folder / CSV), "--host", order.host, "--users", str(order.users)),
-            *(
-                "--spawn-rate",
-                str(max(1.0, order.users / RAMP_SECONDS)),
-                "--run-time",
-                f"{seconds:.0f}s",
-                "--stop-timeout",
-                "10",
-            ),
-        ]
-        settings = {
-            "EVARA_LOAD_RATE": str(order.rate),
-            "EVARA_LOAD_USERS": str(order.users),
-            "EVARA_LOAD_VERDICT": str(verdict),
-        } | ({"EVARA_API_KEY": layout.key("load")} if order.is_for(layout) else {})
-        tell(
-            f"{order.users} clients, {order.rate:g} requests/s, "
-            f"{order.length}, against {order.host}"
-        )
-        started, progress = time.monotonic(), ""
-        with log.open("w", encoding="utf-8") as sink:
+        verdict = Path(scratch) / "verdict.json"
+        log = Path(scratch) / "locust.log"
+        environment = os.environ | locust_settings(layout, profile, verdict)
+        with log.open("w", encoding="utf-8") as output:
             process = subprocess.Popen(  # noqa: S603
-                command, cwd=ROOT, env=os.environ | settings, stdout=sink, stderr=sink
+                command, cwd=ROOT, env=environment, stdout=output, stderr=output
             )
-            while True:
-                try:
-                    process.wait(timeout=PROGRESS_SECONDS)
-                    break
-                except subprocess.TimeoutExpired:
-                    if time.monotonic() - started > seconds + OVERTIME_SECONDS:
-                        process.kill()
-                    last, progress = (
-                        progress,
-                        f"{min(time.monotonic() - started, seconds):.0f} of {seconds:.0f} s",
-                    )
-                    if progress != last:  # overtime is not counted
-                        tell(progress)
-                except BaseException:
-                    process.terminate()
-                    raise
+            try:
+                wait_until_finished(process, profile.seconds(), report_progress)
+            except BaseException:
+                process.terminate()
+                raise
         if not verdict.exists():
-            said = log.read_text(encoding="utf-8").strip().splitlines()[-5:]
-            raise Failed("locust ended without a verdict: " + " | ".join(said))
-        told: dict[str, Any] = json.loads(verdict.read_text(encoding="utf-8"))
-        return told
+            last_lines = log.read_text(encoding="utf-8").strip().splitlines()[-5:]
+            raise LoadRunFailed("locust ended without a verdict: " + " | ".join(last_lines))
+        locust_report: dict[str, Any] = json.loads(verdict.read_text(encoding="utf-8"))
+    return locust_report
+
+
+def locust_command(profile: LoadProfile, folder: Path) -> list[str]:
+    """Return the command that sends the load and writes CSV files to `folder`."""
+    options = {
+        "-f": LOCUSTFILE,
+        "--csv": folder / CSV_PREFIX,
+        "--host": profile.host,
+        "--users": profile.users,
+        "--spawn-rate": max(1.0, profile.users / RAMP_SECONDS),
+        "--run-time": f"{profile.seconds():.0f}s",
+        "--stop-timeout": STOP_TIMEOUT_SECONDS,
+    }
+    command = [sys.executable, "-m", "locust", "--headless", "--only-summary", "--skip-log-setup"]
+    for option, value in options.items():
+        command += [option, str(value)]
+    return command
+
+
+def locust_settings(layout: StackLayout, profile: LoadProfile, verdict: Path) -> dict[str, str]:
+    """Return the environment variables of the locustfile; other hosts get no API key."""
+    settings = {
+        "EVARA_LOAD_RATE": str(profile.rate),
+        "EVARA_LOAD_USERS": str(profile.users),
+        "EVARA_LOAD_VERDICT": str(verdict),
+    }
+    if profile.targets(layout):
+        settings["EVARA_API_KEY"] = layout.key("load")
+    return settings
+
+
+def wait_until_finished(
+    process: subprocess.Popen[bytes], seconds: float, report_progress: ReportProgress
+) -> None:
+    """Wait for Locust and report its progress; kill it when it overruns its time."""
+    started = time.monotonic()
+    last_progress = ""
+    while True:
+        try:
+            process.wait(timeout=PROGRESS_SECONDS)
+        except subprocess.TimeoutExpired:
+            elapsed = time.monotonic() - started
+        else:
+            return
+        if elapsed > seconds + OVERTIME_SECONDS:
+            process.kill()
+        progress = f"{min(elapsed, seconds):.0f} of {seconds:.0f} s"
+        if progress != last_progress:  # overtime is not counted
+            report_progress(progress)
+        last_progress = progress

@@ -254,7 +254,7 @@ def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch)
     """Without a verdict the exit code is 2, and Locust's last words are shown."""
 
     def broken(*_: object) -> None:
-        raise loads.Failed("locust ended without a verdict: boom")
+        raise loads.LoadRunFailed("locust ended without a verdict: boom")
 
     monkeypatch.setattr(load_reports, "run_load", broken)
     result = invoke("load")

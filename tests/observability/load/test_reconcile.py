@@ -1,4 +1,4 @@
-"""Where the two sides of a load run disagree: each number in each direction, and no false alarm over any true run."""
+"""Disagreements of clients and server: each number in each direction, and no false alarm."""
 
 import math
 from typing import Any
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observability.load import reconcile
+from observability.load.buckets import Buckets
 from observability.load.reconcile import (
     IMPOSSIBLE,
     IN_FRONT,
@@ -17,7 +18,7 @@ from observability.load.reconcile import (
     WAITING,
     compare,
 )
-from observability.load.server_counts import Buckets, Side
+from observability.load.server_counts import ServerCounts
 
 INF = math.inf
 EDGES = (0.01, 0.05, 0.1, 0.2, 1.0, INF)
@@ -40,11 +41,11 @@ def server(
     probes: int | None = None,
     probes_failed: int = 0,
     slow: int = 50,
-) -> Side:
+) -> ServerCounts:
     """`slow` of the answers took 50 to 100 ms, the others less than 10."""
     fast = requests - slow
     probed = probes is not None
-    return Side(
+    return ServerCounts(
         requests,
         failed,
         probes or 0,
@@ -72,7 +73,7 @@ def server(
     ],
 )
 def test_a_disagreement_is_found(
-    row: dict[str, Any], side: Side, number: str, meaning: str
+    row: dict[str, Any], side: ServerCounts, number: str, meaning: str
 ) -> None:
     """Each number in each direction by the least that is too much, and with what it may mean."""
     found = [finding for finding in compare(row, side) if finding.number == number]
@@ -101,13 +102,13 @@ def test_a_disagreement_is_found(
         ),  # the slow ones are those that broke
         (
             clients(p95=0.15),
-            Side(100, 0, 0, 0, False, Buckets((0.152, 0.3, INF), (0, 100, 100))),
+            ServerCounts(100, 0, 0, 0, False, Buckets((0.152, 0.3, INF), (0, 100, 100))),
         ),  # 153 ms, as Locust keeps it
         (clients(0, p95=None), server(0, slow=0)),
     ],
 )
-def test_what_may_differ_is_no_disagreement(row: dict[str, Any], side: Side) -> None:
-    """Probes, requests without an answer, rounding, and waiting no longer than the tightest promise."""
+def test_what_may_differ_is_no_disagreement(row: dict[str, Any], side: ServerCounts) -> None:
+    """Probes, unanswered requests, rounding, and waiting within the tightest promise."""
     assert list(compare(row, side)) == []
 
 
@@ -151,17 +152,20 @@ def test_a_count_that_is_missing_says_nothing_about_time() -> None:
         ),
     ],
 )
-def test_a_finding_in_words(row: dict[str, Any], side: Side, words: str) -> None:
+def test_a_finding_in_words(row: dict[str, Any], side: ServerCounts, words: str) -> None:
     """Which number, both values, and what would have been allowed."""
     finding = next(iter(compare(row, side)))
-    assert reconcile.words(finding) == words
+    assert reconcile.describe(finding) == words
     assert reconcile.as_dict(finding)["high"] in (None, finding.high)
 
 
 def locust(seconds: float) -> float:
-    """A time as Locust's statistics keep it."""
+    """Return a time as Locust's statistics keep it."""
     ms = seconds * 1000
-    return round(ms, 0 if ms < 100 else -1 if ms < 1000 else -2 if ms < 10_000 else -3) / 1000
+    for digits, limit in ((0, 100), (-1, 1000), (-2, 10_000)):
+        if ms < limit:
+            return round(ms, digits) / 1000
+    return round(ms, -3) / 1000
 
 
 TIMES = st.floats(0.0001, 3)
@@ -179,7 +183,7 @@ def test_a_true_run_never_disagrees(
     probes: list[float],
     late: int,
 ) -> None:
-    """Whatever took how long, waited, broke, was cut off or was probed: what truly happened is never called a disagreement."""
+    """Waits, broken and unfinished requests and probes are never called a disagreement."""
     seen = sorted(
         [locust(work + wait) for work, wait in answered]
         + [locust(time) for time, reported, _ in broken if reported]
@@ -201,4 +205,4 @@ def test_a_true_run_never_disagrees(
     )
     buckets = Buckets(EDGES, tuple(sum(time <= edge for time in worked) for edge in EDGES))
     told = max(0, len(probes) + late) if probes else 0
-    assert list(compare(row, Side(len(worked), 0, told, 0, bool(probes), buckets))) == []
+    assert list(compare(row, ServerCounts(len(worked), 0, told, 0, bool(probes), buckets))) == []

@@ -27,8 +27,8 @@ def layout(tmp_path: Path) -> StackLayout:
 )
 def test_silence_is_answered_with_what_can_help(layout: StackLayout, host: str, words: str) -> None:
     """`make up` starts the stack's own API, and no other."""
-    with pytest.raises(run.Failed, match="nothing answers at") as caught:
-        run.Order(1, 1, "1s", host).check(layout)
+    with pytest.raises(run.LoadRunFailed, match="nothing answers at") as caught:
+        run.LoadProfile(1, 1, "1s", host).check(layout)
     assert str(caught.value).endswith(words)
 
 
@@ -57,9 +57,8 @@ def test_progress_is_told_once(
 
     said: list[str] = []
     clock = later()
-    monkeypatch.setattr(run.Order, "check", lambda *_: 10.0)
     monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(run.subprocess, "Popen", lambda *_, **__: Slow(clock))
-    with pytest.raises(run.Failed, match="without a verdict"):
-        run.run_locust(layout, run.Order(1, 1, "10s", "http://x"), tmp_path, said.append)
+    with pytest.raises(run.LoadRunFailed, match="without a verdict"):
+        run.run_locust(layout, run.LoadProfile(1, 1, "10s", "http://x"), tmp_path, said.append)
     assert said[1:] == ["5 of 10 s", "10 of 10 s"]

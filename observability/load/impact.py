@@ -1,0 +1,98 @@
+"""The impact of a load run: error budgets that it spent, alerts that fired, workers' resources."""
+
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+
+from observability.lib.prometheus import Prometheus
+from observability.lib.promql import firing
+from observability.load.server_counts import Increase
+from observability.slo import verdicts
+from observability.spec import names
+from observability.spec.plan import FINE_PACE, Plan, Window
+from observability.spec.quantities import format_decimal
+
+STATISTICS = ("min", "avg", "max")
+
+
+def measure_impact(prometheus: Prometheus, plan: Plan, increase: Increase) -> dict[str, Any]:
+    """Return the budgets, the alerts and the resources of the workers in that time."""
+    return {
+        "budgets": list(measure_budgets(prometheus, plan, increase)),
+        "alerts": list_alerts(prometheus, plan, increase),
+        "workers": measure_workers(prometheus, plan, increase),
+    }
+
+
+def measure_budgets(
+    prometheus: Prometheus, plan: Plan, increase: Increase
+) -> Iterator[dict[str, Any]]:
+    """Yield each SLO's events of the run and the share of the period's budget that they spent.
+
+    Freshness and probes count seconds. The budget is what the events of the last period allow.
+    """
+    totals = increase.counters["total"]
+    bads = increase.counters["bad"]
+    run = Window("run", Decimal(math.ceil(increase.end - increase.start)), FINE_PACE)
+    total_expr, bad_expr = verdicts.sums(run, plan)
+    total_seconds = prometheus.query_by_label(total_expr, names.SLO, increase.end)
+    bad_seconds = prometheus.query_by_label(bad_expr, names.SLO, increase.end)
+    for row in verdicts.measure(plan, prometheus, plan.period):
+        key = (row.slo,)
+        total = total_seconds.get(row.slo, 0.0)
+        bad = bad_seconds.get(row.slo, 0.0)
+        if key in totals:
+            total = totals[key]
+            bad = bads.get(key, 0.0)
+        allowed = (1 - row.objective) * max(row.total or 0.0, total)
+        spent = 0.0
+        if allowed:
+            spent = bad / allowed
+        yield {
+            "slo": row.slo,
+            "total": total,
+            "bad": bad,
+            "allowed": allowed,
+            "spent": spent,
+            "left": row.budget_remaining,
+        }
+
+
+def list_alerts(prometheus: Prometheus, plan: Plan, increase: Increase) -> list[dict[str, Any]]:
+    """Return the alerts that fired, without the watchdog, and for about how many seconds."""
+    query = f"count_over_time({firing()}[{increase.span}])"
+    rows = []
+    for labels, evaluations in prometheus.query(query, increase.end):
+        if labels["alertname"] == names.WATCHDOG_ALERT:
+            continue
+        row = {
+            "alert": labels["alertname"],
+            "slo": labels.get(names.SLO, ""),
+            "severity": labels.get(names.SEVERITY, ""),
+            "seconds": evaluations * float(plan.clock.evaluate),
+        }
+        rows.append(row)
+    return sorted(rows, key=itemgetter("severity", "alert", "slo"))
+
+
+def measure_workers(
+    prometheus: Prometheus, plan: Plan, increase: Increase
+) -> dict[str, dict[str, float]]:
+    """Return least, mean and most of the workers' CPU seconds per second and memory bytes."""
+    scrape = format_decimal(plan.clock.scrape)
+    rate_window = format_decimal(plan.clock.scrape * 3)
+    expressions = {
+        "cpu": f"sum(rate({names.WORKER_CPU}_total[{rate_window}s]))",
+        "memory": f"sum({names.WORKER_MEMORY})",
+    }
+    resources: dict[str, dict[str, float]] = {}
+    for resource, expr in expressions.items():
+        values: dict[str, float] = {}
+        for statistic in STATISTICS:
+            query = f"{statistic}_over_time(({expr})[{increase.span}:{scrape}s])"
+            for _, value in prometheus.query(query, increase.end):
+                values[statistic] = value
+        resources[resource] = values
+    return resources

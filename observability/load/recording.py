@@ -1,0 +1,70 @@
+"""The server's side of a load run, as Prometheus recorded it."""
+
+import base64
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from observability.generate.dashboards import colours
+from observability.generate.dashboards.boards import load as load_board
+from observability.lib import charts
+from observability.lib.http import Unreachable
+from observability.lib.prometheus import Prometheus
+from observability.load import impact, scrapes, server_counts
+from observability.load.scrapes import Sample
+from observability.load.server_counts import Increase
+from observability.spec.plan import Plan
+
+PICTURE_WIDTH = 470  # pixels; two beside each other on a wide page, and legible on a phone
+THEMES = ("light", "dark")
+Picture = dict[str, str]
+
+
+@dataclass
+class Recording:
+    """What the server counted during a run, or the reason why that is missing."""
+
+    increase: Increase | None = None
+    unreachable: str = ""  # why Prometheus, which watches the host, could not tell
+    unwatched: str = ""  # why no Prometheus here can know anything of the host
+    impact: dict[str, Any] = field(default_factory=dict)
+    pictures: list[Picture] = field(default_factory=list)
+
+    def start(self, prometheus: Prometheus, plan: Plan) -> Sample | None:
+        """Return the counters before the run; None where Prometheus does not answer."""
+        try:
+            return scrapes.take_sample(prometheus, plan, time.time())
+        except Unreachable as error:
+            self.unreachable = str(error)
+            return None
+
+    def finish(self, prometheus: Prometheus, plan: Plan, before: Sample) -> None:
+        """Record what grew since `before`, as far as Prometheus answers."""
+        try:
+            after = scrapes.take_sample(prometheus, plan, time.time())
+            self.increase = server_counts.increase_between(prometheus, before, after)
+            self.impact = impact.measure_impact(prometheus, plan, self.increase)
+            self.pictures = list(draw_panels(prometheus, plan, self.increase))
+        except Unreachable as error:
+            self.unreachable = str(error)
+
+
+def draw_panels(prometheus: Prometheus, plan: Plan, increase: Increase) -> Iterator[Picture]:
+    """Yield the panels of the `load` board, light and dark, as data URLs."""
+    colour_by_series = colours.series_colours(plan)
+    for panel in load_board.board(plan).panels:
+        picture = {"title": panel.title, "description": panel.description}
+        for theme in THEMES:
+            svg = charts.svg(
+                panel,
+                prometheus,
+                increase.start,
+                increase.end,
+                dark=theme == "dark",
+                width=PICTURE_WIDTH,
+                colours=colour_by_series,
+            )
+            encoded = base64.b64encode(svg.encode()).decode()
+            picture[theme] = f"data:image/svg+xml;base64,{encoded}"
+        yield picture

@@ -1,0 +1,124 @@
+"""Comparisons of two load reports: what is news, what may be chance, and unreadable folders."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from observability.load import compare
+from observability.load.report import build_report
+from tests.observability.load.support import FIGURES, PROFILE, locust_report, recording
+
+
+def test_a_comparison_names_what_is_no_longer_met() -> None:
+    """Met before and missed now is the news; missed before, or idle, is none."""
+    old, new = (
+        build_report(PROFILE, locust_report(verdict), recording()) for verdict in ("met", "missed")
+    )
+    assert [row["slo"] for row in compare.compare(old, new)["broken"]] == [
+        "nodes.list-availability"
+    ]
+    assert compare.compare(new, new)["broken"] == compare.compare(new, old)["broken"] == []
+    assert compare.compare(old, old)["unlike"] == []
+
+
+def test_a_comparison_holds_routes_of_either_run() -> None:
+    """A route of one run has no figures in the other; runs of different length say so."""
+    old = build_report(PROFILE, locust_report(), recording())
+    longer = replace(PROFILE, length="20s")
+    new = build_report(longer, locust_report(routes=[]), recording())
+    found = compare.compare(old, new)
+    assert [row["route"] for row in found["routes"]] == ["all", "nodes.list"]
+    assert found["routes"][1]["new"]["p95"] is None
+    assert found["unlike"] == ["time was 10s, is 20s"]
+    page = compare.render(old, new, found)
+    assert "Nothing that was met is missed now" in page
+    assert "time was 10s, is 20s" in page
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        (100, 100, ""),
+        (100, 150, "The new run's verdict is disagree, so this comparison proves little."),
+        (None, 100, "The old run's verdict is unknown, so this comparison proves little."),
+        (
+            150,
+            None,
+            "The old run's verdict is disagree and the new run's verdict is unknown, "
+            "so this comparison proves little.",
+        ),
+    ],
+)
+def test_a_comparison_of_doubtful_runs_is_not_green(
+    before: int | None, after: int | None, sentence: str
+) -> None:
+    """Where either run's own numbers cannot be relied on, the page says so and looks like it."""
+    old, new = (
+        build_report(PROFILE, locust_report(), recording(requests)) for requests in (before, after)
+    )
+    found = compare.compare(old, new)
+    assert found["unsure"] == sentence
+    page = compare.render(old, new, found)
+    assert f'<header class="verdict {"unknown" if sentence else "met"}">' in page
+    assert ("proves little" in page) == bool(sentence)
+
+
+def test_changes_of_few_requests_are_faint() -> None:
+    """A change of fewer than a hundred requests is in brackets, faint, and explained once."""
+    new = build_report(PROFILE, locust_report(), recording())
+    few = locust_report(
+        routes=[locust_report()["routes"][0] | {"clients": FIGURES | {"requests": 99, "p95": 0.06}}]
+    )
+    old = build_report(PROFILE, few, recording())
+    for one, other in ((old, new), (new, old)):
+        found = compare.compare(one, other)
+        assert [(row["route"], row["few"]) for row in found["routes"]] == [
+            ("all", False),
+            ("nodes.list", True),
+        ]
+    page = compare.render(new, old, found)
+    assert "<td>(+100 %)</td>" in page
+    assert page.count("fewer than 100 requests in one of the runs") == 1
+    assert page.count('<tr class="strong">') == 1
+    assert "<td>99</td>" in page
+    plain = compare.render(new, new, compare.compare(new, new))
+    assert "fewer than" not in plain
+
+
+@pytest.mark.parametrize(
+    ("figure", "old", "new", "text"),
+    [
+        ("p95", 0.1, 0.15, "+50 %"),
+        ("rate", 10, 9, "-10 %"),
+        ("failing", 0.0, 0.012, "+1.2 pt"),
+        ("p95", None, 1, "–"),
+        ("rate", 0, 1, "–"),
+    ],
+)
+def test_a_change_in_words(figure: str, old: float | None, new: float | None, text: str) -> None:
+    """Per cent of what was, points for shares, nothing where there is nothing to compare with."""
+    assert compare.describe_change(figure, old, new) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "has no report.json"),
+        ("{", "cannot be read"),
+        ("[]", "is no report of version 1"),
+        ('{"version": 9}', "is no report of version 1"),
+    ],
+)
+def test_a_folder_without_a_report_is_named(
+    tmp_path: Path, content: str | None, words: str
+) -> None:
+    """What is wrong with which folder, and which to name instead."""
+    if content is not None:
+        (tmp_path / "report.json").write_text(content)
+    with pytest.raises(compare.NoReport, match=re.escape(str(tmp_path))) as caught:
+        compare.read_report(tmp_path)
+    assert words in str(caught.value)
+    with pytest.raises(compare.NoReport, match="is no folder; name two that `make load` printed"):
+        compare.read_report(tmp_path / "none")
