@@ -30,4 +30,4 @@ def slo(window: str | None, strict: bool, json_: bool) -> None:
         out.print_json(data=verdicts.as_json(rows, span))
     else:
         print_slos(rows, span.name)
-    sys.exit(verdicts.exit_code(rows, strict))
+    sys.exit(verdicts.exit_code(rows, strict=strict))

@@ -9,7 +9,7 @@ from typing import Any
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import firing
 from observability.load.server_counts import Increase
-from observability.slo import verdicts
+from observability.slo import queries, verdicts
 from observability.spec import names
 from observability.spec.plan import FINE_PACE, Plan, Window
 from observability.spec.quantities import format_decimal
@@ -36,7 +36,7 @@ def measure_budgets(
     totals = increase.counters["total"]
     bads = increase.counters["bad"]
     run = Window("run", Decimal(math.ceil(increase.end - increase.start)), FINE_PACE)
-    total_expr, bad_expr = verdicts.sums(run, plan)
+    total_expr, bad_expr = queries.total_and_bad_events(plan, run)
     total_seconds = prometheus.query_by_label(total_expr, names.SLO, increase.end)
     bad_seconds = prometheus.query_by_label(bad_expr, names.SLO, increase.end)
     for row in verdicts.measure(plan, prometheus, plan.period):

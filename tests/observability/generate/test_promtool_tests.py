@@ -1,8 +1,6 @@
 """The generated cases leave no alert without one that fires, one that is silent and one without data."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -72,26 +70,3 @@ def test_the_firing_case_of_a_tier_names_every_slo_that_it_judges(plan: Plan) ->
         wanted = {f'{{slo="{slo.name}"}}' for slo in plan.slos if slo.sli in tier.slis}
         assert {sample["labels"] for sample in fires} == wanted
         assert document["group_eval_order"] == list(names.GROUPS)
-
-
-def test_a_case_is_written_as_promtool_reads_it() -> None:
-    """Series in order, and one expected sample for each name."""
-    asked = promtool_tests.question("expr", Decimal(60), ["x"])
-    case = promtool_tests.case("n", {"b": "1", "a": "2"}, Decimal(15), [asked])
-    assert [row["series"] for row in case["input_series"]] == ["a", "b"]
-    assert case["promql_expr_test"] == [
-        {"expr": "expr", "eval_time": "1m", "exp_samples": [{"labels": '{slo="x"}', "value": 1}]}
-    ]
-
-
-def test_cases_share_a_test_only_where_they_cannot_meet(plan: Plan) -> None:
-    """A symptom that reads what another one's case gives has a test of its own."""
-    given = (('up{job="api"}', "0x9"),)
-    watched = next(alert for alert in plan.alerts if alert.expr)
-    first = replace(watched, name="First", expr="up == 0", fires=given, silent=())
-    reader = replace(watched, name="Reader", expr="absent(up)", fires=(("x", "1x9"),), silent=())
-    apart = replace(watched, name="Apart", expr="y > 0", fires=(("y", "1x9"),), silent=())
-    tests = promtool_tests.pack([first, reader, apart])
-    together = [set(test["name"].split("; ")) for test in tests]
-    assert not any({"First fires", "Reader fires"} <= names for names in together)
-    assert any({"First fires", "Apart fires"} <= names for names in together)

@@ -85,7 +85,10 @@ def test_exit_codes_say_the_worst(found: list[Verdict], relaxed: int, strict: in
     rows = [
         verdicts.Row("x", "", "", 0.9, None, None, None, None, None, verdict) for verdict in found
     ]
-    assert (verdicts.exit_code(rows, False), verdicts.exit_code(rows, True)) == (relaxed, strict)
+    assert (verdicts.exit_code(rows, strict=False), verdicts.exit_code(rows, strict=True)) == (
+        relaxed,
+        strict,
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,19 +117,6 @@ def test_other_windows_are_refused(text: str, plan: Plan) -> None:
     """Too short for a rate, longer than what is kept, or no duration."""
     with pytest.raises(ValueError, match=r"--window|no duration"):
         verdicts.parse_window(plan, text)
-
-
-def test_long_windows_read_thinned_series_and_fall_back(plan: Plan) -> None:
-    """What was not known six hours ago is counted from every sample: a young server's figures are exact."""
-    total, bad = verdicts.sums(verdicts.parse_window(plan, None), plan)
-    assert f"{names.TOTAL}{names.THIN}[30d]" in total
-    assert (
-        f"and on (slo) {names.OBJECTIVE} offset 6h) or (sum by (slo) (increase({names.TOTAL}[6h]))"
-        in total
-    )
-    assert f"{names.BAD}{names.THIN}[30d]" in bad
-    short, _ = verdicts.sums(verdicts.parse_window(plan, "1h"), plan)
-    assert names.THIN not in short
 
 
 # --- against a real Prometheus --------------------------------------------------------------------------------------
@@ -243,7 +233,7 @@ def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Pla
     assert (
         rows["thingspeak.sync-freshness"].verdict == Verdict.MISSED
     )  # its target is there, and says nothing
-    assert verdicts.exit_code(list(rows.values()), False) == 2
+    assert verdicts.exit_code(list(rows.values()), strict=False) == 2
 
 
 def test_the_period_is_judged_by_what_a_young_server_has(server: Prometheus, fast: Plan) -> None:

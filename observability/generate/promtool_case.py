@@ -1,0 +1,53 @@
+"""The parts of a promtool file: input series, and the samples that a query has at one moment."""
+
+from decimal import Decimal
+from typing import Any
+
+from observability.generate.yaml_text import generated_yaml
+from observability.lib.promql import firing
+from observability.spec import names
+from observability.spec.plan import Tier
+from observability.spec.quantities import format_duration
+
+Case = dict[str, Any]
+Question = dict[str, Any]
+
+
+def document(interval: Decimal, tests: list[Case]) -> str:
+    """Return a file whose rules are evaluated every `interval` seconds."""
+    settings = {
+        "rule_files": ["../rules.yaml"],
+        "evaluation_interval": format_duration(interval),
+        # else promtool takes any order, and results move by one evaluation
+        "group_eval_order": list(names.GROUPS),
+    }
+    return generated_yaml(settings | {"tests": tests})
+
+
+def case(name: str, inputs: dict[str, str], step: Decimal, questions: list[Question]) -> Case:
+    """Return one test: its input series, and the questions asked of them."""
+    input_series = [{"series": key, "values": values} for key, values in sorted(inputs.items())]
+    return {
+        "name": name,
+        "interval": format_duration(step),
+        "input_series": input_series,
+        "promql_expr_test": questions,
+    }
+
+
+def question(expr: str, at: Decimal, values: list[str], label: str = names.SLO) -> Question:
+    """Return what `expr` has at second `at`: exactly one sample for each of the label's values."""
+    samples = [{"labels": f'{{{label}="{value}"}}', "value": 1} for value in values]
+    return {"expr": expr, "eval_time": format_duration(at), "exp_samples": samples}
+
+
+def alert_question(name: str, at: Decimal, *, fires: bool) -> Question:
+    """Return the question whether an alert fires at second `at`."""
+    expr = f"count by (alertname) ({firing(alertname=name)}) > bool 0"
+    return question(expr, at, [name] if fires else [], "alertname")
+
+
+def tier_question(tier: Tier, at: Decimal, slos: list[str]) -> Question:
+    """Return the question for which SLOs a tier's alert fires at second `at`: exactly these."""
+    alert = firing(alertname=names.BURN_ALERT, tier=tier.name)
+    return question(f"count by ({names.SLO}) ({alert})", at, sorted(slos))

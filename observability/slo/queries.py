@@ -1,0 +1,60 @@
+"""PromQL for the events of every SLO in a window, from what the rules recorded."""
+
+from observability.lib.templates import fill
+from observability.spec import names
+from observability.spec.plan import FINE_PACE, LONG_PACE, Plan, Window
+from observability.spec.quantities import format_decimal
+
+# Events, or seconds of SLOs that count those: samples × the seconds between two, and their bad share.
+TOTAL = """\
+sum by (<<SLO>>) (increase(<<TOTAL>><<suffix>>[<<window>>]))
+or count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<seconds>>"""
+BAD = """\
+sum by (<<SLO>>) (increase(<<BAD>><<suffix>>[<<window>>]))
+or count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<seconds>>
+   * (1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>]))"""
+# What has been recorded for longer than the shorter window, else every sample of that.
+OLD_OR_YOUNG = """\
+((<<thinned>>) and on (<<SLO>>) <<OBJECTIVE>> offset <<frequent_window>>)
+or (<<every_sample>>)"""
+
+
+def total_and_bad_events(plan: Plan, window: Window) -> tuple[str, str]:
+    """Return the queries of all and of bad events in a window, by SLO.
+
+    Long windows read the thinned series, as the rules do. What has not been recorded for longer
+    than the shorter windows reach is read from every sample instead, so that a young server's
+    figures are exact.
+    """
+    return events(plan, window, TOTAL), events(plan, window, BAD)
+
+
+def events(plan: Plan, window: Window, template: str) -> str:
+    """Return one of the two queries for a window."""
+    frequent_window = longest_frequent_window(plan)
+    if window.pace == FINE_PACE or window.seconds <= frequent_window.seconds:
+        return every_sample(plan, window, template)
+    thinned = fill(
+        template,
+        suffix=names.THIN,
+        window=window.text,
+        seconds=format_decimal(plan.clock.thin),
+    )
+    return fill(
+        OLD_OR_YOUNG,
+        thinned=thinned,
+        frequent_window=frequent_window.text,
+        every_sample=every_sample(plan, frequent_window, template),
+    )
+
+
+def every_sample(plan: Plan, window: Window, template: str) -> str:
+    """Return the query over every sample of a window."""
+    seconds = format_decimal(plan.clock.evaluate)
+    return fill(template, suffix="", window=window.text, seconds=seconds)
+
+
+def longest_frequent_window(plan: Plan) -> Window:
+    """Return the longest window that the rules evaluate often."""
+    frequent = (window for window in plan.windows if window.pace != LONG_PACE)
+    return max(frequent, key=lambda window: window.seconds)
