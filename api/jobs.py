@@ -20,7 +20,7 @@ from api.platform.jobs.dead_letters import DELIVERIES, SYNC
 from api.platform.jobs.leases import Lease
 from api.platform.jobs.queue import create_worker, open_queue
 from api.platform.outbound.circuit_breaker import CallRefused
-from api.platform.outbound.guarded_calls import deadline
+from api.platform.outbound.deadlines import deadline
 from api.platform.state import app_state
 from api.platform.telemetry import error_reports, metrics, request_context, tracing
 from api.services import notifications, sync

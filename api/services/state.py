@@ -6,7 +6,7 @@ from typing import cast
 from flask import Flask, current_app
 
 from api.config import Settings
-from api.platform.outbound.redis_client import Shared
+from api.platform.outbound.redis_client import OptionalRedis
 from api.platform.outbound.stale_cache import Cache
 from api.services.thingspeak import ThingSpeak
 
@@ -23,7 +23,9 @@ class ServiceState:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Make the clients that the settings describe and attach them to the app."""
-    shared = Shared(settings.redis_url) if settings.redis_url else None
+    shared = None
+    if settings.redis_url:
+        shared = OptionalRedis(settings.redis_url)
     app.extensions[EXTENSION] = ServiceState(
         ThingSpeak(settings.thingspeak_url, settings.thingspeak_timeout),
         Cache(settings.live_ttl, shared),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from api.models import Node, SyncState, now
 from api.platform.db import database
 from api.platform.jobs.leases import Lease
-from api.platform.outbound.guarded_calls import DeadlineExceeded
+from api.platform.outbound.deadlines import DeadlineExceeded
 from api.services import readings
 from api.services.thingspeak import Entry, ThingSpeak
 

@@ -213,7 +213,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     def calls(size: int, calls: int) -> None:
         monkeypatch.setattr(thingspeak, "MAX_ENTRIES", size)
         left = itertools.cycle([60.0] * (calls - 1) + [-1.0])
-        monkeypatch.setattr(guarded_calls, "left", lambda: next(left))
+        monkeypatch.setattr(guarded_calls, "seconds_left", lambda: next(left))
 
     return calls
 

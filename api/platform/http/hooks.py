@@ -8,7 +8,7 @@ from flask import Flask, Response
 from api.config import Settings
 from api.platform import faults
 from api.platform.http import auth, errors, limits, openapi, security_headers
-from api.platform.outbound import guarded_calls
+from api.platform.outbound import deadlines
 from api.platform.state import app_state
 from api.platform.telemetry import logs, tracing
 
@@ -43,7 +43,7 @@ LAYERS = (
     Layer(before=auth.identify, after=auth.record_use),
     # A fault hits every caller alike, whatever limits and scopes would say.
     Layer(before=faults.inject, enabled=lambda s: s.faults_file is not None),
-    Layer(before=guarded_calls.begin_deadline, teardown=guarded_calls.end_deadline),
+    Layer(before=deadlines.begin_deadline, teardown=deadlines.end_deadline),
     # Before the scope is checked: callers who guess keys are counted.
     Layer(extension=limits.register, after=limits.announce),
     Layer(before=auth.authorise),

@@ -11,14 +11,16 @@ import pybreaker
 from api.platform.telemetry import metrics
 
 FAILURES = 5  # in a row, until it opens
-OPEN_SECONDS = 15.0  # until one trial may pass
+OPEN_SECONDS = 15.0  # until it admits a trial
 log = logging.getLogger(__name__)
 
 
 class CallRefused(Exception):
-    """A call not made, or not waited for; has our caller's status and Retry-After in seconds."""
+    """A call that was not made, or not waited for."""
 
-    reason, status, retry_after = "", 503, 1.0
+    reason = ""  # label value of the metric
+    status = 503  # of the response to our own caller
+    retry_after = 1.0  # seconds
 
 
 class BreakerOpen(CallRefused):
@@ -31,31 +33,34 @@ class BreakerOpen(CallRefused):
         self.retry_after = max(self.retry_after, wait)
 
 
-class Watcher(pybreaker.CircuitBreakerListener):
+class StateReporter(pybreaker.CircuitBreakerListener):
     """A listener that reports each change of state as metric and log line."""
 
     def state_change(self, cb: pybreaker.CircuitBreaker, old_state: Any, new_state: Any) -> None:
         metrics.BREAKER.labels(cb.name).set(metrics.BREAKER_STATES[new_state.name])
-        log.warning(
-            "breaker changed",
-            extra={
-                "dependency": cb.name,
-                "was": old_state and old_state.name,
-                "is": new_state.name,
-            },
-        )
+        fields = {
+            "dependency": cb.name,
+            "was": old_state and old_state.name,
+            "is": new_state.name,
+        }
+        log.warning("breaker changed", extra=fields)
 
 
 class Failure(Exception):
     """The failed call that pybreaker counts."""
 
 
+def succeed() -> None:
+    """Do nothing: the successful call that pybreaker counts."""
+
+
 def fail() -> None:
+    """Raise Failure."""
     raise Failure
 
 
 class Breaker:
-    """pybreaker's states without its lock around the call, and with exactly one trial when half open."""
+    """pybreaker's states without its lock around the call; half-open admits exactly one trial."""
 
     def __init__(
         self,
@@ -68,52 +73,58 @@ class Breaker:
             failures,
             seconds,
             state_storage=self._storage,
-            listeners=[Watcher()],
+            listeners=[StateReporter()],
             name=name,
             throw_new_error_on_trip=False,
         )
         self._lock = threading.Lock()
-        self._trying = False
+        self._trial_is_running = False
+
+    @property
+    def state(self) -> str:
+        """The state: closed, open or half-open."""
+        return str(self._storage.state)
+
+    @property
+    def open_since(self) -> datetime | None:
+        """The time (UTC) at which it opened; None while it is closed."""
+        if self.state == pybreaker.STATE_CLOSED:
+            return None
+        opened_at: datetime | None = self._storage.opened_at
+        return opened_at
 
     def enter(self) -> bool:
-        """Return True if the call is the trial; raise BreakerOpen when no call may be made."""
+        """Return whether the call is the trial; raise BreakerOpen when no call may be made."""
         with self._lock:
-            state = self._machine.state.name
-            if state == pybreaker.STATE_CLOSED:
+            if self.state == pybreaker.STATE_CLOSED:
                 return False
-            wait = self._wait() if state == pybreaker.STATE_OPEN else 0.0
-            if wait > 0 or self._trying:
+            wait = self._seconds_until_trial()
+            if wait > 0 or self._trial_is_running:
                 raise BreakerOpen(wait)
-            self._trying = True
+            self._trial_is_running = True
             self._machine.half_open()
             return True
 
     def leave(self, trial: bool, ok: bool | None) -> None:
         """Count the outcome of a call; None says nothing about the host.
 
-        What began before a change of state changes nothing.
+        The outcome of a call that began before a change of state is not counted.
         """
         with self._lock:
             if trial:
-                self._trying = False
-            counts = trial or self._machine.state.name == pybreaker.STATE_CLOSED
+                self._trial_is_running = False
+            counts = trial or self.state == pybreaker.STATE_CLOSED
             if ok is None or not counts:
                 return
+            outcome = fail
+            if ok:
+                outcome = succeed
             with suppress(Failure, pybreaker.CircuitBreakerError):
-                self._machine.call(int if ok else fail)
+                self._machine.call(outcome)
 
-    def state(self) -> dict[str, str | None]:
-        """Return {"state": closed, open or half-open, "since": when it opened, or None}."""
-        state, opened = self._storage.state, self._storage.opened_at
-        return {
-            "state": state,
-            "since": opened.isoformat() if opened and state != pybreaker.STATE_CLOSED else None,
-        }
-
-    def _wait(self) -> float:
-        opened = self._storage.opened_at
-        return (
-            self._machine.reset_timeout - (datetime.now(UTC) - opened).total_seconds()
-            if opened
-            else 0.0
-        )
+    def _seconds_until_trial(self) -> float:
+        opened_at = self._storage.opened_at
+        if self.state != pybreaker.STATE_OPEN or opened_at is None:
+            return 0.0
+        elapsed = datetime.now(UTC) - opened_at
+        return float(self._machine.reset_timeout - elapsed.total_seconds())

@@ -1,31 +1,32 @@
-"""Calls to other hosts, so that theirs being slow or down is not ours: deadline, bulkhead, circuit breaker and retries.
+"""Calls to other hosts behind a deadline, a bulkhead, a circuit breaker and retries.
 
-docs/adr/0012-one-guard-per-host.md says why each number is what it is.
+A host that is slow or down does not slow this service down with it. The reasons for the numbers
+are in docs/adr/0012-one-guard-per-host.md.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 import stamina
 
 from api.platform.outbound.circuit_breaker import Breaker, CallRefused
-from api.platform.state import app_state
+from api.platform.outbound.deadlines import DeadlineExceeded, seconds_left
 from api.platform.telemetry import metrics, request_context
 
 CONCURRENT = 3  # calls to one host at a time and process, well below gunicorn's threads
 CONNECT_SECONDS = 2.0
 RETRY_SECONDS = 60.0  # of one call with all of its attempts, where no deadline ends it earlier
-LARGEST = 32 << 20  # bytes of an answer
+FIRST_PAUSE = 0.2  # seconds before the second attempt, at least
+MAX_BYTES = 32 << 20  # of a response
+HEADERS = ("content-type", "retry-after")  # of a response that `read` gets
 T = TypeVar("T")
-_until: ContextVar[float | None] = ContextVar("evara_deadline", default=None)
 
 
 class BulkheadFull(CallRefused):
@@ -34,51 +35,29 @@ class BulkheadFull(CallRefused):
     reason = "bulkhead"
 
 
-class DeadlineExceeded(CallRefused):
-    """The time that our own caller or job has is over."""
-
-    reason, status = "deadline", 504
-
-
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Outbound calls within the block end before so many seconds are over, or earlier where a deadline is in force already."""
-    mine = time.monotonic() + seconds
-    outer = _until.get()
-    token = _until.set(mine if outer is None else min(mine, outer))
-    try:
-        yield
-    finally:
-        _until.reset(token)
-
-
-def left() -> float:
-    """Seconds until the deadline, negative when it is over; infinite where there is none."""
-    until = _until.get()
-    return float("inf") if until is None else until - time.monotonic()
-
-
-def begin_deadline() -> None:
-    """Start the time that the request has for its calls to others."""
-    _until.set(time.monotonic() + app_state().settings.request_deadline)
-
-
-def end_deadline(_: BaseException | None) -> None:
-    """Lift the deadline of the request."""
-    _until.set(None)
-
-
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long a caller waits: seconds for one attempt, attempts in all, and at most so many seconds between two."""
+    """Patience of a caller: seconds for one attempt, attempts, longest pause in seconds."""
 
     seconds: float
     attempts: int
     pause: float
 
 
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A GET, and the function that makes a result of its response."""
+
+    path: str
+    params: dict[str, Any]
+    read: Callable[[httpx.Response], T]
+
+
 class Guard:
-    """GET from one host. `failed` is the exception for what may pass by itself: it is tried again and counts against the host."""
+    """GET from one host.
+
+    `failed` is the exception for a failure of the host: it is retried, and the breaker counts it.
+    """
 
     def __init__(
         self,
@@ -87,14 +66,15 @@ class Guard:
         failed: type[Exception],
         transport: httpx.BaseTransport | None = None,
     ):
-        self.name, self.breaker = name, Breaker(name)
+        self.name = name
+        self.breaker = Breaker(name)
         self._failed = failed
         self._slots = threading.BoundedSemaphore(CONCURRENT)
         self._http = httpx.Client(base_url=base_url, transport=transport)
         metrics.BREAKER.labels(name).set(0)  # a gauge that was never set is not exposed
         metrics.RETRIES.labels(name)
-        for kind in CallRefused.__subclasses__():
-            metrics.REFUSED.labels(name, kind.reason)
+        for refusal in CallRefused.__subclasses__():
+            metrics.REFUSED.labels(name, refusal.reason)
         _guards[name] = self
 
     def get(
@@ -104,128 +84,133 @@ class Guard:
         read: Callable[[httpx.Response], T],
         policy: RetryPolicy,
     ) -> T:
-        """What `read` makes of the answer; it raises `failed` for one that is not theirs. Raises `failed` or CallRefused."""
+        """Return what `read` makes of the response; raise `failed` or CallRefused.
+
+        `read` raises `failed` for a response that shows a failure of the host.
+        """
         try:
-            if not self._slots.acquire(blocking=False):
-                raise BulkheadFull("enough callers wait for it already")
-            try:
-                return self._with_retries(path, params, read, policy)
-            finally:
-                self._slots.release()
+            with self._slot():
+                return self._with_retries(Call(path, params, read), policy)
         except CallRefused as error:
             metrics.REFUSED.labels(self.name, error.reason).inc()
             error.args = (f"{self.name}: {error}",)
             raise
 
-    def _with_retries(
-        self,
-        path: str,
-        params: dict[str, Any],
-        read: Callable[[httpx.Response], T],
-        policy: RetryPolicy,
-    ) -> T:
-        def again(error: Exception) -> bool | float:
-            wait: float | None = getattr(error, "retry_after", None)
-            fits = max(wait or 0.0, policy.pause) < min(left(), RETRY_SECONDS)
-            return isinstance(error, self._failed) and fits and (True if wait is None else wait)
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        """Hold one of the bulkhead's slots; raise BulkheadFull when none is free."""
+        if not self._slots.acquire(blocking=False):
+            raise BulkheadFull("enough callers wait for it already")
+        try:
+            yield
+        finally:
+            self._slots.release()
 
-        found: list[
-            T
-        ] = []  # not stamina's decorator: that would log the arguments, and so the keys of channels
-        bounds = {"wait_initial": 0.2, "wait_max": policy.pause, "wait_jitter": policy.pause}
-        for attempt in stamina.retry_context(
-            on=again, attempts=policy.attempts, timeout=RETRY_SECONDS, **bounds
-        ):
+    def _with_retries(self, call: Call[T], policy: RetryPolicy) -> T:
+        def backoff(error: Exception) -> bool | float:
+            """Return whether to retry, or the seconds that the host asks for before a retry."""
+            if not isinstance(error, self._failed):
+                return False
+            retry_after: float | None = getattr(error, "retry_after", None)
+            longest_pause = max(retry_after or 0.0, policy.pause)
+            if longest_pause >= min(seconds_left(), RETRY_SECONDS):
+                return False
+            if retry_after is None:
+                return True
+            return retry_after
+
+        # stamina's decorator would log the arguments, which hold the keys of channels.
+        attempts = stamina.retry_context(
+            on=backoff,
+            attempts=policy.attempts,
+            timeout=RETRY_SECONDS,
+            wait_initial=FIRST_PAUSE,
+            wait_max=policy.pause,
+            wait_jitter=policy.pause,
+        )
+        for attempt in attempts:
             with attempt:
                 if attempt.num > 1:
                     metrics.RETRIES.labels(self.name).inc()
-                found = [self._guarded(path, params, read, policy.seconds)]
-        return found[0]
+                result = self._through_breaker(call, policy.seconds)
+        return result
 
-    def _guarded(
-        self, path: str, params: dict[str, Any], read: Callable[[httpx.Response], T], seconds: float
-    ) -> T:
-        mine = min(seconds, left())
-        if mine <= 0:
+    def _through_breaker(self, call: Call[T], seconds: float) -> T:
+        timeout = min(seconds, seconds_left())
+        if timeout <= 0:
             raise DeadlineExceeded("no time is left to ask it")
-        trial, ok = self.breaker.enter(), None
+        trial = self.breaker.enter()
+        ok: bool | None = None
         try:
-            found = self._measured(path, params, read, mine, cut_short=mine < seconds)
+            result = self._measured(call, timeout, cut_short=timeout < seconds)
             ok = True
-            return found
+            return result
         except self._failed:
             ok = False
             raise
         finally:
             self.breaker.leave(trial, ok)
 
-    def _measured(
-        self,
-        path: str,
-        params: dict[str, Any],
-        read: Callable[[httpx.Response], T],
-        seconds: float,
-        cut_short: bool,
-    ) -> T:
+    def _measured(self, call: Call[T], seconds: float, cut_short: bool) -> T:
         try:
             with metrics.dependency_call(self.name):
-                try:
-                    return read(self._fetch(path, params, seconds))
-                except httpx.TimeoutException as error:
-                    if cut_short:  # they may have been about to answer: it says nothing about them
-                        raise DeadlineExceeded(
-                            "it did not answer in the time that was left"
-                        ) from error
-                    raise
+                return call.read(self._fetch(call, seconds))
         except httpx.HTTPError as error:
-            raise self._failed(f"{path}: {type(error).__name__} {error}") from error
+            if cut_short and isinstance(error, httpx.TimeoutException):
+                # No failure of the host: it may have been about to answer.
+                raise DeadlineExceeded("it did not answer in the time that was left") from error
+            raise self._failed(f"{call.path}: {type(error).__name__} {error}") from error
 
-    def _fetch(self, path: str, params: dict[str, Any], seconds: float) -> httpx.Response:
-        """The whole answer; httpx' own time-outs are per read, so one that drips would never end. It may last one read longer."""
-        end, body = time.monotonic() + seconds, bytearray()
-        timeout = httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
-        with self._http.stream(
-            "GET", path, params=params, headers=request_context.outbound_headers(), timeout=timeout
-        ) as answer:
-            for chunk in answer.iter_bytes():
+    def _fetch(self, call: Call[T], seconds: float) -> httpx.Response:
+        """Return the complete response; raise httpx.HTTPError.
+
+        httpx's time-outs are per read, so that one which drips would never end. The whole may take
+        one read longer than `seconds`.
+        """
+        end = time.monotonic() + seconds
+        options: dict[str, Any] = {
+            "params": call.params,
+            "headers": request_context.outbound_headers(),
+            "timeout": httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
+        }
+        body = bytearray()
+        with self._http.stream("GET", call.path, **options) as response:
+            for chunk in response.iter_bytes():
                 body += chunk
                 if time.monotonic() > end:
-                    raise httpx.ReadTimeout("it sends, but too slowly", request=answer.request)
-                if len(body) > LARGEST:
-                    raise httpx.ReadError(
-                        "it sends more than anybody would want", request=answer.request
-                    )
-        kept = {
-            name: value
-            for name, value in answer.headers.items()
-            if name in ("content-type", "retry-after")
-        }
-        return httpx.Response(answer.status_code, headers=kept, content=bytes(body))
+                    raise httpx.ReadTimeout("it sends, but too slowly", request=response.request)
+                if len(body) > MAX_BYTES:
+                    raise httpx.ReadError("its response is too long", request=response.request)
+        headers = {name: response.headers[name] for name in HEADERS if name in response.headers}
+        return httpx.Response(response.status_code, headers=headers, content=bytes(body))
 
 
 _guards: dict[str, Guard] = {}  # of this process, by dependency
 
 
 def check(name: str) -> dict[str, Any]:
-    """What health says of a guarded dependency, without asking it: whether its breaker lets calls through."""
-    found = _guards[name].breaker.state()
-    since = {"since": datetime.fromisoformat(found["since"])} if found["since"] else {}
-    return {
-        "ok": found["state"] == "closed",
-        "state": found["state"],
-        "detail": f"its breaker is {found['state']}",
-    } | since
+    """Return the health check of a guarded dependency: the state of its breaker, without a call."""
+    breaker = _guards[name].breaker
+    result = {
+        "ok": breaker.state == "closed",
+        "state": breaker.state,
+        "detail": f"its breaker is {breaker.state}",
+    }
+    if breaker.open_since:
+        result["since"] = breaker.open_since
+    return result
 
 
-def retry_after(answer: httpx.Response) -> float | None:
-    """Seconds that the answer's Retry-After asks for, given as seconds or as a time; None without a sensible one."""
-    text = answer.headers.get("retry-after", "")
+def retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds of the response's Retry-After, which is a number or a time.
+
+    Return None without a valid one.
+    """
+    text = response.headers.get("retry-after", "")
     try:
-        seconds = (
-            float(text)
-            if text.isascii() and text.isdecimal()
-            else (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-        )
+        if text.isascii() and text.isdecimal():
+            return float(text)
+        wait = parsedate_to_datetime(text) - datetime.now(UTC)
     except (ValueError, TypeError):
         return None
-    return max(0.0, seconds)
+    return max(0.0, wait.total_seconds())

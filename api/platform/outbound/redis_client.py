@@ -1,4 +1,4 @@
-"""Redis as requests use it: impatiently, because it may be away."""
+"""A Redis client for requests: short time-outs, no retries, and a default while Redis is down."""
 
 import logging
 import time
@@ -18,31 +18,31 @@ PATIENCE: Any = {
     "socket_connect_timeout": SECONDS,
     "retry": Retry(NoBackoff(), 0),
 }
-AWAY_SECONDS = 5.0  # then it is left alone for so long
+PAUSE_SECONDS = 5.0  # without commands after a failure
 PREFIX = "evara:"
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Shared:
-    """Redis that may be away: each question has an answer for then. Safe to use from several threads."""
+class OptionalRedis:
+    """Redis with a default for each command while it is down; safe to use from several threads."""
 
     def __init__(self, url: str):
         self._redis = Redis.from_url(url, decode_responses=True, **PATIENCE)
-        self._away_until = 0.0
+        self._paused_until = 0.0  # monotonic seconds
 
-    def ask(self, question: Callable[[Redis], Any], otherwise: T) -> T:
-        """What Redis says; `otherwise` when it does not answer, or did not a moment ago."""
-        if time.monotonic() < self._away_until:
-            return otherwise
+    def run(self, command: Callable[[Redis], Any], default: T) -> T:
+        """Return the result of a command; return `default` when it, or a recent one, failed."""
+        if time.monotonic() < self._paused_until:
+            return default
         try:
-            answer: T = question(self._redis)
-            return answer
+            result: T = command(self._redis)
         except RedisError as error:
-            self._away_until = time.monotonic() + AWAY_SECONDS
+            self._paused_until = time.monotonic() + PAUSE_SECONDS
             metrics.SHARED_FAILURES.inc()
             log.warning(
-                "redis does not answer; each process goes by itself",
+                "Redis is unavailable; falling back to per-process state",
                 extra={"error": type(error).__name__},
             )
-            return otherwise
+            return default
+        return result

@@ -1,45 +1,58 @@
-"""Answers of others, kept for when they are asked again or do not answer; in Redis, too, where machines share them."""
+"""A cache that falls back to stale answers; with Redis, machines share it."""
 
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
-from api.platform.outbound.redis_client import PREFIX, Shared
+from api.platform.outbound.redis_client import PREFIX, OptionalRedis
 from api.platform.telemetry import metrics
 
-KEPT_SECONDS = 86_400  # how old an answer may be at most
-KEPT_ANSWERS = 1_000  # per process; the one that was not asked for longest goes first
-PATIENCE = 0.2  # seconds that a caller without any answer waits for one whom somebody else is already fetching
-T = TypeVar("T")
+MAX_AGE = 86_400  # seconds; an older answer is not used
+MAX_ANSWERS = 1_000  # per process; the one that was stored longest ago is removed first
+PATIENCE = 0.2  # seconds that a caller without an answer waits for another one's fetch
+Entry = tuple[float, Any]  # Unix seconds of the fetch, and the answer
 
 
 @dataclass(frozen=True)
 class CachedAnswer:
-    """An answer, and for how many seconds it has been known; `fresh` while that is less than the cache's ttl."""
+    """An answer and its age in seconds; `fresh` while that is below the cache's ttl."""
 
     value: Any
     age: float
     fresh: bool
-    stored: bool = False  # it was fetched for this very caller
+    stored: bool = False  # it was fetched for this caller
+
+    @property
+    def result(self) -> str:
+        """The label value of the metric: miss, fresh or stale."""
+        if self.stored:
+            return "miss"
+        if self.fresh:
+            return "fresh"
+        return "stale"
 
 
 class FetchInProgress(Exception):
-    """Somebody else is fetching it, that takes long, and there is no earlier answer."""
+    """Another caller is fetching the answer, that takes long, and there is no earlier one."""
 
 
 class Cache:
-    """Last good answers (JSON values) by key. One caller fetches at a time and key, meanwhile the others get the last good one."""
+    """The last good answer (a JSON value) of each key.
 
-    def __init__(self, ttl: float, shared: Shared | None = None):
+    One caller at a time fetches a key; the others get the last good answer meanwhile.
+    """
+
+    def __init__(self, ttl: float, shared: OptionalRedis | None = None):
         self.ttl = ttl
         self._shared = shared
-        self._own: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._own: OrderedDict[str, Entry] = OrderedDict()
         self._fetching: set[str] = set()
         self._changed = threading.Condition()
         for result in metrics.CACHE_RESULTS:
@@ -48,74 +61,90 @@ class Cache:
     def answer(
         self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]
     ) -> CachedAnswer:
-        """A fresh answer, else what `fetch` gives, else (it raised one of `excused`, or is at work) the last good one, else raises."""
-        kept = self._look(key)
-        if not (kept and kept.fresh):
-            with self._changed:
-                if alone := self._changed.wait_for(
-                    lambda: key not in self._fetching, 0 if kept else PATIENCE
-                ):
-                    self._fetching.add(key)
-            if alone:
-                try:
-                    kept = self._renewed(key, fetch, excused)
-                finally:
-                    with self._changed:
-                        self._fetching.discard(key)
-                        self._changed.notify_all()
-        if kept is None:
+        """Return a fresh answer, fetched if necessary, else the last good one.
+
+        The last good one serves while another caller fetches, and when `fetch` raises one of
+        `excused`. Without one, raise FetchInProgress or that error.
+        """
+        cached = self._load(key)
+        if cached is None or not cached.fresh:
+            with self._fetch_right(key, 0.0 if cached else PATIENCE) as may_fetch:
+                if may_fetch:
+                    cached = self._refresh(key, fetch, excused)
+        if cached is None:
             metrics.CACHE_ANSWERS.labels("miss").inc()
             raise FetchInProgress
-        metrics.CACHE_ANSWERS.labels(
-            "miss" if kept.stored else "fresh" if kept.fresh else "stale"
-        ).inc()
-        return kept
+        metrics.CACHE_ANSWERS.labels(cached.result).inc()
+        return cached
 
-    def _renewed(
+    @contextmanager
+    def _fetch_right(self, key: str, patience: float) -> Iterator[bool]:
+        """Yield whether this caller alone may fetch the key during the block.
+
+        Wait for another caller's fetch for at most `patience` seconds.
+        """
+        with self._changed:
+            acquired = self._changed.wait_for(lambda: key not in self._fetching, patience)
+            if acquired:
+                self._fetching.add(key)
+        try:
+            yield acquired
+        finally:
+            if acquired:
+                with self._changed:
+                    self._fetching.discard(key)
+                    self._changed.notify_all()
+
+    def _refresh(
         self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]
     ) -> CachedAnswer:
-        kept = self._look(key)
-        if kept and kept.fresh:
-            return kept  # somebody was faster
+        """Fetch and store the answer; return the last good one when an excused error prevents that."""
+        cached = self._load(key)
+        if cached and cached.fresh:
+            return cached  # another caller has just fetched it
         try:
             value = fetch()
         except excused:
-            if kept:
-                return kept
+            if cached:
+                return cached
             metrics.CACHE_ANSWERS.labels("miss").inc()
             raise
-        self._keep(key, value)
+        self._store(key, value)
         return CachedAnswer(value, 0.0, fresh=True, stored=True)
 
-    def _look(self, key: str) -> CachedAnswer | None:
+    def _load(self, key: str) -> CachedAnswer | None:
+        """Return the newest answer of this process and Redis; None without one below MAX_AGE."""
+        entries = []
         with self._changed:
-            found = self._own.get(key)
-        if self._shared and (
-            there := parsed(self._shared.ask(lambda store: store.get(PREFIX + key), ""))
-        ):
-            found = max(found, there, key=itemgetter(0)) if found else there
-        if found is None:
+            if key in self._own:
+                entries.append(self._own[key])
+        if self._shared:
+            text = self._shared.run(lambda redis: redis.get(PREFIX + key), None)
+            entries += parse_entry(text)
+        if not entries:
             return None
-        age = max(0.0, time.time() - found[0])
-        return CachedAnswer(found[1], age, fresh=age < self.ttl) if age < KEPT_SECONDS else None
+        fetched_at, value = max(entries, key=itemgetter(0))
+        age = max(0.0, time.time() - fetched_at)
+        if age >= MAX_AGE:
+            return None
+        return CachedAnswer(value, age, fresh=age < self.ttl)
 
-    def _keep(self, key: str, value: Any) -> None:
+    def _store(self, key: str, value: Any) -> None:
         entry = (time.time(), value)
         with self._changed:
             self._own[key] = entry
             self._own.move_to_end(key)
-            while len(self._own) > KEPT_ANSWERS:
+            while len(self._own) > MAX_ANSWERS:
                 self._own.popitem(last=False)
         if self._shared:
-            self._shared.ask(
-                lambda store: store.set(PREFIX + key, orjson.dumps(entry), ex=KEPT_SECONDS), None
-            )
+            text = orjson.dumps(entry)
+            self._shared.run(lambda redis: redis.set(PREFIX + key, text, ex=MAX_AGE), None)
 
 
-def parsed(text: str | None) -> tuple[float, Any] | None:
-    """What was stored in Redis: when, and the answer; None for what is not ours."""
+def parse_entry(text: str | None) -> list[Entry]:
+    """Return the entry that a text from Redis holds in a list; [] when it holds none."""
     try:
-        moment, value = orjson.loads(text or "null")
-        return float(moment), value
+        fetched_at, value = orjson.loads(text or "null")
+        return [(float(fetched_at), value)]
     except (ValueError, TypeError):
-        return None
+        return []

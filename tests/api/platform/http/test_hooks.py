@@ -7,7 +7,7 @@ from flask import Flask
 from api.platform import faults
 from api.platform.http import auth, security_headers
 from api.platform.http.hooks import LAYERS
-from api.platform.outbound import guarded_calls
+from api.platform.outbound import deadlines
 from api.platform.telemetry import tracing
 from tests.api.conftest import MakeApp
 
@@ -45,7 +45,7 @@ def test_limits_are_counted_between_deadline_and_scope(make_app: MakeApp, tmp_pa
     hooks = complete_app(make_app, tmp_path).before_request_funcs[None]
     [limiter] = [hook for hook in hooks if "flask_limiter" in module_of(hook)]
     place = hooks.index(limiter)
-    assert hooks[place - 1 : place + 2] == [guarded_calls.begin_deadline, limiter, auth.authorise]
+    assert hooks[place - 1 : place + 2] == [deadlines.begin_deadline, limiter, auth.authorise]
 
 
 def test_optional_layers_cost_nothing_when_they_are_off(make_app: MakeApp) -> None:

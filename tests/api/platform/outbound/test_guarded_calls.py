@@ -1,4 +1,4 @@
-"""Guarded calls against a real server that fails, hangs, drips and comes back: what reaches it, and what its callers are told."""
+"""Guarded calls to a real server that fails, hangs, drips and recovers."""
 
 import logging
 import runpy
@@ -25,16 +25,14 @@ from api.platform.outbound.circuit_breaker import (
     BreakerOpen,
     CallRefused,
 )
+from api.platform.outbound.deadlines import DeadlineExceeded, deadline, seconds_left
 from api.platform.outbound.guarded_calls import (
     CONCURRENT,
     CONNECT_SECONDS,
     RETRY_SECONDS,
     BulkheadFull,
-    DeadlineExceeded,
     Guard,
     RetryPolicy,
-    deadline,
-    left,
     retry_after,
 )
 from api.platform.telemetry import metrics, request_context
@@ -88,7 +86,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """A line per request helps nobody."""
+        """Write nothing to standard error."""
 
 
 def failing(handler: Handler) -> None:
@@ -111,7 +109,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(autouse=True)
 def _known_guards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guards of this test alone."""
+    """Give each test a registry of guards of its own."""
     monkeypatch.setattr(guarded_calls, "_guards", {})
 
 
@@ -125,7 +123,7 @@ def get(guard: Guard, policy: RetryPolicy = ONCE) -> int:
 
 
 def break_it(guard: Guard, upstream: Upstream) -> None:
-    """As many failures as open the breaker."""
+    """Open the breaker by as many failures as it takes."""
     before, upstream.behave = upstream.behave, failing
     for _ in range(FAILURES):
         with pytest.raises(Down):
@@ -134,7 +132,7 @@ def break_it(guard: Guard, upstream: Upstream) -> None:
 
 
 def outcome(work: Callable[[], Any]) -> Any:
-    """What the work returned, or the kind of what it raised."""
+    """Return the result of the work, or the type of its exception."""
     try:
         return work()
     except (CallRefused, Down) as error:
@@ -146,13 +144,13 @@ def counted(metric: str, **labels: str) -> float:
 
 
 def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstream) -> None:
-    """A success between failures starts the count anew; after the last one nobody is asked, callers are told, and it is counted."""
+    """A success resets the count; an open breaker refuses calls without asking the host."""
     upstream.behave = failing
     for _ in range(FAILURES - 1):
         assert outcome(lambda: get(guard)) is Down
     upstream.behave = lambda handler: handler.say(200)
     assert get(guard) == 200
-    assert guard.breaker.state() == {"state": "closed", "since": None}
+    assert (guard.breaker.state, guard.breaker.open_since) == ("closed", None)
     break_it(guard, upstream)
     asked, refused = len(upstream.asked), counted(names.REFUSED, reason="breaker")
     with pytest.raises(BreakerOpen, match="thingspeak: it failed several times in a row") as told:
@@ -161,12 +159,12 @@ def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstr
     assert len(upstream.asked) == asked
     assert counted(names.REFUSED, reason="breaker") == refused + 1
     assert sample(metrics.REGISTRY, names.BREAKER, dependency="thingspeak") == 2
-    state = guard.breaker.state()
-    assert (state["state"], bool(state["since"])) == ("open", True)
+    assert guard.breaker.state == "open"
+    assert guard.breaker.open_since
 
 
 def test_the_numbers_are_those_of_the_documents() -> None:
-    """docs/operations.md promises them; and none of them makes another pointless (docs/adr/0012-one-guard-per-host.md)."""
+    """They are those of docs/operations.md, and keep the order that ADR 12 gives reasons for."""
     promised = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     assert f"{CONCURRENT} calls at a time per process" in promised
     assert (
@@ -176,9 +174,8 @@ def test_the_numbers_are_those_of_the_documents() -> None:
     assert f"{INTERACTIVE.seconds:g} s, and once more" in promised
     assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
     threads = runpy.run_path(str(ROOT / "api" / "gunicorn.conf.py"))["threads"]
-    assert (
-        THREADS <= CONCURRENT < threads / 2
-    )  # jobs are never refused among themselves, and other routes keep most threads
+    # The jobs of a worker do not fill the bulkhead; other routes keep most threads.
+    assert THREADS <= CONCURRENT < threads / 2
     assert (
         CONNECT_SECONDS
         <= INTERACTIVE.seconds
@@ -188,7 +185,7 @@ def test_the_numbers_are_those_of_the_documents() -> None:
 
 
 def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream: Upstream) -> None:
-    """An error of ours while reading an answer leaves the breaker as it was, and does not get better by trying again."""
+    """Our own error while reading a response is neither counted by the breaker nor retried."""
 
     def broken(_: httpx.Response) -> int:
         raise ZeroDivisionError
@@ -204,10 +201,8 @@ def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream:
 def test_exactly_one_trial_passes_a_half_open_breaker(
     guard: Guard, upstream: Upstream, end: int
 ) -> None:
-    """Of many callers at once one reaches the host, the others are refused while it hangs; its end closes or opens the breaker."""
-    guard.breaker = Breaker(
-        "thingspeak", seconds=0
-    )  # the time for which it is left alone is over at once
+    """One of many callers reaches the host; its outcome closes or opens the breaker."""
+    guard.breaker = Breaker("thingspeak", seconds=0)  # a trial may follow at once
     break_it(guard, upstream)
     asked, reached, go = len(upstream.asked), threading.Event(), threading.Event()
 
@@ -221,13 +216,13 @@ def test_exactly_one_trial_passes_a_half_open_breaker(
         trial = pool.submit(outcome, lambda: get(guard))
         assert reached.wait(10)
         others = list(pool.map(outcome, [lambda: get(guard)] * MANY))
-        assert guard.breaker.state()["state"] == "half-open"
+        assert guard.breaker.state == "half-open"
         assert set(others) <= {BreakerOpen, BulkheadFull}
         assert BreakerOpen in others
         assert len(upstream.asked) == asked + 1
         go.set()
         assert trial.result() == (200 if end == 200 else Down)
-    assert guard.breaker.state()["state"] == ("closed" if end == 200 else "open")
+    assert guard.breaker.state == ("closed" if end == 200 else "open")
 
 
 def test_only_one_of_many_that_ask_at_once_is_the_trial() -> None:
@@ -252,10 +247,10 @@ def test_a_call_from_before_changes_nothing(ok: bool) -> None:
     late = breaker.enter()
     breaker.leave(breaker.enter(), ok=False)
     breaker.leave(late, ok)
-    assert breaker.state()["state"] == "open"
+    assert breaker.state == "open"
     trial = breaker.enter()
     breaker.leave(late, ok)
-    assert breaker.state()["state"] == "half-open"
+    assert breaker.state == "half-open"
     with pytest.raises(BreakerOpen):
         breaker.enter()
     breaker.leave(trial, ok=None)  # it was cut off: the next one may try
@@ -263,7 +258,7 @@ def test_a_call_from_before_changes_nothing(ok: bool) -> None:
 
 
 def test_the_bulkhead_refuses_one_too_many(guard: Guard, upstream: Upstream) -> None:
-    """While as many calls hang as may, the next is refused at once, and afterwards there is room again."""
+    """With all slots taken the next call is refused at once; when they end, calls pass again."""
     reached, go = threading.Semaphore(0), threading.Event()
 
     def hang(handler: Handler) -> None:
@@ -286,13 +281,13 @@ def test_the_bulkhead_refuses_one_too_many(guard: Guard, upstream: Upstream) -> 
 
 
 def test_without_time_nobody_is_asked(guard: Guard, upstream: Upstream) -> None:
-    """After the deadline no call is made; an inner deadline never gives more time than the outer one."""
+    """After the deadline no call is made; an inner deadline never extends the outer one."""
     refused = counted(names.REFUSED, reason="deadline")
     with deadline(0), deadline(60), pytest.raises(DeadlineExceeded):
         get(guard)
     assert upstream.asked == []
     assert counted(names.REFUSED, reason="deadline") == refused + 1
-    assert left() == float("inf")
+    assert seconds_left() == float("inf")
     assert get(guard) == 200
 
 
@@ -307,7 +302,7 @@ def test_a_call_that_the_deadline_cuts_off_is_no_fault_of_the_host(
             get(guard, AGAIN)
     go.set()
     assert len(upstream.asked) == FAILURES
-    assert guard.breaker.state()["state"] == "closed"
+    assert guard.breaker.state == "closed"
 
 
 def test_a_failure_is_tried_again_and_counted(guard: Guard, upstream: Upstream) -> None:
@@ -380,9 +375,9 @@ def test_an_answer_without_end_is_cut_off(
     guard: Guard, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer that is larger than any that makes sense does not fill the memory."""
-    monkeypatch.setattr(guarded_calls, "LARGEST", 1000)
+    monkeypatch.setattr(guarded_calls, "MAX_BYTES", 1000)
     upstream.behave = lambda handler: handler.say(200, b"x" * 1001)
-    with pytest.raises(Down, match="more than anybody would want"):
+    with pytest.raises(Down, match="too long"):
         get(guard)
 
 
@@ -422,5 +417,5 @@ def test_every_request_has_a_deadline(make_app: MakeApp) -> None:
     app = make_app(request_deadline=7)
     with app.test_request_context("/"):
         app.preprocess_request()
-        assert 0 < left() <= 7
-    assert left() == float("inf")
+        assert 0 < seconds_left() <= 7
+    assert seconds_left() == float("inf")

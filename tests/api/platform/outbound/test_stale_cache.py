@@ -1,4 +1,4 @@
-"""Cached answers: fresh, stale and marked, fetched by one caller at a time, shared over Redis, and there when Redis is not."""
+"""The cache: fresh and stale answers, one fetch at a time, sharing through Redis, its outage."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ import redis
 
 from api.platform.outbound import redis_client as redis_module
 from api.platform.outbound import stale_cache as module
-from api.platform.outbound.redis_client import PREFIX, Shared
+from api.platform.outbound.redis_client import PREFIX, OptionalRedis
 from api.platform.outbound.stale_cache import Cache, CachedAnswer, FetchInProgress
 from api.platform.telemetry import metrics
 from observability.spec import names
@@ -46,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The URL of a Redis that takes connections and never answers."""
+    """Yield the URL of a Redis that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
 
@@ -72,7 +72,7 @@ def failures() -> float:
 
 
 def test_an_answer_is_fresh_for_a_while_and_then_stale(clock: Clock) -> None:
-    """Within its time it is not fetched again; afterwards it is, and stays the answer, with its age, while that fails."""
+    """Within the ttl it is not fetched again; afterwards it is the fallback, with its age."""
     cache = Cache(15)
     before = {result: counted(result) for result in metrics.CACHE_RESULTS}
     assert ask(cache, lambda: 1) == CachedAnswer(1, 0.0, fresh=True, stored=True)
@@ -94,7 +94,7 @@ def test_what_is_too_old_is_no_answer(clock: Clock) -> None:
     """An answer of the day before yesterday is not given, however stale it would be called."""
     cache = Cache(15)
     ask(cache, lambda: 1)
-    clock.now += module.KEPT_SECONDS
+    clock.now += module.MAX_AGE
     with pytest.raises(Gone):
         ask(cache, gone)
 
@@ -116,7 +116,7 @@ def test_without_an_earlier_answer_the_error_is_told() -> None:
     "known", [True, False], ids=["others get the last good answer", "others are told to come again"]
 )
 def test_one_caller_fetches_at_a_time(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a fetch hangs nobody else fetches that key, and nobody waits for long; other keys are free."""
+    """While a fetch hangs, no other caller fetches that key or waits long; other keys are free."""
     cache, fetches, reached, go = Cache(0.0), [], threading.Event(), threading.Event()
     if known:
         monkeypatch.setattr(module, "PATIENCE", 60)  # who has an answer does not wait at all
@@ -161,7 +161,7 @@ def test_who_waits_gets_what_was_fetched_meanwhile(monkeypatch: pytest.MonkeyPat
 
 def test_it_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer that was stored longest ago makes room."""
-    monkeypatch.setattr(module, "KEPT_ANSWERS", 2)
+    monkeypatch.setattr(module, "MAX_ANSWERS", 2)
     cache = Cache(60)
     for key in ("a", "b", "c"):
         ask(cache, lambda key=key: key, key)
@@ -172,15 +172,15 @@ def test_it_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_machines_share_answers(redis_url: str) -> None:
-    """What one fetched, another does not fetch; a newer answer wins; Redis forgets what is too old by itself."""
-    one, other = (Cache(60, Shared(redis_url)) for _ in range(2))
+    """An answer of one machine serves the others; the newest wins; Redis expires old ones."""
+    one, other = (Cache(60, OptionalRedis(redis_url)) for _ in range(2))
     ask(one, lambda: {"a": [1, "x"]})
     assert ask(other, never).value == {"a": [1, "x"]}
     other.ttl = 0
     ask(other, lambda: 2)
     assert ask(one, never).value == 2  # although it keeps an older one that is fresh
     with redis.Redis.from_url(redis_url) as store:
-        assert 0 < store.ttl(f"{PREFIX}k") <= module.KEPT_SECONDS
+        assert 0 < store.ttl(f"{PREFIX}k") <= module.MAX_AGE
 
 
 @pytest.mark.parametrize("text", ["{", "5", "[]", '{"a": 1}', '["x", 1]', "\x00"])
@@ -188,12 +188,12 @@ def test_rubbish_in_redis_is_no_answer(redis_url: str, text: str) -> None:
     """What others wrote under our keys is passed over."""
     with redis.Redis.from_url(redis_url) as store:
         store.set(f"{PREFIX}k", text)
-    assert ask(Cache(60, Shared(redis_url)), lambda: 1).value == 1
+    assert ask(Cache(60, OptionalRedis(redis_url)), lambda: 1).value == 1
 
 
 def test_a_silent_redis_costs_little_and_is_counted(silent: str) -> None:
     """One question waits for it, the others do not ask; the answers are those of this process."""
-    before, cache = failures(), Cache(60, Shared(silent))
+    before, cache = failures(), Cache(60, OptionalRedis(silent))
     started = time.thread_time()
     assert ask(cache, lambda: 1).value == 1
     assert ask(cache, never).value == 1
@@ -205,17 +205,17 @@ def test_redis_is_asked_again_when_it_was_left_alone_long_enough(
     redis_url: str, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An outage of Redis ends by itself here, too."""
-    shared = Shared(silent)
-    assert shared.ask(lambda store: store.ping(), None) is None
+    shared = OptionalRedis(silent)
+    assert shared.run(lambda store: store.ping(), None) is None
     shared._redis = redis.Redis.from_url(redis_url)
-    assert shared.ask(lambda store: store.ping(), None) is None
+    assert shared.run(lambda store: store.ping(), None) is None
     monkeypatch.setattr(
         redis_module,
         "time",
         type(
             "Later",
             (),
-            {"monotonic": staticmethod(lambda: time.monotonic() + redis_module.AWAY_SECONDS)},
+            {"monotonic": staticmethod(lambda: time.monotonic() + redis_module.PAUSE_SECONDS)},
         ),
     )
-    assert shared.ask(lambda store: store.ping(), None) is True
+    assert shared.run(lambda store: store.ping(), None) is True

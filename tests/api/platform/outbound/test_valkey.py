@@ -1,4 +1,4 @@
-"""The compose stack's Valkey settings: what stays when memory is full, what the API does when writes are refused, and who may what."""
+"""The Valkey settings of the compose stack: memory limits, refused writes, access control."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ ROOM = 4_000_000  # bytes beyond what the server itself takes
 
 @pytest.fixture
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
-    """Who may all, at a server with the shipped settings but little memory."""
+    """A client with all rights at a server with the shipped settings, but little memory."""
     for name in ("socket_timeout", "socket_connect_timeout"):
         monkeypatch.setitem(redis_client.PATIENCE, name, 2.0)  # a busy machine that runs tests
     users = tmp_path / "users.acl"
@@ -60,7 +60,7 @@ def store(valkey: str) -> Redis:
 def test_limits_are_counted_in_memory_while_a_full_store_refuses(
     make_app: MakeApp, valkey: str, operator: Redis
 ) -> None:
-    """Requests are answered and limited, the fallback is counted, nothing is an error; with room again the store counts."""
+    """Meanwhile requests are limited and the fallback is counted; with room, the store counts."""
     app = make_app(limiter_url=valkey, redis_url=valkey)
     client = app.test_client()
     assert client.get(NODES).status_code == 200
@@ -70,7 +70,9 @@ def test_limits_are_counted_in_memory_while_a_full_store_refuses(
     assert allowed(client) == 3
     assert fallbacks() == before + 4
     assert (
-        redis_client.Shared(valkey).ask(lambda redis: redis.set("evara:x", "y", ex=60), "otherwise")
+        redis_client.OptionalRedis(valkey).run(
+            lambda redis: redis.set("evara:x", "y", ex=60), "otherwise"
+        )
         == "otherwise"
     )
     assert sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total") == failures + 1
@@ -93,7 +95,7 @@ def test_what_has_a_time_to_live_makes_room_for_the_queue(store: Redis) -> None:
 def test_the_apis_user_may_what_the_api_does_and_not_more(
     make_app: MakeApp, valkey: str, store: Redis
 ) -> None:
-    """Limits, answers and jobs work as that user; reading keys of everybody and changing settings do not."""
+    """Limits, cached answers and jobs work; reading all keys and changing settings do not."""
     before = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
     app = make_app(limiter_url=valkey, redis_url=valkey, jobs_url=valkey)
     client = app.test_client()
