@@ -27,6 +27,7 @@ from observability.generate.runbook.entries import ALERT, Entry
 from observability.lib import charts
 from observability.lib.http import Unreachable
 from observability.lib.panels import METRICS, Kind, Panel, Unit
+from observability.sli import registry
 from observability.spec import board_slugs, names, plan
 
 LARGEST = 4 << 20  # bytes of one notification
@@ -74,7 +75,9 @@ def create_app(layout: StackLayout, made: plan.Plan) -> Flask:
     app = Flask(__name__)
     app.extensions["console"] = Console(Answers(layout, made), Inbox(layout.inbox))
     app.jinja_env.undefined = StrictUndefined
-    app.jinja_env.filters.update(unit=charts.text, ago=ago, clock=clock, prose=prose)
+    app.jinja_env.filters.update(
+        unit=charts.text, ago=ago, clock=clock, prose=prose, promise=registry.promise
+    )
     app.jinja_env.globals.update(
         promise=promise, spans=SPANS, widths=WIDTHS, service=made.service, period=made.period.name
     )
