@@ -22,59 +22,58 @@ def store(node_id: str, rows: list[Row]) -> dict[str, int]:
     Raise NotFound when there is no such node.
     """
     with database().write() as session:
-        return insert(session, require(session, node_id), rows)
+        node = require(session, node_id)
+        return insert(session, node, rows)
 
 
 def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
-    """Store rows in the session's transaction; the first value for a metric and time stays."""
+    """Store rows in the session's transaction and return the counts that store() returns.
+
+    The first value for a metric and time stays.
+    """
     values = unique_rows(node.id, rows)
-    # The rows are parameters: a statement with .values() would be compiled anew for each number of
-    # rows, which costs more than storing them.
-    statement = insert_into(session, Reading).on_conflict_do_nothing().returning(Reading.metric)
-    stored = len(session.execute(statement, values).all())
+    stored = insert_new(session, values)
     update_latest(session, values)
-    notifications.record_alarms(session, node, {row["metric"] for row in rows})
+    metrics = {row["metric"] for row in rows}
+    notifications.record_alarms(session, node, metrics)
     conflicts = 0
     if stored < len(rows):
         conflicts = count_conflicts(session, node.id, rows)
-    return {"stored": stored, "duplicates": len(rows) - stored - conflicts, "conflicts": conflicts}
+    duplicates = len(rows) - stored - conflicts
+    return {"stored": stored, "duplicates": duplicates, "conflicts": conflicts}
+
+
+def key_of(row: Row) -> ReadingKey:
+    """Return the key of a row among the readings of its node."""
+    return row["metric"], row["time"]
 
 
 def unique_rows(node_id: str, rows: list[Row]) -> list[Row]:
-    """Return the first row of each metric and time as values of the readings table, in key order.
+    """Return the first row of each key as values of the readings table, in key order.
 
     PostgreSQL locks row by row: without one order, two batches could deadlock.
     """
-    values: dict[ReadingKey, float] = {}
+    value_by_key: dict[ReadingKey, float] = {}
     for row in rows:
-        values.setdefault((row["metric"], row["time"]), row["value"])
+        value_by_key.setdefault(key_of(row), row["value"])
     return [
         {"node_id": node_id, "metric": metric, "time": time, "value": value}
-        for (metric, time), value in sorted(values.items())
+        for (metric, time), value in sorted(value_by_key.items())
     ]
 
 
-def count_conflicts(session: Session, node_id: str, rows: list[Row]) -> int:
-    """Return how many of the rows are stored with another value."""
-    keys = sorted({(row["metric"], row["time"]) for row in rows})
-    stored: dict[ReadingKey, float] = {}
-    for start in range(0, len(keys), LOOKUP_KEYS):
-        chunk = keys[start : start + LOOKUP_KEYS]
-        # Conditions that the primary key's index serves: a range of times may span years, and for
-        # pairs of metric and time SQLite would scan all readings of the node.
-        query = select(Reading.metric, Reading.time, Reading.value).where(
-            Reading.node_id == node_id,
-            Reading.metric.in_({metric for metric, _ in chunk}),
-            Reading.time.in_({time for _, time in chunk}),
-        )
-        for metric, time, value in session.execute(query):
-            stored[metric, time] = value
-    return sum(stored[row["metric"], row["time"]] != row["value"] for row in rows)
+def insert_new(session: Session, values: list[Row]) -> int:
+    """Insert the values whose keys are not stored yet and return their number."""
+    statement = insert_into(session, Reading).on_conflict_do_nothing().returning(Reading.metric)
+    # The values are parameters: a statement with .values() would be compiled anew for each number
+    # of rows, which costs more than storing them.
+    inserted = session.execute(statement, values).all()
+    return len(inserted)
 
 
 def update_latest(session: Session, values: list[Row]) -> None:
     """Move the latest reading of each metric forward, never back; `values` are in key order."""
-    newest = {row["metric"]: row for row in values}
+    latest_by_metric = {row["metric"]: row for row in values}  # in key order, too
     statement = insert_into(session, Latest)
     new = statement.excluded
     statement = statement.on_conflict_do_update(
@@ -82,7 +81,32 @@ def update_latest(session: Session, values: list[Row]) -> None:
         set_={"time": new.time, "value": new.value},
         where=new.time > Latest.time,
     )
-    session.execute(statement, list(newest.values()))
+    session.execute(statement, list(latest_by_metric.values()))
+
+
+def count_conflicts(session: Session, node_id: str, rows: list[Row]) -> int:
+    """Return how many of the rows are stored with another value."""
+    keys = sorted({key_of(row) for row in rows})
+    stored: dict[ReadingKey, float] = {}
+    for start in range(0, len(keys), LOOKUP_KEYS):
+        stored |= stored_values(session, node_id, keys[start : start + LOOKUP_KEYS])
+    return sum(stored[key_of(row)] != row["value"] for row in rows)
+
+
+def stored_values(
+    session: Session, node_id: str, keys: list[ReadingKey]
+) -> dict[ReadingKey, float]:
+    """Return the stored values of at least these keys."""
+    metrics = {metric for metric, _ in keys}
+    times = {time for _, time in keys}
+    # Conditions that the primary key's index serves: a range of times may span years, and for
+    # pairs of metric and time SQLite would scan all readings of the node.
+    query = select(Reading.metric, Reading.time, Reading.value).where(
+        Reading.node_id == node_id,
+        Reading.metric.in_(metrics),
+        Reading.time.in_(times),
+    )
+    return {(metric, time): value for metric, time, value in session.execute(query)}
 
 
 def page(

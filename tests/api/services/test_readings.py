@@ -139,6 +139,24 @@ def test_batches_in_any_order_wait_for_each_other_without_a_deadlock(app: Flask)
     assert sorted(receipt["stored"] for receipt in receipts) == [0, len(metrics)]
 
 
+@pytest.mark.parametrize("table", ["readings", "latest"])
+def test_rows_are_written_in_key_order(app: Flask, table: str) -> None:
+    """PostgreSQL locks rows in this order, so that two batches cannot deadlock."""
+    written: list[str] = []
+
+    def remember(_: Any, __: Any, statement: str, ___: Any, context: Any, ____: Any) -> None:
+        if statement.startswith(f"INSERT INTO {table} "):
+            written.extend(values["metric"] for values in context.compiled_parameters)
+
+    metrics = [f"m{number}" for number in range(9)]
+    batch = [{"metric": metric, "time": BASE, "value": 1.0} for metric in reversed(metrics)]
+    with app.app_context():
+        nodes.create(NODE)
+        event.listen(database().engine, "before_cursor_execute", remember)
+        readings.store(NODE["id"], batch)
+    assert written == metrics
+
+
 @pytest.mark.sqlite_only("reads its plan; PostgreSQL chooses by statistics")
 def test_asking_for_stored_values_reads_no_span(app: Flask) -> None:
     """Duplicates are looked up by their keys in the index, however far apart their times are."""
