@@ -6,7 +6,9 @@ from decimal import Decimal
 from observability.lib.templates import fill
 from observability.spec import names
 from observability.spec.plan import SHORT_WINDOW
+from observability.spec.quantities import format_decimal
 
+RATE_INTERVAL = "$__rate_interval"  # Grafana's window that suits the resolution of a graph
 BY_SLO = (
     "<<aggregation>> by (<<grouping>>) "
     '(label_replace(<<expr>>, "<<SLO>>", "$1<<suffix>>", "<<label>>", "(.+)"))'
@@ -67,10 +69,14 @@ def by_slo(
     )
 
 
+def rate(metric: str, over: str = RATE_INTERVAL, **labels: str) -> str:
+    """Return the rate of a counter per second."""
+    return f"rate({selector(metric, **labels)}[{over}])"
+
+
 def event_rates(label: str, metric: str, **labels: str) -> str:
     """Return the events per second of the last minutes, by one label."""
-    rate = f"rate({selector(metric, **labels)}[{SHORT_WINDOW}])"
-    return f"sum by ({label}) ({rate})"
+    return f"sum by ({label}) ({rate(metric, SHORT_WINDOW, **labels)})"
 
 
 def increases(label: str, metric: str, window: str, **labels: str) -> str:
@@ -78,9 +84,18 @@ def increases(label: str, metric: str, window: str, **labels: str) -> str:
     return f"sum by ({label}) (increase({selector(metric, **labels)}[{window}]))"
 
 
+def quantile(
+    share: Decimal, metric: str, *, over: str = RATE_INTERVAL, by: str = "", **labels: str
+) -> str:
+    """Return a quantile of a histogram of durations, in seconds."""
+    grouping = f"le, {by}" if by else "le"
+    buckets = rate(metric + "_bucket", over, **labels)
+    return f"histogram_quantile({format_decimal(share)}, sum by ({grouping}) ({buckets}))"
+
+
 def p99(histogram: str, **labels: str) -> str:
     """Return the 99th percentile of a histogram over the last minutes."""
-    return f"histogram_quantile(0.99, {event_rates('le', histogram + '_bucket', **labels)})"
+    return quantile(Decimal("0.99"), histogram, over=SHORT_WINDOW, **labels)
 
 
 def labelled(expr: str, labels: dict[str, str]) -> str:

@@ -1,11 +1,13 @@
 """Freshness: the share of the time in which a job's last success is recent enough."""
 
 from observability.lib.check import Check
-from observability.lib.panels import Unit
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import legend, threshold_query
+from observability.lib.panels import Panel, Query, Unit
 from observability.lib.promql import increases
 from observability.sli.last_success import LastSuccess
 from observability.spec import names
-from observability.spec.plan import FRESHNESS, JOB_SOURCE, Slo
+from observability.spec.plan import FRESHNESS, JOB_SOURCE, Plan, Slo
 
 
 class Freshness(LastSuccess):
@@ -36,3 +38,16 @@ class Freshness(LastSuccess):
             Check("How long ago did it last succeed?", self._age(slo), Unit.SECONDS),
             Check("Does it run and fail, or not run?", runs),
         )
+
+
+def age_panel(plan: Plan) -> Panel:
+    """Return the age of each job's last success with the limits of the SLOs."""
+    age = f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})"
+    limits = plan.slos_by_limit(JOB_SOURCE, FRESHNESS)
+    return lines(
+        "Age of the last success",
+        "How long ago each job last succeeded.",
+        Unit.SECONDS,
+        Query(age, legend(names.JOB)),
+        *map(threshold_query, limits),
+    )

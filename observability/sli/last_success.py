@@ -28,7 +28,7 @@ class LastSuccess(TimedKind):
 
     def freshness(self, plan: Plan) -> Iterator[str]:
         """Yield one expression per limit."""
-        for limit, slos in plan.slos_by_threshold(self.source, self.name).items():
+        for limit, slos in plan.slos_by_limit(self.source, self.name).items():
             subjects = selector(self.metric, **{self.label: one_of(slo.subject for slo in slos)})
             slo_names = one_of(slo.name for slo in slos)
             yield fill(

@@ -3,11 +3,22 @@
 from collections.abc import Iterator
 
 from observability.lib.check import Check
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import quantile_queries, threshold_query
+from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
 from observability.lib.promql import by_slo, selector
 from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import SOURCES
+from observability.sli.sources import GOOD_RESPONSES, SOURCES
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
-from observability.spec.plan import AVAILABILITY, LATENCY, Plan, Slo
+from observability.spec import names
+from observability.spec.plan import (
+    AVAILABILITY,
+    DEPENDENCY_SOURCE,
+    HTTP_SOURCE,
+    LATENCY,
+    Plan,
+    Slo,
+)
 from observability.spec.quantities import format_decimal
 
 
@@ -19,7 +30,7 @@ class Latency(EventKind):
     def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
         """Yield one pair per threshold: quick calls are counted, slow ones are the rest."""
         calls = SOURCES[source]
-        for threshold in plan.slos_by_threshold(source, self.name):
+        for threshold in plan.slos_by_limit(source, self.name):
             suffix = f"-{self.name}-{threshold.text}"
             total = by_slo(calls.successful_calls(), calls.label, suffix)
             quick = by_slo(calls.calls_within(threshold), calls.label, suffix)
@@ -61,3 +72,40 @@ def failed_calls(plan: Plan, slo: Slo, traffic: SteadyTraffic) -> int:
         other for other in plan.slos_of(slo.source, AVAILABILITY) if other.subject == slo.subject
     )
     return sum(traffic.bad_of(EVENTS, other.name) for other in availability)
+
+
+# --- panels ---
+
+
+def colour_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
+    """Return the colours of a duration: worse above every threshold of the catalogue."""
+    edges = sorted({float(slo.threshold.seconds) for slo in plan.slos if slo.threshold})
+    below_the_last = ((edge, WARN) for edge in edges[:-1])
+    the_last = ((edge, BAD) for edge in edges[-1:])
+    return (0.0, GOOD), *below_the_last, *the_last
+
+
+def durations_panel(plan: Plan, description: str, routes: str, **labels: str) -> Panel:
+    """Return quantiles of successful requests with the thresholds of the routes' SLOs.
+
+    `labels` select the series of the quantiles; `routes` is a regular expression.
+    """
+    quantiles = quantile_queries(names.HTTP_DURATION, **labels, **GOOD_RESPONSES)
+    thresholds = route_thresholds(plan, routes)
+    return lines("Duration", description, Unit.SECONDS, *quantiles, *thresholds)
+
+
+def route_thresholds(plan: Plan, routes: str) -> Iterator[Query]:
+    """Yield a line per threshold, drawn when a matching route has that threshold."""
+    for threshold in plan.slos_by_limit(HTTP_SOURCE, LATENCY):
+        slo = f"~{routes}-{LATENCY}-{threshold.text}"
+        objective = selector(names.OBJECTIVE, **{names.SLO: slo})
+        seconds = format_decimal(threshold.seconds)
+        yield threshold_query(threshold, f"{seconds} + 0 * max({objective})")
+
+
+def dependency_thresholds(plan: Plan, dependency: str) -> Iterator[Query]:
+    """Yield a line per threshold of the dependency's SLOs."""
+    for threshold, slos in plan.slos_by_limit(DEPENDENCY_SOURCE, LATENCY).items():
+        if any(slo.subject == dependency for slo in slos):
+            yield threshold_query(threshold)

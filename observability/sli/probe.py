@@ -1,7 +1,9 @@
 """Probe: the share of the time in which the prober reached a route from outside."""
 
 from observability.lib.check import Check
-from observability.lib.panels import Unit
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import legend
+from observability.lib.panels import Panel, Query, Unit
 from observability.sli.last_success import LastSuccess
 from observability.spec import names
 from observability.spec.plan import PROBE, PROBE_SOURCE, Slo
@@ -35,3 +37,14 @@ class Probe(LastSuccess):
             Check("How long ago did it last answer?", self._age(slo), Unit.SECONDS),
             Check("Is anything up?", names.UP),
         )
+
+
+def age_panel() -> Panel:
+    """Return the age of each probed route's last answer."""
+    age = f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})"
+    return lines(
+        "Age of the last answer",
+        "How long ago each probed route last answered.",
+        Unit.SECONDS,
+        Query(age, legend(names.ROUTE)),
+    )

@@ -11,6 +11,7 @@ from observability.spec.plan import DEPENDENCY_SOURCE, GATEWAY_SOURCE, HTTP_SOUR
 from observability.spec.quantities import Duration
 
 Labels = dict[str, str]  # a value that starts with `~` is a regular expression
+GOOD_RESPONSES: Labels = {names.STATUS: "~2xx|3xx"}
 
 
 class EventSource(ABC):
@@ -68,7 +69,7 @@ class Requests(EventSource):
     buckets = names.HTTP_DURATION + "_bucket"
     label = names.ROUTE
     failed: ClassVar[Labels] = {names.STATUS: "5xx"}
-    succeeded: ClassVar[Labels] = {names.STATUS: "~2xx|3xx"}
+    succeeded = GOOD_RESPONSES
     has_drills = True
 
     def checks_of_failure(self, subject: str) -> tuple[Check, ...]:

@@ -205,7 +205,7 @@ class Plan:
         """Return the SLOs of one kind of SLI whose events come from `source`."""
         return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
 
-    def slos_by_threshold(self, source: str, sli: str) -> dict[Duration, list[Slo]]:
+    def slos_by_limit(self, source: str, sli: str) -> dict[Duration, list[Slo]]:
         """Return those SLOs by their limit, ascending."""
         slos: dict[Duration, list[Slo]] = {}
         for slo in sorted(self.slos_of(source, sli), key=lambda slo: slo.limit.seconds):

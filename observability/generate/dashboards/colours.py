@@ -1,6 +1,6 @@
 """The colours that series keep on every board and in every chart."""
 
-from observability.generate.dashboards.queries import QUANTILES, legend
+from observability.lib.panel_queries import QUANTILES, legend
 from observability.lib.panels import BAD, BLUE, GOOD, PALETTE, PINK, SKY, WARN
 from observability.spec import names
 from observability.spec.plan import Plan

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from observability.generate.dashboards.panel_builders import lines
-from observability.generate.dashboards.queries import failing_ratio, legend, rate, sum_query
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import failing_ratio, legend, sum_query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
-from observability.lib.promql import burn_rate, firing
+from observability.lib.promql import burn_rate, firing, rate
 from observability.spec import names
 from observability.spec.plan import SHORT_WINDOW, Plan
 

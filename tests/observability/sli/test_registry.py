@@ -26,7 +26,6 @@ OUTSIDE = sorted(
     for path in (ROOT / folder).rglob("*.py")
     if not path.is_relative_to(ROOT / "observability" / "sli")
     and not path.is_relative_to(ROOT / "observability" / "spec")
-    and not path.is_relative_to(ROOT / "observability" / "generate" / "dashboards")
 )
 KIND_CONSTANTS = {"AVAILABILITY", "LATENCY", "FRESHNESS", "PROBE"}
 RETRIES = names.RETRIES + "_total"

@@ -1,15 +1,10 @@
 """The dependencies board: calls to what the API needs, and how it copes when they fail."""
 
-from observability.generate.dashboards.panel_builders import lines
-from observability.generate.dashboards.queries import (
-    RATE_INTERVAL,
-    legend,
-    quantile_queries,
-    rate,
-    sum_query,
-)
-from observability.generate.dashboards.slo_panels import dependency_thresholds
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import legend, quantile_queries, sum_query
 from observability.lib.panels import BAD, Board, Panel, Query, Row, Unit
+from observability.lib.promql import RATE_INTERVAL, rate
+from observability.sli.latency import dependency_thresholds
 from observability.spec import board_slugs, names
 from observability.spec.plan import SHORT_WINDOW, Plan
 

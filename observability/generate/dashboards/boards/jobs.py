@@ -1,9 +1,10 @@
 """The jobs board: whether readings arrive, and whether the API answers from outside."""
 
-from observability.generate.dashboards.panel_builders import lines
-from observability.generate.dashboards.queries import legend, rate, sum_query
-from observability.generate.dashboards.slo_panels import last_success_age
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import legend, sum_query
 from observability.lib.panels import BAD, Board, Query, Row, Unit
+from observability.lib.promql import rate
+from observability.sli import freshness, probe
 from observability.spec import board_slugs, names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
@@ -51,12 +52,7 @@ PROBES = (
         Unit.PER_SECOND,
         sum_query(rate(names.PROBES + "_total"), names.ROUTE, names.OUTCOME),
     ),
-    lines(
-        "Age of the last answer",
-        "How long ago each probed route last answered.",
-        Unit.SECONDS,
-        Query(f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})", legend(names.ROUTE)),
-    ),
+    probe.age_panel(),
 )
 
 
@@ -66,5 +62,5 @@ def board(plan: Plan) -> Board:
         board_slugs.JOBS,
         "Nodes and jobs",
         "Whether readings arrive: age of the last sync, how far behind it is, and what was stored",
-        (Row("Jobs", (last_success_age(plan), *RUNS_AND_RESULTS)), Row("From outside", PROBES)),
+        (Row("Jobs", (freshness.age_panel(plan), *RUNS_AND_RESULTS)), Row("From outside", PROBES)),
     )

@@ -1,21 +1,17 @@
 """The load board: the server's side of a load run."""
 
-from observability.generate.dashboards.panel_builders import lines
-from observability.generate.dashboards.queries import (
-    GOOD_RESPONSES,
-    P95,
-    legend,
-    quantile,
-    quantile_queries,
-)
 from observability.generate.dashboards.shared_panels import (
     alert_annotations,
     burn_rates,
     traffic,
     worker_resources,
 )
-from observability.generate.dashboards.slo_panels import route_durations
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import P95, legend, quantile_queries
 from observability.lib.panels import Board, Query, Row, Unit
+from observability.lib.promql import quantile
+from observability.sli.latency import durations_panel
+from observability.sli.sources import GOOD_RESPONSES
 from observability.spec import board_slugs, names
 from observability.spec.plan import Plan
 
@@ -38,7 +34,7 @@ def board(plan: Plan) -> Board:
     """Return the board, whose panels the report of a load run shows as well."""
     description = "Good answers of all routes; dashed is what was promised."
     costs = (
-        route_durations(plan, description, ".*"),
+        durations_panel(plan, description, ".*"),
         SLOWEST_ROUTES,
         *worker_resources(width=12),
         DATABASE_TIME,

@@ -1,7 +1,7 @@
 """The logs board: every line that the processes wrote, by level, program and request."""
 
-from observability.generate.dashboards.panel_builders import lines
-from observability.generate.dashboards.queries import legend
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import legend
 from observability.lib.panels import LOGS, Board, Kind, Panel, Query, Row, Unit, Variable
 from observability.lib.promql import quote
 from observability.lib.templates import fill

@@ -1,22 +1,17 @@
 """The overview board: what is promised, what is kept, and what is paging."""
 
-from observability.generate.dashboards.panel_builders import FINE_RATIO, stat, table
-from observability.generate.dashboards.queries import (
-    GOOD_RESPONSES,
-    P95,
-    failing_ratio,
-    quantile,
-    rate,
-)
 from observability.generate.dashboards.shared_panels import (
     BUDGET_STEPS,
     alert_annotations,
     burn_rates,
     traffic,
 )
-from observability.generate.dashboards.slo_panels import latency_steps
+from observability.lib.panel_builders import FINE_RATIO, stat, table
+from observability.lib.panel_queries import P95, failing_ratio
 from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit
-from observability.lib.promql import burn_rate, firing
+from observability.lib.promql import burn_rate, firing, quantile, rate
+from observability.sli import latency
+from observability.sli.sources import GOOD_RESPONSES
 from observability.spec import board_slugs, names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
@@ -89,7 +84,7 @@ def request_stats(plan: Plan) -> tuple[Panel, ...]:
             "95 of 100 good answers took no longer than this.",
             Unit.SECONDS,
             quantile(P95, names.HTTP_DURATION, route="~.*", **GOOD_RESPONSES),
-            *latency_steps(plan),
+            *latency.colour_steps(plan),
         ),
     )
 

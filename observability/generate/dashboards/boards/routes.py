@@ -2,20 +2,13 @@
 
 from dataclasses import replace
 
-from observability.generate.dashboards.panel_builders import lines, table
-from observability.generate.dashboards.queries import (
-    GOOD_RESPONSES,
-    RATE_INTERVAL,
-    failing_ratio,
-    legend,
-    quantile_queries,
-    rate,
-    sum_query,
-)
 from observability.generate.dashboards.shared_panels import alert_annotations
-from observability.generate.dashboards.slo_panels import route_durations
+from observability.lib.panel_builders import lines, table
+from observability.lib.panel_queries import failing_ratio, legend, quantile_queries, sum_query
 from observability.lib.panels import Board, Kind, Panel, Query, Row, Unit, Variable
-from observability.lib.promql import selector
+from observability.lib.promql import RATE_INTERVAL, rate, selector
+from observability.sli.latency import durations_panel
+from observability.sli.sources import GOOD_RESPONSES
 from observability.spec import board_slugs, names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
@@ -24,7 +17,7 @@ REQUESTS = names.HTTP_REQUESTS + "_total"
 
 def board(plan: Plan) -> Board:
     """Return the board with all routes in tables, and the chosen ones over time."""
-    durations = route_durations(
+    durations = durations_panel(
         plan,
         "Good answers, from dispatch to answer; the dashed lines are what was promised.",
         "$route",

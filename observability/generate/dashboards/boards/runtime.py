@@ -1,9 +1,10 @@
 """The runtime board: what the API and its watchers cost."""
 
-from observability.generate.dashboards.panel_builders import lines
-from observability.generate.dashboards.queries import legend, rate, sum_query
 from observability.generate.dashboards.shared_panels import worker_resources
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import legend, sum_query
 from observability.lib.panels import BAD, Board, Query, Row, Unit
+from observability.lib.promql import rate
 from observability.spec import board_slugs, names
 from observability.spec.plan import Plan
 

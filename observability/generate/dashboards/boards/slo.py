@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from observability.generate.dashboards.panel_builders import FINE_RATIO, lines, stat, table
 from observability.generate.dashboards.shared_panels import BUDGET_STEPS, alert_annotations
+from observability.lib.panel_builders import FINE_RATIO, lines, stat, table
 from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit, Variable
 from observability.lib.promql import selector
 from observability.spec import board_slugs, names

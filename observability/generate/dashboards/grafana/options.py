@@ -1,7 +1,7 @@
 """The options of a panel's visualization: legend, tooltip, colours and sorting."""
 
 from observability.generate.dashboards.grafana.vocabulary import Json
-from observability.generate.dashboards.queries import legend
+from observability.lib.panel_queries import legend
 from observability.lib.panels import BLUE, Kind, Panel, Unit
 from observability.spec import names
 

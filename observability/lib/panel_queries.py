@@ -4,14 +4,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from observability.lib.panels import BAD, Query
-from observability.lib.promql import selector
+from observability.lib.promql import RATE_INTERVAL, quantile, rate
 from observability.spec import names
 from observability.spec.quantities import Duration, format_decimal
 
-RATE_INTERVAL = "$__rate_interval"
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
 P95 = Decimal("0.95")
-GOOD_RESPONSES = {names.STATUS: "~2xx|3xx"}  # latency SLOs count good responses only
 
 
 def legend(*labels: str) -> str:
@@ -19,23 +17,9 @@ def legend(*labels: str) -> str:
     return " ".join("{{" + label + "}}" for label in labels)
 
 
-def rate(metric: str, over: str = RATE_INTERVAL, **labels: str) -> str:
-    """Return the rate of a counter per second."""
-    return f"rate({selector(metric, **labels)}[{over}])"
-
-
 def sum_query(expr: str, *labels: str) -> Query:
     """Return the query of the sum by labels, with their values as its legend."""
     return Query(f"sum by ({', '.join(labels)}) ({expr})", legend(*labels))
-
-
-def quantile(
-    share: Decimal, metric: str, *, over: str = RATE_INTERVAL, by: str = "", **labels: str
-) -> str:
-    """Return a quantile of a histogram of durations, in seconds."""
-    grouping = f"le, {by}" if by else "le"
-    buckets = rate(metric + "_bucket", over, **labels)
-    return f"histogram_quantile({format_decimal(share)}, sum by ({grouping}) ({buckets}))"
 
 
 def quantile_queries(metric: str, **options: str) -> Iterator[Query]:
