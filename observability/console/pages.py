@@ -170,6 +170,8 @@ def slo(name: str) -> str:
     return page(
         "slo.html",
         ask,
+        is_route=promise.subject in answers.plan.route_ids.values(),
+        counts_seconds=registry.kind_of(promise).counts_seconds,
         slo=promise,
         entry=entry,
         charts=pictures(board_slugs.SLO, slo=name),

@@ -1,6 +1,7 @@
 """A kind of SLI is one module and one line: nothing outside sli and spec asks which kind it has."""
 
 import ast
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -135,6 +136,15 @@ def test_no_other_module_asks_for_a_kind(path: Path) -> None:
 def test_a_module_that_asks_for_a_kind_is_found(source: str) -> None:
     """The test above can fail."""
     assert len(kinds_named(source)) == 1
+
+
+def test_no_template_asks_for_a_kind() -> None:
+    """Pages show what the kind says of itself."""
+    templates = sorted((ROOT / "observability").rglob("*.html"))
+    assert templates
+    quoted = re.compile("|".join(f"[\"']{kind}[\"']" for kind in registry.KINDS))
+    for path in templates:
+        assert not quoted.findall(path.read_text(encoding="utf-8")), path
 
 
 def test_kinds_are_those_of_the_policy() -> None:
