@@ -17,6 +17,7 @@ from api.platform.http import (
     hooks,
     limits,
     openapi,
+    openapi_document,
     security_headers,
 )
 from api.platform.http.errors import ProblemSchema
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     health.init_app(app, settings.limiter_url)
     health.register_guarded(app, thingspeak.DEPENDENCY)
     api = ProblemApi(app)
-    api.ma_plugin.converter.add_attribute_function(openapi.field2map)
+    api.ma_plugin.converter.add_attribute_function(openapi_document.describe_map)
     for blueprint in (nodes.blueprint, readings.blueprint, keys.blueprint, health.blueprint):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs_page.blueprint)

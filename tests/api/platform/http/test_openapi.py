@@ -15,7 +15,8 @@ from jsonschema import Draft202012Validator
 from marshmallow import fields
 
 from api import app as factory
-from api.platform.http import contract, openapi
+from api.platform.http import contract, openapi, openapi_document
+from api.platform.http.compatibility import breaking_changes
 from api.platform.http.parsing import V1, AnswerSchema
 from api.services import nodes
 from observability.spec import loading
@@ -26,18 +27,19 @@ from tests.contract_validation import mismatch, validator_of
 
 DOCUMENT = json.loads(contract.COMMITTED.read_text(encoding="utf-8"))
 OPERATIONS = [
-    pytest.param(http, operation, id=str(http)) for http, operation in openapi.operations(DOCUMENT)
+    pytest.param(http, operation, id=str(http))
+    for http, operation in openapi_document.operations(DOCUMENT)
 ]
 WATCHED = {
     str(http)
-    for http, operation in openapi.operations(DOCUMENT)
+    for http, operation in openapi_document.operations(DOCUMENT)
     if "health" not in operation["tags"]
 }
 
 
 @pytest.mark.parametrize(("http", "operation"), OPERATIONS)
 def test_every_operation_says_all_of_it(http: Any, operation: dict[str, Any]) -> None:
-    """Summary, tag, id, parameters in words, an example of each body, the statuses that all share, and their headers."""
+    """Each has a summary, a tag, an id, examples, the shared statuses and their headers."""
     assert operation["summary"]
     assert operation["tags"]
     assert operation["operationId"] == loading.load_plan().route_ids[http]
@@ -65,7 +67,7 @@ def test_every_operation_says_all_of_it(http: Any, operation: dict[str, Any]) ->
 
 def test_ids_of_operations_are_their_own() -> None:
     """Clients are generated from them."""
-    ids = [operation["operationId"] for _, operation in openapi.operations(DOCUMENT)]
+    ids = [operation["operationId"] for _, operation in openapi_document.operations(DOCUMENT)]
     assert len(ids) == len(set(ids))
     assert DOCUMENT["servers"] == [{"url": "/"}]
     assert {tag["name"] for tag in DOCUMENT["tags"]} == {"nodes", "readings", "keys", "health"}
@@ -73,7 +75,7 @@ def test_ids_of_operations_are_their_own() -> None:
 
 def test_every_example_of_an_answer_fits_its_schema(app: Flask) -> None:
     """An example that lies is worse than none."""
-    for http, operation in openapi.operations(DOCUMENT):
+    for http, operation in openapi_document.operations(DOCUMENT):
         for status, answer in operation["responses"].items():
             for mimetype, media in answer.get("content", {}).items():
                 validator = validator_of(app, operation["operationId"], status, mimetype, media)
@@ -99,7 +101,7 @@ def test_every_example_of_an_answer_fits_its_schema(app: Flask) -> None:
 def test_a_query_is_taken_as_published_or_not_at_all(
     client: FlaskClient, node: str, path: str, parameter: str
 ) -> None:
-    """Unknown parameters, ones given twice, and numbers that only Python would read are refused by name."""
+    """Unknown or repeated parameters, and numbers that only Python reads, are refused by name."""
     assert node
     assert list(is_problem(client.get(path), 422)["errors"]["query"]) == [parameter]
 
@@ -120,36 +122,25 @@ def test_a_query_is_taken_as_published_or_not_at_all(
 def test_alarms_are_taken_as_published(
     app: Flask, client: FlaskClient, alarms: dict[str, Any], fits: bool
 ) -> None:
-    """What the contract says of the map, its keys and its values is what is refused; that below < above, its words alone can say."""
+    """The API refuses what the schema refuses; only its description can say that below < above."""
     components = openapi.document(app)["components"]
     schema = {"$ref": "#/components/schemas/NodeNew", "components": components}
     body = NODE | {"alarms": alarms}
     assert Draft202012Validator(schema).is_valid(body) is fits
     assert client.post(NODES, json=body).status_code == (201 if fits else 422)
-    assert (
-        "below < above"
-        in components["schemas"]["NodeNew"]["properties"]["alarms"]["additionalProperties"][
-            "description"
-        ]
-    )
+    properties = components["schemas"]["NodeNew"]["properties"]
+    assert "below < above" in properties["alarms"]["additionalProperties"]["description"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 def test_a_body_where_none_belongs_is_refused(client: FlaskClient, node: str, method: str) -> None:
-    """It would be ignored, and its sender thinks otherwise; nothing is deleted."""
-    assert client.open(f"{NODES}/{node}", method=method, json={"force": True}).status_code == 400
-    assert (
-        client.open(
-            f"{NODES}/{node}", method=method, headers={"Transfer-Encoding": "chunked"}
-        ).status_code
-        == 400
-    )
-    assert (
-        client.get(
-            f"{NODES}/{node}", headers={"Content-Type": "application/json", "Content-Length": "0"}
-        ).status_code
-        == 200
-    )
+    """Its sender expects an effect that it would not have; nothing is deleted."""
+    url = f"{NODES}/{node}"
+    chunked = {"Transfer-Encoding": "chunked"}
+    empty = {"Content-Type": "application/json", "Content-Length": "0"}
+    assert client.open(url, method=method, json={"force": True}).status_code == 400
+    assert client.open(url, method=method, headers=chunked).status_code == 400
+    assert client.get(url, headers=empty).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -173,7 +164,7 @@ def test_only_plain_json_is_read(client: FlaskClient, headers: dict[str, str], s
 
 @pytest.mark.parametrize(("depth", "status"), [(16, 422), (17, 400), (1_000, 400), (100_000, 400)])
 def test_deep_bodies_are_refused(client: FlaskClient, depth: int, status: int) -> None:
-    """Sixteen levels are read, and then refused by the schema; more are refused in words, however deep."""
+    """The schema refuses sixteen levels; the parser refuses more, however deep."""
     answer = client.post(NODES, data="[" * depth + "]" * depth, content_type="application/json")
     body = is_problem(answer, status)
     if depth == 17:
@@ -182,15 +173,12 @@ def test_deep_bodies_are_refused(client: FlaskClient, depth: int, status: int) -
 
 @pytest.mark.parametrize("path", [NODES, f"{NODES}/"])
 def test_both_spellings_know_their_methods(client: FlaskClient, path: str) -> None:
-    """Another method is 405 with Allow, HEAD is GET without a body, and OPTIONS says the same as Allow."""
+    """405 and OPTIONS list the allowed methods; HEAD is GET without a body."""
     refused = client.put(path, json={})
     is_problem(refused, 405)
     allowed = {"GET", "HEAD", "OPTIONS", "POST"}
-    assert (
-        set(refused.headers["Allow"].split(", "))
-        == set(client.options(path).headers["Allow"].split(", "))
-        == allowed
-    )
+    for answer in (refused, client.options(path)):
+        assert set(answer.headers["Allow"].split(", ")) == allowed
     head = client.head(path)
     assert (head.status_code, head.data, head.mimetype) == (200, b"", "application/json")
 
@@ -230,7 +218,9 @@ def test_an_undocumented_status_fails_the_test(
 def test_an_undocumented_property_fails_the_test(app: Flask) -> None:
     """Readers must bear new properties, but we must publish them."""
     operation = next(
-        operation for http, operation in openapi.operations(DOCUMENT) if str(http) == f"GET {NODES}"
+        operation
+        for http, operation in openapi_document.operations(DOCUMENT)
+        if str(http) == f"GET {NODES}"
     )
     sent = operation["responses"]["200"]["content"]["application/json"]["example"]
     assert mismatch(app, "GET", NODES, app.json.response(sent)) is None
@@ -260,7 +250,7 @@ class NodesV2(AnswerSchema):
 def with_v2(
     make_app: MakeApp, migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Flask:
-    """An app with a second version of one noun, and a catalogue in which the first one is deprecated in its favour."""
+    """Return an app with a second version of nodes and a catalogue that deprecates the first."""
     assert migrated
     blueprint: Blueprint = V1(
         "nodes2", __name__, url_prefix="/api/v2/nodes", description="Nodes, second version"
@@ -284,14 +274,14 @@ def with_v2(
     )
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text(text, encoding="utf-8")
-    declared = loading.load_plan(catalogue)
-    monkeypatch.setattr(factory.loading, "load_plan", lambda: declared)
+    plan = loading.load_plan(catalogue)
+    monkeypatch.setattr(factory.loading, "load_plan", lambda: plan)
     monkeypatch.setattr(factory.nodes, "blueprint", factory.nodes.blueprint)
     register = factory.ProblemApi.register_blueprint
 
-    def both(self: Any, found: Blueprint, **options: Any) -> None:
-        register(self, found, **options)
-        if found.name == "nodes":
+    def both(self: Any, registered: Blueprint, **options: Any) -> None:
+        register(self, registered, **options)
+        if registered.name == "nodes":
             register(self, blueprint)
 
     monkeypatch.setattr(factory.ProblemApi, "register_blueprint", both)
@@ -299,19 +289,19 @@ def with_v2(
 
 
 def test_a_second_version_stands_beside_the_first(with_v2: Flask) -> None:
-    """Both answer, both are in the contract, and nothing that the first one promised has changed."""
+    """Both answer, both are in the contract, and the first one keeps its promises."""
     client = with_v2.test_client()
     assert client.post(NODES, json=NODE).status_code == 201
     assert client.get("/api/v2/nodes").get_json() == {"nodes": ["tank-01"]}
     assert [item["id"] for item in client.get(NODES).get_json()["items"]] == ["tank-01"]
     is_problem(client.get("/api/v2/nodes?page=1"), 422)
     document = client.get("/openapi.json").get_json()
-    assert contract.breaking(DOCUMENT, document, date(2026, 1, 1)) == []
+    assert breaking_changes(DOCUMENT, document, date(2026, 1, 1)) == []
     assert document["paths"]["/api/v2/nodes"]["get"]["operationId"] == "nodes2.list"
 
 
 def test_a_deprecated_route_says_so(with_v2: Flask) -> None:
-    """Every answer of it, refusals too, tells since when, until when and what instead; the contract marks it; others say nothing."""
+    """Its answers, refusals too, carry the headers; the contract marks it; others have none."""
     client = with_v2.test_client()
     for answer in (client.get(NODES), client.get(f"{NODES}?page=x")):
         assert answer.headers["Deprecation"] == "@1767225600"
@@ -326,7 +316,7 @@ def test_a_deprecated_route_says_so(with_v2: Flask) -> None:
         assert not {"Deprecation", "Sunset", "Link"} & set(answer.headers.keys())
     marked = {
         str(http): operation
-        for http, operation in openapi.operations(openapi.document(with_v2))
+        for http, operation in openapi_document.operations(openapi.document(with_v2))
         if operation.get("deprecated")
     }
     assert list(marked) == [f"GET {NODES}"]
@@ -338,17 +328,14 @@ def test_a_removed_route_is_refused_before_its_sunset_alone(with_v2: Flask) -> N
     old = copy.deepcopy(openapi.document(with_v2))
     left = copy.deepcopy(old)
     del left["paths"]["/api/v1/nodes"]["get"]
-    assert [problem.message for problem in contract.breaking(old, left, date(2026, 6, 30))] == [
-        "is gone"
-    ]
-    assert contract.breaking(old, left, date(2026, 7, 1)) == []
+    [problem] = breaking_changes(old, left, date(2026, 6, 30))
+    assert problem.message == "is gone"
+    assert breaking_changes(old, left, date(2026, 7, 1)) == []
 
 
 def test_a_batch_of_the_largest_size_is_within_the_contract(client: FlaskClient, node: str) -> None:
     """A thousand readings go in and come back, each held to its schema."""
     assert node
-    assert (
-        client.post(READINGS, json=batch(*(reading(second) for second in range(1_000)))).status_code
-        == 201
-    )
+    readings = [reading(second) for second in range(1_000)]
+    assert client.post(READINGS, json=batch(*readings)).status_code == 201
     assert client.get(f"{READINGS}?page_size=1000").get_json()["total"] == 1_000
