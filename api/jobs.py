@@ -15,15 +15,16 @@ from flask import Flask
 
 from api.models import now
 from api.platform.db import database
-from api.platform.jobs import dead_letters, leases
+from api.platform.jobs import dead_letters, leases, outbox
 from api.platform.jobs.dead_letters import DELIVERIES, SYNC
 from api.platform.jobs.leases import Lease
 from api.platform.jobs.queue import create_worker, open_queue
+from api.platform.jobs.retries import retry_delay, retry_delay_after
 from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.outbound.deadlines import deadline
 from api.platform.state import app_state
 from api.platform.telemetry import error_reports, metrics, request_context, tracing
-from api.services import notifications, sync
+from api.services import sync
 from api.services.state import service_state
 from api.services.thingspeak import NoAccess, ThingSpeakError
 
@@ -43,7 +44,7 @@ class Jobs:
         self.sync = self.huey.task(name="sync")(self._sync)
         self.deliver = self.huey.task(name="deliver")(self._deliver)
         self.thingspeak = service_state(app).thingspeak
-        self.webhook = httpx.Client(timeout=notifications.TIMEOUT)
+        self.webhook = httpx.Client(timeout=outbox.TIMEOUT)
         self._leader_lease: Lease | None = None
         self._renew_at = 0.0  # monotonic seconds
         self._sync_at = 0.0  # monotonic seconds
@@ -80,7 +81,7 @@ class Jobs:
                     with database().write() as session:
                         dead_letters.resolve(session, SYNC, node_id)
                 elif retry:  # the same attempt: the host answers, it only has much to send
-                    self._schedule_sync(node_id, attempt, notifications.retry_delay(1))
+                    self._schedule_sync(node_id, attempt, retry_delay(1))
             except sync.LeaseLost:
                 log.warning("sync lost its lease", extra=fields)
                 return True  # the worker that has the lease reports the outcome
@@ -128,7 +129,7 @@ class Jobs:
         fields |= request_context.usage_fields()
         log.warning("sync failed", extra=fields, exc_info=not expected)
         if retry and attempt < self.settings.job_attempts and not isinstance(error, NoAccess):
-            self._schedule_sync(node_id, attempt + 1, delay_after(error, attempt))
+            self._schedule_sync(node_id, attempt + 1, retry_delay_after(error, attempt))
             return
         with database().write() as session:
             dead_letters.record(session, SYNC, node_id, text, attempt)
@@ -139,7 +140,7 @@ class Jobs:
             if lease is None:
                 return
             while not self._stop.is_set():
-                if notifications.deliver_next(self.webhook, lease) is None:
+                if outbox.deliver_next(self.webhook, lease) is None:
                     return
 
     def sync_now(self) -> bool:
@@ -179,7 +180,7 @@ class Jobs:
 
     def _enqueue_due(self) -> None:
         with database().read() as session:
-            is_delivery_due = notifications.next_due(session) is not None
+            is_delivery_due = outbox.next_due(session) is not None
             node_ids: list[str] = []
             if time.monotonic() >= self._sync_at:
                 node_ids = sync.synced_node_ids(session)
@@ -208,22 +209,12 @@ class Jobs:
                 leases.release(self._leader_lease)
 
 
-def delay_after(error: Exception, attempt: int) -> float:
-    """Return the seconds until the attempt after this failed one.
-
-    A host's Retry-After, or a breaker that is open for longer, delays it further.
-    """
-    retry_after = getattr(error, "retry_after", None) or 0.0
-    requested = min(retry_after, notifications.MAX_RETRY_DELAY)
-    return max(notifications.retry_delay(attempt), requested)
-
-
 def measure() -> None:
     """Set the gauges about jobs: the last success of each, the sync's progress, what is waiting."""
     with database().read() as session:
         synced_since = sync.synced_since(session)
         oldest_cursor = sync.furthest_behind(session)
-        pending, oldest_pending = notifications.backlog(session)
+        pending, oldest_pending = outbox.backlog(session)
         dead_letters_by_task = dead_letters.counts(session)
     if synced_since:
         metrics.JOB_LAST_SUCCESS.labels(SYNC).set(synced_since.timestamp())

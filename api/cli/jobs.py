@@ -9,8 +9,7 @@ from sqlalchemy import select
 from api.jobs import Jobs
 from api.models import DeadLetter, Delivery
 from api.platform.db import database
-from api.platform.jobs import dead_letters
-from api.services import notifications
+from api.platform.jobs import dead_letters, outbox
 
 COLUMNS = ("id", "task", "subject", "error", "attempts", "first_at", "last_at", "payload")
 # A dead letter as people read it.
@@ -45,7 +44,7 @@ def list_letters(as_json: bool) -> None:
     with database().read() as session:
         letters = session.scalars(select(DeadLetter).order_by(DeadLetter.id))
         rows = [{column: getattr(letter, column) for column in COLUMNS} for letter in letters]
-        pending, _ = notifications.backlog(session)
+        pending, _ = outbox.backlog(session)
     if as_json:
         click.echo(orjson.dumps({"dead_letters": rows, "deliveries_pending": pending}))
         return

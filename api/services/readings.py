@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api.models import Latest, Node, Reading, now
 from api.platform.db import database, insert_into, paged
-from api.services import notifications
+from api.services import alarms
 from api.services.nodes import require
 
 LOOKUP_KEYS = 500  # keys per query, far below the limit of bound values in every database
@@ -35,7 +35,7 @@ def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
     stored = insert_new(session, values)
     update_latest(session, values)
     metrics = {row["metric"] for row in rows}
-    notifications.record_alarms(session, node, metrics)
+    alarms.record_alarms(session, node, metrics)
     conflicts = 0
     if stored < len(rows):
         conflicts = count_conflicts(session, node.id, rows)

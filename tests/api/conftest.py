@@ -15,7 +15,7 @@ from flask_migrate import upgrade
 from api.app import create_app
 from api.config import Settings
 from api.platform.state import app_state
-from tests.api.helpers import NODE, NODES, UNLIMITED, KeyedClient, store_keys
+from tests.api.helpers import LIMITS, NODE, NODES, UNLIMITED, KeyedClient, store_keys
 from tests.postgres_server import UNSAFE, PostgresServer
 
 MakeApp = Callable[..., Flask]
@@ -24,7 +24,7 @@ NewDatabase = Callable[..., str]
 
 @contextmanager
 def own_logging() -> Iterator[None]:
-    """Making an app replaces the handlers of the root logger; afterwards the old ones are back."""
+    """Restore the handlers of the root logger at the end: creating an app replaces them."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -39,7 +39,7 @@ def _own_logging() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer | None]:
-    """The server of all tests with --database postgresql; None where each has SQLite's files."""
+    """Yield the server of all tests with --database postgresql; None with SQLite's files."""
     if request.config.getoption("--database") == "sqlite":
         yield None
         return
@@ -49,15 +49,17 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer | None]:
 
 @pytest.fixture(scope="session")
 def template(postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a database at the newest migration, to be copied; empty but for keys. SQLite's is a file."""
-    name = "template_evara" if postgres else str(tmp_path_factory.mktemp("migrated") / "evara.db")
+    """Return the name of a migrated database to copy, empty but for keys; SQLite's is a file."""
     if postgres:
+        name = "template_evara"
         postgres.execute(f"CREATE DATABASE {name}")
+        url = postgres.url(name)
+    else:
+        name = str(tmp_path_factory.mktemp("migrated") / "evara.db")
+        url = f"sqlite:///{name}"
+    settings = Settings(_env_file=None, env="test", database_url=url, log_level="WARNING")
     with own_logging():
-        url = postgres.url(name) if postgres else f"sqlite:///{name}"
-        app = create_app(
-            Settings(_env_file=None, env="test", database_url=url, log_level="WARNING")
-        )
+        app = create_app(settings)
         with app.app_context():
             upgrade()
         with app_state(app).database.write() as session:
@@ -70,66 +72,69 @@ def template(postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathF
 def new_database(
     postgres: PostgresServer | None, template: str, tmp_path: Path
 ) -> Iterator[NewDatabase]:
-    """Makes databases of the test's own, and says their URLs: empty, or migrated."""
-    made: list[str] = []
+    """Yield a function that creates a database, empty or migrated, and returns its URL."""
+    created: list[str] = []
 
-    def new(name: str, migrated: bool = False) -> str:
-        if not postgres:
-            path = tmp_path / f"{name}.db"
-            return f"sqlite:///{shutil.copy(template, path) if migrated else path}"
-        made.append(f"{name}_{uuid.uuid4().hex}")
-        postgres.execute(
-            f"CREATE DATABASE {made[-1]} TEMPLATE {template if migrated else 'template0'}"
-        )
-        return postgres.url(made[-1])
+    def new_file(name: str, migrated: bool = False) -> str:
+        path = tmp_path / f"{name}.db"
+        if migrated:
+            shutil.copy(template, path)
+        return f"sqlite:///{path}"
 
-    yield new
-    for name in made:
+    def new_on_server(name: str, migrated: bool = False) -> str:
+        assert postgres
+        unique = f"{name}_{uuid.uuid4().hex}"
+        source = template if migrated else "template0"
+        created.append(unique)
+        postgres.execute(f"CREATE DATABASE {unique} TEMPLATE {source}")
+        return postgres.url(unique)
+
+    yield new_on_server if postgres else new_file
+    for name in created:
         assert postgres
         postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, new_database: NewDatabase) -> str:
-    """Of the database that make_app's apps have; migrated where the test, or a fixture of it, asks for `migrated`."""
+    """Return the URL of make_app's database: migrated when the test requests `migrated`."""
     return new_database("evara", migrated="migrated" in request.fixturenames)
 
 
 @pytest.fixture
 def migrated(database_url: str) -> str:
-    """The URL of make_app's database, which is at the newest migration."""
+    """Return the URL of make_app's database, which is at the newest migration."""
     return database_url
 
 
 @pytest.fixture
 def database_file(migrated: str) -> Path:
-    """SQLite's file of the migrated database."""
+    """Return SQLite's file of the migrated database."""
     return Path(migrated.removeprefix("sqlite:///"))
 
 
 @pytest.fixture
 def lost_url(postgres: PostgresServer | None) -> str:
-    """Of a database that is not there."""
-    return (
-        "postgresql+psycopg://evara@/evara?host=/no/such/folder"
-        if postgres
-        else "sqlite:////no/such/folder/evara.db"
-    )
+    """Return the URL of a database that does not exist."""
+    if postgres:
+        return "postgresql+psycopg://evara@/evara?host=/no/such/folder"
+    return "sqlite:////no/such/folder/evara.db"
 
 
 @pytest.fixture
 def make_app(database_url: str) -> Iterator[MakeApp]:
-    """Makes apps with settings of the test's choice, over database_url."""
-    made: list[Flask] = []
+    """Yield a function that creates an app over database_url with the given settings."""
+    created: list[Flask] = []
 
     def make(**changes: object) -> Flask:
         values = {"env": "test", "database_url": database_url} | changes
-        made.append(create_app(Settings(_env_file=None, **values)))
-        made[-1].test_client_class = KeyedClient
-        return made[-1]
+        app = create_app(Settings(_env_file=None, **values))
+        app.test_client_class = KeyedClient
+        created.append(app)
+        return app
 
     yield make
-    for app in made:
+    for app in created:
         app_state(app).database.engine.dispose()
 
 
@@ -141,7 +146,7 @@ def app(make_app: MakeApp, migrated: str) -> Flask:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """A client that is not limited."""
+    """Return a client that is not rate-limited."""
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
     return client
@@ -149,6 +154,13 @@ def client(app: Flask) -> FlaskClient:
 
 @pytest.fixture
 def node(client: FlaskClient) -> str:
-    """The id of a node that is there."""
+    """Create a node and return its id."""
     assert client.post(NODES, json=NODE).status_code == 201
     return NODE["id"]
+
+
+@pytest.fixture
+def alarmed(client: FlaskClient) -> FlaskClient:
+    """Create a node that has limits for its level, and return a client."""
+    assert client.post(NODES, json=NODE | {"alarms": {"level_m": LIMITS}}).status_code == 201
+    return client

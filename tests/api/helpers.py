@@ -1,4 +1,4 @@
-"""Small things that tests of the API say often."""
+"""Helpers that many tests of the API use."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,23 +11,24 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from api.models import SCOPES, ApiKey, Reading, now
+from api.models import SCOPES, ApiKey, Delivery, Reading, now
 from api.platform.keys import digest_of
 from api.platform.state import app_state
 from tests.contract_validation import mismatch
 
-KEYS = {
-    scope: f"evara_{scope:-<43}" for scope in SCOPES
-}  # what the fixtures store; the client below uses admin
+# Of the keys that the fixtures store, by scope; the client below uses admin.
+KEYS = {scope: f"evara_{scope:-<43}" for scope in SCOPES}
 UNLIMITED = f"evara_{'unlimited':-<43}"
 NODE = {"id": "tank-01", "name": "Roof tank", "kind": "water_tank"}
 NODES = "/api/v1/nodes"
 READINGS = f"{NODES}/tank-01/readings"
+LIMITS = {"below": 0.5, "above": 3.0}  # of the level of an alarmed node
+LOW, FINE, HIGH = 0.2, 1.5, 4.0  # levels below, within and above them
 BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
 
 
 class KeyedClient(FlaskClient):
-    """A client that sends an admin key, unless a request says otherwise, and holds each answer against the contract."""
+    """A client that sends an admin key by default and checks each answer against the contract."""
 
     holds_contract = True  # a test of undocumented answers switches it off
 
@@ -49,22 +50,25 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def store_keys(session: Session) -> None:
-    """A limited key of every scope, and an unlimited one for admin."""
-    made = [(scope, scope, token, False) for scope, token in KEYS.items()] + [
-        ("unlimited", "admin", UNLIMITED, True)
-    ]
-    columns = ("id", "scope", "digest", "unlimited", "name", "created_at")
+    """Store a limited key of every scope, and an unlimited one of admin, without audit entries."""
+    keys = [(scope, scope, token, False) for scope, token in KEYS.items()]
+    keys.append(("unlimited", "admin", UNLIMITED, True))
     rows = [
-        (name, scope, digest_of(token), unlimited, "of tests", now())
-        for name, scope, token, unlimited in made
+        {
+            "id": name,
+            "scope": scope,
+            "digest": digest_of(token),
+            "unlimited": unlimited,
+            "name": "of tests",
+            "created_at": now(),
+        }
+        for name, scope, token, unlimited in keys
     ]
-    session.execute(
-        insert(ApiKey.__table__), [dict(zip(columns, row, strict=True)) for row in rows]
-    )  # beside the audit log
+    session.execute(insert(ApiKey.__table__), rows)
 
 
 def at(second: float) -> str:
-    """A plausible time, so many seconds after BASE."""
+    """Return the time so many seconds after BASE, as text."""
     return (BASE + timedelta(seconds=second)).isoformat()
 
 
@@ -77,7 +81,7 @@ def batch(*readings: dict[str, Any]) -> dict[str, Any]:
 
 
 def sample(registry: CollectorRegistry, name: str, **labels: str) -> float:
-    """The value of one series; a missing series is a failure of the test, not a zero."""
+    """Return the value of one series; a missing series fails the test."""
     value = registry.get_sample_value(name, labels)
     assert value is not None, f"no series {name}{labels}"
     return value
@@ -93,13 +97,19 @@ def label_values(registry: CollectorRegistry, label: str) -> set[str]:
 
 
 def stored(app: Flask) -> int:
-    """How many readings are in the database."""
+    """Return the number of readings in the database."""
     with app_state(app).database.read() as session:
         return session.scalar(select(func.count()).select_from(Reading))
 
 
+def outbox_payloads(app: Flask) -> list[dict[str, Any]]:
+    """Return the payloads of the deliveries in the outbox, oldest first."""
+    with app_state(app).database.read() as session:
+        return list(session.scalars(select(Delivery.payload).order_by(Delivery.id)))
+
+
 def is_problem(answer: TestResponse, status: int) -> dict[str, Any]:
-    """The problem document, after a look at everything that all of them must have."""
+    """Return the problem document; fail without what every one of them must have."""
     assert answer.status_code == status, answer.text
     assert answer.mimetype == "application/problem+json"
     body = json.loads(answer.data)

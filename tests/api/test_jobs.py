@@ -25,11 +25,12 @@ from api.models import DeadLetter, Delivery, Lease, SyncState, now
 from api.platform.db import database
 from api.platform.jobs import leases
 from api.platform.jobs.dead_letters import record
+from api.platform.jobs.retries import MAX_RETRY_DELAY
 from api.platform.outbound import guarded_calls
 from api.platform.outbound.circuit_breaker import BreakerOpen
 from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context
-from api.services import notifications, sync, thingspeak
+from api.services import sync, thingspeak
 from api.services.thingspeak import Unavailable
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
 from observability.spec import names
@@ -294,7 +295,7 @@ def test_the_next_attempt_waits_until_it_can_succeed(
     hours: else attempts are used up at once."""
     for error, seconds in (
         (BreakerOpen(12.0), 12.0),
-        (Unavailable("asked too often (429)", 86_400), notifications.MAX_RETRY_DELAY),
+        (Unavailable("asked too often (429)", 86_400), MAX_RETRY_DELAY),
     ):
 
         def fails(*_: object, error: Exception = error) -> Iterator[int]:

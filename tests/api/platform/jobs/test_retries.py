@@ -1,0 +1,34 @@
+"""The delays between attempts."""
+
+import pytest
+
+from api.platform.jobs.retries import MAX_RETRY_DELAY, retry_delay, retry_delay_after
+from api.platform.outbound.circuit_breaker import BreakerOpen
+from api.platform.state import app_state
+from api.services.thingspeak import Unavailable
+from tests.api.conftest import MakeApp
+
+
+def test_delays_double_up_to_ten_minutes(make_app: MakeApp) -> None:
+    """With the default settings, 37 minutes pass from the first to the last attempt."""
+    app = make_app()
+    with app.app_context():
+        attempts = app_state(app).settings.webhook_attempts
+        delays = [retry_delay(attempt) for attempt in range(1, attempts)]
+    assert delays == [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
+    assert 37 * 60 <= sum(delays) < 38 * 60
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (BreakerOpen(12.0), 12.0),
+        (Unavailable("asked too often (429)", 86_400), MAX_RETRY_DELAY),
+        (Unavailable("timed out"), 2.0),
+        (ValueError(), 2.0),
+    ],
+)
+def test_an_error_may_extend_the_delay(make_app: MakeApp, error: Exception, seconds: float) -> None:
+    """Retry-After and an open breaker do, but never beyond the longest delay."""
+    with make_app().app_context():
+        assert retry_delay_after(error, 1) == seconds
