@@ -16,7 +16,7 @@ VALIDATORS = "tests_contract_validators"  # key of the app's extensions
 
 
 def mismatch(app: Flask, method: str, path: str, answer: Response) -> str | None:
-    """Return what the answer has that the contract does not, or the other way round; None if they fit.
+    """Return how answer and contract differ; None if they do not.
 
     Nothing is said of what is outside the contract: unknown paths and methods.
     """

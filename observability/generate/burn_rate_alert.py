@@ -1,4 +1,4 @@
-"""The burn-rate alert of one tier: its expression over all SLOs, and the text that a person reads."""
+"""The burn-rate alert of one tier: its expression over all SLOs, and the text that people read."""
 
 from decimal import Decimal
 
@@ -85,7 +85,7 @@ def above_threshold(plan: Plan, condition: Condition) -> str:
 
 
 def annotations(plan: Plan, window: Window) -> dict[str, str]:
-    """Return share, counts, forecast and next steps; the numbers are queried when the alert fires."""
+    """Return share, counts, forecast and next steps; the numbers are queried at firing time."""
     slo = fill(SLO_LABEL)
     board_path = f"{names.board_uid(plan.service, SLO)}?var-slo={slo}"
     return {

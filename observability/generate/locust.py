@@ -9,7 +9,7 @@ SCENARIOS = "scenarios.json"
 
 
 def render(plan: Plan, openapi: dict[str, Any]) -> dict[str, str]:
-    """`openapi` is the API's committed contract, whose examples become request bodies."""
+    """Return the file; examples of `openapi`, the committed contract, become request bodies."""
     scenarios = [
         scenario(route, openapi)
         for route in plan.routes
@@ -22,7 +22,7 @@ def render(plan: Plan, openapi: dict[str, Any]) -> dict[str, str]:
 
 
 def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
-    """One route: what to send, what a good answer is, and the promises that the run is judged by."""
+    """Return what to send to a route, which status is good, and the SLOs that judge the run."""
     operation = openapi.get("paths", {}).get(route.http.path, {}).get(route.http.method.lower(), {})
     content = operation.get("requestBody", {}).get("content", {})
     body = next((media.get("example") for media in content.values()), None)
@@ -45,7 +45,7 @@ def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
 
 
 def objective(slo: Slo) -> dict[str, Any]:
-    """Return a promise; `within` is the slowest good answer in seconds, where durations are judged."""
+    """Return an SLO; `within` is the slowest good answer in seconds, where durations are judged."""
     return {
         "slo": slo.name,
         "objective": float(slo.objective),

@@ -1,7 +1,8 @@
 """Plan → recording and alerting rules for Prometheus 2.42 and 3.x; pure.
 
-One rule serves all SLOs: events are summed per `slo`, divided last, and every join is on `slo` alone. The number of
-rules follows the distinct thresholds, objectives and windows, not the number of routes.
+One rule serves all SLOs: events are summed per `slo`, divided last, and every join is on `slo`
+alone. The number of rules follows the distinct thresholds, objectives and windows, not the number
+of routes.
 """
 
 from collections import defaultdict
@@ -125,7 +126,7 @@ def of_declared_slos(terms: Iterable[str]) -> str:
 
 
 def freshness(plan: Plan) -> Iterator[Rule]:
-    """Yield 1 while the last success is recent enough, else 0; nothing where no SLO counts seconds."""
+    """Yield 1 while the last success is recent enough, else 0; nothing without timed SLOs."""
     terms = sli.freshness(plan)
     if terms:
         yield record(names.FRESH, "\nor ".join(terms))
@@ -154,7 +155,7 @@ def window_rules(plan: Plan, pace: str) -> Iterator[Rule]:
 def ratios(window: Window, *, timed: bool) -> Iterator[Rule]:
     """Yield events and bad events per second over a window, and their quotient.
 
-    `timed` adds the SLOs that count seconds: every second is an event, and bad while nothing was fresh.
+    `timed` adds the SLOs that count seconds: every second is an event, bad while nothing was fresh.
     """
     suffix = "" if window.pace == FINE_PACE else names.THIN
     range_ = f"{suffix}[{window.text}]"

@@ -31,7 +31,7 @@ JUST_BELOW = Decimal("0.9")
 
 
 def render(plan: Plan) -> dict[str, str]:
-    """Return one file per tier, as a file has one clock, one of healthy traffic and one of the rest."""
+    """Return one file per tier (a file has one clock), of healthy traffic, and of the rest."""
     files = {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
     files[f"{FOLDER}/healthy.yaml"] = document(HEALTHY_STEP, [healthy_traffic(plan)])
     symptoms = [alert for alert in plan.alerts if alert.expr]
@@ -125,7 +125,7 @@ def healthy_traffic(plan: Plan) -> Case:
 
 
 def without_data(plan: Plan, symptoms: list[Alert]) -> Case:
-    """Return the case of a Prometheus that scrapes nothing: what guards against that fires alone."""
+    """Return the case of a Prometheus that scrapes nothing: only guards against that fire."""
     unmeasured = f"count by ({names.SLO}) ({firing(alertname=names.UNMEASURED_ALERT)})"
     every_slo = sorted(slo.name for slo in plan.slos)
     questions = [
@@ -143,7 +143,7 @@ def without_data(plan: Plan, symptoms: list[Alert]) -> Case:
 
 
 def broken_rules(plan: Plan) -> Case:
-    """Return the case of failing evaluations and of an objective that the catalogue does not know."""
+    """Return the case of failing evaluations and of an objective that is not declared."""
     stranger = {selector(names.OBJECTIVE, slo="stranger"): gauge(1)}
     healthy = steady_series(plan, SteadyTraffic({}, GUARD_STEP))
     inputs = healthy | stranger | rule_failures(counter(1))

@@ -1,4 +1,4 @@
-"""The watched symptoms' own promtool cases, in few tests: each test costs an evaluation of all rules."""
+"""The watched symptoms' promtool cases, in few tests: each evaluates all rules."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Small builders of PromQL text: selectors, relabelled sums, chains of constants; it imports conventions only."""
+"""Builders of PromQL and LogQL text: selectors, rates, sums per SLO, chains of constants."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -16,12 +16,12 @@ BY_SLO = (
 
 
 def quote(text: str) -> str:
-    """A PromQL string literal."""
+    """Return a PromQL string literal."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def selector(metric: str, **labels: str) -> str:
-    """`metric{label="value"}`; a value that starts with `~` is a regular expression."""
+    """Return `metric{label="value"}`; a value that starts with `~` is a regular expression."""
     pairs = (
         f"{key}=~{quote(value[1:])}" if value.startswith("~") else f"{key}={quote(value)}"
         for key, value in labels.items()
@@ -35,18 +35,26 @@ def one_of(texts: Iterable[str]) -> str:
 
 
 def edge(seconds: Decimal) -> str:
-    """A bucket's `le` in both spellings of a whole number: Prometheus 2 keeps "1", Prometheus 3 stores "1.0"."""
+    """Return a bucket's `le`, whole numbers in both spellings.
+
+    Prometheus 2 keeps "1", Prometheus 3 stores "1.0".
+    """
     whole = seconds == int(seconds)
-    return f"~{int(seconds)}|{int(seconds)}[.]0" if whole else f"{seconds.normalize():f}"
+    if not whole:
+        return f"{seconds.normalize():f}"
+    return f"~{int(seconds)}|{int(seconds)}[.]0"
 
 
 def firing(**labels: str) -> str:
-    """The alerts that fire now, or those of them with the given labels."""
+    """Return the selector of alerts that fire now, with the given labels."""
     return selector(names.ALERTS, alertstate="firing", **labels)
 
 
 def burn_rate(window: str) -> str:
-    """Each SLO's bad share over `window` by its budget: 1 spends the budget exactly within the period."""
+    """Return each SLO's bad share over `window` by its budget.
+
+    1 spends the budget exactly within the period.
+    """
     return f"{names.error_ratio(window)} / on ({names.SLO}) (1 - {names.OBJECTIVE})"
 
 
@@ -99,19 +107,19 @@ def p99(histogram: str, **labels: str) -> str:
 
 
 def labelled(expr: str, labels: dict[str, str]) -> str:
-    """`expr` with labels set on every element of the vector."""
+    """Return `expr` with labels set on every element of the vector."""
     for key, value in labels.items():
         expr = f'label_replace({expr}, {quote(key)}, {quote(value.replace("$", "$$"))}, "", "")'
     return expr
 
 
 def constants(rows: Iterable[dict[str, str]]) -> str:
-    """A vector of ones with the given label sets, made without any data."""
+    """Return a vector of ones with the given label sets, made without any data."""
     return "\nor ".join(labelled("vector(1)", labels) for labels in rows)
 
 
 def log_lines(service: str, program: str | None, level: str | None, text: str | None) -> str:
-    """LogQL for the lines of a service, of one program, of one level and with one text, as far as they are given."""
+    """Return LogQL for the lines of a service, of one program and level, and with one text."""
     labels = {names.LOG_SERVICE: service, names.LOG_PROGRAM: program, names.LOG_LEVEL: level}
     stream = selector("", **{label: value for label, value in labels.items() if value})
     return f"{stream} |= {quote(text)}" if text else stream

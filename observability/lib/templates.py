@@ -1,7 +1,8 @@
 """Text in another language (PromQL, LogQL, Go templates) as templates with named fields in `<<…>>`.
 
-`<<window>>` is an argument of `fill`; `<<SLO>>`, in capitals, is the constant of that name in spec/names.py. The
-delimiter occurs in none of those languages, so their braces, dollars and brackets stand in a template as they are.
+`<<window>>` is an argument of `fill`; `<<SLO>>`, in capitals, is the constant of that name in
+spec/names.py. The delimiter occurs in none of those languages, so their braces, dollars and
+brackets stand in a template as they are.
 """
 
 import re
@@ -12,7 +13,7 @@ FIELD = re.compile(r"<<(\w+)>>")
 
 
 def fill(template: str, **values: object) -> str:
-    """Return the template with every field replaced; raise TypeError unless the values are those it asks for."""
+    """Return the template with every field replaced; raise TypeError for other values than its."""
     fields = set(FIELD.findall(template))
     arguments = {field for field in fields if not field.isupper()}
     if arguments != values.keys():

@@ -1,4 +1,4 @@
-"""The interface of a kind of SLI: what rules compute for it, what their tests feed it, what people read."""
+"""The interface of a kind of SLI: expressions, promtool series, words and checks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What freshness and probes share: a gauge of the time of the last success, compared with the clock."""
+"""What freshness and probes share: a gauge of the last success, compared with the clock."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -40,7 +40,7 @@ class LastSuccess(TimedKind):
             )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
-        """Return a time that keeps up with the clock, or one that stands still where seconds are bad."""
+        """Return times that keep up with the clock, or stand still where seconds are bad."""
         return {
             selector(self.metric, **{self.label: slo.subject}): self._times(slo, traffic)
             for slo in self.slos(plan)

@@ -1,4 +1,4 @@
-"""Latency: the share of successful calls that are quick enough, counted at an edge of the histogram."""
+"""Latency: the share of successful calls within a threshold, an edge of the histogram."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The kinds of SLI, one line each, and what the rules and their tests ask of all of them together."""
+"""The kinds of SLI, one line each, and what rules and promtool cases ask of all of them."""
 
 from observability.sli.availability import Availability
 from observability.sli.freshness import Freshness
@@ -46,7 +46,7 @@ def freshness(plan: Plan) -> list[str]:
 
 
 def steady_series(plan: Plan, traffic: SteadyTraffic, *, timed: bool = True) -> dict[str, str]:
-    """Return promtool's input series of all SLOs; without `timed`, jobs and probes expose nothing."""
+    """Return promtool's input series of all SLOs; `timed` includes those that count seconds."""
     series: dict[str, str] = {}
     for kind in KINDS.values():
         if timed or not kind.counts_seconds:

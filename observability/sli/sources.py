@@ -1,4 +1,4 @@
-"""What is called and counted: the series of each source of events, and the words and checks about its calls."""
+"""The sources of events: which series count them, and the words and checks about them."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar

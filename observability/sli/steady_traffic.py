@@ -1,4 +1,4 @@
-"""The traffic of promtool's cases: a constant number of events per sample, with a share of bad ones."""
+"""The traffic of promtool's cases: constant events per sample, with a share of bad ones."""
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal

@@ -1,4 +1,4 @@
-"""`python -m observability.slo URL HOST PORT EVERY` probes the catalogue's routes at URL and exposes the result.
+"""Command line of the prober: `python -m observability.slo URL HOST PORT EVERY`.
 
 EVARA_API_KEY is its key: not an argument, because everybody sees those.
 """

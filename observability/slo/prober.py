@@ -1,6 +1,7 @@
-"""Calls safe routes from outside, again and again, and says when each last answered: what notices a total outage.
+"""The prober calls safe routes from outside and exposes when each last answered.
 
-Listens on a port of its own for Prometheus; `python -m observability.slo` runs it.
+It notices a total outage, which leaves no series behind. It listens on a port of its own for
+Prometheus; `python -m observability.slo` runs it.
 """
 
 import threading

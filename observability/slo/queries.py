@@ -5,7 +5,7 @@ from observability.spec import names
 from observability.spec.plan import FINE_PACE, LONG_PACE, Plan, Window
 from observability.spec.quantities import format_decimal
 
-# Events, or seconds of SLOs that count those: samples × the seconds between two, and their bad share.
+# Events; for SLOs that count seconds, samples × the seconds between two, and their bad share.
 TOTAL = """\
 sum by (<<SLO>>) (increase(<<TOTAL>><<suffix>>[<<window>>]))
 or count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<seconds>>"""

@@ -94,7 +94,7 @@ def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[Row]:
 
 
 def exit_code(rows: list[Row], *, strict: bool) -> int:
-    """Return 0 if all are met (or idle, unless strict), 1 if one is missed, 2 if one is unmeasured."""
+    """Return 0 if all are met (or idle, unless strict), 1 if one is missed, 2 if unmeasured."""
     verdicts = {row.verdict for row in rows}
     if Verdict.UNMEASURED in verdicts:
         return 2

@@ -1,6 +1,6 @@
-"""Runs the hand-written promtool cases of this folder against the policy's rules for a fixed service.
+"""The hand-written promtool cases of this folder, against the policy's rules for a fixed service.
 
-What they promise holds on left-open ranges, too. The present catalogue has generated cases of its own.
+What they promise holds on left-open ranges, too. The catalogue has generated cases of its own.
 """
 
 import re
@@ -13,7 +13,7 @@ import pytest
 from observability.devstack import binaries
 from observability.devstack.layout import servers_folder
 from observability.generate import prometheus
-from observability.spec import loading
+from observability.spec import loading, names
 from observability.spec.quantities import parse_duration
 
 HERE = Path(__file__).parent
@@ -25,21 +25,25 @@ group_eval_order: [slo_fine, slo_thin, slo_long, slo_alerts, alerts]
 tests:
   - interval: 5s
     input_series:
-      - {series: 'evara_http_request_duration_seconds_count{route="nodes.list", status="2xx", instance="a"}', values: "9000+50x24 10200x50"}
-      - {series: 'evara_http_request_duration_seconds_count{route="nodes.list", status="5xx", instance="a"}', values: "500x24 550+50x50"}
-      - {series: 'evara_http_request_duration_seconds_count{route="nodes.get", status="2xx", instance="a"}',
-         values: "9000+50x24 10200x11 10250+50x50"}
-      - {series: 'evara_http_request_duration_seconds_count{route="nodes.get", status="5xx", instance="a"}',
-         values: "500x24 550+50x11 1100x51"}
+      - series: COUNT{route="nodes.list", status="2xx", instance="a"}
+        values: "9000+50x24 10200x50"
+      - series: COUNT{route="nodes.list", status="5xx", instance="a"}
+        values: "500x24 550+50x50"
+      - series: COUNT{route="nodes.get", status="2xx", instance="a"}
+        values: "9000+50x24 10200x11 10250+50x50"
+      - series: COUNT{route="nodes.get", status="5xx", instance="a"}
+        values: "500x24 550+50x11 1100x51"
     promql_expr_test:
-      - {eval_time: 185s, expr: 'count by (slo) (ALERTS{severity="page", alertstate="firing"})', exp_samples: []}
+      - eval_time: 185s
+        expr: count by (slo) (ALERTS{severity="page", alertstate="firing"})
+        exp_samples: []
       - eval_time: 190s
         expr: count by (slo) (ALERTS{severity="page", alertstate="firing"})
         exp_samples: [{labels: '{slo="nodes.list-availability"}', value: 1}]
       - eval_time: 300s
         expr: count_over_time(ALERTS{slo="nodes.get-availability", alertstate="firing"}[300s])
         exp_samples: []
-"""
+""".replace("COUNT", f"{names.HTTP_DURATION}_count")
 
 
 def run(path: Path) -> "subprocess.CompletedProcess[str]":
@@ -59,7 +63,10 @@ def test_the_rules_keep_what_the_policy_promises(path: Path, tmp_path: Path) -> 
 
 
 def test_left_open_ranges_page_for_the_outage_and_not_for_the_blip(tmp_path: Path) -> None:
-    """Prometheus 3 leaves out the sample at the left end of a range: a range shorter by a millisecond does the same in 2.42."""
+    """Prometheus 3 leaves out the sample at the left end of a range.
+
+    A range shorter by a millisecond does the same in 2.42.
+    """
 
     def shorter(match: "re.Match[str]") -> str:
         return f"[{parse_duration(match[1]).seconds * 1000 - 1:.0f}ms]"

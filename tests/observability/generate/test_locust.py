@@ -1,4 +1,4 @@
-"""Load scenarios: what is sent comes from the contract, how often and how well from the catalogue."""
+"""Load scenarios: bodies come from the contract, weights and objectives from the catalogue."""
 
 import json
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, A
 
 
 def test_parameters_come_from_the_catalogue(plan: Plan, openapi: dict[str, Any]) -> None:
-    """Who makes new resources, who removes them, and which fields differ from request to request."""
+    """Which routes create and remove resources, and which fields differ between requests."""
     found = scenarios(plan, openapi)
     assert (found["nodes.create"]["provides"], found["nodes.create"]["vary"]) == (
         {"node_id": "id"},

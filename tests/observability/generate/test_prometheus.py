@@ -1,4 +1,4 @@
-"""The rules: as many as targets and windows need, none for what is not declared, and accepted by promtool."""
+"""The rules: no more than targets and windows need, and accepted by promtool."""
 
 import subprocess
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_an_slo_is_joined_by_its_name_alone(plan: Plan) -> None:
 
 
 def test_thinned_freshness_is_a_mean(plan: Plan) -> None:
-    """The last value of 30 s would lose what was bad before it; counters lose nothing by their last value."""
+    """The last value of 30 s would lose what was bad before it; counters lose nothing."""
     thin = {
         rule["record"]: rule["expr"]
         for rule in rules(plan)
@@ -150,7 +150,9 @@ tests:
       - expr: slo:next_steps:info
         eval_time: 1m
         exp_samples:
-          - labels: 'slo:next_steps:info{slo="things.list-availability", next_steps="1. Say \"hello\" to C:\\temp for $1 and ${x}"}'
+          - labels: >-
+              slo:next_steps:info{slo="things.list-availability",
+              next_steps="1. Say \"hello\" to C:\\temp for $1 and ${x}"}
             value: 1
 """
     (tmp_path / "case.yaml").write_text(case, encoding="utf-8")

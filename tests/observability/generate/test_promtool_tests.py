@@ -1,4 +1,4 @@
-"""The generated cases leave no alert without one that fires, one that is silent and one without data."""
+"""Every alert has a generated case that fires, one that is silent, and one without data."""
 
 from collections.abc import Iterator
 from functools import cache

@@ -42,7 +42,7 @@ def test_an_edge_is_found_in_every_spelling(
 
 
 def test_sums_are_named_by_slo() -> None:
-    """The SLO's name is the subject and a suffix; the instance is kept so that resets stay visible."""
+    """The SLO's name is subject and suffix; the instance is kept, so that resets stay visible."""
     text = by_slo("m", "route", "-availability")
     assert (
         text

@@ -1,4 +1,4 @@
-"""Templates leave the language that they hold alone, and accept exactly the values that they name."""
+"""Templates keep their language as it is, and accept exactly the values that they name."""
 
 import pytest
 

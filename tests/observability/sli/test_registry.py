@@ -85,7 +85,7 @@ def with_retried(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
 def test_a_new_kind_reaches_rules_cases_texts_and_runbook(
     with_retried: Plan, promtool: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
-    """promtool sees the new SLO's alert fire above its threshold; its words stand in text and page."""
+    """promtool sees its alert fire above the threshold; its words stand in text and page."""
     files = prometheus.render(with_retried) | promtool_tests.render(with_retried)
     for name, text in files.items():
         path = tmp_path / name

@@ -60,7 +60,7 @@ def value(prober: Prober, name: str, **labels: str) -> float | None:
 def test_only_a_good_answer_counts_as_reached(
     path: str, ok: bool, url: str, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Errors, redirections, refusals and time-outs are all failures, and leave no success behind."""
+    """Errors, redirections, refusals and time-outs are failures, and leave no success behind."""
     monkeypatch.setattr(module, "TIMEOUT", 0.2 if path == "/slow" else 5.0)
     prober = Prober(plan, url, "k")
     assert prober.probe("nodes.list", path) is ok
@@ -89,7 +89,7 @@ def test_the_key_is_sent_where_there_is_one(
 
 
 def test_outcomes_are_there_from_the_start(plan: Plan, url: str) -> None:
-    """Series that appear with the first failure would hide it from increase(); a success is not invented."""
+    """increase() would not see a first failure that brings its series; no success is invented."""
     text = generate_latest(Prober(plan, url, "k").registry).decode()
     for route, _ in plan.probe_routes:
         for outcome in names.OUTCOMES:

@@ -119,11 +119,11 @@ def test_other_windows_are_refused(text: str, plan: Plan) -> None:
         verdicts.parse_window(plan, text)
 
 
-# --- against a real Prometheus --------------------------------------------------------------------------------------
+# --- against a real Prometheus ---
 
 
 class Target(BaseHTTPRequestHandler):
-    """/metrics whose counters grow with every scrape: nodes.list is well, nodes.get fails, nodes.create is idle."""
+    """/metrics whose counters grow: nodes.list is well, nodes.get fails, nodes.create is idle."""
 
     scrapes = 0
 
@@ -244,7 +244,7 @@ def test_the_period_is_judged_by_what_a_young_server_has(server: Prometheus, fas
 
 
 def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> None:
-    """`slo --json` over the real server: the stable keys, and 2 because something was not measured."""
+    """`slo --json` has its stable keys, and exits with 2 as something was not measured."""
     offset = int(server.url.rsplit(":", 1)[1]) - Ports().prometheus
     environment = os.environ | {"EVARA_PORT_OFFSET": str(offset), "COLUMNS": "200"}
     command = [sys.executable, "-m", "observability", "slo", "--window", "1m"]

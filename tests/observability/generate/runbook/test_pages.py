@@ -24,7 +24,7 @@ def test_every_alert_and_every_slo_has_an_entry(plan: Plan) -> None:
 
 
 def test_an_entry_says_all_that_is_owed(plan: Plan) -> None:
-    """Meaning, what users notice, three checks, steps, owner, drill, and how to know that it is over."""
+    """Meaning, impact, three checks, steps, owner, drill, and how to know that it is over."""
     for entry in entries(plan).values():
         assert len(entry.checks) == 3, entry.name
         for said in (
@@ -40,7 +40,7 @@ def test_an_entry_says_all_that_is_owed(plan: Plan) -> None:
 
 
 def test_every_query_can_be_pasted(plan: Plan) -> None:
-    """The checks ask for series and buckets that exist; questions to Loki are no PromQL, and marked so."""
+    """Queries name series and buckets that exist; those to Loki are marked so."""
     known, edges = lint.known(plan), frozenset(plan.buckets)
     for entry in entries(plan).values():
         for check in entry.checks:
@@ -74,7 +74,8 @@ def test_silence_is_looked_at_by_its_last_line(plan: Plan) -> None:
         ),
         (
             "database-availability",
-            "Nothing by itself; routes that need database become slow, fail, or answer with what is old.",
+            "Nothing by itself; routes that need database become slow, fail, "
+            "or answer with what is old.",
         ),
     ],
 )
