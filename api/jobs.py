@@ -12,12 +12,13 @@ from typing import Any
 
 import httpx
 from flask import Flask
+from sqlalchemy.orm import Session
 
 from api.models import now
 from api.platform.db import database
 from api.platform.jobs import dead_letters, leases, outbox
 from api.platform.jobs.dead_letters import DELIVERIES, SYNC
-from api.platform.jobs.leases import Lease
+from api.platform.jobs.leases import Leadership, Lease
 from api.platform.jobs.queue import create_worker, open_queue
 from api.platform.jobs.retries import retry_delay, retry_delay_after
 from api.platform.outbound.circuit_breaker import CallRefused
@@ -45,8 +46,7 @@ class Jobs:
         self.deliver = self.huey.task(name="deliver")(self._deliver)
         self.thingspeak = service_state(app).thingspeak
         self.webhook = httpx.Client(timeout=outbox.TIMEOUT)
-        self._leader_lease: Lease | None = None
-        self._renew_at = 0.0  # monotonic seconds
+        self._leadership = Leadership(self.settings.lease_seconds / 4)
         self._sync_at = 0.0  # monotonic seconds
         self._stop = threading.Event()
 
@@ -162,21 +162,12 @@ class Jobs:
         """
         try:
             with self.app.app_context():
-                if self._lead():
+                if self._leadership.is_held():
                     self._enqueue_due()
                     measure()
         except Exception as error:
             log.exception("scheduling failed")
             error_reports.report(error)
-
-    def _lead(self) -> bool:
-        """Renew this worker's leases when it is time to; return whether it is the leader."""
-        if time.monotonic() >= self._renew_at:
-            self._renew_at = time.monotonic() + self.settings.lease_seconds / 4
-            held_owners = leases.renew()
-            if not self._leader_lease or self._leader_lease.owner not in held_owners:
-                self._leader_lease = leases.acquire("scheduler")
-        return self._leader_lease is not None
 
     def _enqueue_due(self) -> None:
         with database().read() as session:
@@ -204,24 +195,32 @@ class Jobs:
         worker = create_worker(self.huey, self.tick)
         self._stop = worker.stop_flag
         worker.run()
-        if self._leader_lease:
-            with self.app.app_context():
-                leases.release(self._leader_lease)
+        with self.app.app_context():
+            self._leadership.release()
 
 
 def measure() -> None:
-    """Set the gauges about jobs: the last success of each, the sync's progress, what is waiting."""
+    """Set the gauges of jobs from what the database says."""
     with database().read() as session:
-        synced_since = sync.synced_since(session)
-        oldest_cursor = sync.furthest_behind(session)
-        pending, oldest_pending = outbox.backlog(session)
-        dead_letters_by_task = dead_letters.counts(session)
+        measure_sync(session)
+        measure_deliveries(session)
+        for task, count in dead_letters.counts(session).items():
+            metrics.DEAD_LETTERS.labels(task).set(count)
+
+
+def measure_sync(session: Session) -> None:
+    """Set since when every node is synced, and how far the one furthest behind is synced."""
+    synced_since = sync.synced_since(session)
     if synced_since:
         metrics.JOB_LAST_SUCCESS.labels(SYNC).set(synced_since.timestamp())
+    oldest_cursor = sync.furthest_behind(session)
     if oldest_cursor:
         metrics.JOB_REACHED.labels(SYNC).set(oldest_cursor.timestamp())
-    all_delivered_until = oldest_pending or now()
-    metrics.JOB_LAST_SUCCESS.labels(DELIVERIES).set(all_delivered_until.timestamp())
-    metrics.DELIVERIES_PENDING.set(pending)
-    for task, count in dead_letters_by_task.items():
-        metrics.DEAD_LETTERS.labels(task).set(count)
+
+
+def measure_deliveries(session: Session) -> None:
+    """Set the number of deliveries that wait, and since when the oldest of them does, or now."""
+    count, oldest = outbox.backlog(session)
+    waiting_since = oldest or now()
+    metrics.DELIVERIES_PENDING.set(count)
+    metrics.JOB_LAST_SUCCESS.labels(DELIVERIES).set(waiting_since.timestamp())

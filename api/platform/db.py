@@ -32,9 +32,7 @@ CONNECTION_TIMEOUTS = {
 }
 EXTRA_CONNECTIONS = 5  # of a process, beside the 5 that its pool keeps open
 IMMEDIATE = "evara_immediate"  # execution option: the transaction takes the write lock at once
-DETAIL = re.compile(
-    r"\nDETAIL:.*"
-)  # in errors of PostgreSQL; it holds values, and errors are logged
+DETAIL = re.compile(r"\nDETAIL:.*")  # PostgreSQL's errors have values there, and are logged
 UNCOUNTED = ("BEGIN", "COMMIT")  # statements that take time, but query nothing
 # Event of the connection pool → state of the gauge, and its change.
 POOL_EVENTS = {
@@ -61,10 +59,9 @@ class Database:
 
     def __init__(self, url: str, statement_timeout: float = 0.0):
         is_sqlite = url.startswith("sqlite")
+        options = engine_options(is_sqlite, statement_timeout)
         # hide_parameters: an exception's text is logged, and values may be keys
-        self.engine = create_engine(
-            url, hide_parameters=True, **engine_options(is_sqlite, statement_timeout)
-        )
+        self.engine = create_engine(url, hide_parameters=True, **options)
         if is_sqlite:
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -121,8 +118,10 @@ def _configure_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(IMMEDIATE)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    statement = "BEGIN"
+    if connection.get_execution_options().get(IMMEDIATE):
+        statement = "BEGIN IMMEDIATE"
+    connection.exec_driver_sql(statement)
 
 
 def _pool_counter(state: str, change: int) -> Callable[..., None]:
@@ -156,13 +155,15 @@ def _observe_failure(context: ExceptionContext) -> None:
 
 
 def _observe(system: str, statement: str, seconds: float, error: str | None = None) -> None:
-    queries = 0 if statement.startswith(UNCOUNTED) else 1
+    queries = int(not statement.startswith(UNCOUNTED))
     metrics.observe_dependency(names.DATABASE, seconds, ok=error is None, queries=queries)
     tracing.record_statement(system, statement, seconds, error)
 
 
 def init_app(app: Flask, url: str, statement_timeout: float = 0.0) -> None:
-    database = app_state(app).database = Database(url, statement_timeout)
+    """Give the app a database, and its migrations as the commands of `flask db`."""
+    database = Database(url, statement_timeout)
+    app_state(app).database = database
     Migrate(app, database, directory=str(MIGRATIONS))
 
 
@@ -178,10 +179,12 @@ def paged(session: Session, query: Select[Any], page: int, page_size: int) -> di
     """
     rows = query.order_by(None).subquery()
     total = session.scalar(select(func.count()).select_from(rows))
-    items = session.scalars(query.limit(page_size).offset((page - 1) * page_size)).all()
+    first = (page - 1) * page_size
+    items = session.scalars(query.limit(page_size).offset(first)).all()
     return {"items": items, "page": page, "page_size": page_size, "total": total}
 
 
 def insert_into(session: Session, table: Any) -> Any:
     """Return the INSERT of the session's dialect, which has ON CONFLICT."""
-    return INSERT[session.get_bind().dialect.name](table)
+    dialect = session.get_bind().dialect.name
+    return INSERT[dialect](table)

@@ -12,16 +12,21 @@ from api.platform.telemetry import metrics
 
 
 class InjectedError(RuntimeError):
-    """What the `exception` fault raises, so that a log reader knows where it came from."""
+    """The exception of the `exception` fault; its name tells log readers that a drill raised it."""
 
 
 def current(path: Path) -> dict[str, Any]:
-    """The fault in force: {route, kind, until, seconds}, or {} when there is none, it has expired or is unreadable."""
+    """Return the fault in force: {"route", "kind", "until", "seconds"}.
+
+    Return {} when there is none, or when it has expired or cannot be read.
+    """
     try:
         fault = json.loads(path.read_text(encoding="utf-8"))
-        return dict(fault) if fault["until"] > time.time() else {}
+        if fault["until"] > time.time():
+            return dict(fault)
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        pass
+    return {}
 
 
 def inject() -> None:

@@ -1,4 +1,4 @@
-"""The one container for what the platform keeps per app; each field is typed, and each is set by the init_app of its module."""
+"""The typed container for the state of one app; the init_app of each module sets its fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ EXTENSION = "evara"
 
 @dataclass
 class AppState:
-    """State of one app. A field without a default raises AttributeError until its module is initialised."""
+    """State of one app; a field raises AttributeError until its module is initialised."""
 
     settings: "Settings"
     tracing: "Tracing | None" = None  # None without a trace collector

@@ -95,7 +95,8 @@ class NodePatch(Schema):
         ),
         validate=validate.Length(max=ALARMS),
         metadata={
-            "description": "Metric → limits; the webhook is told when the newest reading leaves them or returns (docs/jobs.md)",
+            "description": "Metric → limits; the webhook is told when the newest reading leaves "
+            "them or returns (docs/jobs.md)",
             "example": ALARMED,
         },
     )

@@ -67,9 +67,8 @@ def app(
 def jobs(app: Flask) -> Iterator[Jobs]:
     jobs = Jobs(app)
     yield jobs
-    if jobs._leader_lease:
-        with app.app_context():
-            leases.release(jobs._leader_lease)
+    with app.app_context():
+        jobs._leadership.release()
 
 
 def work_off(jobs: Jobs) -> int:
@@ -149,20 +148,20 @@ def test_only_the_leader_asks(app: Flask, jobs: Jobs) -> None:
     other = Jobs(app)
     jobs.tick()
     other.tick()
-    assert (jobs.huey.pending_count(), other._leader_lease) == (1, None)
+    assert (jobs.huey.pending_count(), other._leadership.lease) == (1, None)
     with app.app_context(), database().write() as session:
         session.query(Lease).update({"until": now() - timedelta(seconds=1)})
     leases.HELD_OWNERS.clear()  # the leader was killed: nobody renews for it
     jobs.huey.flush()
-    other._renew_at = 0
+    other._leadership.renew_at = 0
     other.tick()
     assert jobs.huey.pending_count() == 1
-    assert other._leader_lease
-    jobs._renew_at = 0
+    assert other._leadership.lease
+    jobs._leadership.renew_at = 0
     jobs.tick()
-    assert jobs._leader_lease is None  # it was only halted, and learns that another leads
+    assert jobs._leadership.lease is None  # it was only halted, and learns that another leads
     with app.app_context():
-        leases.release(other._leader_lease)
+        other._leadership.release()
 
 
 def test_a_tick_survives_its_database(

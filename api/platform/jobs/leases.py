@@ -1,9 +1,10 @@
-"""Leases in the database: no two workers do the same job, and a killed worker blocks it only briefly.
+"""Leases in the database: no two workers do the same job, and a killed one blocks it briefly.
 
 Every worker renews its leases with renew(). A stalled worker finds at its next commit that its
 lease is gone (Lease.renew).
 """
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from api.models import now
 from api.platform.db import database, insert_into
 from api.platform.state import app_state
 
+SCHEDULER = "scheduler"  # lease of the worker that leads
 HELD_OWNERS: set[str] = set()  # owners of this process's leases
 
 
@@ -96,3 +98,26 @@ def hold(name: str) -> Iterator[Lease | None]:
     finally:
         if lease:
             release(lease)
+
+
+class Leadership:
+    """The scheduler's lease, which one worker holds; another acquires it when it expires."""
+
+    def __init__(self, renew_seconds: float):
+        self.lease: Lease | None = None
+        self.renew_at = 0.0  # monotonic seconds
+        self._renew_seconds = renew_seconds
+
+    def is_held(self) -> bool:
+        """Return whether this worker leads; renew all of its leases when it is time to."""
+        if time.monotonic() >= self.renew_at:
+            self.renew_at = time.monotonic() + self._renew_seconds
+            held_owners = renew()
+            if self.lease is None or self.lease.owner not in held_owners:
+                self.lease = acquire(SCHEDULER)
+        return self.lease is not None
+
+    def release(self) -> None:
+        """Let another worker lead at once."""
+        if self.lease:
+            release(self.lease)

@@ -98,7 +98,7 @@ class Cache:
     def _refresh(
         self, key: str, fetch: Callable[[], Any], excused: tuple[type[Exception], ...]
     ) -> CachedAnswer:
-        """Fetch and store the answer; return the last good one when an excused error prevents that."""
+        """Fetch and store the answer; return the last good one after an excused error."""
         cached = self._load(key)
         if cached and cached.fresh:
             return cached  # another caller has just fetched it

@@ -116,7 +116,7 @@ def test_the_apis_user_may_what_the_api_does_and_not_more(
     assert [task.name for task in jobs.huey.pending()] == ["sync"]
     assert jobs.huey.dequeue().name == "sync"
     with app.app_context():
-        assert jobs._leader_lease
+        assert jobs._leadership.lease
     assert (fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")) == before
     for forbidden in (store.keys, store.flushall, lambda: store.config_set("maxmemory", 1)):
         with pytest.raises(ResponseError, match="permissions"):
