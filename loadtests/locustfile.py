@@ -12,9 +12,10 @@ import copy
 import json
 import os
 import random
+import re
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,19 @@ from locust import HttpUser, constant_throughput, events
 from locust import stats as locust_stats
 from locust.env import Environment
 
-GENERATED = Path(
-    os.environ.get("EVARA_LOAD_SCENARIOS", Path(__file__).parent / "scenarios.json")
-)  # another service's, if set
-SCENARIOS = json.loads(GENERATED.read_text(encoding="utf-8"))["scenarios"]
+Scenario = dict[str, Any]  # see generate/locust.py
+Row = dict[str, Any]
+OWN_SCENARIOS = Path(__file__).parent / "scenarios.json"
+SCENARIOS_FILE = Path(os.environ.get("EVARA_LOAD_SCENARIOS", OWN_SCENARIOS))
+SCENARIOS = json.loads(SCENARIOS_FILE.read_text(encoding="utf-8"))["scenarios"]
 RATE = float(os.environ.get("EVARA_LOAD_RATE", "50"))  # requests per second of all users together
 USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
 KEY = os.environ.get("EVARA_API_KEY", "")  # an unlimited write key
-FAREWELL_SECONDS = 4.0
+STOP_SPREAD_SECONDS = 4.0
 VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
+NO_REQUESTS = {"requests": 0, "failed": 0, "rate": 0.0, **dict.fromkeys(PERCENTILES)}
+EXCERPT_LENGTH = 120  # characters of an unexpected answer
 
 
 class Tally:
@@ -43,23 +47,23 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        self.sent: dict[str, int] = defaultdict(int)
-        self.answered: dict[str, int] = defaultdict(int)
-        self.total: dict[str, int] = defaultdict(int)
-        self.failed: dict[str, int] = defaultdict(int)
-        self.good: dict[str, list[float]] = defaultdict(list)  # seconds
-        self.errors: dict[str, int] = defaultdict(int)
+        self.sent = Counter[str]()
+        self.answered = Counter[str]()
+        self.total = Counter[str]()
+        self.failed = Counter[str]()
+        self.good = defaultdict[str, list[float]](list)  # seconds
+        self.errors = Counter[str]()
 
     def add(self, name: str, seconds: float, error: str, *, answered: bool = True) -> None:
+        """Count a request that ended; an empty `error` means that its answer was good."""
         self.total[name] += 1
         self.answered[name] += answered
-        if error:
-            self.failed[name] += 1
-            self.errors[
-                f"{name}: {''.join(sign if sign.isprintable() else '�' for sign in error)}"
-            ] += 1
-        else:
+        if not error:
             self.good[name].append(seconds)
+            return
+        self.failed[name] += 1
+        printable = [sign if sign.isprintable() else "�" for sign in error]
+        self.errors[f"{name}: {''.join(printable)}"] += 1
 
 
 TALLY = Tally()
@@ -71,180 +75,219 @@ class ApiUser(HttpUser):
     wait_time = constant_throughput(RATE / USERS)
 
     def on_start(self) -> None:
-        self.pool: dict[str, list[str]] = defaultdict(list)
-        self.client.headers.update({"Authorization": f"Bearer {KEY}"} if KEY else {})
-        weighted = [scenario for scenario in SCENARIOS if scenario["weight"]]
-        self.choices, self.weights = weighted, [scenario["weight"] for scenario in weighted]
+        """Create a resource of each kind that routes need."""
+        self.pool = defaultdict[str, list[str]](list)
+        if KEY:
+            self.client.headers.update({"Authorization": f"Bearer {KEY}"})
+        self.choices = [scenario for scenario in SCENARIOS if scenario["weight"]]
+        self.weights = [scenario["weight"] for scenario in self.choices]
         for scenario in SCENARIOS:
             if scenario["provides"]:
                 self.send(scenario)
 
     def on_stop(self) -> None:
         """Delete the resources that are left, not all clients at the same moment."""
-        time.sleep(random.uniform(0, FAREWELL_SECONDS))  # noqa: S311
+        time.sleep(random.uniform(0, STOP_SPREAD_SECONDS))  # noqa: S311
         for scenario in SCENARIOS:
-            while scenario["consumes"] and self.pool[scenario["consumes"]]:
-                self.send(scenario, self.pool[scenario["consumes"]].pop())
+            consumed = scenario["consumes"]
+            while consumed and self.pool[consumed]:
+                self.send(scenario, self.pool[consumed].pop())
 
     def draw(self) -> None:
-        scenario = random.choices(self.choices, self.weights)[0]  # noqa: S311 - load, not secrets
-        if scenario["consumes"]:  # a resource of its own, so that the others keep theirs
-            if self.make(scenario["consumes"]):
-                self.send(scenario, self.pool[scenario["consumes"]].pop())
-        else:
+        """Send a request of a route that is drawn by weight."""
+        [scenario] = random.choices(self.choices, self.weights)  # noqa: S311 - load, not secrets
+        consumed = scenario["consumes"]
+        if not consumed:
             self.send(scenario)
+        elif self.make(consumed):  # a resource of its own, so that the others keep theirs
+            self.send(scenario, self.pool[consumed].pop())
 
     tasks = [draw]  # noqa: RUF012 - locust wants a plain list
 
     def make(self, parameter: str) -> bool:
         """Create a resource for the pool and return whether it worked."""
         before = len(self.pool[parameter])
-        self.send(next(scenario for scenario in SCENARIOS if parameter in scenario["provides"]))
+        creating = [scenario for scenario in SCENARIOS if parameter in scenario["provides"]]
+        self.send(creating[0])
         return len(self.pool[parameter]) > before
 
-    def send(self, scenario: dict[str, Any], resource: str | None = None) -> None:
+    def send(self, scenario: Scenario, resource: str | None = None) -> None:
         """Send one request, judged by the statuses that the contract promises."""
-        path = scenario["path"]
-        for name, value in scenario["fixed"].items():
-            path = path.replace(f"{{{name}}}", value)
-        needed = [name for name in self.pool if f"{{{name}}}" in path] or parameters(path)
-        if needed and resource is None and not self.pool[needed[0]] and not self.make(needed[0]):
+        values = self.choose_values(scenario, resource)
+        if values is None:
             return
-        values = {name: resource or random.choice(self.pool[name]) for name in needed}  # noqa: S311
-        TALLY.sent[scenario["id"]] += 1
+        name = scenario["id"]
+        TALLY.sent[name] += 1
         with self.client.request(
             scenario["method"],
-            path.format(**values),
-            name=scenario["id"],
+            scenario["path"].format(**values),
+            name=name,
             json=body(scenario),
             catch_response=True,
         ) as answer:
-            if answer.status_code not in scenario["expect"]:
-                answer.failure(
-                    f"{answer.status_code} {(answer.text or '')[:120]}"
-                    if answer.status_code
-                    else str(answer.error)
-                )
-            else:
+            if answer.status_code in scenario["expect"]:
                 answer.success()
                 for parameter, field in scenario["provides"].items():
                     self.pool[parameter].append(answer.json()[field])
+            elif answer.status_code:
+                excerpt = (answer.text or "")[:EXCERPT_LENGTH]
+                answer.failure(f"{answer.status_code} {excerpt}")
+            else:
+                answer.failure(str(answer.error))
+
+    def choose_values(self, scenario: Scenario, resource: str | None) -> dict[str, str] | None:
+        """Return a value for each parameter of the path.
+
+        A missing resource is created first; None when that fails.
+        """
+        values = dict(scenario["fixed"])
+        for name in parameters(scenario["path"]):
+            if name in values:
+                continue
+            if resource:
+                values[name] = resource
+            elif self.pool[name] or self.make(name):
+                values[name] = random.choice(self.pool[name])  # noqa: S311 - load, not secrets
+            else:
+                return None
+        return values
 
 
 def parameters(path: str) -> list[str]:
-    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    """Return the names of the parameters in a path."""
+    return re.findall(r"{(\w+)}", path)
 
 
-def body(scenario: dict[str, Any]) -> Any:
-    """The contract's example with the fields varied that the catalogue names."""
+def body(scenario: Scenario) -> Any:
+    """Return the contract's example with the fields varied that the catalogue names."""
     example = copy.deepcopy(scenario["body"])
-    for place, how in scenario["vary"].items():
-        *path, last = place.split(".")
-        for holder in holders(example, path):
-            holder[last] = (
-                f"load-{uuid.uuid4().hex[:16]}"
-                if how == "unique"
-                else datetime.now(UTC).isoformat()
-            )
+    for field, variation in scenario["vary"].items():
+        *path, key = field.split(".")
+        for mapping in holders(example, path):
+            if variation == "unique":
+                mapping[key] = f"load-{uuid.uuid4().hex[:16]}"
+            else:
+                mapping[key] = datetime.now(UTC).isoformat()
     return example
 
 
 def holders(node: Any, path: list[str]) -> list[Any]:
-    """The mappings at a path; a list on the way means each of its elements."""
-    nodes = node if isinstance(node, list) else [node]
-    return (
-        [found for child in nodes for found in holders(child[path[0]], path[1:])] if path else nodes
-    )
+    """Return the mappings at a path; a list on the way means each of its elements."""
+    mappings = as_list(node)
+    for key in path:
+        mappings = [child for mapping in mappings for child in as_list(mapping[key])]
+    return mappings
 
 
-def judge() -> list[dict[str, Any]]:
+def as_list(node: Any) -> list[Any]:
+    """Return a list itself, and anything else as a list of one."""
+    if isinstance(node, list):
+        return node
+    return [node]
+
+
+def judge() -> list[Row]:
     """Return one row per objective: promised and measured share, and the verdict."""
-    rows = []
-    for scenario in SCENARIOS:
-        name = scenario["id"]
-        for promise in scenario["objectives"]:
-            total = TALLY.total[name] if promise["within"] is None else len(TALLY.good[name])
-            good = (
-                total - TALLY.failed[name]
-                if promise["within"] is None
-                else sum(s <= promise["within"] for s in TALLY.good[name])
-            )
-            verdict, measured = "idle", None
-            if total:
-                measured = good / total
-                verdict = "met" if good >= promise["objective"] * total else "missed"
-            rows.append(
-                {
-                    "slo": promise["slo"],
-                    "objective": promise["objective"],
-                    "measured": measured,
-                    "good": good,
-                    "total": total,
-                    "verdict": verdict,
-                }
-            )
-    return rows
+    return [
+        judge_objective(scenario["id"], objective)
+        for scenario in SCENARIOS
+        for objective in scenario["objectives"]
+    ]
 
 
-def figures(entry: locust_stats.StatsEntry | None) -> dict[str, Any]:
-    """Locust's own numbers, as its CSV files have them, with times in seconds."""
-    if entry is None or not entry.num_requests:
-        return {"requests": 0, "failed": 0, "rate": 0.0} | dict.fromkeys(PERCENTILES)
-    times = {
-        key: entry.get_response_time_percentile(share) / 1000 for key, share in PERCENTILES.items()
+def judge_objective(name: str, objective: Row) -> Row:
+    """Return the row of one objective; latency is judged by the good answers alone."""
+    within = objective["within"]
+    if within is None:
+        total = TALLY.total[name]
+        good = total - TALLY.failed[name]
+    else:
+        times = TALLY.good[name]
+        total = len(times)
+        good = sum(seconds <= within for seconds in times)
+    row = {
+        "slo": objective["slo"],
+        "objective": objective["objective"],
+        "measured": None,
+        "good": good,
+        "total": total,
+        "verdict": "idle",
     }
-    return {
+    if total:
+        row["measured"] = good / total
+        is_met = good >= objective["objective"] * total
+        row["verdict"] = "met" if is_met else "missed"
+    return row
+
+
+def figures(entry: locust_stats.StatsEntry | None) -> Row:
+    """Return Locust's own numbers, as its CSV files have them, with times in seconds."""
+    if entry is None or not entry.num_requests:
+        return NO_REQUESTS
+    numbers = {
         "requests": entry.num_requests,
         "failed": entry.num_failures,
         "rate": entry.total_rps,
-        **times,
     }
+    for key, share in PERCENTILES.items():
+        numbers[key] = entry.get_response_time_percentile(share) / 1000
+    return numbers
 
 
 @events.request.add_listener
 def count(
-    name: str, response_time: float, exception: Exception | None, response: Any = None, **_: Any
+    name: str, response_time: float, exception: Exception | None, response: Any, **_: Any
 ) -> None:
-    answered = bool(response is not None and response.status_code)  # 0 is a connection that broke
-    TALLY.add(name, response_time / 1000, str(exception) if exception else "", answered=answered)
+    """Count a request when it ends; a status of 0 is a connection that broke."""
+    answered = response.status_code != 0
+    TALLY.add(name, response_time / 1000, str(exception or ""), answered=answered)
 
 
 @events.quitting.add_listener
 def conclude(environment: Environment, **_: Any) -> None:
+    """Judge the run, write its report and set the exit code."""
     rows = judge()
-    verdicts = {row["verdict"] for row in rows}
-    if "missed" in verdicts:
-        environment.process_exit_code = 1
-    else:
-        environment.process_exit_code = 0 if "met" in verdicts else 2
+    environment.process_exit_code = exit_code({row["verdict"] for row in rows})
     if VERDICT:
-        stats = environment.stats
-        routes = [
-            {
-                "route": scenario["id"],
-                "expect": scenario["expect"],
-                "within": min(
-                    (o["within"] for o in scenario["objectives"] if o["within"]), default=None
-                ),
-                "sent": TALLY.sent[scenario["id"]],
-                "answered": TALLY.answered[scenario["id"]],
-                "clients": figures(stats.entries.get((scenario["id"], scenario["method"]))),
-            }
-            for scenario in SCENARIOS
-        ]
-        errors = [
-            {"what": what, "count": number}
-            for what, number in sorted(TALLY.errors.items(), key=lambda item: -item[1])
-        ]
-        report = {
-            "started": stats.start_time,
-            "ended": stats.last_request_timestamp or stats.start_time,
-            "total": figures(stats.total),
-            "routes": routes,
-            "errors": errors,
-            "objectives": rows,
-        }
+        report = build_report(environment.stats, rows)
         Path(VERDICT).write_text(json.dumps(report, indent=1), encoding="utf-8")
-    if environment.parsed_options and environment.parsed_options.csv_prefix:
+    options = environment.parsed_options
+    if options and options.csv_prefix:
         # Locust writes its CSV files every second, not at its end: wait for the last requests
         time.sleep(2 * locust_stats.CSV_STATS_INTERVAL_SEC)
+
+
+def exit_code(verdicts: set[str]) -> int:
+    """Return 1 when an objective was missed, 2 when nothing was measured, else 0."""
+    if "missed" in verdicts:
+        return 1
+    if "met" in verdicts:
+        return 0
+    return 2
+
+
+def build_report(stats: locust_stats.RequestStats, objectives: list[Row]) -> Row:
+    """Return the report of the run as `make load` reads it."""
+    errors = [{"what": error, "count": number} for error, number in TALLY.errors.most_common()]
+    return {
+        "started": stats.start_time,
+        "ended": stats.last_request_timestamp or stats.start_time,
+        "total": figures(stats.total),
+        "routes": [route_row(stats, scenario) for scenario in SCENARIOS],
+        "errors": errors,
+        "objectives": objectives,
+    }
+
+
+def route_row(stats: locust_stats.RequestStats, scenario: Scenario) -> Row:
+    """Return a route's numbers; `within` is its tightest latency promise in seconds."""
+    name = scenario["id"]
+    thresholds = [row["within"] for row in scenario["objectives"] if row["within"]]
+    return {
+        "route": name,
+        "expect": scenario["expect"],
+        "within": min(thresholds, default=None),
+        "sent": TALLY.sent[name],
+        "answered": TALLY.answered[name],
+        "clients": figures(stats.entries.get((name, scenario["method"]))),
+    }

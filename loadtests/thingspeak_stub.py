@@ -12,13 +12,15 @@ nothing. Standard library only.
 import argparse
 import csv
 import json
+import math
+import re
 import sys
 import time
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 RECORDING = Path(__file__).parent / "data" / "water-flow.csv"
 CHANNELS = {1001: 0, 1002: 421, 1003: 842}  # channel → first entry in the recording
@@ -28,6 +30,7 @@ PAGE_ENTRIES = 8_000
 STALL_SECONDS = 60.0
 MAX_MODE_SECONDS = 86_400  # every mode ends by itself
 MAX_BODY_BYTES = 65_536
+FEED_PATH = re.compile("/channels/(?P<channel>[^/]+)/feeds.json")
 REQUEST_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 FEED_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -43,6 +46,7 @@ class Answer(NamedTuple):
 
 
 def json_answer(status: int, body: Any) -> Answer:
+    """Return an answer whose body is JSON."""
     return Answer(status, json.dumps(body).encode())
 
 
@@ -52,11 +56,12 @@ def error_answer(status: int, code: str, message: str) -> Answer:
     return json_answer(status, {"status": "error", "error": error})
 
 
-THROTTLED = error_answer(429, "error_too_many_requests", "Too many requests")
 FAILURE_ANSWERS = {  # mode → its answer to every request for a feed, None for no answer at all
     "fail": error_answer(500, "error_internal", "Internal Server Error"),
     "stall": None,
-    "throttle": THROTTLED._replace(headers=JSON_HEADERS | {"Retry-After": "1"}),
+    "throttle": error_answer(429, "error_too_many_requests", "Too many requests")._replace(
+        headers=JSON_HEADERS | {"Retry-After": "1"}
+    ),
     "rubbish": Answer(200, b'{"channel": {"id": 1001}, "feeds": [{"created_at": "yest'),
     "page": Answer(
         200, b"<!doctype html><title>We will be back soon</title>", {"Content-Type": "text/html"}
@@ -87,11 +92,11 @@ def build_feed(
     Times are Unix times; both ends are included.
     """
     oldest = max(first, now - history)
-    first_id = int(-(-oldest // ENTRY_SECONDS))  # rounded up
+    first_id = math.ceil(oldest / ENTRY_SECONDS)
     last_id = int(min(last, now) // ENTRY_SECONDS)
-    entry_ids = range(first_id, last_id + 1)[-limit:] if limit else range(0)
+    first_id = max(first_id, last_id + 1 - limit)
     entries = []
-    for entry_id in entry_ids:
+    for entry_id in range(first_id, last_id + 1):
         value = values[(entry_id + CHANNELS[channel]) % len(values)]
         created_at = format_time(entry_id * ENTRY_SECONDS)
         entries.append({"created_at": created_at, "entry_id": entry_id, "field1": value})
@@ -107,6 +112,7 @@ def build_feed(
 
 
 def format_time(seconds: float) -> str:
+    """Return a Unix time as feeds write it, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime(FEED_TIME_FORMAT)
 
 
@@ -130,6 +136,7 @@ class ThingSpeakStub(ThreadingHTTPServer):
         self._mode_ends = 0.0
 
     def set_mode(self, mode: str, seconds: float) -> None:
+        """Answer in a mode for some seconds, then as usual."""
         self._mode = mode
         self._mode_ends = time.time() + seconds
 
@@ -138,16 +145,18 @@ class ThingSpeakStub(ThreadingHTTPServer):
         return self._mode if self.mode_seconds_left() > 0 else OK
 
     def mode_seconds_left(self) -> float:
+        """Return the seconds until the mode ends; 0 when it is over."""
         return max(0.0, self._mode_ends - time.time())
 
     def feed_answer(self, url: SplitResult) -> Answer:
         """Return the feed that a URL asks for, or ThingSpeak's error."""
-        parts = url.path.strip("/").split("/")
-        if len(parts) != 3 or parts[0] != "channels" or parts[2] != "feeds.json":
+        path = FEED_PATH.fullmatch(url.path)
+        if not path:
             return error_answer(404, "error_not_found", "Not Found")
-        if not parts[1].isdecimal() or int(parts[1]) not in CHANNELS:
+        channel = path["channel"]
+        if channel not in map(str, CHANNELS):
             return json_answer(200, NO_ACCESS)
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        query = dict(parse_qsl(url.query))
         now = time.time()
         try:
             first = parse_time(query.get("start"), 0)
@@ -157,7 +166,7 @@ class ThingSpeakStub(ThreadingHTTPServer):
             message = "start and end are times, results is a number"
             return error_answer(400, "error_bad_request", message)
         limit = min(PAGE_ENTRIES, max(0, results))
-        feed = build_feed(self.values, int(parts[1]), first, last, now, limit, self.history)
+        feed = build_feed(self.values, int(channel), first, last, now, limit, self.history)
         return json_answer(200, feed)
 
 
@@ -167,6 +176,7 @@ class Handler(BaseHTTPRequestHandler):
     server: ThingSpeakStub
 
     def do_GET(self) -> None:
+        """Answer with the mode, with a feed, or as the mode fails."""
         url = urlsplit(self.path)
         mode = self.server.mode()
         if url.path == "/control":
@@ -180,6 +190,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(min(STALL_SECONDS, self.server.mode_seconds_left()))
 
     def do_POST(self) -> None:
+        """Set the mode; answer 400 and the usage for anything else."""
         try:
             mode, seconds = self.read_control()
         except (ValueError, KeyError, TypeError, OverflowError, AttributeError, RecursionError):
@@ -190,10 +201,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send_answer(json_answer(200, {"mode": mode, "seconds_left": seconds}))
 
     def send_feed(self, url: SplitResult) -> None:
+        """Answer with the feed that a URL asks for."""
         self.send_answer(self.server.feed_answer(url))
 
     def read_control(self) -> tuple[str, float]:
-        """Return mode and seconds of a control call; raise whatever its body makes fail."""
+        """Return mode and seconds of a control call.
+
+        Raise ValueError, KeyError, TypeError, OverflowError, AttributeError or RecursionError for
+        a body that is no control call.
+        """
         length = max(0, int(self.headers.get("Content-Length", 0)))
         body = json.loads(self.rfile.read(min(length, MAX_BODY_BYTES)))
         mode = body["mode"]
@@ -203,6 +219,7 @@ class Handler(BaseHTTPRequestHandler):
         return mode, seconds
 
     def send_answer(self, answer: Answer) -> None:
+        """Send an answer with its headers and its length."""
         self.send_response(answer.status)
         self.send_header("Content-Length", str(len(answer.body)))
         for name, value in answer.headers.items():
@@ -215,6 +232,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
+    """Serve until the process is stopped."""
     parser = argparse.ArgumentParser(
         description="Serve the recorded water flow as ThingSpeak would."
     )

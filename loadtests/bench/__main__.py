@@ -1,31 +1,20 @@
 """`python -m loadtests.bench request`: exit 0 within 20 % of the baseline, 1 above, 2 unknown."""
 
 import json
-import os
-import platform
 import re
 import sys
-import tempfile
-from contextlib import redirect_stderr
-from math import hypot
-from pathlib import Path
-from typing import Any
 
 import click
 import httpx
-import yaml
 from jinja2 import Template
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import Progress
 
-from loadtests.bench import apps, measure, request
-from loadtests.bench.measure import Costs, Estimate, difference
+from loadtests.bench import measure, report
+from loadtests.bench.report import BASELINE, HERE, Report
 
-HERE = Path(__file__).parent
-BASELINE, DOCUMENT = HERE / "baseline.json", HERE.parent.parent / "docs" / "benchmarks.md"
+DOCUMENT = HERE.parent.parent / "docs" / "benchmarks.md"
 MARKED = re.compile(r"(<!-- request: begin -->\n).*(<!-- request: end -->)", re.DOTALL)
-ROUNDS, QUICK, FAR = 60, 40, 8
 
 
 @click.group()
@@ -44,132 +33,60 @@ def cli() -> None:
 @click.option(
     "--app", "factory", default="api.app:create_app", show_default=True, help="The app's factory."
 )
-def request_(as_json: bool, quick: bool, write: bool, factory: str) -> None:
+def request_command(as_json: bool, quick: bool, write: bool, factory: str) -> None:
     """CPU per request of the app with everything on, beside the same view bare."""
     if quick and write:
         raise click.UsageError("--quick measures too little to commit to; leave it out")
     try:
-        report = measured(factory, quick=quick)
+        measured = report.run_benchmark(factory, quick=quick)
     except (RuntimeError, OSError, httpx.HTTPError) as error:
-        click.echo(f"could not tell: {error}", err=True)
-        sys.exit(measure.VERDICTS.index(measure.UNKNOWN))
-    page = Template((HERE / "request.md").read_text(encoding="utf-8"))
-    if write and not all(
-        found["steady"] for row in report["requests"] for found in row["ratios"].values()
-    ):
-        click.echo(
-            "could not tell: the noise is too large to commit to; "
-            "run it again when the machine is quieter",
-            err=True,
+        sys.exit(print_unknown(str(error)))
+    slack: float | None = measure.SLACK
+    exit_code = measure.VERDICTS.index(measured["verdict"])
+    if write and report.is_steady(measured):
+        write_baseline(measured)
+        write_document(measured)
+        slack = None
+        exit_code = 0
+    elif write:
+        exit_code = print_unknown(
+            "the noise is too large to commit to; run it again when the machine is quieter"
         )
-        write, report["verdict"] = False, measure.UNKNOWN
-    if write:
-        committed = {
-            row["request"]: {way: found["ratio"] for way, found in row["ratios"].items()}
-            for row in report["requests"]
-        }
-        BASELINE.write_text(json.dumps(committed, indent=2) + "\n", encoding="utf-8")
-        text = DOCUMENT.read_text(encoding="utf-8")
-        DOCUMENT.write_text(
-            MARKED.sub(lambda marks: f"{marks[1]}{page.render(report)}\n{marks[2]}", text),
-            encoding="utf-8",
-        )
-    click.echo(json.dumps(report, indent=2)) if as_json else Console().print(
-        Markdown(page.render(report, slack=None if write else measure.SLACK))
-    )
-    sys.exit(0 if write else measure.VERDICTS.index(report["verdict"]))
+        measured["verdict"] = measure.UNKNOWN
+    if as_json:
+        click.echo(json.dumps(measured, indent=2))
+    else:
+        Console().print(Markdown(render(measured, slack)))
+    sys.exit(exit_code)
 
 
-def measured(factory: str, *, quick: bool) -> dict[str, Any]:
-    """Run the benchmark and return its report; raise RuntimeError for a wrong answer."""
-    rounds, rounds_far = (QUICK, 0) if quick else (ROUNDS, FAR)
-    console = Console(file=sys.stderr)
-    with (
-        tempfile.TemporaryDirectory() as made,
-        Progress(console=console, redirect_stderr=False, transient=True) as progress,
-    ):
-        folder = Path(made)
-        task = progress.add_task(
-            "measuring", total=len(request.KINDS) * (rounds + rounds_far + 2 * measure.WARM_UP)
-        )
-        apps.settle(folder)
-        with (folder / "lines.log").open("w") as log:
-            with redirect_stderr(log):  # the lines of the apps go there from now on
-                variants = apps.variants(factory, pieces=not quick)
-                headers = apps.prepare(variants[apps.ALL].app)
-            near = request.in_process(variants, headers, rounds, lambda: progress.advance(task))
-        far = (
-            {}
-            if quick
-            else request.end_to_end(factory, headers, folder, FAR, lambda: progress.advance(task))
-        )
-    baseline = json.loads(BASELINE.read_text(encoding="utf-8")) if BASELINE.exists() else {}
-    rows: list[dict[str, Any]] = [
-        {
-            "request": name,
-            "ratios": {
-                way: judged(costs[name], baseline.get(name, {}).get(way))
-                for way, costs in (("in process", near), ("end to end", far))
-                if name in costs
-            },
-            "pieces": [] if quick else pieces(near[name], variants),
-        }
-        for name in near
-    ]
-    verdicts = [found["verdict"] for row in rows for found in row["ratios"].values()]
-    machine = (
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{platform.system()} on {platform.machine()}"
-    )
-    return {
-        "machine": machine,
-        "rounds": rounds,
-        "requests": rows,
-        "verdict": measure.overall(verdicts),
-    }
+def print_unknown(reason: str) -> int:
+    """Print to stderr why there is no verdict, and return the exit code."""
+    click.echo(f"could not tell: {reason}", err=True)
+    return measure.VERDICTS.index(measure.UNKNOWN)
 
 
-def judged(costs: Costs, committed: float | None) -> dict[str, Any]:
-    found = measure.ratio(costs, apps.ALL, apps.BARE)
-    micros = {
-        f"{name}_us": round(measure.estimate(costs[name]).value * 1e6, 1)
-        for name in (apps.BARE, apps.ALL)
-    }
-    said = {
-        "steady": measure.steady(found),
-        "committed": committed,
-        "verdict": measure.verdict(found, committed),
-    }
-    return micros | {"ratio": round(found.value, 2), "margin": round(found.margin, 2)} | said
+def write_baseline(measured: Report) -> None:
+    """Commit to the measured ratios."""
+    committed = {}
+    for row in measured["requests"]:
+        ratios = row["ratios"].items()
+        committed[row["request"]] = {way: ratio["ratio"] for way, ratio in ratios}
+    BASELINE.write_text(json.dumps(committed, indent=2) + "\n", encoding="utf-8")
 
 
-def pieces(costs: Costs, variants: dict[str, apps.Variant]) -> list[dict[str, Any]]:
-    """Return the cost of each piece, dearest first; `us` is None where it is unknown."""
-    words = yaml.safe_load((HERE / "pieces.yaml").read_text(encoding="utf-8"))
-    whole = difference(costs, apps.ALL, apps.BARE)
-    found = {
-        name: difference(costs, *apps.pair(name))
-        for name in costs
-        if name not in (apps.ALL, apps.BARE)
-    }
-    parts = [cost for name, cost in found.items() if name != apps.SAMPLED]
-    rest = Estimate(
-        whole.value - sum(cost.value for cost in parts),
-        hypot(*(cost.margin for cost in (whole, *parts))),
-    )
-    rows = [*sorted(found.items(), key=lambda row: -row[1].value), ("rest", rest)]
-    absent: list[tuple[str, Estimate | None]] = [
-        (name, None) for name in variants if name not in costs
-    ]
-    return [
-        {
-            "piece": words.get(name, [name, ""])[0],
-            "us": cost and round(cost.value * 1e6, 1),
-            "margin_us": cost and round(cost.margin * 1e6, 1),
-            "buys": words.get(name, [name, ""])[1],
-        }
-        for name, cost in [*rows, *absent]
-    ]
+def write_document(measured: Report) -> None:
+    """Replace the tables of docs/benchmarks.md."""
+    tables = render(measured, slack=None)
+    text = DOCUMENT.read_text(encoding="utf-8")
+    text = MARKED.sub(lambda marks: f"{marks[1]}{tables}\n{marks[2]}", text)
+    DOCUMENT.write_text(text, encoding="utf-8")
+
+
+def render(measured: Report, slack: float | None) -> str:
+    """Return the report in Markdown, with verdicts unless `slack` is None."""
+    template = Template((HERE / "request.md").read_text(encoding="utf-8"))
+    return str(template.render(measured, slack=slack))
 
 
 if __name__ == "__main__":

@@ -27,19 +27,17 @@ from observability.spec import loading
 from observability.spec.loading import CATALOGUE
 
 NODE = {"id": "bench", "name": "Measured tank", "kind": "water_tank"}
-NODES, URL = "/api/v1/nodes/", "/api/v1/nodes/bench"
+NODES_URL = "/api/v1/nodes/"
+NODE_URL = "/api/v1/nodes/bench"
 NEVER_REACHED = "100000000/minute"  # the limiter counts and refuses nobody
-NOBODY = "http://127.0.0.1:9"  # spans are made and sent to where nobody listens
+NO_COLLECTOR = "http://127.0.0.1:9"  # spans are made and sent to where nobody listens
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
-ALL, BARE, LOG_LINE, LOGS, TRACING, SAMPLED = (
-    "all",
-    "bare",
-    "log line",
-    "api.platform.telemetry.logs",
-    "api.platform.telemetry.tracing",
-    "sampled trace",
-)
-CALLER_SAMPLES = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+ALL = "all"
+BARE = "bare"
+LOG_LINE = "log line"
+LOGS = "api.platform.telemetry.logs"
+SAMPLED = "sampled trace"
+SAMPLED_HEADERS = {"traceparent": "00-11111111111111111111111111111111-2222222222222222-01"}
 STATE = "evara"  # the extension that holds the database and the measured dispatch
 
 
@@ -51,118 +49,119 @@ class Variant(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-def settle(folder: Path) -> None:
+def set_environment(folder: Path) -> None:
     """Set the environment of a production stack in `folder`, before the API is loaded."""
-    for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHEUS_"))]:
-        del os.environ[name]
+    for name in list(os.environ):
+        if name.startswith(("EVARA_", "PROMETHEUS_")):
+            del os.environ[name]
     os.environ |= {
         "EVARA_ENV": "production",
         "EVARA_DATABASE_URL": f"sqlite:///{folder}/evara.db",
         "EVARA_LIMITER_URL": f"sqlite:///{folder}/limits.db",
-        "EVARA_OTLP_ENDPOINT": NOBODY,
+        "EVARA_OTLP_ENDPOINT": NO_COLLECTOR,
         "PROMETHEUS_MULTIPROC_DIR": str(folder),
     }
 
 
-def full(factory: str) -> Flask:
+def create_full_app(factory: str) -> Flask:
     """Return the app of `factory` with everything on and limits that are never reached."""
+    declared = CATALOGUE.read_text(encoding="utf-8")
+    unlimited = re.sub(r"(?<=rate_limit: )\d+/\w+", NEVER_REACHED, declared)
     with TemporaryDirectory() as folder:
-        generous = Path(folder) / "catalogue.yaml"
-        generous.write_text(
-            re.sub(
-                r"(?<=rate_limit: )\d+/\w+", NEVER_REACHED, CATALOGUE.read_text(encoding="utf-8")
-            ),
-            encoding="utf-8",
-        )
-        declared = loading.load_plan(generous)
-    with patch("observability.spec.loading.load_plan", return_value=declared):
+        catalogue = Path(folder) / "catalogue.yaml"
+        catalogue.write_text(unlimited, encoding="utf-8")
+        plan = loading.load_plan(catalogue)
+    with patch("observability.spec.loading.load_plan", return_value=plan):
         app: Flask = import_string(factory)()
     return app
 
 
 def prepare(app: Flask) -> dict[str, str]:
     """Migrate, create the measured node and return the headers of authorized requests."""
-    headers = {"Content-Type": "application/json"}
     with app.app_context():
         upgrade()
-    if "keys" in app.cli.commands:
-        printed = (
-            app.test_cli_runner()
-            .invoke(args=["keys", "create", "bench", "--scope", "admin"])
-            .output
-        )
-        headers["Authorization"] = f"Bearer {printed.split()[-1]}"
-    made = app.test_client().post(NODES, json=NODE, headers=headers)
-    if made.status_code != 201:
-        raise RuntimeError(f"the node to measure with could not be made: {made.status} {made.text}")
+    command = ["keys", "create", "bench", "--scope", "admin"]
+    printed = app.test_cli_runner().invoke(args=command).output
+    key = printed.split()[-1]
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    created = app.test_client().post(NODES_URL, json=NODE, headers=headers)
+    if created.status_code != 201:
+        reason = f"{created.status} {created.text}"
+        raise RuntimeError(f"the node to measure with could not be made: {reason}")
     return headers
 
 
-def plain_database(like: Engine) -> SimpleNamespace:
+def plain_database(model: Engine) -> SimpleNamespace:
     """Return sessions over the same file with the same SQLite settings, without listeners."""
-    with like.connect() as connection:
-        settings = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in PRAGMAS}
-    engine = create_engine(like.url)
+    settings = {}
+    with model.connect() as connection:
+        for name in PRAGMAS:
+            settings[name] = connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+    engine = create_engine(model.url)
 
     @event.listens_for(engine, "connect")
-    def tune(connection: Any, _: Any) -> None:
+    def apply_settings(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
         for name, value in settings.items():
             connection.execute(f"PRAGMA {name}={value}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+        statement = connection.get_execution_options().get("begin", "BEGIN")
+        connection.exec_driver_sql(statement)
 
     writer = engine.execution_options(begin="BEGIN IMMEDIATE")
-    read, write = (sessionmaker(bind, expire_on_commit=False) for bind in (engine, writer))
+    read = sessionmaker(engine, expire_on_commit=False)
+    write = sessionmaker(writer, expire_on_commit=False)
     return SimpleNamespace(engine=engine, read=read, write=write.begin)
 
 
 def plain_views() -> dict[str, Callable[..., Any]]:
-    """Endpoint → the same work around the same service call, in plain Flask."""
-    nodes, readings = import_string("api.services.nodes"), import_string("api.services.readings")
-    shown = inspect(import_string("api.models:Node")).columns.keys()
+    """Return endpoint → the same work around the same service call, in plain Flask."""
+    nodes = import_string("api.services.nodes")
+    readings = import_string("api.services.readings")
+    columns = inspect(import_string("api.models:Node")).columns.keys()
 
     def get(node_id: str) -> Response:
         node = nodes.get(node_id)
-        values = {key: getattr(node, key) for key in shown if key != "channel_key"}
-        return jsonify(
-            {
-                key: value.isoformat() if isinstance(value, datetime) else value
-                for key, value in values.items()
-            }
-        )
+        fields = {key: getattr(node, key) for key in columns if key != "channel_key"}
+        fields["created_at"] = node.created_at.isoformat()
+        fields["updated_at"] = node.updated_at.isoformat()
+        return jsonify(fields)
 
     def ingest(node_id: str) -> tuple[Response, int]:
-        rows = [
-            row | {"time": datetime.fromisoformat(row["time"])}
-            for row in request.get_json()["readings"]
-        ]
+        rows = []
+        for row in request.get_json()["readings"]:
+            time = datetime.fromisoformat(row["time"])
+            rows.append(row | {"time": time})
         return jsonify(readings.store(node_id, rows)), 201
 
     return {"nodes.get": get, "readings.ingest": ingest}
 
 
-def bare(like: Flask) -> Flask:
-    """A plain Flask app with the measured URLs of `like`."""
-    app, views = Flask(BARE, static_folder=None), plain_views()
-    database = plain_database(like.extensions[STATE].database.engine)
+def create_bare_app(full_app: Flask) -> Flask:
+    """Return a plain Flask app with the measured URLs of the full one."""
+    app = Flask(BARE, static_folder=None)
+    database = plain_database(full_app.extensions[STATE].database.engine)
     app.extensions[STATE] = SimpleNamespace(database=database)
-    for rule in like.url_map.iter_rules():
+    views = plain_views()
+    for rule in full_app.url_map.iter_rules():
         if rule.endpoint in views:
-            app.add_url_rule(rule.rule, rule.endpoint, views[rule.endpoint], methods=rule.methods)
+            view = views[rule.endpoint]
+            app.add_url_rule(rule.rule, rule.endpoint, view, methods=rule.methods)
     return app
 
 
-def served(kind: str, factory: str) -> Flask:
-    """For gunicorn, in the environment that settle() made."""
-    app = full(factory)
-    return bare(app) if kind == BARE else app
+def create_served_app(kind: str, factory: str) -> Flask:
+    """Return the app that gunicorn serves, in the environment of set_environment()."""
+    app = create_full_app(factory)
+    if kind == BARE:
+        return create_bare_app(app)
+    return app
 
 
-def silent() -> AbstractContextManager[object]:
-    """No line per request meanwhile."""
+def without_log_lines() -> AbstractContextManager[object]:
+    """Return a context in which requests write no log line."""
     return patch.object(logging.getLogger("evara.access"), "disabled", True)
 
 
@@ -182,54 +181,63 @@ def leave_out_timings(app: Flask) -> None:
     state.database = plain_database(state.database.engine)
 
 
-LEFT_OUT: dict[str, Callable[[Flask], object]] = {  # what no hook does
-    "schemas": lambda app: app.view_functions.update(plain_views()),
+def leave_out_schemas(app: Flask) -> None:
+    """Replace the views by those that read and write plain JSON."""
+    app.view_functions.update(plain_views())
+
+
+LEAVE_OUT = {  # pieces that are no hook, or not only
+    "schemas": leave_out_schemas,
     LOGS: leave_out_completion,
     "metrics": leave_out_measurement,
     "database timings": leave_out_timings,
 }
 
 
-def hooks(app: Flask) -> Iterator[list[Any]]:
-    """Every list of hooks, as the app uses it."""
+def hook_lists(app: Flask) -> Iterator[list[Any]]:
+    """Yield every list of hooks, as the app uses it."""
     for kind in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
         yield from kind.values()
 
 
-def source(hook: Any) -> str:
-    """The module of ours or the package of others that a hook comes from."""
+def hook_source(hook: Any) -> str:
+    """Return the module of ours or the package of others that a hook comes from."""
     module: str = getattr(hook, "func", hook).__module__  # `func`: behind a functools.partial
-    return module if module.startswith("api.") else module.split(".")[0]
+    if module.startswith("api."):
+        return module
+    return module.split(".")[0]
 
 
-def without(app: Flask, piece: str) -> Flask:
-    """The app, after `piece` was taken out of it."""
-    for found in hooks(app):
-        found[:] = [hook for hook in found if source(hook) != piece]
-    if piece in LEFT_OUT:
-        LEFT_OUT[piece](app)
+def create_app_without(piece: str, factory: str) -> Flask:
+    """Return the full app without one piece."""
+    app = create_full_app(factory)
+    for hooks in hook_lists(app):
+        hooks[:] = [hook for hook in hooks if hook_source(hook) != piece]
+    if piece in LEAVE_OUT:
+        LEAVE_OUT[piece](app)
     return app
 
 
-def variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
+def build_variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
     """Return `all`, `bare`, and by piece the app without it (`sampled trace`: with it)."""
-    everything = full(factory)
-    made = {ALL: Variant(everything), BARE: Variant(bare(everything))}
-    if pieces:
-        found = {source(hook) for hooked in hooks(everything) for hook in hooked}
-        made |= {
-            piece: Variant(without(full(factory), piece))
-            for piece in sorted(found | LEFT_OUT.keys())
-        }
-        made[LOG_LINE] = Variant(everything, silent)
-        made[LOGS] = made[LOGS]._replace(
-            around=silent
-        )  # its hooks give a request its ids, too: those are what is left
-        if TRACING in found:
-            made[SAMPLED] = Variant(everything, headers=CALLER_SAMPLES)
-    return made
+    full_app = create_full_app(factory)
+    variants = {ALL: Variant(full_app), BARE: Variant(create_bare_app(full_app))}
+    if not pieces:
+        return variants
+    sources = {hook_source(hook) for hooks in hook_lists(full_app) for hook in hooks}
+    for piece in sorted(sources | LEAVE_OUT.keys()):
+        variants[piece] = Variant(create_app_without(piece, factory))
+    variants[LOG_LINE] = Variant(full_app, without_log_lines)
+    # The hooks of LOGS give a request its ids, too: without the log line, those are what is left.
+    variants[LOGS] = variants[LOGS]._replace(around=without_log_lines)
+    variants[SAMPLED] = Variant(full_app, headers=SAMPLED_HEADERS)
+    return variants
 
 
-def pair(piece: str) -> tuple[str, str]:
-    """Which variant minus which variant a piece costs."""
-    return {LOGS: (LOG_LINE, LOGS), SAMPLED: (SAMPLED, ALL)}.get(piece, (ALL, piece))
+def compared_variants(piece: str) -> tuple[str, str]:
+    """Return the two variants whose difference is the cost of a piece."""
+    if piece == LOGS:
+        return LOG_LINE, LOGS
+    if piece == SAMPLED:
+        return SAMPLED, ALL
+    return ALL, piece

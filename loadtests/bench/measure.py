@@ -1,15 +1,23 @@
 """The arithmetic of benchmarks: interleaved batches, medians with margins, verdicts."""
 
+import math
+import operator
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import sub, truediv
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 SLACK = 1.2  # by this factor a ratio may pass the committed one
-STEADY = 0.1  # a ratio with a larger margin, as a share of it, is not committed
-WARM_UP = 2  # rounds whose costs are forgotten
-FINE, WORSE, UNKNOWN = VERDICTS = ("fine", "worse", "unknown")  # their places are exit codes
+STEADY_MARGIN = 0.1  # a ratio with a larger margin, as a share of it, is not committed
+WARM_UP_ROUNDS = 2  # their costs are dropped
+FINE = "fine"
+WORSE = "worse"
+UNKNOWN = "unknown"
+VERDICTS = (FINE, WORSE, UNKNOWN)  # their places are exit codes
+MARGIN_FACTOR = 1.57  # of the notch of a box plot
 Costs = Mapping[str, Sequence[float]]  # by name, seconds per request of every round
+Batch = Callable[[], float]
+Tick = Callable[[], object]
 
 
 class Estimate(NamedTuple):
@@ -24,54 +32,66 @@ class Estimate(NamedTuple):
 
 def estimate(values: Sequence[float]) -> Estimate:
     """Return the median and the margin of at least two values."""
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return Estimate(middle, 1.57 * (high - low) / len(values) ** 0.5)
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    margin = MARGIN_FACTOR * (high - low) / len(values) ** 0.5
+    return Estimate(median, margin)
 
 
-def orders(names: Sequence[str], rounds: int) -> Iterator[Sequence[str]]:
-    """A B C, B C A, C A B …: nobody is always the first."""
-    for number in range(rounds):
-        first = number % len(names)
-        yield [*names[first:], *names[:first]]
+def rotate(names: Sequence[str], places: int) -> list[str]:
+    """Return the names rotated to the left, as in A B C, B C A, C A B."""
+    first = places % len(names)
+    return [*names[first:], *names[:first]]
 
 
-def interleaved(
-    batches: Mapping[str, Callable[[], float]],
-    rounds: int,
-    tick: Callable[[], object] = lambda: None,
-) -> Costs:
-    """Run every batch once a round and return the costs; call `tick` after each round."""
-    costs: dict[str, list[float]] = {name: [] for name in batches}
-    for order in orders(list(batches), WARM_UP + rounds):
-        for name in order:
-            costs[name].append(batches[name]())
+def run_interleaved(batches: Mapping[str, Batch], rounds: int, tick: Tick) -> Costs:
+    """Run every batch once a round, each in turn the first, and return the costs.
+
+    Call `tick` after each round.
+    """
+    costs = defaultdict[str, list[float]](list)
+    for number in range(WARM_UP_ROUNDS + rounds):
+        for name in rotate(list(batches), number):
+            cost = batches[name]()
+            costs[name].append(cost)
         tick()
-    return {name: values[WARM_UP:] for name, values in costs.items()}
+    return {name: values[WARM_UP_ROUNDS:] for name, values in costs.items()}
 
 
 def ratio(costs: Costs, of: str, to: str) -> Estimate:
-    """`of` ÷ `to`, paired by round: both felt the same neighbours on the machine."""
-    return estimate([*map(truediv, costs[of], costs[to])])
+    """Return `of` ÷ `to`, paired by round: both felt the same neighbours on the machine."""
+    return estimate([*map(operator.truediv, costs[of], costs[to])])
 
 
 def difference(costs: Costs, of: str, to: str) -> Estimate:
-    """`of` − `to` in seconds per request, paired by round."""
-    return estimate([*map(sub, costs[of], costs[to])])
+    """Return `of` − `to` in seconds per request, paired by round."""
+    return estimate([*map(operator.sub, costs[of], costs[to])])
 
 
-def verdict(measured: Estimate, committed: float | None) -> str:
+def subtract(whole: Estimate, part: Estimate) -> Estimate:
+    """Return what a part leaves of the whole; independent margins add as squares."""
+    return Estimate(whole.value - part.value, math.hypot(whole.margin, part.margin))
+
+
+def judge(measured: Estimate, committed: float | None) -> str:
     """Return FINE or WORSE when the whole interval lies on one side of the limit, else UNKNOWN."""
-    limit = (committed or 0) * SLACK
+    if committed is None:
+        return UNKNOWN
+    limit = committed * SLACK
     if measured.value + measured.margin <= limit:
         return FINE
-    return WORSE if limit and measured.value - measured.margin > limit else UNKNOWN
+    if measured.value - measured.margin > limit:
+        return WORSE
+    return UNKNOWN
 
 
-def steady(measured: Estimate) -> bool:
-    """Sure enough to be committed."""
-    return measured.margin <= STEADY * measured.value
+def is_steady(measured: Estimate) -> bool:
+    """Return whether a ratio is certain enough to be committed."""
+    return measured.margin <= STEADY_MARGIN * measured.value
 
 
-def overall(verdicts: Sequence[str]) -> str:
-    """What is worse is told even beside what could not be."""
-    return WORSE if WORSE in verdicts else max(verdicts, key=VERDICTS.index)
+def combine(verdicts: Sequence[str]) -> str:
+    """Return WORSE if one is, else UNKNOWN if one is, else FINE."""
+    for verdict in (WORSE, UNKNOWN):
+        if verdict in verdicts:
+            return verdict
+    return FINE

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -19,13 +19,15 @@ import psutil
 import werkzeug
 
 from loadtests.bench import apps
-from loadtests.bench.measure import Costs, interleaved
+from loadtests.bench.measure import Batch, Costs, Tick, run_interleaved
 
-PATIENCE = 60  # seconds for an answer, the first of a server that starts included
+TIMEOUT_SECONDS = 60  # for an answer, the first of a server that starts included
 CLIENTS = 4  # with one, an idling worker finds its caches cold: sometimes twice the cost
-Batch = Callable[[], float]
-Tick = Callable[[], object]
-numbers = itertools.count()
+FIRST_READING = datetime.fromisoformat("2001-01-01T00:00:00+00:00")
+Headers = dict[str, str]
+CostsByRequest = dict[str, Costs]
+Answer = tuple[str, bytes]  # status and body
+body_numbers = itertools.count()
 
 
 class Kind(NamedTuple):
@@ -34,114 +36,114 @@ class Kind(NamedTuple):
     method: str
     path: str
     readings: int
-    near: int
-    far: int
+    size_in_process: int
+    size_end_to_end: int
 
     def body(self) -> bytes:
-        """Readings that nobody sent before, one a second."""
-        first = datetime.fromisoformat("2001-01-01T00:00:00+00:00") + timedelta(
-            seconds=next(numbers) * self.readings
-        )
-        times = [(first + timedelta(seconds=second)).isoformat() for second in range(self.readings)]
-        return (
-            json.dumps(
-                {"readings": [{"metric": "level_m", "time": time, "value": 1.84} for time in times]}
-            ).encode()
-            if times
-            else b""
-        )
+        """Return readings that nobody sent before, one a second."""
+        if not self.readings:
+            return b""
+        first = next(body_numbers) * self.readings
+        readings = []
+        for second in range(first, first + self.readings):
+            time = FIRST_READING + timedelta(seconds=second)
+            readings.append({"metric": "level_m", "time": time.isoformat(), "value": 1.84})
+        return json.dumps({"readings": readings}).encode()
 
-    def environ(self, headers: dict[str, str]) -> dict[str, Any]:
+    def environ(self, headers: Headers) -> dict[str, Any]:
+        """Return the WSGI environment of a request."""
         return werkzeug.test.create_environ(
             self.path, method=self.method, data=self.body(), headers=headers
         )
 
 
 KINDS = {
-    "GET one node": Kind("GET", apps.URL, 0, 40, 300),
-    "POST 20 readings": Kind("POST", f"{apps.URL}/readings", 20, 10, 60),
+    "GET one node": Kind("GET", apps.NODE_URL, 0, 40, 300),
+    "POST 20 readings": Kind("POST", f"{apps.NODE_URL}/readings", 20, 10, 60),
 }
 
 
-def ask(app: Any, environ: dict[str, Any]) -> tuple[str, bytes]:
-    """One request over WSGI → status and body."""
-    seen: list[str] = []
-    chunks = app(environ, lambda status, *_: seen.append(status))
-    content = b"".join(chunks)
+def send(app: Any, environ: dict[str, Any]) -> Answer:
+    """Send one request over WSGI and return its status and body."""
+    statuses: list[str] = []
+    chunks = app(environ, lambda status, *_: statuses.append(status))
+    body = b"".join(chunks)
     chunks.close()
-    return seen[0], content
+    return statuses[0], body
 
 
-def near(kind: Kind, variant: apps.Variant, headers: dict[str, str]) -> Batch:
-    """A batch over WSGI → CPU seconds of this thread per request."""
+def in_process_batch(kind: Kind, variant: apps.Variant, headers: Headers) -> Batch:
+    """Return a batch over WSGI, which returns CPU seconds of this thread per request."""
 
-    def batch() -> float:
-        prepared = [kind.environ({**headers, **variant.headers}) for _ in range(kind.near)]
+    def run_batch() -> float:
+        all_headers = {**headers, **variant.headers}
+        environs = [kind.environ(all_headers) for _ in range(kind.size_in_process)]
         with variant.around():
             started = time.thread_time()
-            answers = [ask(variant.app, environ) for environ in prepared]
-            spent = time.thread_time() - started
-        expect(status for status, _ in answers)
-        return spent / kind.near
+            answers = [send(variant.app, environ) for environ in environs]
+            seconds = time.thread_time() - started
+        require_success({status for status, _ in answers})
+        return seconds / kind.size_in_process
 
-    return batch
-
-
-def expect(statuses: Iterator[str]) -> None:
-    if refused := {status for status in statuses if not status.startswith("2")}:
-        raise RuntimeError(f"requests were answered with {', '.join(sorted(refused))}")
+    return run_batch
 
 
-def in_process(
-    variants: dict[str, apps.Variant], headers: dict[str, str], rounds: int, tick: Tick
-) -> dict[str, Costs]:
-    """By request: the costs of the variants that give the answer of the app with everything on."""
-    made = {}
+def require_success(statuses: set[str]) -> None:
+    """Raise RuntimeError when a status is no success."""
+    refused = [status for status in sorted(statuses) if not status.startswith("2")]
+    if refused:
+        raise RuntimeError(f"requests were answered with {', '.join(refused)}")
+
+
+def measure_in_process(
+    variants: dict[str, apps.Variant], headers: Headers, rounds: int, tick: Tick
+) -> CostsByRequest:
+    """Return by request the costs of the variants that answer as the full app does."""
     gc.collect()
     gc.freeze()  # a collection shall not walk through the apps of all variants
-    for name, kind in KINDS.items():
-        answers = {
-            key: ask(variant.app, kind.environ(headers)) for key, variant in variants.items()
-        }
-        alike = [
-            key
-            for key, (status, content) in answers.items()
-            if same((status, content), answers[apps.ALL])
-        ]
-        if apps.BARE not in alike:
-            raise RuntimeError(
-                f"{name}: bare answers {answers[apps.BARE]}, the app {answers[apps.ALL]}"
-            )
-        made[name] = interleaved(
-            {key: near(kind, variants[key], headers) for key in alike}, rounds, tick
-        )
-    return made
+    costs = {}
+    for request, kind in KINDS.items():
+        full_answer = send(variants[apps.ALL].app, kind.environ(headers))
+        batches = {}
+        for name, variant in variants.items():
+            answer = send(variant.app, kind.environ(headers))
+            if is_same(answer, full_answer):
+                batches[name] = in_process_batch(kind, variant, headers)
+            elif name == apps.BARE:
+                raise RuntimeError(f"{request}: bare answers {answer}, the app {full_answer}")
+        costs[request] = run_interleaved(batches, rounds, tick)
+    return costs
 
 
-def same(one: tuple[str, bytes], other: tuple[str, bytes]) -> bool:
-    return one[0] == other[0] and json.loads(one[1]) == json.loads(other[1])
+def is_same(answer: Answer, other: Answer) -> bool:
+    """Return whether two answers have the same status and the same JSON."""
+    return answer[0] == other[0] and json.loads(answer[1]) == json.loads(other[1])
 
 
 @contextmanager
-def server(
-    app: str, factory: str, headers: dict[str, str], log: Path
+def run_server(
+    app: str, factory: str, headers: Headers, log: Path
 ) -> Iterator[tuple[httpx.Client, psutil.Process]]:
     """Run gunicorn with one worker and yield a client of it and the worker."""
-    target = f"loadtests.bench.apps:served({app!r}, {factory!r})"
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("w") as output:
-        address = "http://{}:{}".format(*listener.getsockname())
-        words = [
-            f"fd://{listener.fileno()}",
+        port = listener.getsockname()[1]
+        descriptor = listener.fileno()
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--bind",
+            f"fd://{descriptor}",
             "--workers",
             "1",
             "--config",
             "api/gunicorn.conf.py",
-            target,
+            f"loadtests.bench.apps:create_served_app({app!r}, {factory!r})",
         ]
-        command = [sys.executable, "-m", "gunicorn", "--bind", *words]
-        process = subprocess.Popen(command, stderr=output, pass_fds=[listener.fileno()])  # noqa: S603 - our own words
+        process = subprocess.Popen(command, stderr=output, pass_fds=[descriptor])  # noqa: S603 - our own words
     try:
-        with httpx.Client(base_url=address, headers=headers, timeout=PATIENCE) as client:
+        base_url = f"http://127.0.0.1:{port}"
+        with httpx.Client(base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
             client.get("/")  # waits for the worker
             [worker] = psutil.Process(process.pid).children()
             yield client, worker
@@ -150,36 +152,38 @@ def server(
         process.wait()
 
 
-def far(kind: Kind, client: httpx.Client, worker: psutil.Process) -> Batch:
-    """A batch from some clients at once → CPU seconds of the worker per request."""
+def end_to_end_batch(kind: Kind, client: httpx.Client, worker: psutil.Process) -> Batch:
+    """Return a batch from some clients at once, which returns CPU seconds per request."""
 
-    def batch() -> float:
+    def send_one(_: int) -> str:
+        answer = client.request(kind.method, kind.path, content=kind.body())
+        return f"{answer.status_code} {answer.reason_phrase}"
+
+    def run_batch() -> float:
         before = worker.cpu_times()
         with ThreadPoolExecutor(CLIENTS) as clients:
-            answers = [
-                *clients.map(
-                    lambda _: client.request(kind.method, kind.path, content=kind.body()),
-                    range(kind.far),
-                )
-            ]
+            statuses = set(clients.map(send_one, range(kind.size_end_to_end)))
         after = worker.cpu_times()
-        expect(f"{answer.status_code} {answer.reason_phrase}" for answer in answers)
-        return (after.user + after.system - before.user - before.system) / kind.far
+        require_success(statuses)
+        seconds = after.user + after.system - before.user - before.system
+        return seconds / kind.size_end_to_end
 
-    return batch
+    return run_batch
 
 
-def end_to_end(
-    factory: str, headers: dict[str, str], folder: Path, rounds: int, tick: Tick
-) -> dict[str, Costs]:
-    """By request: the costs of `all` and `bare`, each in a server of its own."""
+def measure_end_to_end(
+    factory: str, headers: Headers, folder: Path, rounds: int, tick: Tick
+) -> CostsByRequest:
+    """Return by request the costs of `all` and `bare`, each in a server of its own."""
+    costs = {}
     with (
-        server(apps.ALL, factory, headers, folder / "all.log") as full,
-        server(apps.BARE, factory, headers, folder / "bare.log") as bare,
+        run_server(apps.ALL, factory, headers, folder / "all.log") as full_server,
+        run_server(apps.BARE, factory, headers, folder / "bare.log") as bare_server,
     ):
-        return {
-            name: interleaved(
-                {apps.ALL: far(kind, *full), apps.BARE: far(kind, *bare)}, rounds, tick
-            )
-            for name, kind in KINDS.items()
-        }
+        for request, kind in KINDS.items():
+            batches = {
+                apps.ALL: end_to_end_batch(kind, *full_server),
+                apps.BARE: end_to_end_batch(kind, *bare_server),
+            }
+            costs[request] = run_interleaved(batches, rounds, tick)
+    return costs

@@ -8,16 +8,12 @@ from loadtests.bench.measure import FINE, UNKNOWN, WORSE, Estimate
 
 def test_every_variant_takes_every_place() -> None:
     """Variants alternate round by round, and nobody is always the first."""
-    assert [list(order) for order in measure.orders("abc", 4)] == [
-        list("abc"),
-        list("bca"),
-        list("cab"),
-        list("abc"),
-    ]
+    orders = ["".join(measure.rotate("abc", places)) for places in range(4)]
+    assert orders == ["abc", "bca", "cab", "abc"]
 
 
 def test_rounds_are_interleaved_and_the_first_forgotten() -> None:
-    """All variants run in every round; costs of the warm-up are not kept, and every round is told."""
+    """All variants run in every round; the costs of the warm-up are dropped; every round ticks."""
     ran: list[str] = []
     ticks: list[int] = []
 
@@ -25,16 +21,16 @@ def test_rounds_are_interleaved_and_the_first_forgotten() -> None:
         ran.append(name)
         return len(ran)
 
-    costs = measure.interleaved(
+    costs = measure.run_interleaved(
         {"a": lambda: batch("a"), "b": lambda: batch("b")}, 2, lambda: ticks.append(len(ran))
     )
-    assert "".join(ran) == "abba" * ((measure.WARM_UP + 2) // 2)
+    assert "".join(ran) == "abba" * ((measure.WARM_UP_ROUNDS + 2) // 2)
     assert ticks == [2, 4, 6, 8]
     assert costs == {"a": [5, 8], "b": [6, 7]}
 
 
 def test_a_median_has_a_margin() -> None:
-    """The margin is that of a box plot's notch: it grows with the spread, shrinks with the rounds, and one outlier moves nothing."""
+    """The margin grows with the spread, shrinks with the rounds, and ignores one outlier."""
     assert measure.estimate([1, 2, 3, 4, 5]) == Estimate(3, pytest.approx(1.57 * 2 / 5**0.5))
     assert measure.estimate([1, 2, 3, 4, 5000]) == measure.estimate([1, 2, 3, 4, 5])
     assert measure.estimate([1, 2, 3, 4, 5] * 4).margin == pytest.approx(
@@ -64,8 +60,8 @@ def test_costs_are_compared_round_by_round() -> None:
 def test_a_verdict_needs_the_whole_interval(
     value: float, margin: float, committed: float | None, said: str
 ) -> None:
-    """Fine below the limit, worse above it, and neither when noise reaches across it or nothing was committed."""
-    assert measure.verdict(Estimate(value, margin), committed) == said
+    """Fine below the limit, worse above it, unknown when noise reaches across it."""
+    assert measure.judge(Estimate(value, margin), committed) == said
 
 
 @pytest.mark.parametrize(
@@ -79,13 +75,13 @@ def test_a_verdict_needs_the_whole_interval(
 )
 def test_what_is_worse_is_told_first(verdicts: list[str], said: str) -> None:
     """One worse ratio decides; what could not be told decides over what is fine."""
-    assert measure.overall(verdicts) == said
+    assert measure.combine(verdicts) == said
 
 
 def test_noise_is_not_committed() -> None:
-    """A ratio whose margin is more than a tenth of it is too unsure to be what later runs are judged by."""
-    assert measure.steady(Estimate(2.0, 0.2))
-    assert not measure.steady(Estimate(2.0, 0.21))
+    """A ratio whose margin is more than a tenth of it is not committed."""
+    assert measure.is_steady(Estimate(2.0, 0.2))
+    assert not measure.is_steady(Estimate(2.0, 0.21))
 
 
 def test_exit_codes_are_the_projects() -> None:

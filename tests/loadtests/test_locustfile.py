@@ -1,4 +1,4 @@
-"""The load users' helpers, in a process of their own: `import locust` replaces the sockets of whoever imports it."""
+"""The load users, in a process of their own: `import locust` replaces its sockets."""
 
 import json
 import subprocess
@@ -20,7 +20,9 @@ from loadtests import locustfile as l
 by_id = {scenario["id"]: scenario for scenario in l.SCENARIOS}
 
 class Answer:
-    def __init__(self, status, body): self.status_code, self.text, self.body, self.verdict = status, "", body, None
+    def __init__(self, status, body):
+        self.status_code, self.body = status, body
+        self.text, self.verdict = "", None
     def __enter__(self): return self
     def __exit__(self, *_): pass
     def success(self): self.verdict = "good"
@@ -77,14 +79,18 @@ tally.add("nodes.get", 0.01, "500 oops")
 for number in range(100):
     tally.add("readings.latest", 0.5, "")
 rows = {row["slo"]: row for row in l.judge()}
-for name in ("nodes.list-availability", "nodes.list-latency-200ms", "nodes.get-availability", "nodes.get-latency-200ms",
-             "readings.latest-latency-200ms", "nodes.create-availability"):
+for name in (
+    "nodes.list-availability", "nodes.list-latency-200ms", "nodes.get-availability",
+    "nodes.get-latency-200ms", "readings.latest-latency-200ms", "nodes.create-availability",
+):
     result[name] = [rows[name][key] for key in ("good", "total", "measured", "verdict")]
 result["errors"] = dict(tally.errors)
 """,
     "conclude": """
 class Options: csv_prefix = "x"
-class Environment: process_exit_code, stats, parsed_options = None, l.locust_stats.RequestStats(), Options
+class Environment:
+    process_exit_code, parsed_options = None, Options
+    stats = l.locust_stats.RequestStats()
 class Broken: status_code = 0
 class Fine: status_code = 200
 codes, naps = [], []
@@ -143,7 +149,7 @@ result["recovered"] = [name for name, _, _ in empty.client.sent[-2:]]
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the cases found, all from one process because starting it is slow."""
+    """Return the results of all cases, from one process because starting it is slow."""
     verdict = tmp_path_factory.mktemp("load") / "verdict.json"
     scenarios = verdict.with_name("scenarios.json")
     scenarios.write_text(
@@ -184,7 +190,7 @@ def test_holders_find_every_mapping(answers: dict[str, Any]) -> None:
 
 
 def test_bodies_vary_only_what_the_catalogue_names(answers: dict[str, Any]) -> None:
-    """Times and ids are new in every request, the rest is the contract's example, which itself stays as it is."""
+    """Times and ids are new in every request; the rest is the contract's example, unchanged."""
     found = answers["body"]
     assert found["kept"]
     assert found["varied"] == 3
@@ -194,7 +200,7 @@ def test_bodies_vary_only_what_the_catalogue_names(answers: dict[str, Any]) -> N
 
 
 def test_figures_are_locusts_own(answers: dict[str, Any]) -> None:
-    """Counts and percentiles are what Locust's CSV has, in seconds; what was never asked for has none."""
+    """Counts and percentiles are those of Locust's CSV, in seconds; None without requests."""
     none = {
         "requests": 0,
         "failed": 0,
@@ -216,7 +222,7 @@ def test_a_fixed_resource_is_asked_for(answers: dict[str, Any]) -> None:
 
 
 def test_the_run_is_judged_by_the_objectives(answers: dict[str, Any]) -> None:
-    """Availability counts all requests, latency the good ones alone, and without events an objective is idle, not met."""
+    """Availability counts all requests, latency the good ones; without events it is idle."""
     assert answers["judge"] == {
         "nodes.list-availability": [1000, 1000, 1.0, "met"],
         "nodes.list-latency-200ms": [960, 1000, 0.96, "met"],
@@ -229,7 +235,7 @@ def test_the_run_is_judged_by_the_objectives(answers: dict[str, Any]) -> None:
 
 
 def test_the_exit_code_is_the_verdict(answers: dict[str, Any]) -> None:
-    """2 when nothing was measured, 0 when all was met, 1 when something was missed, and the report says what."""
+    """2 when nothing was measured, 0 when all was met, 1 when something was missed."""
     assert answers["conclude"]["codes"] == [2, 0, 1]
     report = answers["conclude"]["report"]
     row = next(row for row in report["routes"] if row["route"] == "nodes.list")
@@ -239,7 +245,7 @@ def test_the_exit_code_is_the_verdict(answers: dict[str, Any]) -> None:
 
 
 def test_what_was_not_answered_is_known(answers: dict[str, Any]) -> None:
-    """Requests that were cut off or broke are told from answers, because the server may or may not have counted them."""
+    """Requests that were cut off or broke are counted apart: the server may not know them."""
     row = next(
         row for row in answers["conclude"]["report"]["routes"] if row["route"] == "nodes.list"
     )
@@ -272,7 +278,7 @@ def test_a_user_makes_uses_and_removes_its_own_nodes(answers: dict[str, Any]) ->
 
 
 def test_a_user_outlives_failures(answers: dict[str, Any]) -> None:
-    """A failed creation costs it no node of its own, and without any node it tries to make one first."""
+    """A failed creation keeps its own node; without any node it tries to create one first."""
     found = answers["failing"]
     assert found["kept"] == ["made-1"]
     assert found["asked"] == "nodes.create"
