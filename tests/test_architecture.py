@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEW_LINES = 8
-BUDGETS = {"api": 37_200, "observability": 76_000, "loadtests": 8_400}  # AST nodes
+BUDGETS = {"api": 37_200, "observability": 80_000, "loadtests": 8_400}  # AST nodes
 
 
 def test_imports_follow_the_arrows() -> None:
