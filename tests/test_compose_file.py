@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from api.platform.keys import TOKEN
-from observability.devstack import compose
+from observability.devstack import compose_secrets, docker
 from observability.devstack.layout import Ports
-from observability.devstack.processes import DAY
+from observability.devstack.programs import DAY
 from observability.spec.loading import load_plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,7 +166,7 @@ def test_no_secret_stands_in_an_environment(name: str) -> None:
 @each
 def test_secrets_are_those_that_up_makes(name: str, tmp_path: Path) -> None:
     """Every file that a service mounts is made by the first `make up`."""
-    compose.make_secrets(tmp_path)
+    compose_secrets.make_secrets(tmp_path)
     for secret in SERVICES[name].get("secrets", ()):
         source = secret if isinstance(secret, str) else secret["source"]
         assert FILE["secrets"][source] == {"file": f"${{EVARA_SECRETS_DIR:-./secrets}}/{source}"}
@@ -256,20 +256,21 @@ def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     folder.mkdir(mode=0o755)
     (folder / "slack_url").write_text("https://hooks.example/x", encoding="utf-8")
-    compose.make_secrets(folder)
+    compose_secrets.make_secrets(folder)
     first = texts(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()} == {0o600}
-    owner = compose.USER if os.geteuid() == 0 else os.geteuid()
+    owner = docker.USER if os.geteuid() == 0 else os.geteuid()
     assert {path.stat().st_uid for path in folder.iterdir()} == {owner}
-    assert {name for name, text in first.items() if not text} == set(compose.GIVEN) - {"slack_url"}
-    assert all(TOKEN.fullmatch(first[name]) for name in compose.KEYS)
+    empty = {name for name, text in first.items() if not text}
+    assert empty == set(compose_secrets.USER_SECRETS) - {"slack_url"}
+    assert all(TOKEN.fullmatch(first[name]) for name in compose_secrets.API_KEYS)
     assert f":{first['postgres_password']}@postgres:5432/evara" in first["evara_database_url"]
     assert first["valkey_password"] not in first["valkey_users.acl"], "Valkey's file holds digests"
-    compose.make_secrets(folder)
+    compose_secrets.make_secrets(folder)
     assert texts(folder) == first
     other = tmp_path / "other"
-    compose.make_secrets(other)
+    compose_secrets.make_secrets(other)
     again = texts(other)
     made = [name for name in first if first[name] and name != "slack_url"]
     assert not [name for name in made if again[name] == first[name]]

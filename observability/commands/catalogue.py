@@ -9,7 +9,7 @@ import click
 
 from observability.checks import dashboards, drift, lint, routes
 from observability.commands import options
-from observability.devstack import binaries
+from observability.devstack import binaries, packages
 from observability.devstack.layout import StackLayout
 from observability.generate import registry
 from observability.spec import loading
@@ -94,7 +94,7 @@ def find_problems(compilation: Compilation, folder: Path) -> list[Problem]:
 
 def run_tools(folder: Path) -> tuple[list[Problem], list[str]]:
     """Return the problems that the servers' tools find, and the names of missing tools."""
-    search_path = binaries.search_path(StackLayout.main().servers)
+    search_path = packages.search_path(StackLayout.main().servers)
     loki = binaries.find_log_server("loki")
     return lint.tools(folder, search_path, loki)
 

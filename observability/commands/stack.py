@@ -9,8 +9,12 @@ from rich.markup import escape
 from observability.checks import routes
 from observability.commands import options
 from observability.commands.slo_table import print_slos
-from observability.devstack import binaries, compose, modes, readiness
+from observability.devstack import addresses, binaries, modes
+from observability.devstack.containers import DONE
 from observability.devstack.layout import COMPOSE, NATIVE, StackLayout
+from observability.devstack.packages import MissingServers
+from observability.devstack.steps import StackError, Steps
+from observability.devstack.supervisor import RUNNING
 from observability.generate import registry
 from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
@@ -29,16 +33,16 @@ from observability.terminal import FINE, NOT_FINE, UNKNOWN, fail, out
 def up(mode: str) -> None:
     """Bring the stack up, wait until it works, and show the SLOs."""
     layout = StackLayout.main()
-    chosen, why = modes.choose(mode, layout)
+    chosen, why = modes.choose_mode(mode, layout)
     plan = layout.plan(chosen)
     problems = routes.check(plan, registry.contract())
     if problems:  # the API would refuse to start
         raise Invalid(problems)
     started = time.monotonic()
-    out.print(f"[bold]Evara[/bold], {chosen} ({escape(why)}): {modes.WHAT[chosen]}")
+    out.print(f"[bold]Evara[/bold], {chosen} ({escape(why)}): {modes.DESCRIPTIONS[chosen]}")
     try:
-        modes.of(chosen).up(layout, plan, readiness.Steps(out.print))
-    except readiness.Refused as error:
+        modes.stack_of(chosen).up(layout, plan, Steps(out.print))
+    except StackError as error:
         fail(str(error), NOT_FINE)
     out.print(f"[green]✓[/green] up in {time.monotonic() - started:.1f} s\n")
     print_overview(layout, plan)
@@ -46,13 +50,13 @@ def up(mode: str) -> None:
 
 def print_overview(layout: StackLayout, plan: Plan) -> None:
     """Print the addresses of a running stack, its SLOs and the next commands."""
-    for label, url in readiness.addresses(layout):
+    for label, url in addresses.find_addresses(layout):
         out.print(f"  {label:<28}{url}")
     out.print()
     window = verdicts.parse_window(plan, None)
     rows = verdicts.measure(plan, Prometheus(layout.url("prometheus")), window)
     print_slos(rows, window.name)
-    header = f'-H "Authorization: Bearer {modes.key(layout)}"'
+    header = f'-H "Authorization: Bearer {modes.key_for_shell(layout)}"'
     out.print(f"\nAsk it: curl {header} {layout.url('api')}/api/v1/nodes", soft_wrap=True)
     out.print("Next: make load, make slo, make drill; make down stops it.")
 
@@ -61,8 +65,10 @@ def print_overview(layout: StackLayout, plan: Plan) -> None:
 def fetch() -> None:
     """Find or unpack the servers, without starting anything."""
     try:
-        servers = binaries.ensure(StackLayout.main().servers, lambda text: out.print(f"  {text}"))
-    except binaries.MissingServers as error:
+        servers = binaries.ensure_servers(
+            StackLayout.main().servers, lambda text: out.print(f"  {text}")
+        )
+    except MissingServers as error:
         fail(str(error), UNKNOWN)
     for name, server in servers.items():
         out.print(f"  [dim]{name:<14}{server.path}[/dim]")
@@ -72,7 +78,7 @@ def fetch() -> None:
 def down() -> None:
     """Stop the stack; what it stored stays."""
     layout = StackLayout.main()
-    if modes.current(layout).down(layout):
+    if modes.current_stack(layout).down(layout):
         out.print("[green]✓[/green] stopped; make up brings it back with its data")
     else:
         out.print("nothing was running")
@@ -82,7 +88,7 @@ def down() -> None:
 def clean() -> None:
     """Stop the stack and remove everything that it wrote."""
     layout = StackLayout.main()
-    removed = [path.name for path in modes.current(layout).clean(layout)]
+    removed = [path.name for path in modes.current_stack(layout).clean(layout)]
     listed = ", ".join(removed) or "nothing: it was clean"
     out.print(f"[green]✓[/green] removed {listed}")
 
@@ -92,10 +98,10 @@ def clean() -> None:
 def status(json_: bool) -> None:
     """Show every process; exit 1 when one does not run, 2 when the stack is down."""
     layout = StackLayout.main()
-    processes = modes.current(layout).processes(layout)
+    processes = modes.current_stack(layout).processes(layout)
     if not processes:
         fail("the stack does not run; start it with: make up", UNKNOWN)
-    is_fine = [process["statename"] in (compose.RUNNING, compose.DONE) for process in processes]
+    is_fine = [process["statename"] in (RUNNING, DONE) for process in processes]
     if json_:
         keys = ("name", "statename", "pid")
         out.print_json(data=[{key: process[key] for key in keys} for process in processes])
@@ -114,9 +120,9 @@ def logs(program: str | None, lines: int) -> None:
     """Show the last log lines of one process, or of all."""
     try:
         layout = StackLayout.main()
-        for line in modes.current(layout).tail(layout, program, lines):
+        for line in modes.current_stack(layout).tail(layout, program, lines):
             out.print(escape(line))
-    except readiness.Refused as error:
+    except StackError as error:
         fail(str(error), NOT_FINE)
 
 
@@ -124,8 +130,8 @@ def logs(program: str | None, lines: int) -> None:
 def doctor() -> None:
     """Check everything that `up` depends on."""
     layout = StackLayout.main()
-    mode, why = modes.choose(modes.AUTO, layout)
-    results = [("mode", True, f"{mode}: {why}"), *modes.of(mode).doctor(layout)]
+    mode, why = modes.choose_mode(modes.AUTO, layout)
+    results = [("mode", True, f"{mode}: {why}"), *modes.stack_of(mode).doctor(layout)]
     for subject, fine, explanation in results:
         mark = "[green]✓[/green]" if fine else "[red]✗[/red]"
         out.print(f"  {mark} {subject:<24}{escape(explanation)}")

@@ -130,8 +130,14 @@ def home() -> str:
         rates = {
             route.id: [None] * len(routes.queries) for route in answers.plan.routes
         } | answers.table(routes)
-        shown = {"stats": stats, "rates": rates, "jobs": answers.table(JOBS)}
-        return {"slos": answers.slos(), "alerts": alerts, "calls": calls, **shown}
+        return {
+            "slos": answers.slos(),
+            "alerts": alerts,
+            "calls": calls,
+            "stats": stats,
+            "rates": rates,
+            "jobs": answers.table(JOBS),
+        }
 
     durations = [
         picture for picture in pictures(board_slugs.LOAD) if picture.panel.unit == Unit.SECONDS

@@ -9,25 +9,27 @@ from typing import Any, TypeVar
 from dogpile.cache import make_region
 
 from observability.console.notification_store import seconds
+from observability.devstack.addresses import find_addresses
 from observability.devstack.layout import StackLayout
-from observability.devstack.readiness import addresses, answers
 from observability.generate.dashboards.colours import series_colours
 from observability.generate.dashboards.registry import boards
 from observability.generate.runbook import entries
 from observability.lib.alertmanager import fetch_active_alerts
 from observability.lib.charts import svg
-from observability.lib.http import Unreachable
+from observability.lib.http import Unreachable, responds
 from observability.lib.panels import BAD, GOOD, METRICS, WARN, Kind, Panel, Query, Unit
 from observability.lib.prometheus import Prometheus
 from observability.slo.verdicts import Row, Verdict, measure
 from observability.spec import names
 from observability.spec.plan import Plan
 
-PATIENCE, GLANCE = (
-    5.0,
-    1.0,
-)  # seconds until a server counts as silent: for a question, and for being there at all
-NUMBERS, PICTURES, LINKS = 5.0, 15.0, 30.0  # seconds for which an answer is good
+# seconds until a server counts as silent: for a question, and for being there at all
+PATIENCE = 5.0
+GLANCE = 1.0
+# seconds for which an answer is good
+NUMBERS = 5.0
+PICTURES = 15.0
+LINKS = 30.0
 BUSY = 20  # an answer that was slow is good for so many times longer, so that readers cost at most 5 % of a Prometheus
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800}
 LOOKS = {GOOD: "good", WARN: "warn", BAD: "bad"}
@@ -97,7 +99,7 @@ class Answers:
     def alive(self) -> None:
         """Raises Unreachable when Prometheus is: asked first, so that a page waits for one short silence at most."""
         if not self.once(
-            "alive", NUMBERS, lambda: answers(self._prometheus.url + "/-/ready", GLANCE)
+            "alive", NUMBERS, lambda: responds(self._prometheus.url + "/-/ready", GLANCE)
         ):
             raise Unreachable(f"{self._prometheus.url} is not ready within {GLANCE:.0f} s")
 
@@ -106,7 +108,7 @@ class Answers:
         return self.once(
             "alertmanager",
             NUMBERS,
-            lambda: answers(self.layout.url("alertmanager") + "/-/ready", GLANCE),
+            lambda: responds(self.layout.url("alertmanager") + "/-/ready", GLANCE),
         )
 
     def links(self) -> list[tuple[str, str]]:
@@ -116,7 +118,7 @@ class Answers:
             LINKS,
             lambda: [
                 row
-                for row in addresses(self.layout, GLANCE)
+                for row in find_addresses(self.layout, GLANCE)
                 if row[1] != self.layout.address("console")
             ],
         )

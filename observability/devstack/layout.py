@@ -1,7 +1,11 @@
-"""Where one stack lives: its folder, ports and secrets, native or of containers; a drill is a second site beside the first."""
+"""The folder, ports and secrets of one stack, native or compose.
+
+A drill's stack and that of `make up` have different layouts.
+"""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from observability.spec import loading
@@ -37,10 +41,15 @@ class Ports:
     fluentd: int = 24224
 
     def shifted(self, offset: int) -> "Ports":
+        """Return every port plus `offset`."""
         return Ports(**{name: port + offset for name, port in self.named().items()})
 
     def named(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return asdict(self)
+
+    def without(self, names: Iterable[str]) -> dict[str, int]:
+        """Return every port but those, by name."""
+        return {name: port for name, port in self.named().items() if name not in names}
 
 
 @dataclass(frozen=True)
@@ -49,43 +58,46 @@ class StackLayout:
 
     state: Path  # everything it writes
     ports: Ports
-    servers: Path  # where unpacked servers are kept; shared between sites
-    inside: bool = False  # one of the compose stack's own containers asks
+    servers: Path  # where unpacked servers are kept; shared between stacks
+    inside: bool = False  # this process runs in a container of the compose stack
 
     @classmethod
     def main(cls) -> "StackLayout":
-        """The stack of `make up`; EVARA_STACK_DIR and EVARA_PORT_OFFSET put a second one beside it."""
+        """Return the layout of `make up`, as EVARA_STACK_DIR and EVARA_PORT_OFFSET move it."""
         state = Path(os.environ.get("EVARA_STACK_DIR", ROOT / ".stack")).resolve()
-        return cls(
-            state, Ports().shifted(port_offset()), servers_folder(), "EVARA_INSIDE" in os.environ
-        )
+        ports = Ports().shifted(port_offset())
+        return cls(state, ports, servers_folder(), inside="EVARA_INSIDE" in os.environ)
 
     def plan(self, mode: str = "") -> Plan:
-        """The catalogue's Plan for a stack of this mode, by default the present one: the native one has no gateway."""
-        made = loading.load_plan()
-        return made if (mode or self.mode) == COMPOSE else made.without_gateway()
+        """Return the catalogue's Plan for a mode, by default that of the stack.
+
+        The native stack has no gateway, and so no SLOs for it.
+        """
+        plan = loading.load_plan()
+        if (mode or self.mode) == COMPOSE:
+            return plan
+        return plan.without_gateway()
 
     def url(self, name: str) -> str:
-        """Where we ask a server of the stack: by its service's name in a container, else on this machine."""
-        return f"http://{name}:{getattr(Ports(), name)}" if self.inside else self.address(name)
+        """Return the URL of a server for this process, which may run in a container."""
+        if self.inside:
+            port = getattr(Ports(), name)
+            return f"http://{name}:{port}"
+        return self.address(name)
 
     def address(self, name: str) -> str:
-        """Where a person on this machine finds it."""
+        """Return the URL of a server for a browser on this machine."""
         return f"http://{HOST}:{self.ports.named()[name]}"
 
     @property
     def mode(self) -> str:
-        """native or compose: what is up, or was last."""
+        """`native` or `compose`: the mode of the last `up`."""
+        if self.inside:
+            return COMPOSE
         path = self.state / "mode"
-        return (
-            COMPOSE
-            if self.inside
-            else path.read_text(encoding="utf-8")
-            if path.exists()
-            else NATIVE
-        )
+        return path.read_text(encoding="utf-8") if path.exists() else NATIVE
 
-    def remember(self, mode: str) -> None:
+    def remember_mode(self, mode: str) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / "mode").write_text(mode, encoding="utf-8")
 
@@ -111,8 +123,9 @@ class StackLayout:
 
     @property
     def reports(self) -> Path:
-        """Load reports: beside the code for the stack of `make up`, in the folder of any other."""
-        return ROOT / "reports" if self.state == ROOT / ".stack" else self.state / "reports"
+        """Load reports: beside the code for the stack of `make up`, else in the stack's folder."""
+        is_main = self.state == ROOT / ".stack"
+        return (ROOT if is_main else self.state) / "reports"
 
     @property
     def fault(self) -> Path:
@@ -123,31 +136,25 @@ class StackLayout:
         return self.state / "keys"
 
     def key_file(self, name: str) -> Path:
-        """Where the key of one of the stack's own programs is kept."""
-        return secrets_folder() / f"{name}_key" if self.mode == COMPOSE else self.keys / name
+        """Return the file with the key of one of the stack's own programs."""
+        if self.mode == COMPOSE:
+            return secrets_folder() / f"{name}_key"
+        return self.keys / name
 
     def key(self, name: str) -> str:
-        """The API key of one of the stack's own programs, prober or load; "" before `up` has made it."""
+        """Return the API key of `prober` or `load`, "" before `up` has made it."""
         path = self.key_file(name)
         return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 
 
 def port_offset() -> int:
-    """EVARA_PORT_OFFSET; Invalid when it is no number, or moves a port out of range."""
+    """Return EVARA_PORT_OFFSET; raise Invalid when it is no number or moves a port out of range."""
     text = os.environ.get("EVARA_PORT_OFFSET", "0")
     highest = HIGHEST_PORT - max(Ports().named().values())
     if not text.isdecimal() or int(text) > highest:
         fix = f"export a whole number from 0 to {highest}"
-        raise Invalid(
-            [
-                Problem(
-                    "EVARA_PORT_OFFSET",
-                    f"{text!r} cannot be added to the ports",
-                    fix,
-                    "environment",
-                )
-            ]
-        )
+        message = f"{text!r} cannot be added to the ports"
+        raise Invalid([Problem("EVARA_PORT_OFFSET", message, fix, "environment")])
     return int(text)
 
 
@@ -156,14 +163,12 @@ def servers_folder() -> Path:
 
 
 def secrets_folder() -> Path:
-    """Secrets that the user may give (Slack, PagerDuty), and all of the compose stack."""
+    """Return the folder of the user's secrets (Slack, PagerDuty) and of the compose stack's."""
     return Path(os.environ.get("EVARA_SECRETS_DIR", ROOT / "secrets")).resolve()
 
 
-def present(folder: Path) -> frozenset[str]:
-    """The names of the secrets that are there and not empty."""
-    return (
-        frozenset(path.name for path in folder.iterdir() if path.stat().st_size)
-        if folder.is_dir()
-        else frozenset()
-    )
+def filled_secrets(folder: Path) -> frozenset[str]:
+    """Return the names of the secrets that exist and are not empty."""
+    if not folder.is_dir():
+        return frozenset()
+    return frozenset(path.name for path in folder.iterdir() if path.stat().st_size)

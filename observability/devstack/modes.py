@@ -1,55 +1,42 @@
-"""Which of the two stacks a command is about: the native one, or that of containers."""
+"""The choice between the native stack and the compose stack."""
 
 import os
-from pathlib import Path
-from typing import Any, Protocol
+from types import ModuleType
 
 from observability.devstack import compose, native
+from observability.devstack.docker import find_engine
 from observability.devstack.layout import COMPOSE, DEVELOPMENT_KEY, NATIVE, StackLayout
-from observability.devstack.readiness import Steps
-from observability.spec.plan import Plan
 
 AUTO = "auto"
-WHAT = {
+DESCRIPTIONS = {
     NATIVE: "gunicorn, SQLite, Prometheus and Alertmanager under supervisor",
     COMPOSE: "HAProxy, two APIs, PostgreSQL, Valkey and all that watches them, in containers",
 }
 
 
-class Stack(Protocol):
-    """What both can do."""
-
-    def up(self, layout: StackLayout, plan: Plan, step: Steps) -> None: ...
-    def down(self, layout: StackLayout) -> bool: ...
-    def clean(self, layout: StackLayout) -> list[Path]: ...
-    def processes(self, layout: StackLayout) -> list[dict[str, Any]]: ...
-    def doctor(self, layout: StackLayout) -> list[tuple[str, bool, str]]: ...
-    def tail(self, layout: StackLayout, program: str | None, lines: int) -> Any: ...
-
-
-def of(mode: str) -> Stack:
+def stack_of(mode: str) -> ModuleType:
+    """Return the module of a mode; both have up, down, clean, processes, doctor and tail."""
     return compose if mode == COMPOSE else native
 
 
-def key(layout: StackLayout) -> str:
-    """The key of who wants to ask the API by hand, as a shell takes it: a secret's own text is not shown."""
-    return (
-        f"$(cat {os.path.relpath(layout.key_file('load'))})"
-        if layout.mode == COMPOSE
-        else DEVELOPMENT_KEY
-    )
+def current_stack(layout: StackLayout) -> ModuleType:
+    """Return the one that is up, or was last."""
+    return stack_of(layout.mode)
 
 
-def current(layout: StackLayout) -> Stack:
-    """The one that is up, or was last."""
-    return of(layout.mode)
-
-
-def choose(wanted: str, layout: StackLayout) -> tuple[str, str]:
-    """The mode and why: what was asked for, what runs already, or what this machine can."""
+def choose_mode(wanted: str, layout: StackLayout) -> tuple[str, str]:
+    """Return the mode and the reason: it is asked for, it runs, or this machine can run it."""
     if wanted != AUTO:
         return wanted, "as asked"
-    if current(layout).processes(layout):
+    if current_stack(layout).processes(layout):
         return layout.mode, "because it runs"
-    fine, how = compose.engine()
-    return COMPOSE if fine else NATIVE, how
+    has_engine, explanation = find_engine()
+    return COMPOSE if has_engine else NATIVE, explanation
+
+
+def key_for_shell(layout: StackLayout) -> str:
+    """Return an API key for use in a shell command; a secret is read there, not shown."""
+    if layout.mode != COMPOSE:
+        return DEVELOPMENT_KEY
+    key_file = os.path.relpath(layout.key_file("load"))
+    return f"$(cat {key_file})"

@@ -1,12 +1,10 @@
-"""Keeps the stack's processes alive with supervisord, and talks to it over its socket."""
+"""supervisord, which keeps the native stack's processes alive, and its client."""
 
-import configparser
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
-from io import StringIO
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -15,121 +13,163 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from observability.devstack.layout import ROOT, StackLayout
-from observability.devstack.processes import Program, clean_environment, end, leftovers
+from observability.devstack.processes import clean_environment, end, leftovers
+from observability.devstack.programs import Program
 
 STOP_SECONDS = 25  # gunicorn's graceful time-out and a little
+RUNNING = "RUNNING"
+DOWN = ("STOPPED", "EXITED", "FATAL")
+
+SUPERVISORD = """\
+[supervisord]
+directory = {root}
+logfile = {logs}/supervisord.log
+pidfile = {state}/supervisord.pid
+childlogdir = {logs}
+identifier = evara
+
+[unix_http_server]
+file = {socket}
+chmod = 0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+"""
+
+PROGRAM = """\
+[program:{name}]
+command = {command}
+environment = {environment}
+priority = {priority}
+autorestart = true
+startsecs = 1
+startretries = 100
+stopasgroup = true
+killasgroup = true
+stopwaitsecs = {stop_seconds}
+redirect_stderr = true
+stdout_logfile = {logs}/{name}.log
+stdout_logfile_maxbytes = 10MB
+stdout_logfile_backups = 2
+
+"""
 
 
 def socket_path(layout: StackLayout) -> Path:
-    """In the temporary folder: a socket's path may have 107 characters, a checkout's may be longer."""
+    """Return supervisord's socket, in the temporary folder.
+
+    The path of a socket has at most 107 characters; that of a checkout may be longer.
+    """
     digest = hashlib.sha256(str(layout.state).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"evara-{os.getuid()}-{digest}.sock"
 
 
 def config_text(layout: StackLayout, programs: list[Program]) -> str:
-    """supervisord's configuration; every process is restarted whenever it ends."""
-    config = configparser.RawConfigParser()
-    config["supervisord"] = {
-        "directory": str(ROOT),
-        "logfile": f"{layout.logs}/supervisord.log",
-        "pidfile": f"{layout.state}/supervisord.pid",
-        "childlogdir": str(layout.logs),
-        "identifier": "evara",
-    }
-    config["unix_http_server"] = {"file": str(socket_path(layout)), "chmod": "0700"}
-    config["rpcinterface:supervisor"] = {
-        "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
-    }
+    """Return supervisord's configuration; it restarts every process that ends."""
+    socket = socket_path(layout)
+    text = SUPERVISORD.format(root=ROOT, logs=layout.logs, state=layout.state, socket=socket)
     for program in programs:
-        config[f"program:{program.name}"] = {
-            "command": " ".join(map(quote, program.command)),
-            "environment": ",".join(
-                f"{key}={quote(value)}" for key, value in program.environment.items()
-            ),
-            "priority": str(program.priority),
-            "autorestart": "true",
-            "startsecs": "1",
-            "startretries": "100",
-            "stopasgroup": "true",
-            "killasgroup": "true",
-            "stopwaitsecs": str(STOP_SECONDS),
-            "redirect_stderr": "true",
-            "stdout_logfile": f"{layout.logs}/{program.name}.log",
-            "stdout_logfile_maxbytes": "10MB",
-            "stdout_logfile_backups": "2",
-        }
-    text = StringIO()
-    config.write(text)
-    return text.getvalue()
+        variables = [f"{name}={quote(value)}" for name, value in program.environment.items()]
+        text += PROGRAM.format(
+            name=program.name,
+            command=" ".join(map(quote, program.command)),
+            environment=",".join(variables),
+            priority=program.priority,
+            logs=layout.logs,
+            stop_seconds=STOP_SECONDS,
+        )
+    return text
 
 
 def quote(word: str) -> str:
-    """One word of supervisor's own syntax: shell quoting, and % doubled."""
+    """Return a word in supervisor's own syntax: shell quoting, % doubled, lines indented."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    escaped = escaped.replace("\n", "\n\t")
     return f'"{escaped}"'
 
 
 class Supervisor:
-    """One site's supervisord."""
+    """The supervisord of one stack."""
 
     def __init__(self, layout: StackLayout):
-        self._site = layout
+        self._layout = layout
+        self._socket = socket_path(layout)
         self._config = layout.state / "supervisord.conf"
 
     @property
     def _rpc(self) -> Any:
-        """A connection of its own per call: the transport cannot use one again that failed once."""
-        transport = SupervisorTransport(None, None, f"unix://{socket_path(self._site)}")
+        """A new connection per call, because the transport cannot use one again that failed."""
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         return ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def alive(self) -> bool:
         try:
-            return bool(self._rpc.getState()["statename"] == "RUNNING")
+            return bool(self._rpc.getState()["statename"] == RUNNING)
         except (OSError, Fault):
             return False
 
     def start(self, programs: list[Program]) -> None:
-        """Starts supervisord; a running one is brought to the present configuration, and starts whatever gave up."""
-        text = config_text(self._site, programs)
-        self._site.logs.mkdir(parents=True, exist_ok=True)
-        running = self.alive()
-        changed = not running or self._config.read_text(encoding="utf-8") != text
-        if changed:
-            self._config.touch(mode=0o600)  # it holds the prober's key
-            self._config.write_text(text, encoding="utf-8")
-        if not running:
-            socket_path(self._site).unlink(missing_ok=True)
-            command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
-            subprocess.run(command, check=True, cwd=ROOT, env=clean_environment(self._site))  # noqa: S603 - our own interpreter
+        """Start supervisord with its programs, or bring a running one up to date."""
+        self._layout.logs.mkdir(parents=True, exist_ok=True)
+        text = config_text(self._layout, programs)
+        if not self.alive():
+            self._write_config(text)
+            self._start_supervisord()
             return
-        if changed:
-            added, altered, removed = self._rpc.reloadConfig()[0]
-            for name in (*removed, *altered):
-                self._rpc.stopProcessGroup(name)
-                self._rpc.removeProcessGroup(name)
-            for name in (*altered, *added):
-                self._rpc.addProcessGroup(name)
+        if self._config.read_text(encoding="utf-8") != text:
+            self._write_config(text)
+            self._apply_config()
+        self._start_stopped()
+
+    def _write_config(self, text: str) -> None:
+        self._config.touch(mode=0o600)  # it holds the prober's key
+        self._config.write_text(text, encoding="utf-8")
+
+    def _start_supervisord(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
+        environment = clean_environment(self._layout)
+        subprocess.run(command, check=True, cwd=ROOT, env=environment)  # noqa: S603 - our own
+
+    def _apply_config(self) -> None:
+        """Replace the programs that differ in the new configuration."""
+        added, changed, removed = self._rpc.reloadConfig()[0]
+        for name in (*removed, *changed):
+            self._rpc.stopProcessGroup(name)
+            self._rpc.removeProcessGroup(name)
+        for name in (*changed, *added):
+            self._rpc.addProcessGroup(name)
+
+    def _start_stopped(self) -> None:
+        """Start the programs that do not run, also those that supervisor gave up."""
         for process in self.processes():
-            if process["statename"] in {"STOPPED", "EXITED", "FATAL"}:
+            if process["statename"] in DOWN:
                 self._rpc.startProcess(process["name"], False)
 
     def processes(self) -> list[dict[str, Any]]:
-        """supervisor's view of every process: name, statename, pid, start, now, description."""
+        """Return name, statename, pid, start, now and description of every process."""
         return list(self._rpc.getAllProcessInfo())
 
     def given_up(self) -> list[str]:
-        """Programs that supervisor stopped restarting."""
+        """Return the names of the programs that supervisor no longer restarts."""
         return [process["name"] for process in self.processes() if process["statename"] == "FATAL"]
 
-    def signal(self, name: str, signal: str) -> None:
-        self._rpc.signalProcess(name, signal)
+    def reload(self, names: set[str]) -> None:
+        """Make those of the programs that run read their configuration again."""
+        for process in self.processes():
+            if process["name"] in names and process["statename"] == RUNNING:
+                self._rpc.signalProcess(process["name"], "HUP")
 
     def stop(self) -> bool:
-        """Stops everything and waits until it is gone; what a killed supervisord left behind goes, too. False when nothing ran."""
-        family = leftovers(self._site)
+        """Stop everything and wait until it has ended; return False when nothing ran.
+
+        Processes that a killed supervisord left behind are stopped, too.
+        """
+        processes = leftovers(self._layout)
         if self.alive():
-            self._rpc.shutdown()  # in order: what measures goes first
-            psutil.wait_procs(family, timeout=STOP_SECONDS)
-        end([process for process in family if process.is_running()], STOP_SECONDS)
-        socket_path(self._site).unlink(missing_ok=True)
-        return bool(family)
+            self._rpc.shutdown()  # in reverse order of priority
+            psutil.wait_procs(processes, timeout=STOP_SECONDS)
+        end([process for process in processes if process.is_running()], STOP_SECONDS)
+        self._socket.unlink(missing_ok=True)
+        return bool(processes)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from observability.devstack.native import is_free
+from observability.devstack.ports import is_free
 from observability.drill.sandbox import Sandbox
 from observability.drill.traffic import Traffic
 

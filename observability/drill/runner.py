@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from observability.devstack.readiness import Refused
+from observability.devstack.steps import StackError
 from observability.drill import DrillFailed
 from observability.drill.alerts import (
     ALWAYS_FIRING,
@@ -76,7 +76,7 @@ def run(drill: Drill, plan: Plan, say: Say) -> Result:
                 speed = plan.policy.drill.speed
                 say(f"own stack ready after {seconds:.1f} s; {speed} times faster clock")
                 perform(drill, sandbox, traffic, result, say)
-    except (DrillFailed, Refused, Unreachable) as error:
+    except (DrillFailed, StackError, Unreachable) as error:
         result.verdict = str(error)
     else:
         seconds = time.monotonic() - started

@@ -7,10 +7,16 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from observability.devstack import native, readiness
-from observability.devstack.binaries import ensure
+from observability.devstack import native
+from observability.devstack.binaries import ensure_servers
+from observability.devstack.database import prepare_database
 from observability.devstack.layout import ROOT, Ports, StackLayout, servers_folder
-from observability.devstack.processes import Program, configure, process_environment, programs
+from observability.devstack.ports import is_free
+from observability.devstack.processes import clean_environment
+from observability.devstack.programs import Program, programs
+from observability.devstack.readiness import wait_until_working
+from observability.devstack.server_configs import write_server_configs
+from observability.devstack.steps import StackError, Steps
 from observability.spec.plan import Plan
 
 FIRST_OFFSET = 10_000
@@ -51,7 +57,7 @@ class Sandbox:
             self._running[name] = subprocess.Popen(  # noqa: S603 - our own programs
                 program.command,
                 cwd=ROOT,
-                env=process_environment(program, self.layout),
+                env=clean_environment(self.layout) | program.environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -68,15 +74,15 @@ class Sandbox:
         return [name for name, process in self._running.items() if process.poll() is not None]
 
     def _start_all(self) -> None:
-        servers = ensure(self.layout.servers, lambda _: None)
-        configure(self.layout, self.plan)
-        native.prepare_database(self.layout)
-        for program in programs(self.layout, self.plan, servers, faults=True):
+        servers = ensure_servers(self.layout.servers, lambda _: None)
+        write_server_configs(self.layout, self.plan)
+        prepare_database(self.layout)
+        for program in programs(self.layout, self.plan, servers, drill=True):
             self._programs[program.name] = with_short_history(program)
             self.start(program.name)
         before, after = native.waits(self.layout, self.plan, 0)
-        silent = readiness.Steps(lambda _: None)
-        readiness.settle(self.layout, before, after, self.exited, silent)
+        silent = Steps(lambda _: None)
+        wait_until_working(self.layout, before, after, self.exited, silent)
 
     def _stop_all(self) -> None:
         for process in self._running.values():
@@ -103,13 +109,13 @@ def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def free_ports() -> Ports:
-    """Return shifted ports that are all free; raise Refused.
+    """Return shifted ports that are all free; raise StackError.
 
     Stacks that start at the same time begin their search at different offsets.
     """
     for turn in range(PORT_TRIES):
         offset = FIRST_OFFSET + OFFSET_STEP * ((os.getpid() + turn) % PORT_TRIES)
         ports = Ports().shifted(offset)
-        if all(native.is_free(port) for port in ports.named().values()):
+        if all(is_free(port) for port in ports.named().values()):
             return ports
-    raise readiness.Refused(f"no free ports above {FIRST_OFFSET}; stop other drills")
+    raise StackError(f"no free ports above {FIRST_OFFSET}; stop other drills")

@@ -47,3 +47,12 @@ def fetch_json(server: str, url: str, path: str, timeout: float = TIMEOUT) -> An
         return response.json()
     except (httpx.HTTPError, ValueError) as error:
         raise no_answer(server, url, error) from error
+
+
+def responds(url: str, timeout: float) -> bool:
+    """Tell whether a GET, redirects followed, ends with 2xx; `timeout` is in seconds."""
+    try:
+        response = httpx.get(url, timeout=timeout, follow_redirects=True, verify=tls_context())
+    except httpx.HTTPError:
+        return False
+    return response.is_success

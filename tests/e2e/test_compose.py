@@ -21,7 +21,7 @@ import httpx
 import pytest
 import yaml
 
-from observability.devstack import compose
+from observability.devstack import docker
 from observability.devstack.layout import ROOT, Ports, StackLayout, servers_folder
 from observability.drill.sandbox import free_ports
 from observability.generate.dashboards.registry import boards
@@ -155,7 +155,7 @@ def left_out(services: dict[str, dict[str, Any]], without: list[str], folder: Pa
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     """A stack that is up, and gone with its volumes afterwards."""
-    fine, how = compose.engine()
+    fine, how = docker.find_engine()
     if not fine:
         pytest.skip(f"no compose stack here: {how}")
     folder = tmp_path_factory.mktemp("compose")

@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 
 from observability import __main__ as main
 from observability import terminal
-from observability.devstack import modes, native, readiness
+from observability.devstack import addresses, modes, native, readiness
 from observability.devstack.layout import StackLayout
+from observability.devstack.steps import StackError, Steps
 from observability.drill import runner as drills
 from observability.drill.registry import DRILLS
 from observability.load import report as load_reports
@@ -299,7 +300,8 @@ def test_drills_report_and_fail(
 def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
     """After the steps come the addresses, the SLOs and what to do next."""
     monkeypatch.setattr(native, "up", lambda *_: None)
-    monkeypatch.setattr(readiness, "addresses", lambda _: [("API", "http://localhost:8000/docs")])
+    pages = [("API", "http://localhost:8000/docs")]
+    monkeypatch.setattr(addresses, "find_addresses", lambda _: pages)
     monkeypatch.setattr(slos, "measure", lambda *_: rows(plan))
     result = invoke("up", "--mode", "native")
     assert result.exit_code == 0, result.output
@@ -313,7 +315,7 @@ def test_up_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is the message, not a traceback."""
 
     def refuse(*_: object) -> None:
-        raise readiness.Refused("port 8000 [api] is taken")
+        raise StackError("port 8000 [api] is taken")
 
     monkeypatch.setattr(native, "up", refuse)
     result = invoke("up", "--mode", "native")
@@ -384,7 +386,7 @@ def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing tool is named with the command that installs it, and the exit code is 1."""
-    monkeypatch.setattr(modes, "choose", lambda *_: ("native", "no Docker engine answers"))
+    monkeypatch.setattr(modes, "choose_mode", lambda *_: ("native", "no Docker engine answers"))
     monkeypatch.setattr(
         native, "doctor", lambda _: [("git on PATH", False, "install it: sudo apt install git")]
     )
@@ -397,7 +399,7 @@ def test_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_steps_say_how_long_they_took() -> None:
     """A step is printed when it is done; what it tells comes before."""
     said: list[str] = []
-    with readiness.Steps(said.append)("unpacking") as tell:
+    with Steps(said.append)("unpacking") as tell:
         tell("downloading")
     assert said[0].strip() == "downloading"
     assert "unpacking" in said[1]
@@ -405,7 +407,7 @@ def test_steps_say_how_long_they_took() -> None:
 
 @contextmanager
 def failing() -> Iterator[None]:
-    with pytest.raises(readiness.Refused) as caught:
+    with pytest.raises(StackError) as caught:
         yield
     assert "make logs P=api" in str(caught.value)
 
@@ -414,7 +416,7 @@ def test_waiting_in_vain_names_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that gives up, and a wait that lasts too long, both name what to read."""
     wait = readiness.Wait("the API answers", lambda: False, "make logs P=api")
     with failing():
-        readiness.until(wait, lambda: ["api"])
+        readiness.wait_until(wait, lambda: ["api"])
     monkeypatch.setattr(readiness, "READY_SECONDS", 0.3)
     with failing():
-        readiness.until(wait, list)
+        readiness.wait_until(wait, list)

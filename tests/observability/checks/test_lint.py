@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from observability.checks import lint
-from observability.devstack.binaries import search_path
 from observability.devstack.layout import servers_folder
+from observability.devstack.packages import search_path
 from observability.generate import alertmanager, prometheus, registry
 from observability.spec.plan import Plan
 

@@ -3,8 +3,8 @@
 import pytest
 
 from observability.devstack.layout import Ports
-from observability.devstack.processes import Program
-from observability.devstack.readiness import Refused
+from observability.devstack.programs import Program
+from observability.devstack.steps import StackError
 from observability.drill import sandbox
 
 
@@ -21,8 +21,8 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     first = Ports().shifted(sandbox.FIRST_OFFSET)
     second = Ports().shifted(sandbox.FIRST_OFFSET + sandbox.OFFSET_STEP)
     monkeypatch.setattr(sandbox.os, "getpid", lambda: 0)
-    monkeypatch.setattr(sandbox.native, "is_free", lambda port: port != first.console)
+    monkeypatch.setattr(sandbox, "is_free", lambda port: port != first.console)
     assert sandbox.free_ports() == second
-    monkeypatch.setattr(sandbox.native, "is_free", lambda _: False)
-    with pytest.raises(Refused, match="no free ports"):
+    monkeypatch.setattr(sandbox, "is_free", lambda _: False)
+    with pytest.raises(StackError, match="no free ports"):
         sandbox.free_ports()

@@ -1,0 +1,83 @@
+"""What a stack needs of the machine: tools, servers, ports and disk space.
+
+`up` requires them, `doctor` lists them.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from observability.devstack import binaries
+from observability.devstack.layout import ROOT
+from observability.devstack.ports import is_free, port_owner
+from observability.devstack.steps import StackError
+
+NEEDED_MEGABYTES = 500
+CheckResult = tuple[str, bool, str]  # subject, whether it is fine, how it is or what to do
+
+
+def check_tools() -> list[CheckResult]:
+    """Return a row per tool, one for Python and one for the disk."""
+    rows = []
+    for tool in ("git", "make"):
+        path = shutil.which(tool)
+        explanation = path or f"install it: sudo apt install {tool}"
+        rows.append((f"{tool} on PATH", bool(path), explanation))
+    is_new_enough = sys.version_info >= (3, 11)
+    rows.append(("Python 3.11 or newer", is_new_enough, sys.version.split()[0]))
+    free = free_megabytes(ROOT)
+    rows.append(("disk space", free > NEEDED_MEGABYTES, f"{free} MB free"))
+    return rows
+
+
+def check_servers(folder: Path) -> list[CheckResult]:
+    """Return a row per server; those of logs are optional."""
+    rows = []
+    for name in binaries.WANTED:
+        path = binaries.find(name, folder)
+        explanation = path or "missing; make up unpacks it"
+        rows.append((name, bool(path), str(explanation)))
+    without = "not on PATH; without it logs stay in files, which is fine"
+    for name in binaries.LOG_SERVERS:
+        path = binaries.find_log_server(name)
+        rows.append((name, True, str(path or without)))
+    return rows
+
+
+def check_ports(port_by_name: dict[str, int]) -> list[CheckResult]:
+    """Return a row for `doctor` per port."""
+    rows = []
+    for port in port_by_name.values():
+        fine = is_free(port)
+        explanation = "free" if fine else f"taken by {port_owner(port)}"
+        rows.append((f"port {port}", fine, explanation))
+    return rows
+
+
+def require_free_ports(port_by_name: dict[str, int]) -> None:
+    """Raise StackError with the owner of each port that is taken."""
+    taken = [
+        f"port {port} ({name}) is taken by {port_owner(port)}"
+        for name, port in port_by_name.items()
+        if not is_free(port)
+    ]
+    if taken:
+        listed = "; ".join(taken)
+        raise StackError(
+            f"{listed}. Stop that process, or move this stack: EVARA_PORT_OFFSET=100 make up"
+        )
+
+
+def free_megabytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free >> 20
+
+
+def require_disk_space(folder: Path) -> None:
+    """Make the folder; raise StackError when its disk is nearly full."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = free_megabytes(folder)
+    if free < NEEDED_MEGABYTES:
+        raise StackError(
+            f"{folder} has {free} MB free, {NEEDED_MEGABYTES} MB are needed;"
+            " free some, or set EVARA_STACK_DIR"
+        )

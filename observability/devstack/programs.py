@@ -1,0 +1,117 @@
+"""The programs of the native stack, read from native.yaml.
+
+`up` runs them under supervisor; drills start them alone.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from observability.devstack.binaries import Server
+from observability.devstack.layout import DEVELOPMENT_KEY, HOST, ROOT, Ports, StackLayout
+from observability.generate import fluentbit, loki
+from observability.spec.plan import Plan
+from observability.spec.quantities import format_duration
+
+DAY = 86_400  # seconds
+NATIVE_YAML = Path(__file__).with_name("native.yaml")
+API_FOLDERS = ("api", "observability")  # whose files the API's processes load
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process. Lower priorities start first and stop last."""
+
+    name: str
+    command: Sequence[str]
+    priority: int
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def programs(
+    layout: StackLayout, plan: Plan, servers: dict[str, Server], *, drill: bool = False
+) -> list[Program]:
+    """Return the programs in the order of the file, without those whose server is missing."""
+    executables = servers | {"python": Server(Path(sys.executable))}
+    values = layout_values(layout) | plan_values(plan)
+    found = []
+    for name, entry in read_native_yaml()["programs"].items():
+        executable, *arguments = entry["command"].split()
+        if executable not in executables:
+            continue
+        command = executables[executable].command(*[word.format(**values) for word in arguments])
+        environment = fill_in(entry.get("environment", {}), values)
+        if entry.get("is_api"):
+            environment = api_environment(layout, drill=drill) | environment
+        found.append(Program(name, command, entry["priority"], environment))
+    return found
+
+
+def read_native_yaml() -> dict[str, Any]:
+    return dict(yaml.safe_load(NATIVE_YAML.read_text(encoding="utf-8")))
+
+
+def fill_in(templates: dict[str, str], values: dict[str, Any]) -> dict[str, str]:
+    """Return the environment with its fields in braces replaced."""
+    return {name: template.format(**values) for name, template in templates.items()}
+
+
+def layout_values(layout: StackLayout) -> dict[str, Any]:
+    """Return the fields that depend on the stack alone."""
+    return {
+        "layout": layout,
+        "ports": layout.ports,
+        "port_offset": layout.ports.api - Ports().api,
+        "host": HOST,
+        "development_key": DEVELOPMENT_KEY,
+        "prober_key": layout.key("prober"),
+    }
+
+
+def plan_values(plan: Plan) -> dict[str, Any]:
+    """Return the fields that depend on the catalogue or on the code."""
+    log_configs = loki.render(plan)[loki.CONFIG] + fluentbit.render(plan)[fluentbit.NATIVE]
+    releases = {
+        "api": source_digest(*API_FOLDERS),
+        "observability": source_digest("observability"),
+        "loadtests": source_digest("loadtests"),
+        "logs": digest(log_configs.encode()),
+    }
+    return {
+        "release": releases,
+        "probe_every": format_duration(plan.probe_every),
+        "retention_days": int(plan.period.seconds) // DAY + 1,
+    }
+
+
+def api_environment(layout: StackLayout, *, drill: bool = False) -> dict[str, str]:
+    """Return the settings of the API's processes.
+
+    Those of the user are among them, but not in a drill, whose API reads the faults file instead.
+    """
+    native = read_native_yaml()
+    environment = fill_in(native["api_environment"], layout_values(layout))
+    if drill:
+        return environment | fill_in(native["drill_environment"], layout_values(layout))
+    user_settings = [name for name in native["user_settings"] if name in os.environ]
+    return environment | {name: os.environ[name] for name in user_settings}
+
+
+def source_digest(*folders: str) -> str:
+    """Return a digest of the files that a process loads from these folders when it starts."""
+    sources = []
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".yaml", ".html"} and "generated" not in path.parts:
+                sources.append(path)
+    return digest(b"".join(path.read_bytes() for path in sorted(sources)))
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

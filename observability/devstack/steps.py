@@ -1,0 +1,25 @@
+"""The steps of `up` as the terminal shows them, and the error that ends them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Tell = Callable[[str], None]
+
+
+class StackError(Exception):
+    """What was asked of the stack is impossible; the message says why, and what to do."""
+
+
+class Steps:
+    """A printer of steps; entering one yields a function that prints a line below it."""
+
+    def __init__(self, say: Tell):
+        self._say = say
+
+    @contextmanager
+    def __call__(self, label: str) -> Iterator[Tell]:
+        started = time.monotonic()
+        yield lambda text: self._say(f"    {text}")
+        elapsed = time.monotonic() - started
+        self._say(f"  [green]✓[/green] {label} [dim]{elapsed:.1f} s[/dim]")

@@ -1,0 +1,75 @@
+"""A stack's layout, servers, and a stand-in for Docker."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from observability.devstack import docker as docker_commands
+from observability.devstack.binaries import LOG_SERVERS, WANTED, Server
+from observability.devstack.docker import CompletedProcess
+from observability.devstack.layout import Ports, StackLayout
+
+HEALTHY = {
+    "Service": "api",
+    "State": "running",
+    "Health": "healthy",
+    "ExitCode": 0,
+    "Status": "Up 2 minutes (healthy)",
+}
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackLayout:
+    """Return the layout of a stack that does not exist, with secrets of its own."""
+    monkeypatch.setenv("EVARA_SECRETS_DIR", str(tmp_path / "secrets"))
+    return StackLayout(tmp_path / "state", Ports().shifted(30_000), tmp_path / "servers")
+
+
+@pytest.fixture
+def servers() -> dict[str, Server]:
+    """Return the servers without those of logs."""
+    return {name: Server(Path("/bin") / name) for name in WANTED}
+
+
+@pytest.fixture
+def all_servers(servers: dict[str, Server]) -> dict[str, Server]:
+    """Return the servers with Loki and Fluent Bit."""
+    return servers | {name: Server(Path("/bin") / name) for name in LOG_SERVERS}
+
+
+class FakeDocker:
+    """The `docker` command, with the commands that it was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.commands: list[tuple[str, ...]] = []
+        self.containers: list[dict[str, Any]] = []
+        self.config: dict[str, Any] = {"services": {}, "secrets": {}}
+        self.fails: Callable[[tuple[str, ...]], bool] = lambda _: False
+        monkeypatch.setattr(docker_commands, "run_docker", self)
+        monkeypatch.setattr(docker_commands.shutil, "which", lambda _: "/usr/bin/docker")
+
+    def __call__(self, *words: str, **_: object) -> CompletedProcess:
+        self.commands.append(words)
+        return CompletedProcess(words, int(self.fails(words)), self.output(words), "because")
+
+    def output(self, words: tuple[str, ...]) -> str:
+        if "ps" in words:
+            return "\n".join(map(json.dumps, self.containers))
+        if "config" in words:
+            return json.dumps(self.config)
+        if "logs" in words:
+            return "api-1  | a line"
+        if "version" in words:
+            return "2.40.3" if "compose" in words else "28.1"
+        return ""
+
+    def commands_with(self, word: str) -> list[tuple[str, ...]]:
+        return [words for words in self.commands if word in words]
+
+
+@pytest.fixture
+def docker(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    return FakeDocker(monkeypatch)

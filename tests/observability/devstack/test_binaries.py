@@ -1,0 +1,89 @@
+"""Servers are found on PATH before unpacked ones; other programs of the same name are not."""
+
+from pathlib import Path
+
+import pytest
+
+from observability.devstack import binaries
+from observability.devstack.binaries import Server
+from observability.devstack.packages import MissingServers
+from tests.observability.devstack.executables import executable, printing
+
+
+def test_path_comes_before_unpacked_servers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system has is used; the unpacked one stands in; else there is none."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert binaries.find("alertmanager", tmp_path / "s") is None
+    unpacked = executable(tmp_path / "s" / "root" / "usr" / "bin" / "prometheus-alertmanager")
+    assert binaries.find("alertmanager", tmp_path / "s") == unpacked
+    on_path = executable(tmp_path / "bin" / "alertmanager")
+    assert binaries.find("alertmanager", tmp_path / "s") == on_path
+
+
+def test_without_apt_the_error_names_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another system there is nothing to unpack with."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        MissingServers, match="there is no apt-get to fetch it with; install prometheus"
+    ):
+        binaries.ensure_servers(tmp_path, lambda _: None)
+
+
+def test_existing_servers_are_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is downloaded, and nothing is said."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in binaries.WANTED:
+        executable(tmp_path / "bin" / name)
+    said: list[str] = []
+    found = binaries.ensure_servers(tmp_path / "s", said.append)
+    assert {name: server.path.name for name, server in found.items()} == {
+        name: name for name in binaries.WANTED
+    }
+    assert said == []
+
+
+def test_loki_and_fluent_bit_take_part_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One alone is of no use; both are known by what they say about themselves."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    printing(tmp_path / "loki", "loki, version 3.7.6 (branch: x)")
+    printing(tmp_path / "fluent-bit", "something else")
+    assert binaries.find_log_server("loki") == tmp_path / "loki"
+    assert binaries.find_log_server("fluent-bit") is None
+    assert binaries.log_servers() == {}
+    printing(tmp_path / "fluent-bit", "Fluent Bit v5.1.2")
+    assert binaries.log_servers() == {
+        name: Server(tmp_path / name) for name in ("loki", "fluent-bit")
+    }
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["#!/bin/sh\necho 'LOKI genetics, version 2'\n", "#!/bin/sh\nexit 1\n", "no program at all"],
+)
+def test_another_program_called_loki_is_ignored(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's is about genetics; a file that cannot be run is none either."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    executable(tmp_path / "loki").write_text(script, encoding="utf-8")
+    assert binaries.find_log_server("loki") is None
+
+
+def test_an_unpacked_alertmanager_runs_in_its_wrapper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words that show it its templates stand before its command."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(binaries, "template_wrapper", lambda *_: ("proot", "-b", "x"))
+    for name in binaries.WANTED:
+        executable(tmp_path / name)
+    server = binaries.ensure_servers(tmp_path, lambda _: None)["alertmanager"]
+    assert server.command("--x") == ["proot", "-b", "x", f"{tmp_path}/alertmanager", "--x"]

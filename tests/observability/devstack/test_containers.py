@@ -1,0 +1,33 @@
+"""The states of containers."""
+
+from typing import Any
+
+import pytest
+
+from observability.devstack import compose, containers
+from observability.devstack.layout import StackLayout
+from tests.observability.devstack.conftest import HEALTHY, FakeDocker
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "RUNNING"),
+        ({"Health": ""}, "RUNNING"),
+        ({"Health": "starting"}, "STARTING"),
+        ({"Health": "unhealthy"}, "UNHEALTHY"),
+        ({"State": "restarting", "Health": ""}, "RESTARTING"),
+        ({"State": "exited", "Health": ""}, "DONE"),
+        ({"State": "exited", "Health": "", "ExitCode": 1}, "EXITED"),
+    ],
+)
+def test_container_states_map_to_one_word(
+    change: dict[str, Any], said: str, layout: StackLayout, docker: FakeDocker
+) -> None:
+    """`status` has one word for each; what has done its work is no failure."""
+    docker.containers = [HEALTHY | {"Service": "postgres"}, HEALTHY | change]
+    assert [row["statename"] for row in containers.processes(layout)] == ["RUNNING", said]
+    given_up = [] if said in ("RUNNING", "STARTING", "DONE") else ["api"]
+    assert containers.failed_containers(layout) == given_up
+    doctor = {what: fine for what, fine, _ in compose.doctor(layout)}
+    assert doctor["container api"] == (said in ("RUNNING", "DONE"))

@@ -1,0 +1,31 @@
+"""The native database and the keys of the stack's own programs."""
+
+import sqlite3
+import stat
+
+from observability.devstack.database import prepare_database
+from observability.devstack.layout import StackLayout
+
+
+def test_keys_are_kept_while_valid_and_replaced_otherwise(layout: StackLayout) -> None:
+    """Only their owner can read the files; a lost, wrong or revoked key is replaced by `up`."""
+    layout.state.mkdir(parents=True)
+
+    def prepared() -> tuple[str, str]:
+        prepare_database(layout)
+        return layout.key("prober"), layout.key("load")
+
+    assert (layout.key("prober"), layout.key("load")) == ("", "")
+    first = prepared()
+    assert all(key.startswith("evara_") for key in first)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in layout.keys.iterdir()} == {0o600}
+    assert prepared() == first
+    (layout.keys / "load").unlink()
+    second = prepared()
+    assert (second[0], second[1] == first[1]) == (first[0], False)
+    (layout.keys / "load").write_text("evara_wrong", encoding="utf-8")
+    with sqlite3.connect(layout.database) as database:
+        database.execute("UPDATE api_keys SET revoked_at = created_at WHERE name = 'prober'")
+    third = prepared()
+    assert not set(third) & {*first, *second, "", "evara_wrong"}
+    assert prepared() == third

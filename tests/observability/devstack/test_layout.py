@@ -1,0 +1,69 @@
+"""Folders, ports and keys of a stack, native or compose."""
+
+from pathlib import Path
+
+import pytest
+
+from observability.devstack.layout import Ports, StackLayout
+from observability.spec.problems import Invalid
+
+
+def test_ports_move_together(layout: StackLayout) -> None:
+    """One offset moves the whole stack."""
+    assert layout.url("api") == "http://127.0.0.1:38000"
+    assert {port - 30_000 for port in layout.ports.named().values()} == set(
+        Ports().named().values()
+    )
+
+
+def test_two_settings_move_the_whole_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its folder and its offset; everything else follows."""
+    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
+    monkeypatch.setenv("EVARA_PORT_OFFSET", "100")
+    made = StackLayout.main()
+    assert (made.state, made.ports.api) == (tmp_path.resolve(), 8100)
+    assert {
+        path.parent
+        for path in (made.database, made.metrics, made.logs, made.config, made.inbox, made.fault)
+    } == {made.state}
+
+
+@pytest.mark.parametrize(("mode", "there"), [("", False), ("native", False), ("compose", True)])
+def test_gateway_slos_exist_in_compose_only(layout: StackLayout, mode: str, there: bool) -> None:
+    """The native stack has no gateway, so `slo`, `load` and the console do not show its SLO."""
+    if mode:
+        layout.remember_mode(mode)
+    assert any(slo.name == "gateway-availability" for slo in layout.plan().slos) is there
+
+
+@pytest.mark.parametrize("wrong", ["abc", "-1", "60000", "1.5"])
+def test_an_invalid_port_offset_is_named(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """The variable, its value and what it may be are named."""
+    monkeypatch.setenv("EVARA_PORT_OFFSET", wrong)
+    with pytest.raises(Invalid, match=f"(?s)EVARA_PORT_OFFSET: .{wrong}.*whole number"):
+        StackLayout.main()
+
+
+def test_a_container_asks_by_service_name(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Addresses for people have this machine's name and ports."""
+    monkeypatch.setenv("EVARA_INSIDE", "1")
+    monkeypatch.setenv("EVARA_PORT_OFFSET", "100")
+    inside = StackLayout.main()
+    assert inside.url("prometheus") == "http://prometheus:9090"
+    assert inside.address("prometheus") == "http://127.0.0.1:9190"
+    assert inside.mode == "compose"
+    assert layout.url("prometheus") == layout.address("prometheus") == "http://127.0.0.1:39090"
+
+
+def test_keys_are_found_in_either_mode(layout: StackLayout, tmp_path: Path) -> None:
+    """Natively below the stack's folder, of containers among the secrets."""
+    assert layout.key("load") == ""
+    layout.keys.mkdir(parents=True)
+    (layout.keys / "load").write_text("native", encoding="utf-8")
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "load_key").write_text("of containers\n", encoding="utf-8")
+    assert layout.key("load") == "native"
+    layout.remember_mode("compose")
+    assert layout.key("load") == "of containers"

@@ -1,0 +1,156 @@
+"""Commands, environments and order of the native programs."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from observability.devstack import programs as stack_programs
+from observability.devstack.binaries import LOG_SERVERS, Server
+from observability.devstack.layout import ROOT, StackLayout
+from observability.devstack.programs import api_environment, programs, read_native_yaml
+from observability.devstack.server_configs import write_server_configs
+from observability.generate import fluentbit
+from observability.spec import names
+from observability.spec.plan import Plan
+
+
+def test_keys_are_in_no_command_line(
+    layout: StackLayout, plan: Plan, servers: dict[str, Server]
+) -> None:
+    """Every user of the machine sees command lines; the prober's key is in its environment."""
+    layout.keys.mkdir(parents=True)
+    for name in ("prober", "load"):
+        (layout.keys / name).write_text(f"evara_of_{name}", encoding="utf-8")
+    key_by_program = {}
+    for program in programs(layout, plan, servers):
+        assert not [word for word in program.command if "evara_of" in word]
+        if "EVARA_API_KEY" in program.environment:
+            key_by_program[program.name] = program.environment["EVARA_API_KEY"]
+    assert key_by_program == {"prober": "evara_of_prober"}
+
+
+def test_retention_is_longer_than_the_period(
+    layout: StackLayout, plan: Plan, servers: dict[str, Server]
+) -> None:
+    """A window of 30 days needs more than 30 days of data."""
+    by_name = {program.name: program for program in programs(layout, plan, servers)}
+    assert "--storage.tsdb.retention.time=31d" in by_name["prometheus"].command
+
+
+def test_only_drills_have_faults(
+    layout: StackLayout, plan: Plan, servers: dict[str, Server]
+) -> None:
+    """Nothing in the main stack reads a faults file."""
+
+    def variables(*, drill: bool) -> set[str]:
+        found = programs(layout, plan, servers, drill=drill)
+        return {variable for program in found for variable in program.environment}
+
+    assert not [name for name in variables(drill=False) if "FAULT" in name]
+    assert "EVARA_FAULTS_FILE" in variables(drill=True)
+
+
+def test_log_servers_start_first_with_every_setting(
+    layout: StackLayout, plan: Plan, all_servers: dict[str, Server]
+) -> None:
+    """They see all lines of the others, and have every variable that their files contain."""
+    by_name = {program.name: program for program in programs(layout, plan, all_servers)}
+    start_order = sorted(by_name, key=lambda name: by_name[name].priority)
+    assert start_order[:2] == ["loki", "fluent-bit"]
+    write_server_configs(layout, plan)
+    for name in LOG_SERVERS:
+        [option] = [word for word in by_name[name].command if word.endswith(".yaml")]
+        config = Path(option.split("=", 1)[1]).read_text(encoding="utf-8")
+        variables = set(re.findall(r"\$\{(\w+)", config))
+        assert variables
+        assert variables <= by_name[name].environment.keys()
+    environment = by_name["loki"].environment
+    assert (Path(environment["EVARA_LOKI_RULES"]) / "fake" / "rules.yaml").exists()
+    assert environment["EVARA_LOKI_PORT"] == "33100"
+
+
+def test_log_servers_are_optional(
+    layout: StackLayout, plan: Plan, servers: dict[str, Server]
+) -> None:
+    """Without them the stack starts as it is."""
+    started = {program.name for program in programs(layout, plan, servers)}
+    assert started.isdisjoint(LOG_SERVERS)
+
+
+def test_log_programs_are_programs_of_the_stacks(
+    layout: StackLayout, plan: Plan, all_servers: dict[str, Server]
+) -> None:
+    """Log alerts and the board of logs may name programs of either stack, and supervisord."""
+    started = {program.name for program in programs(layout, plan, all_servers)} | {"supervisord"}
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    shipped = started - set(fluentbit.UNSHIPPED)
+    assert shipped <= set(names.LOG_PROGRAMS) <= started | services.keys()
+
+
+def test_a_new_configuration_restarts_the_log_servers(
+    layout: StackLayout,
+    plan: Plan,
+    plan_of: Callable[..., Plan],
+    all_servers: dict[str, Server],
+) -> None:
+    """Neither of them reads it again by itself; rules are read again, so they restart nothing."""
+
+    def settings(changed_plan: Plan) -> list[dict[str, str]]:
+        found = programs(layout, changed_plan, all_servers)
+        return [program.environment for program in found if program.name in LOG_SERVERS]
+
+    assert settings(plan_of((("period: 30d", "period: 7d"),))) != settings(plan)
+    assert settings(plan_of((("more_than: 20", "more_than: 30"),))) == settings(plan)
+
+
+def test_changed_code_restarts_the_programs_that_load_it(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    layout: StackLayout,
+    plan: Plan,
+    servers: dict[str, Server],
+) -> None:
+    """The prober runs on while the API changes; gunicorn replaces its workers by itself."""
+    for folder in ("api", "observability", "loadtests"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "code.py").write_text("before", encoding="utf-8")
+    monkeypatch.setattr(stack_programs, "ROOT", tmp_path)
+
+    def releases() -> dict[str, str]:
+        found = programs(layout, plan, servers)
+        return {program.name: program.environment.get("EVARA_RELEASE", "") for program in found}
+
+    restarted = {}
+    for folder in ("api", "observability", "loadtests"):
+        before = releases()
+        (tmp_path / folder / "code.py").write_text("after", encoding="utf-8")
+        restarted[folder] = {name for name, digest in releases().items() if digest != before[name]}
+    assert restarted["api"] == {"metrics", "worker"}
+    assert restarted["observability"] == {"metrics", "worker", "prober", "console"}
+    assert restarted["loadtests"] == {"replay"}
+
+
+def test_user_settings_reach_the_api_but_no_drill(
+    monkeypatch: pytest.MonkeyPatch, layout: StackLayout
+) -> None:
+    """Those that are set are passed on as they are."""
+    settings = read_native_yaml()["user_settings"]
+    assert {"EVARA_WEBHOOK_URL", "EVARA_WEBHOOK_SECRET"} < set(settings)
+    assert api_environment(layout).keys().isdisjoint(settings)
+    values = {name: f"of the user: {name}" for name in settings}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    environment = api_environment(layout)
+    assert {name: environment[name] for name in settings} == values
+    drill = api_environment(layout, drill=True)
+    assert not any(drill.get(name) for name in settings)
+
+
+def test_a_drill_overrides_receivers_in_dotenv(layout: StackLayout) -> None:
+    """The API also reads .env; a drill must not reach the user's receivers or stores."""
+    drill = api_environment(layout, drill=True)
+    outside = ("EVARA_OTLP_ENDPOINT", "EVARA_SENTRY_DSN", "EVARA_WEBHOOK_URL", "EVARA_REDIS_URL")
+    assert {name: drill.get(name) for name in outside} == dict.fromkeys(outside, "")
