@@ -1,0 +1,34 @@
+"""Round numbers and round times for the marks of an axis."""
+
+import math
+
+FACTORS = (1, 2, 2.5, 5, 10)
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+SECOND_STEPS = (1, 2, 5, 10, 15, 30)
+MINUTE_STEPS = (MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE)
+HOUR_STEPS = (HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR)
+TIME_STEPS = (*SECOND_STEPS, *MINUTE_STEPS, *HOUR_STEPS, DAY, 2 * DAY, 7 * DAY)
+
+
+def round_numbers(low: float, high: float, count: int) -> list[float]:
+    """Return about `count` round numbers from low to high."""
+    least_step = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(least_step))
+    steps = (power * factor for factor in FACTORS)
+    return multiples(next(step for step in steps if step >= least_step * 0.999), low, high)
+
+
+def round_times(low: float, high: float, count: int) -> list[float]:
+    """Return about `count` round times from low to high, in seconds."""
+    least_step = (high - low) / count
+    step = next((step for step in TIME_STEPS if step >= least_step), TIME_STEPS[-1])
+    return multiples(float(step), low, high)
+
+
+def multiples(step: float, low: float, high: float) -> list[float]:
+    """Return the multiples of a step from low to high."""
+    first = math.ceil(low / step)
+    last = math.floor(high / step)
+    return [number * step for number in range(first, last + 1)]
