@@ -1,25 +1,30 @@
-"""PromQL that several boards use: rates, quantiles, shares and legends."""
+"""Queries of panels: from templates, quantiles, thresholds and the ratio of failed requests."""
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 from observability.lib.panels import BAD, Query
-from observability.lib.promql import RATE_INTERVAL, quantile, rate
-from observability.spec import names
+from observability.lib.promql import RATE_INTERVAL, quantile
+from observability.lib.templates import fill
 from observability.spec.quantities import Duration, format_decimal
 
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
 P95 = Decimal("0.95")
+FAILING_RATIO = (
+    'sum<<by>> (rate(<<HTTP_DURATION>>_count{<<ROUTE>>=~"<<route>>", <<STATUS>>="5xx"}[<<window>>]))'
+    ' / (sum<<by>> (rate(<<HTTP_DURATION>>_count{<<ROUTE>>=~"<<route>>"}[<<window>>])) > 0)'
+)
 
 
-def legend(*labels: str) -> str:
-    """Return a legend that shows the values of labels."""
-    return " ".join("{{" + label + "}}" for label in labels)
+def query(expr: str, legend: str = "", **options: Any) -> Query:
+    """Return a query whose expression and legend are templates without arguments."""
+    return Query(fill(expr), fill(legend), **options)
 
 
-def sum_query(expr: str, *labels: str) -> Query:
-    """Return the query of the sum by labels, with their values as its legend."""
-    return Query(f"sum by ({', '.join(labels)}) ({expr})", legend(*labels))
+def legend(label: str) -> str:
+    """Return the legend that shows the value of a label."""
+    return "{{" + label + "}}"
 
 
 def quantile_queries(metric: str, **options: str) -> Iterator[Query]:
@@ -30,11 +35,8 @@ def quantile_queries(metric: str, **options: str) -> Iterator[Query]:
 
 def failing_ratio(route: str, *, over: str = RATE_INTERVAL, by: str = "") -> str:
     """Return the share of requests that ended in 5xx; no sample for a route without requests."""
-    count = names.HTTP_DURATION + "_count"
-    failed = rate(count, over, route=f"~{route}", **{names.STATUS: "5xx"})
-    total = rate(count, over, route=f"~{route}")
     grouping = f" by ({by})" if by else ""
-    return f"sum{grouping} ({failed}) / (sum{grouping} ({total}) > 0)"
+    return fill(FAILING_RATIO, route=route, window=over, by=grouping)
 
 
 def threshold_query(threshold: Duration, expr: str = "") -> Query:

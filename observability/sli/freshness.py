@@ -2,8 +2,8 @@
 
 from observability.lib.check import Check
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import legend, threshold_query
-from observability.lib.panels import Panel, Query, Unit
+from observability.lib.panel_queries import query, threshold_query
+from observability.lib.panels import Panel, Unit
 from observability.lib.promql import increases
 from observability.sli.last_success import LastSuccess
 from observability.spec import names
@@ -42,12 +42,11 @@ class Freshness(LastSuccess):
 
 def age_panel(plan: Plan) -> Panel:
     """Return the age of each job's last success with the limits of the SLOs."""
-    age = f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})"
     limits = plan.slos_by_limit(JOB_SOURCE, FRESHNESS)
     return lines(
         "Age of the last success",
         "How long ago each job last succeeded.",
         Unit.SECONDS,
-        Query(age, legend(names.JOB)),
+        query("time() - max by (<<JOB>>) (<<JOB_LAST_SUCCESS>>)", "{{<<JOB>>}}"),
         *map(threshold_query, limits),
     )

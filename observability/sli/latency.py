@@ -7,6 +7,7 @@ from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import quantile_queries, threshold_query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
 from observability.lib.promql import by_slo, selector
+from observability.lib.templates import fill
 from observability.sli.kind import EventCounters, EventKind
 from observability.sli.sources import GOOD_RESPONSES, SOURCES
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
@@ -20,6 +21,8 @@ from observability.spec.plan import (
     Slo,
 )
 from observability.spec.quantities import format_decimal
+
+ROUTE_THRESHOLD = '<<seconds>> + 0 * max(<<OBJECTIVE>>{<<SLO>>=~"<<slos>>"})'
 
 
 class Latency(EventKind):
@@ -98,10 +101,9 @@ def durations_panel(plan: Plan, description: str, routes: str, **labels: str) ->
 def route_thresholds(plan: Plan, routes: str) -> Iterator[Query]:
     """Yield a line per threshold, drawn when a matching route has that threshold."""
     for threshold in plan.slos_by_limit(HTTP_SOURCE, LATENCY):
-        slo = f"~{routes}-{LATENCY}-{threshold.text}"
-        objective = selector(names.OBJECTIVE, **{names.SLO: slo})
         seconds = format_decimal(threshold.seconds)
-        yield threshold_query(threshold, f"{seconds} + 0 * max({objective})")
+        slos = f"{routes}-{LATENCY}-{threshold.text}"
+        yield threshold_query(threshold, fill(ROUTE_THRESHOLD, seconds=seconds, slos=slos))
 
 
 def dependency_thresholds(plan: Plan, dependency: str) -> Iterator[Query]:

@@ -2,8 +2,8 @@
 
 from observability.lib.check import Check
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import legend
-from observability.lib.panels import Panel, Query, Unit
+from observability.lib.panel_queries import query
+from observability.lib.panels import Panel, Unit
 from observability.sli.last_success import LastSuccess
 from observability.spec import names
 from observability.spec.plan import PROBE, PROBE_SOURCE, Slo
@@ -41,10 +41,9 @@ class Probe(LastSuccess):
 
 def age_panel() -> Panel:
     """Return the age of each probed route's last answer."""
-    age = f"time() - max by ({names.ROUTE}) ({names.PROBE_LAST_SUCCESS})"
     return lines(
         "Age of the last answer",
         "How long ago each probed route last answered.",
         Unit.SECONDS,
-        Query(age, legend(names.ROUTE)),
+        query("time() - max by (<<ROUTE>>) (<<PROBE_LAST_SUCCESS>>)", "{{<<ROUTE>>}}"),
     )

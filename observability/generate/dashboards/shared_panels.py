@@ -3,12 +3,16 @@
 from typing import Any
 
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import failing_ratio, legend, sum_query
+from observability.lib.panel_queries import failing_ratio, legend, query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
-from observability.lib.promql import burn_rate, firing, rate
+from observability.lib.promql import burn_rate, firing
+from observability.lib.templates import fill
 from observability.spec import names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
+REQUESTS_BY_ROUTE = (
+    'sum by (<<ROUTE>>) (rate(<<HTTP_REQUESTS>>_total{<<ROUTE>>=~"<<route>>"}[$__rate_interval]))'
+)
 BUDGET_STEPS = ((-1e9, BAD), (0.0, WARN), (0.25, GOOD))
 
 
@@ -31,7 +35,7 @@ def traffic(route: str) -> tuple[Panel, ...]:
             "Requests by route",
             "Requests answered, whatever the answer.",
             Unit.REQUESTS,
-            sum_query(rate(names.HTTP_REQUESTS + "_total", route=f"~{route}"), names.ROUTE),
+            Query(fill(REQUESTS_BY_ROUTE, route=route), legend(names.ROUTE)),
         ),
         lines(
             "Failing requests by route",
@@ -44,20 +48,19 @@ def traffic(route: str) -> tuple[Panel, ...]:
 
 def worker_resources(width: int) -> tuple[Panel, ...]:
     """Return CPU and memory of the workers."""
-    process = legend(names.INSTANCE)
     return (
         lines(
             "CPU",
             "Processor seconds per second of all workers: 1 is one core.",
             Unit.NUMBER,
-            Query(rate(names.WORKER_CPU + "_total"), process),
+            query("rate(<<WORKER_CPU>>_total[$__rate_interval])", "{{<<INSTANCE>>}}"),
             width=width,
         ),
         lines(
             "Memory",
             "Resident memory of all workers.",
             Unit.BYTES,
-            Query(names.WORKER_MEMORY, process),
+            query("<<WORKER_MEMORY>>", "{{<<INSTANCE>>}}"),
             width=width,
         ),
     )

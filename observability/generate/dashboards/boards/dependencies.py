@@ -1,7 +1,11 @@
 """The dependencies board: calls to what the API needs, and how it copes when they fail."""
 
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import legend, quantile_queries, sum_query
+from observability.lib.panel_queries import (
+    legend,
+    quantile_queries,
+    query,
+)
 from observability.lib.panels import BAD, Board, Panel, Query, Row, Unit
 from observability.lib.promql import RATE_INTERVAL, rate
 from observability.sli.latency import dependency_thresholds
@@ -13,7 +17,7 @@ RESILIENCE = (
         "Breaker",
         "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.",
         Unit.NUMBER,
-        Query(f"max by ({names.DEPENDENCY}) ({names.BREAKER})", legend(names.DEPENDENCY)),
+        query("max by (<<DEPENDENCY>>) (<<BREAKER>>)", "{{<<DEPENDENCY>>}}"),
         width=8,
         axis_soft_max=2,
     ),
@@ -21,13 +25,13 @@ RESILIENCE = (
         "Calls refused and made again",
         "Calls that breaker, bulkhead or deadline did not let pass, and retries.",
         Unit.PER_SECOND,
-        Query(
-            f"sum by ({names.REASON}) ({rate(names.REFUSED + '_total')})",
-            f"refused: {legend(names.REASON)}",
+        query(
+            "sum by (<<REASON>>) (rate(<<REFUSED>>_total[$__rate_interval]))",
+            "refused: {{<<REASON>>}}",
         ),
-        Query(
-            f"sum by ({names.DEPENDENCY}) ({rate(names.RETRIES + '_total')})",
-            f"made again: {legend(names.DEPENDENCY)}",
+        query(
+            "sum by (<<DEPENDENCY>>) (rate(<<RETRIES>>_total[$__rate_interval]))",
+            "made again: {{<<DEPENDENCY>>}}",
         ),
         width=8,
         axis_soft_max=1,
@@ -36,8 +40,11 @@ RESILIENCE = (
         "Cache",
         "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.",
         Unit.PER_SECOND,
-        sum_query(rate(names.CACHE_ANSWERS + "_total"), names.RESULT),
-        Query(f"sum({rate(names.SHARED_FAILURES + '_total')})", "no Redis"),
+        query(
+            "sum by (<<RESULT>>) (rate(<<CACHE_ANSWERS>>_total[$__rate_interval]))",
+            "{{<<RESULT>>}}",
+        ),
+        query("sum(rate(<<SHARED_FAILURES>>_total[$__rate_interval]))", "no Redis"),
         width=8,
     ),
 )
@@ -46,13 +53,16 @@ POOL_AND_COLLECTOR = (
         "Connections",
         "Of the API's pool of database connections, by what they are doing.",
         Unit.NUMBER,
-        sum_query(names.POOL, names.STATE),
+        query("sum by (<<STATE>>) (<<POOL>>)", "{{<<STATE>>}}"),
     ),
     lines(
         "Spans",
         "Handed to the trace collector, or lost because it did not take them.",
         Unit.PER_SECOND,
-        sum_query(rate(names.TRACE_SPANS + "_total"), names.OUTCOME),
+        query(
+            "sum by (<<OUTCOME>>) (rate(<<TRACE_SPANS>>_total[$__rate_interval]))",
+            "{{<<OUTCOME>>}}",
+        ),
     ),
 )
 
@@ -84,7 +94,7 @@ def calls(plan: Plan, dependency: str) -> tuple[Panel, ...]:
             f"{dependency}: calls",
             "Calls per second, by outcome.",
             Unit.PER_SECOND,
-            sum_query(all_calls, names.OUTCOME),
+            Query(f"sum by ({names.OUTCOME}) ({all_calls})", legend(names.OUTCOME)),
             width=8,
         ),
         lines(

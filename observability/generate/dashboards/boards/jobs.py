@@ -1,46 +1,40 @@
 """The jobs board: whether readings arrive, and whether the API answers from outside."""
 
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import legend, sum_query
+from observability.lib.panel_queries import legend, query
 from observability.lib.panels import BAD, Board, Query, Row, Unit
-from observability.lib.promql import rate
+from observability.lib.templates import fill
 from observability.sli import freshness, probe
 from observability.spec import board_slugs, names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
-RUNS = rate(names.JOB_RUNS + "_total", SHORT_WINDOW)
+RUNS = "60 * sum by (<<JOB>>, <<OUTCOME>>) (rate(<<JOB_RUNS>>_total[<<window>>]))"
+STORED_READINGS = "sum by (<<JOB>>) (rate(<<JOB_STORED>>_total[<<window>>]))"
 RUNS_AND_RESULTS = (
     lines(
         "Sync lag",
         "Age of the newest reading of the node that is furthest behind.",
         Unit.SECONDS,
-        Query(f"time() - min by ({names.JOB}) ({names.JOB_REACHED})", legend(names.JOB)),
+        query("time() - min by (<<JOB>>) (<<JOB_REACHED>>)", "{{<<JOB>>}}"),
     ),
     lines(
         "Runs",
         "Runs by outcome, per minute.",
         Unit.NUMBER,
-        Query(
-            f"60 * sum by ({names.JOB}, {names.OUTCOME}) ({RUNS})",
-            legend(names.JOB, names.OUTCOME),
-        ),
+        Query(fill(RUNS, window=SHORT_WINDOW), fill("{{<<JOB>>}} {{<<OUTCOME>>}}")),
     ),
     lines(
         "Readings stored",
         "New readings per second that the job stored.",
         Unit.PER_SECOND,
-        sum_query(rate(names.JOB_STORED + "_total", SHORT_WINDOW), names.JOB),
+        Query(fill(STORED_READINGS, window=SHORT_WINDOW), legend(names.JOB)),
     ),
     lines(
         "Waiting and failed",
         "Deliveries in the outbox, and work that failed for good.",
         Unit.NUMBER,
-        Query(f"max({names.DELIVERIES_PENDING})", "deliveries waiting"),
-        Query(
-            f"max by ({names.JOB}) ({names.DEAD_LETTERS})",
-            f"dead letters, {legend(names.JOB)}",
-            colour=BAD,
-        ),
+        query("max(<<DELIVERIES_PENDING>>)", "deliveries waiting"),
+        query("max by (<<JOB>>) (<<DEAD_LETTERS>>)", "dead letters, {{<<JOB>>}}", colour=BAD),
         width=24,
         axis_soft_max=5,
     ),
@@ -50,7 +44,10 @@ PROBES = (
         "Probes",
         "Probes per second, by route and outcome.",
         Unit.PER_SECOND,
-        sum_query(rate(names.PROBES + "_total"), names.ROUTE, names.OUTCOME),
+        query(
+            "sum by (<<ROUTE>>, <<OUTCOME>>) (rate(<<PROBES>>_total[$__rate_interval]))",
+            "{{<<ROUTE>>}} {{<<OUTCOME>>}}",
+        ),
     ),
     probe.age_panel(),
 )

@@ -7,10 +7,15 @@ from observability.generate.dashboards.shared_panels import (
     traffic,
 )
 from observability.lib.panel_builders import FINE_RATIO, stat, table
-from observability.lib.panel_queries import P95, failing_ratio
+from observability.lib.panel_queries import (
+    P95,
+    failing_ratio,
+    query,
+)
 from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit
-from observability.lib.promql import burn_rate, firing, quantile, rate
-from observability.sli import latency
+from observability.lib.promql import burn_rate, firing, quantile
+from observability.lib.templates import fill
+from observability.sli.latency import colour_steps
 from observability.sli.sources import GOOD_RESPONSES
 from observability.spec import board_slugs, names
 from observability.spec.plan import SHORT_WINDOW, Plan
@@ -47,7 +52,7 @@ def slo_stats(plan: Plan) -> tuple[Panel, ...]:
             "Broken SLOs",
             f"Promises that are broken over {plan.period.name}.",
             Unit.NUMBER,
-            f"count({names.BUDGET_LEFT} < 0) or vector(0)",
+            fill("count(<<BUDGET_LEFT>> < 0) or vector(0)"),
             (0, GOOD),
             (1, BAD),
         ),
@@ -55,7 +60,7 @@ def slo_stats(plan: Plan) -> tuple[Panel, ...]:
             "Least budget",
             f"The smallest of all SLOs over {plan.period.name}.",
             Unit.RATIO,
-            f"min({names.BUDGET_LEFT})",
+            fill("min(<<BUDGET_LEFT>>)"),
             *BUDGET_STEPS,
         ),
     )
@@ -68,7 +73,7 @@ def request_stats(plan: Plan) -> tuple[Panel, ...]:
             "Requests",
             "Requests that the API answered, of all routes.",
             Unit.REQUESTS,
-            f"sum({rate(names.HTTP_REQUESTS + '_total')})",
+            fill("sum(rate(<<HTTP_REQUESTS>>_total[$__rate_interval]))"),
         ),
         stat(
             "Failing",
@@ -84,25 +89,25 @@ def request_stats(plan: Plan) -> tuple[Panel, ...]:
             "95 of 100 good answers took no longer than this.",
             Unit.SECONDS,
             quantile(P95, names.HTTP_DURATION, route="~.*", **GOOD_RESPONSES),
-            *latency.colour_steps(plan),
+            *colour_steps(plan),
         ),
     )
 
 
 def slo_table(plan: Plan) -> Panel:
     """Return the table of all SLOs, the one that burns fastest first."""
-    by_slo = f"max by ({names.SLO})"
-    measured = f"{by_slo} (1 - {names.error_ratio(plan.period.name)})"
+    measured = f"max by ({names.SLO}) (1 - {names.error_ratio(plan.period.name)})"
+    burn = f"max by ({names.SLO}) ({burn_rate(SHORT_WINDOW)})"
     return table(
         "SLOs",
         f"Every promise with what was measured over {plan.period.name}; budget left is 100 % "
         "untouched, negative when the promise is broken. "
         "Burn is of the last 5 minutes: 1 spends the budget exactly within the period.",
         Unit.RATIO,
-        Query(f"{by_slo} ({names.OBJECTIVE})", "goal", Unit.RATIO, decimals=FINE_RATIO),
-        Query(measured, "measured", Unit.RATIO, decimals=FINE_RATIO),
-        Query(f"{by_slo} ({names.BUDGET_LEFT})", "budget left", Unit.RATIO, gauge=True),
-        Query(f"{by_slo} ({burn_rate(SHORT_WINDOW)})", "burn", Unit.TIMES),
+        query("max by (<<SLO>>) (<<OBJECTIVE>>)", "goal", decimals=FINE_RATIO),
+        Query(measured, "measured", decimals=FINE_RATIO),
+        query("max by (<<SLO>>) (<<BUDGET_LEFT>>)", "budget left", gauge=True),
+        Query(burn, "burn", Unit.TIMES),
         width=16,
         height=20,
         steps=BUDGET_STEPS,

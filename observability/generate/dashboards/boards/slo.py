@@ -5,15 +5,18 @@ from decimal import Decimal
 from observability.generate.dashboards.shared_panels import BUDGET_STEPS, alert_annotations
 from observability.lib.panel_builders import FINE_RATIO, lines, stat, table
 from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit, Variable
-from observability.lib.promql import selector
+from observability.lib.templates import fill
 from observability.spec import board_slugs, names
 from observability.spec.plan import LONG_PACE, SHORT_WINDOW, Plan, Tier, Window
 from observability.spec.quantities import format_decimal
 
-CHOSEN = selector("", **{names.SLO: "$slo"})
+CHOSEN = fill('{<<SLO>>="$slo"}')
 OBJECTIVE = names.OBJECTIVE + CHOSEN
 BUDGET_LEFT = names.BUDGET_LEFT + CHOSEN
 BUDGET = f"on ({names.SLO}) (1 - {OBJECTIVE})"
+BUDGET_GONE_IN = (
+    "clamp_min(<<budget_left>>, 0) * <<budget>> * <<period>> / on (<<SLO>>) (<<error_ratio>> > 0)"
+)
 
 
 def board(plan: Plan) -> Board:
@@ -28,7 +31,7 @@ def board(plan: Plan) -> Board:
             Row("Promise", (*target_stats(plan), *burn_stats(plan))),
             Row("Budget and burn", history),
         ),
-        (Variable("slo", "SLO", f"label_values({names.OBJECTIVE}, {names.SLO})"),),
+        (Variable("slo", "SLO", fill("label_values(<<OBJECTIVE>>, <<SLO>>)")),),
         alert_annotations(plan, *severities, **{names.SLO: "$slo"}),
         time_from="now-6h",
     )
@@ -70,8 +73,13 @@ def target_stats(plan: Plan) -> tuple[Panel, ...]:
 def burn_stats(plan: Plan) -> tuple[Panel, ...]:
     """Return the burn rate, the time until the budget is spent, and the rate of events."""
     window = short_windows(plan)[-1].name
-    spent_per_period = f"on ({names.SLO}) ({names.error_ratio(window)}{CHOSEN} > 0)"
-    period = format_decimal(plan.period.seconds)
+    gone_in = fill(
+        BUDGET_GONE_IN,
+        budget_left=BUDGET_LEFT,
+        budget=BUDGET,
+        period=format_decimal(plan.period.seconds),
+        error_ratio=names.error_ratio(window) + CHOSEN,
+    )
     return (
         stat(
             "Burn rate",
@@ -85,7 +93,7 @@ def burn_stats(plan: Plan) -> tuple[Panel, ...]:
             "Budget gone in",
             f"At the pace of the last {window}; a dash while nothing burns.",
             Unit.SECONDS,
-            f"clamp_min({BUDGET_LEFT}, 0) * {BUDGET} * {period} / {spent_per_period}",
+            gone_in,
             expects_data=False,
             no_data_text="–",
         ),
