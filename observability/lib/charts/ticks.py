@@ -4,12 +4,13 @@ import math
 
 FACTORS = (1, 2, 2.5, 5, 10)
 MINUTE = 60
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
-SECOND_STEPS = (1, 2, 5, 10, 15, 30)
-MINUTE_STEPS = (MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE)
-HOUR_STEPS = (HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR)
-TIME_STEPS = (*SECOND_STEPS, *MINUTE_STEPS, *HOUR_STEPS, DAY, 2 * DAY, 7 * DAY)
+DAY = 86_400
+TIME_STEPS = (
+    *(1, 2, 5, 10, 15, 30),  # seconds
+    *(60, 120, 300, 600, 900, 1800),  # minutes
+    *(3600, 7200, 10_800, 21_600, 43_200),  # hours
+    *(86_400, 172_800, 604_800),  # days
+)
 
 
 def round_numbers(low: float, high: float, count: int) -> list[float]:
@@ -24,7 +25,7 @@ def round_times(low: float, high: float, count: int) -> list[float]:
     """Return about `count` round times from low to high, in seconds."""
     least_step = (high - low) / count
     step = next((step for step in TIME_STEPS if step >= least_step), TIME_STEPS[-1])
-    return multiples(float(step), low, high)
+    return multiples(step, low, high)
 
 
 def multiples(step: float, low: float, high: float) -> list[float]:

@@ -21,7 +21,7 @@ BUDGET_GONE_IN = (
 
 def board(plan: Plan) -> Board:
     """Return the board of one SLO, which the reader chooses."""
-    history = (budget_burn_down(plan), burn_rates(plan), EVENTS, NEXT_STEPS)
+    history = (budget_burn_down(plan), burn_rate_lines(plan), EVENTS, NEXT_STEPS)
     severities = sorted({tier.severity for tier in plan.tiers})
     return Board(
         board_slugs.SLO,
@@ -114,13 +114,14 @@ def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
 
 def slowest_paging_burn(plan: Plan) -> float:
     """Return the burn rate at which the slowest tier pages."""
-    paging = [tier for tier in tiers_with_factor(plan) if tier.severity == plan.paging_severity]
-    return min(float(tier.conditions[0].factor or 0) for tier in paging)
+    burn_rates = burn_rates_by_tier(plan).items()
+    return min(float(rate) for tier, rate in burn_rates if tier.severity == plan.paging_severity)
 
 
-def tiers_with_factor(plan: Plan) -> list[Tier]:
-    """Return the tiers whose line is a multiple of the budget."""
-    return [tier for tier in plan.tiers if tier.conditions[0].factor]
+def burn_rates_by_tier(plan: Plan) -> dict[Tier, Decimal]:
+    """Return the burn rate of each tier whose line is a multiple of the budget."""
+    factors = {tier: tier.conditions[0].factor for tier in plan.tiers}
+    return {tier: factor for tier, factor in factors.items() if factor}
 
 
 def budget_burn_down(plan: Plan) -> Panel:
@@ -136,7 +137,7 @@ def budget_burn_down(plan: Plan) -> Panel:
     )
 
 
-def burn_rates(plan: Plan) -> Panel:
+def burn_rate_lines(plan: Plan) -> Panel:
     """Return the burn rate of every short window, and the line of every tier."""
     burn_queries = [
         Query(f"{names.error_ratio(window.name)}{CHOSEN} / {BUDGET}", f"last {window.name}")
@@ -148,15 +149,15 @@ def burn_rates(plan: Plan) -> Panel:
         "A tier fires when its windows are above its line for long enough (policy.yaml).",
         Unit.TIMES,
         *burn_queries,
-        *(tier_line(plan, tier) for tier in tiers_with_factor(plan)),
+        *(tier_line(plan, tier, rate) for tier, rate in burn_rates_by_tier(plan).items()),
         expects_data=False,
         axis_soft_max=slowest_paging_burn(plan),
     )
 
 
-def tier_line(plan: Plan, tier: Tier) -> Query:
+def tier_line(plan: Plan, tier: Tier, burn_rate: Decimal) -> Query:
     """Return the line of the burn rate above which the tier may fire for the chosen SLO."""
-    threshold = f"{format_decimal(tier.conditions[0].factor or Decimal(0))} * (1 - {OBJECTIVE})"
+    threshold = f"{format_decimal(burn_rate)} * (1 - {OBJECTIVE})"
     expr = f"clamp_max({threshold}, {format_decimal(plan.policy.max_threshold)}) / {BUDGET}"
     colour = BAD if tier.severity == plan.paging_severity else WARN
     return Query(expr, f"{tier.name} {tier.severity}s", is_threshold=True, colour=colour)

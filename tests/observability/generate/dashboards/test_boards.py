@@ -5,7 +5,7 @@ from collections.abc import Callable
 import promql_parser
 import pytest
 
-from observability.generate.dashboards.boards.slo import burn_steps, tiers_with_factor
+from observability.generate.dashboards.boards.slo import burn_steps, burn_rates_by_tier
 from observability.generate.dashboards.colours import series_colours
 from observability.generate.dashboards.registry import boards
 from observability.lib.panels import METRICS, PALETTE, Kind, Panel, Query, Unit
@@ -60,7 +60,7 @@ def test_the_tiers_lines_stand_in_the_burn_panel(plan: Plan) -> None:
         for query in panel(plan, "slo", "Burn rates and the tiers' lines").queries
         if query.is_threshold
     }
-    assert set(drawn) == {f"{tier.name} {tier.severity}s" for tier in tiers_with_factor(plan)}
+    assert set(drawn) == {f"{tier.name} {tier.severity}s" for tier in burn_rates_by_tier(plan)}
     assert "T0 pages" not in drawn
     assert drawn["T2 pages"].startswith("clamp_max(14.4 * (1 - slo:objective:ratio")
     assert ", 0.5)" in drawn["T2 pages"]

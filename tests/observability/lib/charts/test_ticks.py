@@ -1,6 +1,6 @@
 """Round marks of an axis."""
 
-from observability.lib.charts.ticks import HOUR, round_numbers, round_times
+from observability.lib.charts.ticks import round_numbers, round_times
 
 
 def test_numbers_are_multiples_of_a_round_step() -> None:
@@ -11,4 +11,4 @@ def test_numbers_are_multiples_of_a_round_step() -> None:
 
 def test_times_are_multiples_of_what_a_clock_shows() -> None:
     """A quarter of five hours is no round time; two hours are."""
-    assert round_times(HOUR, 6 * HOUR, 4) == [2.0 * HOUR, 4.0 * HOUR, 6.0 * HOUR]
+    assert round_times(3600, 21_600, 4) == [7200, 14_400, 21_600]
