@@ -33,7 +33,7 @@ JUST_BELOW = Decimal("0.9")
 def render(plan: Plan) -> dict[str, str]:
     """Return one file per tier (a file has one clock), of healthy traffic, and of the rest."""
     files = {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
-    files[f"{FOLDER}/healthy.yaml"] = document(HEALTHY_STEP, [healthy_traffic(plan)])
+    files[f"{FOLDER}/healthy.yaml"] = document(GUARD_STEP, [healthy_traffic(plan)])
     symptoms = [alert for alert in plan.alerts if alert.expr]
     symptom_tests = [test.render(GUARD_STEP) for test in shared_tests(symptoms)]
     tests = [without_data(plan, symptoms), broken_rules(plan), *symptom_tests]
@@ -46,7 +46,8 @@ def render(plan: Plan) -> dict[str, str]:
 
 def tier_file(plan: Plan, tier: Tier) -> str:
     """Return the cases just above the tier's threshold, and just below it."""
-    return document(sample_step(tier), [above_threshold(plan, tier), below_threshold(plan, tier)])
+    cases = [above_threshold(plan, tier), below_threshold(plan, tier)]
+    return document(evaluation_step(tier), cases)
 
 
 def above_threshold(plan: Plan, tier: Tier) -> Case:
@@ -101,6 +102,15 @@ def sample_step(tier: Tier) -> Decimal:
     shortest_window = min(condition.window.seconds for condition in tier.conditions)
     longest_step = shortest_window * 2 / 5
     return Decimal(max(step for step in TIDY_STEPS if step <= longest_step))
+
+
+def evaluation_step(tier: Tier) -> Decimal:
+    """Return the longest tidy step, in seconds, that evaluates the alert three times within `for`.
+
+    An evaluation expands the texts of all pending and firing alerts, which takes most of the time.
+    """
+    tidy_steps = (step for step in TIDY_STEPS if step <= tier.for_ / 3)
+    return max(sample_step(tier), Decimal(max(tidy_steps, default=0)))
 
 
 def firing_time(tier: Tier) -> Decimal:
