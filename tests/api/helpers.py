@@ -11,9 +11,10 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from api.models import SCOPES, ApiKey, Delivery, Reading, now
+from api.models import SCOPES, ApiKey, DeadLetter, Delivery, Reading, now
 from api.platform.keys import digest_of
 from api.platform.state import app_state
+from api.services.sync import synced_since
 from tests.contract_validation import mismatch
 
 # Of the keys that the fixtures store, by scope; the client below uses admin.
@@ -100,6 +101,18 @@ def stored(app: Flask) -> int:
     """Return the number of readings in the database."""
     with app_state(app).database.read() as session:
         return session.scalar(select(func.count()).select_from(Reading))
+
+
+def dead_letters(app: Flask) -> list[DeadLetter]:
+    """Return all dead letters, oldest first."""
+    with app_state(app).database.read() as session:
+        return list(session.scalars(select(DeadLetter).order_by(DeadLetter.id)))
+
+
+def is_synced(app: Flask) -> bool:
+    """Return whether every node has been synced to its channel's end."""
+    with app_state(app).database.read() as session:
+        return synced_since(session) is not None
 
 
 def outbox_payloads(app: Flask) -> list[dict[str, Any]]:

@@ -1,13 +1,131 @@
-"""`flask sync`: its exit code."""
+"""`flask sync` and `flask worker`: exit codes, and real workers that stop, share and are killed."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import SplitResult
 
+import psutil
 import pytest
 import stamina
+from flask import Flask
 
-from loadtests.thingspeak_stub import ThingSpeakStub
+from api.jobs import SYNC, Jobs
+from api.models import Lease, now
+from api.platform.db import database
+from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES
+from tests.api.helpers import NODE, NODES, dead_letters, is_synced, stored
+from tests.conftest import DAY
+from tests.serving import serving
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[3]
+DUPLICATES = 4  # tasks for a node that is being synced already
+Worker = subprocess.Popen[bytes]
+
+
+class Upstream(ThingSpeakStub):
+    """A ThingSpeak that answers only while its gate is open, and counts requests by channel."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), DAY)
+        self.RequestHandlerClass = GatedHandler
+        self.lock = threading.Lock()
+        self.active = Counter[str]()  # requests that wait at the gate
+        self.most_active = Counter[str]()
+        self.total = Counter[str]()
+        self.gate = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """The base URL of the API."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def is_busy(self, channels: int) -> bool:
+        """Return whether requests for so many channels wait at the gate."""
+        with self.lock:
+            return len(+self.active) == channels
+
+
+class GatedHandler(Handler):
+    """Holds back the answer until the gate is open."""
+
+    server: Upstream
+
+    def send_feed(self, url: SplitResult) -> None:
+        server, channel = self.server, url.path.split("/")[2]
+        with server.lock:
+            server.active[channel] += 1
+            server.total[channel] += 1
+            server.most_active[channel] = max(server.most_active[channel], server.active[channel])
+        server.gate.wait(60)
+        with server.lock:
+            server.active[channel] -= 1
+        with suppress(OSError):  # the worker may have been killed
+            super().send_feed(url)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with serving(Upstream()) as server:
+        yield server
+        server.gate.set()
+
+
+@contextmanager
+def workers(count: int, tmp_path: Path, **settings: str) -> Iterator[list[Worker]]:
+    """Run worker processes with these settings during a block; kill them at its end."""
+    command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
+    environment = os.environ | {"EVARA_LEASE_SECONDS": "2", "EVARA_SYNC_EVERY": "0.5"} | settings
+    with (tmp_path / "workers.log").open("ab") as log:
+        processes = [
+            subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log) for _ in range(count)
+        ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def create_nodes(app: Flask, channels: Iterable[int] = CHANNELS) -> list[str]:
+    """Create a node for each channel of the stub and return their ids."""
+    node_ids = []
+    for channel in channels:
+        node_id = f"n{channel}"
+        node_ids.append(node_id)
+        source = {"channel_id": channel, "fields": {"field1": "flow_lps"}}
+        response = app.test_client().post(NODES, json=NODE | source | {"id": node_id})
+        assert response.status_code == 201
+    return node_ids
+
+
+def has_connection(process: Worker, port: int) -> bool:
+    """Return whether the process has a connection to the local port."""
+    connections = psutil.Process(process.pid).net_connections("tcp4")
+    return any(connection.raddr and connection.raddr.port == port for connection in connections)
+
+
+def lease_owners(app: Flask) -> dict[str, str]:
+    """Return the owners of the leases that have not expired, by name."""
+    with app.app_context(), database().read() as session:
+        rows = session.query(Lease).filter(Lease.until > now())
+        return {row.name: row.owner for row in rows}
+
+
+def has_taken_over(app: Flask, owners: dict[str, str]) -> bool:
+    """Return whether there is a leader and no node is leased to one of the former owners."""
+    current = lease_owners(app)
+    nodes = [name for name in current if name.startswith(SYNC)]
+    return "scheduler" in current and all(current[name] != owners.get(name) for name in nodes)
 
 
 @pytest.mark.usefixtures("migrated")
@@ -29,3 +147,73 @@ def test_sync_exits_by_its_outcome(
     replay.set_mode("fail", 60)
     with stamina.set_testing(True, attempts=1):
         assert runner.invoke(args=["sync"]).exit_code == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_two_workers_share_and_a_killed_one_is_replaced(
+    kind: str,
+    request: pytest.FixtureRequest,
+    make_app: MakeApp,
+    migrated: str,
+    upstream: Upstream,
+    tmp_path: Path,
+) -> None:
+    """No node is synced by two workers at once, and after kill -9 the other one takes over."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    if kind == "redis":
+        url = request.getfixturevalue("redis_url")
+    app = make_app(jobs_url=url)
+    node_ids = create_nodes(app)
+    jobs = Jobs(app)
+    settings = {
+        "EVARA_DATABASE_URL": migrated,
+        "EVARA_JOBS_URL": url,
+        "EVARA_THINGSPEAK_URL": upstream.url,
+        "EVARA_THINGSPEAK_TIMEOUT": "60",
+    }
+    with workers(2, tmp_path, **settings) as processes:
+        until(lambda: upstream.is_busy(len(CHANNELS)))
+        # The three syncs occupy the threads of one worker, or some of both: either way the other
+        # worker runs tasks for nodes that are being synced.
+        for node_id in node_ids * DUPLICATES:
+            jobs.enqueue(jobs.sync, node_id, expires=60)
+        until(lambda: jobs.huey.pending_count() == 0)
+        owners = lease_owners(app)
+        assert owners.keys() >= {f"{SYNC}/{node_id}" for node_id in node_ids}
+        busy = [worker for worker in processes if has_connection(worker, upstream.server_port)]
+        killed = busy[0]
+        killed.kill()
+        killed.wait()
+        requests = Counter(upstream.total)
+        upstream.gate.set()
+        until(lambda: all(upstream.total[channel] > requests[channel] for channel in requests))
+        assert set(upstream.most_active.values()) == {1}
+        until(lambda: has_taken_over(app, owners))
+        until(lambda: is_synced(app))
+        (survivor,) = [process for process in processes if process is not killed]
+        survivor.send_signal(signal.SIGTERM)
+        assert survivor.wait(30) == 0
+    assert lease_owners(app) == {}
+    assert stored(app) >= 3 * DAY // ENTRY_SECONDS - 3
+    assert dead_letters(app) == []
+
+
+def test_sigterm_ends_after_the_commit_in_progress(
+    make_app: MakeApp, migrated: str, upstream: Upstream, tmp_path: Path
+) -> None:
+    """A worker that stops in the middle of a channel stores what it has and releases its leases."""
+    app = make_app()
+    (node_id,) = create_nodes(app, [1001])
+    settings = {
+        "EVARA_DATABASE_URL": migrated,
+        "EVARA_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
+        "EVARA_THINGSPEAK_URL": upstream.url,
+    }
+    with workers(1, tmp_path, **settings) as (worker,):
+        until(lambda: upstream.is_busy(1))
+        assert f"{SYNC}/{node_id}" in lease_owners(app)
+        worker.send_signal(signal.SIGTERM)
+        upstream.gate.set()
+        assert worker.wait(30) == 0
+    assert lease_owners(app) == {}
+    assert stored(app) > 0

@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from api.models import DeadLetter, Delivery, now
+from api.models import Delivery, now
 from api.platform.db import database
 from api.platform.jobs import leases, outbox
 from api.platform.state import app_state
@@ -28,6 +28,7 @@ from tests.api.helpers import (
     NODES,
     READINGS,
     batch,
+    dead_letters,
     outbox_payloads,
     reading,
     send,
@@ -49,11 +50,6 @@ def app(make_app: MakeApp, migrated: str, receiver: Receiver) -> Flask:
     return make_app(
         webhook_url=receiver.url, webhook_secret="s3cret", webhook_attempts=3, retry_seconds=60
     )
-
-
-def dead_letters(app: Flask) -> list[DeadLetter]:
-    with app.app_context(), database().read() as session:
-        return session.query(DeadLetter).all()
 
 
 def make_due(app: Flask) -> None:
