@@ -1,4 +1,4 @@
-"""The application factory: reads as a table of contents."""
+"""The application factory: the platform first, then the nouns."""
 
 from copy import deepcopy
 
@@ -43,7 +43,10 @@ OPENAPI = {
 
 
 class ProblemApi(Api):  # type: ignore[misc]
-    """smorest's Api with our error shape in the contract; errors.init_app replaces its handler, which drops headers."""
+    """smorest's Api with the error schema of this API.
+
+    errors.init_app replaces its error handler, which drops headers.
+    """
 
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
@@ -58,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         deepcopy(OPENAPI), MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False
     )
     app.url_map.strict_slashes = False
-    declared = loading.load_plan()
+    plan = loading.load_plan()
 
     state.init_app(app, settings)
     tracing.init_app(app, settings)
@@ -75,10 +78,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs_page.blueprint)
     errors.init_app(app)
-    limits.init_app(app, declared, settings)
+    limits.init_app(app, plan, settings)
     auth.init_app(app)
-    metrics.init_app(app, declared)
-    openapi.init_app(app, api.spec.to_dict(), declared)
+    metrics.init_app(app, plan)
+    openapi.init_app(app, api.spec.to_dict(), plan)
     hooks.init_app(app, settings)
     cli.init_app(app)
     return app

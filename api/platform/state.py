@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from api.config import Settings
     from api.platform.db import Database
-    from api.platform.http.health import Check
+    from api.platform.http.health_checks import Check
     from api.platform.http.openapi import Operations
     from api.platform.keys import Keyring
     from api.platform.telemetry.metrics import Registry

@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: bearer keys, the scope that each view declares, and nothing without one but health and docs."""
+"""Authentication by bearer key, and authorisation by the scope that each view declares."""
 
 import hmac
 from contextlib import suppress
@@ -13,40 +13,43 @@ from api.config import Settings
 from api.models import SCOPES, ApiKey
 from api.platform.state import app_state
 
-OPEN = ("health.", "docs.")  # endpoints that need no key
-UNASKED = (
-    "health.live",
-    "health.ready",
-    "docs.",
-)  # those that do not even look at one, so that they answer without a database
+PUBLIC = ("health.", "docs.")  # endpoints that need no key
+# Endpoints that ignore a key, so that they answer without a database.
+ANONYMOUS = ("health.live", "health.ready", "docs.")
 SECURITY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
     "description": "A key of `flask --app api.app keys create`",
 }
 MISSING = "Send your API key in the header Authorization, after the word Bearer and a space."
-UNUSABLE = "This API key is not known here, was revoked, or has expired."  # one text: nobody learns which keys exist
+# One text for all, so that nobody learns which keys exist.
+UNUSABLE = "This API key is not known here, was revoked, or has expired."
 DEVELOPMENT = ApiKey(id="development", scope="admin", unlimited=False)
 
 
 def identify() -> None:
     """Set g.key_id, g.key_scope and g.key_unlimited from the request's key; refuse nobody yet."""
-    g.key_id, g.key_scope, g.key_unlimited = None, None, False
-    token = given_token()
-    if not token or not request.endpoint or request.endpoint.startswith(UNASKED):
+    g.key_id = None
+    g.key_scope = None
+    g.key_unlimited = False
+    token = bearer_token()
+    if not token or not request.endpoint or request.endpoint.startswith(ANONYMOUS):
         return
-    if key := key_of(token):
-        g.key_id, g.key_scope, g.key_unlimited = key.id, key.scope, key.unlimited
+    key = find_key(token)
+    if key:
+        g.key_id = key.id
+        g.key_scope = key.scope
+        g.key_unlimited = key.unlimited
 
 
-def key_of(token: str) -> ApiKey | None:
-    """Return the key that the token opens for the current request; None when it opens none."""
+def find_key(token: str) -> ApiKey | None:
+    """Return the API key that the token is; None when there is none."""
     state = app_state()
     if is_development_key(token, state.settings):
         return DEVELOPMENT
-    if not str(request.endpoint).startswith(OPEN):
+    if not str(request.endpoint).startswith(PUBLIC):
         return state.keyring.find(token)
-    # Health answers also while the database is away, and does not wait for one that hangs.
+    # /health answers while the database is down, and does not wait for one that hangs.
     if not state.health_checks["database"].result()["ok"]:
         return None
     with suppress(SQLAlchemyError):
@@ -55,37 +58,39 @@ def key_of(token: str) -> ApiKey | None:
 
 
 def is_development_key(token: str, settings: Settings) -> bool:
-    """Compare the token with the development key, which exists in development alone."""
+    """Return True for the development key, which is valid in development only."""
     if settings.env != "development" or not settings.development_key:
         return False
     secret = settings.development_key.get_secret_value()
     return hmac.compare_digest(token.encode(), secret.encode())
 
 
-def record_use(answer: Response) -> Response:
-    """Record that the key was used, once the caller has the answer."""
+def record_use(response: Response) -> Response:
+    """Record that the key was used, after the response has been sent."""
     key_id = g.get("key_id")
     if key_id not in (None, DEVELOPMENT.id):
-        answer.call_on_close(partial(app_state().keyring.record_use, key_id))
-    return answer
+        response.call_on_close(partial(app_state().keyring.record_use, key_id))
+    return response
 
 
-def given_token() -> str:
-    """The bearer token of the request; "" when there is none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+def bearer_token() -> str:
+    """Return the bearer token of the request; "" when there is none."""
+    authorization = request.headers.get("Authorization", "")
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        return ""
+    return token.strip()
 
 
 def init_app(app: Flask) -> None:
-    """Collect the scope of every route; call it when all routes are there.
+    """Collect the scope of every route; call it when all routes exist.
 
     RuntimeError when a route declares no scope.
     """
-    endpoints = {
-        rule.endpoint for rule in app.url_map.iter_rules() if not rule.endpoint.startswith(OPEN)
-    }
     scopes = {
-        endpoint: getattr(app.view_functions[endpoint], "scope", "") for endpoint in endpoints
+        endpoint: getattr(view, "scope", "")
+        for endpoint, view in app.view_functions.items()
+        if not endpoint.startswith(PUBLIC)
     }
     undeclared = sorted(endpoint for endpoint, scope in scopes.items() if scope not in SCOPES)
     if undeclared:
@@ -99,10 +104,10 @@ def init_app(app: Flask) -> None:
 def authorise() -> None:
     """Enforce the scope that the route declares; health, docs and unknown URLs need none."""
     scope = app_state().required_scopes.get(request.endpoint or "")
-    if scope is None:
+    if not scope:
         return
-    if g.key_scope is None:
-        if given_token():
+    if not g.key_scope:
+        if bearer_token():
             refuse(401, UNUSABLE, error="invalid_token")
         refuse(401, MISSING)
     if SCOPES.index(g.key_scope) < SCOPES.index(scope):
@@ -113,6 +118,6 @@ def authorise() -> None:
 def refuse(status: int, message: str, **challenge: str) -> NoReturn:
     """Abort with the challenge of RFC 6750."""
     parameters = {"realm": "evara", **challenge}
-    challenge_text = ", ".join(f'{name}="{value}"' for name, value in parameters.items())
-    abort(status, message=message, headers={"WWW-Authenticate": f"Bearer {challenge_text}"})
+    joined = ", ".join(f'{name}="{value}"' for name, value in parameters.items())
+    abort(status, message=message, headers={"WWW-Authenticate": f"Bearer {joined}"})
     raise AssertionError("abort() raises")

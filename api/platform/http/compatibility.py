@@ -81,7 +81,7 @@ def resolve(document: Node, node: Any, parents: tuple[str, ...] = ()) -> Any:
 
 def operation_breaks(old: Node, new: Node | None, today: date) -> Messages:
     """Yield a sentence for each break of one operation."""
-    if new is None:
+    if not new:
         sunset = old.get("x-sunset")
         if not sunset or date.fromisoformat(sunset) > today:
             yield "is gone"
@@ -127,11 +127,11 @@ def holder_breaks(old: Node, new: Node, where: str, direction: Direction) -> Mes
 
 def body_breaks(old: Node | None, new: Node | None) -> Messages:
     """Yield a sentence for a body that is gone, newly required, of fewer types or narrower."""
-    if new is None:
-        if old is not None:
+    if not new:
+        if old:
             yield "request body is gone"
         return
-    if old is None:
+    if not old:
         old = {"content": {}}
     if new.get("required") and not old.get("required"):
         yield "request body is required now"

@@ -53,7 +53,7 @@ def write(accepted: bool) -> None:
 )
 def check(base: Path | None) -> None:
     """Exit 1 when callers of the contract would break, or the committed one is outdated."""
-    if base is not None:
+    if base:
         exit_on(compare(base))
         return
     exit_on(compare(COMMITTED))

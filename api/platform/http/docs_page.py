@@ -1,4 +1,4 @@
-"""The API's own page: Swagger UI from files beside it, under a policy that allows nothing from elsewhere."""
+"""The documentation page: Swagger UI from local files, and the OpenAPI document."""
 
 from pathlib import Path
 
@@ -8,21 +8,27 @@ from api.platform.http.openapi import document
 
 blueprint = Blueprint("docs", __name__)
 FILES = Path(__file__).resolve().parents[2] / "static" / "docs"
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; frame-ancestors 'none'"
+)
 
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
+    """Return the OpenAPI document."""
     return jsonify(document(current_app))
 
 
 @blueprint.get("/docs")
 def page() -> Response:
+    """Return the page."""
     return file("index.html")
 
 
 @blueprint.get("/docs/<filename>")
 def file(filename: str) -> Response:
-    answer = send_from_directory(FILES, filename, max_age=3600)
-    answer.headers["Content-Security-Policy"] = POLICY
-    return answer
+    """Return a file of Swagger UI."""
+    response = send_from_directory(FILES, filename, max_age=3600)
+    response.headers["Content-Security-Policy"] = POLICY
+    return response

@@ -1,4 +1,4 @@
-"""The one shape of every error that leaves the API: application/problem+json (RFC 9457) with the request's id."""
+"""The error responses of the API: application/problem+json (RFC 9457) with the request id."""
 
 from contextlib import suppress
 from http import HTTPStatus
@@ -34,33 +34,39 @@ from api.platform.http import security_headers
 from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.telemetry import error_reports, logs, metrics, request_context
 
-CANCELED = "57014"  # PostgreSQL's query_canceled: the statement time-out
-UNFINISHED = {
-    "42P01",
-    "42703",
-    "25006",
-}  # a table or column that a migration will make; a replica that is not promoted yet
+QUERY_CANCELED = "57014"  # PostgreSQL's code for the statement time-out
+# PostgreSQL's codes for a missing table, a missing column and a read-only replica: a migration
+# will create them, and a replica is about to be promoted.
+UNFINISHED = {"42P01", "42703", "25006"}
 AWAY = "The database does not answer in time; nothing was stored. Try again."
 TOO_LONG = (
     "The database needs too long for this; nothing was stored. Ask for less at once, or try again."
 )
-CLASH = "This contradicts what is stored: something is there already, or something that it needs is gone. Read it again first."
-UNFIT = "The database cannot store one of the values: a number that is too large, or a text that it does not take."
+CONFLICT = (
+    "This contradicts what is stored: something is there already, or something that it needs is"
+    " gone. Read it again first."
+)
+UNFIT = (
+    "The database cannot store one of the values: a number that is too large, or a text that it"
+    " does not take."
+)
 BROKEN = "Something broke on our side. Tell us the request_id."
 NOWHERE = "Nothing is served at this URL; /docs lists what is."
 PROBLEM_JSON = "application/problem+json"
 
 
 class ProblemSchema(Schema):
-    """RFC 9457, and what a person needs to ask about it."""
+    """The members of RFC 9457, the request id and the errors by field."""
 
     class Meta:
-        unknown = EXCLUDE  # readers must bear members that they do not know
+        unknown = EXCLUDE  # readers ignore members that they do not know
 
     type = fields.String(
         required=True,
         metadata={
-            "description": "A URI for the kind of problem; about:blank says that the status says it all"
+            "description": (
+                "A URI for the kind of problem; about:blank says that the status says it all"
+            )
         },
     )
     title = fields.String(required=True, metadata={"description": "The status in words"})
@@ -79,6 +85,7 @@ class ProblemSchema(Schema):
 
 
 def members(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
+    """Return the body of a problem."""
     return {
         "type": "about:blank",
         "title": status.phrase,
@@ -89,33 +96,42 @@ def members(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
 
 
 def problem(error: HTTPException) -> Response:
-    """An HTTPException → the answer, with the exception's own headers (Allow, Retry-After) kept."""
+    """Return the response to an HTTPException, with its own headers (Allow, Retry-After)."""
     status = HTTPStatus(error.code or 500)
-    data: dict[str, Any] = getattr(error, "data", None) or {}
-    nowhere = (
-        status == HTTPStatus.NOT_FOUND and request.url_rule is None
-    )  # other 404s say what they did not find
-    detail = data.get("message") or (NOWHERE if nowhere else error.description) or status.phrase
-    body = members(
-        status, detail, current.request_id if (current := request_context.current()) else ""
-    )
-    if messages := data.get("messages"):
-        body |= {"detail": "Some fields are not as the schema wants them.", "errors": messages}
-    text = logs.redact(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS).decode())
-    answer = Response(text, status, mimetype=PROBLEM_JSON)
-    own = {**dict(error.get_headers()), **(data.get("headers") or {})}
-    answer.headers.update(
-        {
-            key: value
-            for key, value in own.items()
-            if key.lower() not in {"content-type", "content-length"}
-        }
-    )
-    return answer
+    data: dict[str, Any] = getattr(error, "data", None) or {}  # set by flask-smorest's abort
+    body = members(status, detail_of(error, status, data), current_request_id())
+    messages = data.get("messages")
+    if messages:
+        body["detail"] = "Some fields are not as the schema wants them."
+        body["errors"] = messages
+    text = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS).decode()
+    response = Response(logs.redact(text), status, mimetype=PROBLEM_JSON)
+    headers = {**dict(error.get_headers()), **(data.get("headers") or {})}
+    for name, value in headers.items():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value
+    return response
+
+
+def detail_of(error: HTTPException, status: HTTPStatus, data: dict[str, Any]) -> str:
+    """Return what was wrong: the message of the abort, else the exception's description."""
+    if data.get("message"):
+        return str(data["message"])
+    if status == HTTPStatus.NOT_FOUND and not request.url_rule:
+        return NOWHERE
+    return error.description or status.phrase
+
+
+def current_request_id() -> str:
+    """Return the id of the current request; "" outside of one."""
+    context = request_context.current()
+    if not context:
+        return ""
+    return context.request_id
 
 
 def unhandled(error: Exception) -> Response:
-    """Anything that nobody foresaw: counted, logged with its traceback, reported, and told without inner details."""
+    """Count, log and report an exception that has no handler; answer 500 without its details."""
     g.exception_type = type(error).__name__
     metrics.count_exception(error)
     current_app.logger.error("unhandled exception", exc_info=error)
@@ -124,31 +140,31 @@ def unhandled(error: Exception) -> Response:
 
 
 def last_resort(error: Exception) -> Response:
-    """What escaped from all handlers, or was raised by one: the same answer, although no hook will touch it any more."""
+    """Answer an exception that a handler or hook raised, with the headers that hooks would add."""
     try:
-        answer = unhandled(error)
+        response = unhandled(error)
     except Exception:
         current_app.logger.exception("the answer to an exception could not be made")
-        answer = Response(
-            orjson.dumps(members(HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN, "")),
-            500,
-            mimetype=PROBLEM_JSON,
-        )
-    return complete(answer)
+        body = members(HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN, "")
+        response = Response(orjson.dumps(body), 500, mimetype=PROBLEM_JSON)
+    return complete(response)
 
 
-def complete(answer: Response) -> Response:
-    """Add headers and log line to an answer that a hook broke off; do nothing twice."""
+def complete(response: Response) -> Response:
+    """Add headers and log line if a failing hook prevented them; do nothing twice."""
     if "status" not in g:
-        with suppress(Exception):  # it may be what raised in the first place, and that is logged
-            logs.finish(security_headers.protect(answer))
-    return answer
+        # These may be what raised in the first place, which is logged already.
+        with suppress(Exception):
+            logs.finish(security_headers.protect(response))
+    return response
 
 
 def database_away(error: DBAPIError | PoolTimeout) -> Response:
     """Answer 503 while the database is locked, full, away, too slow or out of connections."""
     current_app.logger.error("database unavailable: %s", error)
-    detail = TOO_LONG if sqlstate(error) == CANCELED else AWAY
+    detail = AWAY
+    if sqlstate(error) == QUERY_CANCELED:
+        detail = TOO_LONG
     return problem(ServiceUnavailable(detail, retry_after=5))
 
 
@@ -158,7 +174,7 @@ def sqlstate(error: Exception) -> str | None:
 
 
 def invalid_statement(error: DBAPIError) -> Response:
-    """Answer 503 while migrations are missing; else the statement is wrong, and that is a 500."""
+    """Answer 503 while migrations are missing; otherwise the statement is a bug, which is 500."""
     if sqlstate(error) in UNFINISHED:
         return database_away(error)
     return unhandled(error)
@@ -172,7 +188,7 @@ def too_large(_: Exception) -> Response:
 
 
 def broken_body(_: Exception) -> Response:
-    """Answer 400 to malformed chunks, which the server notices when the body is read."""
+    """Answer 400 to malformed chunks, which gunicorn finds when the body is read."""
     return problem(BadRequest("The body's chunks cannot be told apart."))
 
 
@@ -180,17 +196,19 @@ def unfit(error: DBAPIError) -> Response:
     """Answer 409 or 422 when the database refuses values that no view refused."""
     current_app.logger.warning("refused by the database: %s", error)
     if isinstance(error, IntegrityError):
-        return problem(Conflict(CLASH))
+        return problem(Conflict(CONFLICT))
     return problem(UnprocessableEntity(UNFIT))
 
 
 def refused(error: CallRefused) -> Response:
-    """Answer 503 or 504, with Retry-After, when a call to another host is not made or too slow."""
+    """Answer 503 or 504, with Retry-After, when a call to another host is refused or too slow."""
     detail = f"{error}. Try again later."
-    timed_out = error.status == HTTPStatus.GATEWAY_TIMEOUT
-    answer = problem(GatewayTimeout(detail) if timed_out else ServiceUnavailable(detail))
-    answer.headers["Retry-After"] = str(ceil(error.retry_after))
-    return answer
+    exception: HTTPException = ServiceUnavailable(detail)
+    if error.status == HTTPStatus.GATEWAY_TIMEOUT:
+        exception = GatewayTimeout(detail)
+    response = problem(exception)
+    response.headers["Retry-After"] = str(ceil(error.retry_after))
+    return response
 
 
 def init_app(app: Flask) -> None:

@@ -1,12 +1,10 @@
-"""Health: alive (the process answers), ready (all that is critical works), and every dependency by itself; nobody outside is called."""
+"""The health routes: live (the process answers), ready (it can serve requests) and all checks.
 
-import threading
-import time
+No check calls another host; ThingSpeak's shows its circuit breaker.
+"""
+
 from collections.abc import Callable
-from concurrent.futures import Future
-from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -16,6 +14,7 @@ from marshmallow import fields, validate
 from sqlalchemy import text
 
 from api.platform.db import MIGRATIONS, database
+from api.platform.http.health_checks import Body, Check
 from api.platform.http.parsing import AnswerSchema, Instant
 from api.platform.outbound import guarded_calls
 from api.platform.state import app_state
@@ -23,11 +22,10 @@ from api.platform.state import app_state
 blueprint = Blueprint(
     "health", __name__, description="Whether this process lives, is ready, and what it needs"
 )
-Body = dict[str, Any]
 Answer = tuple[Body, int, dict[str, str]]
-FRESH = 1.0  # seconds that a result is given to everybody who asks, so that a flood of questions costs one
-LONGEST = 2.0  # seconds until a check that hangs counts as failed
-OK, DEGRADED, UNAVAILABLE = "ok", "degraded", "unavailable"
+OK = "ok"
+DEGRADED = "degraded"
+UNAVAILABLE = "unavailable"
 
 
 class CheckSchema(AnswerSchema):
@@ -49,46 +47,9 @@ EXAMPLE = {"status": OK, "checks": {"database": {"ok": True}}}
 FAILED = {"status": UNAVAILABLE, "checks": {"database": {"ok": False}}}
 
 
-class Check:
-    """One dependency: `ask` gives {"ok", "detail", …} or raises; it is asked by one thread at a time, whoever waits for it."""
-
-    def __init__(self, app: Flask, ask: Callable[[], Body], critical: bool):
-        self.critical = critical
-        self._app, self._ask, self._lock = app, ask, threading.Lock()
-        self._asked, self._found = 0.0, Future[Body]()
-        self._found.set_result({})
-        self._ok: bool | None = None
-        self._since = datetime.now(UTC)
-
-    def result(self) -> Body:
-        """What the last question found, or, if it is old, a new one; within LONGEST seconds."""
-        with self._lock:
-            if self._found.done() and time.monotonic() - self._asked >= FRESH:
-                self._asked, self._found = time.monotonic(), Future()
-                threading.Thread(target=self._run, args=(self._found,), daemon=True).start()
-            found, asked = self._found, self._asked
-        try:
-            result = found.result(max(0.0, asked + LONGEST - time.monotonic()))
-        except TimeoutError:
-            result = {"ok": False, "detail": f"has not answered within {LONGEST:g} s"}
-        with self._lock:
-            if result["ok"] != self._ok:
-                self._ok, self._since = result["ok"], datetime.now(UTC)
-            return {"since": self._since} | result
-
-    def _run(self, found: "Future[Body]") -> None:
-        started = time.perf_counter()
-        try:
-            with self._app.app_context():
-                result = self._ask()
-        except Exception as error:  # whatever is wrong with it, it is not well
-            result = {"ok": False, "detail": f"does not answer ({type(error).__name__})"}
-        found.set_result(result | {"latency_ms": round((time.perf_counter() - started) * 1000, 2)})
-
-
-def register(app: Flask, name: str, ask: Callable[[], Body], *, critical: bool) -> None:
-    """Adds a check: {"ok", "detail", "state"?, "since"?}. Without a critical one that is ok, requests cannot be served."""
-    app_state(app).health_checks[name] = Check(app, ask, critical)
+def register(app: Flask, name: str, run: Callable[[], Body], *, critical: bool) -> None:
+    """Add a check; while a critical one fails, the app is not ready."""
+    app_state(app).health_checks[name] = Check(app, run, critical)
 
 
 def register_guarded(app: Flask, dependency: str) -> None:
@@ -98,53 +59,60 @@ def register_guarded(app: Flask, dependency: str) -> None:
 
 @lru_cache
 def newest_migration() -> str | None:
+    """Return the revision that the code needs."""
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def check_database() -> Body:
-    """One small query, and the migration that the database is at."""
+    """Run a small query and compare the revision of the database with the code's."""
     with database().read() as session:
         session.execute(text("SELECT 1"))
-        found = MigrationContext.configure(session.connection()).get_current_revision()
-    if found != newest_migration():
-        mend = "run: flask --app api.app db upgrade"
-        return {
-            "ok": False,
-            "detail": f"is at migration {found}, not at {newest_migration()}; {mend}",
-        }
-    return {"ok": True, "detail": f"answers, at migration {found}"}
+        context = MigrationContext.configure(session.connection())
+        revision = context.get_current_revision()
+    if revision == newest_migration():
+        return {"ok": True, "detail": f"answers, at migration {revision}"}
+    detail = (
+        f"is at migration {revision}, not at {newest_migration()};"
+        " run: flask --app api.app db upgrade"
+    )
+    return {"ok": False, "detail": detail}
 
 
 def check_limiter() -> Body:
-    """Ask the limiter's store."""
+    """Query the limiter's store."""
     storage = app_state().limiter.storage
     return {"ok": storage is not None and storage.check()}
 
 
 def report(checks: dict[str, Check]) -> tuple[Body, bool]:
-    """Every result with all that is known, and whether requests can be served."""
+    """Return all results in full, and whether requests can be served."""
     results = {name: check.result() for name, check in checks.items()}
-    ready = all(results[name]["ok"] for name, check in checks.items() if check.critical)
-    status = (
-        UNAVAILABLE
-        if not ready
-        else OK
-        if all(result["ok"] for result in results.values())
-        else DEGRADED
-    )
-    return {"status": status, "checks": results}, ready
+    failed = [checks[name] for name, result in results.items() if not result["ok"]]
+    status = OK
+    if any(check.critical for check in failed):
+        status = UNAVAILABLE
+    elif failed:
+        status = DEGRADED
+    return {"status": status, "checks": results}, status != UNAVAILABLE
 
 
 def answer(checks: dict[str, Check]) -> Answer:
-    """What callers are told: everybody the names and whether they are well, admins the rest."""
-    body, ready = report(checks)
+    """Return the response: everybody gets `ok` of each check, admins get its details, too."""
+    body, is_ready = report(checks)
     if g.get("key_scope") != "admin":
         body["checks"] = {name: {"ok": result["ok"]} for name, result in body["checks"].items()}
-    return (
-        body,
-        200 if ready else 503,
-        {"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "5"}),
-    )
+    headers = {"Cache-Control": "no-store"}
+    if is_ready:
+        return body, 200, headers
+    return body, 503, {**headers, "Retry-After": "5"}
+
+
+not_ready = blueprint.alt_response(
+    503,
+    schema=HealthSchema,
+    example=FAILED,
+    description="Something that every request needs does not work",
+)
 
 
 @blueprint.route("/health/live", endpoint="live")
@@ -155,12 +123,7 @@ def live() -> Answer:
 
 
 @blueprint.route("/health/ready", endpoint="ready")
-@blueprint.alt_response(
-    503,
-    schema=HealthSchema,
-    example=FAILED,
-    description="Something that every request needs does not work",
-)
+@not_ready
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def ready() -> Answer:
     """Requests can be served: all that is critical works"""
@@ -169,12 +132,7 @@ def ready() -> Answer:
 
 
 @blueprint.route("/health", endpoint="detail")
-@blueprint.alt_response(
-    503,
-    schema=HealthSchema,
-    example=FAILED,
-    description="Something that every request needs does not work",
-)
+@not_ready
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def detail() -> Answer:
     """Every dependency by itself"""
@@ -185,5 +143,5 @@ def init_app(app: Flask, limiter_url: str) -> None:
     """Register the checks of the database and of the limiter's store."""
     register(app, "database", check_database, critical=True)
     if limiter_url != "memory://":
-        # Without its store, limits are counted per worker; requests go on.
+        # Without its store each worker counts for itself, so it is not critical.
         register(app, "limiter", check_limiter, critical=False)

@@ -1,4 +1,4 @@
-"""Rate limits from the catalogue, per route and caller, and a counter store that workers share through one SQLite file."""
+"""Rate limits of the catalogue per route and caller, and a store of counters in a shared file."""
 
 import math
 import sqlite3
@@ -19,116 +19,142 @@ from api.platform.state import app_state
 from api.platform.telemetry import metrics
 from observability.spec.plan import Plan
 
-PURGE_EVERY = 1_000  # counted requests
+PURGE_INTERVAL = 1_000  # counted requests
+CREATE = """
+CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, amount INTEGER, expires REAL)
+WITHOUT ROWID
+"""
+COUNT = """
+INSERT INTO counters VALUES (:key, :amount, :expires)
+ON CONFLICT (key) DO UPDATE SET
+    amount = iif(expires <= :now, 0, amount) + :amount,
+    expires = iif(expires <= :now, :expires, expires)
+RETURNING amount, expires
+"""
+READ = "SELECT amount, expires FROM counters WHERE key = :key AND expires > :now"
+PURGE = "DELETE FROM counters WHERE expires <= :now"
+CHECK = """
+INSERT INTO counters VALUES ('', 0, 0)
+ON CONFLICT (key) DO UPDATE SET amount = 0
+RETURNING 1
+"""
 
 
 class SharedFileStorage(Storage):
-    """`sqlite:///file`: counters that expire, in a file that all workers of one machine open; lost counts cost nothing."""
+    """`sqlite:///file`: counters that expire, in a SQLite file that all workers of a host share.
+
+    As in database URLs, a fourth slash begins an absolute path.
+    """
 
     STORAGE_SCHEME = ["sqlite"]  # noqa: RUF012 - the base class declares it so
     base_exceptions = sqlite3.Error
 
     def __init__(self, uri: str, wrap_exceptions: bool = False, **_: Any):
         super().__init__(uri, wrap_exceptions)
-        self._path = uri.removeprefix(
-            "sqlite:///"
-        )  # as in database URLs: a fourth slash begins an absolute path
+        self._path = uri.removeprefix("sqlite:///")
         self._local = threading.local()
         self._since_purge = 0
 
-    def _run(self, sql: str, *values: Any) -> list[Any]:
+    def _run(self, sql: str, **values: Any) -> list[Any]:
         if not hasattr(self._local, "connection"):
-            connection = sqlite3.connect(
-                self._path, timeout=redis_client.SECONDS, isolation_level=None
-            )
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=OFF")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS counters (key TEXT PRIMARY KEY, amount INTEGER, expires REAL) WITHOUT ROWID"
-            )
-            self._local.connection = connection
+            self._local.connection = self._connect()
         return list(self._local.connection.execute(sql, values))
 
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=redis_client.SECONDS, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        # Counts that a crash loses do no harm.
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute(CREATE)
+        return connection
+
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Add to a counter and return it; a new one expires after `expiry` seconds."""
         now = time.time()
-        [found] = self._run(
-            "INSERT INTO counters VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE SET"
-            " amount = iif(expires <= ?4, 0, amount) + ?2, expires = iif(expires <= ?4, ?3, expires) RETURNING amount, expires",
-            *(key, amount, now + expiry, now),
-        )
-        self._local.counted = {key: found}  # headers ask for what this thread has just been told
+        [counter] = self._run(COUNT, key=key, amount=amount, expires=now + expiry, now=now)
+        # The headers of the response read the counter in the same thread.
+        self._local.counted = {key: counter}
         self._since_purge += 1
-        if self._since_purge >= PURGE_EVERY:  # one row per client and route would stay for ever
+        if self._since_purge >= PURGE_INTERVAL:
             self._since_purge = 0
-            self._run("DELETE FROM counters WHERE expires <= ?", now)
-        return int(found[0])
+            self._run(PURGE, now=now)
+        return int(counter[0])
 
     def _state(self, key: str) -> tuple[int, float]:
         now = time.time()
-        amount, expires = getattr(self._local, "counted", {}).get(key, (0, 0))
-        if expires <= now:
-            rows = self._run(
-                "SELECT amount, expires FROM counters WHERE key = ? AND expires > ?", key, now
-            )
-            amount, expires = rows[0] if rows else (0, now)
-        return int(amount), float(expires)
+        counted = getattr(self._local, "counted", {})
+        amount, expires = counted.get(key, (0, 0.0))
+        if expires > now:
+            return amount, expires
+        rows = self._run(READ, key=key, now=now)
+        if not rows:
+            return 0, now
+        amount, expires = rows[0]
+        return amount, expires
 
     def get(self, key: str) -> int:
-        return self._state(key)[0]
+        """Return a counter; 0 when it has expired."""
+        amount, _ = self._state(key)
+        return amount
 
     def get_expiry(self, key: str) -> float:
-        return self._state(key)[1]
+        """Return when a counter expires, in Unix seconds; now when it has expired."""
+        _, expires = self._state(key)
+        return expires
 
     def check(self) -> bool:
+        """Return True if the file can be written.
+
+        An exception would let the request that asked pass uncounted.
+        """
         try:
-            return bool(
-                self._run(
-                    "INSERT INTO counters VALUES ('', 0, 0) ON CONFLICT (key) DO UPDATE SET amount = 0 RETURNING 1"
-                )
-            )
+            return bool(self._run(CHECK))
         except sqlite3.Error:
-            return False  # raising would let the request that asked pass uncounted
+            return False
 
     def reset(self) -> int | None:
+        """Delete all counters and return how many there were."""
         self._local.counted = {}
         return len(self._run("DELETE FROM counters RETURNING 1"))
 
     def clear(self, key: str) -> None:
+        """Delete a counter."""
         self._local.counted = {}
-        self._run("DELETE FROM counters WHERE key = ?", key)
+        self._run("DELETE FROM counters WHERE key = :key", key=key)
 
 
 def caller() -> str:
-    """Whose requests are counted together: those of a key, else of an address; who has an IPv6 address has its whole /64."""
-    if key := g.get("key_id"):
-        return f"key:{key}"
+    """Return the rate-limit key: the API key id, else the client's IPv4 address or IPv6 /64."""
+    key_id = g.get("key_id")
+    if key_id:
+        return f"key:{key_id}"
     try:
         address = ip_address(request.remote_addr or "")
     except ValueError:
-        return "nowhere"  # a socket file, or a proxy that says no address
-    return str(
-        address
-        if address.version == 4
-        else address.ipv4_mapped or IPv6Network((address, 64), strict=False)
-    )
+        return "nowhere"  # a Unix socket, or a proxy that sends no address
+    if address.version == 4:
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((address, 64), strict=False))
 
 
-def wait(limit: RequestLimit) -> int:
-    """Whole seconds until the caller's count begins anew, at least one."""
+def seconds_until_reset(limit: RequestLimit) -> int:
+    """Return the seconds until the caller's count starts again, rounded up, at least 1."""
     return max(1, math.ceil(limit.window[0] - time.time()))
 
 
 def refusal() -> str:
-    """Return the text for a caller that asked too often; "" outside a request."""
+    """Return the text of a 429; "" outside a request."""
     limit = app_state().limiter.current_limit
-    if limit is None:
+    if not limit:
         return ""
-    seconds = wait(limit)
+    seconds = seconds_until_reset(limit)
     return f"At most {limit.limit} from one caller are answered here; try again in {seconds} s."
 
 
 def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
-    """Make the limiter: every request by its route's entry in the catalogue, also those that match no route.
+    """Make the limiter: each request counts for its route, also one that matches no route.
 
     Unlimited keys are exempt.
     """
@@ -137,39 +163,44 @@ def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
         error_message=refusal,
         exempt_when=lambda: bool(g.get("key_unlimited")),
     )
-    uses_redis = settings.limiter_url.startswith("redis")
+    storage_options: Any = {}
+    if settings.limiter_url.startswith("redis"):
+        storage_options = redis_client.PATIENCE
     app_state(app).limiter = Limiter(
         caller,
         default_limits=[per_route],
         request_identifier=metrics.current_route,
         storage_uri=settings.limiter_url,
-        storage_options=redis_client.PATIENCE if uses_redis else {},
-        in_memory_fallback_enabled=True,  # a dead store neither refuses everybody nor lets everybody through
-        swallow_errors=True,  # requests that waited for it together: the first falls back, the others would be errors
+        storage_options=storage_options,
+        # While the store is down, each worker counts in memory.
+        in_memory_fallback_enabled=True,
+        # The first of several requests that wait for a dead store falls back to memory. Without
+        # this the others would be answered with 500.
+        swallow_errors=True,
     )
 
 
 def register(app: Flask) -> None:
-    """Register flask-limiter's own hooks: the count before the view, and its cleaning up."""
+    """Register the hooks of flask-limiter, which count before the view."""
     app_state(app).limiter.init_app(app)
 
 
-def announce(answer: Response) -> Response:
+def announce(response: Response) -> Response:
     """Add the X-RateLimit headers, and Retry-After to a refusal."""
     limiter = app_state().limiter
     limit = limiter.current_limit
-    if limit is None:
-        return answer
+    if not limit:
+        return response
     if limiter.limiter.storage is not limiter.storage:
         metrics.LIMITER_FALLBACKS.inc()
-    # A store that died after the count: the next request finds out, and counts in memory.
+    # The store may die after the count; then the next request falls back to memory.
     with suppress(sqlite3.Error, RedisError):
         headers = {
             "X-RateLimit-Limit": str(limit.limit.amount),
             "X-RateLimit-Remaining": str(limit.remaining),
             "X-RateLimit-Reset": str(limit.reset_at),
         }
-        answer.headers.update(headers)
+        response.headers.update(headers)
         if limit.breached:
-            answer.headers["Retry-After"] = str(wait(limit))
-    return answer
+            response.headers["Retry-After"] = str(seconds_until_reset(limit))
+    return response

@@ -40,7 +40,7 @@ class Operations:
 def refuse_unknown_input() -> None:
     """Answer 422 to unknown and repeated parameters, and 400 to a body that has no schema."""
     operation = app_state().operations.current()
-    if operation is None:
+    if not operation:
         return
     errors = query_errors(operation)
     if errors:
@@ -81,7 +81,7 @@ def init_app(app: Flask, document: Node, plan: Plan) -> None:
 def deprecation_headers(route: Route) -> dict[str, str]:
     """Return the headers of a deprecated route (RFC 9745, RFC 8594, RFC 5829)."""
     deprecated = route.deprecated
-    if deprecated is None:
+    if not deprecated:
         return {}
     links = ['</docs>; rel="deprecation"; type="text/html"']
     if deprecated.successor:

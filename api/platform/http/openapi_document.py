@@ -77,7 +77,7 @@ def complete(document: Node, plan: Plan) -> Node:
     for http, operation in operations(document):
         operation["operationId"] = plan.route_ids.get(http, str(http))
         route = routes.get(http)
-        if route is None:
+        if not route:
             complete_responses(operation, SHARED_STATUSES)
             continue
         complete_responses(operation, ROUTE_STATUSES)

@@ -19,7 +19,7 @@ def report(error: Exception) -> None:
     if not current_app:
         return
     send = app_state().report_error
-    if send is not None:
+    if send:
         send(error)
 
 
@@ -41,7 +41,7 @@ def connect(settings: Settings, dsn: str) -> Callable[[Exception], None]:
     def send(error: Exception) -> None:
         with sentry_sdk.new_scope() as scope:
             context = request_context.current()
-            if context is not None:
+            if context:
                 scope.set_tags({"request_id": context.request_id, "trace_id": context.trace_id})
             if request:
                 scope.set_tag("route", metrics.current_route())
@@ -64,8 +64,6 @@ def connect(settings: Settings, dsn: str) -> Callable[[Exception], None]:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Report the exceptions of the app if the settings have a DSN."""
-    if settings.sentry_dsn is None:
-        return
-    dsn = settings.sentry_dsn.get_secret_value()
-    if dsn:
+    if settings.sentry_dsn:
+        dsn = settings.sentry_dsn.get_secret_value()
         app_state(app).report_error = connect(settings, dsn)

@@ -59,7 +59,7 @@ class ContextFilter(logging.Filter):
         context = request_context.current()
         record.request_id = None
         record.trace_id = None
-        if context is not None:
+        if context:
             record.request_id = context.request_id
             record.trace_id = context.trace_id
         return True
@@ -144,7 +144,7 @@ def finish(response: Response) -> Response:
     """Put the ids on the response and write the request's line."""
     g.status = response.status_code
     context = request_context.current()
-    if context is not None:
+    if context:
         response.headers[request_context.REQUEST_ID] = context.request_id
         response.headers[request_context.TRACERESPONSE] = context.traceparent()
     logger = logging.getLogger(ACCESS)

@@ -8,7 +8,7 @@ file of its own), combine them into new archives, write the journal, carry out t
 
 import json
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,14 @@ ARCHIVE = "0"  # in the name of an archive, where a worker's file has its proces
 JOURNAL = "merge.json"
 DEAD = ".dead"  # suffix instead of .db: no worker opens the file, no scrape reads it
 LIVE = "gauge_live"  # kinds whose values end with their process
+Combine = Callable[[float, float], float]
 # How two values of a series become one, by kind of file.
-COMBINE: dict[str, Callable[[float, float], float]] = {
+COMBINE: dict[str, Combine] = {
     "counter": operator.add,
     "histogram": operator.add,
     "gauge_max": max,
 }
 new_file: Callable[[str], Any] = MmapedDict  # prometheus_client has no types here
-read_file: Callable[[str], Iterator[tuple[str, float, float, int]]] = (
-    MmapedDict.read_all_values_from_file
-)
 
 
 def kind_and_pid(path: Path) -> tuple[str, str]:
@@ -92,15 +90,14 @@ def extend_archive(folder: Path, kind: str, sources: list[Path]) -> tuple[str, s
     return new_archive.name, archive.name
 
 
-def combine(
-    sources: list[Path], target: Path, combine_values: Callable[[float, float], float]
-) -> None:
+def combine(sources: list[Path], target: Path, combine_values: Combine) -> None:
     """Write one value per series of the sources, with its newest timestamp, into a new file."""
     totals: dict[str, tuple[float, float]] = {}
     for source in sources:
         if source.stat().st_size == 0:
             continue  # the process died between creating the file and writing to it
-        for key, value, timestamp, _ in read_file(str(source)):
+        series = MmapedDict.read_all_values_from_file(str(source))  # type: ignore[no-untyped-call]
+        for key, value, timestamp, _ in series:
             if key in totals:
                 total, newest = totals[key]
                 value = combine_values(total, value)

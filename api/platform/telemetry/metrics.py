@@ -239,7 +239,7 @@ def served_rules(app: Flask) -> dict[Http, str]:
 def current_route() -> str:
     """Return the catalogue's id of the route that the current request matched."""
     rule = request.url_rule
-    if rule is None:
+    if not rule:
         return names.UNMATCHED
     return app_state().route_ids.get((request.method, rule.rule), names.UNMATCHED)
 
@@ -267,14 +267,14 @@ def outcome(*, ok: bool) -> str:
 def observe_dependency(dependency: str, seconds: float, *, ok: bool, queries: int = 0) -> None:
     """Count one call to a dependency of the catalogue, and add it to the current usage."""
     context = request_context.current()
-    if context is not None:
+    if context:
         usage = context.usage
         if dependency == names.DATABASE:
             usage.db_seconds += seconds
             usage.db_queries += queries
         else:
             usage.outbound_seconds += seconds
-    if DEPENDENCY_CALLS is not None:
+    if DEPENDENCY_CALLS:
         DEPENDENCY_CALLS.labels(dependency, outcome(ok=ok)).observe(seconds)
 
 

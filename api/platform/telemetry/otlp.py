@@ -60,7 +60,7 @@ class GatewayIds(ContextIds):
 def required_context() -> RequestContext:
     """Return the current request context; raise RuntimeError outside of one."""
     context = request_context.current()
-    if context is None:
+    if not context:
         raise RuntimeError("a root span needs a request context")
     return context
 
@@ -222,7 +222,7 @@ class Tracing:
         """Start the root span of a sampled request and the gateway's span; the root is current."""
         parent = remote_parent(context.trace_id, context.parent_id)
         root = self._root_tracer.start_span(name, parent, SpanKind.SERVER, attributes)
-        if gateway is None:
+        if not gateway:
             return self._activate(root)
         gateway_parent = remote_parent(context.trace_id, gateway.parent_id)
         gateway_span = self._gateway_tracer.start_span(

@@ -32,7 +32,7 @@ def record_statement(system: str, text: str, seconds: float, error: str | None) 
     OpenTelemetry's instrumentation of SQLAlchemy would add 30 µs to unsampled requests.
     """
     root_spans = _sampled.get()
-    if root_spans is None:
+    if not root_spans:
         return
     operation = "statement"
     if text:
@@ -46,7 +46,7 @@ def job(name: str) -> Iterator[None]:
     """Trace one run of a job; an exception marks the span as failed and propagates."""
     tracing = current_tracing()
     context = request_context.current()
-    if tracing is None or context is None:
+    if not tracing or not context:
         yield
         return
     root_spans = start_job(tracing, context, name)
@@ -94,7 +94,7 @@ def begin() -> None:
     """Start the span of the current request."""
     tracing = app_state().tracing
     context = request_context.current()
-    if tracing is None or context is None:
+    if not tracing or not context:
         return
     if context.sampled:
         g.root_spans = start_request(tracing, context)
@@ -135,16 +135,15 @@ def span_name(attributes: dict[str, str]) -> str:
     method = attributes["http.request.method"]
     if method == "_OTHER":
         method = "HTTP"
-    route = attributes.get("http.route")
-    if route is None:
+    if "http.route" not in attributes:
         return method
-    return f"{method} {route}"
+    return f"{method} {attributes['http.route']}"
 
 
 def end(exception: BaseException | None) -> None:
     """End the span of the current request; a status of 500 or above marks it as failed."""
     root_spans: RootSpans | None = g.pop("root_spans", None)
-    if root_spans is None:
+    if not root_spans:
         return
     _sampled.set(None)
     status = g.get("status", 500)

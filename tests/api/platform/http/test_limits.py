@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stamina
@@ -243,17 +244,18 @@ def test_a_request_asks_its_store_once(
     make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The headers need no statement beside the one that counts."""
-    asked: list[str] = []
+    statements: list[str] = []
     run = SharedFileStorage._run
-    monkeypatch.setattr(
-        SharedFileStorage,
-        "_run",
-        lambda self, sql, *values: asked.append(sql) or run(self, sql, *values),
-    )
+
+    def record(self: SharedFileStorage, sql: str, **values: Any) -> list[Any]:
+        statements.append(sql)
+        return run(self, sql, **values)
+
+    monkeypatch.setattr(SharedFileStorage, "_run", record)
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
     answer = client.get(NODES)
     assert answer.headers["X-RateLimit-Remaining"] == str(LIMITS["nodes.list"] - 1)
-    assert len(asked) == 1
+    assert len(statements) == 1
 
 
 def back(client: FlaskClient) -> None:
