@@ -99,7 +99,11 @@ def problem(error: HTTPException) -> Response:
     """Return the response to an HTTPException, with its own headers (Allow, Retry-After)."""
     status = HTTPStatus(error.code or 500)
     data: dict[str, Any] = getattr(error, "data", None) or {}  # set by flask-smorest's abort
-    body = members(status, detail_of(error, status, data), current_request_id())
+    request_id = ""
+    context = request_context.current()
+    if context:
+        request_id = context.request_id
+    body = members(status, detail_of(error, status, data), request_id)
     messages = data.get("messages")
     if messages:
         body["detail"] = "Some fields are not as the schema wants them."
@@ -120,14 +124,6 @@ def detail_of(error: HTTPException, status: HTTPStatus, data: dict[str, Any]) ->
     if status == HTTPStatus.NOT_FOUND and not request.url_rule:
         return NOWHERE
     return error.description or status.phrase
-
-
-def current_request_id() -> str:
-    """Return the id of the current request; "" outside of one."""
-    context = request_context.current()
-    if not context:
-        return ""
-    return context.request_id
 
 
 def unhandled(error: Exception) -> Response:

@@ -17,7 +17,7 @@ from api.platform.telemetry import logs, tracing
 class Layer:
     """Hooks that belong together; `enabled` says whether the settings ask for them."""
 
-    before: Callable[[], Response | None] | Callable[[], None] | None = None
+    before: Callable[[], Response | None] | None = None
     after: Callable[[Response], Response] | None = None
     teardown: Callable[[BaseException | None], None] | None = None
     extension: Callable[[Flask], None] | None = None  # registers the hooks of a library

@@ -18,7 +18,7 @@ from opentelemetry.instrumentation.redis import RedisInstrumentor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -71,22 +71,15 @@ def remote_parent(trace_id: str, span_id: str | None) -> otel_context.Context:
     return TraceContextTextMapPropagator().extract(carrier, otel_context.Context())
 
 
-class CountingExporter(SpanExporter):
+class CountingExporter(OTLPSpanExporter):
     """An exporter that counts the spans it sent and the spans it lost."""
-
-    def __init__(self, exporter: SpanExporter):
-        self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Send one batch."""
-        result = self._exporter.export(spans)
+        result = super().export(spans)
         outcome = metrics.outcome(ok=result is SpanExportResult.SUCCESS)
         metrics.TRACE_SPANS.labels(outcome).inc(len(spans))
         return result
-
-    def shutdown(self) -> None:
-        """Close the connection to the collector."""
-        self._exporter.shutdown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +87,7 @@ class RootSpans:
     """The open root span of a request or job, and the gateway's if there is one; none unsampled."""
 
     tracer: trace.Tracer
-    spans: tuple[trace.Span, ...]
+    spans: Sequence[trace.Span]
     token: Token[otel_context.Context]
 
     def add_call(
@@ -142,10 +135,8 @@ def remove_query(span: trace.Span, _: RequestInfo) -> None:
 def batch_processor(endpoint: str) -> BatchSpanProcessor:
     """Return a processor that sends spans to the collector at `endpoint` in the background."""
     base_url = endpoint.rstrip("/").removesuffix("/v1/traces")
-    exporter = OTLPSpanExporter(f"{base_url}/v1/traces", timeout=EXPORT_TIMEOUT)
-    return BatchSpanProcessor(
-        CountingExporter(exporter), MAX_QUEUED_SPANS, EXPORT_INTERVAL, MAX_BATCH_SPANS
-    )
+    exporter = CountingExporter(f"{base_url}/v1/traces", timeout=EXPORT_TIMEOUT)
+    return BatchSpanProcessor(exporter, MAX_QUEUED_SPANS, EXPORT_INTERVAL, MAX_BATCH_SPANS)
 
 
 def instrument_libraries(provider: TracerProvider) -> None:
@@ -204,35 +195,30 @@ class Tracing:
         token = otel_context.attach(self._suppressed)
         return RootSpans(self._call_tracer, (), token)
 
-    def start_job(
-        self, context: RequestContext, name: str, attributes: Mapping[str, str]
-    ) -> RootSpans:
-        """Start the root span of a sampled job; it is current until it ends."""
-        parent = remote_parent(context.trace_id, context.parent_id)
-        root = self._root_tracer.start_span(name, parent, attributes=attributes)
-        return self._activate(root)
-
-    def start_request(
+    def start(
         self,
         context: RequestContext,
         name: str,
         attributes: Mapping[str, str],
-        gateway: GatewaySpan | None,
+        *,
+        is_server: bool,
+        gateway: GatewaySpan | None = None,
     ) -> RootSpans:
-        """Start the root span of a sampled request and the gateway's span; the root is current."""
-        parent = remote_parent(context.trace_id, context.parent_id)
-        root = self._root_tracer.start_span(name, parent, SpanKind.SERVER, attributes)
-        if not gateway:
-            return self._activate(root)
-        gateway_parent = remote_parent(context.trace_id, gateway.parent_id)
-        gateway_span = self._gateway_tracer.start_span(
-            name, gateway_parent, SpanKind.SERVER, attributes, start_time=gateway.start_ns
-        )
-        return self._activate(root, gateway_span)
+        """Start the root span of a sampled request or job, and the gateway's; the root is current.
 
-    def _activate(self, root: trace.Span, *others: trace.Span) -> RootSpans:
-        token = otel_context.attach(trace.set_span_in_context(root))
-        return RootSpans(self._call_tracer, (root, *others), token)
+        Both spans have the same name, kind and attributes.
+        """
+        kind = SpanKind.SERVER if is_server else SpanKind.INTERNAL
+        parent = remote_parent(context.trace_id, context.parent_id)
+        spans = [self._root_tracer.start_span(name, parent, kind, attributes)]
+        token = otel_context.attach(trace.set_span_in_context(spans[0]))
+        if gateway:
+            parent = remote_parent(context.trace_id, gateway.parent_id)
+            start_ns = gateway.start_ns
+            spans.append(
+                self._gateway_tracer.start_span(name, parent, kind, attributes, start_time=start_ns)
+            )
+        return RootSpans(self._call_tracer, spans, token)
 
     def flush(self) -> None:
         """Send the spans that wait; return when the collector has them or the time-out is over.

@@ -72,7 +72,8 @@ def start_job(tracing: "Tracing", context: RequestContext, name: str) -> "RootSp
     """Start the span of the current job."""
     if not context.sampled:
         return tracing.suppress()
-    root_spans = tracing.start_job(context, name, {"evara.request_id": context.request_id})
+    attributes = {"evara.request_id": context.request_id}
+    root_spans = tracing.start(context, name, attributes, is_server=False)
     _sampled.set(root_spans)
     return root_spans
 
@@ -109,7 +110,8 @@ def start_request(tracing: "Tracing", context: RequestContext) -> "RootSpans":
     if context.parent_id and app_state().settings.proxy_hops > 0:
         gateway_span = gateway.from_headers()
     attributes = request_attributes(context)
-    return tracing.start_request(context, span_name(attributes), attributes, gateway_span)
+    name = span_name(attributes)
+    return tracing.start(context, name, attributes, is_server=True, gateway=gateway_span)
 
 
 def request_attributes(context: RequestContext) -> dict[str, str]:
