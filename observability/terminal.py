@@ -1,8 +1,9 @@
-"""Printing for people: consoles, tables and marks that need neither colour nor more than 80 columns."""
+"""Printing for people: consoles, tables and marks; neither needs colour or over 80 columns."""
 
 import sys
 from collections.abc import Iterable
 from itertools import groupby
+from operator import attrgetter
 from typing import NoReturn
 
 from rich.console import Console
@@ -10,9 +11,11 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from observability.spec.problems import Problem
+from observability.spec.problems import Problem, by_place
 
-FINE, NOT_FINE, UNKNOWN = 0, 1, 2  # exit codes
+FINE = 0  # exit codes
+NOT_FINE = 1
+UNKNOWN = 2
 COLOURS = {
     "met": "green",
     "missed": "red",
@@ -22,8 +25,8 @@ COLOURS = {
     "unknown": "yellow",
 }
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, emoji=False)  # `:100:` is a line number
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def fail(text: str, code: int) -> NoReturn:
@@ -32,23 +35,36 @@ def fail(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def finish(*, is_fine: bool) -> NoReturn:
+    """Exit with 0 when all is fine, else with 1."""
+    if is_fine:
+        sys.exit(FINE)
+    sys.exit(NOT_FINE)
+
+
+def mark(*, is_fine: bool) -> str:
+    """Return a green tick or a red cross, as markup."""
+    if is_fine:
+        return "[green]✓[/green]"
+    return "[red]✗[/red]"
+
+
 def discard(_: str) -> None:
     """Print nothing: progress must not mix with the JSON on stdout."""
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    """Print every problem with its fix to stderr; places with the same problem stand together."""
+    """Print every problem with its fix to stderr, in order of file and line.
 
-    def kind(problem: Problem) -> tuple[str, str, str]:
-        return problem.check, problem.message, problem.fix
-
-    listed = sorted(problems, key=lambda problem: (*kind(problem), problem.where))
-    for (check, message, fix), group in groupby(listed, key=kind):
+    Neighbours that differ only in their place share one message.
+    """
+    listed = sorted(problems, key=by_place)
+    for (check, message, fix), group in groupby(listed, key=attrgetter("check", "message", "fix")):
         *others, last = [problem.where for problem in group]
         for where in others:
             err.print(f"[red]✗[/red] [bold]{escape(where)}[/bold]")
         err.print(f"[red]✗[/red] [bold]{escape(last)}[/bold]: {escape(message)}")
-        err.print(f"    mend: {escape(fix)}  [dim]({check})[/dim]")
+        err.print(f"    fix: {escape(fix)}  [dim]({check})[/dim]")
     plural = "" if len(listed) == 1 else "s"
     err.print(f"{len(listed)} problem{plural}")
 

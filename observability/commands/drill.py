@@ -1,6 +1,5 @@
 """The command that runs drills."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -11,7 +10,7 @@ from observability.commands import options
 from observability.drill import runner
 from observability.drill.registry import DEFAULT_DRILL, DRILLS, Drill
 from observability.spec import loading
-from observability.terminal import FINE, NOT_FINE, discard, fail, out
+from observability.terminal import NOT_FINE, discard, fail, finish, mark, out
 
 
 @click.command()
@@ -25,32 +24,37 @@ def drill(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
         list_drills(json_=json_)
         return
     if name is not None and name not in DRILLS:
-        fail(f"there is no drill {name!r}; known: {', '.join(DRILLS)}", NOT_FINE)
-    selected = list(DRILLS.values())
-    if not all_:
-        selected = [DRILLS[name or DEFAULT_DRILL]]
-    report = discard if json_ else out.print
-    results = [run_drill(one, report) for one in selected]
+        known = ", ".join(DRILLS)
+        fail(f"there is no drill {name!r}; known: {known}", NOT_FINE)
+    selected = [DRILLS[name or DEFAULT_DRILL]]
+    if all_:
+        selected = list(DRILLS.values())
+    print_line = discard if json_ else out.print
+    results = [run_drill(drill, print_line) for drill in selected]
     if json_:
         out.print_json(data={"drills": list(map(asdict, results))})
-    sys.exit(FINE if all(result.passed for result in results) else NOT_FINE)
+    finish(is_fine=all(result.passed for result in results))
 
 
 def list_drills(*, json_: bool) -> None:
     """Print each drill's name and what it breaks."""
-    drills = DRILLS.values()
+    description_by_name = {drill.name: drill.description for drill in DRILLS.values()}
     if json_:
-        listed = [{"name": drill.name, "what": drill.description} for drill in drills]
+        listed = [{"name": name, "what": text} for name, text in description_by_name.items()]
         out.print_json(data={"drills": listed})
-    else:
-        for drill in drills:
-            out.print(f"  [bold]{drill.name}[/bold]  {drill.description}")
+        return
+    for name, description in description_by_name.items():
+        out.print(f"  [bold]{name}[/bold]  {description}")
 
 
-def run_drill(drill: Drill, report: Callable[[str], None]) -> runner.Result:
-    """Run one drill and report its steps and its verdict."""
-    report(f"[bold]{drill.name}[/bold]: {drill.description}")
-    result = runner.run(drill, loading.load_plan(), lambda line: report(f"  {escape(line)}"))
-    mark = "[green]✓[/green]" if result.passed else "[red]✗[/red]"
-    report(f"{mark} {drill.name}: {escape(result.verdict)}")
+def run_drill(drill: Drill, print_line: Callable[[str], None]) -> runner.Result:
+    """Run one drill and print its steps and its verdict."""
+
+    def print_step(text: str) -> None:
+        print_line(f"  {escape(text)}")
+
+    print_line(f"[bold]{drill.name}[/bold]: {drill.description}")
+    result = runner.run(drill, loading.load_plan(), print_step)
+    verdict = escape(result.verdict)
+    print_line(f"{mark(is_fine=result.passed)} {drill.name}: {verdict}")
     return result

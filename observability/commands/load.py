@@ -14,7 +14,7 @@ from observability.devstack.layout import StackLayout
 from observability.load import compare as comparisons
 from observability.load import report as load_report
 from observability.load.run import LoadProfile, LoadRunFailed
-from observability.terminal import FINE, NOT_FINE, UNKNOWN, discard, err, fail, out
+from observability.terminal import UNKNOWN, discard, err, fail, finish, out
 
 
 @click.command()
@@ -89,4 +89,4 @@ def compare_reports(old: Path, new: Path, *, json_: bool) -> NoReturn:
         out.print_json(data=comparison)
     else:
         print_comparison(comparison, page)
-    sys.exit(NOT_FINE if comparison["broken"] else FINE)
+    finish(is_fine=not comparison["broken"])

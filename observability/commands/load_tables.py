@@ -27,8 +27,7 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
     """Print objectives, numbers, errors, disagreements, the verdict and the report's path."""
     print_objectives(report["objectives"])
     print_sides(report)
-    for error in report["errors"][:LISTED_ERRORS]:
-        out.print(f"  [red]{error['count']} ×[/red] {escape(error['what'])}")
+    print_errors(report["errors"][:LISTED_ERRORS])
     print_findings(report["findings"])
     out.print()
     print_verdict(report)
@@ -52,31 +51,40 @@ def print_sides(report: dict[str, Any]) -> None:
     title = "What the clients saw"
     if report["total"]["server"]:
         title = "Each pair is clients/server"
-    disagreements = {(finding["route"], finding["number"]) for finding in report["findings"]}
     table = make_table(f"\n{title}", *SIDE_COLUMNS)
     for row in [*report["routes"], report["total"]]:
-        cells = [row["route"]]
-        for key in SCALES:
-            cell = both_sides(row, key)
-            if (row["route"], key) in disagreements:
-                cell += "≠"
-            cells.append(cell)
-        table.add_row(*cells)
+        route = row["route"]
+        disagreements = {
+            finding["number"] for finding in report["findings"] if finding["route"] == route
+        }
+        cells = [both_sides(row, key, differs=key in disagreements) for key in SCALES]
+        table.add_row(route, *cells)
     out.print(table)
 
 
-def both_sides(row: dict[str, Any], key: str) -> str:
+def both_sides(row: dict[str, Any], key: str, *, differs: bool) -> str:
     """Return one number of a route as clients/server, or the clients' alone."""
-    texts = []
-    for side in (row["clients"], row["server"]):
-        if not side:
-            continue
-        value = side[key]
-        if isinstance(value, int):
-            texts.append(str(value))
-        else:
-            texts.append(number(value, SCALES[key]))
-    return "/".join(texts)
+    text = format_number(row["clients"], key)
+    if row["server"]:
+        text += "/" + format_number(row["server"], key)
+    if differs:
+        text += "≠"
+    return text
+
+
+def format_number(side: dict[str, Any], key: str) -> str:
+    """Return a count as it is, and anything else with few digits."""
+    value = side[key]
+    if isinstance(value, int):
+        return str(value)
+    return number(value, SCALES[key])
+
+
+def print_errors(errors: list[dict[str, Any]]) -> None:
+    """Print how often each error came."""
+    for error in errors:
+        text = escape(error["what"])
+        out.print(f"  [red]{error['count']} ×[/red] {text}")
 
 
 def print_findings(findings: list[dict[str, Any]]) -> None:

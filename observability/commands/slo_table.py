@@ -1,9 +1,12 @@
 """The table of SLOs."""
 
+from collections import Counter
+
 from observability.slo.verdicts import Row, Verdict
 from observability.terminal import coloured, make_table, out, percentage
 
 BAR_BLOCKS = 5
+LOWEST_LEFT = -9.995  # -999 % after rounding; less would widen the column
 FULL_WIDTH = 80  # columns that the table needs at its widest
 FULL_COLUMNS = ("SLO", ">goal", ">measured", ">events", "budget left", ">burn", "verdict")
 NARROW_COLUMNS = ("SLO", ">goal", ">measured", ">left", "verdict")
@@ -11,20 +14,37 @@ NARROW_COLUMNS = ("SLO", ">goal", ">measured", ">left", "verdict")
 
 def print_slos(rows: list[Row], window: str) -> None:
     """Print the rows and the number of each verdict; a narrow terminal gets fewer columns."""
-    full = out.width >= FULL_WIDTH
-    columns = FULL_COLUMNS if full else NARROW_COLUMNS
+    is_wide = out.width >= FULL_WIDTH
+    columns = FULL_COLUMNS if is_wide else NARROW_COLUMNS
     table = make_table(f"SLOs over {window}", *columns)
     for row in rows:
-        promise = (row.slo, f"{row.objective * 100:g}", percentage(row.measured))
-        left = bar(row.budget_remaining)
-        numbers = [events(row.total), left, burn_rate(row.burn_rate)]
-        if not full:
-            numbers = [left.split()[-1]]
-        table.add_row(*promise, *numbers, coloured(row.verdict))
+        table.add_row(*cells(row, is_wide=is_wide))
     out.print(table)
-    counts = {verdict: sum(row.verdict == verdict for row in rows) for verdict in Verdict}
-    out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
+    print_counts(rows)
     out.print("[dim]Events are counted by scrapes: those of the last 10 s may be missing.[/dim]")
+
+
+def cells(row: Row, *, is_wide: bool) -> list[str]:
+    """Return the cells of an SLO, for the columns of a wide or a narrow terminal."""
+    goal = f"{row.objective * 100:g}"
+    measured = percentage(row.measured)
+    verdict = coloured(row.verdict)
+    left = bar(row.budget_remaining)
+    if is_wide:
+        burn = burn_rate(row.burn_rate)
+        return [row.slo, goal, measured, events(row.total), left, burn, verdict]
+    percent = left.split()[-1]
+    return [row.slo, goal, measured, percent, verdict]
+
+
+def print_counts(rows: list[Row]) -> None:
+    """Print the number of SLOs by verdict, as in `3 met, 1 missed`."""
+    count_by_verdict = Counter(row.verdict for row in rows)
+    counts = []
+    for verdict in Verdict:
+        if verdict in count_by_verdict:
+            counts.append(f"{count_by_verdict[verdict]} {verdict}")
+    out.print(", ".join(counts))
 
 
 def events(total: float | None) -> str:
@@ -49,7 +69,10 @@ def bar(left: float | None) -> str:
     """Return the rest of an error budget as blocks and per cent; `–` for None."""
     if left is None:
         return "–"
-    full = round(max(0.0, min(1.0, left)) * BAR_BLOCKS)
-    blocks = "█" * full + "░" * (BAR_BLOCKS - full)
-    percent = "<-999" if left < -9.995 else f"{left * 100:.0f}"
+    share = max(0.0, min(1.0, left))
+    full_blocks = round(share * BAR_BLOCKS)
+    blocks = ("█" * full_blocks).ljust(BAR_BLOCKS, "░")
+    percent = f"{left * 100:.0f}"
+    if left < LOWEST_LEFT:
+        percent = "<-999"
     return f"{blocks} {percent}%"

@@ -1,7 +1,7 @@
 """Commands that start, inspect and stop the stack."""
 
-import sys
 import time
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -20,7 +20,10 @@ from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid
-from observability.terminal import FINE, NOT_FINE, UNKNOWN, fail, out
+from observability.terminal import NOT_FINE, UNKNOWN, fail, finish, mark, out
+
+FINE_STATES = {RUNNING, DONE}
+JSON_KEYS = ("name", "statename", "pid")
 
 
 @click.command()
@@ -44,7 +47,8 @@ def up(mode: str) -> None:
         modes.stack_of(chosen).up(layout, plan, Steps(out.print))
     except StackError as error:
         fail(str(error), NOT_FINE)
-    out.print(f"[green]✓[/green] up in {time.monotonic() - started:.1f} s\n")
+    seconds = time.monotonic() - started
+    out.print(f"[green]✓[/green] up in {seconds:.1f} s\n")
     print_overview(layout, plan)
 
 
@@ -54,20 +58,21 @@ def print_overview(layout: StackLayout, plan: Plan) -> None:
         out.print(f"  {label:<28}{url}")
     out.print()
     window = verdicts.parse_window(plan, None)
-    rows = verdicts.measure(plan, Prometheus(layout.url("prometheus")), window)
+    prometheus = Prometheus(layout.url("prometheus"))
+    rows = verdicts.measure(plan, prometheus, window)
     print_slos(rows, window.name)
-    header = f'-H "Authorization: Bearer {modes.key_for_shell(layout)}"'
-    out.print(f"\nAsk it: curl {header} {layout.url('api')}/api/v1/nodes", soft_wrap=True)
+    key = modes.key_for_shell(layout)
+    nodes = layout.url("api") + "/api/v1/nodes"
+    out.print(f'\nAsk it: curl -H "Authorization: Bearer {key}" {nodes}', soft_wrap=True)
     out.print("Next: make load, make slo, make drill; make down stops it.")
 
 
 @click.command()
 def fetch() -> None:
     """Find or unpack the servers, without starting anything."""
+    folder = StackLayout.main().servers
     try:
-        servers = binaries.ensure_servers(
-            StackLayout.main().servers, lambda text: out.print(f"  {text}")
-        )
+        servers = binaries.ensure_servers(folder, lambda text: out.print(f"  {text}"))
     except MissingServers as error:
         fail(str(error), UNKNOWN)
     for name, server in servers.items():
@@ -88,9 +93,10 @@ def down() -> None:
 def clean() -> None:
     """Stop the stack and remove everything that it wrote."""
     layout = StackLayout.main()
-    removed = [path.name for path in modes.current_stack(layout).clean(layout)]
-    listed = ", ".join(removed) or "nothing: it was clean"
-    out.print(f"[green]✓[/green] removed {listed}")
+    removed = ", ".join(path.name for path in modes.current_stack(layout).clean(layout))
+    if not removed:
+        removed = "nothing: it was clean"
+    out.print(f"[green]✓[/green] removed {removed}")
 
 
 @click.command()
@@ -101,16 +107,22 @@ def status(json_: bool) -> None:
     processes = modes.current_stack(layout).processes(layout)
     if not processes:
         fail("the stack does not run; start it with: make up", UNKNOWN)
-    is_fine = [process["statename"] in (RUNNING, DONE) for process in processes]
     if json_:
-        keys = ("name", "statename", "pid")
-        out.print_json(data=[{key: process[key] for key in keys} for process in processes])
+        listed = [{key: process[key] for key in JSON_KEYS} for process in processes]
+        out.print_json(data=listed)
     else:
-        for process, fine in zip(processes, is_fine, strict=True):
-            colour = "green" if fine else "red"
-            state = f"[{colour}]{process['statename']:<10}[/{colour}]"
-            out.print(f"  {process['name']:<18}{state} {process['description']}")
-    sys.exit(FINE if all(is_fine) else NOT_FINE)
+        for process in processes:
+            print_process(process)
+    states = {process["statename"] for process in processes}
+    finish(is_fine=states <= FINE_STATES)
+
+
+def print_process(process: dict[str, Any]) -> None:
+    """Print one process, its state in green or red."""
+    state = process["statename"]
+    colour = "green" if state in FINE_STATES else "red"
+    name = f"{process['name']:<18}"
+    out.print(f"  {name}[{colour}]{state:<10}[/{colour}] {process['description']}")
 
 
 @click.command()
@@ -131,8 +143,8 @@ def doctor() -> None:
     """Check everything that `up` depends on."""
     layout = StackLayout.main()
     mode, why = modes.choose_mode(modes.AUTO, layout)
-    results = [("mode", True, f"{mode}: {why}"), *modes.stack_of(mode).doctor(layout)]
-    for subject, fine, explanation in results:
-        mark = "[green]✓[/green]" if fine else "[red]✗[/red]"
-        out.print(f"  {mark} {subject:<24}{escape(explanation)}")
-    sys.exit(FINE if all(fine for _, fine, _ in results) else NOT_FINE)
+    chosen = ("mode", True, f"{mode}: {why}")
+    results = [chosen, *modes.stack_of(mode).doctor(layout)]
+    for subject, is_fine, explanation in results:
+        out.print(f"  {mark(is_fine=is_fine)} {subject:<24}{escape(explanation)}")
+    finish(is_fine=all(is_fine for _, is_fine, _ in results))

@@ -13,7 +13,7 @@ class Problem:
     check: str = "catalogue"  # which check found it; docs/checks.md has a section of that name
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}\n    mend: {self.fix}  [{self.check}]"
+        return f"{self.where}: {self.message}\n    fix: {self.fix}  [{self.check}]"
 
 
 class Invalid(Exception):
@@ -27,5 +27,8 @@ class Invalid(Exception):
 def by_place(problem: Problem) -> tuple[str, int, str]:
     """Return a sort key: file, line as a number, then the rest of the place and the message."""
     file, _, rest = problem.where.partition(":")
-    line = rest.partition(":")[0]
-    return file, int(line) if line.isdecimal() else 0, f"{rest}: {problem.message}"
+    line, _, _ = rest.partition(":")
+    number = 0
+    if line.isdecimal():
+        number = int(line)
+    return file, number, f"{rest}: {problem.message}"

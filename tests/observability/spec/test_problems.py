@@ -3,10 +3,10 @@
 from observability.spec.problems import Invalid, Problem, by_place
 
 
-def test_a_problem_reads_as_place_mistake_and_mend() -> None:
-    """Whoever prints it shows all that is needed to mend it."""
+def test_a_problem_reads_as_place_mistake_and_fix() -> None:
+    """Whoever prints it shows all that is needed to correct it."""
     problem = Problem("file.yaml: key", "is wrong", "write it right", "lint")
-    assert str(problem) == "file.yaml: key: is wrong\n    mend: write it right  [lint]"
+    assert str(problem) == "file.yaml: key: is wrong\n    fix: write it right  [lint]"
 
 
 def test_invalid_carries_every_problem() -> None:
@@ -14,7 +14,7 @@ def test_invalid_carries_every_problem() -> None:
     both = [Problem("a", "b", "c"), Problem("d", "e", "f")]
     error = Invalid(both)
     assert error.problems == both
-    assert str(error).count("mend:") == 2
+    assert str(error).count("fix:") == 2
 
 
 def test_problems_sort_by_file_and_line() -> None:

@@ -1,0 +1,39 @@
+"""`drill`: its list, its report and its exit code."""
+
+import json
+
+import pytest
+
+from observability.drill import runner
+from observability.drill.registry import DRILLS
+from tests.observability.commands.support import invoke, run
+
+
+def test_drills_are_listed() -> None:
+    """Each with what it breaks; an unknown one is refused by name."""
+    result = run("drill", "--list")
+    assert result.returncode == 0
+    assert all(
+        drill.name in result.stdout and drill.description in result.stdout
+        for drill in DRILLS.values()
+    )
+    refused = run("drill", "no-such-drill")
+    assert refused.returncode == 1
+    assert "there is no drill 'no-such-drill'; known: route-errors" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(DRILLS))]
+)
+@pytest.mark.parametrize("passed", [True, False])
+def test_drills_report_and_fail(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], count: int, passed: bool
+) -> None:
+    """One drill by default, one by name or all of them; a failed one makes the exit code 1."""
+    monkeypatch.setattr(
+        runner, "run", lambda drill, *_: runner.Result(drill.name, passed, "because [so]")
+    )
+    result = invoke("drill", *words)
+    assert result.exit_code == (0 if passed else 1)
+    assert result.output.count("because [so]") == count
+    assert len(json.loads(invoke("drill", "--json", *words).output)["drills"]) == count

@@ -1,0 +1,80 @@
+"""`load`: its report in the terminal, its exit code, and orders that make no sense."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from observability.load import report as load_report
+from observability.load.run import LoadRunFailed
+from tests.observability.commands.load_reports import REPORT
+from tests.observability.commands.support import WIDTH, invoke
+
+
+def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objectives, both sides, errors, disagreements and the verdict fit into 80 columns."""
+    monkeypatch.setattr(load_report, "run_load", lambda *_: (REPORT, Path("reports/now")))
+    result = invoke("load")
+    assert result.exit_code == 1
+    assert "Each pair is clients/server" in result.output
+    for words in (
+        "nodes.list-availability",
+        "1200/1200",
+        "80/1200≠",
+        "3 × nodes.list: 500 [boom]",
+        "≠ readings.latest, p95: [too slow].",
+    ):
+        assert words in result.output
+    assert "≠ Clients and server disagree on 1 number" in result.output
+    assert result.output.splitlines()[-1] == "  Report: reports/now/index.html"
+    assert max(len(line.rstrip()) for line in result.output.splitlines()) <= WIDTH
+    assert "…" not in result.output
+    assert json.loads(invoke("load", "--json").stdout) == REPORT
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("met", 0), ("missed", 1), ("disagree", 1), ("unknown", 2)]
+)
+def test_the_verdict_on_a_load_run_decides_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
+) -> None:
+    """0 met, 1 missed or disagreeing, 2 without the server's side; the reason is said once."""
+    said = {
+        "verdict": verdict,
+        "summary": "So it is.",
+        "findings": [],
+        "server": {"missing": "Elsewhere."},
+    }
+    monkeypatch.setattr(load_report, "run_load", lambda *_: (REPORT | said, Path("x")))
+    result = invoke("load")
+    assert result.exit_code == code
+    assert ("Elsewhere." in result.output) == (verdict != "unknown")
+
+
+def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a verdict the exit code is 2, and Locust's last words are shown."""
+
+    def broken(*_: object) -> None:
+        raise LoadRunFailed("locust ended without a verdict: boom")
+
+    monkeypatch.setattr(load_report, "run_load", broken)
+    result = invoke("load")
+    assert result.exit_code == 2
+    assert "boom" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--time", "soon"), "no duration"),
+        (("--time", "0s"), "at least 1s"),
+        (("--time", "900ms"), "at least 1s"),
+        (("--users", "0"), "--users"),
+        (("--rate", "0"), "--rate"),
+    ],
+)
+def test_load_that_makes_no_sense_is_refused(words: tuple[str, ...], said: str) -> None:
+    """Each with what is wrong; a run without end would be the worst of answers."""
+    result = invoke("load", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr

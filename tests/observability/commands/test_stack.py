@@ -1,0 +1,100 @@
+"""`up`, `down`, `clean`, `status`, `logs` and `doctor`: what they print, and their exit codes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from observability.devstack import addresses, modes, native
+from observability.devstack.layout import StackLayout
+from observability.devstack.steps import StackError
+from observability.slo import verdicts
+from observability.spec.plan import Plan
+from tests.observability.commands.support import invoke, rows
+
+
+def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
+    """After the steps come the addresses, the SLOs and what to do next."""
+    monkeypatch.setattr(native, "up", lambda *_: None)
+    pages = [("API", "http://localhost:8000/docs")]
+    monkeypatch.setattr(addresses, "find_addresses", lambda _: pages)
+    monkeypatch.setattr(verdicts, "measure", lambda *_: rows(plan))
+    result = invoke("up", "--mode", "native")
+    assert result.exit_code == 0, result.output
+    assert "http://localhost:8000/docs" in result.output
+    assert "1 missed" in result.output
+    assert "/api/v1/nodes\n" in result.output  # the URL as the contract has it
+    assert "make down" in result.output
+
+
+def test_up_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is the message, not a traceback."""
+
+    def refuse(*_: object) -> None:
+        raise StackError("port 8000 [api] is taken")
+
+    monkeypatch.setattr(native, "up", refuse)
+    result = invoke("up", "--mode", "native")
+    assert result.exit_code == 1
+    assert "port 8000 [api] is taken" in result.stderr
+
+
+class FakeSupervisor:
+    """A supervisor that is there, with one process that is not."""
+
+    state = "RUNNING"
+
+    def __init__(self, _: object) -> None: ...
+
+    def alive(self) -> bool:
+        return self.state != "DOWN"
+
+    def processes(self) -> list[dict[str, Any]]:
+        return [{"name": "api", "statename": self.state, "pid": 1, "description": "pid 1"}]
+
+
+@pytest.mark.parametrize(("state", "code"), [("RUNNING", 0), ("FATAL", 1), ("DOWN", 2)])
+def test_status_tells_by_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str, code: int
+) -> None:
+    """0 all run, 1 one does not, 2 the stack is down."""
+    monkeypatch.setenv(
+        "EVARA_STACK_DIR", str(tmp_path)
+    )  # whatever this checkout's own stack was last
+    monkeypatch.setattr(FakeSupervisor, "state", state)
+    monkeypatch.setattr(native, "Supervisor", FakeSupervisor)
+    assert invoke("status").exit_code == code
+    assert code == 2 or json.loads(invoke("status", "--json").output)[0]["statename"] == state
+
+
+def test_logs_are_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One program's lines as they are, all programs' with names; unknown names are refused."""
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "api.log").write_text("one\n[two]\n")
+    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
+    assert invoke("logs", "api", "--lines", "1").output == "[two]\n"
+    assert "api: one" in invoke("logs").output
+    refused = invoke("logs", "ap")
+    assert refused.exit_code == 1
+    assert "known: api" in refused.stderr
+
+
+def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both are harmless when there is nothing, and touch no other stack."""
+    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path / "none"))
+    assert StackLayout.main().reports.is_relative_to(tmp_path)
+    assert "nothing was running" in invoke("down").output
+    assert "it was clean" in invoke("clean").output
+
+
+def test_doctor_finds_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing tool is named with the command that installs it, and the exit code is 1."""
+    monkeypatch.setattr(modes, "choose_mode", lambda *_: ("native", "no Docker engine answers"))
+    monkeypatch.setattr(
+        native, "doctor", lambda _: [("git on PATH", False, "install it: sudo apt install git")]
+    )
+    result = invoke("doctor")
+    assert result.exit_code == 1
+    assert "native: no Docker engine answers" in result.output
+    assert "sudo apt install git" in result.output

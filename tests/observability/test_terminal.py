@@ -1,0 +1,41 @@
+"""Printing of problems for people."""
+
+import pytest
+
+from observability.spec.problems import Problem
+from observability.terminal import print_problems
+
+
+def test_problems_are_printed_in_order_of_file_and_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Lines are compared as numbers, whatever the messages say; all problems are counted."""
+    places = ["policy.yaml:2: owner", "catalogue.yaml:100: watch", "catalogue.yaml:9: routes"]
+    messages = ["a is wrong", "b is wrong", "c is wrong"]
+    problems = [Problem(where, text, "x") for where, text in zip(places, messages, strict=True)]
+    print_problems(problems)
+    assert capsys.readouterr().err.splitlines() == [
+        "✗ catalogue.yaml:9: routes: c is wrong",
+        "    fix: x  (catalogue)",
+        "✗ catalogue.yaml:100: watch: b is wrong",
+        "    fix: x  (catalogue)",
+        "✗ policy.yaml:2: owner: a is wrong",
+        "    fix: x  (catalogue)",
+        "3 problems",
+    ]
+
+
+def test_neighbours_with_the_same_problem_share_its_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Message and fix are printed once, after the last of the neighbours."""
+    alike = [Problem(f"[{place}]", "is missing", "add it", "catalogue") for place in ("c", "a")]
+    print_problems([alike[0], Problem("b", "is missing", "add another"), alike[1]])
+    assert capsys.readouterr().err.splitlines() == [
+        "✗ [a]",
+        "✗ [c]: is missing",
+        "    fix: add it  (catalogue)",
+        "✗ b: is missing",
+        "    fix: add another  (catalogue)",
+        "3 problems",
+    ]
