@@ -12,7 +12,8 @@ from observability.spec.quantities import Duration, format_decimal
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
 P95 = Decimal("0.95")
 FAILING_RATIO = (
-    'sum<<by>> (rate(<<HTTP_DURATION>>_count{<<ROUTE>>=~"<<route>>", <<STATUS>>="5xx"}[<<window>>]))'
+    "sum<<by>> "
+    '(rate(<<HTTP_DURATION>>_count{<<ROUTE>>=~"<<route>>", <<STATUS>>="5xx"}[<<window>>]))'
     ' / (sum<<by>> (rate(<<HTTP_DURATION>>_count{<<ROUTE>>=~"<<route>>"}[<<window>>])) > 0)'
 )
 

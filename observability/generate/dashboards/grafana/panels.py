@@ -4,7 +4,7 @@ from observability.generate.dashboards.grafana.fields import field_config
 from observability.generate.dashboards.grafana.options import options
 from observability.generate.dashboards.grafana.tables import transformations
 from observability.generate.dashboards.grafana.vocabulary import Json, ref_id, reference
-from observability.lib.panels import LOGS, Board, Kind, Panel, Query
+from observability.lib.panels import LOGS, Board, Kind, Panel, Query, Row
 from observability.spec.plan import Plan
 
 COLUMNS = 24
@@ -20,23 +20,34 @@ def place_rows(plan: Plan, board: Board) -> list[Json]:
     models: list[Json] = []
     top = 0
     for row in board.rows:
-        place = {"h": HEADING_HEIGHT, "w": COLUMNS, "x": 0, "y": top}
-        heading = {"type": "row", "title": row.title, "gridPos": place}
-        models.append(heading | {"collapsed": False, "panels": []})
-        depths = [top + HEADING_HEIGHT] * COLUMNS  # where the next panel can begin, by column
+        models.append(heading(row, top))
+        free_from = [top + HEADING_HEIGHT] * COLUMNS  # where the next panel can begin, by column
         for panel in row.panels:
-            models.append(panel_model(plan, panel, occupy(depths, panel)))
-        top = max(depths)
+            place = highest_place(panel, free_from)
+            models.append(panel_model(plan, panel, place))
+            right = place["x"] + panel.width
+            free_from[place["x"] : right] = [place["y"] + panel.height] * panel.width
+        top = max(free_from)
     return [model | {"id": number} for number, model in enumerate(models, 1)]
 
 
-def occupy(depths: list[int], panel: Panel) -> Json:
-    """Return the highest free place for a panel, and mark its columns in `depths` as taken."""
-    tops = [max(depths[left : left + panel.width]) for left in range(COLUMNS - panel.width + 1)]
+def heading(row: Row, top: int) -> Json:
+    """Return the heading of a row in Grafana's model."""
+    return {
+        "type": "row",
+        "title": row.title,
+        "gridPos": {"h": HEADING_HEIGHT, "w": COLUMNS, "x": 0, "y": top},
+        "collapsed": False,
+        "panels": [],
+    }
+
+
+def highest_place(panel: Panel, free_from: list[int]) -> dict[str, int]:
+    """Return the highest free place for a panel, the leftmost of several."""
+    width = panel.width
+    tops = [max(free_from[left : left + width]) for left in range(COLUMNS - width + 1)]
     top = min(tops)
-    left = tops.index(top)
-    depths[left : left + panel.width] = [top + panel.height] * panel.width
-    return {"h": panel.height, "w": panel.width, "x": left, "y": top}
+    return {"h": panel.height, "w": width, "x": tops.index(top), "y": top}
 
 
 def panel_model(plan: Plan, panel: Panel, place: Json) -> Json:
