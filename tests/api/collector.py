@@ -1,4 +1,4 @@
-"""A real OTLP/HTTP collector, which also plays ThingSpeak and Sentry: it keeps what it is sent and the headers that came along."""
+"""A real OTLP/HTTP collector that also plays ThingSpeak and Sentry and keeps what it receives."""
 
 import gzip
 import json

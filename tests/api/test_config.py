@@ -1,4 +1,4 @@
-"""Settings: from EVARA_* variables, and refused when they contradict each other."""
+"""Settings: reading them, and refusing invalid and unsafe values."""
 
 from pathlib import Path
 
@@ -9,8 +9,7 @@ from api.config import SECRETS, Settings, from_environment
 
 
 def test_faults_are_refused_in_production(tmp_path: Path) -> None:
-    """A drill's fault file and production together do not start, and the message names both
-    settings."""
+    """The message names both settings."""
     with pytest.raises(
         ValidationError, match=r"EVARA_FAULTS_FILE is set, but EVARA_ENV is production"
     ):
@@ -19,7 +18,7 @@ def test_faults_are_refused_in_production(tmp_path: Path) -> None:
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Variables with our prefix set what they name, and others nothing."""
+    """Only variables with our prefix count."""
     monkeypatch.chdir(tmp_path)
     for name, value in {
         "EVARA_ENV": "production",
@@ -29,9 +28,9 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     }.items():
         monkeypatch.setenv(name, value)
     from_environment.cache_clear()
-    found = from_environment()
+    settings = from_environment()
     from_environment.cache_clear()
-    assert (found.env, found.thingspeak_timeout, found.database_url) == (
+    assert (settings.env, settings.thingspeak_timeout, settings.database_url) == (
         "production",
         2.5,
         "sqlite:///evara.db",
@@ -39,31 +38,31 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "values",
     [{"env": "staging"}, {"thingspeak_timeout": 0}, {"max_body_bytes": 5}, {"log_level": "LOUD"}],
 )
-def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
-    """Values outside their range stop the start instead of surprising later."""
+def test_values_out_of_range_are_refused(values: dict[str, object]) -> None:
+    """Values outside their range stop the start."""
     with pytest.raises(ValidationError):
-        Settings(_env_file=None, **wrong)
+        Settings(_env_file=None, **values)
 
 
 def test_secrets_are_not_printed() -> None:
-    """Neither a dump of the settings nor a refusal shows them."""
+    """Neither repr() nor an error shows them."""
     assert "hush" not in repr(Settings(_env_file=None, development_key="hush"))
-    with pytest.raises(ValidationError) as refused:
+    with pytest.raises(ValidationError) as error:
         Settings(
             _env_file=None,
             env="production",
             development_key="hush",
             database_url="postgresql://evara:shh@db/evara",
         )
-    assert "hush" not in str(refused.value)
-    assert "shh" not in str(refused.value)
+    assert "hush" not in str(error.value)
+    assert "shh" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         (
             {"development_key": "evara-development-key"},
@@ -80,16 +79,16 @@ def test_secrets_are_not_printed() -> None:
         ),
     ],
 )
-def test_production_refuses_what_everybody_knows(settings: dict[str, str], words: str) -> None:
-    """The development key and secrets of examples do not start in production; elsewhere they do."""
-    with pytest.raises(ValidationError, match=words):
+def test_production_refuses_known_secrets(settings: dict[str, str], message: str) -> None:
+    """The development key and secrets of examples are accepted only elsewhere."""
+    with pytest.raises(ValidationError, match=message):
         Settings(_env_file=None, env="production", **settings)
     for env in ("development", "test"):
         assert Settings(_env_file=None, env=env, **settings)
 
 
 def test_production_refuses_the_debugger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FLASK_DEBUG is for development alone, and 0 means off."""
+    """FLASK_DEBUG is refused; 0 means off."""
     monkeypatch.setenv("FLASK_DEBUG", "1")
     with pytest.raises(ValidationError, match="FLASK_DEBUG is on, but EVARA_ENV is production"):
         Settings(_env_file=None, env="production")
@@ -100,9 +99,9 @@ def test_production_refuses_the_debugger(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
-def test_production_names_everything_that_is_wrong(tmp_path: Path) -> None:
-    """All refusals come at once, each with its mend."""
-    with pytest.raises(ValidationError) as refused:
+def test_production_reports_every_problem(tmp_path: Path) -> None:
+    """All problems are reported at once."""
+    with pytest.raises(ValidationError) as error:
         Settings(
             _env_file=None,
             env="production",
@@ -111,23 +110,21 @@ def test_production_names_everything_that_is_wrong(tmp_path: Path) -> None:
             database_url="postgresql://a:secret@db/x",
         )
     assert all(
-        f"EVARA_{name}" in str(refused.value)
+        f"EVARA_{name}" in str(error.value)
         for name in ("FAULTS_FILE", "DEVELOPMENT_KEY", "DATABASE_URL")
     )
 
 
-def test_a_wrong_setting_is_not_printed() -> None:
-    """The error that stops a start names what is wrong, without its value, which may be a
-    secret."""
-    with pytest.raises(ValidationError) as caught:
+def test_an_invalid_value_is_not_printed() -> None:
+    """The error names the setting without its value, which may be a secret."""
+    with pytest.raises(ValidationError) as error:
         Settings(_env_file=None, sentry_dsn=["hunter2"])
-    assert "sentry_dsn" in str(caught.value)
-    assert "hunter2" not in str(caught.value)
+    assert "sentry_dsn" in str(error.value)
+    assert "hunter2" not in str(error.value)
 
 
 def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file named like a variable sets what that would; an empty one nothing, and a variable wins
-    over it."""
+    """An empty file sets nothing; a variable takes precedence over a file."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "secrets"
     folder.mkdir()
@@ -137,8 +134,8 @@ def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         "prober_key": "of another program",
     }.items():
         (folder / name).write_text(text, encoding="utf-8")
-    found = Settings(_env_file=None, _secrets_dir=folder)
-    assert (found.database_url, bool(found.sentry_dsn)) == ("postgresql://a:b@db/x", False)
+    settings = Settings(_env_file=None, _secrets_dir=folder)
+    assert (settings.database_url, bool(settings.sentry_dsn)) == ("postgresql://a:b@db/x", False)
     monkeypatch.setenv("EVARA_DATABASE_URL", "sqlite:///mine.db")
     assert Settings(_env_file=None, _secrets_dir=folder).database_url == "sqlite:///mine.db"
     assert Settings.model_config["secrets_dir"] == SECRETS

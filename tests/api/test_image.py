@@ -1,4 +1,4 @@
-"""The API's image: what is in it is enough, and what is not in it is not needed."""
+"""The requirements of the API's image: complete, minimal, and the same versions."""
 
 import re
 import subprocess
@@ -6,17 +6,16 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# finds nothing of those named on its command line, then does what every process of the API does at
-# its start
+# A process that cannot import the modules named on its command line starts the API.
 PROGRAM = """
 import sys
 
-class Absent:
+class AbsentFinder:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in sys.argv[1:]:
             raise ModuleNotFoundError(name)
 
-sys.meta_path.insert(0, Absent())
+sys.meta_path.insert(0, AbsentFinder())
 from api.app import create_app
 from api.config import Settings
 import api.platform.telemetry.exporter, api.jobs
@@ -31,8 +30,8 @@ MODULES = {
 }  # where they differ from the name
 
 
-def wanted(name: str) -> set[str]:
-    """The names of a file of requirements, without extras and versions."""
+def required(name: str) -> set[str]:
+    """Return the names in a requirements file, without extras and versions."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     return {found[0].lower() for line in lines if (found := re.match(r"[A-Za-z][\w.-]*", line))}
 
@@ -43,10 +42,9 @@ def pinned(name: str) -> dict[str, str]:
     )
 
 
-def test_the_api_runs_without_what_only_watching_needs() -> None:
-    """Every requirement that the image leaves out can be missing: grafanalib, Locust and matplotlib
-    among them."""
-    absent = wanted("requirements.in") - pinned("api/requirements.txt").keys()
+def test_the_api_runs_without_the_requirements_of_others() -> None:
+    """Every requirement that the image leaves out, as grafanalib, may be missing."""
+    absent = required("requirements.in") - pinned("api/requirements.txt").keys()
     assert {"grafanalib", "locust", "matplotlib"} <= absent
     modules = [MODULES.get(name, name).replace("-", "_") for name in absent]
     command = [sys.executable, "-c", PROGRAM, *modules]
@@ -56,9 +54,9 @@ def test_the_api_runs_without_what_only_watching_needs() -> None:
 
 
 def test_both_images_have_the_same_versions() -> None:
-    """What the API is locked to is what everything else, tests included, is locked to."""
+    """The lock of the API agrees with the lock of everything else."""
     small, whole = pinned("api/requirements.txt"), pinned("requirements.txt")
     assert len(small) > 40
     assert {name: version for name, version in small.items() if whole.get(name) != version} == {}
-    assert wanted("api/requirements.in") <= wanted("requirements.in")
-    assert wanted("api/requirements.in") <= small.keys()
+    assert required("api/requirements.in") <= required("requirements.in")
+    assert required("api/requirements.in") <= small.keys()

@@ -17,7 +17,7 @@ def tables(app: Flask) -> set[str]:
 
 
 def test_up_down_and_up(make_app: MakeApp) -> None:
-    """Every migration can be undone and done again, and the app works afterwards."""
+    """Every migration can be reverted and repeated; the app works afterwards."""
     app = make_app()
     with app.app_context():
         upgrade()
@@ -44,13 +44,13 @@ def test_up_down_and_up(make_app: MakeApp) -> None:
 
 
 def test_models_and_migrations_agree(app: Flask) -> None:
-    """A migration made now would be empty."""
+    """A generated migration would be empty."""
     with app.app_context():
         check()  # exits when it finds a difference
 
 
 def test_a_downgrade_keeps_the_readings(app: Flask, client: FlaskClient, node: str) -> None:
-    """Taking columns of nodes away takes no node's readings along."""
+    """Removing columns of nodes does not delete readings."""
     send(client, reading(0), reading(1))
     with app.app_context():
         downgrade(revision="0003")

@@ -1,5 +1,4 @@
-"""The audit log: every change has its entry, in its own transaction, and no entry can be
-changed."""
+"""The audit log: every change has an entry in its transaction; no entry can be changed."""
 
 import json
 import os
@@ -36,32 +35,30 @@ CHANGES: dict[str, Callable[[FlaskClient], TestResponse]] = {
     "keys.revoke": lambda client: client.delete("/api/v1/keys/read"),
 }
 TABLES = {"nodes": "nodes", "keys": "api_keys"}
-UNRECORDED = {
-    "readings.ingest"
-}  # readings only ever come, and carry their own time: docs/security.md
-FULL = {  # an audit log that takes nothing any more
+UNRECORDED = {"readings.ingest"}  # append-only, with a time of their own: docs/security.md
+FULL = {  # statements that make the audit log refuse entries
     "sqlite": ["CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"],
     "postgresql": [
-        "CREATE FUNCTION full_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full'; END $$",
+        "CREATE FUNCTION full_up() RETURNS trigger LANGUAGE plpgsql "
+        "AS $$ BEGIN RAISE EXCEPTION 'full'; END $$",
         "CREATE TRIGGER full_up BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION full_up()",
     ],
 }
 
 
-def log(app: Flask) -> list[AuditEntry]:
+def entries_of(app: Flask) -> list[AuditEntry]:
     with app.app_context(), database().read() as session:
         return audit.entries(session)
 
 
 def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -> None:
-    """Each route of the catalogue that is not a GET is tried here, and its entry is the newest
-    afterwards."""
+    """Each route of the catalogue that is not a GET writes one."""
     assert {
         route.id for route in loading.load_plan().routes if route.http.method != "GET"
     } == CHANGES.keys() | UNRECORDED
     for number, (route, change) in enumerate(CHANGES.items(), 1):
         assert change(client).status_code in {200, 201, 204}
-        entries = log(app)
+        entries = entries_of(app)
         assert (len(entries), entries[-1].action, entries[-1].subject.split("/")[0]) == (
             number,
             route,
@@ -70,14 +67,13 @@ def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -
 
 
 def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> None:
-    """Time, action, subject, names of fields, key, address, request and trace; no value of any
-    field."""
+    """It has time, action, subject, field names, key, address, request and trace, but no value."""
     secret, trace = "SECRETKEY123", "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"X-Request-ID": "request-0001", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
     before = now()
     body = NODE | {"channel_id": 7, "channel_key": secret}
     assert client.post(NODES, json=body, headers=headers | bearer(KEYS["write"])).status_code == 201
-    [entry] = log(app)
+    [entry] = entries_of(app)
     assert before <= entry.time <= now()
     assert (entry.action, entry.change, entry.subject) == (
         "nodes.create",
@@ -93,17 +89,16 @@ def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> Non
 
 
 def test_only_what_changed_is_named(app: Flask, client: FlaskClient, node: str) -> None:
-    """Fields that were given but are as before are not named, and a change of nothing leaves no
-    entry."""
+    """Fields with the same value as before are not named; without a change there is no entry."""
     assert (
         client.patch(
             f"{NODES}/{node}", json={"name": NODE["name"], "kind": "bore_well"}
         ).status_code
         == 200
     )
-    assert log(app)[-1].fields == ["kind"]
+    assert entries_of(app)[-1].fields == ["kind"]
     assert client.patch(f"{NODES}/{node}", json={"kind": "bore_well"}).status_code == 200
-    assert len(log(app)) == 2
+    assert len(entries_of(app)) == 2
 
 
 @pytest.mark.usefixtures("migrated")
@@ -111,11 +106,11 @@ def test_the_address_is_the_one_behind_declared_proxies(make_app: MakeApp) -> No
     """A forged X-Forwarded-For does not get into the log."""
     app = make_app(proxy_hops=1)
     app.test_client().post(NODES, json=NODE, headers={"X-Forwarded-For": "6.6.6.6, 10.0.0.9"})
-    assert log(app)[0].address == "10.0.0.9"
+    assert entries_of(app)[0].address == "10.0.0.9"
 
 
-def test_what_was_refused_leaves_no_entry(app: Flask, client: FlaskClient, node: str) -> None:
-    """Invalid, conflicting and missing: nothing changed, nothing recorded."""
+def test_a_refused_change_leaves_no_entry(app: Flask, client: FlaskClient, node: str) -> None:
+    """Invalid, conflicting and missing nodes change nothing."""
     answers = [
         client.post(NODES, json=NODE),
         client.post(NODES, json=NODE | {"kind": "house"}),
@@ -123,28 +118,27 @@ def test_what_was_refused_leaves_no_entry(app: Flask, client: FlaskClient, node:
         client.patch(f"{NODES}/nobody", json={"name": "x"}),
     ]
     assert [answer.status_code for answer in answers] == [409, 422, 404, 404]
-    assert len(log(app)) == len([node])
+    assert len(entries_of(app)) == len([node])
 
 
 @pytest.mark.parametrize("route", ["nodes.update", "nodes.delete"])
-def test_what_cannot_be_recorded_does_not_happen(
+def test_a_change_that_cannot_be_recorded_is_rolled_back(
     app: Flask, client: FlaskClient, node: str, route: str
 ) -> None:
-    """The entry is written in the transaction of the change: without the one there is not the
-    other."""
+    """The entry is written in the transaction of the change."""
     with app_state(app).database.engine.begin() as connection:
         for statement in FULL[connection.dialect.name]:
             connection.exec_driver_sql(statement)
     client.holds_contract = False  # no view documents a full audit log
     assert CHANGES[route](client).status_code >= 400
     assert client.get(f"{NODES}/{node}").get_json()["name"] == NODE["name"]
-    assert len(log(app)) == 1
+    assert len(entries_of(app)) == 1
 
 
 def test_readings_are_not_recorded(app: Flask, client: FlaskClient, node: str) -> None:
-    """A batch of readings costs no second write."""
+    """A batch of readings writes no entry."""
     assert client.post(READINGS, json=batch(reading())).status_code == 201
-    assert [entry.action for entry in log(app)] == ["nodes.create"]
+    assert [entry.action for entry in entries_of(app)] == ["nodes.create"]
     assert node
 
 
@@ -160,7 +154,7 @@ def test_readings_are_not_recorded(app: Flask, client: FlaskClient, node: str) -
 def test_entries_cannot_be_changed(
     app: Flask, client: FlaskClient, node: str, statement: str
 ) -> None:
-    """The database itself refuses, whoever asks."""
+    """Triggers refuse it for every client."""
     assert node
     assert client
     with (
@@ -169,15 +163,14 @@ def test_entries_cannot_be_changed(
         database().write() as session,
     ):
         session.execute(text(statement))
-    assert [entry.action for entry in log(app)] == ["nodes.create"]
+    assert [entry.action for entry in entries_of(app)] == ["nodes.create"]
 
 
 @pytest.mark.parametrize(
     "statement", [delete(Node), update(Node).values(name="x"), insert(Node).values(**NODE)]
 )
-def test_a_bulk_change_of_what_is_audited_is_refused(app: Flask, statement: object) -> None:
-    """A statement does not say which objects it changes, so code that uses one fails at once
-    instead of leaving a gap."""
+def test_a_bulk_change_of_an_audited_table_is_refused(app: Flask, statement: object) -> None:
+    """A statement does not name the objects it changes, so it would leave a gap."""
     with (
         app.app_context(),
         pytest.raises(RuntimeError, match="Node is audited"),
@@ -187,8 +180,7 @@ def test_a_bulk_change_of_what_is_audited_is_refused(app: Flask, statement: obje
 
 
 def test_every_table_says_whether_it_is_audited() -> None:
-    """Tables that are not are named here: readings and what is worked out of them, the sync's mark,
-    and the log itself."""
+    """Those that are not: readings and what derives from them, jobs, and the log itself."""
     unaudited = {
         mapper.class_ for mapper in models.Base.registry.mappers if not mapper.class_.__audited__
     }
@@ -204,37 +196,37 @@ def test_every_table_says_whether_it_is_audited() -> None:
 
 
 def test_commands_leave_entries(app: Flask) -> None:
-    """What the command line changes is recorded under the command's name."""
+    """A change by a command has the command's name as its action."""
     runner = app.test_cli_runner()
     runner.invoke(args=["seed"])
-    assert next((entry.action, entry.subject, entry.request_id) for entry in log(app)) == (
+    assert next((entry.action, entry.subject, entry.request_id) for entry in entries_of(app)) == (
         "cli.seed",
         "nodes/main-branch",
         None,
     )
-    assert len(log(app)) == 3
+    assert len(entries_of(app)) == 3
     runner.invoke(args=["seed"])
-    assert len(log(app)) == 3
+    assert len(entries_of(app)) == 3
 
 
-def test_how_flask_was_started_is_not_told(app: Flask, migrated: str) -> None:
+def test_the_action_does_not_depend_on_how_flask_was_started(app: Flask, migrated: str) -> None:
     """`python -m flask` and `flask` make the same entries, those of groups too."""
     flask = [sys.executable, "-m", "flask", "--app", "api.app"]
     environment = os.environ | {"EVARA_DATABASE_URL": migrated}
     for words in (["seed"], ["keys", "create", "of a test", "--scope", "read"]):
         subprocess.run([*flask, *words], cwd=ROOT, env=environment, check=True, capture_output=True)
-    assert {entry.action for entry in log(app)} == {"cli.keys.create", "cli.seed"}
+    assert {entry.action for entry in entries_of(app)} == {"cli.keys.create", "cli.seed"}
 
 
 def test_code_outside_requests_and_commands_leaves_entries(app: Flask) -> None:
-    """A shell is no way around."""
+    """A change from a shell is recorded, too."""
     with app.app_context(), database().write() as session:
         session.add(Node(**NODE, fields={}))
-    assert [(entry.action, entry.address) for entry in log(app)] == [("code.insert", None)]
+    assert [(entry.action, entry.address) for entry in entries_of(app)] == [("code.insert", None)]
 
 
 def test_the_command_prints_the_log(app: Flask, client: FlaskClient, node: str) -> None:
-    """A line an entry for people, JSON for programs; --since leaves out what is older."""
+    """A line for each entry, or JSON; --since leaves out older ones."""
     client.patch(f"{NODES}/{node}", json={"name": "x"}, headers=bearer(KEYS["write"]))
     runner = app.test_cli_runner()
     lines = runner.invoke(args=["audit"]).output.splitlines()

@@ -20,13 +20,13 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def drilled(make_app: MakeApp, migrated: str, file: Path) -> FlaskClient:
-    """A client of an app that obeys the file."""
+def client(make_app: MakeApp, migrated: str, file: Path) -> FlaskClient:
+    """Return a client of an app that reads the file."""
     assert migrated
     return make_app(faults_file=file).test_client()
 
 
-def ask(file: Path, **fault: object) -> None:
+def write_fault(file: Path, **fault: object) -> None:
     file.write_text(
         json.dumps({"route": "nodes.list", "kind": "error", "until": time.time() + 60} | fault),
         encoding="utf-8",
@@ -51,34 +51,33 @@ def ask(file: Path, **fault: object) -> None:
         "[1e999]",
     ],
 )
-def test_what_is_no_present_fault_is_none(file: Path, text: str) -> None:
-    """Expired, half-written and odd files do nothing."""
+def test_an_invalid_or_expired_fault_has_no_effect(file: Path, text: str) -> None:
+    """An expired, half-written or malformed file has no effect."""
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
     assert faults.current(file) == {}
 
 
-def test_a_file_that_cannot_be_read_is_none(tmp_path: Path) -> None:
-    """A missing file and a folder in its place do nothing."""
+def test_a_file_that_cannot_be_read_has_no_effect(tmp_path: Path) -> None:
+    """A missing file and a folder in its place have no effect."""
     assert faults.current(tmp_path / "missing") == {}
     assert faults.current(tmp_path) == {}
 
 
-def test_a_present_fault_is_given_as_it_stands(file: Path) -> None:
+def test_a_current_fault_is_returned(file: Path) -> None:
     """Until its time has come, the file's content is the fault."""
-    ask(file, kind="slow", seconds=2)
+    write_fault(file, kind="slow", seconds=2)
     assert faults.current(file)["seconds"] == 2
 
 
 @pytest.mark.parametrize("kind", ["error", "unheard-of", None])
-def test_an_error_is_a_500_of_one_route(drilled: FlaskClient, file: Path, kind: str | None) -> None:
-    """The named route fails as a handled error, and the others answer; without the file all is well
-    again."""
-    ask(file, kind=kind)
-    is_problem(drilled.get(NODES), 500)
-    assert drilled.get("/health/ready").status_code == 200
+def test_an_error_is_a_500_of_one_route(client: FlaskClient, file: Path, kind: str | None) -> None:
+    """The named route fails as a handled error, the others answer; without the file all do."""
+    write_fault(file, kind=kind)
+    is_problem(client.get(NODES), 500)
+    assert client.get("/health/ready").status_code == 200
     assert (
         sample(
-            metrics.registry_of(drilled.application),
+            metrics.registry_of(client.application),
             f"{names.HTTP_EXCEPTIONS}_total",
             route="nodes.list",
             type=names.NO_TYPE,
@@ -86,17 +85,17 @@ def test_an_error_is_a_500_of_one_route(drilled: FlaskClient, file: Path, kind: 
         == 0
     )
     file.unlink()
-    assert drilled.get(NODES).status_code == 200
+    assert client.get(NODES).status_code == 200
 
 
-def test_an_exception_is_one_that_nobody_handles(drilled: FlaskClient, file: Path) -> None:
-    """The named route ends in a counted, unforeseen exception, whose words stay inside."""
-    ask(file, kind="exception")
-    body = is_problem(drilled.get(NODES), 500)
+def test_an_exception_is_unhandled(client: FlaskClient, file: Path) -> None:
+    """The named route raises an unhandled exception, which is counted and not shown."""
+    write_fault(file, kind="exception")
+    body = is_problem(client.get(NODES), 500)
     assert "drill" not in body["detail"]
     assert (
         sample(
-            metrics.registry_of(drilled.application),
+            metrics.registry_of(client.application),
             f"{names.HTTP_EXCEPTIONS}_total",
             route="nodes.list",
             type="InjectedError",
@@ -105,21 +104,21 @@ def test_an_exception_is_one_that_nobody_handles(drilled: FlaskClient, file: Pat
     )
 
 
-def test_slow_is_slow_and_right(
-    drilled: FlaskClient, file: Path, monkeypatch: pytest.MonkeyPatch
+def test_slow_delays_a_correct_answer(
+    client: FlaskClient, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The named route waits as long as the file says, and then answers as always."""
     waits: list[float] = []
     monkeypatch.setattr(faults.time, "sleep", waits.append)
-    ask(file, kind="slow", seconds=0.7)
-    assert drilled.get(NODES).status_code == 200
-    ask(file, kind="slow")
-    assert drilled.get(NODES).status_code == 200
+    write_fault(file, kind="slow", seconds=0.7)
+    assert client.get(NODES).status_code == 200
+    write_fault(file, kind="slow")
+    assert client.get(NODES).status_code == 200
     assert waits == [0.7, 1.0]
 
 
 @pytest.mark.usefixtures("migrated")
 def test_without_the_setting_no_file_is_read(make_app: MakeApp, file: Path) -> None:
-    """An app that was not told of the file ignores it."""
-    ask(file)
+    """An app without EVARA_FAULTS_FILE ignores it."""
+    write_fault(file)
     assert make_app().test_client().get(NODES).status_code == 200

@@ -34,17 +34,24 @@ def app(make_app: MakeApp, migrated: str) -> Flask:
 @pytest.mark.parametrize(
     ("value", "limits", "state"),
     [
-        (0.5, LIMITS, "within"), (3.0, LIMITS, "within"), (0.49, LIMITS, "below"), (3.01, LIMITS, "above"), (1, LIMITS, "within"),
-        (-9.0, {"above": 3}, "within"), (9, {"below": 1}, "within"), (0.9, {"below": 1}, "below"), (3.1, {"above": 3}, "above"),
+        (0.5, LIMITS, "within"),
+        (3.0, LIMITS, "within"),
+        (0.49, LIMITS, "below"),
+        (3.01, LIMITS, "above"),
+        (1, LIMITS, "within"),
+        (-9.0, {"above": 3}, "within"),
+        (9, {"below": 1}, "within"),
+        (0.9, {"below": 1}, "below"),
+        (3.1, {"above": 3}, "above"),
     ],
-)  # fmt: skip
+)
 def test_a_limit_itself_is_within(value: float, limits: dict[str, float], state: str) -> None:
     """Only a value beyond a limit is outside; a limit that is not set has no effect."""
     assert alarms.alarm_state(value, limits) == state
 
 
 def test_concurrent_writers_report_each_crossing_once(app: Flask, alarmed: FlaskClient) -> None:
-    """Each delivery starts at the state of the one before; the last has that of the newest reading."""
+    """Each delivery starts at the state of the one before; the last has the final state."""
     assert alarmed
 
     def write(first: int) -> None:

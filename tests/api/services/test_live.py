@@ -1,5 +1,4 @@
-"""GET …/live against the real replay server: what it measures now, what it measured last, and what
-is said without either."""
+"""GET …/live against the real replay server: fresh, stale and missing answers."""
 
 import logging
 import threading
@@ -33,7 +32,7 @@ def _no_pauses() -> Iterator[None]:
 def app_with(
     make_app: MakeApp, replay: ThingSpeakStub, **settings: Any
 ) -> tuple[Flask, FlaskClient]:
-    """An app whose ThingSpeak is the replay server, with a node that has a channel."""
+    """Return an app whose ThingSpeak is the replay server, and a client; a node has a channel."""
     app = make_app(
         thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=2, **settings
     )
@@ -54,13 +53,13 @@ def client(make_app: MakeApp, migrated: str, replay: ThingSpeakStub) -> FlaskCli
 
 
 @pytest.fixture
-def hasty(make_app: MakeApp, migrated: str, replay: ThingSpeakStub) -> FlaskClient:  # noqa: ARG001
-    """Answers are stale at once."""
+def client_without_ttl(make_app: MakeApp, migrated: str, replay: ThingSpeakStub) -> FlaskClient:  # noqa: ARG001
+    """Return a client for which answers are stale at once."""
     return app_with(make_app, replay, live_ttl=SHORT)[1]
 
 
-def test_the_newest_entry_is_given(client: FlaskClient, replay: ThingSpeakStub) -> None:
-    """Of the fields that mean something, with its time, and from the cache the second time."""
+def test_the_newest_entry_is_returned(client: FlaskClient, replay: ThingSpeakStub) -> None:
+    """It has the mapped fields with their time; the second answer is from the cache."""
     answer = client.get(LIVE)
     assert answer.status_code == 200, answer.text
     [item] = answer.json["items"]
@@ -84,17 +83,16 @@ def test_the_newest_entry_is_given(client: FlaskClient, replay: ThingSpeakStub) 
 
 
 @pytest.mark.parametrize("mode", FAULTS)
-def test_the_last_good_answer_is_given_and_marked(
-    hasty: FlaskClient, replay: ThingSpeakStub, mode: str
+def test_the_last_good_answer_is_returned_as_stale(
+    client_without_ttl: FlaskClient, replay: ThingSpeakStub, mode: str
 ) -> None:
-    """However ThingSpeak misbehaves, its last good answer is given as stale, with its age; and the
-    new one when it is back."""
-    good = hasty.get(LIVE).json["items"]
+    """Whatever the failure, it is returned with its age."""
+    last_good = client_without_ttl.get(LIVE).json["items"]
     replay.set_mode(mode, 30)
     for _ in range(FAILURES):  # the breaker opens on the way
-        answer = hasty.get(LIVE)
+        answer = client_without_ttl.get(LIVE)
         assert answer.status_code == 200
-        assert answer.json["items"] == good
+        assert answer.json["items"] == last_good
         assert answer.json["stale"] is True
         assert answer.json["age_seconds"] >= 0
         assert answer.headers["Cache-Status"].startswith("evara; hit; ttl=-")
@@ -102,19 +100,18 @@ def test_the_last_good_answer_is_given_and_marked(
 
 
 @pytest.mark.parametrize("mode", FAULTS)
-def test_without_any_answer_the_caller_is_told_when_to_come_again(
+def test_without_any_answer_there_is_a_retry_after(
     client: FlaskClient, replay: ThingSpeakStub, mode: str
 ) -> None:
-    """A problem with Retry-After: 504 where only the caller's own time was over, else 503, and 503
-    from the open breaker."""
+    """The status is 504 when the caller's own deadline ended the call, else 503."""
     replay.set_mode(mode, 30)
     answer = client.get(LIVE)
     is_problem(answer, 504 if mode == "stall" else 503)
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_an_open_breaker_is_told(client: FlaskClient, replay: ThingSpeakStub) -> None:
-    """The reason and a time to come again are in the answer."""
+def test_an_open_breaker_is_reported(client: FlaskClient, replay: ThingSpeakStub) -> None:
+    """The answer has the reason and a Retry-After."""
     replay.set_mode("fail", 30)
     for _ in range(FAILURES):
         client.get(LIVE)
@@ -123,9 +120,8 @@ def test_an_open_breaker_is_told(client: FlaskClient, replay: ThingSpeakStub) ->
     assert 1 <= int(answer.headers["Retry-After"]) <= 15
 
 
-def test_a_node_without_a_channel_has_nothing_live(client: FlaskClient) -> None:
-    """Neither has a node that does not exist, nor one whose channel shows nothing; none of it is
-    ThingSpeak's failure."""
+def test_a_node_without_a_readable_channel_is_not_found(client: FlaskClient) -> None:
+    """Nor is a missing node, nor a channel without access; no failure is counted."""
     client.post(NODES, json=NODE | {"id": "own"})
     assert "no ThingSpeak channel" in is_problem(client.get(f"{NODES}/own/live"), 404)["detail"]
     is_problem(client.get(f"{NODES}/nobody/live"), 404)
@@ -134,8 +130,8 @@ def test_a_node_without_a_channel_has_nothing_live(client: FlaskClient) -> None:
         assert "channel 5" in is_problem(client.get(f"{NODES}/own/live"), 404)["detail"]
 
 
-def test_a_changed_node_starts_anew(client: FlaskClient) -> None:
-    """What was known of another channel, or under another key or other fields, is not given."""
+def test_a_change_of_the_node_invalidates_its_answer(client: FlaskClient) -> None:
+    """Answers of another channel, key or mapping are not used."""
     assert client.get(LIVE).json["items"][0]["metric"] == "flow_lps"
     client.patch(f"{NODES}/tank-01", json={"fields": {"field1": "discharge"}})
     assert client.get(LIVE).json["items"][0]["metric"] == "discharge"
@@ -146,7 +142,7 @@ def test_a_changed_node_starts_anew(client: FlaskClient) -> None:
 def test_keys_of_channels_are_in_no_log_line(
     client: FlaskClient, replay: ThingSpeakStub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither when it goes well nor when it fails and is tried again."""
+    """Neither a success nor a retried failure logs the key."""
     with caplog.at_level(logging.DEBUG):
         for mode in ("ok", *FAULTS):
             replay.set_mode(mode, 30)
@@ -166,12 +162,12 @@ def test_machines_share_live_answers(
     replay: ThingSpeakStub,
     redis_url: str,
 ) -> None:
-    """What one asked, the other knows; the breaker is each process's own."""
+    """They share answers through Redis; each process has its own breaker."""
     _, one = app_with(make_app, replay, redis_url=redis_url)
     other_app = make_app(thingspeak_url="http://127.0.0.1:9", redis_url=redis_url)
     other = other_app.test_client()
-    good = one.get(LIVE).json["items"]
-    assert other.get(LIVE).json["items"] == good
+    last_good = one.get(LIVE).json["items"]
+    assert other.get(LIVE).json["items"] == last_good
     one.patch(f"{NODES}/tank-01", json={"name": "renamed"})
     replay.set_mode("fail", 30)
     for _ in range(FAILURES):
@@ -183,7 +179,7 @@ def test_machines_share_live_answers(
 def test_callers_of_one_node_cause_one_call(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several at once for something new ask ThingSpeak once."""
+    """Concurrent callers without a cached answer cause one request."""
     calls, app = [], client.application
     real = service_state(app).thingspeak.newest
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""What a change of a node means for its synchronisation."""
+"""Changes of a node and its sync cursor."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from tests.api.helpers import NODE
 
 
 @pytest.mark.parametrize(
-    ("change", "again"),
+    ("change", "is_reset"),
     [
         ({"name": "West"}, False),
         ({"channel_id": 7}, False),
@@ -23,14 +23,14 @@ from tests.api.helpers import NODE
         ({"fields": {"field1": "flow", "field2": "level"}}, True),
     ],
 )
-def test_another_source_is_read_from_the_beginning(
-    app: Flask, change: dict[str, object], again: bool
+def test_a_new_source_is_synced_from_the_beginning(
+    app: Flask, change: dict[str, object], is_reset: bool
 ) -> None:
-    """Only a new channel or new fields forget how far the channel was read."""
+    """Only a new channel or new fields reset the sync cursor."""
     with app.app_context():
         nodes.create(NODE | {"channel_id": 7, "fields": {"field1": "flow"}})
         with database().write() as session:
             session.add(SyncState(node_id=NODE["id"], synced_until=datetime.now(UTC)))
         nodes.update(NODE["id"], change)
         with database().read() as session:
-            assert (session.get(SyncState, NODE["id"]) is None) == again
+            assert (session.get(SyncState, NODE["id"]) is None) == is_reset

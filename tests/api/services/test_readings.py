@@ -1,4 +1,4 @@
-"""Storing readings through the real database: against a model, and from many threads at once."""
+"""The storage of readings, against a model and from several threads."""
 
 import threading
 from datetime import timedelta
@@ -36,8 +36,7 @@ rows = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[str, Any]]]) -> None:
-    """Receipts, stored values and latest values are those of one dictionary that is filled row by
-    row."""
+    """Receipts, stored and latest values equal those of a dictionary filled row by row."""
     with app.app_context():
         nodes.create({"id": "model", "name": "Model", "kind": "bore_well"})
         try:
@@ -46,25 +45,23 @@ def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[s
                 expected = {"stored": 0, "duplicates": 0, "conflicts": 0}
                 for row in batch:
                     key = row["metric"], row["time"]
-                    verdict = (
-                        "stored"
-                        if key not in model
-                        else "duplicates"
-                        if model[key] == row["value"]
-                        else "conflicts"
-                    )
-                    expected[verdict] += 1
-                    model.setdefault(key, row["value"])
+                    if key not in model:
+                        model[key] = row["value"]
+                        expected["stored"] += 1
+                    elif model[key] == row["value"]:
+                        expected["duplicates"] += 1
+                    else:
+                        expected["conflicts"] += 1
                 assert readings.store("model", batch) == expected
             with database().read() as session:
                 assert {(r.metric, r.time): r.value for r in session.query(Reading)} == model
                 newest = {
                     metric: max(time for m, time in model if m == metric) for metric, _ in model
                 }
-                kept = {
+                latest_values = {
                     latest.metric: (latest.time, latest.value) for latest in session.query(Latest)
                 }
-                assert kept == {
+                assert latest_values == {
                     metric: (time, model[metric, time]) for metric, time in newest.items()
                 }
         finally:
@@ -72,7 +69,7 @@ def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[s
 
 
 def test_concurrent_writers_lose_nothing(app: Flask) -> None:
-    """Threads that store overlapping batches at once store each reading exactly once."""
+    """Threads that store overlapping batches store each reading exactly once."""
     writers, batches, size = 6, 8, 40
     receipts: list[dict[str, int]] = []
     with app.app_context():
@@ -80,16 +77,11 @@ def test_concurrent_writers_lose_nothing(app: Flask) -> None:
 
     def write(writer: int) -> None:
         for number in range(batches):
-            first = (
-                (number * writers + writer) * size // 2
-            )  # the second half is the next writer's first
+            # The second half of a batch is the first half of the next writer's.
+            first = (number * writers + writer) * size // 2
             values = [
-                {
-                    "metric": "m",
-                    "time": BASE + timedelta(seconds=first + i),
-                    "value": float(first + i),
-                }
-                for i in range(size)
+                {"metric": "m", "time": BASE + timedelta(seconds=second), "value": float(second)}
+                for second in range(first, first + size)
             ]
             with app.app_context():
                 receipts.append(readings.store(NODE["id"], values))
@@ -109,9 +101,8 @@ def test_concurrent_writers_lose_nothing(app: Flask) -> None:
         assert latest.value == distinct - 1
 
 
-def test_batches_in_any_order_wait_for_each_other_without_a_deadlock(app: Flask) -> None:
-    """Devices that send the same metrics, one from the front and one from the back, are both
-    answered, though both met on their way."""
+def test_batches_in_opposite_order_do_not_deadlock(app: Flask) -> None:
+    """Two batches with the same metrics in opposite order both succeed."""
     metrics = [f"m{number:02}" for number in range(9)]
     receipts: list[dict[str, int]] = []
     with app.app_context():
@@ -119,20 +110,17 @@ def test_batches_in_any_order_wait_for_each_other_without_a_deadlock(app: Flask)
 
     def write(order: list[str]) -> None:
         with app.app_context():
-            receipts.append(
-                readings.store(
-                    NODE["id"], [{"metric": metric, "time": BASE, "value": 1.0} for metric in order]
-                )
-            )
+            batch = [{"metric": metric, "time": BASE, "value": 1.0} for metric in order]
+            receipts.append(readings.store(NODE["id"], batch))
 
     threads = [threading.Thread(target=write, args=(order,)) for order in (metrics, metrics[::-1])]
     with app.app_context(), database().write() as session:
-        session.execute(
-            insert(Reading).values(node_id=NODE["id"], metric="m04", time=BASE, value=0.0)
-        )  # in the way of both
+        # Both batches wait for this row.
+        row = insert(Reading).values(node_id=NODE["id"], metric="m04", time=BASE, value=0.0)
+        session.execute(row)
         for thread in threads:
             thread.start()
-            thread.join(1)  # long enough to come so far
+            thread.join(1)  # until it waits
         session.rollback()
     for thread in threads:
         thread.join()
@@ -158,10 +146,10 @@ def test_rows_are_written_in_key_order(app: Flask, table: str) -> None:
 
 
 @pytest.mark.sqlite_only("reads its plan; PostgreSQL chooses by statistics")
-def test_asking_for_stored_values_reads_no_span(app: Flask) -> None:
+def test_the_lookup_of_duplicates_reads_no_time_span(app: Flask) -> None:
     """Duplicates are looked up by their keys in the index, however far apart their times are."""
     with app.app_context():
-        seen: list[str] = []
+        statements: list[str] = []
         engine = database().engine
         with database().write() as session:
             session.add(Node(**NODE))
@@ -171,11 +159,13 @@ def test_asking_for_stored_values_reads_no_span(app: Flask) -> None:
         readings.store(NODE["id"], values)
 
         def remember(_: Any, __: Any, statement: str, ___: Any, ____: Any, _____: Any) -> None:
-            seen.append(statement)
+            statements.append(statement)
 
         event.listen(engine, "before_cursor_execute", remember)
         assert readings.store(NODE["id"], values)["duplicates"] == 2
-        lookup = next(statement for statement in seen if statement.startswith("SELECT readings"))
+        lookup = next(
+            statement for statement in statements if statement.startswith("SELECT readings")
+        )
         with engine.connect() as connection:
             plan = connection.execute(
                 text("EXPLAIN QUERY PLAN " + lookup.replace("?", "'x'"))

@@ -1,4 +1,4 @@
-"""The synchronisation of nodes: whole, once, resumable, and nothing without the lease."""
+"""The sync: complete, once, resumable, and only with the lease."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,14 +22,13 @@ Stored = set[tuple[str, str, datetime, float]]
 
 
 class Channels:
-    """Upstream: channel → entries (time, value), one second apart in id; channels that fail; what
-    was asked."""
+    """A ThingSpeak with entries a minute apart, failing channels, and a record of requests."""
 
     def __init__(self) -> None:
         entries = [(FIRST + timedelta(minutes=minute), float(minute)) for minute in range(COUNT)]
         self.entries = {1: entries, 2: entries[:10], 3: entries[:20]}
         self.status: dict[int, int] = {}
-        self.asked: list[tuple[int, datetime]] = []
+        self.requests: list[tuple[int, datetime]] = []
         self.before: Callable[[int], Any] = lambda _: None
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -38,7 +37,7 @@ class Channels:
             datetime.strptime(request.url.params[key], TIME_FORMAT).replace(tzinfo=UTC)
             for key in ("start", "end")
         )
-        self.asked.append((channel, first))
+        self.requests.append((channel, first))
         self.before(channel)
         if channel in self.status:
             return httpx.Response(self.status[channel])
@@ -62,8 +61,7 @@ def upstream() -> Channels:
 
 @pytest.fixture
 def thingspeak(upstream: Channels, app: Flask) -> Iterator[ThingSpeak]:
-    """A client of `upstream`, in the app's context, with three nodes to be synced and one without a
-    channel."""
+    """Yield a client of `upstream`, with three nodes that have a channel and one without."""
     with app.app_context(), stamina.set_testing(True, attempts=2):
         for channel in (1, 2, 3):
             fields = {"field1": "flow", "field2": "level"}
@@ -82,7 +80,7 @@ def thingspeak(upstream: Channels, app: Flask) -> Iterator[ThingSpeak]:
 
 
 class Outcome(NamedTuple):
-    """What one sync of all nodes did."""
+    """The result of one sync of all nodes."""
 
     nodes: int
     stored: int
@@ -90,7 +88,7 @@ class Outcome(NamedTuple):
 
 
 def sync_all(client: ThingSpeak) -> Outcome:
-    """Every node once, as a worker would, each under its lease."""
+    """Sync every node once, each under its lease, as a worker does."""
     with database().read() as session:
         found = sync.synced_node_ids(session)
     stored, failed = 0, []
@@ -105,12 +103,12 @@ def sync_all(client: ThingSpeak) -> Outcome:
     return Outcome(len(found), stored, tuple(failed))
 
 
-def reached() -> datetime | None:
+def oldest_cursor() -> datetime | None:
     with database().read() as session:
         return sync.furthest_behind(session)
 
 
-def synced() -> datetime | None:
+def synced_since() -> datetime | None:
     with database().read() as session:
         return sync.synced_since(session)
 
@@ -128,16 +126,17 @@ def expected(upstream: Channels, *channels: int) -> Stored:
     }
 
 
-def test_everything_is_pulled_once(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """The first run stores all entries, and the second asks for the last hour alone and stores
-    nothing."""
+def test_everything_is_stored_once(thingspeak: ThingSpeak, upstream: Channels) -> None:
+    """The first run stores all entries; the second requests the last hour and stores nothing."""
     first = sync_all(thingspeak)
     assert first == Outcome(3, COUNT + 30, ())
-    assert reached() == min(entries[-1][0] for entries in upstream.entries.values() if entries)
+    assert oldest_cursor() == min(
+        entries[-1][0] for entries in upstream.entries.values() if entries
+    )
     assert stored() == expected(upstream)
-    upstream.asked.clear()
+    upstream.requests.clear()
     assert sync_all(thingspeak) == Outcome(3, 0, ())
-    assert dict(upstream.asked)[1] == upstream.entries[1][-1][0] - sync.OVERLAP
+    assert dict(upstream.requests)[1] == upstream.entries[1][-1][0] - sync.OVERLAP
     with database().read() as session:
         assert all(state.finished_at for state in session.query(SyncState))
 
@@ -155,8 +154,7 @@ def test_a_killed_run_is_resumed(
     commits: int,
     after: bool,
 ) -> None:
-    """Killed between any two commits, or within one, the next run ends with what a clean run
-    stores."""
+    """After a kill between or within commits, the next run completes what a clean run stores."""
     commit, done = sync.store_entries, 0
 
     def killed(*arguments: Any) -> int:
@@ -179,10 +177,10 @@ def test_a_killed_run_is_resumed(
     assert stored() == expected(upstream)
 
 
-def test_the_mark_and_the_readings_move_together(
+def test_cursor_and_readings_are_committed_together(
     thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A crash inside a commit leaves neither its readings nor its mark."""
+    """A crash inside a commit stores neither."""
     monkeypatch.setattr(sync, "cursor_of", lambda *_: (_ for _ in ()).throw(Crash()))
     with pytest.raises(Crash):
         sync_all(thingspeak)
@@ -191,8 +189,7 @@ def test_the_mark_and_the_readings_move_together(
 
 
 def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """An entry that appears with a time within the overlap is stored by the next run, and the mark
-    does not move back."""
+    """A late entry within the overlap is stored, and the cursor does not move back."""
     sync_all(thingspeak)
     late = upstream.entries[1][-1][0] - timedelta(minutes=59, seconds=30)
     upstream.entries[1] = [
@@ -207,10 +204,10 @@ def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> N
         assert session.get(SyncState, "n1").synced_until == before
 
 
-def test_a_node_deleted_meanwhile_stores_nothing(
+def test_a_node_deleted_during_its_sync_stores_nothing(
     thingspeak: ThingSpeak, upstream: Channels
 ) -> None:
-    """When the node goes while its channel is read, nothing of it stays, and the run goes on."""
+    """Nothing of it stays, and the other nodes are synced."""
     upstream.before = lambda channel: nodes.delete("n1") if channel == 1 else None
     assert sync_all(thingspeak) == Outcome(3, 30, ())
     assert stored() == expected(upstream, 2, 3)
@@ -218,11 +215,10 @@ def test_a_node_deleted_meanwhile_stores_nothing(
         assert session.get(SyncState, "n1") is None
 
 
-def test_a_node_changed_meanwhile_is_read_from_the_beginning(
+def test_a_node_changed_during_its_sync_is_synced_anew(
     thingspeak: ThingSpeak, upstream: Channels
 ) -> None:
-    """A run that began with the old channel stores nothing more under it, and the next run reads
-    the new one whole."""
+    """The run stores no more under the old channel; the next one reads the new channel."""
     changes = iter([{"channel_id": 3}])
 
     def change(channel: int) -> None:
@@ -235,8 +231,8 @@ def test_a_node_changed_meanwhile_is_read_from_the_beginning(
     assert {row[2:] for row in stored() if row[0] == "n1"} == set(upstream.entries[3])
 
 
-def test_a_new_field_brings_its_history(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """Another metric for a field is filled from the beginning of the channel."""
+def test_a_new_field_is_backfilled(thingspeak: ThingSpeak, upstream: Channels) -> None:
+    """A new metric for a field is filled from the beginning of the channel."""
     sync_all(thingspeak)
     nodes.update("n2", {"fields": {"field1": "discharge"}})
     assert sync_all(thingspeak).stored == 10
@@ -248,7 +244,7 @@ def test_a_new_field_brings_its_history(thingspeak: ThingSpeak, upstream: Channe
 def test_what_was_stored_before_a_failure_is_counted(
     thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A channel that breaks half-way counts what its commits stored."""
+    """The stored readings of a channel that fails half-way are counted."""
     pages = thingspeak.feeds
 
     def half(*arguments: Any) -> Iterator[Any]:
@@ -260,7 +256,7 @@ def test_what_was_stored_before_a_failure_is_counted(
 
 
 def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
-    """A channel whose fields mean nothing yet is read without an error."""
+    """A channel without mapped fields is read without an error."""
     with database().write() as session:
         [session.delete(session.get(Node, name)) for name in ("n2", "n3")]
         session.get(Node, "n1").fields = {}
@@ -268,8 +264,7 @@ def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
 
 
 def test_a_lost_lease_commits_nothing(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """Whoever was halted for so long that another took the node over stores nothing more, and moves
-    no mark."""
+    """A worker that lost its lease stores nothing more and moves no cursor."""
     with leases.hold("n1") as lease:
         assert lease
         pages = sync.sync_node(thingspeak, "n1", lease)
@@ -279,39 +274,35 @@ def test_a_lost_lease_commits_nothing(thingspeak: ThingSpeak, upstream: Channels
         with pytest.raises(sync.LeaseLost):
             next(pages)
     assert len(stored()) == sync.COMMIT_ROWS
-    assert reached() == upstream.entries[1][sync.COMMIT_ROWS - 1][0]
+    assert oldest_cursor() == upstream.entries[1][sync.COMMIT_ROWS - 1][0]
 
 
-def test_all_is_synced_since_the_node_that_was_longest_ago(thingspeak: ThingSpeak) -> None:
-    """The last success of the job is the oldest among the nodes' last ones, and there is none while
-    a node never had one."""
-    assert synced() is None
+def test_synced_since_is_that_of_the_oldest_node(thingspeak: ThingSpeak) -> None:
+    """It is the oldest success of all nodes, and None while one has had none."""
+    assert synced_since() is None
     sync_all(thingspeak)
-    before = synced()
+    before = synced_since()
     assert before
     with leases.hold("n1") as lease:
         assert lease
         assert list(sync.sync_node(thingspeak, "n1", lease)) == [0]
-    assert synced() > before
+    assert synced_since() > before
     with database().write() as session:
         session.get(SyncState, "n3").finished_at = FIRST
-    assert synced() == FIRST
+    assert synced_since() == FIRST
     nodes.create({"id": "new", "name": "N", "kind": "flow_meter", "channel_id": 2})
-    assert synced() is None
+    assert synced_since() is None
 
 
-def test_without_channels_all_is_synced(app: Flask) -> None:
-    """Nothing to do is no failure."""
+def test_without_channels_everything_is_synced(app: Flask) -> None:
+    """Without work the job is up to date."""
     with app.app_context():
         nodes.create({"id": "no-channel", "name": "N", "kind": "flow_meter"})
-        assert synced() is not None
+        assert synced_since() is not None
 
 
-def test_a_change_of_the_source_waits_for_the_commit_at_hand(
-    app: Flask, thingspeak: ThingSpeak
-) -> None:
-    """What a commit moves is taken back by a change that comes meanwhile, so the history is read
-    again by its new fields."""
+def test_a_change_of_the_source_waits_for_the_commit(app: Flask, thingspeak: ThingSpeak) -> None:
+    """A concurrent change of the fields resets the cursor that the commit has moved."""
     assert thingspeak
 
     def change() -> None:

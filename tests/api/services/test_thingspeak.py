@@ -1,5 +1,4 @@
-"""The ThingSpeak client against the real replay server, and against everything that a server may
-say instead."""
+"""The ThingSpeak client against the replay server and against invalid responses."""
 
 import json
 import logging
@@ -41,14 +40,14 @@ Answerer = Callable[[httpx.Request], httpx.Response]
 
 @pytest.fixture(autouse=True)
 def _quick_retries() -> Iterator[None]:
-    """As many attempts as in production, without the waits."""
+    """Retry as often as in production, without waiting."""
     metrics.init_process(loading.load_plan())
     with stamina.set_testing(True, attempts=ATTEMPTS):
         yield
 
 
 def client_of(answer: Answerer) -> ThingSpeak:
-    """A client whose server is a function."""
+    """Return a client whose server is a function."""
     return ThingSpeak("http://thingspeak.invalid", 1, httpx.MockTransport(answer))
 
 
@@ -60,7 +59,7 @@ def feed(entry_id: int, second: float, value: Any = "1.5") -> dict[str, Any]:
     }
 
 
-def says(*feeds: Any, **channel: Any) -> httpx.Response:
+def respond(*feeds: Any, **channel: Any) -> httpx.Response:
     return httpx.Response(200, json={"channel": {"id": 1} | channel, "feeds": list(feeds)})
 
 
@@ -77,22 +76,21 @@ def calls(outcome: str) -> float:
     )
 
 
-def test_the_replay_server_is_read_whole(replay: ThingSpeakStub) -> None:
-    """A week of entries, more than a page of them, comes whole, once and in order, with its
-    numbers."""
+def test_a_long_recording_is_read_completely(replay: ThingSpeakStub) -> None:
+    """Entries of a week, in several responses, are complete, unique and in order."""
     replay.history = HISTORY_SECONDS
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 5)
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
     start = end - timedelta(minutes=9_000)
-    found = [entry for page in client.feeds(1001, None, start, end) for entry in page]
+    entries = [entry for page in client.feeds(1001, None, start, end) for entry in page]
     first = int(start.timestamp()) // 60
-    assert [entry.id for entry in found] == list(range(first, first + 9_001))
-    assert found[0].time == start
-    assert found[0].fields == {"field1": float(replay.values[first % len(replay.values)])}
+    assert [entry.id for entry in entries] == list(range(first, first + 9_001))
+    assert entries[0].time == start
+    assert entries[0].fields == {"field1": float(replay.values[first % len(replay.values)])}
 
 
 def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answerer:
-    """A server that cuts off the oldest or the newest of what is more than a page."""
+    """Return a server that cuts off the oldest or newest entries beyond its limit."""
     moments = [datetime.fromisoformat(entry["created_at"]) for entry in feeds]
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -103,7 +101,7 @@ def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answer
         inside = [
             entry for moment, entry in zip(moments, feeds, strict=True) if first <= moment <= last
         ]
-        return says(*(inside[-MAX_ENTRIES:] if newest else inside[:MAX_ENTRIES]), **channel)
+        return respond(*(inside[-MAX_ENTRIES:] if newest else inside[:MAX_ENTRIES]), **channel)
 
     return answer
 
@@ -119,9 +117,10 @@ def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answer
         *((MAX_ENTRIES + 1, second) for second in (0, 5, MAX_ENTRIES + 1, 259_200)),
     ],
 )
-def test_a_long_range_comes_whole(newest: bool, count: int, created: int | None) -> None:
-    """Whichever end the server cuts off at 8 000 entries, and whenever it says that the channel was
-    made, all come, once and in order."""
+def test_a_range_beyond_one_response_is_complete(
+    newest: bool, count: int, created: int | None
+) -> None:
+    """All entries come once and in order, whichever end is cut off and whatever created_at says."""
     channel = (
         {} if created is None else {"created_at": (START + timedelta(seconds=created)).isoformat()}
     )
@@ -133,32 +132,25 @@ def test_a_long_range_comes_whole(newest: bool, count: int, created: int | None)
     )
 
 
-@pytest.mark.parametrize("moving", [False, True], ids=["made once", "made anew each time"])
-def test_a_young_channel_is_not_sought(moving: bool) -> None:
-    """A channel that says when it was made costs a few questions from the beginning of time to now,
-    even if it says it anew each time."""
-    asked: list[int] = []
+@pytest.mark.parametrize("moving", [False, True], ids=["one created_at", "another each time"])
+def test_a_young_channel_needs_few_requests(moving: bool) -> None:
+    """Its created_at shortens the search, even when it differs in every response."""
+    requests: list[int] = []
     feeds = [feed(minute, 60 * minute) for minute in range(MAX_ENTRIES + 1)]
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(1)
-        made = START + timedelta(seconds=len(asked) if moving else 0)
-        return limited(feeds, newest=True, created_at=made.isoformat())(request)
+        requests.append(1)
+        created = START + timedelta(seconds=len(requests) if moving else 0)
+        return limited(feeds, newest=True, created_at=created.isoformat())(request)
 
-    assert (
-        len(
-            entries_of(
-                client_of(answer), datetime(2010, 1, 1, tzinfo=UTC), START + timedelta(days=6)
-            )
-        )
-        == MAX_ENTRIES + 1
-    )
-    assert len(asked) == 5, "all, before it was made, since then, and the halves of that"
+    start = datetime(2010, 1, 1, tzinfo=UTC)
+    entries = entries_of(client_of(answer), start, START + timedelta(days=6))
+    assert len(entries) == MAX_ENTRIES + 1
+    assert len(requests) == 5, "all, before it was made, since then, and the halves of that"
 
 
-def test_values_are_texts_and_gaps_are_no_readings() -> None:
-    """Numbers come as strings; null, words, NaN and infinities are left out, and the entry
-    stays."""
+def test_only_finite_numbers_are_kept() -> None:
+    """Null, words, NaN and infinities are left out; the entry stays."""
     values = {
         "field1": "100.59",
         "field2": None,
@@ -169,12 +161,12 @@ def test_values_are_texts_and_gaps_are_no_readings() -> None:
         "field7": 5,
         "field8": " 6 ",
     }
-    [entry] = entries_of(client_of(lambda _: says(feed(1, 0) | values)))
+    [entry] = entries_of(client_of(lambda _: respond(feed(1, 0) | values)))
     assert entry == Entry(1, START, {"field1": 100.59, "field7": 5.0, "field8": 6.0})
 
 
-def test_entries_are_sorted_and_given_once() -> None:
-    """Doubles by entry id are dropped, and unreadable entries do not hurt their neighbours."""
+def test_entries_are_sorted_and_unique() -> None:
+    """Duplicates by id and unreadable entries are dropped."""
     junk = [
         None,
         5,
@@ -185,35 +177,33 @@ def test_entries_are_sorted_and_given_once() -> None:
         {"created_at": "yesterday", "entry_id": 9},
         feed(8, 8) | {"entry_id": None},
     ]
-    found = entries_of(
-        client_of(lambda _: says(feed(3, 30), feed(1, 10), *junk, feed(3, 30), feed(2, 10)))
+    entries = entries_of(
+        client_of(lambda _: respond(feed(3, 30), feed(1, 10), *junk, feed(3, 30), feed(2, 10)))
     )
-    assert [entry.id for entry in found] == [1, 2, 3]
+    assert [entry.id for entry in entries] == [1, 2, 3]
 
 
 def test_entries_outside_the_range_are_left_out() -> None:
-    """A server that answers with other times than were asked for cannot carry the mark into the
-    future."""
+    """Entries of other times cannot move the cursor into the future."""
     odd = {"created_at": "2999-01-01T00:00:00Z", "entry_id": 9, "field1": "1"}
-    found = entries_of(
-        client_of(lambda _: says(feed(1, -1), feed(2, 0), feed(3, 3600), feed(4, 3601), odd))
+    entries = entries_of(
+        client_of(lambda _: respond(feed(1, -1), feed(2, 0), feed(3, 3600), feed(4, 3601), odd))
     )
-    assert [entry.id for entry in found] == [2, 3]
+    assert [entry.id for entry in entries] == [2, 3]
 
 
 def test_the_key_is_sent_and_never_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """A private channel's key is in the request, and in no log line even when the call is
-    retried."""
-    asked: list[httpx.Request] = []
+    """The key of a private channel is in the request and in no log line."""
+    requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
+        requests.append(request)
         return httpx.Response(500)
 
     with caplog.at_level(logging.DEBUG), pytest.raises(Unavailable):
         list(client_of(answer).feeds(7, "SECRETKEY", START, END))
-    assert [request.url.params["api_key"] for request in asked] == ["SECRETKEY"] * ATTEMPTS
-    assert asked[0].url.path == "/channels/7/feeds.json"
+    assert [request.url.params["api_key"] for request in requests] == ["SECRETKEY"] * ATTEMPTS
+    assert requests[0].url.path == "/channels/7/feeds.json"
     assert not any(
         "SECRETKEY" in repr(record.__dict__)
         for record in caplog.records
@@ -232,7 +222,7 @@ REFUSAL = {
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "text"),
     [
         (httpx.Response(200, text="-1"), "-1"),
         (httpx.Response(200, text='"-1"'), "-1"),
@@ -244,22 +234,21 @@ REFUSAL = {
         (httpx.Response(404, json={"error": "gone"}), "404"),
     ],
 )
-def test_a_refusal_is_not_asked_again(answer: httpx.Response, told: str) -> None:
-    """No such channel and no access are told at once, in the server's words, and are no outage of
-    the dependency."""
-    asked = []
+def test_a_refusal_is_not_retried(answer: httpx.Response, text: str) -> None:
+    """It is raised with the server's words, and is no failure of the dependency."""
+    requests = []
     errors, successes = calls("error"), calls("ok")
-    with pytest.raises(NoAccess, match=told):
-        entries_of(client_of(lambda request: asked.append(request) or answer))
-    assert len(asked) == 1
+    with pytest.raises(NoAccess, match=text):
+        entries_of(client_of(lambda request: requests.append(request) or answer))
+    assert len(requests) == 1
     assert (calls("error"), calls("ok")) == (errors, successes + 1)
 
 
-def broken(request: httpx.Request) -> httpx.Response:
+def time_out(request: httpx.Request) -> httpx.Response:
     raise httpx.ReadTimeout("too slow", request=request)
 
 
-def away(request: httpx.Request) -> httpx.Response:
+def refuse_connection(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("refused", request=request)
 
 
@@ -277,49 +266,48 @@ def away(request: httpx.Request) -> httpx.Response:
         lambda _: httpx.Response(200, text='{"feeds": null}'),
         lambda _: httpx.Response(200, text="0"),
         lambda _: httpx.Response(200, content=b"x", headers={"Content-Encoding": "gzip"}),
-        broken,
-        away,
+        time_out,
+        refuse_connection,
     ],
 )
-def test_what_may_pass_is_tried_again_and_then_told(answer: Answerer) -> None:
-    """Throttling, failures, time-outs and rubbish are asked for four times, each counted as an
-    error of the dependency."""
-    asked = []
+def test_a_temporary_failure_is_retried_and_then_raised(answer: Answerer) -> None:
+    """Four attempts are made, and each counts as an error of the dependency."""
+    requests = []
     before = calls("error")
     with pytest.raises(Unavailable):
-        entries_of(client_of(lambda request: asked.append(request) or answer(request)))
-    assert len(asked) == ATTEMPTS
+        entries_of(client_of(lambda request: requests.append(request) or answer(request)))
+    assert len(requests) == ATTEMPTS
     assert calls("error") == before + ATTEMPTS
 
 
 @pytest.mark.parametrize(("header", "seconds"), [({"Retry-After": "7"}, 7.0), ({}, None)])
-def test_throttling_says_when_to_come_again(header: dict[str, str], seconds: float | None) -> None:
-    """Their Retry-After goes to whoever decides about another attempt."""
-    with pytest.raises(Unavailable, match="asked too often") as told:
+def test_throttling_has_a_retry_after(header: dict[str, str], seconds: float | None) -> None:
+    """The exception has the seconds of the response's Retry-After."""
+    with pytest.raises(Unavailable, match="asked too often") as error:
         parse_feed(httpx.Response(429, headers=header))
-    assert told.value.retry_after == seconds
+    assert error.value.retry_after == seconds
 
 
 def test_the_newest_entry_is_found() -> None:
-    """Asked for alone; the newest by time if they send more, and none of an empty channel."""
-    asked = []
-    answers = iter([says(feed(1, 0), feed(3, 5), feed(2, 9)), says()])
-    client = client_of(lambda request: asked.append(request) or next(answers))
+    """Only one entry is requested; of several the newest counts, and of none None."""
+    requests = []
+    answers = iter([respond(feed(1, 0), feed(3, 5), feed(2, 9)), respond()])
+    client = client_of(lambda request: requests.append(request) or next(answers))
     newest = client.newest(1, "KEY")
     assert newest is not None
     assert newest.id == 2
-    assert dict(asked[0].url.params) == {"results": "1", "api_key": "KEY"}
+    assert dict(requests[0].url.params) == {"results": "1", "api_key": "KEY"}
     assert client.newest(1, None) is None
 
 
-def test_a_passing_trouble_is_survived() -> None:
-    """Three failures and then an answer are an answer."""
+def test_a_success_after_failures_is_returned() -> None:
+    """The fourth attempt succeeds."""
     answers = iter(
         [
             httpx.Response(500),
             httpx.Response(429),
             httpx.Response(200, text="oops"),
-            says(feed(1, 0)),
+            respond(feed(1, 0)),
         ]
     )
     assert [entry.id for entry in entries_of(client_of(lambda _: next(answers)))] == [1]
@@ -337,7 +325,7 @@ def test_a_passing_trouble_is_survived() -> None:
 def test_every_mode_of_the_replay_server_is_understood(
     replay: ThingSpeakStub, mode: str, words: str
 ) -> None:
-    """What the stand-in does on demand arrives as the error that it stands for."""
+    """Each mode arrives as the error that it simulates."""
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 0.1)
     replay.set_mode(mode, 3)
     with pytest.raises(Unavailable, match=words):
@@ -396,13 +384,13 @@ def test_no_feed_entry_breaks_the_parser(feed: Any) -> None:
 def test_no_document_breaks_the_parser(document: Any, status: int) -> None:
     """Any JSON with any status gives entries in order or a ThingSpeakError."""
     try:
-        found = parse_feed(
+        feed = parse_feed(
             httpx.Response(status, content=json.dumps(document).encode("utf-8", "surrogatepass"))
         )
     except ThingSpeakError:
         return
-    assert [(entry.time, entry.id) for entry in found.entries] == sorted(
-        (entry.time, entry.id) for entry in found.entries
+    assert [(entry.time, entry.id) for entry in feed.entries] == sorted(
+        (entry.time, entry.id) for entry in feed.entries
     )
 
 
@@ -417,6 +405,6 @@ def test_no_bytes_break_the_parser(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e999", "-inf", "nan", "9" * 400, "x", None, [], {}, "1,5"])
-def test_what_is_no_finite_number_is_no_reading(text: Any) -> None:
+def test_a_text_without_a_finite_number_is_none(text: Any) -> None:
     """Only finite numbers become values."""
     assert parse_number(text) is None

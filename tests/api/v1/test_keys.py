@@ -1,4 +1,4 @@
-"""/api/v1/keys: made once, listed without secrets, revoked for good; for admins alone."""
+"""/api/v1/keys: creating, listing and revoking them, for admins alone."""
 
 import json
 from datetime import timedelta
@@ -24,14 +24,14 @@ FIELDS = {
 }
 
 
-def made(client: FlaskClient, **values: object) -> dict[str, str]:
+def create(client: FlaskClient, **values: object) -> dict[str, str]:
     answer = client.post(PATH, json=KEY | values)
     assert answer.status_code == 201, answer.text
     return answer.get_json()
 
 
-def test_a_made_key_is_shown_once_and_works(client: FlaskClient, app: Flask) -> None:
-    """The answer alone has it, may not be cached, and the key opens what its scope says and no more."""
+def test_a_new_key_is_shown_once_and_works(client: FlaskClient, app: Flask) -> None:
+    """Only the answer has it, uncached; the key opens its scope and no more."""
     answer = client.post(PATH, json=KEY)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
     body = answer.get_json()
@@ -48,17 +48,17 @@ def test_a_made_key_is_shown_once_and_works(client: FlaskClient, app: Flask) -> 
     assert app.test_client().get(PATH, headers=bearer(body["key"])).status_code == 403
 
 
-def test_every_key_is_another(client: FlaskClient) -> None:
-    """Two of one name are two keys."""
-    first, second = made(client), made(client)
+def test_every_key_is_unique(client: FlaskClient) -> None:
+    """Two keys may have one name."""
+    first, second = create(client), create(client)
     assert first["key"] != second["key"]
     assert first["id"] != second["id"]
 
 
 def test_the_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
-    """The newest first, revoked ones too, neither keys nor digests."""
+    """The newest is first, revoked ones are listed, tokens and digests are not."""
     names = [f"key {number}" for number in range(3)]
-    ids = [made(client, name=name)["id"] for name in names]
+    ids = [create(client, name=name)["id"] for name in names]
     page = client.get(PATH, query_string={"page_size": 2}).get_json()
     assert (page["total"], page["page"], page["page_size"]) == (7, 1, 2)
     assert [item["id"] for item in page["items"]] == ids[:0:-1]
@@ -71,9 +71,9 @@ def test_the_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
     assert client.get(PATH).get_json()["total"] == 7
 
 
-def test_a_revoked_key_is_of_no_use_and_stays_in_the_list(client: FlaskClient, app: Flask) -> None:
-    """204 each time, at once, and the time of the first."""
-    key = made(client)
+def test_a_revoked_key_is_rejected_and_stays_listed(client: FlaskClient, app: Flask) -> None:
+    """Revoking answers 204 each time and keeps the time of the first."""
+    key = create(client)
     assert app.test_client().get(NODES, headers=bearer(key["key"])).status_code == 200
     assert client.delete(f"{PATH}/{key['id']}").status_code == 204
     assert app.test_client().get(NODES, headers=bearer(key["key"])).status_code == 401
@@ -84,7 +84,7 @@ def test_a_revoked_key_is_of_no_use_and_stays_in_the_list(client: FlaskClient, a
 
 
 @pytest.mark.parametrize("key_id", ["nothing", "x" * 500, "%00", "'"])
-def test_what_is_not_there_cannot_be_revoked(client: FlaskClient, key_id: str) -> None:
+def test_an_unknown_key_cannot_be_revoked(client: FlaskClient, key_id: str) -> None:
     """404 for unknown and odd ids."""
     is_problem(client.delete(f"{PATH}/{key_id}"), 404)
 
@@ -110,23 +110,23 @@ def test_what_is_not_there_cannot_be_revoked(client: FlaskClient, key_id: str) -
         ("last_used_at", "2026-01-01T00:00:00Z"),
     ],
 )
-def test_wrong_keys_are_refused_by_field(client: FlaskClient, field: str, value: object) -> None:
-    """422 names the field; nobody chooses the secret or the id."""
+def test_an_invalid_field_is_named(client: FlaskClient, field: str, value: object) -> None:
+    """422 names the field; callers cannot choose the token or the id."""
     before = client.get(PATH).get_json()["total"]
     assert field in is_problem(client.post(PATH, json=KEY | {field: value}), 422)["errors"]["json"]
     assert client.get(PATH).get_json()["total"] == before
 
 
-def test_an_end_may_be_given(client: FlaskClient) -> None:
-    """With its zone; none is for ever."""
+def test_a_key_may_expire(client: FlaskClient) -> None:
+    """`expires_at` needs a zone; null means never."""
     moment = (now() + timedelta(days=90)).replace(microsecond=0)
-    assert made(client, expires_at=moment.isoformat())["expires_at"] == moment.isoformat()
-    assert made(client, expires_at=None)["expires_at"] is None
+    assert create(client, expires_at=moment.isoformat())["expires_at"] == moment.isoformat()
+    assert create(client, expires_at=None)["expires_at"] is None
 
 
 @pytest.mark.parametrize("scope", ["read", "write"])
-def test_only_admins_deal_with_keys(app: Flask, scope: str) -> None:
-    """Who may write readings may not make keys."""
+def test_only_admins_manage_keys(app: Flask, scope: str) -> None:
+    """The scopes read and write are not enough."""
     client = app.test_client()
     for answer in (
         client.get(PATH, headers=bearer(KEYS[scope])),
@@ -137,10 +137,10 @@ def test_only_admins_deal_with_keys(app: Flask, scope: str) -> None:
 
 
 def test_a_key_is_in_no_log(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither its making nor its use writes it down."""
-    key = made(client)["key"]
+    """Neither creating nor using it logs the token."""
+    key = create(client)["key"]
     client.get(NODES, headers=bearer(key))
     client.get(NODES, headers=bearer(key + "x"))
-    said = capsys.readouterr()
-    assert key not in said.err + said.out
-    assert json.dumps(key) not in said.err
+    output = capsys.readouterr()
+    assert key not in output.err + output.out
+    assert json.dumps(key) not in output.err

@@ -242,7 +242,7 @@ def test_only_one_of_many_that_ask_at_once_is_the_trial() -> None:
 
 @pytest.mark.parametrize("ok", [True, False])
 def test_a_call_from_before_changes_nothing(ok: bool) -> None:
-    """What began while the breaker was closed neither closes it nor ends the trial when it comes back late."""
+    """A late outcome neither closes an open breaker nor ends its trial."""
     breaker = Breaker("thingspeak", failures=1, seconds=0)
     late = breaker.enter()
     breaker.leave(breaker.enter(), ok=False)
