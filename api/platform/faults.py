@@ -40,6 +40,6 @@ def inject() -> None:
     if fault.get("kind") == "slow":
         time.sleep(float(fault.get("seconds", 1.0)))
     elif fault.get("kind") == "exception":
-        raise InjectedError("a drill asked for this")
+        raise InjectedError("injected by a drill")
     else:
-        abort(500, "A drill asked for this.")
+        abort(500, "A drill injected this error.")

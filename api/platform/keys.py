@@ -75,7 +75,9 @@ class Keyring:
             with self._database.write() as session:
                 session.execute(statement.values(last_used_at=now()))
         except SQLAlchemyError as error:
-            log.warning("use of a key was not noted: %s", error, extra={"key_id": key_id})
+            log.warning(
+                "the use of a key could not be recorded: %s", error, extra={"key_id": key_id}
+            )
 
 
 def digest_of(token: str) -> str:

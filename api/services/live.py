@@ -13,9 +13,7 @@ from api.services.state import service_state
 from api.services.thingspeak import NoAccess, Unavailable
 
 RETRY_AFTER = 5  # seconds
-NO_ANSWER = (
-    "ThingSpeak does not answer as it should, and no earlier answer of it is known. Try again."
-)
+NO_ANSWER = "ThingSpeak does not respond correctly, and no earlier answer is cached. Try again."
 LiveResponse = tuple[dict[str, Any], dict[str, str]]  # body and headers
 
 
@@ -34,7 +32,7 @@ def newest(node_id: str) -> LiveResponse:
     try:
         cached = cache.answer(key, lambda: fetch_newest(node), (Unavailable, CallRefused))
     except NoAccess as error:
-        message = f"ThingSpeak shows nothing of channel {node.channel_id}: it {error}."
+        message = f"ThingSpeak gives no access to channel {node.channel_id}: it {error}."
         raise NotFound(message) from error
     except (Unavailable, FetchInProgress) as error:
         raise ServiceUnavailable(NO_ANSWER, retry_after=RETRY_AFTER) from error

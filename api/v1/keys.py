@@ -1,4 +1,4 @@
-"""/api/v1/keys: who may ask, and for what."""
+"""/api/v1/keys: API keys and their scopes."""
 
 from datetime import datetime
 from typing import Any

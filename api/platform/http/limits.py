@@ -61,7 +61,7 @@ class SharedFileStorage(Storage):
         return list(self._local.connection.execute(sql, values))
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=redis_client.SECONDS, isolation_level=None)
+        connection = sqlite3.connect(self._path, timeout=redis_client.TIMEOUT, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         # Counts that a crash loses do no harm.
         connection.execute("PRAGMA synchronous=OFF")
@@ -165,7 +165,7 @@ def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
     )
     storage_options: Any = {}
     if settings.limiter_url.startswith("redis"):
-        storage_options = redis_client.PATIENCE
+        storage_options = redis_client.OPTIONS
     app_state(app).limiter = Limiter(
         caller,
         default_limits=[per_route],

@@ -12,14 +12,14 @@ from redis.retry import Retry
 
 from api.platform.telemetry import metrics
 
-SECONDS = 0.2  # that a request waits for a store that hangs
-PATIENCE: Any = {
-    "socket_timeout": SECONDS,
-    "socket_connect_timeout": SECONDS,
+TIMEOUT = 0.2  # seconds that a request waits for a store that hangs
+OPTIONS: Any = {
+    "socket_timeout": TIMEOUT,
+    "socket_connect_timeout": TIMEOUT,
     "retry": Retry(NoBackoff(), 0),
 }
 PAUSE_SECONDS = 5.0  # without commands after a failure
-PREFIX = "evara:"
+KEY_PREFIX = "evara:"
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class OptionalRedis:
     """Redis with a default for each command while it is down; safe to use from several threads."""
 
     def __init__(self, url: str):
-        self._redis = Redis.from_url(url, decode_responses=True, **PATIENCE)
+        self._redis = Redis.from_url(url, decode_responses=True, **OPTIONS)
         self._paused_until = 0.0  # monotonic seconds
 
     def run(self, command: Callable[[Redis], Any], default: T) -> T:

@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-from api.platform.outbound.redis_client import PREFIX, OptionalRedis
+from api.platform.outbound.redis_client import KEY_PREFIX, OptionalRedis
 from api.platform.telemetry import metrics
 
 MAX_AGE = 86_400  # seconds; an older answer is not used
 MAX_ANSWERS = 1_000  # per process; the one that was stored longest ago is removed first
-PATIENCE = 0.2  # seconds that a caller without an answer waits for another one's fetch
+MAX_WAIT = 0.2  # seconds that a caller without an answer waits for another one's fetch
 Entry = tuple[float, Any]  # Unix seconds of the fetch, and the answer
 
 
@@ -68,7 +68,7 @@ class Cache:
         """
         cached = self._load(key)
         if cached is None or not cached.fresh:
-            with self._fetch_right(key, 0.0 if cached else PATIENCE) as may_fetch:
+            with self._fetch_right(key, 0.0 if cached else MAX_WAIT) as may_fetch:
                 if may_fetch:
                     cached = self._refresh(key, fetch, excused)
         if cached is None:
@@ -119,7 +119,7 @@ class Cache:
             if key in self._own:
                 entries.append(self._own[key])
         if self._shared:
-            text = self._shared.run(lambda redis: redis.get(PREFIX + key), None)
+            text = self._shared.run(lambda redis: redis.get(KEY_PREFIX + key), None)
             entries += parse_entry(text)
         if not entries:
             return None
@@ -138,7 +138,7 @@ class Cache:
                 self._own.popitem(last=False)
         if self._shared:
             text = orjson.dumps(entry)
-            self._shared.run(lambda redis: redis.set(PREFIX + key, text, ex=MAX_AGE), None)
+            self._shared.run(lambda redis: redis.set(KEY_PREFIX + key, text, ex=MAX_AGE), None)
 
 
 def parse_entry(text: str | None) -> list[Entry]:

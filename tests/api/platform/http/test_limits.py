@@ -290,7 +290,7 @@ def test_a_locked_file_is_replaced_by_memory_until_it_is_free(
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine that runs tests may take longer than production may; what hangs still hangs."""
     for name in ("socket_timeout", "socket_connect_timeout"):
-        monkeypatch.setitem(redis_client.PATIENCE, name, 2.0)
+        monkeypatch.setitem(redis_client.OPTIONS, name, 2.0)
 
 
 @pytest.fixture

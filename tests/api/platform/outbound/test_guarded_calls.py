@@ -43,27 +43,27 @@ from tests.api.helpers import sample
 from tests.serving import serving
 
 ROOT = Path(__file__).resolve().parents[4]
-ONCE = RetryPolicy(seconds=5.0, attempts=1, pause=0.0)
-AGAIN = RetryPolicy(seconds=5.0, attempts=3, pause=0.5)
-MANY = 24
-SILENT = "http://127.0.0.1:9"  # nobody answers at the discard port
+ONE_ATTEMPT = RetryPolicy(seconds=5.0, attempts=1, pause=0.0)
+THREE_ATTEMPTS = RetryPolicy(seconds=5.0, attempts=3, pause=0.5)
+CALLERS = 24
+CLOSED_PORT = "http://127.0.0.1:9"  # nobody answers at the discard port
 
 
-class Down(Exception):
-    """What the callers of these tests raise for an answer that may get better by itself."""
+class HostFailed(Exception):
+    """The failure of a host."""
 
     retry_after: float | None = None
 
 
 class Upstream(ThreadingHTTPServer):
-    """A host: counts who asks, and answers as `behave` does."""
+    """A host that records requests and answers by `respond`."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[dict[str, str]] = []
-        self.behave: Callable[[Handler], None] = lambda handler: handler.say(200)
+        self.requests: list[dict[str, str]] = []
+        self.respond: Callable[[Handler], None] = lambda handler: handler.answer(200)
 
     @property
     def url(self) -> str:
@@ -74,11 +74,11 @@ class Handler(BaseHTTPRequestHandler):
     server: Upstream
 
     def do_GET(self) -> None:
-        self.server.asked.append(dict(self.headers))
+        self.server.requests.append(dict(self.headers))
         with suppress(ConnectionError):  # the caller may be gone
-            self.server.behave(self)
+            self.server.respond(self)
 
-    def say(self, status: int, body: bytes = b"{}", **headers: str) -> None:
+    def answer(self, status: int, body: bytes = b"{}", **headers: str) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -89,13 +89,13 @@ class Handler(BaseHTTPRequestHandler):
         """Write nothing to standard error."""
 
 
-def failing(handler: Handler) -> None:
-    handler.say(500)
+def answer_500(handler: Handler) -> None:
+    handler.answer(500)
 
 
 def read(answer: httpx.Response) -> int:
     if answer.status_code >= 500 or answer.status_code == 429:
-        error = Down(f"answered {answer.status_code}")
+        error = HostFailed(f"answered {answer.status_code}")
         error.retry_after = retry_after(answer)
         raise error
     return answer.status_code
@@ -115,27 +115,27 @@ def _known_guards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def guard(upstream: Upstream) -> Guard:
-    return Guard("thingspeak", upstream.url, Down)
+    return Guard("thingspeak", upstream.url, HostFailed)
 
 
-def get(guard: Guard, policy: RetryPolicy = ONCE) -> int:
+def get(guard: Guard, policy: RetryPolicy = ONE_ATTEMPT) -> int:
     return guard.get("/", {}, read, policy)
 
 
-def break_it(guard: Guard, upstream: Upstream) -> None:
+def open_breaker(guard: Guard, upstream: Upstream) -> None:
     """Open the breaker by as many failures as it takes."""
-    before, upstream.behave = upstream.behave, failing
+    before, upstream.respond = upstream.respond, answer_500
     for _ in range(FAILURES):
-        with pytest.raises(Down):
+        with pytest.raises(HostFailed):
             get(guard)
-    upstream.behave = before
+    upstream.respond = before
 
 
 def outcome(work: Callable[[], Any]) -> Any:
     """Return the result of the work, or the type of its exception."""
     try:
         return work()
-    except (CallRefused, Down) as error:
+    except (CallRefused, HostFailed) as error:
         return type(error)
 
 
@@ -145,25 +145,25 @@ def counted(metric: str, **labels: str) -> float:
 
 def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstream) -> None:
     """A success resets the count; an open breaker refuses calls without asking the host."""
-    upstream.behave = failing
+    upstream.respond = answer_500
     for _ in range(FAILURES - 1):
-        assert outcome(lambda: get(guard)) is Down
-    upstream.behave = lambda handler: handler.say(200)
+        assert outcome(lambda: get(guard)) is HostFailed
+    upstream.respond = lambda handler: handler.answer(200)
     assert get(guard) == 200
     assert (guard.breaker.state, guard.breaker.open_since) == ("closed", None)
-    break_it(guard, upstream)
-    asked, refused = len(upstream.asked), counted(names.REFUSED, reason="breaker")
-    with pytest.raises(BreakerOpen, match="thingspeak: it failed several times in a row") as told:
+    open_breaker(guard, upstream)
+    requests, refused = len(upstream.requests), counted(names.REFUSED, reason="breaker")
+    with pytest.raises(BreakerOpen, match="thingspeak: it failed several times in a row") as error:
         get(guard)
-    assert told.value.retry_after > 1
-    assert len(upstream.asked) == asked
+    assert error.value.retry_after > 1
+    assert len(upstream.requests) == requests
     assert counted(names.REFUSED, reason="breaker") == refused + 1
     assert sample(metrics.REGISTRY, names.BREAKER, dependency="thingspeak") == 2
     assert guard.breaker.state == "open"
     assert guard.breaker.open_since
 
 
-def test_the_numbers_are_those_of_the_documents() -> None:
+def test_the_numbers_are_those_of_the_documentation() -> None:
     """They are those of docs/operations.md, and keep the order that ADR 12 gives reasons for."""
     promised = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     assert f"{CONCURRENT} calls at a time per process" in promised
@@ -184,7 +184,7 @@ def test_the_numbers_are_those_of_the_documents() -> None:
     )
 
 
-def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream: Upstream) -> None:
+def test_our_own_errors_do_not_count(guard: Guard, upstream: Upstream) -> None:
     """Our own error while reading a response is neither counted by the breaker nor retried."""
 
     def broken(_: httpx.Response) -> int:
@@ -192,8 +192,8 @@ def test_what_says_nothing_about_the_host_does_not_count(guard: Guard, upstream:
 
     for _ in range(FAILURES):
         with pytest.raises(ZeroDivisionError):
-            guard.get("/", {}, broken, AGAIN)
-    assert len(upstream.asked) == FAILURES
+            guard.get("/", {}, broken, THREE_ATTEMPTS)
+    assert len(upstream.requests) == FAILURES
     assert get(guard) == 200
 
 
@@ -203,45 +203,45 @@ def test_exactly_one_trial_passes_a_half_open_breaker(
 ) -> None:
     """One of many callers reaches the host; its outcome closes or opens the breaker."""
     guard.breaker = Breaker("thingspeak", seconds=0)  # a trial may follow at once
-    break_it(guard, upstream)
-    asked, reached, go = len(upstream.asked), threading.Event(), threading.Event()
+    open_breaker(guard, upstream)
+    requests, reached, go = len(upstream.requests), threading.Event(), threading.Event()
 
     def hang(handler: Handler) -> None:
         reached.set()
         go.wait(10)
-        handler.say(end)
+        handler.answer(end)
 
-    upstream.behave = hang
-    with ThreadPoolExecutor(MANY) as pool:
+    upstream.respond = hang
+    with ThreadPoolExecutor(CALLERS) as pool:
         trial = pool.submit(outcome, lambda: get(guard))
         assert reached.wait(10)
-        others = list(pool.map(outcome, [lambda: get(guard)] * MANY))
+        others = list(pool.map(outcome, [lambda: get(guard)] * CALLERS))
         assert guard.breaker.state == "half-open"
         assert set(others) <= {BreakerOpen, BulkheadFull}
         assert BreakerOpen in others
-        assert len(upstream.asked) == asked + 1
+        assert len(upstream.requests) == requests + 1
         go.set()
-        assert trial.result() == (200 if end == 200 else Down)
+        assert trial.result() == (200 if end == 200 else HostFailed)
     assert guard.breaker.state == ("closed" if end == 200 else "open")
 
 
-def test_only_one_of_many_that_ask_at_once_is_the_trial() -> None:
-    """The race for the trial has one winner."""
+def test_one_of_many_concurrent_callers_is_the_trial() -> None:
+    """Exactly one of them is admitted."""
     breaker = Breaker("thingspeak", failures=1, seconds=0)
     breaker.leave(breaker.enter(), ok=False)
-    barrier = threading.Barrier(MANY)
+    barrier = threading.Barrier(CALLERS)
 
     def enter() -> Any:
         barrier.wait(10)
         return outcome(lambda: breaker.enter())
 
-    with ThreadPoolExecutor(MANY) as pool:
-        results = [future.result() for future in [pool.submit(enter) for _ in range(MANY)]]
-    assert sorted(map(str, results)) == sorted([str(BreakerOpen)] * (MANY - 1) + ["True"])
+    with ThreadPoolExecutor(CALLERS) as pool:
+        results = [future.result() for future in [pool.submit(enter) for _ in range(CALLERS)]]
+    assert sorted(map(str, results)) == sorted([str(BreakerOpen)] * (CALLERS - 1) + ["True"])
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_a_call_from_before_changes_nothing(ok: bool) -> None:
+def test_a_call_from_before_a_change_does_not_count(ok: bool) -> None:
     """A late outcome neither closes an open breaker nor ends its trial."""
     breaker = Breaker("thingspeak", failures=1, seconds=0)
     late = breaker.enter()
@@ -257,16 +257,16 @@ def test_a_call_from_before_changes_nothing(ok: bool) -> None:
     assert breaker.enter()
 
 
-def test_the_bulkhead_refuses_one_too_many(guard: Guard, upstream: Upstream) -> None:
+def test_a_full_bulkhead_refuses_calls(guard: Guard, upstream: Upstream) -> None:
     """With all slots taken the next call is refused at once; when they end, calls pass again."""
     reached, go = threading.Semaphore(0), threading.Event()
 
     def hang(handler: Handler) -> None:
         reached.release()
         go.wait(10)
-        handler.say(200)
+        handler.answer(200)
 
-    upstream.behave = hang
+    upstream.respond = hang
     refused = counted(names.REFUSED, reason="bulkhead")
     with ThreadPoolExecutor(CONCURRENT) as pool:
         calls = [pool.submit(get, guard) for _ in range(CONCURRENT)]
@@ -276,69 +276,68 @@ def test_the_bulkhead_refuses_one_too_many(guard: Guard, upstream: Upstream) -> 
         go.set()
         assert [call.result() for call in calls] == [200] * CONCURRENT
     assert get(guard) == 200
-    assert len(upstream.asked) == CONCURRENT + 1
+    assert len(upstream.requests) == CONCURRENT + 1
     assert counted(names.REFUSED, reason="bulkhead") == refused + 1
 
 
-def test_without_time_nobody_is_asked(guard: Guard, upstream: Upstream) -> None:
+def test_no_call_is_made_after_the_deadline(guard: Guard, upstream: Upstream) -> None:
     """After the deadline no call is made; an inner deadline never extends the outer one."""
     refused = counted(names.REFUSED, reason="deadline")
     with deadline(0), deadline(60), pytest.raises(DeadlineExceeded):
         get(guard)
-    assert upstream.asked == []
+    assert upstream.requests == []
     assert counted(names.REFUSED, reason="deadline") == refused + 1
     assert seconds_left() == float("inf")
     assert get(guard) == 200
 
 
-def test_a_call_that_the_deadline_cuts_off_is_no_fault_of_the_host(
-    guard: Guard, upstream: Upstream
-) -> None:
-    """Hosts that might have answered in their own time do not open the breaker."""
+def test_a_call_cut_off_by_the_deadline_is_no_failure(guard: Guard, upstream: Upstream) -> None:
+    """The host might have answered in its own time."""
     go = threading.Event()
-    upstream.behave = lambda handler: (go.wait(10), handler.say(200))[-1]
+    upstream.respond = lambda handler: (go.wait(10), handler.answer(200))[-1]
     for _ in range(FAILURES):
         with deadline(0.05), pytest.raises(DeadlineExceeded, match="in the time that was left"):
-            get(guard, AGAIN)
+            get(guard, THREE_ATTEMPTS)
     go.set()
-    assert len(upstream.asked) == FAILURES
+    assert len(upstream.requests) == FAILURES
     assert guard.breaker.state == "closed"
 
 
-def test_a_failure_is_tried_again_and_counted(guard: Guard, upstream: Upstream) -> None:
-    """As often as the caller's policy says, and no more."""
-    upstream.behave = failing
+def test_a_failure_is_retried_and_counted(guard: Guard, upstream: Upstream) -> None:
+    """The policy says how often."""
+    upstream.respond = answer_500
     retries = counted(names.RETRIES)
-    with stamina.set_testing(True, attempts=AGAIN.attempts):
-        assert outcome(lambda: get(guard, AGAIN)) is Down
-    assert len(upstream.asked) == AGAIN.attempts
-    assert counted(names.RETRIES) == retries + AGAIN.attempts - 1
+    with stamina.set_testing(True, attempts=THREE_ATTEMPTS.attempts):
+        assert outcome(lambda: get(guard, THREE_ATTEMPTS)) is HostFailed
+    assert len(upstream.requests) == THREE_ATTEMPTS.attempts
+    assert counted(names.RETRIES) == retries + THREE_ATTEMPTS.attempts - 1
 
 
 def test_retries_end_before_the_deadline(guard: Guard, upstream: Upstream) -> None:
-    """When the pause before the next attempt may outlast the deadline there is no next attempt."""
-    upstream.behave = failing
+    """No attempt follows when the pause before it may outlast the deadline."""
+    upstream.respond = answer_500
     with deadline(10):
-        assert outcome(lambda: get(guard, RetryPolicy(seconds=5, attempts=9, pause=11))) is Down
-    assert len(upstream.asked) == 1
+        policy = RetryPolicy(seconds=5, attempts=9, pause=11)
+        assert outcome(lambda: get(guard, policy)) is HostFailed
+    assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("asks", "attempts"), [("0", 3), ("11", 1), ("gone", 3), ("Fri, 01 Jan 2100 00:00:00 GMT", 1)]
+    ("value", "attempts"), [("0", 3), ("11", 1), ("gone", 3), ("Fri, 01 Jan 2100 00:00:00 GMT", 1)]
 )
 def test_retry_after_is_honoured_within_the_deadline(
-    guard: Guard, upstream: Upstream, asks: str, attempts: int
+    guard: Guard, upstream: Upstream, value: str, attempts: int
 ) -> None:
-    """A host that wants more time than there is, is not asked again."""
-    upstream.behave = lambda handler: handler.say(429, Retry_After=asks)
+    """A host that asks for a longer wait than is left gets no further call."""
+    upstream.respond = lambda handler: handler.answer(429, Retry_After=value)
     with deadline(10), stamina.set_testing(True, attempts=3):
-        assert outcome(lambda: get(guard, AGAIN)) is Down
-    assert len(upstream.asked) == attempts
+        assert outcome(lambda: get(guard, THREE_ATTEMPTS)) is HostFailed
+    assert len(upstream.requests) == attempts
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "1e9", "٣", "Wed, 99 Foo 2026"])
-def test_a_retry_after_without_sense_is_none(text: str) -> None:
-    """Only whole seconds and HTTP's dates are understood; a date that is over is no wait."""
+def test_an_invalid_retry_after_is_none(text: str) -> None:
+    """Only whole seconds and HTTP dates are valid; a date in the past is no wait."""
     assert retry_after(httpx.Response(429, headers={"Retry-After": text.encode()})) is None
     assert (
         retry_after(httpx.Response(429, headers={"Retry-After": formatdate(0, usegmt=True)})) == 0
@@ -346,16 +345,16 @@ def test_a_retry_after_without_sense_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
-def test_a_refusal_is_not_tried_again(guard: Guard, upstream: Upstream, status: int) -> None:
-    """What the caller did wrong stays wrong, and shows that the host is well."""
-    upstream.behave = lambda handler: handler.say(status)
+def test_a_refusal_is_not_retried(guard: Guard, upstream: Upstream, status: int) -> None:
+    """A client error is no failure of the host."""
+    upstream.respond = lambda handler: handler.answer(status)
     for _ in range(FAILURES + 1):
-        assert get(guard, AGAIN) == status
-    assert len(upstream.asked) == FAILURES + 1
+        assert get(guard, THREE_ATTEMPTS) == status
+    assert len(upstream.requests) == FAILURES + 1
 
 
-def test_an_answer_that_drips_is_cut_off(guard: Guard, upstream: Upstream) -> None:
-    """A host that sends a byte now and then does not hold its caller for ever."""
+def test_a_slow_response_is_cut_off(guard: Guard, upstream: Upstream) -> None:
+    """A host that sends a byte at a time cannot hold its caller for ever."""
     stop = threading.Event()
 
     def drip(handler: Handler) -> None:
@@ -365,44 +364,44 @@ def test_an_answer_that_drips_is_cut_off(guard: Guard, upstream: Upstream) -> No
         while not stop.wait(0.02):
             handler.wfile.write(b" ")
 
-    upstream.behave = drip
-    with pytest.raises(Down, match="too slowly"):
+    upstream.respond = drip
+    with pytest.raises(HostFailed, match="too slowly"):
         get(guard, RetryPolicy(seconds=0.2, attempts=1, pause=0))
     stop.set()
 
 
-def test_an_answer_without_end_is_cut_off(
+def test_a_response_that_is_too_long_is_cut_off(
     guard: Guard, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer that is larger than any that makes sense does not fill the memory."""
+    """A response beyond the limit is not read into memory."""
     monkeypatch.setattr(guarded_calls, "MAX_BYTES", 1000)
-    upstream.behave = lambda handler: handler.say(200, b"x" * 1001)
-    with pytest.raises(Down, match="too long"):
+    upstream.respond = lambda handler: handler.answer(200, b"x" * 1001)
+    with pytest.raises(HostFailed, match="too long"):
         get(guard)
 
 
-def test_a_call_carries_the_identity_of_its_request(guard: Guard, upstream: Upstream) -> None:
-    """The host can be told by which request it was asked."""
+def test_a_call_has_the_ids_of_its_request(guard: Guard, upstream: Upstream) -> None:
+    """The request id and trace context are sent to the host."""
     with request_context.activate({}) as current:
         get(guard)
-    assert {key.lower(): value for key, value in upstream.asked[0].items()}.items() >= {
+    assert {key.lower(): value for key, value in upstream.requests[0].items()}.items() >= {
         key.lower(): value for key, value in current.outbound_headers().items()
     }.items()
 
 
-def test_nobody_there_is_a_failure() -> None:
-    """A refused connection counts against the host like a bad answer."""
-    guard = Guard("thingspeak", SILENT, Down)
+def test_a_refused_connection_is_a_failure() -> None:
+    """It counts against the host."""
+    guard = Guard("thingspeak", CLOSED_PORT, HostFailed)
     results = [outcome(lambda: get(guard)) for _ in range(FAILURES + 1)]
-    assert results == [Down] * FAILURES + [BreakerOpen]
+    assert results == [HostFailed] * FAILURES + [BreakerOpen]
 
 
 def test_a_change_of_the_breaker_is_logged(
     guard: Guard, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line says that it opened, none repeats it."""
+    """The change is logged once."""
     with caplog.at_level(logging.WARNING):
-        break_it(guard, upstream)
+        open_breaker(guard, upstream)
         outcome(lambda: get(guard))
     changes = [
         (record.was, record.__dict__["is"])
@@ -413,7 +412,7 @@ def test_a_change_of_the_breaker_is_logged(
 
 
 def test_every_request_has_a_deadline(make_app: MakeApp) -> None:
-    """It begins with the request and is gone after it."""
+    """It begins with the request and ends with it."""
     app = make_app(request_deadline=7)
     with app.test_request_context("/"):
         app.preprocess_request()

@@ -10,28 +10,29 @@ from typing import Any
 import pytest
 import redis
 
-from api.platform.outbound import redis_client as redis_module
+from api.platform.outbound import redis_client
 from api.platform.outbound import stale_cache as module
-from api.platform.outbound.redis_client import PREFIX, OptionalRedis
+from api.platform.outbound.redis_client import KEY_PREFIX, OptionalRedis
 from api.platform.outbound.stale_cache import Cache, CachedAnswer, FetchInProgress
 from api.platform.telemetry import metrics
 from observability.spec import names
 from tests.api.helpers import sample
 
-SEVERAL = 6
+CALLERS = 6
 
 
-class Gone(Exception):
-    """Who knows the answer does not give it."""
+class Failed(Exception):
+    """The excused failure of a fetch."""
 
 
 class Clock:
-    """A clock that the test moves."""
+    """A clock that the test sets."""
 
-    now = 1_000_000.0
+    now = 1_000_000.0  # of time()
+    offset = 0.0  # of monotonic(), from the real one
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() + self.offset
 
     def time(self) -> float:
         return self.now
@@ -51,23 +52,23 @@ def silent() -> Iterator[str]:
         yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
 
 
-def gone() -> Any:
-    raise Gone
+def fail() -> Any:
+    raise Failed
 
 
-def never() -> Any:
+def fail_test() -> Any:
     pytest.fail("it was fetched")
 
 
-def ask(cache: Cache, fetch: Callable[[], Any], key: str = "k") -> CachedAnswer:
-    return cache.answer(key, fetch, (Gone,))
+def answer(cache: Cache, fetch: Callable[[], Any], key: str = "k") -> CachedAnswer:
+    return cache.answer(key, fetch, (Failed,))
 
 
 def counted(result: str) -> float:
     return sample(metrics.REGISTRY, f"{names.CACHE_ANSWERS}_total", result=result)
 
 
-def failures() -> float:
+def redis_failures() -> float:
     return sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
 
 
@@ -75,14 +76,14 @@ def test_an_answer_is_fresh_for_a_while_and_then_stale(clock: Clock) -> None:
     """Within the ttl it is not fetched again; afterwards it is the fallback, with its age."""
     cache = Cache(15)
     before = {result: counted(result) for result in metrics.CACHE_RESULTS}
-    assert ask(cache, lambda: 1) == CachedAnswer(1, 0.0, fresh=True, stored=True)
+    assert answer(cache, lambda: 1) == CachedAnswer(1, 0.0, fresh=True, stored=True)
     clock.now += 14
-    assert ask(cache, never) == CachedAnswer(1, 14.0, fresh=True)
+    assert answer(cache, fail_test) == CachedAnswer(1, 14.0, fresh=True)
     clock.now += 1
-    assert ask(cache, gone) == CachedAnswer(1, 15.0, fresh=False)
+    assert answer(cache, fail) == CachedAnswer(1, 15.0, fresh=False)
     clock.now += 100
-    assert ask(cache, gone) == CachedAnswer(1, 115.0, fresh=False)
-    assert ask(cache, lambda: 2) == CachedAnswer(2, 0.0, fresh=True, stored=True)
+    assert answer(cache, fail) == CachedAnswer(1, 115.0, fresh=False)
+    assert answer(cache, lambda: 2) == CachedAnswer(2, 0.0, fresh=True, stored=True)
     assert {result: counted(result) - before[result] for result in before} == {
         "fresh": 1,
         "stale": 2,
@@ -90,26 +91,26 @@ def test_an_answer_is_fresh_for_a_while_and_then_stale(clock: Clock) -> None:
     }
 
 
-def test_what_is_too_old_is_no_answer(clock: Clock) -> None:
-    """An answer of the day before yesterday is not given, however stale it would be called."""
+def test_an_answer_beyond_max_age_is_not_used(clock: Clock) -> None:
+    """A fallback is at most a day old."""
     cache = Cache(15)
-    ask(cache, lambda: 1)
+    answer(cache, lambda: 1)
     clock.now += module.MAX_AGE
-    with pytest.raises(Gone):
-        ask(cache, gone)
+    with pytest.raises(Failed):
+        answer(cache, fail)
 
 
-def test_without_an_earlier_answer_the_error_is_told() -> None:
-    """So is an error that excuses nothing, even if there is an answer."""
+def test_without_an_earlier_answer_the_error_is_raised() -> None:
+    """So is an error that is not excused, even with an answer; the key can be fetched again."""
     cache = Cache(0)
     misses = counted("miss")
-    with pytest.raises(Gone):
-        ask(cache, gone)
+    with pytest.raises(Failed):
+        answer(cache, fail)
     assert counted("miss") == misses + 1
-    ask(cache, lambda: 1)
+    answer(cache, lambda: 1)
     with pytest.raises(ZeroDivisionError):
-        ask(cache, lambda: 1 // 0)
-    assert ask(cache, lambda: 2).value == 2  # and the key is free again
+        answer(cache, lambda: 1 // 0)
+    assert answer(cache, lambda: 2).value == 2  # and the key is free again
 
 
 @pytest.mark.parametrize(
@@ -119,8 +120,8 @@ def test_one_caller_fetches_at_a_time(known: bool, monkeypatch: pytest.MonkeyPat
     """While a fetch hangs, no other caller fetches that key or waits long; other keys are free."""
     cache, fetches, reached, go = Cache(0.0), [], threading.Event(), threading.Event()
     if known:
-        monkeypatch.setattr(module, "PATIENCE", 60)  # who has an answer does not wait at all
-        ask(cache, lambda: "old")
+        monkeypatch.setattr(module, "MAX_WAIT", 60)  # who has an answer does not wait at all
+        answer(cache, lambda: "old")
 
     def slow() -> str:
         fetches.append(1)
@@ -130,23 +131,23 @@ def test_one_caller_fetches_at_a_time(known: bool, monkeypatch: pytest.MonkeyPat
 
     def other(_: int) -> Any:
         try:
-            return ask(cache, slow).value
+            return answer(cache, slow).value
         except FetchInProgress:
             return FetchInProgress
 
-    with ThreadPoolExecutor(SEVERAL + 1) as pool:
-        first = pool.submit(ask, cache, slow)
+    with ThreadPoolExecutor(CALLERS + 1) as pool:
+        first = pool.submit(answer, cache, slow)
         assert reached.wait(10)
-        assert set(pool.map(other, range(SEVERAL))) == {"old" if known else FetchInProgress}
-        assert ask(cache, lambda: "elsewhere", "another key").value == "elsewhere"
+        assert set(pool.map(other, range(CALLERS))) == {"old" if known else FetchInProgress}
+        assert answer(cache, lambda: "elsewhere", "another key").value == "elsewhere"
         go.set()
         assert first.result().value == "new"
     assert len(fetches) == 1
 
 
-def test_who_waits_gets_what_was_fetched_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many that ask for the same new thing cause one fetch, and all get its answer."""
-    monkeypatch.setattr(module, "PATIENCE", 10)
+def test_waiting_callers_get_the_fetched_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Concurrent callers of a new key cause one fetch, and all get its answer."""
+    monkeypatch.setattr(module, "MAX_WAIT", 10)
     cache, fetches = Cache(60), []
 
     def slow() -> int:
@@ -154,68 +155,63 @@ def test_who_waits_gets_what_was_fetched_meanwhile(monkeypatch: pytest.MonkeyPat
         time.sleep(0.1)
         return 1
 
-    with ThreadPoolExecutor(SEVERAL) as pool:
-        assert {kept.value for kept in pool.map(lambda _: ask(cache, slow), range(SEVERAL))} == {1}
+    with ThreadPoolExecutor(CALLERS) as pool:
+        answers = list(pool.map(lambda _: answer(cache, slow), range(CALLERS)))
+    assert [cached.value for cached in answers] == [1] * CALLERS
     assert len(fetches) == 1
 
 
-def test_it_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer that was stored longest ago makes room."""
+def test_the_number_of_answers_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer that was stored longest ago is removed."""
     monkeypatch.setattr(module, "MAX_ANSWERS", 2)
     cache = Cache(60)
     for key in ("a", "b", "c"):
-        ask(cache, lambda key=key: key, key)
-    assert ask(cache, never, "c").value == "c"
-    assert ask(cache, never, "b").value == "b"
-    with pytest.raises(Gone):
-        ask(cache, gone, "a")
+        answer(cache, lambda key=key: key, key)
+    assert answer(cache, fail_test, "c").value == "c"
+    assert answer(cache, fail_test, "b").value == "b"
+    with pytest.raises(Failed):
+        answer(cache, fail, "a")
 
 
 def test_machines_share_answers(redis_url: str) -> None:
     """An answer of one machine serves the others; the newest wins; Redis expires old ones."""
     one, other = (Cache(60, OptionalRedis(redis_url)) for _ in range(2))
-    ask(one, lambda: {"a": [1, "x"]})
-    assert ask(other, never).value == {"a": [1, "x"]}
+    answer(one, lambda: {"a": [1, "x"]})
+    assert answer(other, fail_test).value == {"a": [1, "x"]}
     other.ttl = 0
-    ask(other, lambda: 2)
-    assert ask(one, never).value == 2  # although it keeps an older one that is fresh
+    answer(other, lambda: 2)
+    assert answer(one, fail_test).value == 2  # although it keeps an older one that is fresh
     with redis.Redis.from_url(redis_url) as store:
-        assert 0 < store.ttl(f"{PREFIX}k") <= module.MAX_AGE
+        assert 0 < store.ttl(f"{KEY_PREFIX}k") <= module.MAX_AGE
 
 
 @pytest.mark.parametrize("text", ["{", "5", "[]", '{"a": 1}', '["x", 1]', "\x00"])
-def test_rubbish_in_redis_is_no_answer(redis_url: str, text: str) -> None:
-    """What others wrote under our keys is passed over."""
+def test_an_invalid_entry_in_redis_is_ignored(redis_url: str, text: str) -> None:
+    """Other content under our keys is ignored."""
     with redis.Redis.from_url(redis_url) as store:
-        store.set(f"{PREFIX}k", text)
-    assert ask(Cache(60, OptionalRedis(redis_url)), lambda: 1).value == 1
+        store.set(f"{KEY_PREFIX}k", text)
+    assert answer(Cache(60, OptionalRedis(redis_url)), lambda: 1).value == 1
 
 
 def test_a_silent_redis_costs_little_and_is_counted(silent: str) -> None:
-    """One question waits for it, the others do not ask; the answers are those of this process."""
-    before, cache = failures(), Cache(60, OptionalRedis(silent))
+    """One command waits for it, the next ones do not; answers are per process meanwhile."""
+    before, cache = redis_failures(), Cache(60, OptionalRedis(silent))
     started = time.thread_time()
-    assert ask(cache, lambda: 1).value == 1
-    assert ask(cache, never).value == 1
-    assert failures() == before + 1
+    assert answer(cache, lambda: 1).value == 1
+    assert answer(cache, fail_test).value == 1
+    assert redis_failures() == before + 1
     assert time.thread_time() - started < 1
 
 
-def test_redis_is_asked_again_when_it_was_left_alone_long_enough(
+def test_redis_is_used_again_after_the_pause(
     redis_url: str, silent: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An outage of Redis ends by itself here, too."""
+    """The pause after a failure ends."""
     shared = OptionalRedis(silent)
     assert shared.run(lambda store: store.ping(), None) is None
     shared._redis = redis.Redis.from_url(redis_url)
     assert shared.run(lambda store: store.ping(), None) is None
-    monkeypatch.setattr(
-        redis_module,
-        "time",
-        type(
-            "Later",
-            (),
-            {"monotonic": staticmethod(lambda: time.monotonic() + redis_module.PAUSE_SECONDS)},
-        ),
-    )
+    later = Clock()
+    later.offset = redis_client.PAUSE_SECONDS
+    monkeypatch.setattr(redis_client, "time", later)
     assert shared.run(lambda store: store.ping(), None) is True

@@ -36,7 +36,7 @@ ROOM = 4_000_000  # bytes beyond what the server itself takes
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
     """Yield a client with all rights at a server with the shipped settings but little memory."""
     for name in ("socket_timeout", "socket_connect_timeout"):
-        monkeypatch.setitem(redis_client.PATIENCE, name, 2.0)  # a busy machine that runs tests
+        monkeypatch.setitem(redis_client.OPTIONS, name, 2.0)  # a busy machine that runs tests
     users = tmp_path / "users.acl"
     users.write_text(USERS)
     with RedisServer(str(CONFIG), "--aclfile", str(users)) as server:
