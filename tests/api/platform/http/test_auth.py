@@ -1,4 +1,4 @@
-"""Who may ask: keys and their ends, scopes, what nobody may without a key, and what a guesser meets."""
+"""Keys, their expiry and revocation, scopes, and what callers without a key get."""
 
 import sqlite3
 import time
@@ -27,7 +27,7 @@ LIMITS = {name: int(limit.split("/")[0]) for name, limit in loading.load_plan().
 
 @pytest.fixture
 def anonymous(app: Flask) -> FlaskClient:
-    """A client without a key."""
+    """Return a client without a key."""
     return FlaskClient(app, app.response_class)
 
 
@@ -43,12 +43,12 @@ def revoke(app: Flask, key_id: str) -> None:
 
 def last_used(app: Flask, key_id: str) -> object:
     with app_state(app).database.read() as session:
-        found = session.get(ApiKey, key_id)
-        return found and found.last_used_at
+        key = session.get(ApiKey, key_id)
+        return key and key.last_used_at
 
 
 class KeyQueries:
-    """Counts the statements about keys that an app sends."""
+    """The number of statements about keys that an app sends."""
 
     def __init__(self, app: Flask):
         self.count = 0
@@ -63,13 +63,13 @@ class KeyQueries:
         return self.count - before
 
 
-# --- every route ------------------------------------------------------------------------------------------------------
+# --- every route ---
 
 
 def test_nothing_but_health_and_docs_answers_without_a_key(
     app: Flask, anonymous: FlaskClient
 ) -> None:
-    """Every URL rule, every method: 401 with the challenge, or 405 where the method is none of its own."""
+    """Every URL rule and method is 401 with the challenge, or 405 if the rule lacks the method."""
     rules = list(app.url_map.iter_rules())
     served = {
         rule.rule: set().union(*(other.methods or () for other in rules if other.rule == rule.rule))
@@ -90,8 +90,9 @@ def test_nothing_but_health_and_docs_answers_without_a_key(
 
 
 def test_every_route_refuses_lower_scopes(app: Flask) -> None:
-    """A key below the scope that a view declares is 403 that names both; one of it, or above, gets past."""
-    client, asked = app.test_client(), 0
+    """A key below the scope of a view gets 403 that names both; other keys get past."""
+    client = app.test_client()
+    requests = 0
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith(("health.", "docs.")):
             continue
@@ -100,34 +101,35 @@ def test_every_route_refuses_lower_scopes(app: Flask) -> None:
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             for held in SCOPES:
                 answer = client.open(path, method=method, headers=bearer(KEYS[held]))
-                asked += 1
+                requests += 1
                 if SCOPES.index(held) < SCOPES.index(needed):
-                    assert (
-                        is_problem(answer, 403)["detail"]
-                        == f"This needs a key of scope {needed}; yours has scope {held}."
+                    detail = f"This needs a key of scope {needed}; yours has scope {held}."
+                    challenge = (
+                        f'Bearer realm="evara", error="insufficient_scope", scope="{needed}"'
                     )
-                    assert (
-                        answer.headers["WWW-Authenticate"]
-                        == f'Bearer realm="evara", error="insufficient_scope", scope="{needed}"'
-                    )
+                    assert is_problem(answer, 403)["detail"] == detail
+                    assert answer.headers["WWW-Authenticate"] == challenge
                 else:
                     assert answer.status_code not in (401, 403), f"{method} {path} {held}"
-    assert asked >= 33
+    assert requests >= 33
 
 
 def test_reading_needs_read_and_writing_needs_write(app: Flask) -> None:
     """What a view does and the scope that it declares fit together; keys are for admins."""
-    wanted = {"keys.list": "admin", "keys.create": "admin", "keys.revoke": "admin"}
     for rule in app.url_map.iter_rules():
-        if not rule.endpoint.startswith(("health.", "docs.")):
-            by_method = "read" if "GET" in (rule.methods or ()) else "write"
-            assert app.view_functions[rule.endpoint].scope == wanted.get(rule.endpoint, by_method)  # type: ignore[attr-defined]
+        if rule.endpoint.startswith(("health.", "docs.")):
+            continue
+        expected = "read" if "GET" in (rule.methods or ()) else "write"
+        if rule.endpoint.startswith("keys."):
+            expected = "admin"
+        scope = app.view_functions[rule.endpoint].scope  # type: ignore[attr-defined]
+        assert scope == expected
 
 
 def test_a_route_without_a_scope_does_not_start(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can forget it: the start fails and names the route and the mend."""
+    """The start fails with the name of the route and the fix."""
     forgotten = V1("forgotten", __name__, url_prefix="/api/v1/forgotten")
     forgotten.route("/", methods=["GET"], endpoint="view")(lambda: {"all": "there is"})
     monkeypatch.setattr(app_module.docs_page, "blueprint", forgotten)
@@ -137,7 +139,7 @@ def test_a_route_without_a_scope_does_not_start(
         make_app()
 
 
-def test_what_is_not_there_says_so(anonymous: FlaskClient) -> None:
+def test_404_and_405_need_no_key(anonymous: FlaskClient) -> None:
     """A wrong URL is 404 and a wrong method 405, with or without a key."""
     is_problem(anonymous.get("/api/v1/nothing"), 404)
     is_problem(anonymous.put(f"{NODES}/"), 405)
@@ -156,11 +158,11 @@ def test_the_contract_says_what_each_operation_needs(client: FlaskClient) -> Non
             assert {"401", "403"} <= item[method]["responses"].keys()
 
 
-# --- keys and their ends ----------------------------------------------------------------------------------------------
+# --- keys and their ends ---
 
 
 @pytest.mark.parametrize(
-    "given",
+    "token",
     [
         UNKNOWN,
         "x",
@@ -173,48 +175,45 @@ def test_the_contract_says_what_each_operation_needs(client: FlaskClient) -> Non
         "' OR 1=1 --",
     ],
 )
-def test_a_wrong_key_is_told_from_none(anonymous: FlaskClient, given: str) -> None:
-    """Both are 401; the challenge says which."""
-    answer = anonymous.get(NODES, headers=bearer(given))
+def test_a_wrong_key_is_an_invalid_token(anonymous: FlaskClient, token: str) -> None:
+    """The challenge tells it from a missing key, which is 401, too."""
+    answer = anonymous.get(NODES, headers=bearer(token))
     assert is_problem(answer, 401)["detail"] == auth.UNUSABLE
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="evara", error="invalid_token"'
 
 
 @pytest.mark.parametrize(
-    "given", ["", "Bearer", "Bearer ", "Basic YTpi", KEYS["admin"], f"Token {KEYS['admin']}"]
+    "authorization",
+    ["", "Bearer", "Bearer ", "Basic YTpi", KEYS["admin"], f"Token {KEYS['admin']}"],
 )
-def test_what_is_no_bearer_token_is_none(anonymous: FlaskClient, given: str) -> None:
+def test_other_schemes_count_as_no_key(anonymous: FlaskClient, authorization: str) -> None:
     """Other schemes, and none at all, are asked for a key."""
-    assert (
-        is_problem(anonymous.get(NODES, headers={"Authorization": given}), 401)["detail"]
-        == auth.MISSING
-    )
+    answer = anonymous.get(NODES, headers={"Authorization": authorization})
+    assert is_problem(answer, 401)["detail"] == auth.MISSING
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_is_read_in_any_case(anonymous: FlaskClient, scheme: str) -> None:
-    """Schemes of HTTP know no case."""
-    assert (
-        anonymous.get(NODES, headers={"Authorization": f"{scheme} {KEYS['read']}"}).status_code
-        == 200
-    )
+    """Schemes of HTTP are case-insensitive."""
+    headers = {"Authorization": f"{scheme} {KEYS['read']}"}
+    assert anonymous.get(NODES, headers=headers).status_code == 200
 
 
 @pytest.mark.sqlite_only("looks into the file")
 def test_only_the_digest_is_stored(app: Flask, database_file: Path) -> None:
-    """Who reads the database, its files beside it included, finds no key that works."""
+    """The files of the database hold no key that works."""
     key = make_key(app)
     token = key.token
     assert app.test_client().get(NODES, headers=bearer(token)).status_code == 200
     assert app.test_client().get(NODES, headers=bearer(key.digest)).status_code == 401
-    kept = b"".join(path.read_bytes() for path in database_file.parent.glob("evara.db*"))
-    assert key.digest.encode() in kept
-    assert token.encode() not in kept
-    assert token.removeprefix("evara_").encode() not in kept
+    stored = b"".join(path.read_bytes() for path in database_file.parent.glob("evara.db*"))
+    assert key.digest.encode() in stored
+    assert token.encode() not in stored
+    assert token.removeprefix("evara_").encode() not in stored
 
 
 def test_an_expired_key_is_unknown(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It works until its time has come, even where it is remembered, and is then refused in the words for unknown ones."""
+    """It works until it expires, also while it is cached, and is then refused as unknown."""
     client = app.test_client()
     token = make_key(app, expires_at=now() + timedelta(hours=1)).token
     assert client.get(NODES, headers=bearer(token)).status_code == 200
@@ -227,70 +226,67 @@ def test_an_expired_key_is_unknown(app: Flask, monkeypatch: pytest.MonkeyPatch) 
 def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(
     make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker that revokes forgets it; another one believes it as long as it remembers, and not longer."""
+    """The worker that revokes it refuses it at once, another one when its cache expires."""
     assert migrated
-    here, there = make_app(), make_app()
-    key = make_key(here)
-    token = key.token
-    clients = [app.test_client() for app in (here, there)]
-    assert [client.get(NODES, headers=bearer(token)).status_code for client in clients] == [
-        200,
-        200,
-    ]
-    revoke(here, key.id)
-    assert [client.get(NODES, headers=bearer(token)).status_code for client in clients] == [
-        401,
-        200,
-    ]
+    app = make_app()
+    here = app.test_client()
+    elsewhere = make_app().test_client()
+    key = make_key(app)
+    headers = bearer(key.token)
+    assert here.get(NODES, headers=headers).status_code == 200
+    assert elsewhere.get(NODES, headers=headers).status_code == 200
+    revoke(app, key.id)
+    assert here.get(NODES, headers=headers).status_code == 401
+    assert elsewhere.get(NODES, headers=headers).status_code == 200
     later = time.monotonic() + keys.CACHE_SECONDS
     monkeypatch.setattr(keys.time, "monotonic", lambda: later)
-    assert is_problem(clients[1].get(NODES, headers=bearer(token)), 401)["detail"] == auth.UNUSABLE
-    assert clients[1].get(NODES, headers=bearer(KEYS["read"])).status_code == 200
+    assert is_problem(elsewhere.get(NODES, headers=headers), 401)["detail"] == auth.UNUSABLE
+    assert elsewhere.get(NODES, headers=bearer(KEYS["read"])).status_code == 200
 
 
-# --- what it costs ----------------------------------------------------------------------------------------------------
+# --- what it costs ---
 
 
 def test_a_remembered_key_costs_no_query(app: Flask) -> None:
     """The first request looks it up, the next ones do not."""
-    client, queries = app.test_client(), KeyQueries(app)
+    client = app.test_client()
+    queries = KeyQueries(app)
     assert [queries.during(client) for _ in range(3)] == [1, 0, 0]
 
 
 def test_memory_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guesses are not remembered at all, and usable keys only so many; all of those go on working."""
+    """Wrong keys are not cached; the number of valid keys is limited, and all of them work."""
     monkeypatch.setattr(keys, "MAX_CACHED", 2)
-    client, ring = app.test_client(), app_state(app).keyring
+    client = app.test_client()
+    keyring = app_state(app).keyring
     for number in range(20):
         assert client.get(NODES, headers=bearer(f"evara_{number:043}")).status_code == 401
-    assert len(ring._cached) == 0
+    assert len(keyring._cached) == 0
     for token in [*KEYS.values(), UNLIMITED] * 2:
         assert client.get(NODES, headers=bearer(token)).status_code == 200
-        assert len(ring._cached) <= 2
+        assert len(keyring._cached) <= 2
 
 
 def test_guessing_is_limited_per_address(anonymous: FlaskClient) -> None:
-    """Wrong keys count like requests: after the route's limit they are 429, for that address alone."""
+    """Wrong keys count like requests: after the route's limit that address gets 429."""
     answers = [
         anonymous.get(NODES, headers=bearer(UNKNOWN)).status_code
         for _ in range(LIMITS["nodes.list"] + 1)
     ]
     assert answers == [401] * LIMITS["nodes.list"] + [429]
     assert anonymous.get(NODES).status_code == 429
-    assert (
-        anonymous.get(
-            NODES, headers=bearer(UNKNOWN), environ_base={"REMOTE_ADDR": "10.0.0.2"}
-        ).status_code
-        == 401
-    )
+    elsewhere = {"REMOTE_ADDR": "10.0.0.2"}
+    answer = anonymous.get(NODES, headers=bearer(UNKNOWN), environ_base=elsewhere)
+    assert answer.status_code == 401
 
 
-# --- last use ---------------------------------------------------------------------------------------------------------
+# --- last use ---
 
 
-def test_use_is_noted_once_a_minute(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first use is written, those within a minute are not, the next one is; of other keys nothing is."""
-    client, clock = app.test_client(), time.monotonic()
+def test_use_is_recorded_once_a_minute(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first use is written, those within a minute are not, the next one is."""
+    client = app.test_client()
+    clock = time.monotonic()
     monkeypatch.setattr(keys.time, "monotonic", lambda: clock)
     assert last_used(app, "read") is None
     client.get(NODES, headers=bearer(KEYS["read"]), buffered=True)
@@ -312,7 +308,7 @@ def test_a_locked_database_does_not_fail_a_request_for_its_last_use(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Reading goes on while somebody else writes; that the use was not noted is logged."""
+    """Requests that read succeed while another process writes; the log has the lost use."""
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
     app = make_app()
     other = sqlite3.connect(database_file, isolation_level=None)
@@ -324,11 +320,11 @@ def test_a_locked_database_does_not_fail_a_request_for_its_last_use(
     assert last_used(app, "admin") is None
 
 
-# --- a database that is away ------------------------------------------------------------------------------------------
+# --- a database that is away ---
 
 
-def test_a_database_that_is_away_is_no_wrong_key(make_app: MakeApp, lost_url: str) -> None:
-    """503 with Retry-After, so that nobody throws a good key away; without a key it is still 401, and health needs none."""
+def test_an_unavailable_database_is_503_not_401(make_app: MakeApp, lost_url: str) -> None:
+    """It is 503 with Retry-After; without a key it is still 401, and health needs none."""
     app = make_app(database_url=lost_url)
     answer = app.test_client().get(NODES)
     is_problem(answer, 503)
@@ -337,7 +333,7 @@ def test_a_database_that_is_away_is_no_wrong_key(make_app: MakeApp, lost_url: st
     assert app.test_client().get("/health/live").status_code == 200
 
 
-# --- the development key ----------------------------------------------------------------------------------------------
+# --- the development key ---
 
 
 @pytest.mark.parametrize(
@@ -355,11 +351,9 @@ def test_a_database_that_is_away_is_no_wrong_key(make_app: MakeApp, lost_url: st
 def test_the_development_key_works_in_development_alone(
     make_app: MakeApp, settings: dict[str, str], status: int
 ) -> None:
-    """It is an admin's, where the setting gives it and the environment is development."""
+    """It has scope admin if the setting names it and the environment is development."""
     client = make_app(**settings).test_client()
-    assert (
-        client.post(NODES, json=NODE, headers=bearer("evara-development-key")).status_code == status
-    )
-    assert client.get("/api/v1/keys/", headers=bearer("evara-development-key")).status_code == (
-        200 if status == 201 else 401
-    )
+    headers = bearer("evara-development-key")
+    assert client.post(NODES, json=NODE, headers=headers).status_code == status
+    keys_status = 200 if status == 201 else 401
+    assert client.get("/api/v1/keys/", headers=headers).status_code == keys_status

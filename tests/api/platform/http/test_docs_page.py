@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -17,7 +18,7 @@ COMMITTED = Path(docs_page.__file__).resolve().parents[2] / "openapi.json"
     ["/docs", "/docs/", *(f"/docs/{file.name}" for file in sorted(docs_page.FILES.iterdir()))],
 )
 def test_the_page_and_its_files_come_under_their_policy(client: FlaskClient, path: str) -> None:
-    """Everything that the page needs is served from here, and the policy allows nothing from elsewhere."""
+    """The API serves all files of the page, and the policy allows no other source."""
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["Content-Security-Policy"] == docs_page.POLICY
@@ -55,20 +56,20 @@ def test_nothing_else_is_served(client: FlaskClient, name: str) -> None:
 
 def test_the_contract_is_the_committed_one(client: FlaskClient) -> None:
     """What the app serves is what the repository holds."""
-    assert client.get("/openapi.json").get_json() == json.loads(
-        COMMITTED.read_text(encoding="utf-8")
-    )
+    committed = json.loads(COMMITTED.read_text(encoding="utf-8"))
+    assert client.get("/openapi.json").get_json() == committed
 
 
 def test_the_contracts_examples_are_accepted(client: FlaskClient) -> None:
     """Load is made from the examples, so the API must take them."""
-    contract = client.get("/openapi.json").get_json()
-    node = contract["paths"]["/api/v1/nodes"]["post"]["requestBody"]["content"]["application/json"][
-        "example"
-    ]
+    paths = client.get("/openapi.json").get_json()["paths"]
+    node = body_example(paths["/api/v1/nodes"]["post"])
     assert client.post("/api/v1/nodes", json=node).status_code == 201
     path = "/api/v1/nodes/{node_id}/readings"
-    readings = contract["paths"][path]["post"]["requestBody"]["content"]["application/json"][
-        "example"
-    ]
+    readings = body_example(paths[path]["post"])
     assert client.post(path.format(node_id=node["id"]), json=readings).status_code == 201
+
+
+def body_example(operation: dict[str, Any]) -> Any:
+    """Return the example of an operation's request body."""
+    return operation["requestBody"]["content"]["application/json"]["example"]

@@ -1,4 +1,4 @@
-"""Health: alive whatever happens, ready only with what is critical, and little told to strangers."""
+"""Health: live whatever happens, ready with the critical checks, and details for admins alone."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ def as_stranger(app: Flask) -> FlaskClient:
 @pytest.mark.parametrize(
     ("path", "checks"), [("/health", {"database", "thingspeak"}), ("/health/ready", {"database"})]
 )
-def test_all_is_well(app: Flask, path: str, checks: set[str]) -> None:
+def test_checks_pass_with_a_migrated_database(app: Flask, path: str, checks: set[str]) -> None:
     """With a migrated database the checks pass; a stranger learns no more than that."""
     answer = as_stranger(app).get(path)
     assert answer.status_code == 200
@@ -41,7 +41,7 @@ def test_all_is_well(app: Flask, path: str, checks: set[str]) -> None:
     assert "Retry-After" not in answer.headers
 
 
-def test_admins_are_told_the_rest(app: Flask) -> None:
+def test_admins_get_the_details(app: Flask) -> None:
     """How long the check took, since when it has been so, and what was found."""
     check = as_admin(app).get("/health").get_json()["checks"]["database"]
     assert check["latency_ms"] >= 0
@@ -51,7 +51,7 @@ def test_admins_are_told_the_rest(app: Flask) -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
 def test_before_the_migration_it_is_not_ready(make_app: MakeApp, path: str) -> None:
-    """An empty database is 503 with Retry-After; the detail names the command, and is for admins."""
+    """An empty database is 503 with Retry-After; admins see the command that fixes it."""
     app = make_app()
     answer = app.test_client().get(path)  # its key cannot be looked up
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")

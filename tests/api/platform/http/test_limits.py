@@ -1,4 +1,4 @@
-"""Rate limits: the catalogue's numbers, whom they count together and whom they spare, and the stores that workers share."""
+"""Rate limits: the catalogue's numbers, callers, exemptions, and the stores that workers share."""
 
 import sqlite3
 import threading
@@ -30,7 +30,7 @@ LIMITS = {name: int(limit.split("/")[0]) for name, limit in PLAN.rate_limits.ite
 
 
 def allowed(client: FlaskClient, path: str = NODES, tries: int = 200, **words: object) -> int:
-    """How many of the requests came through before the first 429."""
+    """Return the number of requests before the first 429."""
     for number in range(tries):
         if client.get(path, **words).status_code == 429:
             return number
@@ -38,7 +38,7 @@ def allowed(client: FlaskClient, path: str = NODES, tries: int = 200, **words: o
 
 
 def stranger(app: Flask) -> FlaskClient:
-    """A client without a key."""
+    """Return a client without a key."""
     return FlaskClient(app, app.response_class)
 
 
@@ -48,26 +48,21 @@ def fallbacks() -> float:
 
 @pytest.fixture
 def limited_to_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every route takes three requests a minute."""
-    monkeypatch.setattr(
-        app_module.loading,
-        "load_plan",
-        lambda: replace(PLAN, rate_limits=dict.fromkeys(PLAN.rate_limits, "3/minute")),
-    )
+    """Limit every route to three requests a minute."""
+    plan = replace(PLAN, rate_limits=dict.fromkeys(PLAN.rate_limits, "3/minute"))
+    monkeypatch.setattr(app_module.loading, "load_plan", lambda: plan)
 
 
 @pytest.mark.usefixtures("migrated")
 def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
-    """One more request than the catalogue allows is 429 and says the limit and when to come again; others are not touched."""
+    """One more request is 429 with the limit and the wait; other routes and keys are free."""
     client = make_app().test_client()
     assert allowed(client) == LIMITS["nodes.list"]
     answer = client.get(NODES)
     wait = int(answer.headers["Retry-After"])
     assert 0 < wait <= 60
-    assert (
-        is_problem(answer, 429)["detail"]
-        == f"At most 120 per 1 minute from one caller are answered here; try again in {wait} s."
-    )
+    detail = f"At most 120 per 1 minute from one caller are answered here; try again in {wait} s."
+    assert is_problem(answer, 429)["detail"] == detail
     assert client.get(f"{NODES}/x").status_code == 404
     assert client.get(NODES, headers=bearer(KEYS["read"])).status_code == 200
 
@@ -93,16 +88,16 @@ def test_every_url_is_limited(make_app: MakeApp, path: str) -> None:
     is_problem(client.get(path), 429)
 
 
-def test_gateways_may_ask_often() -> None:
-    """Health has a generous limit of its own, all else that the catalogue does not name has the default."""
-    assert {LIMITS[name] for name in ("health.live", "health.ready", "health.detail")} == {600}
-    assert {PLAN.rate_limits[name] for name in ("docs.page", "docs.openapi", names.UNMATCHED)} == {
-        "120/minute"
-    }
+def test_health_has_a_generous_limit() -> None:
+    """Gateways ask often; other endpoints outside the catalogue's routes have the default."""
+    for name in ("health.live", "health.ready", "health.detail"):
+        assert LIMITS[name] == 600
+    for name in ("docs.page", "docs.openapi", names.UNMATCHED):
+        assert PLAN.rate_limits[name] == "120/minute"
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_what_matches_nothing_is_counted_together(make_app: MakeApp) -> None:
+def test_unmatched_urls_share_one_count(make_app: MakeApp) -> None:
     """Guessing URLs and methods does not make a count for each guess."""
     client = make_app().test_client()
     assert [client.get(f"/guess/{n}").status_code for n in range(2)] == [404, 404]
@@ -116,7 +111,8 @@ def test_a_key_is_counted_wherever_it_comes_from(make_app: MakeApp) -> None:
     """Keys of one address have counts of their own, and one key of two addresses has one count."""
     app = make_app()
     client = app.test_client()
-    first, second = bearer(KEYS["read"]), bearer(KEYS["write"])
+    first = bearer(KEYS["read"])
+    second = bearer(KEYS["write"])
     assert allowed(client, headers=first) == 3
     assert allowed(client, headers=first, environ_base={"REMOTE_ADDR": "10.0.0.2"}) == 0
     assert allowed(client, headers=second) == 3
@@ -139,15 +135,14 @@ def test_only_unlimited_keys_are_exempt(make_app: MakeApp, token: str) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_answers_say_what_is_left(make_app: MakeApp) -> None:
-    """Limit, what is left of it and when it begins anew (seconds since 1970); Retry-After comes with refusals alone."""
+def test_responses_carry_the_remaining_count(make_app: MakeApp) -> None:
+    """Limit, rest and reset (Unix seconds) are on each; Retry-After is on refusals alone."""
     client = make_app().test_client()
-    first, second = client.get(NODES).headers, client.get(NODES).headers
-    assert (
-        first["X-RateLimit-Limit"],
-        first["X-RateLimit-Remaining"],
-        second["X-RateLimit-Remaining"],
-    ) == ("120", "119", "118")
+    first = client.get(NODES).headers
+    second = client.get(NODES).headers
+    assert first["X-RateLimit-Limit"] == "120"
+    assert first["X-RateLimit-Remaining"] == "119"
+    assert second["X-RateLimit-Remaining"] == "118"
     assert 0 < int(first["X-RateLimit-Reset"]) - time.time() <= 61
     assert "Retry-After" not in first
 
@@ -168,31 +163,28 @@ def test_an_error_keeps_its_own_time_to_come_again(
 
 
 @pytest.mark.parametrize(
-    ("hops", "given", "counted"),
+    ("hops", "forwarded_for", "served"),
     [
-        (0, "6.6.6.{n}", 3),  # nobody stands in front, so the header is the caller's invention
-        (
-            1,
-            "6.6.6.{n}, 10.0.0.9",
-            3,
-        ),  # the proxy appended the caller's address to what the caller invented
+        (0, "6.6.6.{n}", 3),  # no proxy, so the caller invented the header
+        # The proxy appended the caller's address to the invented one.
+        (1, "6.6.6.{n}, 10.0.0.9", 3),
         (2, "6.6.6.{n}, 10.0.0.9, 10.0.0.1", 3),
-        (1, "10.0.0.{n}", 200),  # what the proxy says is believed
+        (1, "10.0.0.{n}", 200),  # the proxy is trusted
         (2, "10.0.0.{n}, 10.1.1.1", 200),
         (2, "6.6.6.{n}", 3),  # did not come through both proxies
     ],
 )
 @pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_only_declared_proxies_are_believed(
-    make_app: MakeApp, hops: int, given: str, counted: int
+    make_app: MakeApp, hops: int, forwarded_for: str, served: int
 ) -> None:
-    """A forged X-Forwarded-For makes nobody somebody else, whatever the number of proxies."""
+    """A forged X-Forwarded-For does not change the caller, whatever the number of proxies."""
     client = stranger(make_app(proxy_hops=hops))
-    statuses = [
-        client.get("/health/live", headers={"X-Forwarded-For": given.format(n=n % 200)}).status_code
-        for n in range(200)
-    ]
-    assert statuses.count(200) == counted
+    statuses = []
+    for n in range(200):
+        headers = {"X-Forwarded-For": forwarded_for.format(n=n)}
+        statuses.append(client.get("/health/live", headers=headers).status_code)
+    assert statuses.count(200) == served
 
 
 @pytest.mark.parametrize(
@@ -209,7 +201,7 @@ def test_only_declared_proxies_are_believed(
 def test_a_network_of_ipv6_is_one_caller(
     make_app: MakeApp, one: str, other: str, together: bool
 ) -> None:
-    """Who has an IPv6 address has 2⁶⁴ of them; IPv4 in IPv6 clothes stays one address."""
+    """A client with an IPv6 address has 2⁶⁴ of them; a mapped IPv4 address stays one."""
     client = stranger(make_app())
     assert allowed(client, environ_base={"REMOTE_ADDR": one}) == 3
     assert allowed(client, environ_base={"REMOTE_ADDR": other}) == (0 if together else 3)
@@ -258,8 +250,8 @@ def test_a_request_asks_its_store_once(
     assert len(statements) == 1
 
 
-def back(client: FlaskClient) -> None:
-    """Requests until one is counted by the shared store again."""
+def wait_for_store(client: FlaskClient) -> None:
+    """Send requests until the shared store counts again."""
     for attempt in stamina.retry_context(
         on=AssertionError, attempts=None, timeout=60, wait_initial=0.1, wait_max=0.5
     ):
@@ -273,7 +265,7 @@ def back(client: FlaskClient) -> None:
 def test_a_locked_file_is_replaced_by_memory_until_it_is_free(
     make_app: MakeApp, tmp_path: Path
 ) -> None:
-    """While nobody can count in the file, requests are answered and limited, and the fallback is counted; then the file counts again."""
+    """Meanwhile requests are answered and limited, and the fallbacks are counted."""
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
     assert client.get(NODES).status_code == 200
     before = fallbacks()
@@ -282,13 +274,13 @@ def test_a_locked_file_is_replaced_by_memory_until_it_is_free(
     assert allowed(client) == 3
     assert fallbacks() == before + 4
     other.close()
-    back(client)
+    wait_for_store(client)
     assert allowed(client) == 2
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine that runs tests may take longer than production may; what hangs still hangs."""
+    """Give Redis more time than in production: a machine that runs tests is busy."""
     for name in ("socket_timeout", "socket_connect_timeout"):
         monkeypatch.setitem(redis_client.OPTIONS, name, 2.0)
 
@@ -320,7 +312,7 @@ def test_machines_share_one_count_in_redis(make_app: MakeApp, redis_url: str) ->
 def test_without_redis_memory_limits_until_it_is_back(
     make_app: MakeApp, redis: RedisServer, away: object, again: object
 ) -> None:
-    """Frozen or killed: requests are answered and limited, and counted as fallbacks; back, two apps share one count again."""
+    """Meanwhile requests are answered and limited; afterwards two apps share one count again."""
     assert callable(away)
     assert callable(again)
     first, second = (make_app(limiter_url=redis.url).test_client() for _ in range(2))
@@ -330,7 +322,7 @@ def test_without_redis_memory_limits_until_it_is_back(
     assert allowed(first) == 3
     assert fallbacks() == before + 4
     again(redis)
-    back(first)
+    wait_for_store(first)
     assert first.get("/docs").status_code == 200
     assert allowed(second, "/docs") == 2
 
@@ -339,7 +331,7 @@ def test_without_redis_memory_limits_until_it_is_back(
 def test_requests_that_wait_together_are_all_answered(
     make_app: MakeApp, redis: RedisServer
 ) -> None:
-    """When the store hangs, the first request that gives up must not make errors of those that still wait."""
+    """When the store hangs and the first request falls back, those that wait do not fail."""
     app = make_app(limiter_url=redis.url)
     assert app.test_client().get(NODES).status_code == 200
     redis.freeze()
@@ -392,8 +384,9 @@ def test_counters_are_shared_exactly(url: str) -> None:
 
 
 def test_counters_expire_and_start_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A count lives from its first increment on for its time, and the next one begins at its amount."""
-    store, now = SharedFileStorage(url), time.time()
+    """A counter expires after its time; the next increment starts a new one."""
+    store = SharedFileStorage(url)
+    now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
     assert [store.incr("k", 10), store.incr("k", 10, amount=3)] == [1, 4]
     assert store.get_expiry("k") == now + 10
@@ -407,7 +400,7 @@ def test_counters_expire_and_start_again(url: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_counters_can_be_forgotten(url: str) -> None:
-    """clear forgets one key, reset all of them and says how many; unknown keys are zero and expire now."""
+    """clear() deletes one counter, reset() all; an unknown counter is 0 and expires now."""
     store = SharedFileStorage(url)
     for key in "abc":
         store.incr(key, 60)

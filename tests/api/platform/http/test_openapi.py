@@ -38,7 +38,7 @@ WATCHED = {
 
 
 @pytest.mark.parametrize(("http", "operation"), OPERATIONS)
-def test_every_operation_says_all_of_it(http: Any, operation: dict[str, Any]) -> None:
+def test_every_operation_is_documented(http: Any, operation: dict[str, Any]) -> None:
     """Each has a summary, a tag, an id, examples, the shared statuses and their headers."""
     assert operation["summary"]
     assert operation["tags"]

@@ -1,4 +1,4 @@
-"""What answers carry and what they never tell, who may call from a browser, and whose word about Host, scheme and methods counts."""
+"""Security headers, CORS, trusted hosts, methods, and responses that do not name the stack."""
 
 import os
 import re
@@ -34,7 +34,7 @@ STACK = re.compile(
     "path", [NODES, f"{NODES}/nobody", "/nothing", "/health/live", "/openapi.json"]
 )
 def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
-    """Good answers and errors alike run nothing, are framed and embedded by nobody, and are kept by no cache."""
+    """Errors, too: no script runs, no page frames or embeds them, no cache stores them."""
     headers = client.get(path).headers
     assert {key: headers[key] for key in security_headers.HEADERS} == security_headers.HEADERS
     assert headers["Cache-Control"] == "no-store"
@@ -42,8 +42,8 @@ def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
     assert "X-Powered-By" not in headers
 
 
-def test_what_knows_better_says_so(client: FlaskClient) -> None:
-    """Files of the docs page may be kept for an hour, and have their own policy, without inline code, too."""
+def test_docs_files_have_their_own_policy(client: FlaskClient) -> None:
+    """A cache may store them for an hour; their policy forbids inline code, too."""
     headers = client.get("/docs/start.js").headers
     assert "max-age=3600" in headers["Cache-Control"]
     assert "no-store" not in headers["Cache-Control"]
@@ -66,11 +66,10 @@ def test_what_knows_better_says_so(client: FlaskClient) -> None:
 def test_hsts_only_behind_tls(
     make_app: MakeApp, hops: int, url: str, proto: str | None, expected: bool
 ) -> None:
-    """Browsers are told to insist on TLS when the request came by TLS, as far as declared proxies say so."""
+    """The header is set if the request came by TLS, as seen by the declared proxies."""
     headers = {"X-Forwarded-Proto": proto} if proto else {}
-    answer = (
-        make_app(proxy_hops=hops).test_client().get("/health/live", base_url=url, headers=headers)
-    )
+    client = make_app(proxy_hops=hops).test_client()
+    answer = client.get("/health/live", base_url=url, headers=headers)
     assert (answer.headers.get("Strict-Transport-Security") == security_headers.HSTS) is expected
 
 
@@ -83,32 +82,31 @@ def test_without_origins_there_is_no_cors(make_app: MakeApp) -> None:
 
 
 def preflight(client: FlaskClient, origin: str, path: str = f"{NODES}/") -> object:
-    asked = {
+    headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type",
     }
-    return client.options(path, headers=asked)
+    return client.options(path, headers=headers)
 
 
 @pytest.mark.usefixtures("migrated")
-def test_declared_pages_may_call(make_app: MakeApp) -> None:
-    """The preflight says which methods and headers, the answer which headers may be read; the browser's cookies are never asked for."""
+def test_declared_origins_may_call(make_app: MakeApp) -> None:
+    """The preflight lists methods and headers, the answer readable headers; no cookie is used."""
     client = make_app(cors_origins=f"{PAGE}, http://localhost:5173").test_client()
-    asked = preflight(client, PAGE)
-    assert (asked.status_code, asked.data) == (204, b"")
-    assert asked.headers["Access-Control-Allow-Origin"] == PAGE
-    assert {"GET", "POST"} <= set(asked.headers["Access-Control-Allow-Methods"].split(", "))
-    assert asked.headers["Access-Control-Allow-Headers"] == "content-type"
-    assert int(asked.headers["Access-Control-Max-Age"]) > 0
+    answer = preflight(client, PAGE)
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+    assert {"GET", "POST"} <= set(answer.headers["Access-Control-Allow-Methods"].split(", "))
+    assert answer.headers["Access-Control-Allow-Headers"] == "content-type"
+    assert int(answer.headers["Access-Control-Max-Age"]) > 0
     for answer in (
         client.get(NODES, headers={"Origin": PAGE}),
         client.get("/nothing", headers={"Origin": PAGE}),
     ):
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
-        assert {"X-Request-ID", "Retry-After"} <= set(
-            answer.headers["Access-Control-Expose-Headers"].split(", ")
-        )
+        exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+        assert {"X-Request-ID", "Retry-After"} <= set(exposed)
         assert "Access-Control-Allow-Credentials" not in answer.headers
         assert "Origin" in answer.headers["Vary"]
 
@@ -125,8 +123,8 @@ def test_declared_pages_may_call(make_app: MakeApp) -> None:
     ],
 )
 @pytest.mark.usefixtures("migrated")
-def test_other_pages_may_not(make_app: MakeApp, origin: str) -> None:
-    """Only the very origin counts; a cache must not give one page's answer to another."""
+def test_undeclared_origins_get_no_cors_headers(make_app: MakeApp, origin: str) -> None:
+    """Origins match exactly; Vary keeps a cache from mixing the answers for two pages."""
     client = make_app(cors_origins=PAGE).test_client()
     answers = (
         client.get(NODES, headers={"Origin": origin}),
@@ -140,7 +138,7 @@ def test_other_pages_may_not(make_app: MakeApp, origin: str) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_a_preflight_about_nothing_is_nothing(make_app: MakeApp) -> None:
+def test_a_preflight_of_an_unknown_url_is_404(make_app: MakeApp) -> None:
     """URLs that match no route have no preflight."""
     is_problem(preflight(make_app(cors_origins=PAGE).test_client(), PAGE, "/nothing"), 404)
 
@@ -166,8 +164,9 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists come from one variable, and an empty one is an empty list."""
     monkeypatch.setenv("EVARA_TRUSTED_HOSTS", "api.example.org, .internal, ")
     monkeypatch.setenv("EVARA_CORS_ORIGINS", "")
-    found = Settings(_env_file=None)
-    assert (found.trusted_hosts, found.cors_origins) == (("api.example.org", ".internal"), ())
+    settings = Settings(_env_file=None)
+    assert settings.trusted_hosts == ("api.example.org", ".internal")
+    assert settings.cors_origins == ()
 
 
 @pytest.mark.parametrize(
@@ -194,7 +193,7 @@ def test_only_trusted_hosts_are_served(make_app: MakeApp, host: str, status: int
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "X" * 200])
 def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
-    """Methods that no route has are 405 and say which there are, echo nothing, and are one label together."""
+    """They are 405 with Allow, are not echoed, and share one label."""
     answer = client.open(f"{NODES}/", method=method, headers={"X-Secret": "of a proxy"})
     is_problem(answer, 405)
     assert "GET" in answer.headers["Allow"]
@@ -248,15 +247,13 @@ def test_errors_name_no_part_of_the_stack(
 def test_sql_in_a_value_is_a_value(client: FlaskClient, node: str, value: str) -> None:
     """Quotes and statements in ids, filters and bodies find nothing, and harm nothing."""
     path = f"{NODES}/{quote(value, safe='')}"
-    assert [
-        client.get(path).status_code,
-        client.delete(path).status_code,
-        client.get(f"{path}/latest").status_code,
-    ] == [404, 404, 404]
+    assert client.get(path).status_code == 404
+    assert client.delete(path).status_code == 404
+    assert client.get(f"{path}/latest").status_code == 404
     assert client.get(NODES, query_string={"kind": value}).status_code == 422
     assert client.get(READINGS, query_string={"metric": value}).status_code == 422
     assert client.patch(f"{NODES}/{node}", json={"name": value}).get_json()["name"] == value
-    assert [found["id"] for found in client.get(NODES).get_json()["items"]] == [node]
+    assert [item["id"] for item in client.get(NODES).get_json()["items"]] == [node]
 
 
 def test_no_request_names_a_host(client: FlaskClient) -> None:
@@ -269,10 +266,10 @@ def test_no_request_names_a_host(client: FlaskClient) -> None:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a real server with the shipped settings of gunicorn; the database is empty."""
+    """Yield the port of a real server with the shipped settings of gunicorn and no tables."""
     folder = tmp_path_factory.mktemp("served")
     log = folder / "log"
-    kept = {
+    environment = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("EVARA_", "PROMETHEUS_"))
@@ -291,13 +288,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "api.app:create_app()",
     ]
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=kept | settings, stderr=output)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment | settings, stderr=output)
     try:
         for attempt in stamina.retry_context(on=TypeError, attempts=None, timeout=60, wait_max=0.5):
             with attempt:
-                port = int(
-                    re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", log.read_text())[1]
-                )
+                listening = re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", log.read_text())
+                port = int(listening[1])
         yield port
     finally:
         process.terminate()
@@ -305,7 +301,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def exchange(port: int, request: str) -> str:
-    """Raw bytes to the server, and all that comes back."""
+    """Send a request as it is and return everything that comes back."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request.replace("\n", "\r\n").encode("latin-1"))
         connection.shutdown(socket.SHUT_WR)
