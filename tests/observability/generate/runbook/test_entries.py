@@ -1,0 +1,86 @@
+"""The runbook's entries: every alert and every SLO has what a person on call needs."""
+
+import pytest
+
+from observability.checks import lint
+from observability.generate import prometheus
+from observability.generate.runbook.entries import entries
+from observability.lib.panels import LOGS
+from observability.spec import names
+from observability.spec.plan import Plan
+
+
+def test_every_alert_and_every_slo_has_an_entry(plan: Plan) -> None:
+    """Nothing can fire that the runbook does not explain."""
+    alerts = {alert.name for alert in (*plan.alerts, *plan.log_alerts)}
+    slos = {slo.name for slo in plan.slos}
+    assert set(entries(plan)) == {names.BURN_ALERT} | alerts | slos
+
+
+def test_an_entry_is_complete(plan: Plan) -> None:
+    """An entry has three checks, and no empty text."""
+    for entry in entries(plan).values():
+        assert len(entry.checks) == 3, entry.name
+        assert all(vars(entry).values()), entry
+
+
+def test_every_query_names_series_that_exist(plan: Plan) -> None:
+    """Queries name series and buckets that exist; those to Loki are marked so."""
+    series = lint.known(plan)
+    edges = frozenset(plan.buckets)
+    for entry in entries(plan).values():
+        for check in entry.checks:
+            assert ("(Loki)" in check.text) == (check.source == LOGS)
+            if check.source != LOGS:
+                assert list(lint.expression(check.query, series, edges)) == [], entry.name
+
+
+def test_silence_is_checked_by_the_last_line(plan: Plan) -> None:
+    """Where no line comes, there is none to read."""
+    entry_by_name = entries(plan)
+    assert entry_by_name["LogSilence"].checks[0].text == "When did the last line come? (Loki)"
+    assert entry_by_name["LogErrorBurst"].checks[0].text == "Which lines are these? (Loki)"
+
+
+@pytest.mark.parametrize(
+    ("slo", "impact"),
+    [
+        (
+            "nodes.list-availability",
+            "Requests to nodes.list are answered with an error of the server.",
+        ),
+        ("nodes.list-latency-200ms", "Answers of nodes.list take longer than 200ms."),
+        (
+            "nodes.list-probe",
+            "nodes.list cannot be reached from outside: most likely nobody gets an answer.",
+        ),
+        (
+            "database-availability",
+            "Nothing by itself; routes that need database become slow, fail, "
+            "or answer with what is old.",
+        ),
+    ],
+)
+def test_the_impact_follows_from_the_kind_of_sli(plan: Plan, slo: str, impact: str) -> None:
+    """The catalogue says nothing about the impact of these SLOs."""
+    assert entries(plan)[slo].users == impact
+
+
+def test_drills_are_named_by_the_kind_of_sli(plan: Plan) -> None:
+    """A route's failures are drilled, a dependency's are proven by promtool cases."""
+    entry_by_name = entries(plan)
+    assert entry_by_name["nodes.list-availability"].drill.startswith("make drill D=route-errors")
+    assert "promtool" in entry_by_name["database-availability"].drill
+    assert entry_by_name["TargetDown"].drill == "make drill D=stop-api"
+
+
+def test_alerts_carry_the_address_of_their_page(plan: Plan) -> None:
+    """The runbook's and the board's address stand in each alert."""
+    groups = prometheus.groups(plan)
+    for alert in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        assert alert["annotations"]["runbook_url"] in (
+            f"http://localhost:8080/alerts/{alert['alert']}",
+            "http://localhost:8080/slo/{{ $labels.slo }}",
+        )
+        dashboard_url = alert["annotations"]["dashboard_url"]
+        assert dashboard_url.startswith("http://localhost:3000/d/evara-api-")
