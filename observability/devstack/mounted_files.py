@@ -27,7 +27,10 @@ def restart_changed(layout: StackLayout) -> None:
         for name, service in config["services"].items()
         if service.get("restart") != "no"  # else `up` runs it again anyway
     }
-    changed = [name for name in digests if earlier.get(name, digests[name]) != digests[name]]
+    changed = []
+    for name, digest in digests.items():
+        if earlier.get(name, digest) != digest:
+            changed.append(name)
     if changed:
         run_compose(layout, "restart", *changed)
     path.write_text(json.dumps(digests), encoding="utf-8")

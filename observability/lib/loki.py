@@ -19,7 +19,7 @@ class Loki(QueryServer):
         """
         start, end = f"{int(since)}000000000", f"{time.time() + 1:.0f}000000000"  # nanoseconds
         data = self._get(
-            f"{self.api}/query_range",
+            "query_range",
             query=query,
             limit=str(limit),
             direction="forward",
@@ -28,3 +28,9 @@ class Loki(QueryServer):
         )
         streams = data["result"]
         return [(stream["stream"], line) for stream in streams for _, line in stream["values"]]
+
+
+class LokiRules(QueryServer):
+    """The HTTP API of the rules of one Loki, which is that of Prometheus."""
+
+    name, api = "Loki", "/prometheus/api/v1"

@@ -15,19 +15,15 @@ class Prometheus(QueryServer):
 
     def rule_groups(self) -> list[dict[str, Any]]:
         """Return every group with its interval in seconds, and its rules with their last error."""
-        return list(self._get(f"{self.api}/rules")["groups"])
-
-    def alerts(self) -> list[dict[str, Any]]:
-        """Return the pending and firing alerts."""
-        return list(self._get(f"{self.api}/alerts")["alerts"])
+        return list(self._get("rules")["groups"])
 
     def targets(self) -> list[dict[str, Any]]:
         """Return the active targets with their health."""
-        return list(self._get(f"{self.api}/targets", state="active")["activeTargets"])
+        return list(self._get("targets", state="active")["activeTargets"])
 
     def scrape_pools(self) -> list[str]:
         """Return the names of all scrape jobs, those without a target included."""
-        return list(self._get(f"{self.api}/scrape_pools")["scrapePools"])
+        return list(self._get("scrape_pools")["scrapePools"])
 
 
 def scrape_metric(url: str, metric: str, label: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""A console whose Prometheus and Alertmanager are one small server that answers as it is told, and counts."""
+"""A console whose Prometheus, Loki and Alertmanager are one small server with set answers."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from observability.console.pages import create_app
+from observability.console.app import create_app
 from observability.devstack.layout import Ports, StackLayout
 from observability.spec.plan import Plan
 
@@ -23,7 +23,7 @@ NOBODY = 1  # a port at which nothing answers
 
 
 @dataclass
-class Fake:
+class FakeServers:
     """What the servers know: samples by a part of the query, and alerts."""
 
     samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
@@ -32,12 +32,12 @@ class Fake:
     held: list[dict[str, Any]] | None = (
         None  # what Alertmanager holds; it does not say while there is none
     )
-    asked: Counter[str] = field(default_factory=Counter)
+    queries: Counter[str] = field(default_factory=Counter)
     delay: float = 0.0
     port: int = NOBODY
 
     def answer(self, path: str, query: str) -> Any:
-        self.asked[query or path] += 1
+        self.queries[query or path] += 1
         time.sleep(self.delay)
         if path == "/api/v1/alerts":
             return {"alerts": self.alerts}
@@ -60,9 +60,9 @@ class Fake:
 
 
 @pytest.fixture
-def fake() -> Iterator[Fake]:
+def servers() -> Iterator[FakeServers]:
     """The server, which knows nothing yet."""
-    known = Fake()
+    known = FakeServers()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -90,11 +90,11 @@ def fake() -> Iterator[Fake]:
 
 
 @pytest.fixture
-def layout(tmp_path: Path, fake: Fake) -> StackLayout:
+def layout(tmp_path: Path, servers: FakeServers) -> StackLayout:
     """A stack of which Prometheus and Alertmanager answer, and nothing else does."""
     nobody = Ports(**dict.fromkeys(Ports().named(), NOBODY))
     return StackLayout(
-        tmp_path, replace(nobody, prometheus=fake.port, alertmanager=fake.port), tmp_path
+        tmp_path, replace(nobody, prometheus=servers.port, alertmanager=servers.port), tmp_path
     )
 
 

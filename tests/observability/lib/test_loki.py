@@ -3,7 +3,7 @@
 import pytest
 
 from observability.lib.http import Unreachable
-from observability.lib.loki import Loki
+from observability.lib.loki import Loki, LokiRules
 
 STREAMS = [
     {"stream": {"level": "info"}, "values": [["1", "a"], ["2", "b"]]},
@@ -15,6 +15,8 @@ def test_an_unreachable_server_names_the_fix(nobody: str) -> None:
     """The message says how to start the stack."""
     with pytest.raises(Unreachable, match=r"Loki at .* make up"):
         Loki(nobody).query_lines("{}", 0)
+    with pytest.raises(Unreachable, match=r"Loki at .* make up"):
+        LokiRules(nobody).alerts()
 
 
 def test_lines_come_with_their_labels_from_whole_seconds_on(
@@ -23,8 +25,8 @@ def test_lines_come_with_their_labels_from_whole_seconds_on(
     """Streams are flattened; the start is rounded down, so that no line after it is missed."""
     requests: list[dict[str, str]] = []
 
-    def get(_: Loki, path: str, **params: str) -> dict[str, object]:
-        requests.append(params | {"path": path})
+    def get(_: Loki, resource: str, **params: str) -> dict[str, object]:
+        requests.append(params | {"resource": resource})
         return {"result": STREAMS}
 
     monkeypatch.setattr(Loki, "_get", get)
@@ -34,4 +36,4 @@ def test_lines_come_with_their_labels_from_whole_seconds_on(
         ({"level": "error"}, "c"),
     ]
     [request] = requests
-    assert (request["path"], request["start"]) == ("/loki/api/v1/query_range", "1000000000")
+    assert (request["resource"], request["start"]) == ("query_range", "1000000000")

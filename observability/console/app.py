@@ -1,0 +1,66 @@
+"""The console: Alertmanager's inbox, and pages for people who have no Grafana.
+
+gunicorn serves `main()`.
+"""
+
+from flask import Flask, Response
+from jinja2 import StrictUndefined
+from werkzeug.exceptions import HTTPException
+
+from observability.console.chart_images import NARROW, SPANS, WIDE, chart_images
+from observability.console.context import Console
+from observability.console.formats import ago, clock, prose
+from observability.console.inbox import inbox
+from observability.console.not_found import show_error
+from observability.console.notification_store import NotificationStore
+from observability.console.pages import pages, slo_url
+from observability.console.queries import Queries
+from observability.devstack.layout import StackLayout
+from observability.lib import charts
+from observability.sli import registry
+from observability.spec.plan import Plan
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self';"
+    " script-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def main() -> Flask:
+    """Return the console of the stack that EVARA_STACK_DIR and EVARA_PORT_OFFSET name."""
+    layout = StackLayout.main()
+    return create_app(layout, layout.plan())
+
+
+def create_app(layout: StackLayout, plan: Plan) -> Flask:
+    """Return the console of a stack."""
+    app = Flask(__name__)
+    app.extensions["console"] = Console(Queries(layout, plan), NotificationStore(layout.inbox))
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.filters.update(
+        unit=charts.text, ago=ago, clock=clock, prose=prose, promise=registry.promise
+    )
+    app.jinja_env.globals.update(
+        slo_url=slo_url,
+        spans=SPANS,
+        widths=(NARROW, WIDE),
+        service=plan.service,
+        period=plan.period.name,
+        paging_severity=plan.paging_severity,
+        severities=set(plan.policy.severities) - {plan.heartbeat_severity},
+    )
+    for blueprint in (pages, chart_images, inbox):
+        app.register_blueprint(blueprint)
+    app.register_error_handler(HTTPException, show_error)
+    app.after_request(add_security_headers)
+    return app
+
+
+def add_security_headers(response: Response) -> Response:
+    """Add the headers that a view has not set itself."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

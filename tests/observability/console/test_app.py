@@ -1,0 +1,35 @@
+"""The security headers of the console."""
+
+from flask.testing import FlaskClient
+
+from observability.spec.plan import Plan
+from tests.observability.console.conftest import FakeServers
+from tests.observability.console.reading import PAGES, measured, read
+
+
+def test_every_response_has_the_strict_policy(
+    client: FlaskClient, servers: FakeServers, plan: Plan
+) -> None:
+    """Nothing inline, nothing from elsewhere, in no frame; pages obey it."""
+    measured(servers, plan)
+    for path in (*PAGES, "/nothing", "/api/inbox", "/static/console.css"):
+        answer = client.get(path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none';")
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+    for path in PAGES:
+        page = read(client, path)
+        assert not [
+            attributes
+            for _, attributes in page.tags
+            if "style" in attributes or any(key.startswith("on") for key in attributes)
+        ]
+        assert {
+            address
+            for tag, key in (("img", "src"), ("link", "href"), ("script", "src"))
+            for address in page.all(tag, key)
+            if "//" in address
+        } == set()

@@ -1,0 +1,46 @@
+"""Error pages, and JSON errors below /api."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from observability.console import pages
+from tests.observability.console.reading import read
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/nothing", []),
+        ("/zzz/qqqq", []),
+        ("/slo/nodes.lst-availability", ["/slo/nodes.list-availability"]),
+        ("/slo/nodes.list", ["/slo/nodes.list-probe", "/slo/nodes.list-latency-200ms"]),
+        ("/routes/nodes", ["/routes/nodes.list"]),
+        ("/alerts/Targetdown", ["/alerts/TargetDown"]),
+        ("/alert/TargetDown", ["/alerts/TargetDown"]),
+    ],
+)
+def test_404_proposes_similar_pages(client: FlaskClient, path: str, near: list[str]) -> None:
+    """They are of the same kind, if there are any; the page says nothing about numbers."""
+    page = read(client, path, 404)
+    assert "There is no such page" in page.text
+    links = [link for link in page.all("a", "href") if link.count("/") == 2]
+    assert set(near) <= set(links)
+    assert bool(near) == bool(links)
+    assert {link.split("/")[1] for link in links} == {link.split("/")[1] for link in near}
+    assert "Numbers are" not in page.text
+    assert "refreshes every 10 s if JavaScript is on" in read(client).text
+
+
+def test_500_names_the_log(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 as a page, with the log to read."""
+    monkeypatch.setattr(pages, "images_of_board", lambda *_: 1 / 0)
+    page = read(app.test_client(), "/", 500)
+    assert "make logs P=console" in page.text
+
+
+def test_errors_below_api_are_json(client: FlaskClient) -> None:
+    """A program gets JSON that says what is here."""
+    answer = client.get("/api/other")
+    assert (answer.status_code, answer.json) == (404, {"error": "only /api/inbox is here"})
+    assert client.delete("/api/inbox").status_code == 405
