@@ -6,14 +6,27 @@ from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import failing_ratio, legend, query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
 from observability.lib.promql import burn_rate, firing
-from observability.lib.templates import fill
 from observability.spec import names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
 REQUESTS_BY_ROUTE = (
-    'sum by (<<ROUTE>>) (rate(<<HTTP_REQUESTS>>_total{<<ROUTE>>=~"<<route>>"}[$__rate_interval]))'
+    'sum by (<<ROUTE>>) (rate(<<HTTP_REQUESTS>>_total{<<ROUTE>>=~".*"}[$__rate_interval]))'
 )
 BUDGET_STEPS = ((-1e9, BAD), (0.0, WARN), (0.25, GOOD))
+TRAFFIC = (
+    lines(
+        "Requests by route",
+        "Requests answered, whatever the answer.",
+        Unit.REQUESTS,
+        query(REQUESTS_BY_ROUTE, "{{<<ROUTE>>}}"),
+    ),
+    lines(
+        "Failing requests by route",
+        "Share of requests that ended in 5xx.",
+        Unit.RATIO,
+        Query(failing_ratio(".*", by=names.ROUTE), legend(names.ROUTE)),
+    ),
+)
 
 
 def burn_rates(**options: Any) -> Panel:
@@ -25,24 +38,6 @@ def burn_rates(**options: Any) -> Panel:
         Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", legend(names.SLO)),
         expects_data=False,
         **options,
-    )
-
-
-def traffic(route: str) -> tuple[Panel, ...]:
-    """Return rate and errors by route; `route` is a regular expression."""
-    return (
-        lines(
-            "Requests by route",
-            "Requests answered, whatever the answer.",
-            Unit.REQUESTS,
-            Query(fill(REQUESTS_BY_ROUTE, route=route), legend(names.ROUTE)),
-        ),
-        lines(
-            "Failing requests by route",
-            "Share of requests that ended in 5xx.",
-            Unit.RATIO,
-            Query(failing_ratio(route, by=names.ROUTE), legend(names.ROUTE)),
-        ),
     )
 
 

@@ -1,11 +1,7 @@
 """The dependencies board: calls to what the API needs, and how it copes when they fail."""
 
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import (
-    legend,
-    quantile_queries,
-    query,
-)
+from observability.lib.panel_queries import legend, quantile_queries, query
 from observability.lib.panels import BAD, Board, Panel, Query, Row, Unit
 from observability.lib.promql import RATE_INTERVAL, rate
 from observability.sli.latency import dependency_thresholds

@@ -1,9 +1,9 @@
 """The load board: the server's side of a load run."""
 
 from observability.generate.dashboards.shared_panels import (
+    TRAFFIC,
     alert_annotations,
     burn_rates,
-    traffic,
     worker_resources,
 )
 from observability.lib.panel_builders import lines
@@ -44,7 +44,7 @@ def board(plan: Plan) -> Board:
         board_slugs.LOAD,
         "Load run",
         "The server's side of a load run: choose the run's time, as its report links it",
-        (Row("Answers", traffic(".*")), Row("Duration and cost", costs)),
+        (Row("Answers", TRAFFIC), Row("Duration and cost", costs)),
         annotations=alert_annotations(plan),
         time_from="now-15m",
     )

@@ -2,16 +2,12 @@
 
 from observability.generate.dashboards.shared_panels import (
     BUDGET_STEPS,
+    TRAFFIC,
     alert_annotations,
     burn_rates,
-    traffic,
 )
 from observability.lib.panel_builders import FINE_RATIO, stat, table
-from observability.lib.panel_queries import (
-    P95,
-    failing_ratio,
-    query,
-)
+from observability.lib.panel_queries import P95, failing_ratio, query
 from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit
 from observability.lib.promql import burn_rate, firing, quantile
 from observability.lib.templates import fill
@@ -31,7 +27,7 @@ def board(plan: Plan) -> Board:
         (
             Row("Now", (*slo_stats(plan), *request_stats(plan))),
             Row("Promises", promises),
-            Row("Traffic", traffic(".*")),
+            Row("Traffic", TRAFFIC),
         ),
         annotations=alert_annotations(plan),
     )

@@ -4,12 +4,7 @@ from dataclasses import replace
 
 from observability.generate.dashboards.shared_panels import alert_annotations
 from observability.lib.panel_builders import lines, table
-from observability.lib.panel_queries import (
-    failing_ratio,
-    legend,
-    quantile_queries,
-    query,
-)
+from observability.lib.panel_queries import failing_ratio, legend, quantile_queries, query
 from observability.lib.panels import Board, Kind, Panel, Query, Row, Unit, Variable
 from observability.lib.templates import fill
 from observability.sli.latency import durations_panel
@@ -19,37 +14,17 @@ from observability.spec.plan import SHORT_WINDOW, Plan
 
 ROUTE_VALUES = "label_values(<<HTTP_DURATION>>_count, <<ROUTE>>)"
 REQUESTS_BY_ROUTE = "sum by (<<ROUTE>>) (rate(<<HTTP_REQUESTS>>_total[<<window>>]))"
-
-
-def board(plan: Plan) -> Board:
-    """Return the board with all routes in tables, and the chosen ones over time."""
-    durations = durations_panel(
-        plan,
-        "Good answers, from dispatch to answer; the dashed lines are what was promised.",
-        "$route",
-        route="~$route",
-    )
-    chosen = (RATE_BY_STATUS, ERRORS, UNHANDLED_EXCEPTIONS, durations, DURATION_HEATMAP)
-    return Board(
-        board_slugs.ROUTES,
-        "Routes",
-        "Rate, errors and duration (RED) of every route",
-        (Row("All routes", (ROUTE_TABLE, TOP_ERRORS)), Row("Chosen: $route", chosen)),
-        (Variable("route", "Route", fill(ROUTE_VALUES), multi=True),),
-        alert_annotations(plan, **{names.SUBJECT: "~$route"}),
-    )
-
-
-ROUTE_QUANTILES = quantile_queries(
+QUANTILES_BY_ROUTE = quantile_queries(
     names.HTTP_DURATION, over=SHORT_WINDOW, by=names.ROUTE, route="~.*", **GOOD_RESPONSES
 )
+DURATION_COLUMNS = [replace(quantile, unit=Unit.SECONDS) for quantile in QUANTILES_BY_ROUTE]
 ROUTE_TABLE = table(
     "Routes",
     "Rate, errors and duration of every route over the last minutes.",
     Unit.NUMBER,
     Query(fill(REQUESTS_BY_ROUTE, window=SHORT_WINDOW), "requests/s", Unit.REQUESTS),
     Query(failing_ratio(".*", over=SHORT_WINDOW, by=names.ROUTE), "failing", Unit.RATIO),
-    *(replace(quantile, unit=Unit.SECONDS) for quantile in ROUTE_QUANTILES),
+    *DURATION_COLUMNS,
     width=16,
     height=11,
     key=names.ROUTE,
@@ -109,3 +84,22 @@ DURATION_HEATMAP = Panel(
     Unit.SECONDS,
     (query(REQUESTS_BY_BUCKET, "{{le}}"),),
 )
+
+
+def board(plan: Plan) -> Board:
+    """Return the board with all routes in tables, and the chosen ones over time."""
+    durations = durations_panel(
+        plan,
+        "Good answers, from dispatch to answer; the dashed lines are what was promised.",
+        "$route",
+        route="~$route",
+    )
+    chosen = (RATE_BY_STATUS, ERRORS, UNHANDLED_EXCEPTIONS, durations, DURATION_HEATMAP)
+    return Board(
+        board_slugs.ROUTES,
+        "Routes",
+        "Rate, errors and duration (RED) of every route",
+        (Row("All routes", (ROUTE_TABLE, TOP_ERRORS)), Row("Chosen: $route", chosen)),
+        (Variable("route", "Route", fill(ROUTE_VALUES), multi=True),),
+        alert_annotations(plan, **{names.SUBJECT: "~$route"}),
+    )

@@ -17,6 +17,21 @@ BUDGET = f"on ({names.SLO}) (1 - {OBJECTIVE})"
 BUDGET_GONE_IN = (
     "clamp_min(<<budget_left>>, 0) * <<budget>> * <<period>> / on (<<SLO>>) (<<error_ratio>> > 0)"
 )
+EVENTS = lines(
+    "Events and bad events",
+    "Events per second, and those that broke the promise (seconds, for freshness and probes).",
+    Unit.PER_SECOND,
+    Query(names.total_rate(SHORT_WINDOW) + CHOSEN, "all"),
+    Query(names.bad_rate(SHORT_WINDOW) + CHOSEN, "bad", colour=BAD),
+    expects_data=False,
+)
+NEXT_STEPS = table(
+    "Next steps",
+    "What the person on call does first; the runbook has more.",
+    Unit.TEXT,
+    Query(names.NEXT_STEPS_INFO + CHOSEN, ""),
+    key=names.NEXT_STEPS,
+)
 
 
 def board(plan: Plan) -> Board:
@@ -161,20 +176,3 @@ def tier_line(plan: Plan, tier: Tier, burn_rate: Decimal) -> Query:
     expr = f"clamp_max({threshold}, {format_decimal(plan.policy.max_threshold)}) / {BUDGET}"
     colour = BAD if tier.severity == plan.paging_severity else WARN
     return Query(expr, f"{tier.name} {tier.severity}s", is_threshold=True, colour=colour)
-
-
-EVENTS = lines(
-    "Events and bad events",
-    "Events per second, and those that broke the promise (seconds, for freshness and probes).",
-    Unit.PER_SECOND,
-    Query(names.total_rate(SHORT_WINDOW) + CHOSEN, "all"),
-    Query(names.bad_rate(SHORT_WINDOW) + CHOSEN, "bad", colour=BAD),
-    expects_data=False,
-)
-NEXT_STEPS = table(
-    "Next steps",
-    "What the person on call does first; the runbook has more.",
-    Unit.TEXT,
-    Query(names.NEXT_STEPS_INFO + CHOSEN, ""),
-    key=names.NEXT_STEPS,
-)

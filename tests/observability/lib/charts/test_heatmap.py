@@ -1,13 +1,7 @@
 """Heat maps of histograms."""
 
 from observability.lib.panels import Kind, Query
-from tests.observability.lib.charts.support import (
-    Recorded,
-    constant_series,
-    draw,
-    panel_of,
-    texts,
-)
+from tests.observability.lib.charts.support import Recorded, constant_series, draw, panel_of, texts
 
 
 def test_a_histogram_is_drawn_by_bucket() -> None:

@@ -1,13 +1,7 @@
 """The legend below a chart."""
 
 from observability.lib.panels import Query
-from tests.observability.lib.charts.support import (
-    Recorded,
-    constant_series,
-    draw,
-    panel_of,
-    texts,
-)
+from tests.observability.lib.charts.support import Recorded, constant_series, draw, panel_of, texts
 
 
 def test_the_largest_of_many_series_are_listed() -> None:
