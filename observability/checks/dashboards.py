@@ -11,7 +11,7 @@ from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 
-from observability.checks import lint
+from observability.checks import expressions
 from observability.checks.panels import BUILT_IN, FIX, Findings, Json, panel_findings
 from observability.generate.dashboards.grafana.dashboard import SCHEMA_VERSION
 from observability.generate.dashboards.grafana.files import DASHBOARDS
@@ -27,8 +27,8 @@ def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
     """Return the problems of every dashboard in `files` (path → text)."""
     boards = {path: json.loads(text) for path, text in files.items() if DASHBOARDS in str(path)}
     uids = Counter(board["uid"] for board in boards.values())
-    series = lint.known(plan)
-    lint_promql = partial(lint.expression, known=series, edges=frozenset(plan.buckets))
+    series = expressions.known_series(plan)
+    lint_promql = partial(expressions.check_expression, series=series, edges=frozenset(plan.buckets))
     problems = []
     for path, board in boards.items():
         # Written out without the naming function, because links from elsewhere contain it.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from observability.checks import lint
+from observability.checks import expressions
 from observability.lib.panels import GREY, LOGS, METRICS, PALETTE, Unit
 
 Json = dict[str, Any]
@@ -89,7 +89,7 @@ def query_findings(
 
 def stream_findings(expr: str) -> Findings:
     """Yield the labels by which LogQL selects streams although no stream has them."""
-    fix = f"use one of {', '.join(sorted(lint.LOG_LABELS))}, or a filter"
-    unknown = set(lint.stream_labels(expr)).difference(lint.LOG_LABELS)
+    fix = f"use one of {', '.join(sorted(expressions.LOG_LABELS))}, or a filter"
+    unknown = set(expressions.stream_labels(expr)).difference(expressions.LOG_LABELS)
     for label in sorted(unknown):
         yield f"selects streams by {label}, which is no label of them", fix

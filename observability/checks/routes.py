@@ -11,57 +11,52 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 WHERE = "catalogue.yaml: routes"
 
 
-def operations(openapi: Json) -> dict[Http, Json]:
-    """Return (method, path) → operation object of the document."""
-    return {
-        Http(method.upper(), path): operation
-        for path, item in openapi.get("paths", {}).items()
-        for method, operation in item.items()
-        if method in METHODS
-    }
+def list_operations(openapi: Json) -> dict[Http, Json]:
+    """Return the document's operation objects by method and path."""
+    operations = {}
+    for path, item in openapi.get("paths", {}).items():
+        for method, operation in item.items():
+            if method in METHODS:
+                operations[Http(method.upper(), path)] = operation
+    return operations
 
 
 def check(plan: Plan, openapi: Json) -> list[Problem]:
     """Return routes without operation, operations without route, and bodies without example."""
-    served = operations(openapi)
+    operations = list_operations(openapi)
     problems = []
     for route in plan.routes:
-        if route.http not in served:
+        where = f"{WHERE}.{route.id}"
+        if route.http not in operations:
+            similar = list_similar(route.http, operations)
             fix = (
-                "correct `http:`, or add the view and run make generate; "
-                f"the API serves {closest(route.http, served)}"
+                f"correct `http:`, or add the view and run make generate; the API serves {similar}"
             )
-            problems.append(
-                Problem(f"{WHERE}.{route.id}", f"{route.http} is not in the app", fix, "contract")
-            )
-        elif route.load.weight and missing_example(served[route.http]):
+            problems.append(contract(where, f"{route.http} is not in the app", fix))
+        elif route.load.weight and lacks_example(operations[route.http]):
+            message = "has load, but no example body in api/openapi.json"
             fix = "give its schema an example in api/v1, then make generate"
-            problems.append(
-                Problem(
-                    f"{WHERE}.{route.id}",
-                    "has load, but no example body in api/openapi.json",
-                    fix,
-                    "contract",
-                )
-            )
-    for http in sorted(served.keys() - plan.route_ids.keys()):
-        problems.append(
-            Problem(
-                WHERE,
-                f"{http} is served, but watched by nothing",
-                "declare it under routes, or under exempt",
-                "contract",
-            )
-        )
+            problems.append(contract(where, message, fix))
+    for http in sorted(operations.keys() - plan.route_ids.keys()):
+        message = f"{http} is served, but watched by nothing"
+        problems.append(contract(WHERE, message, "declare it under routes, or under exempt"))
     return problems
 
 
-def missing_example(operation: Json) -> bool:
+def contract(where: str, message: str, fix: str) -> Problem:
+    """Return a problem of this check."""
+    return Problem(where, message, fix, "contract")
+
+
+def lacks_example(operation: Json) -> bool:
+    """Return whether a kind of request body has no example."""
     content = operation.get("requestBody", {}).get("content", {})
     return any("example" not in media for media in content.values())
 
 
-def closest(http: Http, served: dict[Http, Json]) -> str:
+def list_similar(http: Http, operations: dict[Http, Json]) -> str:
     """Return the operations on the same path, or else all."""
-    same = [str(other) for other in served if other.path == http.path]
-    return ", ".join(sorted(same or map(str, served)))
+    same_path = [str(other) for other in operations if other.path == http.path]
+    if same_path:
+        return ", ".join(sorted(same_path))
+    return ", ".join(sorted(map(str, operations)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from observability.checks import dashboards, drift, lint, routes
+from observability.checks import dashboards, drift, lint, routes, server_tools
 from observability.commands import options
 from observability.devstack import binaries, packages
 from observability.devstack.layout import StackLayout
@@ -29,7 +29,7 @@ class Compilation:
 
 def compile_catalogue(catalogue: Path, policy: Path, openapi: Path) -> Compilation:
     """Compile the catalogue; raise Invalid with every problem of the catalogue and the policy."""
-    contract = registry.contract(openapi)
+    contract = registry.read_contract(openapi)
     plan = loading.load_plan(catalogue, policy)
     return Compilation(plan, contract, registry.render(plan, contract))
 
@@ -96,7 +96,7 @@ def run_tools(folder: Path) -> tuple[list[Problem], list[str]]:
     """Return the problems that the servers' tools find, and the names of missing tools."""
     search_path = packages.search_path(StackLayout.main().servers)
     loki = binaries.find_log_server("loki")
-    return lint.tools(folder, search_path, loki)
+    return server_tools.run_tools(folder, search_path, loki)
 
 
 def print_success(compilation: Compilation, missing_tools: list[str]) -> None:

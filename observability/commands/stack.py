@@ -38,7 +38,7 @@ def up(mode: str) -> None:
     layout = StackLayout.main()
     chosen, why = modes.choose_mode(mode, layout)
     plan = layout.plan(chosen)
-    problems = routes.check(plan, registry.contract())
+    problems = routes.check(plan, registry.read_contract())
     if problems:  # the API would refuse to start
         raise Invalid(problems)
     started = time.monotonic()

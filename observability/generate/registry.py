@@ -14,41 +14,52 @@ ROOT = Path(__file__).resolve().parents[2]
 OPENAPI = ROOT / "api" / "openapi.json"
 GENERATED = Path("observability/generated")
 SCENARIOS = Path("loadtests")
+EMITTERS = (prometheus, alertmanager, promtool_tests, dashboards, pages, loki, fluentbit)
+CONTRACT_FIX = "flask --app api.app contract write"
+Files = dict[Path, str]  # path relative to the output folder → text
 
 
-def contract(path: Path = OPENAPI) -> dict[str, Any]:
-    """The API's committed OpenAPI document; Invalid when it cannot be read."""
+def read_contract(path: Path = OPENAPI) -> dict[str, Any]:
+    """Return the API's committed OpenAPI document; raise Invalid when it cannot be read."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        return dict(json.loads(text))
     except (OSError, ValueError, TypeError) as error:
-        raise Invalid(
-            [Problem(str(path), f"cannot be read: {error}", "flask --app api.app contract write")]
-        ) from error
+        problem = Problem(str(path), f"cannot be read: {error}", CONTRACT_FIX)
+        raise Invalid([problem]) from error
 
 
-def render(plan: Plan, openapi: dict[str, Any]) -> dict[Path, str]:
-    """Path relative to the output folder → text."""
-    emitters = (prometheus, alertmanager, promtool_tests, dashboards, pages, loki, fluentbit)
-    ours = {name: text for emitter in emitters for name, text in emitter.render(plan).items()}
-    files = {GENERATED / name: text for name, text in ours.items()}
-    return files | {SCENARIOS / name: text for name, text in locust.render(plan, openapi).items()}
+def render(plan: Plan, openapi: dict[str, Any]) -> Files:
+    """Return every generated file."""
+    files = {}
+    for emitter in EMITTERS:
+        for name, text in emitter.render(plan).items():
+            files[GENERATED / name] = text
+    for name, text in locust.render(plan, openapi).items():
+        files[SCENARIOS / name] = text
+    return files
 
 
-def stale(wanted: dict[Path, str], out: Path) -> list[Path]:
-    """Files in the folder of generated files that nothing generates any more."""
-    present = (path.relative_to(out) for path in (out / GENERATED).rglob("*") if path.is_file())
-    return sorted(path for path in present if path not in wanted)
+def list_stale(files: Files, out: Path) -> list[Path]:
+    """Return the files in the folder of generated files that nothing generates any more."""
+    stale = []
+    for path in (out / GENERATED).rglob("*"):
+        relative = path.relative_to(out)
+        if path.is_file() and relative not in files:
+            stale.append(relative)
+    return sorted(stale)
 
 
-def write(wanted: dict[Path, str], out: Path) -> list[Path]:
-    """Writes what differs, removes what is stale, and returns the paths that changed."""
-    changed = stale(wanted, out)
+def write(files: Files, out: Path) -> list[Path]:
+    """Write what differs, remove what is stale, and return the paths that changed."""
+    changed = list_stale(files, out)
     for path in changed:
         (out / path).unlink()
-    for path, text in sorted(wanted.items()):
+    for path, text in sorted(files.items()):
         target = out / path
-        if not target.exists() or target.read_bytes() != text.encode():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
-            changed.append(path)
+        if target.exists() and target.read_bytes() == text.encode():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        changed.append(path)
     return changed

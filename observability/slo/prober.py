@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from observability.spec import names
 from observability.spec.plan import Plan
 
-HURRY = 0.25  # seconds
+FIRST_SUCCESS_SECONDS = 0.25  # between probes until the first success
 TIMEOUT = 4.0  # seconds; shorter than the probe's period
 
 
@@ -21,14 +21,13 @@ class Prober:
     """One thread per route, so that a hanging route does not delay the others."""
 
     def __init__(self, plan: Plan, base_url: str, key: str):
+        """Prepare the client and the metrics; an empty key sends no authorization."""
         self.registry = CollectorRegistry()
         self._plan = plan
-        authorization = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx.Client(
-            base_url=base_url,
-            timeout=TIMEOUT,
-            headers={"User-Agent": "evara-prober", **authorization},
-        )
+        headers = {"User-Agent": "evara-prober"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, headers=headers)
         self._probes = Counter(
             names.PROBES, "Probes made", (names.ROUTE, names.OUTCOME), registry=self.registry
         )
@@ -37,7 +36,7 @@ class Prober:
             "Seconds until the answer",
             (names.ROUTE,),
             registry=self.registry,
-            buckets=[float(b) for b in plan.buckets],
+            buckets=[float(edge) for edge in plan.buckets],
         )
         self._success = Gauge(
             names.PROBE_LAST_SUCCESS,
@@ -50,40 +49,50 @@ class Prober:
                 self._probes.labels(route, outcome)
 
     def probe(self, route: str, path: str) -> bool:
-        """One probe; True when the answer is 2xx."""
+        """Probe a route once and return whether the answer is 2xx."""
         started = time.perf_counter()
         try:
-            ok = self._http.get(path).is_success
+            succeeded = self._http.get(path).is_success
         except httpx.HTTPError:
-            ok = False
-        self._seconds.labels(route).observe(time.perf_counter() - started)
-        self._probes.labels(route, "ok" if ok else "error").inc()
-        if ok:
+            succeeded = False
+        seconds = time.perf_counter() - started
+        self._seconds.labels(route).observe(seconds)
+        outcome = "ok" if succeeded else "error"
+        self._probes.labels(route, outcome).inc()
+        if succeeded:
             self._success.labels(route).set_to_current_time()
-        return ok
+        return succeeded
 
     def run(self, stop: threading.Event) -> None:
-        """Probes every route on schedule until `stop` is set."""
-
-        def forever(route: str, path: str) -> None:
-            every, reached = float(self._plan.probe_every), False
-            while not stop.is_set():
-                started = time.monotonic()
-                reached = self.probe(route, path) or reached
-                # hurry until the first success, so that a start is noticed at once
-                stop.wait(
-                    max(0.0, started + (every if reached else min(every, HURRY)) - time.monotonic())
-                )
-
+        """Probe every route on schedule until `stop` is set."""
         for route, http in self._plan.probe_routes:
-            threading.Thread(
-                target=forever, args=(route, http.path), name=route, daemon=True
-            ).start()
+            thread = threading.Thread(
+                target=self._probe_repeatedly,
+                args=(route, http.path, stop),
+                name=route,
+                daemon=True,
+            )
+            thread.start()
         stop.wait()
+
+    def _probe_repeatedly(self, route: str, path: str, stop: threading.Event) -> None:
+        """Probe a route until `stop` is set.
+
+        Until the first success the pauses are short, so that a start is noticed at once.
+        """
+        period = float(self._plan.probe_every)
+        has_succeeded = False
+        while not stop.is_set():
+            started = time.monotonic()
+            if self.probe(route, path):
+                has_succeeded = True
+            pause = period if has_succeeded else min(period, FIRST_SUCCESS_SECONDS)
+            elapsed = time.monotonic() - started
+            stop.wait(max(0.0, pause - elapsed))
 
 
 def serve(plan: Plan, base_url: str, key: str, host: str, port: int) -> None:
-    """Probes and exposes until the process ends."""
+    """Probe and expose metrics until the process ends."""
     prober = Prober(plan, base_url, key)
     start_http_server(port, addr=host, registry=prober.registry)
     prober.run(threading.Event())

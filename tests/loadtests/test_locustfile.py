@@ -153,7 +153,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     verdict = tmp_path_factory.mktemp("load") / "verdict.json"
     scenarios = verdict.with_name("scenarios.json")
     scenarios.write_text(
-        locust.render(loading.load_plan(SERVICE), registry.contract())[locust.SCENARIOS],
+        locust.render(loading.load_plan(SERVICE), registry.read_contract())[locust.SCENARIOS],
         encoding="utf-8",
     )
     script = PRELUDE + "".join(

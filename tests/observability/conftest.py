@@ -30,7 +30,7 @@ def fast(plan: Plan) -> Plan:
 @pytest.fixture(scope="session")
 def openapi() -> dict[str, Any]:
     """The API's committed contract."""
-    return registry.contract()
+    return registry.read_contract()
 
 
 Edit = tuple[str, str]

@@ -52,4 +52,4 @@ def test_a_body_without_example_cannot_be_load_tested(plan: Plan, openapi: dict[
 def test_without_a_like_path_all_operations_are_shown() -> None:
     """A path that is wrong altogether gets the whole list."""
     served: dict[Http, dict[str, Any]] = {Http("GET", "/b"): {}, Http("GET", "/a"): {}}
-    assert routes.closest(Http("GET", "/c"), served) == "GET /a, GET /b"
+    assert routes.list_similar(Http("GET", "/c"), served) == "GET /a, GET /b"

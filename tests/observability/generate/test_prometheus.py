@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from observability.checks import lint
+from observability.checks import expressions
 from observability.generate import prometheus
 from observability.spec import names
 from observability.spec.plan import Plan
@@ -69,13 +69,13 @@ def test_nothing_reads_what_nothing_records(plan_of: Callable[..., Plan]) -> Non
     ]
     known = (
         frozenset(rule["record"] for rule in rules(made) if "record" in rule)
-        | lint.exposed()
+        | expressions.exposed_series()
         | names.FOREIGN
     )
     assert not [
         text
         for rule in rules(made)
-        for text, _ in lint.expression(rule["expr"], known, frozenset(made.buckets))
+        for text, _ in expressions.check_expression(rule["expr"], known, frozenset(made.buckets))
     ]
 
 

@@ -41,7 +41,7 @@ def test_a_contract_that_cannot_be_read_is_a_problem(content: bytes | None, tmp_
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(Invalid) as error:
-        registry.contract(path)
+        registry.read_contract(path)
     [problem] = error.value.problems
     assert problem.where == str(path)
     assert "contract write" in problem.fix

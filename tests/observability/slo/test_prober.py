@@ -1,6 +1,7 @@
 """The prober against a small real server: what counts as reached, and what it exposes."""
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -15,9 +16,11 @@ from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.schema.fields import Http
 
+STATUSES = {"/moved": 301, "/broken": 500, "/refused": 429}
+
 
 class Paths(BaseHTTPRequestHandler):
-    """/ok, /moved and /broken answer so; /slow holds its answer back until the test is over."""
+    """A status by path; /slow holds its answer back until the test is over."""
 
     release = threading.Event()
     keys: list[str | None] = []  # noqa: RUF012 - of all requests so far
@@ -26,9 +29,7 @@ class Paths(BaseHTTPRequestHandler):
         Paths.keys.append(self.headers["Authorization"])
         if self.path == "/slow":
             Paths.release.wait(10)
-        self.send_response(
-            {"/ok": 200, "/moved": 301, "/broken": 500, "/refused": 429}.get(self.path, 200)
-        )
+        self.send_response(STATUSES.get(self.path, 200))
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -50,7 +51,13 @@ def url() -> Iterator[str]:
 
 
 def value(prober: Prober, name: str, **labels: str) -> float | None:
+    """Return a sample of the prober's metrics; None where there is no such series."""
     return prober.registry.get_sample_value(name, labels)
+
+
+def probes(prober: Prober, route: str, outcome: str) -> float | None:
+    """Return the number of probes with an outcome."""
+    return value(prober, f"{names.PROBES}_total", route=route, outcome=outcome)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +70,17 @@ def test_only_a_good_answer_counts_as_reached(
     """Errors, redirections, refusals and time-outs are failures, and leave no success behind."""
     monkeypatch.setattr(module, "TIMEOUT", 0.2 if path == "/slow" else 5.0)
     prober = Prober(plan, url, "k")
+    started = time.time()
     assert prober.probe("nodes.list", path) is ok
-    assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="ok") == float(ok)
-    assert value(prober, f"{names.PROBES}_total", route="nodes.list", outcome="error") == float(
-        not ok
-    )
+    assert probes(prober, "nodes.list", "ok") == float(ok)
+    assert probes(prober, "nodes.list", "error") == float(not ok)
     assert value(prober, f"{names.PROBE_DURATION}_count", route="nodes.list") == 1
-    assert (value(prober, names.PROBE_LAST_SUCCESS, route="nodes.list") or 0) > 0 if ok else True
-    assert (value(prober, names.PROBE_LAST_SUCCESS, route="nodes.list") is not None) is ok
+    last_success = value(prober, names.PROBE_LAST_SUCCESS, route="nodes.list")
+    if ok:
+        assert last_success is not None
+        assert started <= last_success <= time.time()
+    else:
+        assert last_success is None
 
 
 def test_a_server_that_is_gone_is_a_failure(plan: Plan) -> None:
@@ -105,9 +115,9 @@ def test_every_route_is_probed_until_told_to_stop(plan: Plan, url: str) -> None:
     runner = threading.Thread(target=prober.run, args=(stop,))
     runner.start()
     for _ in range(1000):
-        if (value(prober, f"{names.PROBES}_total", route="b.ok", outcome="ok") or 0) >= 3:
+        if (probes(prober, "b.ok", "ok") or 0) >= 3:
             break
         stop.wait(0.01)
     stop.set()
     runner.join()
-    assert (value(prober, f"{names.PROBES}_total", route="b.ok", outcome="ok") or 0) >= 3
+    assert (probes(prober, "b.ok", "ok") or 0) >= 3

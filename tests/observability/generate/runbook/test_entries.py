@@ -2,7 +2,7 @@
 
 import pytest
 
-from observability.checks import lint
+from observability.checks import expressions
 from observability.generate import prometheus
 from observability.generate.runbook.entries import entries
 from observability.lib.panels import LOGS
@@ -26,13 +26,13 @@ def test_an_entry_is_complete(plan: Plan) -> None:
 
 def test_every_query_names_series_that_exist(plan: Plan) -> None:
     """Queries name series and buckets that exist; those to Loki are marked so."""
-    series = lint.known(plan)
+    series = expressions.known_series(plan)
     edges = frozenset(plan.buckets)
     for entry in entries(plan).values():
         for check in entry.checks:
             assert ("(Loki)" in check.text) == (check.source == LOGS)
             if check.source != LOGS:
-                assert list(lint.expression(check.query, series, edges)) == [], entry.name
+                assert list(expressions.check_expression(check.query, series, edges)) == [], entry.name
 
 
 def test_silence_is_checked_by_the_last_line(plan: Plan) -> None:

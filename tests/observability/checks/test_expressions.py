@@ -1,0 +1,64 @@
+"""Expressions: every broken one gives exactly its complaint, wherever in the tree it stands."""
+
+from decimal import Decimal
+
+import pytest
+
+from observability.checks.expressions import check_expression, stream_labels
+
+KNOWN = frozenset({"known", "seconds_bucket"})
+
+EDGES = frozenset({Decimal("0.2"), Decimal(1), Decimal("2.5")})
+
+
+@pytest.mark.parametrize(
+    ("expr", "message"),
+    [
+        ("rate(known[5m]) +", "is not PromQL"),
+        ("sum(rate(unknwon[5m]))", "asks for unknwon, which nothing exposes or records"),
+        ("known / on (a) group_left (b) (known > bool other)", "asks for other, which"),
+        ("topk(1, other)", "asks for other, which"),
+        ("max_over_time(rate(other[1m])[5m:1m])", "asks for other, which"),
+        ("-(other)", "asks for other, which"),
+        ('seconds_bucket{le="0.3"}', "asks for the bucket le=0.3, which no histogram has"),
+        ('seconds_bucket{le=~"0.3|0.4"}', "asks for the bucket le=0.3|0.4, which no histogram has"),
+        ('seconds_bucket{le="1"}', "asks for the bucket le=1, which no histogram has"),
+        ('seconds_bucket{le="0x2"}', "asks for the bucket le=0x2, which no histogram has"),
+    ],
+)
+def test_an_expression_that_can_never_fire_is_a_problem(expr: str, message: str) -> None:
+    """Wherever in the tree it stands, an unknown series or edge is named, once."""
+    problems = list(check_expression(expr, KNOWN, EDGES))
+    assert len(problems) == 1
+    assert message in problems[0][0]
+    assert problems[0][1]
+
+
+@pytest.mark.parametrize(
+    "expr",
+    [
+        'seconds_bucket{le="0.2"}',
+        'seconds_bucket{le=~"1|1[.]0"}',
+        'seconds_bucket{le="+Inf"}',
+        "1 + known",
+    ],
+)
+def test_an_expression_about_real_series_is_fine(expr: str) -> None:
+    """Edges in both spellings, and the one that every histogram has."""
+    assert list(check_expression(expr, KNOWN, EDGES)) == []
+
+
+@pytest.mark.parametrize(
+    ("expr", "labels"),
+    [
+        (
+            'sum by (program) (count_over_time({service="a", level=~"x|y"} |= "{job=" [5m])) > 0',
+            ["service", "level"],
+        ),
+        ('absent_over_time({service!="a\\"}{"} [5m])', ["service"]),
+        ('{a="1"} |= `{b="2"}` or {c!~"3"}', ["a", "c"]),
+    ],
+)
+def test_labels_are_read_from_selectors_alone(expr: str, labels: list[str]) -> None:
+    """Texts that are looked for may hold braces and signs of equality."""
+    assert stream_labels(expr) == labels

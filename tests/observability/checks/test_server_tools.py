@@ -1,0 +1,77 @@
+"""The servers' own tools: what they refuse is a problem in their words, and missing ones are named."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from observability.checks.server_tools import run_tools
+from observability.devstack.layout import servers_folder
+from observability.devstack.packages import search_path
+from observability.generate import alertmanager, prometheus, registry
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the committed files that the tools read, without the cases that take long."""
+    for path in (prometheus.RULES, alertmanager.CONFIG):
+        (tmp_path / registry.GENERATED / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(registry.ROOT / registry.GENERATED / path, tmp_path / registry.GENERATED / path)
+    return tmp_path
+
+
+def test_promtools_words_are_in_the_problem(tree: Path) -> None:
+    """A rule file broken by hand is refused, in promtool's own words."""
+    path = tree / registry.GENERATED / prometheus.RULES
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("clamp_max(", "clamp_most(", 1), encoding="utf-8"
+    )
+    problems, missing = run_tools(tree, search_path(servers_folder()))
+    assert missing == []
+    assert [p.where for p in problems] == [f"{registry.GENERATED}/{prometheus.RULES}"]
+    assert "promtool says" in problems[0].message
+    assert "clamp_most" in problems[0].message
+
+
+def test_amtools_words_are_in_the_problem(tree: Path) -> None:
+    """A route to nobody is refused, in amtool's own words."""
+    path = tree / registry.GENERATED / alertmanager.CONFIG
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(
+            "receiver: upstream-ticket", "receiver: nobody", 1
+        ),
+        encoding="utf-8",
+    )
+    problems, _ = run_tools(tree, search_path(servers_folder()))
+    assert [p.where for p in problems] == [f"{registry.GENERATED}/{alertmanager.CONFIG}"]
+    assert "nobody" in problems[0].message
+
+
+def test_missing_tools_are_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be asked is not passed over."""
+    monkeypatch.setenv("PATH", str(tree))
+    assert run_tools(tree, os.pathsep.join([str(tree), "/nowhere"])) == (
+        [],
+        ["promtool", "amtool"],
+    )
+
+
+@pytest.mark.parametrize(("code", "problems"), [(0, 0), (1, 1)])
+def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) -> None:
+    """Loki checks the generated configuration; the problem holds its output."""
+    program = tree / "loki"
+    program.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n', encoding="utf-8")
+    program.chmod(0o755)
+    found, _ = run_tools(tree, search_path(servers_folder()), program)
+    assert [p.where for p in found] == [f"{registry.GENERATED}/loki/loki.yaml"] * problems
+    assert all("loki says: -verify-config -config.expand-env=true" in p.message for p in found)
+
+
+def test_the_servers_accept_everything_that_is_generated(tmp_path: Path) -> None:
+    """promtool and amtool accept the committed files; only one tier's cases run here."""
+    others = shutil.ignore_patterns("T[1-9].yaml", "others.yaml", "healthy.yaml")
+    shutil.copytree(
+        registry.ROOT / registry.GENERATED, tmp_path / registry.GENERATED, ignore=others
+    )
+    assert run_tools(tmp_path, search_path(servers_folder())) == ([], [])
