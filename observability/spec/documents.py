@@ -28,34 +28,38 @@ class Document:
         known = keys
         while known and known not in self.lines:
             known = known[:-1]
+        line = self.lines.get(known, 1)
         key = ".".join(keys) or "the whole file"
-        return f"{self.name}:{self.lines.get(known, 1)}: {key}"
+        return f"{self.name}:{line}: {key}"
 
 
 def read_document(path: Path) -> Document:
     """Return the file's data; a file that cannot be read has none, only problems."""
+    document = Document(path.name)
     try:
         loader = Loader(path.read_text(encoding="utf-8"))
         root = loader.get_single_node()
-        data = None if root is None else loader.construct_document(root)
+        if root is not None:
+            document.data = loader.construct_document(root)
+            index_lines(document, root)
     except OSError as error:
+        reason = error.strerror or "cannot be read"
         fix = "name the file with --catalogue or --policy"
-        problem = Problem(str(path), error.strerror or "cannot be read", fix)
-        return Document(path.name, problems=[problem])
+        document.problems.append(Problem(str(path), reason, fix))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return Document(path.name, problems=[not_yaml(path, error)])
-    if data is None:
-        problem = Problem(path.name, "is empty", "see docs/catalogue.md")
-        return Document(path.name, problems=[problem])
-    document = Document(path.name, data)
-    index_lines(document, root)
+        document.problems.append(describe_syntax_error(path.name, error))
+    else:
+        if document.data is None:
+            document.problems.append(Problem(path.name, "is empty", "see docs/catalogue.md"))
     return document
 
 
-def not_yaml(path: Path, error: Exception) -> Problem:
+def describe_syntax_error(name: str, error: Exception) -> Problem:
     """Return the problem of a file that is no YAML, with its line where the parser knows it."""
+    where = name
     mark = getattr(error, "problem_mark", None)
-    where = f"{path.name}:{mark.line + 1}" if mark else path.name
+    if mark:
+        where = f"{name}:{mark.line + 1}"
     reason = getattr(error, "problem", None) or error
     fix = "correct that line; quote texts with : ? # or brackets"
     return Problem(where, f"is not YAML: {reason}", fix)
@@ -63,21 +67,22 @@ def not_yaml(path: Path, error: Exception) -> Problem:
 
 def index_lines(document: Document, root: yaml.Node) -> None:
     """Fill the document's lines, and add a problem for each key that a mapping has twice."""
-    document.lines[()] = root.start_mark.line + 1
+    document.lines[()] = line_of(root)
     duplicates: set[KeyPath] = set()
-    for path, line in key_lines(root, (), set()):
-        first = document.lines.get(path)
+    for path, line in list_keys(root, (), set()):
+        first_line = document.lines.get(path)
         document.lines[path] = line
-        if path[:-1] in duplicates:  # everything below a repeated key is likely to repeat, too
+        parent = path[:-1]
+        if parent in duplicates:  # everything below a repeated key is likely to repeat, too
             duplicates.add(path)
-        elif first is not None:
+        elif first_line is not None:
             duplicates.add(path)
-            message = f"the key {path[-1]!r} is written twice, first in line {first}"
-            fix = "rename or remove one of the two"
-            document.problems.append(Problem(document.where(*path), message, fix))
+            message = f"the key {path[-1]!r} is written twice, first in line {first_line}"
+            problem = Problem(document.where(*path), message, "rename or remove one of the two")
+            document.problems.append(problem)
 
 
-def key_lines(node: yaml.Node, path: KeyPath, visited: set[int]) -> Iterator[tuple[KeyPath, int]]:
+def list_keys(node: yaml.Node, path: KeyPath, visited: set[int]) -> Iterator[tuple[KeyPath, int]]:
     """Yield path and line of every key and list element below `node`.
 
     What an alias repeats is left out: its keys have their lines where the anchor is.
@@ -85,13 +90,23 @@ def key_lines(node: yaml.Node, path: KeyPath, visited: set[int]) -> Iterator[tup
     if id(node) in visited:
         return
     visited.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        children = [(key, str(key.value), value) for key, value in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        children = [(value, str(index), value) for index, value in enumerate(node.value)]
-    else:
-        return
-    for place, key, value in children:
+    for key, line, child in list_children(node):
         child_path = (*path, key)
-        yield child_path, place.start_mark.line + 1
-        yield from key_lines(value, child_path, visited)
+        yield child_path, line
+        yield from list_keys(child, child_path, visited)
+
+
+def list_children(node: yaml.Node) -> Iterator[tuple[str, int, yaml.Node]]:
+    """Yield key, line and value of a mapping, or index, line and element of a list."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield str(key.value), line_of(key), value
+    elif isinstance(node, yaml.SequenceNode):
+        for index, element in enumerate(node.value):
+            yield str(index), line_of(element), element
+
+
+def line_of(node: yaml.Node) -> int:
+    """Return the line in which a node begins, from 1."""
+    line: int = node.start_mark.line
+    return line + 1

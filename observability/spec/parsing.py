@@ -1,7 +1,7 @@
 """Documents as models, and every problem of a document with its line, key and fix."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from observability.spec.schema.entry import Entry
 
 Model = TypeVar("Model", bound=Entry)
 Location = tuple[str | int, ...]
+JsonSchema = dict[str, Any]
 
 REFERENCE = "docs/catalogue.md"
 NOT_A_MAPPING = {"dict_type", "model_type", "model_attributes_type"}
@@ -36,9 +37,9 @@ def repeated_ids(document: Document, model: type[Entry]) -> Iterator[Problem]:
         for section in sections:
             for entry_id in section_ids(document, section):
                 if entry_id in section_by_id:
+                    where = document.where(section, entry_id)
                     message = f"is declared under {section_by_id[entry_id]}, too"
-                    fix = "rename or remove one of the two"
-                    yield Problem(document.where(section, entry_id), message, fix)
+                    yield Problem(where, message, "rename or remove one of the two")
                 section_by_id.setdefault(entry_id, section)
 
 
@@ -47,7 +48,9 @@ def section_ids(document: Document, section: str) -> list[str]:
     if not isinstance(document.data, dict):
         return []
     entries = document.data.get(section)
-    return list(map(str, entries)) if isinstance(entries, dict) else []
+    if not isinstance(entries, dict):
+        return []
+    return list(map(str, entries))
 
 
 def explain(document: Document, model: type[Entry], error: ValidationError) -> Iterator[Problem]:
@@ -66,40 +69,50 @@ def describe(model: type[Entry], location: Location, item: Mapping[str, Any]) ->
     if kind == "missing":
         return "is missing", f"add `{location[-1]}:` ({REFERENCE} says what it holds)"
     if kind == "literal_error":
-        return f"{item['input']!r} is not known here", f"write {item['ctx']['expected']}"
+        expected = item["ctx"]["expected"]
+        return f"{item['input']!r} is not known here", f"write {expected}"
     if kind == "too_short":
         return "is empty", "write at least one entry"
     if kind in NOT_A_MAPPING:
         return "is no mapping", f"write `key: value` lines ({REFERENCE} says which)"
-    message, _, fix = item["msg"].removeprefix("Value error, ").partition("; ")
+    text = item["msg"].removeprefix("Value error, ")
+    message, _, fix = text.partition("; ")
     return message, fix or "correct the value"
 
 
 def suggest_key(model: type[Entry], location: Location) -> str:
     """Return the fix of an unknown key: the key that looks like it, else all that are known."""
-    keys = known_keys(model, location[:-1])
-    similar = difflib.get_close_matches(str(location[-1]), keys, n=1)
+    *parents, unknown = location
+    keys = known_keys(model, parents)
+    similar = difflib.get_close_matches(str(unknown), keys, n=1)
     if similar:
         return f"did you mean {similar[0]}?"
     return f"remove it; known here: {', '.join(keys)}"
 
 
-def known_keys(model: type[Entry], location: Location) -> list[str]:
+def known_keys(model: type[Entry], location: Sequence[str | int]) -> list[str]:
     """Return the keys that the mapping at `location` inside `model` may have, sorted."""
     schema = model.model_json_schema(by_alias=True)
     node = resolve(schema, schema)
     for part in location:
-        child = node.get("properties", {}).get(part)
-        child = child or node.get("additionalProperties") or node.get("items")
-        node = resolve(schema, child)
+        node = resolve(schema, child_schema(node, part))
     return sorted(node.get("properties", {}))
 
 
-def resolve(schema: dict[str, Any], node: Any) -> dict[str, Any]:
+def child_schema(node: JsonSchema, part: str | int) -> Any:
+    """Return the schema of a key or of the elements of a list; None where there is none."""
+    properties = node.get("properties", {})
+    if part in properties:
+        return properties[part]
+    return node.get("additionalProperties") or node.get("items")
+
+
+def resolve(schema: JsonSchema, node: Any) -> JsonSchema:
     """Return the JSON schema that a reference, or the first of several alternatives, stands for."""
     while isinstance(node, dict):
         if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+            _, _, name = node["$ref"].rpartition("/")
+            node = schema["$defs"][name]
         elif "anyOf" in node:
             node = node["anyOf"][0]
         else:
