@@ -28,7 +28,9 @@ def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
     boards = {path: json.loads(text) for path, text in files.items() if DASHBOARDS in str(path)}
     uids = Counter(board["uid"] for board in boards.values())
     series = expressions.known_series(plan)
-    lint_promql = partial(expressions.check_expression, series=series, edges=frozenset(plan.buckets))
+    lint_promql = partial(
+        expressions.check_expression, series=series, edges=frozenset(plan.buckets)
+    )
     problems = []
     for path, board in boards.items():
         # Written out without the naming function, because links from elsewhere contain it.

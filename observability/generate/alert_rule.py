@@ -1,4 +1,4 @@
-"""Alerting rules in the form that Prometheus and Loki share: labels, waiting time, annotations and links."""
+"""Alerting rules in the form that Prometheus and Loki share, with annotations and links."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,24 +13,26 @@ def alert_rule(
     name: str, expr: str, wait: Decimal, labels: dict[str, str], annotations: dict[str, str]
 ) -> dict[str, Any]:
     """Return the rule of one alert that fires after `wait` seconds."""
-    pending = {"for": format_duration(wait)} if wait else {}
-    return {"alert": name, "expr": expr, **pending, "labels": labels, "annotations": annotations}
+    rule: dict[str, Any] = {"alert": name, "expr": expr}
+    if wait:
+        rule["for"] = format_duration(wait)
+    return rule | {"labels": labels, "annotations": annotations}
 
 
 def alert_annotations(
     plan: Plan, name: str, summary: str, next_steps: tuple[str, ...], board: str
 ) -> dict[str, str]:
-    """Return the annotations of an alert that has its own page in the runbook; `board` is a slug."""
+    """Return the annotations of an alert that has its own page in the runbook.
+
+    `board` is the slug of the dashboard that shows the symptom.
+    """
     board_path = names.board_uid(plan.service, board)
-    return {
-        "summary": summary,
-        names.NEXT_STEPS: numbered(next_steps),
-        **links(plan, f"/alerts/{name}", board_path),
-    }
+    texts = {"summary": summary, names.NEXT_STEPS: numbered(next_steps)}
+    return texts | links(plan, f"/alerts/{name}", board_path)
 
 
 def links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str]:
-    """Return the addresses of the runbook page and, where Grafana runs, of the board and the log lines."""
+    """Return the address of the runbook page; where Grafana runs, also of board and log lines."""
     addresses = plan.policy.links
     urls = {"runbook_url": addresses.console + runbook_path}
     if addresses.grafana:
@@ -41,5 +43,6 @@ def links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str]:
 
 
 def numbered(next_steps: tuple[str, ...]) -> str:
-    """Return the next steps as one numbered line."""
-    return " ".join(f"{number}. {step}" for number, step in enumerate(next_steps, 1))
+    """Return the next steps as one numbered line, as in `1. Look. 2. Act.`"""
+    steps = [f"{number}. {step}" for number, step in enumerate(next_steps, 1)]
+    return " ".join(steps)

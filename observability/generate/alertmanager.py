@@ -1,4 +1,7 @@
-"""Plan → Alertmanager's routes, receivers and inhibition; pure. One receiver per owner and severity."""
+"""Plan → Alertmanager's routes, receivers and inhibition; pure.
+
+There is one receiver per owner and severity.
+"""
 
 from typing import Any
 
@@ -6,53 +9,51 @@ from observability.generate.yaml_text import generated_yaml
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
-from observability.spec.schema.policy import IntegrationEntry
+from observability.spec.schema.policy import InhibitionEntry, IntegrationEntry
 
 CONFIG = "alertmanager/alertmanager.yaml"
 SECRETS = "/run/secrets"  # where compose mounts secret files
+Settings = dict[str, Any]
 
 
 def render(
     plan: Plan, secrets: frozenset[str] = frozenset(), folder: str = SECRETS
 ) -> dict[str, str]:
-    """`secrets` names the secret files that exist in `folder`; an integration whose secret is missing takes no part."""
-    pairs = [
-        (owner, severity) for severity in plan.policy.severities for owner in plan.policy.owners
-    ]
+    """Return the configuration; `secrets` names the secret files that exist in `folder`.
+
+    An integration whose secret is missing takes no part.
+    """
+    routes = []
+    receivers = []
+    for severity in plan.policy.severities:
+        for owner in plan.policy.owners:
+            routes.append(route(plan, owner, severity))
+            receivers.append(receiver(plan, owner, severity, secrets, folder))
     config = {
         "route": {
             "receiver": receiver_name(plan.owner, plan.paging_severity),
-            "group_by": [
-                "alertname",
-                names.SLO,
-                names.SEVERITY,
-            ],  # never the tier: one incident, one page
-            "routes": [route(plan, owner, severity) for owner, severity in pairs],
+            # never by tier: one incident is one page
+            "group_by": ["alertname", names.SLO, names.SEVERITY],
+            "routes": routes,
         },
-        "inhibit_rules": [
-            {
-                "source_matchers": matchers(rule.source),
-                "target_matchers": matchers(rule.target),
-                **({"equal": list(rule.equal)} if rule.equal else {}),
-            }
-            for rule in plan.policy.inhibit
-        ],
-        "receivers": [
-            receiver(plan, owner, severity, secrets, folder) for owner, severity in pairs
-        ],
+        "inhibit_rules": [inhibit_rule(entry) for entry in plan.policy.inhibit],
+        "receivers": receivers,
     }
     return {CONFIG: generated_yaml(config)}
 
 
 def receiver_name(owner: str, severity: str) -> str:
+    """Return the name of the receiver of an owner's alerts of a severity."""
     return f"{owner}-{severity}"
 
 
 def matchers(labels: dict[str, str]) -> list[str]:
+    """Return matchers of alerts that have these labels."""
     return [f'{key}="{value}"' for key, value in labels.items()]
 
 
-def route(plan: Plan, owner: str, severity: str) -> dict[str, Any]:
+def route(plan: Plan, owner: str, severity: str) -> Settings:
+    """Return the route of an owner's alerts of a severity, with the severity's timing."""
     timing = plan.policy.severities[severity]
     return {
         "matchers": matchers({names.SEVERITY: severity, names.OWNER: owner}),
@@ -63,56 +64,61 @@ def route(plan: Plan, owner: str, severity: str) -> dict[str, Any]:
     }
 
 
+def inhibit_rule(entry: InhibitionEntry) -> Settings:
+    """Return the rule by which the source's alerts silence the target's."""
+    rule: Settings = {
+        "source_matchers": matchers(entry.source),
+        "target_matchers": matchers(entry.target),
+    }
+    if entry.equal:
+        rule["equal"] = list(entry.equal)
+    return rule
+
+
 def receiver(
     plan: Plan, owner: str, severity: str, secrets: frozenset[str], folder: str
-) -> dict[str, Any]:
+) -> Settings:
+    """Return the receiver with the severity's integrations that the owner takes part in."""
     only = plan.policy.owners[owner].only
-    result: dict[str, Any] = {"name": receiver_name(owner, severity)}
+    result: Settings = {"name": receiver_name(owner, severity)}
     for name in plan.policy.severities[severity].integrations:
-        if (
-            only is None or name in only
-        ) and name in plan.policy.integrations:  # the native stack has fewer of them
-            for kind, settings in integration(
-                plan.policy.integrations[name], secrets, folder
-            ).items():
-                result.setdefault(kind, []).append(settings)
+        entry = plan.policy.integrations.get(name)  # the native stack has fewer of them
+        if entry is None or (only is not None and name not in only):
+            continue
+        for kind, settings in integration(entry, secrets, folder).items():
+            result.setdefault(kind, []).append(settings)
     return result
 
 
 def integration(
     entry: IntegrationEntry, secrets: frozenset[str], folder: str
-) -> dict[str, dict[str, Any]]:
-    """One integration → Alertmanager's key and settings, or nothing while its secret is missing."""
+) -> dict[str, Settings]:
+    """Return Alertmanager's key and settings of an integration; none while its secret is missing.
+
+    A dead man's switch (`webhook_url_file`) hears of firing alerts alone.
+    """
     if entry.webhook:
         return {"webhook_configs": {"url": entry.webhook, "send_resolved": True}}
     if entry.email:
-        mail = {
+        settings = {
             "to": entry.email,
             "from": entry.sender,
             "smarthost": entry.smarthost,
             "require_tls": entry.tls,
+            "send_resolved": True,
         }
-        return {"email_configs": mail | {"send_resolved": True}}
+        return {"email_configs": settings}
     if entry.webhook_url_file in secrets:
-        return {
-            "webhook_configs": {
-                "url_file": f"{folder}/{entry.webhook_url_file}",
-                "send_resolved": False,
-            }
-        }
+        url_file = f"{folder}/{entry.webhook_url_file}"
+        return {"webhook_configs": {"url_file": url_file, "send_resolved": False}}
     if entry.slack_url_file in secrets:
-        return {
-            "slack_configs": {
-                "api_url_file": f"{folder}/{entry.slack_url_file}",
-                "channel": entry.channel,
-                "send_resolved": True,
-            }
+        settings = {
+            "api_url_file": f"{folder}/{entry.slack_url_file}",
+            "channel": entry.channel,
+            "send_resolved": True,
         }
+        return {"slack_configs": settings}
     if entry.pagerduty_key_file in secrets:
-        return {
-            "pagerduty_configs": {
-                "routing_key_file": f"{folder}/{entry.pagerduty_key_file}",
-                "send_resolved": True,
-            }
-        }
+        key_file = f"{folder}/{entry.pagerduty_key_file}"
+        return {"pagerduty_configs": {"routing_key_file": key_file, "send_resolved": True}}
     return {}

@@ -32,7 +32,9 @@ def test_every_query_names_series_that_exist(plan: Plan) -> None:
         for check in entry.checks:
             assert ("(Loki)" in check.text) == (check.source == LOGS)
             if check.source != LOGS:
-                assert list(expressions.check_expression(check.query, series, edges)) == [], entry.name
+                assert list(expressions.check_expression(check.query, series, edges)) == [], (
+                    entry.name
+                )
 
 
 def test_silence_is_checked_by_the_last_line(plan: Plan) -> None:
