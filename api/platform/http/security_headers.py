@@ -43,7 +43,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     if settings.proxy_hops:
         hops = settings.proxy_hops
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+        proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)
+        app.wsgi_app = proxied  # type: ignore[method-assign]
 
 
 def answer_preflight() -> Response | None:

@@ -61,7 +61,9 @@ class PlannedBuckets(Collector):
     """
 
     def __init__(self, folder: Path, edges: frozenset[float]):
-        self._files = MultiProcessCollector(CollectorRegistry(), path=str(folder))  # type: ignore[no-untyped-call]
+        registry = CollectorRegistry()
+        files = MultiProcessCollector(registry, path=str(folder))  # type: ignore[no-untyped-call]
+        self._files = files
         self._edges = edges | {math.inf}
 
     def collect(self) -> Iterator[Metric]:

@@ -157,7 +157,7 @@ def test_a_crash_at_any_step_changes_no_number(
     assert after > 20
 
 
-def test_the_journal_is_carried_out_from_wherever_it_stopped(folder: Path, dead: list[int]) -> None:
+def test_a_journal_is_resumed_where_it_stopped(folder: Path, dead: list[int]) -> None:
     """Of swaps and removals that are partly done, the rest is done, and done twice is done once."""
     write(folder, "counter", 0, {REQUESTS: 6, OTHERS: 5})
     for pid in dead:
@@ -173,7 +173,7 @@ def test_the_journal_is_carried_out_from_wherever_it_stopped(folder: Path, dead:
         assert not list(folder.glob("*.dead"))
 
 
-def test_what_a_dead_process_had_open_is_forgotten(folder: Path, dead: list[int]) -> None:
+def test_live_gauges_end_with_their_process(folder: Path, dead: list[int]) -> None:
     """Gauges that end with their process are removed with it; a living one keeps its own."""
     gone = write(folder, "gauge_livesum", dead[0], {key("open", "open", state="open"): 3})
     stays = write(folder, "gauge_livesum", os.getpid(), {key("open", "open", state="open"): 2})
