@@ -1,6 +1,5 @@
 """The audit log: every change has an entry in its transaction; no entry can be changed."""
 
-import json
 import os
 import subprocess
 import sys
@@ -223,31 +222,3 @@ def test_code_outside_requests_and_commands_leaves_entries(app: Flask) -> None:
     with app.app_context(), database().write() as session:
         session.add(Node(**NODE, fields={}))
     assert [(entry.action, entry.address) for entry in entries_of(app)] == [("code.insert", None)]
-
-
-def test_the_command_prints_the_log(app: Flask, client: FlaskClient, node: str) -> None:
-    """A line for each entry, or JSON; --since leaves out older ones."""
-    client.patch(f"{NODES}/{node}", json={"name": "x"}, headers=bearer(KEYS["write"]))
-    runner = app.test_cli_runner()
-    lines = runner.invoke(args=["audit"]).output.splitlines()
-    assert [line.split()[2:] for line in lines][1] == [
-        "nodes.update",
-        "update",
-        "nodes/tank-01",
-        "write",
-        "['name']",
-    ]
-    first, second = (
-        json.loads(line)
-        for line in runner.invoke(args=["audit", "--json", "--since", "1h"]).output.splitlines()
-    )
-    assert (first["id"], second["id"], second["fields"]) == (1, 2, ["name"])
-    with app.app_context(), database().write() as session:
-        session.add(
-            AuditEntry(
-                time=now().replace(year=2020), action="old", subject="x", change="insert", fields=[]
-            )
-        )
-    assert "old" in runner.invoke(args=["audit"]).output
-    assert "old" not in runner.invoke(args=["audit", "--since", "1d"]).output
-    assert "is no duration" in runner.invoke(args=["audit", "--since", "soon"]).output

@@ -1,4 +1,4 @@
-"""Leases: one holder at a time, also under races, and nobody for ever."""
+"""Leases: one holder at a time, also under races, and none for ever."""
 
 import threading
 from datetime import timedelta
@@ -11,62 +11,64 @@ from api.platform.db import database
 from api.platform.jobs import leases
 
 
-def expire() -> None:
-    """Time passes, and nobody renewed."""
+def expire_all() -> None:
+    """Make every lease expire, as if it had not been renewed."""
     with database().write() as session:
         session.query(models.Lease).update({"until": now() - timedelta(seconds=1)})
 
 
-def rows() -> int:
+def count_rows() -> int:
+    """Return the number of leases in the database."""
     with database().read() as session:
         return session.query(models.Lease).count()
 
 
-def test_one_holder_at_a_time(app: Flask) -> None:
-    """A lease that is held is given to nobody else, one that was given back is; other names are
-    free."""
+def test_a_lease_has_one_holder_at_a_time(app: Flask) -> None:
+    """A held lease cannot be acquired, a released one can; other names are independent."""
     with app.app_context():
         with leases.hold("a") as first:
             assert first
             with leases.hold("a") as second, leases.hold("b") as other:
                 assert (second, other is not None) == (None, True)
-        assert (rows(), leases.HELD_OWNERS) == (0, set())
+        assert (count_rows(), leases.HELD_OWNERS) == (0, set())
         with leases.hold("a") as again:
             assert again
 
 
-def test_of_many_that_ask_at_once_one_gets_it(app: Flask) -> None:
-    """The database decides, for a new lease and for one whose time is over."""
+def test_one_of_many_concurrent_callers_acquires_the_lease(app: Flask) -> None:
+    """The database decides, for a new lease and for an expired one."""
     for _ in range(2):
-        got: list[leases.Lease | None] = []
+        acquired: list[leases.Lease | None] = []
         barrier = threading.Barrier(8)
 
-        def ask(got: list[leases.Lease | None] = got, barrier: threading.Barrier = barrier) -> None:
+        def acquire(
+            acquired: list[leases.Lease | None] = acquired, barrier: threading.Barrier = barrier
+        ) -> None:
             with app.app_context():
                 barrier.wait()
-                got.append(leases.acquire("a"))
+                acquired.append(leases.acquire("a"))
 
-        threads = [threading.Thread(target=ask) for _ in range(8)]
+        threads = [threading.Thread(target=acquire) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sum(lease is not None for lease in got) == 1
+        assert sum(lease is not None for lease in acquired) == 1
         with app.app_context():
-            expire()
+            expire_all()
     leases.HELD_OWNERS.clear()
 
 
-def test_a_lease_that_ended_is_free_and_its_owner_learns_it(app: Flask) -> None:
-    """After its time another may have it; the first can then neither keep it nor give it back."""
+def test_an_expired_lease_can_be_lost(app: Flask) -> None:
+    """Its owner can renew it until another acquires it; then it can neither renew nor release."""
     with app.app_context():
         first = leases.acquire("a")
         assert first
-        expire()
+        expire_all()
         with database().write() as session:
-            assert first.renew(session)  # nobody wanted it meanwhile
+            assert first.renew(session)
         assert leases.acquire("a") is None
-        expire()
+        expire_all()
         second = leases.acquire("a")
         assert second
         with database().write() as session:
@@ -77,18 +79,38 @@ def test_a_lease_that_ended_is_free_and_its_owner_learns_it(app: Flask) -> None:
         leases.release(second)
 
 
-def test_renewing_prolongs_what_this_process_holds(app: Flask) -> None:
-    """Renewed leases do not end, and of those that were lost it does not say that they are held."""
+def test_renew_extends_the_leases_of_this_process(app: Flask) -> None:
+    """It returns the owners of those that are still held."""
     with app.app_context():
-        lost, kept = leases.acquire("a"), leases.acquire("b")
+        lost = leases.acquire("a")
+        held = leases.acquire("b")
         assert lost
-        assert kept
-        expire()
+        assert held
+        expire_all()
         thief = leases.acquire("a")
         assert thief
         leases.HELD_OWNERS.discard(thief.owner)  # of another process
-        assert leases.renew() == {kept.owner}
+        assert leases.renew() == {held.owner}
         assert leases.acquire("b") is None
-        for lease in (lost, kept):
+        for lease in (lost, held):
             leases.release(lease)
         assert leases.renew() == set()
+
+
+def test_leadership_is_renewed_and_lost(app: Flask) -> None:
+    """A worker leads while its lease is renewed in time; a stalled one finds that another leads."""
+    first = leases.Leadership(renew_seconds=0)
+    second = leases.Leadership(renew_seconds=0)
+    with app.app_context():
+        assert first.is_held()
+        assert not second.is_held()
+        expire_all()
+        assert first.is_held()  # renewed before another worker acquired it
+        expire_all()
+        leases.HELD_OWNERS.clear()  # as if the first worker had stalled
+        assert second.is_held()
+        assert not first.is_held()
+        second.release()
+        assert first.is_held()
+        first.release()
+        assert count_rows() == 0

@@ -38,7 +38,6 @@ from api.platform.outbound.guarded_calls import (
 from api.platform.telemetry import metrics, request_context
 from api.services.thingspeak import ATTEMPTS, INTERACTIVE
 from observability.spec import names
-from tests.api.conftest import MakeApp
 from tests.api.helpers import sample
 from tests.serving import serving
 
@@ -225,38 +224,6 @@ def test_exactly_one_trial_passes_a_half_open_breaker(
     assert guard.breaker.state == ("closed" if end == 200 else "open")
 
 
-def test_one_of_many_concurrent_callers_is_the_trial() -> None:
-    """Exactly one of them is admitted."""
-    breaker = Breaker("thingspeak", failures=1, seconds=0)
-    breaker.leave(breaker.enter(), ok=False)
-    barrier = threading.Barrier(CALLERS)
-
-    def enter() -> Any:
-        barrier.wait(10)
-        return outcome(lambda: breaker.enter())
-
-    with ThreadPoolExecutor(CALLERS) as pool:
-        results = [future.result() for future in [pool.submit(enter) for _ in range(CALLERS)]]
-    assert sorted(map(str, results)) == sorted([str(BreakerOpen)] * (CALLERS - 1) + ["True"])
-
-
-@pytest.mark.parametrize("ok", [True, False])
-def test_a_call_from_before_a_change_does_not_count(ok: bool) -> None:
-    """A late outcome neither closes an open breaker nor ends its trial."""
-    breaker = Breaker("thingspeak", failures=1, seconds=0)
-    late = breaker.enter()
-    breaker.leave(breaker.enter(), ok=False)
-    breaker.leave(late, ok)
-    assert breaker.state == "open"
-    trial = breaker.enter()
-    breaker.leave(late, ok)
-    assert breaker.state == "half-open"
-    with pytest.raises(BreakerOpen):
-        breaker.enter()
-    breaker.leave(trial, ok=None)  # it was cut off: the next one may try
-    assert breaker.enter()
-
-
 def test_a_full_bulkhead_refuses_calls(guard: Guard, upstream: Upstream) -> None:
     """With all slots taken the next call is refused at once; when they end, calls pass again."""
     reached, go = threading.Semaphore(0), threading.Event()
@@ -409,12 +376,3 @@ def test_a_change_of_the_breaker_is_logged(
         if record.message == "breaker changed"
     ]
     assert changes == [("closed", "open")]
-
-
-def test_every_request_has_a_deadline(make_app: MakeApp) -> None:
-    """It begins with the request and ends with it."""
-    app = make_app(request_deadline=7)
-    with app.test_request_context("/"):
-        app.preprocess_request()
-        assert 0 < seconds_left() <= 7
-    assert seconds_left() == float("inf")

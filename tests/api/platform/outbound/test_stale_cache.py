@@ -1,16 +1,14 @@
 """The cache: fresh and stale answers, one fetch at a time, sharing through Redis, its outage."""
 
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import redis
 
-from api.platform.outbound import redis_client
 from api.platform.outbound import stale_cache as module
 from api.platform.outbound.redis_client import KEY_PREFIX, OptionalRedis
 from api.platform.outbound.stale_cache import Cache, CachedAnswer, FetchInProgress
@@ -28,11 +26,10 @@ class Failed(Exception):
 class Clock:
     """A clock that the test sets."""
 
-    now = 1_000_000.0  # of time()
-    offset = 0.0  # of monotonic(), from the real one
+    now = 1_000_000.0
 
     def monotonic(self) -> float:
-        return time.monotonic() + self.offset
+        return time.monotonic()
 
     def time(self) -> float:
         return self.now
@@ -43,13 +40,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(module, "time", made)
     return made
-
-
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """Yield the URL of a Redis that accepts connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
 
 
 def fail() -> Any:
@@ -201,17 +191,3 @@ def test_a_silent_redis_costs_little_and_is_counted(silent: str) -> None:
     assert answer(cache, fail_test).value == 1
     assert redis_failures() == before + 1
     assert time.thread_time() - started < 1
-
-
-def test_redis_is_used_again_after_the_pause(
-    redis_url: str, silent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The pause after a failure ends."""
-    shared = OptionalRedis(silent)
-    assert shared.run(lambda store: store.ping(), None) is None
-    shared._redis = redis.Redis.from_url(redis_url)
-    assert shared.run(lambda store: store.ping(), None) is None
-    later = Clock()
-    later.offset = redis_client.PAUSE_SECONDS
-    monkeypatch.setattr(redis_client, "time", later)
-    assert shared.run(lambda store: store.ping(), None) is True
