@@ -13,7 +13,13 @@ from api.platform.telemetry import metrics
 from observability.spec import names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODES, sample
-from tests.api.platform.http.test_limits import LIMITS, allowed, back, fallbacks, limited_to_three  # noqa: F401 - a fixture
+from tests.api.platform.http.test_limits import (
+    LIMITS,
+    allowed,
+    fallbacks,
+    limited_to_three,  # noqa: F401 - a fixture
+    wait_for_store,
+)
 from tests.redis_server import RedisServer
 
 CONFIG = (
@@ -77,7 +83,7 @@ def test_limits_are_counted_in_memory_while_a_full_store_refuses(
     )
     assert sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total") == failures + 1
     operator.config_set("maxmemory", 0)
-    back(client)
+    wait_for_store(client)
     assert operator.llen("huey.redis.evara") == 1
 
 
