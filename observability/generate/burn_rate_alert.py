@@ -1,9 +1,7 @@
 """The burn-rate alert of one tier: its expression over all SLOs, and the text that people read."""
 
-from decimal import Decimal
-
 from observability.generate.alert_rule import alert_rule, links
-from observability.lib.promql import selector
+from observability.lib.promql import one_of, selector
 from observability.lib.templates import fill
 from observability.sli.registry import KINDS
 from observability.spec import names
@@ -11,7 +9,8 @@ from observability.spec.board_slugs import SLO
 from observability.spec.plan import Condition, Plan, Tier, Window
 from observability.spec.quantities import format_decimal
 
-# True where every condition is, with the labels that routes and texts need joined on.
+# One sample per SLO whose conditions are all true, with the labels that routes and texts need;
+# its value is the error ratio of the first condition.
 EXPRESSION = """\
 (
   <<conditions>>
@@ -66,7 +65,7 @@ def expression(plan: Plan, tier: Tier) -> str:
     return fill(
         EXPRESSION,
         conditions=fill(AND).join([*conditions, enough_events]),
-        objectives=selector(names.OBJECTIVE, **{names.SLI: "~" + "|".join(tier.slis)}),
+        objectives=selector(names.OBJECTIVE, **{names.SLI: one_of(tier.slis)}),
     )
 
 
@@ -74,7 +73,7 @@ def above_threshold(plan: Plan, condition: Condition) -> str:
     """Return the comparison of one window's ratio with its threshold."""
     error_ratio = names.error_ratio(condition.window.name)
     if condition.factor is None:
-        share = format_decimal(condition.ratio or Decimal(1))
+        share = format_decimal(condition.ratio)
         return fill(ABOVE_SHARE, error_ratio=error_ratio, share=share)
     return fill(
         ABOVE_BURN_RATE,

@@ -41,9 +41,11 @@ SAME_OBJECTIVE = """\
 <<objective>> * (
 <<slos>>
 )"""
-RATE = "sum by (<<SLO>>) (rate(<<counter>><<range>>))"
-ALL_SECONDS = "0 * avg_over_time(<<FRESH>><<range>>) + 1"  # per second: every second counts
-BAD_SECONDS = "1 - avg_over_time(<<FRESH>><<range>>)"
+RATE = "sum by (<<SLO>>) (rate(<<counter>><<suffix>>[<<window>>]))"
+ALL_SECONDS = (
+    "0 * avg_over_time(<<FRESH>><<suffix>>[<<window>>]) + 1"  # per second: every second counts
+)
+BAD_SECONDS = "1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>])"
 ERROR_RATIO = "<<bad>> / (<<total>> > 0)"  # no sample without events
 # The mean, not the last value: of 30 s that were bad for 5 s, 5 s count.
 THIN_FRESHNESS = "avg_over_time(<<FRESH>>[<<interval>>])"
@@ -92,7 +94,7 @@ def record(name: str, expr: str) -> Rule:
 
 
 def objectives(plan: Plan) -> Iterator[Rule]:
-    """Yield the promises as series that need no data, and the next steps.
+    """Yield every SLO's objective as a constant series, and its next steps as a label.
 
     There is one term per distinct objective, SLI and owner.
     """
@@ -136,7 +138,7 @@ def thinned(plan: Plan) -> Iterator[Rule]:
     """Yield the copies at one sample per 30 s that long windows are computed from."""
     for name in (names.TOTAL, names.BAD):
         yield record(name + names.THIN, name)
-    if sli.freshness(plan):
+    if sli.counts_seconds(plan):
         interval = format_duration(plan.clock.thin)
         yield record(names.FRESH + names.THIN, fill(THIN_FRESHNESS, interval=interval))
 
@@ -146,7 +148,7 @@ def thinned(plan: Plan) -> Iterator[Rule]:
 
 def window_rules(plan: Plan, pace: str) -> Iterator[Rule]:
     """Yield the ratios of every window of one pace."""
-    timed = bool(sli.freshness(plan))  # nothing may read a series that nothing records
+    timed = sli.counts_seconds(plan)  # nothing may read a series that nothing records
     for window in plan.windows:
         if window.pace == pace:
             yield from ratios(window, timed=timed)
@@ -158,13 +160,13 @@ def ratios(window: Window, *, timed: bool) -> Iterator[Rule]:
     `timed` adds the SLOs that count seconds: every second is an event, bad while nothing was fresh.
     """
     suffix = "" if window.pace == FINE_PACE else names.THIN
-    range_ = f"{suffix}[{window.text}]"
+    over = {"suffix": suffix, "window": window.text}
     total, bad = names.total_rate(window.name), names.bad_rate(window.name)
-    total_expr = fill(RATE, counter=names.TOTAL, range=range_)
-    bad_expr = fill(RATE, counter=names.BAD, range=range_)
+    total_expr = fill(RATE, counter=names.TOTAL, **over)
+    bad_expr = fill(RATE, counter=names.BAD, **over)
     if timed:
-        total_expr += f"\nor ({fill(ALL_SECONDS, range=range_)})"
-        bad_expr += f"\nor ({fill(BAD_SECONDS, range=range_)})"
+        total_expr += f"\nor ({fill(ALL_SECONDS, **over)})"
+        bad_expr += f"\nor ({fill(BAD_SECONDS, **over)})"
     yield record(total, total_expr)
     yield record(bad, bad_expr)
     yield record(names.error_ratio(window.name), fill(ERROR_RATIO, bad=bad, total=total))
@@ -182,7 +184,7 @@ def budget_left(plan: Plan) -> Rule:
 
 
 def single_alert(plan: Plan, alert: Alert) -> Rule:
-    """Return a guard or a watched symptom."""
+    """Return the rule of a guard or a watched symptom."""
     labels = {names.SEVERITY: alert.severity}
     if alert.name != names.UNMEASURED_ALERT:  # which keeps the owner of its SLO
         labels[names.OWNER] = alert.owner
@@ -193,7 +195,7 @@ def single_alert(plan: Plan, alert: Alert) -> Rule:
 
 def guard(plan: Plan, name: str) -> str:
     """Return the expression of an alert that watches the rules themselves."""
-    measured = [names.BAD, names.FRESH] if sli.freshness(plan) else [names.BAD]
+    measured = [names.BAD, names.FRESH] if sli.counts_seconds(plan) else [names.BAD]
     window = next(window for window in plan.windows if window.name == SHORT_WINDOW)
     expressions = {
         names.UNMEASURED_ALERT: fill(UNMEASURED, measured=" or ".join(measured)),

@@ -51,7 +51,7 @@ def firing(**labels: str) -> str:
 
 
 def burn_rate(window: str) -> str:
-    """Return each SLO's bad share over `window` by its budget.
+    """Return each SLO's bad share over `window`, divided by its error budget.
 
     1 spends the budget exactly within the period.
     """

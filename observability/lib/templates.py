@@ -13,7 +13,7 @@ FIELD = re.compile(r"<<(\w+)>>")
 
 
 def fill(template: str, **values: object) -> str:
-    """Return the template with every field replaced; raise TypeError for other values than its."""
+    """Return the template with every field replaced; raise TypeError unless each has a value."""
     fields = set(FIELD.findall(template))
     arguments = {field for field in fields if not field.isupper()}
     if arguments != values.keys():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from observability.lib.check import Check
 from observability.lib.promql import by_slo, selector
 from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import SOURCES
+from observability.sli.sources import SOURCES, EventSource
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
 from observability.spec.plan import AVAILABILITY, Plan, Slo
 
@@ -15,24 +15,23 @@ class Availability(EventKind):
 
     name = AVAILABILITY
 
-    def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
+    def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
         """Yield one pair for the source, if it has SLOs of this kind."""
-        if plan.slos_of(source, self.name):
-            calls = SOURCES[source]
+        if plan.slos_of(source.name, self.name):
             suffix = f"-{self.name}"
             yield EventCounters(
-                total=by_slo(calls.count, calls.label, suffix),
-                bad=by_slo(calls.failed_calls(), calls.label, suffix),
+                total=by_slo(source.count, source.label, suffix),
+                bad=by_slo(source.failed_calls(), source.label, suffix),
             )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return failed and successful calls of every subject."""
         series: dict[str, str] = {}
         for slo in self.slos(plan):
-            calls = SOURCES[slo.source]
-            subject = {calls.label: slo.subject}
-            failed = selector(calls.count, **subject, **calls.failed, **ONE_INSTANCE)
-            succeeded = selector(calls.count, **subject, **calls.one_success(), **ONE_INSTANCE)
+            source = SOURCES[slo.source]
+            subject = {source.label: slo.subject}
+            failed = selector(source.count, **subject, **source.one_failure(), **ONE_INSTANCE)
+            succeeded = selector(source.count, **subject, **source.one_success(), **ONE_INSTANCE)
             bad = traffic.bad_of(EVENTS, slo.name)
             series |= {failed: counter(bad), succeeded: counter(EVENTS - bad)}
         return series

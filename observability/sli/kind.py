@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from observability.lib.check import Check
-from observability.sli.sources import SOURCES
+from observability.sli.sources import SOURCES, EventSource
 from observability.sli.steady_traffic import SteadyTraffic
 from observability.spec.plan import Plan, Slo
+from observability.spec.schema.policy import SliKind
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class EventCounters:
 class Kind(ABC):
     """One kind of SLI; `name` is the value of the label `sli`."""
 
-    name: ClassVar[str]
+    name: ClassVar[SliKind]
     counts_seconds: ClassVar[bool] = False  # else events
 
     @abstractmethod
@@ -31,7 +32,7 @@ class Kind(ABC):
 
     @abstractmethod
     def bad_events(self, subject: str) -> str:
-        """Return the end of the sentence `About 3 % of …`; the subject may be a template field."""
+        """Return the end of the sentence `About 3 % of …`; the subject may be a Go template."""
 
     @abstractmethod
     def impact(self, slo: Slo) -> str:
@@ -61,15 +62,5 @@ class EventKind(Kind):
     """A kind that counts events; each of its SLOs says from which source."""
 
     @abstractmethod
-    def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
+    def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
         """Yield the counters of all its SLOs over one source of events."""
-
-
-class TimedKind(Kind):
-    """A kind that counts seconds: a second is good while the last success is recent enough."""
-
-    counts_seconds = True
-
-    @abstractmethod
-    def freshness(self, plan: Plan) -> Iterator[str]:
-        """Yield expressions by `slo`: 1 while the last success is recent enough, else 0."""

@@ -5,21 +5,22 @@ from typing import ClassVar
 
 from observability.lib.promql import by_slo, one_of, selector
 from observability.lib.templates import fill
-from observability.sli.kind import TimedKind
+from observability.sli.kind import Kind
 from observability.sli.steady_traffic import SteadyTraffic, counter, gauge
 from observability.spec import names
 from observability.spec.plan import Plan, Slo
 from observability.spec.quantities import format_decimal
 
-# Silence is bad: no series is 0, too, as soon as Prometheus knows the target that should have it.
+# A missing gauge counts as 0 as soon as Prometheus has an `up` series for its scrape job.
 FRESH = """\
 (time() - <<last_success>> <= bool <<limit>>)
 or on (<<SLO>>) (sum by (<<SLO>>) (0 * <<objectives>>) and on () <<up>>)"""
-LONG_AGO = -100_000  # seconds; older than any limit
 
 
-class LastSuccess(TimedKind):
-    """A second is good while the subject's last success is at most the SLO's limit ago."""
+class LastSuccess(Kind):
+    """A kind that counts seconds: one is good while the last success is recent enough."""
+
+    counts_seconds = True
 
     source: ClassVar[str]
     metric: ClassVar[str]  # gauge: time of the last success
@@ -27,7 +28,7 @@ class LastSuccess(TimedKind):
     scrape_job: ClassVar[str]  # of the target that exposes the gauge
 
     def freshness(self, plan: Plan) -> Iterator[str]:
-        """Yield one expression per limit."""
+        """Yield expressions by `slo`, one per limit: 1 while the success is recent, else 0."""
         for limit, slos in plan.slos_by_limit(self.source, self.name).items():
             subjects = selector(self.metric, **{self.label: one_of(slo.subject for slo in slos)})
             slo_names = one_of(slo.name for slo in slos)
@@ -48,7 +49,7 @@ class LastSuccess(TimedKind):
 
     def _times(self, slo: Slo, traffic: SteadyTraffic) -> str:
         if traffic.share(slo.name):
-            return gauge(LONG_AGO)
+            return gauge(-int(slo.limit.seconds) - 1)
         return counter(int(traffic.step))
 
     def _age(self, slo: Slo) -> str:

@@ -9,7 +9,7 @@ from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
 from observability.lib.promql import by_slo, selector
 from observability.lib.templates import fill
 from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import GOOD_RESPONSES, SOURCES
+from observability.sli.sources import GOOD_RESPONSES, SOURCES, EventSource
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
 from observability.spec import names
 from observability.spec.plan import (
@@ -30,25 +30,24 @@ class Latency(EventKind):
 
     name = LATENCY
 
-    def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
+    def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
         """Yield one pair per threshold: quick calls are counted, slow ones are the rest."""
-        calls = SOURCES[source]
-        for threshold in plan.slos_by_limit(source, self.name):
+        for threshold in plan.slos_by_limit(source.name, self.name):
             suffix = f"-{self.name}-{threshold.text}"
-            total = by_slo(calls.successful_calls(), calls.label, suffix)
-            quick = by_slo(calls.calls_within(threshold), calls.label, suffix)
+            total = by_slo(source.successful_calls(), source.label, suffix)
+            quick = by_slo(source.calls_within(threshold), source.label, suffix)
             yield EventCounters(total=total, bad=f"{total}\n- {quick}")
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return the bucket of quick calls of every subject, among the calls that succeed."""
         series: dict[str, str] = {}
         for slo in self.slos(plan):
-            calls = SOURCES[slo.source]
+            source = SOURCES[slo.source]
             succeeded = EVENTS - failed_calls(plan, slo, traffic)
             quick = succeeded - traffic.bad_of(succeeded, slo.name)
-            labels = {calls.label: slo.subject, **calls.one_success()}
+            labels = {source.label: slo.subject, **source.one_success()}
             edge = {"le": format_decimal(slo.limit.seconds)}
-            series[selector(calls.buckets, **labels, **edge, **ONE_INSTANCE)] = counter(quick)
+            series[selector(source.buckets, **labels, **edge, **ONE_INSTANCE)] = counter(quick)
         return series
 
     def promise(self, slo: Slo) -> str:

@@ -2,7 +2,8 @@
 
 from observability.sli.availability import Availability
 from observability.sli.freshness import Freshness
-from observability.sli.kind import EventCounters, EventKind, Kind, TimedKind
+from observability.sli.kind import EventCounters, EventKind, Kind
+from observability.sli.last_success import LastSuccess
 from observability.sli.latency import Latency
 from observability.sli.probe import Probe
 from observability.sli.sources import SOURCES
@@ -34,14 +35,21 @@ def promise(slo: Slo) -> str:
 def event_counters(plan: Plan) -> list[EventCounters]:
     """Return the counters of every kind that counts events, by source."""
     kinds = [kind for kind in KINDS.values() if isinstance(kind, EventKind)]
-    return [
-        counters for source in SOURCES for kind in kinds for counters in kind.counters(plan, source)
-    ]
+    counters: list[EventCounters] = []
+    for source in SOURCES.values():
+        for kind in kinds:
+            counters += kind.counters(plan, source)
+    return counters
+
+
+def counts_seconds(plan: Plan) -> bool:
+    """Return whether the plan has an SLO that counts seconds."""
+    return any(kind_of(slo).counts_seconds for slo in plan.slos)
 
 
 def freshness(plan: Plan) -> list[str]:
     """Return the expressions of every kind that counts seconds; none where the plan has none."""
-    kinds = [kind for kind in KINDS.values() if isinstance(kind, TimedKind)]
+    kinds = [kind for kind in KINDS.values() if isinstance(kind, LastSuccess)]
     return [expr for kind in kinds for expr in kind.freshness(plan)]
 
 

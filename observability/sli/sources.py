@@ -14,6 +14,11 @@ Labels = dict[str, str]  # a value that starts with `~` is a regular expression
 GOOD_RESPONSES: Labels = {names.STATUS: "~2xx|3xx"}
 
 
+def one_match(labels: Labels) -> Labels:
+    """Return labels that match, without regular expressions."""
+    return {label: value.removeprefix("~").split("|")[0] for label, value in labels.items()}
+
+
 class EventSource(ABC):
     """One kind of subject whose calls are counted, with a histogram of their durations or without.
 
@@ -23,7 +28,7 @@ class EventSource(ABC):
 
     name: ClassVar[str]
     count: ClassVar[str]  # the series that counts calls
-    buckets: ClassVar[str] = ""  # the series of their durations, where these are measured
+    histogram: ClassVar[str | None] = None  # of their durations, where these are measured
     label: ClassVar[str]  # of the subject
     failed: ClassVar[Labels]
     succeeded: ClassVar[Labels]
@@ -46,11 +51,20 @@ class EventSource(ABC):
         """Return the selector of good calls that took no longer than the threshold."""
         return selector(self.buckets, le=edge(threshold.seconds), **self.succeeded)
 
+    @property
+    def buckets(self) -> str:
+        """Return the series of the durations; raise ValueError where none are measured."""
+        if self.histogram is None:
+            raise ValueError(f"{self.name} has no histogram of durations")
+        return self.histogram + "_bucket"
+
     def one_success(self) -> Labels:
-        """Return the labels of one successful call, without regular expressions."""
-        return {
-            label: value.removeprefix("~").split("|")[0] for label, value in self.succeeded.items()
-        }
+        """Return the labels of one successful call."""
+        return one_match(self.succeeded)
+
+    def one_failure(self) -> Labels:
+        """Return the labels of one failed call."""
+        return one_match(self.failed)
 
     @abstractmethod
     def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
@@ -66,19 +80,19 @@ class Requests(EventSource):
 
     name = HTTP_SOURCE
     count = names.HTTP_DURATION + "_count"
-    buckets = names.HTTP_DURATION + "_bucket"
+    histogram = names.HTTP_DURATION
     label = names.ROUTE
     failed: ClassVar[Labels] = {names.STATUS: "5xx"}
     succeeded = GOOD_RESPONSES
     has_drills = True
 
     def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
-        """Return the status codes of the route, and failures of what it may need."""
+        """Return the status codes of the route, and failures of any dependency."""
         query = event_rates(names.CODE, names.HTTP_REQUESTS + "_total", route=subject)
         return Check("Which answers are given?", query, Unit.REQUESTS), self._dependencies()
 
     def checks_of_delay(self, subject: str) -> tuple[Check, ...]:
-        """Return the durations of the route, and failures of what it may need."""
+        """Return the durations of the route, and failures of any dependency."""
         query = p99(names.HTTP_DURATION, route=subject)
         durations = Check("How long do good answers take (p99)?", query, Unit.SECONDS)
         return durations, self._dependencies()
@@ -94,7 +108,7 @@ class DependencyCalls(EventSource):
 
     name = DEPENDENCY_SOURCE
     count = names.DEPENDENCY_DURATION + "_count"
-    buckets = names.DEPENDENCY_DURATION + "_bucket"
+    histogram = names.DEPENDENCY_DURATION
     label = names.DEPENDENCY
     failed: ClassVar[Labels] = {names.OUTCOME: "error"}
     succeeded: ClassVar[Labels] = {names.OUTCOME: "ok"}

@@ -1,7 +1,7 @@
 """The traffic of promtool's cases: constant events per sample, with a share of bad ones."""
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 
 from observability.spec import names
 
@@ -22,10 +22,8 @@ class SteadyTraffic:
         return self.shares.get(slo, Decimal(0))
 
     def bad_of(self, events: int, slo: str) -> int:
-        """Return the SLO's bad events, rounded away from the threshold that its share is beside."""
-        share = self.share(slo)
-        rounding = ROUND_CEILING if share > Decimal("0.5") else ROUND_FLOOR
-        return int((events * share).to_integral_value(rounding))
+        """Return the SLO's bad ones among the events, rounded down."""
+        return int(events * self.share(slo))
 
 
 def counter(step: int) -> str:

@@ -1,6 +1,6 @@
 """Command line of the prober: `python -m observability.slo URL HOST PORT EVERY`.
 
-EVARA_API_KEY is its key: not an argument, because everybody sees those.
+The API key comes from EVARA_API_KEY, because arguments are visible in the process list.
 """
 
 import os

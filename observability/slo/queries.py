@@ -6,15 +6,15 @@ from observability.spec.plan import FINE_PACE, LONG_PACE, Plan, Window
 from observability.spec.quantities import format_decimal
 
 # Events; for SLOs that count seconds, samples × the seconds between two, and their bad share.
-TOTAL = """\
+ALL_EVENTS = """\
 sum by (<<SLO>>) (increase(<<TOTAL>><<suffix>>[<<window>>]))
 or count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<seconds>>"""
-BAD = """\
+BAD_EVENTS = """\
 sum by (<<SLO>>) (increase(<<BAD>><<suffix>>[<<window>>]))
 or count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<seconds>>
    * (1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>]))"""
-# What has been recorded for longer than the shorter window, else every sample of that.
-OLD_OR_YOUNG = """\
+# The thinned series of an SLO that is older than the frequent window, else every sample of that.
+THINNED_OR_EVERY_SAMPLE = """\
 ((<<thinned>>) and on (<<SLO>>) <<OBJECTIVE>> offset <<frequent_window>>)
 or (<<every_sample>>)"""
 
@@ -22,11 +22,10 @@ or (<<every_sample>>)"""
 def total_and_bad_events(plan: Plan, window: Window) -> tuple[str, str]:
     """Return the queries of all and of bad events in a window, by SLO.
 
-    Long windows read the thinned series, as the rules do. What has not been recorded for longer
-    than the shorter windows reach is read from every sample instead, so that a young server's
-    figures are exact.
+    Long windows read the thinned series, as the rules do. An SLO whose recording began less than
+    6 h ago has few thinned samples, so all samples of the last 6 h are read instead.
     """
-    return events(plan, window, TOTAL), events(plan, window, BAD)
+    return events(plan, window, ALL_EVENTS), events(plan, window, BAD_EVENTS)
 
 
 def events(plan: Plan, window: Window, template: str) -> str:
@@ -41,7 +40,7 @@ def events(plan: Plan, window: Window, template: str) -> str:
         seconds=format_decimal(plan.clock.thin),
     )
     return fill(
-        OLD_OR_YOUNG,
+        THINNED_OR_EVERY_SAMPLE,
         thinned=thinned,
         frequent_window=frequent_window.text,
         every_sample=every_sample(plan, frequent_window, template),

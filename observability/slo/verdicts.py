@@ -108,7 +108,7 @@ def as_json(rows: list[Row], window: Window) -> dict[str, Any]:
 
 
 def parse_window(plan: Plan, text: str | None) -> Window:
-    """Return the Window of `1h` with the pace that suits it, without a text the plan's period.
+    """Return the window of a text such as `1h`; None means the plan's period.
 
     Raise ValueError for a span that the plan keeps no data for.
     """

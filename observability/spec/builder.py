@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import get_args
 
 from observability.spec import names
 from observability.spec.plan import (
@@ -35,7 +36,7 @@ from observability.spec.schema.catalogue import (
     SubjectEntry,
     WatchEntry,
 )
-from observability.spec.schema.policy import Policy
+from observability.spec.schema.policy import Policy, SliKind
 
 
 def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
@@ -201,7 +202,7 @@ def build_tier(name: str, policy: Policy) -> Tier:
     """Return one burn-rate alert; without `slis` it covers every kind of SLI."""
     entry = policy.tiers[name]
     conditions = tuple(
-        Condition(build_window(window.over, policy), window.factor, window.ratio)
+        Condition(build_window(window.over, policy), window.factor, window.ratio or Decimal(0))
         for window in entry.windows
     )
     return Tier(
@@ -211,7 +212,7 @@ def build_tier(name: str, policy: Policy) -> Tier:
         conditions=conditions,
         guard_window=build_window(entry.failed.over, policy),
         guard_events=entry.failed.events,
-        slis=entry.slis or (AVAILABILITY, LATENCY, FRESHNESS, PROBE),
+        slis=entry.slis or get_args(SliKind),
     )
 
 

@@ -11,7 +11,7 @@ from observability.spec import names
 from observability.spec.quantities import Duration, format_duration
 from observability.spec.schema.catalogue import DeprecationEntry, LoadEntry, LogEntry
 from observability.spec.schema.fields import Http
-from observability.spec.schema.policy import Policy
+from observability.spec.schema.policy import Policy, SliKind
 
 HTTP_SOURCE = "http"
 DEPENDENCY_SOURCE = "dependency"
@@ -24,10 +24,10 @@ THIN_PACE = "thin"
 LONG_PACE = "long"
 SHORT_WINDOW = "5m"  # recorded in every plan, because guards and `slo` read it
 
-AVAILABILITY = "availability"
-LATENCY = "latency"
-FRESHNESS = "freshness"
-PROBE = "probe"
+AVAILABILITY: SliKind = "availability"
+LATENCY: SliKind = "latency"
+FRESHNESS: SliKind = "freshness"
+PROBE: SliKind = "probe"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Slo:
 
     name: str  # unique; every join in the rules is on this label alone
     sli: str  # availability, latency, freshness or probe
-    source: str  # which metric the events come from
+    source: str  # http, dependency, gateway, job or probe
     subject: str  # route, dependency, job or the gateway
     objective: Decimal
     owner: str
@@ -84,14 +84,13 @@ class Condition:
 
     window: Window
     factor: Decimal | None
-    ratio: Decimal | None
+    ratio: Decimal  # read where there is no factor
 
     def threshold(self, slo: Slo, maximum: Decimal) -> Decimal:
         """Return the share of bad events, 0..1, above which the condition is true for `slo`."""
-        if self.ratio is not None:
+        if self.factor is None:
             return self.ratio
-        factor = self.factor or Decimal(0)
-        return min(factor * slo.budget, maximum)
+        return min(self.factor * slo.budget, maximum)
 
 
 @dataclass(frozen=True)
@@ -105,6 +104,10 @@ class Tier:
     guard_window: Window
     guard_events: Decimal  # at least so many bad events in guard_window
     slis: tuple[str, ...]
+
+    def threshold(self, slo: Slo, maximum: Decimal) -> Decimal:
+        """Return the share of bad events, 0..1, above which all its conditions are true."""
+        return max(condition.threshold(slo, maximum) for condition in self.conditions)
 
 
 @dataclass(frozen=True)
@@ -198,15 +201,15 @@ class Plan:
         return next((alert.severity for alert in watchdogs), "")
 
     def slo(self, name: str) -> Slo:
-        """Return the SLO of that name; raise StopIteration where there is none."""
-        return next(slo for slo in self.slos if slo.name == name)
+        """Return the SLO of that name; raise KeyError where there is none."""
+        return {slo.name: slo for slo in self.slos}[name]
 
     def slos_of(self, source: str, sli: str) -> tuple[Slo, ...]:
         """Return the SLOs of one kind of SLI whose events come from `source`."""
         return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
 
     def slos_by_limit(self, source: str, sli: str) -> dict[Duration, list[Slo]]:
-        """Return those SLOs by their limit, ascending."""
+        """Return the SLOs of one kind and source, grouped by their limit, ascending."""
         slos: dict[Duration, list[Slo]] = {}
         for slo in sorted(self.slos_of(source, sli), key=lambda slo: slo.limit.seconds):
             slos.setdefault(slo.limit, []).append(slo)

@@ -125,20 +125,18 @@ def slo_entry(plan: Plan, slo: Slo) -> Entry:
         checks=(still_bad, *kind.checks(slo)),
         steps=slo.next_steps,
         drill=proof,
-        over=fill(SLO_OVER, query=bad_share, share=lowest_threshold(plan, slo)),
+        over=fill(SLO_OVER, query=bad_share, share=lowest_threshold(plan, slo, tiers)),
     )
 
 
-def lowest_threshold(plan: Plan, slo: Slo) -> str:
-    """Return the share of bad events, in per cent, below which no tier fires."""
-    maximum = plan.policy.max_threshold
-    conditions = (condition for tier in plan.tiers for condition in tier.conditions)
-    lowest = min(condition.threshold(slo, maximum) for condition in conditions)
+def lowest_threshold(plan: Plan, slo: Slo, tiers: tuple[Tier, ...]) -> str:
+    """Return the share of bad events, in per cent, below which none of the tiers fires."""
+    lowest = min(tier.threshold(slo, plan.policy.max_threshold) for tier in tiers)
     return format_decimal(lowest * 100)
 
 
 def alert_entry(alert: Alert) -> Entry:
-    """Return a guard or a watched symptom."""
+    """Return the page of a guard or a watched symptom."""
     firing_series = selector(names.ALERTS, alertname=alert.name)
     first_look = Check("What does it say?", firing_series)
     if alert.expr:

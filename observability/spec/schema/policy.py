@@ -100,7 +100,7 @@ class DrillEntry(Entry):
     speed: Annotated[int, Field(ge=1)]
     scrape: PositiveDuration
     scrapes_per_window: Annotated[int, Field(ge=2)]  # a rate needs two samples
-    by_sli: dict[str, str]
+    by_sli: Annotated[dict[SliKind, str], Field(min_length=1)]
 
 
 class Policy(Entry):
@@ -109,7 +109,7 @@ class Policy(Entry):
     clock: ClockEntry
     buckets: tuple[PositiveDuration, ...]
     max_threshold: Annotated[Decimal, Field(gt=0, lt=1)]
-    tiers: dict[str, TierEntry]
+    tiers: Annotated[dict[str, TierEntry], Field(min_length=1)]
     guards: dict[str, AlertEntry]
     severities: Annotated[dict[str, SeverityEntry], Field(min_length=1)]
     owners: dict[str, OwnerEntry]

@@ -1,13 +1,16 @@
 """Every alert has a generated case that fires, one that is silent, and one without data."""
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from observability.generate import prometheus, promtool_tests
+from observability.sli import registry
 from observability.spec import names
 from observability.spec.loading import load_plan
 from observability.spec.plan import Plan
@@ -42,9 +45,16 @@ def cases(mark: str) -> Iterator[tuple[bool, bool]]:
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_every_tier_fires_is_silent_and_stands_no_data(tier: str) -> None:
+def test_every_tier_fires_is_silent_and_stands_no_data(tier: str, plan: Plan) -> None:
     """Above its threshold, below it, and without any series."""
-    assert {(True, True), (False, True), (False, False)} <= set(cases(f'tier="{tier}"'))
+    assert {(True, True), (False, False)} <= set(cases(f'tier="{tier}"'))
+    above, below = documents()[f"{promtool_tests.FOLDER}/{tier}.yaml"]["tests"]
+    firing_above = {sample["labels"] for sample in above["promql_expr_test"][0]["exp_samples"]}
+    firing_below = {sample["labels"] for sample in below["promql_expr_test"][0]["exp_samples"]}
+    counting_seconds = {
+        f'{{slo="{slo.name}"}}' for slo in plan.slos if registry.kind_of(slo).counts_seconds
+    }
+    assert firing_below == firing_above & counting_seconds  # the others are silent
 
 
 @pytest.mark.parametrize(
@@ -70,3 +80,36 @@ def test_the_firing_case_of_a_tier_names_every_slo_that_it_judges(plan: Plan) ->
         wanted = {f'{{slo="{slo.name}"}}' for slo in plan.slos if slo.sli in tier.slis}
         assert {sample["labels"] for sample in fires} == wanted
         assert document["group_eval_order"] == list(names.GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "policy"),
+    [
+        (("fresh_within: 15m", "fresh_within: 7d"), None),
+        (None, ("{over: 5m, factor: 20}, {over: 1m, factor: 20}", "{over: 10s, factor: 20}")),
+        (
+            None,
+            (
+                "{over: 5m, factor: 20}, {over: 1m, factor: 20}",
+                "{over: 1m, factor: 9}, {over: 5m, factor: 20}",
+            ),
+        ),
+    ],
+    ids=["freshness of a week", "a window of ten seconds", "the strictest condition is not first"],
+)
+def test_cases_hold_for_other_limits_and_windows(
+    catalogue: tuple[str, str] | None,
+    policy: tuple[str, str] | None,
+    plan_of: Callable[..., Plan],
+    promtool: Callable[..., "subprocess.CompletedProcess[str]"],
+    tmp_path: Path,
+) -> None:
+    """The generated cases follow from the files; none is right for the committed numbers alone."""
+    edited = plan_of((catalogue,) if catalogue else (), (policy,) if policy else ())
+    files = prometheus.render(edited) | promtool_tests.render(edited)
+    for name in (prometheus.RULES, f"{promtool_tests.FOLDER}/T1.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[name], encoding="utf-8")
+    result = promtool("test", "rules", tmp_path / promtool_tests.FOLDER / "T1.yaml")
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""A kind of SLI is one module and one line: nothing outside sli and spec asks which kind it has."""
+"""A kind of SLI is one module and one line of the registry: no module but sli and spec asks for it."""
 
 import ast
 import re
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -17,9 +18,11 @@ from observability.lib.check import Check
 from observability.lib.promql import by_slo, selector
 from observability.sli import registry
 from observability.sli.kind import EventCounters, EventKind
+from observability.sli.sources import EventSource
 from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
 from observability.spec import names
 from observability.spec.plan import AVAILABILITY, FRESHNESS, LATENCY, PROBE, Plan, Slo
+from observability.spec.schema.policy import SliKind
 
 OUTSIDE = sorted(
     path
@@ -37,9 +40,9 @@ class Retried(EventKind):
 
     name = "retried"
 
-    def counters(self, plan: Plan, source: str) -> Iterator[EventCounters]:
+    def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
         """Yield retries among calls."""
-        if plan.slos_of(source, self.name):
+        if plan.slos_of(source.name, self.name):
             calls = names.DEPENDENCY_DURATION + "_count"
             yield EventCounters(
                 total=by_slo(calls, names.DEPENDENCY, "-retried"),
@@ -112,7 +115,7 @@ def kinds_named(source: str) -> list[str]:
             uses += [alias.name for alias in node.names if alias.name in KIND_CONSTANTS]
         if isinstance(node, ast.Attribute) and node.attr in KIND_CONSTANTS:
             uses.append(node.attr)
-        if isinstance(node, ast.Compare):
+        if isinstance(node, ast.Compare | ast.MatchValue):
             literals = (part for part in ast.walk(node) if isinstance(part, ast.Constant))
             uses += [str(part.value) for part in literals if part.value in registry.KINDS]
     return uses
@@ -131,6 +134,7 @@ def test_no_other_module_asks_for_a_kind(path: Path) -> None:
         "x = plan.PROBE",
         "x = slo.sli == 'freshness'",
         "x = slo.sli in ('freshness', other)",
+        "match slo.sli:\n    case 'probe':\n        pass",
     ],
 )
 def test_a_module_that_asks_for_a_kind_is_found(source: str) -> None:
@@ -147,8 +151,9 @@ def test_no_template_asks_for_a_kind() -> None:
         assert not quoted.findall(path.read_text(encoding="utf-8")), path
 
 
-def test_kinds_are_those_of_the_policy() -> None:
-    """Each kind that tiers may name is registered under that name, in the order of the rules."""
+def test_kinds_are_those_that_a_tier_may_name() -> None:
+    """policy.yaml, the names of kinds and the registry agree."""
+    assert list(registry.KINDS) == list(get_args(SliKind))
     assert list(registry.KINDS) == [AVAILABILITY, LATENCY, FRESHNESS, PROBE]
 
 

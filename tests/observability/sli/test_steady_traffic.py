@@ -2,18 +2,20 @@
 
 from decimal import Decimal
 
-import pytest
+from observability.generate.promtool_tests import JUST_ABOVE, JUST_BELOW
+from observability.sli.steady_traffic import EVENTS, SteadyTraffic
+from observability.spec.plan import Plan
 
-from observability.sli.steady_traffic import SteadyTraffic
 
-
-@pytest.mark.parametrize(
-    ("share", "bad_events"), [("0", 0), ("0.0019", 1), ("0.5501", 551), ("1", 1000)]
-)
-def test_shares_are_whole_numbers_on_the_right_side(share: str, bad_events: int) -> None:
-    """A share just above a threshold must not be rounded onto it, nor one just below."""
-    traffic = SteadyTraffic({"x": Decimal(share)}, step=Decimal(60))
-    assert traffic.bad_of(1000, "x") == bad_events
+def test_whole_events_stay_on_their_side_of_every_threshold(plan: Plan) -> None:
+    """A share just above a threshold is not rounded onto it, nor one just below."""
+    for tier in plan.tiers:
+        for slo in plan.slos:
+            threshold = tier.threshold(slo, plan.policy.max_threshold)
+            above = SteadyTraffic({slo.name: threshold * JUST_ABOVE}, step=Decimal(60))
+            below = SteadyTraffic({slo.name: threshold * JUST_BELOW}, step=Decimal(60))
+            limit = threshold * EVENTS
+            assert below.bad_of(EVENTS, slo.name) < limit < above.bad_of(EVENTS, slo.name)
 
 
 def test_an_slo_without_a_share_has_no_bad_events() -> None:

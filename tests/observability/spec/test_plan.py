@@ -119,7 +119,7 @@ def test_slo_names_are_unique(plan: Plan) -> None:
     """Every join is on the name alone, so two of a kind would silence both."""
     assert len({slo.name for slo in plan.slos}) == len(plan.slos)
     assert plan.slo("nodes.list-probe").sli == "probe"
-    with pytest.raises(StopIteration):
+    with pytest.raises(KeyError):
         plan.slo("none")
 
 
