@@ -36,7 +36,6 @@ STOP_SPREAD_SECONDS = 4.0
 VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
 NO_REQUESTS = {"requests": 0, "failed": 0, "rate": 0.0, **dict.fromkeys(PERCENTILES)}
-EXCERPT_LENGTH = 120  # characters of an unexpected answer
 
 
 class Tally:
@@ -130,7 +129,7 @@ class ApiUser(HttpUser):
                 for parameter, field in scenario["provides"].items():
                     self.pool[parameter].append(answer.json()[field])
             elif answer.status_code:
-                excerpt = (answer.text or "")[:EXCERPT_LENGTH]
+                excerpt = (answer.text or "")[:120]
                 answer.failure(f"{answer.status_code} {excerpt}")
             else:
                 answer.failure(str(answer.error))
@@ -173,17 +172,14 @@ def body(scenario: Scenario) -> Any:
 
 def holders(node: Any, path: list[str]) -> list[Any]:
     """Return the mappings at a path; a list on the way means each of its elements."""
-    mappings = as_list(node)
-    for key in path:
-        mappings = [child for mapping in mappings for child in as_list(mapping[key])]
+    nodes = node if isinstance(node, list) else [node]
+    if not path:
+        return nodes
+    key, *rest = path
+    mappings = []
+    for child in nodes:
+        mappings += holders(child[key], rest)
     return mappings
-
-
-def as_list(node: Any) -> list[Any]:
-    """Return a list itself, and anything else as a list of one."""
-    if isinstance(node, list):
-        return node
-    return [node]
 
 
 def judge() -> list[Row]:

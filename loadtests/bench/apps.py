@@ -27,7 +27,6 @@ from observability.spec import loading
 from observability.spec.loading import CATALOGUE
 
 NODE = {"id": "bench", "name": "Measured tank", "kind": "water_tank"}
-NODES_URL = "/api/v1/nodes/"
 NODE_URL = "/api/v1/nodes/bench"
 NEVER_REACHED = "100000000/minute"  # the limiter counts and refuses nobody
 NO_COLLECTOR = "http://127.0.0.1:9"  # spans are made and sent to where nobody listens
@@ -84,7 +83,7 @@ def prepare(app: Flask) -> dict[str, str]:
     printed = app.test_cli_runner().invoke(args=command).output
     key = printed.split()[-1]
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    created = app.test_client().post(NODES_URL, json=NODE, headers=headers)
+    created = app.test_client().post("/api/v1/nodes/", json=NODE, headers=headers)
     if created.status_code != 201:
         reason = f"{created.status} {created.text}"
         raise RuntimeError(f"the node to measure with could not be made: {reason}")

@@ -14,7 +14,6 @@ FINE = "fine"
 WORSE = "worse"
 UNKNOWN = "unknown"
 VERDICTS = (FINE, WORSE, UNKNOWN)  # their places are exit codes
-MARGIN_FACTOR = 1.57  # of the notch of a box plot
 Costs = Mapping[str, Sequence[float]]  # by name, seconds per request of every round
 Batch = Callable[[], float]
 Tick = Callable[[], object]
@@ -33,7 +32,7 @@ class Estimate(NamedTuple):
 def estimate(values: Sequence[float]) -> Estimate:
     """Return the median and the margin of at least two values."""
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    margin = MARGIN_FACTOR * (high - low) / len(values) ** 0.5
+    margin = 1.57 * (high - low) / len(values) ** 0.5
     return Estimate(median, margin)
 
 
@@ -95,3 +94,8 @@ def combine(verdicts: Sequence[str]) -> str:
         if verdict in verdicts:
             return verdict
     return FINE
+
+
+def micros(seconds: float) -> float:
+    """Return seconds in microseconds, with one decimal."""
+    return round(seconds * 1e6, 1)

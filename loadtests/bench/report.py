@@ -5,28 +5,25 @@ import os
 import platform
 from contextlib import redirect_stderr
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.progress import Progress
 
 from loadtests.bench import apps, measure, request
-from loadtests.bench.measure import Costs, Estimate, difference
+from loadtests.bench.measure import Costs, micros
+from loadtests.bench.pieces import list_pieces
 from loadtests.bench.request import CostsByRequest
 
 HERE = Path(__file__).parent
 BASELINE = HERE / "baseline.json"
-PIECES = yaml.safe_load((HERE / "pieces.yaml").read_text(encoding="utf-8"))
 IN_PROCESS = "in process"
 END_TO_END = "end to end"
 ROUNDS = {IN_PROCESS: 60, END_TO_END: 8}
 QUICK_ROUNDS = {IN_PROCESS: 40}
 Report = dict[str, Any]
-Row = dict[str, Any]
 
 
 def run_benchmark(factory: str, *, quick: bool) -> Report:
@@ -44,9 +41,9 @@ def run_benchmark(factory: str, *, quick: bool) -> Report:
             verdicts.append(ratios[way]["verdict"])
         pieces = list_pieces(costs_by_way[IN_PROCESS][name])
         rows.append({"request": name, "ratios": ratios, "pieces": pieces})
-    system = f"{platform.system()} on {platform.machine()}"
     return {
-        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}, {system}",
+        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{platform.system()} on {platform.machine()}",
         "rounds": rounds[IN_PROCESS],
         "requests": rows,
         "verdict": measure.combine(verdicts),
@@ -74,7 +71,7 @@ def measure_requests(factory: str, rounds: dict[str, int]) -> dict[str, CostsByR
     return {IN_PROCESS: in_process, END_TO_END: end_to_end}
 
 
-def judge_ratio(costs: Costs, committed: float | None) -> Row:
+def judge_ratio(costs: Costs, committed: float | None) -> dict[str, Any]:
     """Return the costs of bare and all, their ratio, and the verdict on it."""
     ratio = measure.ratio(costs, apps.ALL, apps.BARE)
     return {
@@ -91,37 +88,3 @@ def judge_ratio(costs: Costs, committed: float | None) -> Row:
 def is_steady(report: Report) -> bool:
     """Return whether every ratio is certain enough to be committed."""
     return all(ratio["steady"] for row in report["requests"] for ratio in row["ratios"].values())
-
-
-def list_pieces(costs: Costs) -> list[Row]:
-    """Return the cost of each piece, dearest first; `us` is None where it is unknown."""
-    rest = difference(costs, apps.ALL, apps.BARE)
-    rows = []
-    for piece in costs:
-        if piece in (apps.ALL, apps.BARE):
-            continue
-        cost = difference(costs, *apps.compared_variants(piece))
-        rows.append(piece_row(piece, cost))
-        if piece != apps.SAMPLED:
-            rest = measure.subtract(rest, cost)
-    if not rows:
-        return []
-    rows.sort(key=itemgetter("us"), reverse=True)
-    rows.append(piece_row("rest", rest))
-    unknown = [piece_row(piece, None) for piece in PIECES if piece not in (*costs, "rest")]
-    return rows + unknown
-
-
-def piece_row(piece: str, estimate: Estimate | None) -> Row:
-    """Return the row of one piece, with its name and purpose from pieces.yaml."""
-    name, purpose = PIECES.get(piece, (piece, ""))
-    row = {"piece": name, "us": None, "margin_us": None, "buys": purpose}
-    if estimate:
-        row["us"] = micros(estimate.value)
-        row["margin_us"] = micros(estimate.margin)
-    return row
-
-
-def micros(seconds: float) -> float:
-    """Return seconds in microseconds, with one decimal."""
-    return round(seconds * 1e6, 1)

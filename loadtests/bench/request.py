@@ -140,7 +140,7 @@ def run_server(
             "api/gunicorn.conf.py",
             f"loadtests.bench.apps:create_served_app({app!r}, {factory!r})",
         ]
-        process = subprocess.Popen(command, stderr=output, pass_fds=[descriptor])  # noqa: S603 - our own words
+        process = subprocess.Popen(command, stderr=output, pass_fds=[descriptor])  # noqa: S603
     try:
         base_url = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS) as client:

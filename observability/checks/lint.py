@@ -35,7 +35,10 @@ def check(plan: Plan, root: Path) -> list[Problem]:
 
 
 def check_rules(plan: Plan) -> Iterator[Problem]:
-    """Yield the problems of recording and alerting rules."""
+    """Yield the problems of recording and alerting rules.
+
+    A group that is evaluated too seldom has no value most of the time.
+    """
     series = known_series(plan)
     edges = frozenset(plan.buckets)
     for group, rule in list_rules(plan):
@@ -60,7 +63,10 @@ def name_rule(rule: Json) -> str:
 
 
 def check_alert(rule: Json, plan: Plan) -> Iterator[Complaint]:
-    """Yield a missing severity, owner, summary or next step of an alert."""
+    """Yield a missing severity, owner, summary or next step of an alert.
+
+    The owner may come from the expression, which joins the objective's labels.
+    """
     labels = rule["labels"]
     if labels.get(names.SEVERITY) not in plan.policy.severities:
         yield "has no severity that the policy knows", "set severity"

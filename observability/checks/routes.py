@@ -1,5 +1,6 @@
 """Check `contract`: the catalogue's routes are the operations of the OpenAPI document."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from observability.spec.plan import Plan
@@ -8,10 +9,11 @@ from observability.spec.schema.fields import Http
 
 Json = dict[str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
+Operations = dict[Http, Json]
 WHERE = "catalogue.yaml: routes"
 
 
-def list_operations(openapi: Json) -> dict[Http, Json]:
+def list_operations(openapi: Json) -> Operations:
     """Return the document's operation objects by method and path."""
     operations = {}
     for path, item in openapi.get("paths", {}).items():
@@ -24,7 +26,11 @@ def list_operations(openapi: Json) -> dict[Http, Json]:
 def check(plan: Plan, openapi: Json) -> list[Problem]:
     """Return routes without operation, operations without route, and bodies without example."""
     operations = list_operations(openapi)
-    problems = []
+    return [*check_routes(plan, operations), *check_unwatched(plan, operations)]
+
+
+def check_routes(plan: Plan, operations: Operations) -> Iterator[Problem]:
+    """Yield routes that the app does not serve, and loaded ones without an example body."""
     for route in plan.routes:
         where = f"{WHERE}.{route.id}"
         if route.http not in operations:
@@ -32,15 +38,18 @@ def check(plan: Plan, openapi: Json) -> list[Problem]:
             fix = (
                 f"correct `http:`, or add the view and run make generate; the API serves {similar}"
             )
-            problems.append(contract(where, f"{route.http} is not in the app", fix))
+            yield contract(where, f"{route.http} is not in the app", fix)
         elif route.load.weight and lacks_example(operations[route.http]):
             message = "has load, but no example body in api/openapi.json"
             fix = "give its schema an example in api/v1, then make generate"
-            problems.append(contract(where, message, fix))
+            yield contract(where, message, fix)
+
+
+def check_unwatched(plan: Plan, operations: Operations) -> Iterator[Problem]:
+    """Yield operations that are neither watched nor exempt."""
     for http in sorted(operations.keys() - plan.route_ids.keys()):
         message = f"{http} is served, but watched by nothing"
-        problems.append(contract(WHERE, message, "declare it under routes, or under exempt"))
-    return problems
+        yield contract(WHERE, message, "declare it under routes, or under exempt")
 
 
 def contract(where: str, message: str, fix: str) -> Problem:
@@ -54,7 +63,7 @@ def lacks_example(operation: Json) -> bool:
     return any("example" not in media for media in content.values())
 
 
-def list_similar(http: Http, operations: dict[Http, Json]) -> str:
+def list_similar(http: Http, operations: Operations) -> str:
     """Return the operations on the same path, or else all."""
     same_path = [str(other) for other in operations if other.path == http.path]
     if same_path:

@@ -17,6 +17,7 @@ AMTOOL = "amtool"
 HEADING = re.compile(r"^(Unit Testing:|Checking)\s+\S+")  # promtool's, with the file's name
 QUOTED_LINES = 6
 QUOTED_CHARACTERS = 300
+Programs = dict[str, str | None]  # path by tool; None where it is missing
 Command = list[str]  # its last word is the file that it checks
 
 
@@ -27,10 +28,8 @@ def run_tools(
 
     Return the problems, and the names of the tools that are missing.
     """
-    folders = [folder for folder in (path, os.environ.get("PATH")) if folder]
-    search_path = os.pathsep.join(folders)
-    program_by_tool = {tool: shutil.which(tool, path=search_path) for tool in (PROMTOOL, AMTOOL)}
-    commands = list_commands(root / GENERATED, program_by_tool, loki_program)
+    programs = find_programs(path)
+    commands = list_commands(root / GENERATED, programs, loki_program)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         complaints = pool.map(run_tool, commands)
     problems = []
@@ -38,22 +37,27 @@ def run_tools(
         if complaint:
             where = Path(command[-1]).relative_to(root)
             problems.append(Problem(str(where), complaint, FIX, "lint"))
-    missing = [tool for tool, program in program_by_tool.items() if not program]
+    missing = [tool for tool, program in programs.items() if not program]
     return problems, missing
 
 
-def list_commands(
-    folder: Path, program_by_tool: dict[str, str | None], loki_program: Path | None
-) -> list[Command]:
+def find_programs(path: str | None) -> Programs:
+    """Return the tools' programs; `path` is searched before PATH."""
+    folders = [folder for folder in (path, os.environ.get("PATH")) if folder]
+    search_path = os.pathsep.join(folders)
+    return {tool: shutil.which(tool, path=search_path) for tool in (PROMTOOL, AMTOOL)}
+
+
+def list_commands(folder: Path, programs: Programs, loki_program: Path | None) -> list[Command]:
     """Return the commands that check the generated files in a folder."""
     commands = []
-    promtool = program_by_tool[PROMTOOL]
+    promtool = programs[PROMTOOL]
     if promtool:
         commands.append([promtool, "check", "rules", str(folder / prometheus.RULES)])
         cases = folder / promtool_tests.FOLDER
         for case in sorted(cases.glob("*.yaml")):
             commands.append([promtool, "test", "rules", str(case)])
-    amtool = program_by_tool[AMTOOL]
+    amtool = programs[AMTOOL]
     if amtool:
         commands.append([amtool, "check-config", str(folder / alertmanager.CONFIG)])
     if loki_program:
@@ -67,10 +71,15 @@ def run_tool(command: Command) -> str:
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if not result.returncode:
         return ""
+    tool = Path(command[0]).name
+    return f"{tool} says: {quote(result.stdout + result.stderr)}"
+
+
+def quote(output: str) -> str:
+    """Return the first lines of a tool's output as one line."""
     lines = []
-    for line in (result.stdout + result.stderr).splitlines():
+    for line in output.splitlines():
         text = HEADING.sub("", line).strip()
         if text:
             lines.append(text[:QUOTED_CHARACTERS])
-    tool = Path(command[0]).name
-    return f"{tool} says: {' | '.join(lines[:QUOTED_LINES])}"
+    return " | ".join(lines[:QUOTED_LINES])

@@ -63,7 +63,10 @@ def request_count(side: dict[str, Any]) -> str:
 
 
 def describe_change(row: dict[str, Any], key: str) -> str:
-    """Return one number of a route as `old → new`, and below it the change."""
+    """Return one number of a route as `old → new`, and below it the change.
+
+    The change is faint and in brackets where few requests make it doubtful.
+    """
     old = row["old"][key]
     new = row["new"][key]
     change = compare.describe_change(key, old, new)

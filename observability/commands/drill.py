@@ -48,7 +48,10 @@ def list_drills(*, json_: bool) -> None:
 
 
 def run_drill(drill: Drill, print_line: Callable[[str], None]) -> runner.Result:
-    """Run one drill and print its steps and its verdict."""
+    """Run one drill on a stack of its own and print its steps and its verdict.
+
+    Texts of the drill are escaped: they are no markup.
+    """
 
     def print_step(text: str) -> None:
         print_line(f"  {escape(text)}")

@@ -47,7 +47,10 @@ def print_objectives(objectives: list[dict[str, Any]]) -> None:
 
 
 def print_sides(report: dict[str, Any]) -> None:
-    """Print each route's numbers as clients and server counted them; `≠` marks a disagreement."""
+    """Print each route's numbers as clients and server counted them.
+
+    `≠` marks a disagreement. Without the server's side the clients' numbers stand alone.
+    """
     title = "What the clients saw"
     if report["total"]["server"]:
         title = "Each pair is clients/server"

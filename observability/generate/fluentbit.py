@@ -15,6 +15,7 @@ DOCKER = "fluent-bit/docker.yaml"
 LINE = "log"  # the field that holds the line
 UNSHIPPED = ("fluent-bit", "loki")  # what they write about lines would make lines
 COMPOSE_SERVICE = "com.docker.compose.service"
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - of its container
 DISK = {"storage.type": "filesystem"}
 TIME = "%Y-%m-%dT%H:%M:%S.%L%z"
 # Our own JSON lines, logfmt of Prometheus and Alertmanager, plain words of gunicorn and supervisord
@@ -51,7 +52,7 @@ def render(plan: Plan) -> dict[str, str]:
     )
     docker = config(
         state="/fluent-bit/state",
-        source={"name": "forward", "listen": "0.0.0.0", "port": 24224, **DISK},  # noqa: S104 - of its container
+        source={"name": "forward", "listen": ALL_ADDRESSES, "port": 24224, **DISK},
         filters=[*docker_filters(), *level_filters()],
         output=loki_output(plan, f"${names.LOG_PROGRAM}", "loki", 3100),
     )

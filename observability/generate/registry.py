@@ -30,7 +30,10 @@ def read_contract(path: Path = OPENAPI) -> dict[str, Any]:
 
 
 def render(plan: Plan, openapi: dict[str, Any]) -> Files:
-    """Return every generated file."""
+    """Return every generated file.
+
+    Only the load scenarios need the contract: they take their bodies from its examples.
+    """
     files = {}
     for emitter in EMITTERS:
         for name, text in emitter.render(plan).items():
@@ -41,7 +44,10 @@ def render(plan: Plan, openapi: dict[str, Any]) -> Files:
 
 
 def list_stale(files: Files, out: Path) -> list[Path]:
-    """Return the files in the folder of generated files that nothing generates any more."""
+    """Return the files in the folder of generated files that nothing generates any more.
+
+    `out` is the output folder, to which the paths are relative.
+    """
     stale = []
     for path in (out / GENERATED).rglob("*"):
         relative = path.relative_to(out)

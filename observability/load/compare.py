@@ -41,7 +41,10 @@ def read_report(folder: Path) -> Report:
 
 
 def compare(old: Report, new: Report) -> dict[str, Any]:
-    """Return each route's figures in both runs, and the objectives that are no longer met."""
+    """Return each route's figures in both runs, and the objectives that are no longer met.
+
+    `unlike` lists how the runs' load differs, `unsure` says why the comparison proves little.
+    """
     return {
         "unlike": profile_differences(old["run"], new["run"]),
         "unsure": explain_doubt(old["verdict"], new["verdict"]),
@@ -104,7 +107,10 @@ def figures_by_route(run: Report) -> dict[str, Figures]:
 
 
 def figures(clients: dict[str, Any]) -> Figures:
-    """Return the clients' numbers that two runs are compared by; `failing` is a share."""
+    """Return the clients' numbers that two runs are compared by.
+
+    `failing` is the share of failed requests; None without requests.
+    """
     share = None
     if clients["requests"]:
         share = clients["failed"] / clients["requests"]
@@ -113,7 +119,10 @@ def figures(clients: dict[str, Any]) -> Figures:
 
 
 def list_broken(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the objectives that the old run met and the new one missed."""
+    """Return the objectives that the old run met and the new one missed.
+
+    `old` and `new` are the measured shares of good events.
+    """
     measured_before = {row["slo"]: row["measured"] for row in old if row["verdict"] == "met"}
     return [
         {

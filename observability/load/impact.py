@@ -61,7 +61,10 @@ def measure_budgets(
 
 
 def list_alerts(prometheus: Prometheus, plan: Plan, increase: Increase) -> list[dict[str, Any]]:
-    """Return the alerts that fired, without the watchdog, and for about how many seconds."""
+    """Return the alerts that fired, and for about how many seconds.
+
+    The watchdog is left out: it always fires.
+    """
     query = f"count_over_time({firing()}[{increase.span}])"
     rows = []
     for labels, evaluations in prometheus.query(query, increase.end):
@@ -80,7 +83,10 @@ def list_alerts(prometheus: Prometheus, plan: Plan, increase: Increase) -> list[
 def measure_workers(
     prometheus: Prometheus, plan: Plan, increase: Increase
 ) -> dict[str, dict[str, float]]:
-    """Return least, mean and most of the workers' CPU seconds per second and memory bytes."""
+    """Return least, mean and most of what all workers together used.
+
+    `cpu` is in seconds per second, `memory` in bytes.
+    """
     scrape = format_decimal(plan.clock.scrape)
     rate_window = format_decimal(plan.clock.scrape * 3)
     expressions = {

@@ -24,51 +24,66 @@ class Sample:
     counters: Counters
 
 
-def wait_for_scrapes(prometheus: Prometheus, plan: Plan, after: float) -> dict[str, float]:
-    """Wait for a scrape of every target after a moment; return its time by scrape job."""
-    up = selector(names.UP, job=f"~{names.SCRAPE_API}|{names.SCRAPE_PROBER}")
-    query = f"timestamp({up}) * {up}"  # 0 for a target that is down
-    timeout = PATIENCE * float(plan.clock.scrape)
-    for _ in poll(timeout, POLL_SECONDS):
-        scrapes = prometheus.query(query)
-        newest: dict[str, float] = {}
-        for labels, at in scrapes:
-            job = labels["job"]
-            newest[job] = max(at, newest.get(job, at))
-        if names.SCRAPE_API in newest and min(at for _, at in scrapes) > after:
-            return newest
-    silent = sorted({labels["job"] for labels, at in scrapes if at <= after})
-    if not silent:
-        silent = [names.SCRAPE_API]
-    jobs = " and ".join(silent)
-    raise Unreachable(
-        f"Prometheus at {prometheus.url} has no new scrape of {jobs}; "
-        "look at: make status, make logs P=metrics"
-    )
-
-
 def take_sample(prometheus: Prometheus, plan: Plan, after: float) -> Sample:
-    """Return every counter at the first scrape after a moment; raise Unreachable."""
+    """Return every counter at the first scrape after a moment; raise Unreachable.
+
+    Events of SLOs are evaluated here: the recording rules run later than the scrape.
+    """
     scrape_times = wait_for_scrapes(prometheus, plan, after)
     at = scrape_times[names.SCRAPE_API]
     probed_at = scrape_times.get(names.SCRAPE_PROBER, at)
+    expressions = {rule["record"]: rule["expr"] for rule in rules.events(plan)}
     read = partial(read_counter, prometheus)
-    codes = read(at, names.HTTP_REQUESTS + "_total", names.ROUTE, names.CODE)
-    buckets = read(at, names.HTTP_DURATION + "_bucket", names.ROUTE, "le")
-    probes = read(probed_at, names.PROBES + "_total", names.ROUTE, names.OUTCOME)
-    counters = {"codes": codes, "buckets": buckets, "probes": probes}
-    # The rules run later than the scrape: evaluate their expressions instead of reading them.
-    events = {rule["record"]: rule["expr"] for rule in rules.events(plan)}
-    counters["total"] = read(at, events[names.TOTAL], names.SLO)
-    counters["bad"] = read(at, events[names.BAD], names.SLO)
+    counters = {
+        "codes": read(at, names.HTTP_REQUESTS + "_total", names.ROUTE, names.CODE),
+        "buckets": read(at, names.HTTP_DURATION + "_bucket", names.ROUTE, "le"),
+        "probes": read(probed_at, names.PROBES + "_total", names.ROUTE, names.OUTCOME),
+        "total": read(at, expressions[names.TOTAL], names.SLO),
+        "bad": read(at, expressions[names.BAD], names.SLO),
+    }
     return Sample(at, counters)
 
 
 def read_counter(prometheus: Prometheus, at: float, expr: str, *labels: str) -> Counts:
-    """Return the value of a counter at a time by the values of its labels."""
-    query = f"sum by ({', '.join(labels)}) ({expr})"
+    """Return the value of a counter at a Unix time by the values of its labels."""
+    by = ", ".join(labels)
     counts: Counts = {}
-    for series, value in prometheus.query(query, at):
+    for series, value in prometheus.query(f"sum by ({by}) ({expr})", at):
         key = tuple(series[label] for label in labels)
         counts[key] = value
     return counts
+
+
+def wait_for_scrapes(prometheus: Prometheus, plan: Plan, after: float) -> dict[str, float]:
+    """Wait until every target was scraped after a moment.
+
+    Return the time of the newest scrape by scrape job. Raise Unreachable when a target is down or
+    was not scraped for PATIENCE intervals.
+    """
+    timeout = PATIENCE * float(plan.clock.scrape)
+    for _ in poll(timeout, POLL_SECONDS):
+        scrapes = list_scrapes(prometheus)
+        jobs = {job for job, _ in scrapes}
+        silent_jobs = {job for job, at in scrapes if at <= after}
+        if names.SCRAPE_API in jobs and not silent_jobs:
+            return newest_by_job(scrapes)
+    silent = " and ".join(sorted(silent_jobs) or [names.SCRAPE_API])
+    raise Unreachable(
+        f"Prometheus at {prometheus.url} has no new scrape of {silent}; "
+        "look at: make status, make logs P=metrics"
+    )
+
+
+def list_scrapes(prometheus: Prometheus) -> list[tuple[str, float]]:
+    """Return scrape job and Unix time of each target's last scrape; 0 for a target that is down."""
+    up = selector(names.UP, job=f"~{names.SCRAPE_API}|{names.SCRAPE_PROBER}")
+    targets = prometheus.query(f"timestamp({up}) * {up}")
+    return [(labels["job"], at) for labels, at in targets]
+
+
+def newest_by_job(scrapes: list[tuple[str, float]]) -> dict[str, float]:
+    """Return the time of the newest scrape of each job."""
+    newest: dict[str, float] = {}
+    for job, at in scrapes:
+        newest[job] = max(at, newest.get(job, at))
+    return newest

@@ -66,7 +66,10 @@ def describe_syntax_error(name: str, error: Exception) -> Problem:
 
 
 def index_lines(document: Document, root: yaml.Node) -> None:
-    """Fill the document's lines, and add a problem for each key that a mapping has twice."""
+    """Fill the document's lines, and add a problem for each key that a mapping has twice.
+
+    YAML keeps the last value of a repeated key without a word.
+    """
     document.lines[()] = line_of(root)
     duplicates: set[KeyPath] = set()
     for path, line in list_keys(root, (), set()):

@@ -54,7 +54,10 @@ def section_ids(document: Document, section: str) -> list[str]:
 
 
 def explain(document: Document, model: type[Entry], error: ValidationError) -> Iterator[Problem]:
-    """Yield pydantic's errors as problems."""
+    """Yield pydantic's errors as problems.
+
+    Its location marks a wrong key with `[key]`, which is no part of the path.
+    """
     for item in error.errors():
         location = tuple(part for part in item["loc"] if part != "[key]")
         message, fix = describe(model, location, item)
@@ -62,7 +65,10 @@ def explain(document: Document, model: type[Entry], error: ValidationError) -> I
 
 
 def describe(model: type[Entry], location: Location, item: Mapping[str, Any]) -> tuple[str, str]:
-    """Return message and fix of one of pydantic's errors."""
+    """Return message and fix of one of pydantic's errors.
+
+    Validators of our own write both into one text: `message; fix`.
+    """
     kind = item["type"]
     if kind == "extra_forbidden":
         return "unknown key", suggest_key(model, location)
@@ -91,7 +97,10 @@ def suggest_key(model: type[Entry], location: Location) -> str:
 
 
 def known_keys(model: type[Entry], location: Sequence[str | int]) -> list[str]:
-    """Return the keys that the mapping at `location` inside `model` may have, sorted."""
+    """Return the keys that the mapping at `location` inside `model` may have, sorted.
+
+    Raise nothing for a location that the model does not have: no key is known there.
+    """
     schema = model.model_json_schema(by_alias=True)
     node = resolve(schema, schema)
     for part in location:

@@ -16,7 +16,10 @@ RESERVED_ALERTS = {names.BURN_ALERT, *names.GUARDS}
 
 
 def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator[Problem]:
-    """Yield every problem of the catalogue; `where` returns the place of one of its keys."""
+    """Yield every problem of the catalogue.
+
+    `where` returns the place of one of its keys.
+    """
     yield from check_addresses(catalogue, where)
     yield from check_owners(catalogue, policy, where)
     yield from check_dependencies(catalogue, where)
