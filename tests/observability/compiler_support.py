@@ -20,7 +20,7 @@ probe: {every: 5s, fresh_within: 12s, objective: 99.9, routes: [], next_steps: [
 
 
 def changed(text: str, *edits: tuple[str, str]) -> str:
-    """`text` with each passage replaced by another; the passage must be there, exactly once."""
+    """Return `text` with passages replaced, each of which must be there exactly once."""
     for old, new in edits:
         assert text.count(old) == 1, f"{old!r} stands there {text.count(old)} times"
         text = text.replace(old, new)
@@ -28,17 +28,16 @@ def changed(text: str, *edits: tuple[str, str]) -> str:
 
 
 def program(name: str) -> str:
-    """The path of a server's tool; it must be there."""
+    """Return the path of a server's tool, which must be there."""
     found = binaries.find(name, servers_folder())
     assert found, f"{name} is missing; unpack it with: python -m observability fetch"
     return str(found)
 
 
 def openapi_for(plan: Plan) -> dict[str, Any]:
-    """A contract that serves exactly the plan's routes."""
+    """Return a contract that serves exactly the plan's routes."""
     document: dict[str, Any] = {"paths": {}}
     for http in plan.route_ids:
-        document["paths"].setdefault(http.path, {})[http.method.lower()] = {
-            "responses": {"200": {}}
-        }
+        operations = document["paths"].setdefault(http.path, {})
+        operations[http.method.lower()] = {"responses": {"200": {}}}
     return document

@@ -17,19 +17,19 @@ from tests.observability.compiler_support import SERVICE, changed, program
 
 @pytest.fixture(scope="session")
 def plan() -> Plan:
-    """The Plan of the fixed service."""
+    """Return the Plan of the fixed service."""
     return load_plan(SERVICE)
 
 
 @pytest.fixture(scope="session")
 def fast(plan: Plan) -> Plan:
-    """That Plan on the drill's clock."""
+    """Return that Plan on the drill's clock."""
     return accelerate(plan)
 
 
 @pytest.fixture(scope="session")
 def openapi() -> dict[str, Any]:
-    """The API's committed contract."""
+    """Return the API's committed contract."""
     return registry.read_contract()
 
 
@@ -39,18 +39,19 @@ PlanOf = Callable[..., Plan]
 
 @pytest.fixture
 def files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
-    """Writes copies of both files, edited; a text instead of edits replaces a file whole."""
+    """Return a function that writes edited copies of both files.
+
+    A text instead of edits replaces a file whole.
+    """
 
     def write(
         catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()
     ) -> tuple[Path, Path]:
         paths = []
         for source, edits in ((SERVICE, catalogue), (POLICY, policy)):
-            text = (
-                edits
-                if isinstance(edits, str)
-                else changed(source.read_text(encoding="utf-8"), *edits)
-            )
+            text = edits
+            if not isinstance(edits, str):
+                text = changed(source.read_text(encoding="utf-8"), *edits)
             target = tmp_path / source.name
             target.write_text(text, encoding="utf-8")
             paths.append(target)
@@ -61,13 +62,13 @@ def files(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
 
 @pytest.fixture
 def plan_of(files: Callable[..., tuple[Path, Path]]) -> PlanOf:
-    """The Plan of edited files."""
+    """Return a function that returns the Plan of edited files."""
     return lambda catalogue=(), policy=(): load_plan(*files(catalogue, policy))
 
 
 @pytest.fixture
 def problems_of(files: Callable[..., tuple[Path, Path]]) -> Callable[..., list[Problem]]:
-    """The problems of edited files; there must be some."""
+    """Return a function that returns the problems of edited files; there must be some."""
 
     def find(
         catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()
@@ -81,7 +82,7 @@ def problems_of(files: Callable[..., tuple[Path, Path]]) -> Callable[..., list[P
 
 @pytest.fixture(scope="session")
 def promtool() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs promtool with the given words."""
+    """Return a function that runs promtool with the given words."""
     path = program("promtool")
     return lambda *words: subprocess.run(
         [path, *map(str, words)], capture_output=True, text=True, check=False
@@ -90,7 +91,7 @@ def promtool() -> Callable[..., "subprocess.CompletedProcess[str]"]:
 
 @pytest.fixture(scope="session")
 def amtool() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs amtool with the given words."""
+    """Return a function that runs amtool with the given words."""
     path = program("amtool")
     return lambda *words: subprocess.run(
         [path, *map(str, words)], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The servers' own tools: what they refuse is a problem in their words, and missing ones are named."""
+"""The servers' own tools: what they refuse is a problem, and missing tools are named."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from observability.generate import alertmanager, prometheus, registry
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the committed files that the tools read, without the cases that take long."""
+    """Return a copy of the committed files that the tools read, without the slow cases."""
     for path in (prometheus.RULES, alertmanager.CONFIG):
         (tmp_path / registry.GENERATED / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(registry.ROOT / registry.GENERATED / path, tmp_path / registry.GENERATED / path)

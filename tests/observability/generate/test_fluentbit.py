@@ -1,4 +1,4 @@
-"""Fluent Bit's configurations: labels, what is not shipped, what waits for Loki, and how levels are found."""
+"""Fluent Bit's configurations: labels, unshipped lines, waiting for Loki, and levels."""
 
 import re
 from typing import Any
@@ -14,10 +14,12 @@ FILES = (fluentbit.NATIVE, fluentbit.DOCKER)
 
 
 def config(plan: Plan, file: str) -> dict[str, Any]:
+    """Return one of the generated configurations."""
     return dict(yaml.safe_load(fluentbit.render(plan)[file]))
 
 
 def output(plan: Plan, file: str) -> dict[str, Any]:
+    """Return the only output of a configuration."""
     [only] = config(plan, file)["pipeline"]["outputs"]
     return dict(only)
 
@@ -48,43 +50,50 @@ def test_lines_about_shipping_are_not_shipped(plan: Plan) -> None:
     assert native["inputs"][0]["exclude_path"] == "*/fluent-bit.log,*/loki.log"
     grep = next(step for step in docker["filters"] if step["name"] == "grep")
     pattern = grep["exclude"].removeprefix("program ")
-    assert [
-        name for name in ("loki", "fluent-bit", "api", "loki-proxy") if re.search(pattern, name)
-    ] == ["loki", "fluent-bit"]
+    programs = ("loki", "fluent-bit", "api", "loki-proxy")
+    dropped = [name for name in programs if re.search(pattern, name)]
+    assert dropped == ["loki", "fluent-bit"]
 
 
 @pytest.mark.parametrize(
     ("line", "level"),
     [
         ("ts=2026-01-02T03:04:05.678Z caller=main.go:1 level=info msg=x", "info"),
-        ("ts=2026-01-02T03:04:05.678Z caller=main.go:1 level=warn msg=\"level=error level=error\"", "warning"),
+        (
+            'ts=2026-01-02T03:04:05.678Z caller=main.go:1 level=warn msg="level=error level=error"',
+            "warning",
+        ),
         ("time=2026-01-02T03:04:05.678+02:00 level=ERROR source=main.go:1 msg=x", "error"),
         ("time=2026-01-02T03:04:05.678Z level=DEBUG source=main.go:1 msg=x", "debug"),
         ("[2026-01-02 03:04:05 +0000] [17] [INFO] Booting worker with pid: 18", "info"),
         ("[2026-01-02 03:04:05 +0000] [17] [CRITICAL] WORKER TIMEOUT (pid:18)", "error"),
         ("2026-01-02 03:04:05,678 INFO spawned: 'api' with pid 17", "info"),
         ("2026-01-02 03:04:05,678 WARN exited: api (exit status 1; not expected)", "warning"),
-        ("2026-01-02 03:04:05,678 CRIT Server 'unix_http_server' running without any HTTP authentication checking", "error"),
+        (
+            "2026-01-02 03:04:05,678 CRIT Server 'unix_http_server' running "
+            "without any HTTP authentication checking",
+            "error",
+        ),
         ("Traceback (most recent call last):", None),
         ("an ERROR in the middle of words", None),
     ],
-)  # fmt: skip
+)
 def test_levels_of_foreign_lines_are_found_and_spelt_alike(line: str, level: str | None) -> None:
-    """Prometheus 2 and 3, Alertmanager, gunicorn and supervisord; a line that says no level gets none."""
+    """Prometheus 2 and 3, Alertmanager, gunicorn, supervisord; other lines have no level."""
     patterns = [
         parser["regex"].replace("(?<", "(?P<")
         for parser in fluentbit.PARSERS
         if parser["format"] == "regex"
     ]
-    found = next(
-        (match["level"] for pattern in patterns if (match := re.search(pattern, line))), None
-    )
-    spelt = [
+    matches = filter(None, (re.search(pattern, line) for pattern in patterns))
+    found = [match["level"] for match in matches][:1]
+    levels = [
         name
-        for name, words in fluentbit.SPELLINGS.items()
-        if found and re.match(f"(?i:{words})", found)
+        for name, spelling in fluentbit.SPELLINGS.items()
+        for word in found
+        if re.match(f"(?i:{spelling})", word)
     ]
-    assert spelt == ([level] if level else [])
+    assert levels == ([level] if level else [])
 
 
 def test_levels_are_spelt_in_known_words_alone(plan: Plan) -> None:
@@ -100,9 +109,7 @@ def test_levels_are_spelt_in_known_words_alone(plan: Plan) -> None:
 )
 def test_a_file_names_its_program(path: str, program: str, plan: Plan) -> None:
     """The label comes from the file's name, whatever the folder is called."""
-    pattern = config(plan, fluentbit.NATIVE)["pipeline"]["inputs"][0]["tag_regex"].replace(
-        "(?<", "(?P<"
-    )
-    found = re.search(pattern, path)
+    [source] = config(plan, fluentbit.NATIVE)["pipeline"]["inputs"]
+    found = re.search(source["tag_regex"].replace("(?<", "(?P<"), path)
     assert found
     assert found["program"] == program

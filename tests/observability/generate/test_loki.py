@@ -1,4 +1,4 @@
-"""Loki's configuration and rules: what follows from the Plan, and what is left to the place where it runs."""
+"""Loki's configuration and rules: what the Plan decides, and what the environment decides."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +16,12 @@ BURST = "    level: error\n    over: 5m\n    more_than: 20\n"
 
 
 def config(plan: Plan) -> dict[str, Any]:
+    """Return the generated configuration."""
     return dict(yaml.safe_load(loki.render(plan)[loki.CONFIG]))
 
 
 def rules(plan: Plan) -> dict[str, dict[str, Any]]:
+    """Return the generated rules by alert."""
     groups = yaml.safe_load(loki.render(plan)[loki.RULES])["groups"]
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
 
@@ -37,7 +39,7 @@ def test_lines_are_kept_a_day_longer_than_the_period(plan_of: Callable[..., Plan
 
 
 def test_nothing_is_reported_and_no_label_is_added(plan: Plan) -> None:
-    """No usage statistics; labels are those of the shipper; what is not asked for from outside listens inside."""
+    """No usage statistics, no labels but the shipper's, and private parts listen locally."""
     made = config(plan)
     assert made["analytics"] == {"reporting_enabled": False}
     assert made["limits_config"]["discover_service_name"] == []
@@ -45,19 +47,21 @@ def test_nothing_is_reported_and_no_label_is_added(plan: Plan) -> None:
 
 
 def test_questions_reach_the_memory_as_long_as_lines_may_stay_there(plan: Plan) -> None:
-    """A chunk may be in memory alone for a day; a limit on how far back memory is asked would hide it."""
+    """A chunk may be in memory alone for a day, so queries must reach as far back."""
     made = config(plan)
     assert made["ingester"]["max_chunk_age"] == "24h"
     assert made["querier"]["query_ingesters_within"] == "0s"
 
 
 def test_expressions_count_or_miss_lines_of_the_service(plan: Plan) -> None:
-    """Each kind of entry is LogQL over the declared labels, and can match lines of the named program alone."""
-    stream = 'service="evara-api", program="api"'
+    """Each kind of entry becomes LogQL over the labels of the named program."""
+    lines = '{service="evara-api", program="api"}'
+    errors = '{service="evara-api", program="api", level="error"}'
+    exceptions = f'{errors} |= "unhandled exception"'
     assert {name: rule["expr"] for name, rule in rules(plan).items()} == {
-        "LogErrorBurst": f'sum by (program) (count_over_time({{{stream}, level="error"}} [5m])) > 20',
-        "LogUnhandledException": f'sum by (program) (count_over_time({{{stream}, level="error"}} |= "unhandled exception" [5m])) > 0',
-        "LogSilence": f'absent_over_time({{{stream}}} |= "evara.access" [10m])',
+        "LogErrorBurst": f"sum by (program) (count_over_time({errors} [5m])) > 20",
+        "LogUnhandledException": f"sum by (program) (count_over_time({exceptions} [5m])) > 0",
+        "LogSilence": f'absent_over_time({lines} |= "evara.access" [10m])',
     }
 
 
@@ -68,7 +72,7 @@ def test_any_text_can_be_looked_for(plan_of: Callable[..., Plan]) -> None:
 
 
 def test_a_log_alert_says_what_every_alert_says(plan: Plan) -> None:
-    """Severity and owner as labels, by which Alertmanager routes; summary and numbered next steps as annotations."""
+    """Severity and owner are labels; summary and numbered next steps are annotations."""
     made = rules(plan)
     assert {alert.name for alert in plan.log_alerts} == set(made)
     for rule in made.values():
@@ -96,7 +100,7 @@ def test_no_log_alert_makes_no_group(plan_of: Callable[..., Plan]) -> None:
 
 @pytest.mark.parametrize("key", ["http_listen_port", "grpc_listen_port"])
 def test_ports_are_numbers_where_nothing_is_given(key: str, plan: Plan) -> None:
-    """A value from the environment stands unquoted, else Loki reads text where it wants a number."""
+    """A value from the environment is not quoted, so that Loki reads a number."""
     line = next(line for line in loki.render(plan)[loki.CONFIG].splitlines() if key in line)
     assert line.split(": ", 1)[1].startswith("${")
 

@@ -36,7 +36,7 @@ def test_what_nothing_generates_is_removed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[1]", b"3"])
 def test_a_contract_that_cannot_be_read_is_a_problem(content: bytes | None, tmp_path: Path) -> None:
-    """Missing, cut or of another form: one problem, which names the file and the command that writes it."""
+    """Missing, cut or of another form: one problem with the file and the command to run."""
     path = tmp_path / "openapi.json"
     if content is not None:
         path.write_bytes(content)

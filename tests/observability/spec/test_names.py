@@ -85,7 +85,7 @@ def offences(source: str) -> list[tuple[int, str]]:
 
 
 def impurities(source: str) -> list[str]:
-    """Calls and imports with which a module could do more than compute."""
+    """Return calls and imports with which a module could do more than compute."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
