@@ -6,6 +6,14 @@ Every request is named by its catalogue id, and the run is judged by the same ob
 service: the exit code is 0 when all that had traffic were met, 1 when one was missed, 2 when
 nothing was measured. The module imports nothing of the project, because `import locust` replaces
 the sockets of its process.
+
+A scenario has the request (`id`, `method`, `path`, `body`), the status codes that the contract
+promises (`expect`), its share of the load (`weight`) and its `objectives`; by path parameter:
+
+    provides    {parameter: field of the answer that holds the new resource's id}
+    consumes    the parameter whose resource the request removes
+    fixed       {parameter: the one resource that is always asked for}
+    vary        {field of the body: `unique` or `now`}
 """
 
 import copy
@@ -192,7 +200,10 @@ def judge() -> list[Row]:
 
 
 def judge_objective(name: str, objective: Row) -> Row:
-    """Return the row of one objective; latency is judged by the good answers alone."""
+    """Return the row of one objective.
+
+    Availability counts all requests; latency counts the good answers within its threshold.
+    """
     within = objective["within"]
     if within is None:
         total = TALLY.total[name]

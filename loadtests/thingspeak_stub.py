@@ -149,7 +149,10 @@ class ThingSpeakStub(ThreadingHTTPServer):
         return max(0.0, self._mode_ends - time.time())
 
     def feed_answer(self, url: SplitResult) -> Answer:
-        """Return the feed that a URL asks for, or ThingSpeak's error."""
+        """Return the feed that a URL asks for, or ThingSpeak's error.
+
+        `start` and `end` are times in UTC, `results` is the largest number of entries.
+        """
         path = FEED_PATH.fullmatch(url.path)
         if not path:
             return error_answer(404, "error_not_found", "Not Found")

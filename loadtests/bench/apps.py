@@ -76,7 +76,10 @@ def create_full_app(factory: str) -> Flask:
 
 
 def prepare(app: Flask) -> dict[str, str]:
-    """Migrate, create the measured node and return the headers of authorized requests."""
+    """Migrate, create the measured node and return the headers of authorized requests.
+
+    Raise RuntimeError when the app refuses to create the node.
+    """
     with app.app_context():
         upgrade()
     command = ["keys", "create", "bench", "--scope", "admin"]
@@ -91,7 +94,10 @@ def prepare(app: Flask) -> dict[str, str]:
 
 
 def plain_database(model: Engine) -> SimpleNamespace:
-    """Return sessions over the same file with the same SQLite settings, without listeners."""
+    """Return sessions over the same file with the same SQLite settings, without listeners.
+
+    Other settings would make the bare app faster than the database allows.
+    """
     settings = {}
     with model.connect() as connection:
         for name in PRAGMAS:
@@ -139,7 +145,10 @@ def plain_views() -> dict[str, Callable[..., Any]]:
 
 
 def create_bare_app(full_app: Flask) -> Flask:
-    """Return a plain Flask app with the measured URLs of the full one."""
+    """Return a plain Flask app with the measured URLs of the full one.
+
+    It shares the services and the database file, and has no hook at all.
+    """
     app = Flask(BARE, static_folder=None)
     database = plain_database(full_app.extensions[STATE].database.engine)
     app.extensions[STATE] = SimpleNamespace(database=database)
@@ -218,7 +227,10 @@ def create_app_without(piece: str, factory: str) -> Flask:
 
 
 def build_variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
-    """Return `all`, `bare`, and by piece the app without it (`sampled trace`: with it)."""
+    """Return `all`, `bare`, and by piece the app without it (`sampled trace`: with it).
+
+    Without `pieces` there are only the first two.
+    """
     full_app = create_full_app(factory)
     variants = {ALL: Variant(full_app), BARE: Variant(create_bare_app(full_app))}
     if not pieces:
@@ -234,7 +246,10 @@ def build_variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
 
 
 def compared_variants(piece: str) -> tuple[str, str]:
-    """Return the two variants whose difference is the cost of a piece."""
+    """Return the two variants whose difference is the cost of a piece.
+
+    The first is the dearer one.
+    """
     if piece == LOGS:
         return LOG_LINE, LOGS
     if piece == SAMPLED:

@@ -72,7 +72,10 @@ def subtract(whole: Estimate, part: Estimate) -> Estimate:
 
 
 def judge(measured: Estimate, committed: float | None) -> str:
-    """Return FINE or WORSE when the whole interval lies on one side of the limit, else UNKNOWN."""
+    """Return FINE or WORSE when the whole interval lies on one side of the limit, else UNKNOWN.
+
+    Without a committed ratio there is no limit.
+    """
     if committed is None:
         return UNKNOWN
     limit = committed * SLACK
@@ -89,7 +92,7 @@ def is_steady(measured: Estimate) -> bool:
 
 
 def combine(verdicts: Sequence[str]) -> str:
-    """Return WORSE if one is, else UNKNOWN if one is, else FINE."""
+    """Return the verdict on all ratios together: WORSE if one is, else UNKNOWN if one is."""
     for verdict in (WORSE, UNKNOWN):
         if verdict in verdicts:
             return verdict

@@ -27,7 +27,11 @@ Report = dict[str, Any]
 
 
 def run_benchmark(factory: str, *, quick: bool) -> Report:
-    """Run the benchmark and return its report; raise RuntimeError for a wrong answer."""
+    """Run the benchmark and return its report; raise RuntimeError for a wrong answer.
+
+    Each request has a ratio of all to bare for each way of measuring, and the pieces of its cost.
+    `quick` measures in process alone, with fewer rounds and no pieces.
+    """
     rounds = QUICK_ROUNDS if quick else ROUNDS
     costs_by_way = measure_requests(factory, rounds)
     committed = json.loads(BASELINE.read_text(encoding="utf-8"))
@@ -51,7 +55,10 @@ def run_benchmark(factory: str, *, quick: bool) -> Report:
 
 
 def measure_requests(factory: str, rounds: dict[str, int]) -> dict[str, CostsByRequest]:
-    """Return the costs of each way that has rounds; show the progress on stderr."""
+    """Return the costs of each way that has rounds; show the progress on stderr.
+
+    The environment of this process becomes that of a production stack.
+    """
     is_full = END_TO_END in rounds
     all_rounds = sum(rounds.values()) + len(rounds) * measure.WARM_UP_ROUNDS
     progress = Progress(console=Console(stderr=True), redirect_stderr=False, transient=True)
@@ -72,7 +79,10 @@ def measure_requests(factory: str, rounds: dict[str, int]) -> dict[str, CostsByR
 
 
 def judge_ratio(costs: Costs, committed: float | None) -> dict[str, Any]:
-    """Return the costs of bare and all, their ratio, and the verdict on it."""
+    """Return the costs of bare and all, their ratio, and the verdict on it.
+
+    Costs are in microseconds per request; `margin` belongs to the ratio.
+    """
     ratio = measure.ratio(costs, apps.ALL, apps.BARE)
     return {
         "bare_us": micros(measure.estimate(costs[apps.BARE]).value),

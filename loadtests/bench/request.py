@@ -1,4 +1,9 @@
-"""The cost of a request beside the same view bare, in process and under gunicorn."""
+"""The cost of a request beside the same view bare, in process and under gunicorn.
+
+Costs are CPU time: a busy machine prolongs the wall-clock time of a request, not the work in it.
+In process, requests go straight to the app over WSGI, so that the server costs nothing; under
+gunicorn, the CPU time of its one worker is counted.
+"""
 
 import gc
 import itertools
@@ -73,7 +78,10 @@ def send(app: Any, environ: dict[str, Any]) -> Answer:
 
 
 def in_process_batch(kind: Kind, variant: apps.Variant, headers: Headers) -> Batch:
-    """Return a batch over WSGI, which returns CPU seconds of this thread per request."""
+    """Return a batch over WSGI, which returns CPU seconds of this thread per request.
+
+    The requests are prepared before the clock starts.
+    """
 
     def run_batch() -> float:
         all_headers = {**headers, **variant.headers}
@@ -98,7 +106,10 @@ def require_success(statuses: set[str]) -> None:
 def measure_in_process(
     variants: dict[str, apps.Variant], headers: Headers, rounds: int, tick: Tick
 ) -> CostsByRequest:
-    """Return by request the costs of the variants that answer as the full app does."""
+    """Return by request the costs of the variants that answer as the full app does.
+
+    Raise RuntimeError when the bare app does not, or a request is refused.
+    """
     gc.collect()
     gc.freeze()  # a collection shall not walk through the apps of all variants
     costs = {}
@@ -124,7 +135,10 @@ def is_same(answer: Answer, other: Answer) -> bool:
 def run_server(
     app: str, factory: str, headers: Headers, log: Path
 ) -> Iterator[tuple[httpx.Client, psutil.Process]]:
-    """Run gunicorn with one worker and yield a client of it and the worker."""
+    """Run gunicorn with one worker and yield a client of it and the worker.
+
+    It inherits a bound socket, so that its port is known and free.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener, log.open("w") as output:
         port = listener.getsockname()[1]
         descriptor = listener.fileno()
@@ -153,7 +167,10 @@ def run_server(
 
 
 def end_to_end_batch(kind: Kind, client: httpx.Client, worker: psutil.Process) -> Batch:
-    """Return a batch from some clients at once, which returns CPU seconds per request."""
+    """Return a batch from some clients at once, which returns CPU seconds per request.
+
+    Counted is the worker alone, not the clients, which are threads of this process.
+    """
 
     def send_one(_: int) -> str:
         answer = client.request(kind.method, kind.path, content=kind.body())

@@ -57,10 +57,11 @@ class Prober:
             succeeded = False
         seconds = time.perf_counter() - started
         self._seconds.labels(route).observe(seconds)
-        outcome = "ok" if succeeded else "error"
-        self._probes.labels(route, outcome).inc()
         if succeeded:
+            self._probes.labels(route, "ok").inc()
             self._success.labels(route).set_to_current_time()
+        else:
+            self._probes.labels(route, "error").inc()
         return succeeded
 
     def run(self, stop: threading.Event) -> None:
