@@ -27,14 +27,12 @@ PROFILES = sorted(
 OWNER = "${EVARA_UID:-10001}:${EVARA_GID:-10001}"
 ONCE = {"prepare", "migrate"}  # run to their end
 
-ROOT_USER = {
-    "prepare": "gives fresh volumes to the user of all others; it has no network and no capability but CHOWN"
-}
+ROOT_USER = {"prepare": "gives new volumes to the containers' user; without network, CHOWN alone"}
 CAPABILITIES = {"prepare": ["CHOWN"]}
 WITHOUT_HEALTH_CHECK = {
     "prepare": "runs to its end",
     "migrate": "runs to its end",
-    "fluent-bit": "its image has neither a shell nor a client; `make up` waits for a line that has gone all the way",
+    "fluent-bit": "its image has neither shell nor client; `make up` waits for a log line instead",
     "locust-worker": "listens nowhere; the master's page counts its workers",
 }
 NOT_SHIPPED = {
@@ -48,13 +46,13 @@ each = pytest.mark.parametrize("name", sorted(SERVICES))
 
 @each
 def test_nothing_runs_as_root(name: str) -> None:
-    """Everything runs as the owner of the secrets, whom no image knows."""
+    """Every service runs as the owner of the secrets, a user that no image has."""
     assert SERVICES[name]["user"] == ("0:0" if name in ROOT_USER else OWNER)
 
 
 @each
-def test_nothing_may_more_than_it_must(name: str) -> None:
-    """No capability, no way to get one, a root filesystem that cannot be written, and no door to the engine or the machine."""
+def test_services_have_no_privileges(name: str) -> None:
+    """No capabilities, a read-only root filesystem, and no access to engine or machine."""
     service = SERVICES[name]
     assert (service["cap_drop"], service.get("cap_add", [])) == (
         ["ALL"],
@@ -67,7 +65,7 @@ def test_nothing_may_more_than_it_must(name: str) -> None:
 
 
 @each
-def test_files_of_the_code_are_mounted_to_be_read_alone(name: str) -> None:
+def test_files_of_the_code_are_mounted_read_only(name: str) -> None:
     """What a service writes goes into a volume of its own, which no image fills."""
     for volume in SERVICES[name].get("volumes", ()):
         source, options = volume.split(":")[0], volume.rsplit(":", 1)[-1]
@@ -78,7 +76,7 @@ def test_files_of_the_code_are_mounted_to_be_read_alone(name: str) -> None:
 
 
 @each
-def test_nothing_can_take_the_whole_machine(name: str) -> None:
+def test_resources_are_limited(name: str) -> None:
     """Memory, processors and processes are bounded; so is the time that stopping takes."""
     service = SERVICES[name]
     assert re.fullmatch(r"\d+[mg]", str(service["mem_limit"]))
@@ -88,7 +86,7 @@ def test_nothing_can_take_the_whole_machine(name: str) -> None:
 
 
 @each
-def test_everything_is_asked_whether_it_is_well(name: str) -> None:
+def test_services_have_a_health_check(name: str) -> None:
     """A check for every service that runs on, with a reason where there is none."""
     check = SERVICES[name].get("healthcheck", {"disable": True})
     assert check.get("disable", False) == (name in WITHOUT_HEALTH_CHECK)
@@ -99,8 +97,8 @@ def test_everything_is_asked_whether_it_is_well(name: str) -> None:
 
 
 @each
-def test_what_ends_comes_back(name: str) -> None:
-    """But for what is done when it ends."""
+def test_services_restart(name: str) -> None:
+    """Services that run once do not restart."""
     assert SERVICES[name]["restart"] == ("no" if name in ONCE else "unless-stopped")
 
 
@@ -125,8 +123,8 @@ def test_images_are_pinned(name: str) -> None:
 
 
 @each
-def test_only_the_gateway_is_reached_from_elsewhere(name: str) -> None:
-    """Published ports are those of docs/operations.md, moved together, and bound to this machine."""
+def test_only_the_gateway_is_reachable_from_other_hosts(name: str) -> None:
+    """Published ports are the stable ones, can be moved together, and are bound to this host."""
     for port in SERVICES[name].get("ports", ()):
         published = re.fullmatch(r"(127\.0\.0\.1:)?\$\{EVARA_PORT_(\w+):-(\d+)\}:\d+", port)
         assert published, port
@@ -134,8 +132,8 @@ def test_only_the_gateway_is_reached_from_elsewhere(name: str) -> None:
         assert Ports().named()[published[2].lower()] == int(published[3])
 
 
-def test_three_networks_lead_nowhere() -> None:
-    """Only who publishes a port or calls others is on a network with a way out; the database is not."""
+def test_three_networks_are_internal() -> None:
+    """Only services that publish a port or call other hosts are on a network with a way out."""
     assert {name for name, network in FILE["networks"].items() if network.get("internal")} == {
         "edge",
         "data",
@@ -155,8 +153,8 @@ def test_three_networks_lead_nowhere() -> None:
 
 
 @each
-def test_no_secret_stands_in_an_environment(name: str) -> None:
-    """Variables whose name speaks of a secret hold the path of a file, and no address holds a password."""
+def test_no_environment_contains_a_secret(name: str) -> None:
+    """Variables for secrets hold the path of a file, and no URL holds a password."""
     for key, value in SERVICES[name].get("environment", {}).items():
         if re.search(r"PASS|SECRET|TOKEN|KEY|DSN|CREDENTIAL", key):
             assert "/run/secrets/" in str(value), key
@@ -164,7 +162,7 @@ def test_no_secret_stands_in_an_environment(name: str) -> None:
 
 
 @each
-def test_secrets_are_those_that_up_makes(name: str, tmp_path: Path) -> None:
+def test_up_makes_every_secret(name: str, tmp_path: Path) -> None:
     """Every file that a service mounts is made by the first `make up`."""
     compose_secrets.make_secrets(tmp_path)
     for secret in SERVICES[name].get("secrets", ()):
@@ -174,8 +172,8 @@ def test_secrets_are_those_that_up_makes(name: str, tmp_path: Path) -> None:
 
 
 @each
-def test_lines_are_shipped(name: str) -> None:
-    """By the label that Fluent Bit knows a program by, without waiting for it; files are bounded."""
+def test_logs_are_shipped(name: str) -> None:
+    """They carry the label that names the program; the size of log files is limited."""
     logging = SERVICES[name]["logging"]
     if name in NOT_SHIPPED:
         assert (logging["driver"], {"max-size", "max-file"} <= logging["options"].keys()) == (
@@ -212,7 +210,7 @@ def test_stopping_waits_longer_than_what_is_stopped() -> None:
 
 
 def test_numbers_are_those_of_the_plan() -> None:
-    """Retention is the period and a day, the probe's pace the catalogue's, the scrape's clock the native stack's."""
+    """Retention, probe interval and scrape interval are those of the plan."""
     plan = load_plan()
     assert (
         f"--storage.tsdb.retention.time={int(plan.period.seconds) // DAY + 1}d"
@@ -229,7 +227,7 @@ def test_numbers_are_those_of_the_plan() -> None:
     }
 
 
-def test_who_is_scraped_shares_a_network_with_prometheus() -> None:
+def test_prometheus_reaches_its_targets() -> None:
     """Every scrape job names services of this file that Prometheus can reach."""
     jobs = yaml.safe_load((ROOT / "observability/devstack/compose/prometheus.yaml").read_text())[
         "scrape_configs"
@@ -252,7 +250,7 @@ def texts(folder: Path) -> dict[str, str]:
 
 
 def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
-    """Modes 700 and 600; what is there stays, the user's own too; the API would adopt the keys; nothing is guessable."""
+    """Modes are 700 and 600; existing secrets stay; the API accepts the keys."""
     folder = tmp_path / "secrets"
     folder.mkdir(mode=0o755)
     (folder / "slack_url").write_text("https://hooks.example/x", encoding="utf-8")

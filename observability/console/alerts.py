@@ -83,11 +83,12 @@ def reported_starts(queries: Queries, active: ActiveAlerts) -> dict[Labels, floa
     starts: dict[Labels, float | None] = {}
     try:
         queries.require_prometheus()
-        firing = [alert for alert in queries.rule_alerts() if alert["state"] == "firing"]
+        rule_alerts = queries.rule_alerts()
     except Unreachable:
-        firing = []
-    for alert in firing:
-        starts[label_set(alert)] = None
+        rule_alerts = []
+    for alert in rule_alerts:
+        if alert["state"] == "firing":
+            starts[label_set(alert)] = None
     for alert in active.alerts:
         starts[label_set(alert)] = unix_seconds(alert["startsAt"])
     return starts
@@ -95,7 +96,8 @@ def reported_starts(queries: Queries, active: ActiveAlerts) -> dict[Labels, floa
 
 def label_set(alert: Alert) -> Labels:
     """Return what makes two alerts the same one."""
-    return frozenset(alert["labels"].items())
+    labels = alert["labels"]
+    return frozenset(labels.items())
 
 
 def without_heartbeats(queries: Queries, alerts: Iterable[Alert]) -> list[Alert]:

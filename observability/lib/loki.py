@@ -2,6 +2,7 @@
 
 import time
 
+from observability.lib.prometheus import Prometheus
 from observability.lib.query_server import QueryServer
 
 
@@ -30,7 +31,7 @@ class Loki(QueryServer):
         return [(stream["stream"], line) for stream in streams for _, line in stream["values"]]
 
 
-class LokiRules(QueryServer):
-    """The HTTP API of the rules of one Loki, which is that of Prometheus."""
+class LokiRules(Prometheus):
+    """The rules and alerts of one Loki, which it serves as Prometheus does."""
 
     name, api = "Loki", "/prometheus/api/v1"

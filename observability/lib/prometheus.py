@@ -17,6 +17,10 @@ class Prometheus(QueryServer):
         """Return every group with its interval in seconds, and its rules with their last error."""
         return list(self._get("rules")["groups"])
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the pending and firing alerts."""
+        return list(self._get("alerts")["alerts"])
+
     def targets(self) -> list[dict[str, Any]]:
         """Return the active targets with their health."""
         return list(self._get("targets", state="active")["activeTargets"])

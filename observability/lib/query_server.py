@@ -13,7 +13,10 @@ Series = tuple[dict[str, str], list[Sample]]
 
 
 class QueryServer:
-    """The part of the HTTP API that both have; every method raises Unreachable."""
+    """The part of the HTTP API that both have.
+
+    Every method raises Unreachable when the server does not answer or refuses the query.
+    """
 
     name = "Prometheus"
     api = "/api/v1"  # path below which all resources are
@@ -23,7 +26,10 @@ class QueryServer:
         self._http = httpx.Client(base_url=self.url, timeout=timeout, verify=tls_context())
 
     def _get(self, resource: str, **params: str) -> Any:
-        """Return the `data` of a response whose status is success."""
+        """Return the `data` of a successful response.
+
+        `resource` is the last part of the path, `params` are those of the URL.
+        """
         try:
             response = self._http.get(f"{self.api}/{resource}", params=params)
             body = response.json()
@@ -55,12 +61,11 @@ class QueryServer:
         )
         return [parse_series(result) for result in data["result"]]
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """Return the pending and firing alerts."""
-        return list(self._get("alerts")["alerts"])
-
     def query_by_label(self, expr: str, label: str, at: float | None = None) -> dict[str, float]:
-        """Return an instant vector as value by one of its labels."""
+        """Return an instant vector as value by one of its labels.
+
+        Samples without the label are under "".
+        """
         vector = self.query(expr, at)
         return {labels.get(label, ""): value for labels, value in vector}
 

@@ -61,7 +61,7 @@ class FakeServers:
 
 @pytest.fixture
 def servers() -> Iterator[FakeServers]:
-    """The server, which knows nothing yet."""
+    """Yield the server, without samples and alerts."""
     known = FakeServers()
 
     class Handler(BaseHTTPRequestHandler):
@@ -91,7 +91,7 @@ def servers() -> Iterator[FakeServers]:
 
 @pytest.fixture
 def layout(tmp_path: Path, servers: FakeServers) -> StackLayout:
-    """A stack of which Prometheus and Alertmanager answer, and nothing else does."""
+    """Return a stack of which only Prometheus and Alertmanager answer."""
     nobody = Ports(**dict.fromkeys(Ports().named(), NOBODY))
     return StackLayout(
         tmp_path, replace(nobody, prometheus=servers.port, alertmanager=servers.port), tmp_path
@@ -100,19 +100,19 @@ def layout(tmp_path: Path, servers: FakeServers) -> StackLayout:
 
 @pytest.fixture
 def app(layout: StackLayout, plan: Plan) -> Flask:
-    """The console of that stack."""
+    """Return the console of that stack."""
     return create_app(layout, plan)
 
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """Its reader."""
+    """Return a client of that console."""
     return app.test_client()
 
 
 @pytest.fixture
 def deaf(layout: StackLayout, plan: Plan) -> FlaskClient:
-    """A reader of a console whose servers do not answer."""
+    """Return a client of a console whose servers do not answer."""
     return create_app(
         replace(layout, ports=replace(layout.ports, prometheus=NOBODY, alertmanager=NOBODY)), plan
     ).test_client()

@@ -31,7 +31,7 @@ class Stranger(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def stranger() -> Iterator[str]:
-    """The address of a server that is no server of the stack."""
+    """Return the address of a server that is no server of the stack."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -43,5 +43,5 @@ def stranger() -> Iterator[str]:
 
 @pytest.fixture
 def nobody() -> str:
-    """An address at which nothing listens."""
+    """Return an address at which nothing listens."""
     return "http://127.0.0.1:9"
