@@ -151,7 +151,7 @@ def complete(response: Response) -> Response:
     if "status" not in g:
         # These may be what raised in the first place, which is logged already.
         with suppress(Exception):
-            logs.finish(security_headers.protect(response))
+            logs.finish(security_headers.add_headers(response))
     return response
 
 

@@ -15,7 +15,7 @@ from api.platform.telemetry import logs, tracing
 
 @dataclass(frozen=True)
 class Layer:
-    """Hooks that belong together; `enabled` says whether the settings ask for them."""
+    """Hooks that belong together; `enabled` tells whether the settings need them."""
 
     before: Callable[[], Response | None] | None = None
     after: Callable[[Response], Response] | None = None
@@ -27,36 +27,36 @@ class Layer:
 # From the outermost layer to the innermost: `before` runs downwards, `after` and `teardown`
 # run upwards.
 LAYERS = (
-    # First in, last out: every other layer may log, and the request's line covers them all.
-    Layer(before=logs.begin, after=logs.finish, teardown=logs.forget),
-    # The span needs the ids, and covers everything below.
+    # The outermost layer: the lines of all others have the ids, the request's line covers them all.
+    Layer(before=logs.begin, after=logs.finish, teardown=logs.end),
+    # The span needs the ids and covers the layers below.
     Layer(before=tracing.begin, teardown=tracing.end, enabled=lambda s: bool(s.otlp_endpoint)),
-    # Refusals and errors of the layers below carry these headers, too.
-    Layer(after=security_headers.protect),
-    # A browser sends a preflight without a key: it is answered before anybody asks for one.
+    # Refusals and errors of the layers below get these headers, too.
+    Layer(after=security_headers.add_headers),
+    # A browser sends a preflight without a key, so it is answered before authorisation.
     Layer(
         before=security_headers.answer_preflight,
         after=security_headers.allow_origin,
         enabled=lambda s: bool(s.cors_origins),
     ),
-    # Limits are counted per key, so the caller is known before they are.
+    # Limits are counted per key, so the key is identified first.
     Layer(before=auth.identify, after=auth.record_use),
-    # A fault hits every caller alike, whatever limits and scopes would say.
+    # A fault hits every caller, whatever the limits and scopes.
     Layer(before=faults.inject, enabled=lambda s: s.faults_file is not None),
     Layer(before=deadlines.begin_deadline, teardown=deadlines.end_deadline),
-    # Before the scope is checked: callers who guess keys are counted.
-    Layer(extension=limits.register, after=limits.announce),
+    # Before authorisation, so that guessed keys are counted.
+    Layer(extension=limits.register, after=limits.add_headers),
     Layer(before=auth.authorise),
-    # Only callers who may ask learn what is wrong with their request.
+    # After authorisation: only authorised callers learn what is wrong with their request.
     Layer(before=openapi.refuse_unknown_input, after=openapi.add_deprecation_headers),
 )
 
 
 class ObservedFlask(Flask):
-    """Flask whose layers, and failures of them, are inside what is measured and logged."""
+    """Flask that measures and logs the hooks, also when they fail."""
 
     def full_dispatch_request(self) -> Response:
-        """Measure layers, view and error handlers; finish a response that a hook broke off."""
+        """Measure hooks, view and error handlers; complete a response if a hook failed."""
         return errors.complete(app_state(self).timed_dispatch())
 
     def handle_exception(self, e: Exception) -> Response:

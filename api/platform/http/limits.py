@@ -185,7 +185,7 @@ def register(app: Flask) -> None:
     app_state(app).limiter.init_app(app)
 
 
-def announce(response: Response) -> Response:
+def add_headers(response: Response) -> Response:
     """Add the X-RateLimit headers, and Retry-After to a refusal."""
     limiter = app_state().limiter
     limit = limiter.current_limit

@@ -24,7 +24,7 @@ EXPOSED = (
 )
 
 
-def protect(response: Response) -> Response:
+def add_headers(response: Response) -> Response:
     """Add the security headers that the view did not set.
 
     The names are collected once, because each lookup in werkzeug's headers reads all of them.

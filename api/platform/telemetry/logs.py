@@ -173,6 +173,6 @@ def access_fields(response: Response) -> dict[str, Any]:
     }
 
 
-def forget(_: BaseException | None) -> None:
+def end(_: BaseException | None) -> None:
     """Forget the ids of the request."""
     request_context.end()

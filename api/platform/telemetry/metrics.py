@@ -53,18 +53,18 @@ DELIVERIES_PENDING = gauge(
     names.DELIVERIES_PENDING, "Deliveries in the outbox", across="livemostrecent"
 )
 DEAD_LETTERS = gauge(
-    names.DEAD_LETTERS, "Work that failed for good", names.JOB, across="livemostrecent"
+    names.DEAD_LETTERS, "Tasks that failed for good", names.JOB, across="livemostrecent"
 )
 TRACE_SPANS = counter(
     names.TRACE_SPANS, "Spans handed to the collector, or lost on the way", names.OUTCOME
 )
 POOL = gauge(names.POOL, "Connections of the database pool", names.STATE, across="livesum")
 LIMITER_FALLBACKS = counter(
-    names.LIMITER_FALLBACKS, "Requests counted in memory while the shared store was away"
+    names.LIMITER_FALLBACKS, "Requests counted in memory while the shared store was unavailable"
 )
-RETRIES = counter(names.RETRIES, "Calls that were made again", names.DEPENDENCY)
+RETRIES = counter(names.RETRIES, "Calls that were retried", names.DEPENDENCY)
 REFUSED = counter(
-    names.REFUSED, "Calls that were not made, by what stopped them", names.DEPENDENCY, names.REASON
+    names.REFUSED, "Calls that were refused before they were made", names.DEPENDENCY, names.REASON
 )
 # The value of the process that wrote last: a process that opened its breaker and has made no call
 # since knows less than one that closed its own later.
@@ -73,10 +73,10 @@ BREAKER = gauge(
 )
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 CACHE_ANSWERS = counter(
-    names.CACHE_ANSWERS, "Answers about what others know, by where they were found", names.RESULT
+    names.CACHE_ANSWERS, "Cache lookups for data of other services, by result", names.RESULT
 )
 CACHE_RESULTS = ("fresh", "stale", "miss")
-SHARED_FAILURES = counter(names.SHARED_FAILURES, "How often Redis did not answer")
+SHARED_FAILURES = counter(names.SHARED_FAILURES, "Commands that Redis did not answer")
 
 
 class Registry(CollectorRegistry):
@@ -107,7 +107,7 @@ def init_app(app: Flask, plan: Plan) -> None:
     measure_requests(app, plan)
     state.exceptions = Counter(
         names.HTTP_EXCEPTIONS,
-        "Exceptions that nobody handled",
+        "Unhandled exceptions",
         (names.ROUTE, names.TYPE),
         registry=state.registry,
     )
