@@ -160,11 +160,16 @@ def parse_feed(response: httpx.Response) -> Feed:
         raise NoAccess("answered -1: the channel does not exist, or the key has no access to it")
     if not isinstance(data, dict) or not isinstance(data.get("feeds"), list):
         raise Unavailable("sent JSON without a list of feeds")
-    entries = {entry.id: entry for entry in map(parse_entry, data["feeds"]) if entry}
-    created_at = None
-    with suppress(TypeError, ValueError, KeyError, OverflowError):  # missing, or not a time
-        created_at = parse_time(data["channel"]["created_at"]).replace(microsecond=0)
-    return Feed(sorted(entries.values(), key=lambda entry: (entry.time, entry.id)), created_at)
+    entry_by_id = {entry.id: entry for entry in map(parse_entry, data["feeds"]) if entry}
+    entries = sorted(entry_by_id.values(), key=lambda entry: (entry.time, entry.id))
+    return Feed(entries, parse_created_at(data))
+
+
+def parse_created_at(data: dict[str, Any]) -> datetime | None:
+    """Return when the channel was created, in whole seconds; None without a valid time."""
+    with suppress(TypeError, ValueError, KeyError, OverflowError):
+        return parse_time(data["channel"]["created_at"]).replace(microsecond=0)
+    return None
 
 
 def raise_for_status(response: httpx.Response) -> None:
@@ -192,7 +197,8 @@ def parse_entry(feed: Any) -> Entry | None:
     try:
         numbers = {name: parse_number(feed[name]) for name in feed if name.startswith("field")}
         fields = {name: value for name, value in numbers.items() if value is not None}
-        return Entry(int(feed["entry_id"]), parse_time(feed["created_at"]), fields)
+        time = parse_time(feed["created_at"])
+        return Entry(int(feed["entry_id"]), time, fields)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
         log.warning("skipped a feed entry that cannot be read: %.100r", feed)
         return None
