@@ -33,10 +33,8 @@ def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
     )
     problems = []
     for path, board in boards.items():
-        # Written out without the naming function, because links from elsewhere contain it.
-        expected_uid = f"{plan.service}-{path.stem}"
         findings = [
-            *identity_findings(board, expected_uid, uids),
+            *identity_findings(board, f"{plan.service}-{path.stem}", uids),
             *link_findings(board, uids),
             *layout_findings(board["panels"]),
             *panels_findings(board, lint_promql),
@@ -47,7 +45,11 @@ def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
 
 
 def identity_findings(board: Json, expected_uid: str, uids: Counter[str]) -> Findings:
-    """Yield a wrong schema version, a wrong or repeated uid, and a missing description."""
+    """Yield a wrong schema version, a wrong or repeated uid, and a missing description.
+
+    The caller writes the expected uid out instead of asking the function that names boards,
+    because links from elsewhere contain it.
+    """
     version = board["schemaVersion"]
     if version != SCHEMA_VERSION:
         yield f"has schemaVersion {version}, current is {SCHEMA_VERSION}", FIX

@@ -33,15 +33,15 @@ def panel_findings(
 def text_findings(panel: Json) -> Findings:
     """Yield a missing title, description, query or text for no data."""
     for key, name in REQUIRED.items():
-        if not panel.get(key):
+        if not panel[key]:
             yield f"has no {name}", FIX
-    if not panel["fieldConfig"]["defaults"].get("noValue"):
+    if not panel["fieldConfig"]["defaults"]["noValue"]:
         yield "says nothing when there is no data", "set noValue"
 
 
 def unit_findings(panel: Json) -> Findings:
     """Yield units that are none of ours."""
-    default = panel["fieldConfig"]["defaults"].get("unit")
+    default = panel["fieldConfig"]["defaults"]["unit"]
     fix = f"choose one of {', '.join(Unit)}"
     for unit in [default, *overridden(panel, "unit")]:
         if unit not in set(Unit):
@@ -72,7 +72,10 @@ def query_findings(
     variables: dict[str, str],
     lint_promql: Callable[[str], Findings],
 ) -> Findings:
-    """Yield undefined variables, a wrong data source, and what `lint` finds in the query."""
+    """Yield undefined variables, a wrong data source, and what `lint` finds in the query.
+
+    Variables are replaced by values first, because `$route` is not PromQL.
+    """
     expr = target["expr"]
     undefined = set(VARIABLE.findall(expr)) - variables.keys()
     for name in sorted(undefined):
@@ -89,7 +92,8 @@ def query_findings(
 
 def stream_findings(expr: str) -> Findings:
     """Yield the labels by which LogQL selects streams although no stream has them."""
-    fix = f"use one of {', '.join(sorted(expressions.LOG_LABELS))}, or a filter"
+    labels = ", ".join(sorted(expressions.LOG_LABELS))
+    fix = f"use one of {labels}, or a filter"
     unknown = set(expressions.stream_labels(expr)).difference(expressions.LOG_LABELS)
     for label in sorted(unknown):
         yield f"selects streams by {label}, which is no label of them", fix
