@@ -99,8 +99,9 @@ def draw_time_axis(axes: "Axes", times: list[float], width: int) -> None:
     local_marks = round_times(start + offset, end + offset - half_a_label, count)
     marks = [mark - offset for mark in local_marks]
     pattern = time_format(end - start)
+    labels = [time.strftime(pattern, time.localtime(mark)) for mark in marks]
     axes.set_xlim(start, end)
-    axes.set_xticks(marks, [time.strftime(pattern, time.localtime(mark)) for mark in marks])
+    axes.set_xticks(marks, labels)
 
 
 def time_format(span: float) -> str:

@@ -70,8 +70,10 @@ def draw_bucket_axis(
 
 def filled_range(counts: list[list[float]]) -> tuple[int, int]:
     """Return the first and the last bucket to show: those with counts, and one beside them."""
-    filled = [number for number, row in enumerate(counts) if not all(map(math.isnan, row))] or [0]
-    return max(filled[0] - 1, 0), min(filled[-1] + 1, len(counts) - 1)
+    filled = [number for number, row in enumerate(counts) if any(count > 0 for count in row)]
+    first = max(min(filled, default=0) - 1, 0)
+    last = max(filled, default=0) + 1
+    return first, min(last, len(counts) - 1)
 
 
 def edge_text(bucket: Series, unit: Unit) -> str:

@@ -40,8 +40,9 @@ def legend_entries(chart: Chart) -> list[Entry]:
 
 def column_count(entries: list[Entry], width: int) -> int:
     """Return how many columns fit into a picture of that width in pixels."""
-    longest = max((len(label) for label, _ in entries), default=1)
-    fitting = int((width - LEFT) // (longest * LETTER_WIDTH + KEY_WIDTH))
+    longest = max(len(label) for label, _ in entries)
+    column_width = longest * LETTER_WIDTH + KEY_WIDTH
+    fitting = int((width - LEFT) // column_width)
     return max(1, min(len(entries), fitting))
 
 

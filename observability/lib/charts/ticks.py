@@ -18,7 +18,8 @@ def round_numbers(low: float, high: float, count: int) -> list[float]:
     least_step = (high - low) / count
     power = 10.0 ** math.floor(math.log10(least_step))
     steps = (power * factor for factor in FACTORS)
-    return multiples(next(step for step in steps if step >= least_step * 0.999), low, high)
+    step = next(step for step in steps if step >= least_step * 0.999)
+    return multiples(step, low, high)
 
 
 def round_times(low: float, high: float, count: int) -> list[float]:
