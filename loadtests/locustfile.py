@@ -129,7 +129,7 @@ class ApiUser(HttpUser):
             scenario["method"],
             scenario["path"].format(**values),
             name=name,
-            json=body(scenario),
+            json=build_body(scenario),
             catch_response=True,
         ) as answer:
             if answer.status_code in scenario["expect"]:
@@ -148,7 +148,7 @@ class ApiUser(HttpUser):
         A missing resource is created first; None when that fails.
         """
         values = dict(scenario["fixed"])
-        for name in parameters(scenario["path"]):
+        for name in list_parameters(scenario["path"]):
             if name in values:
                 continue
             if resource:
@@ -160,17 +160,17 @@ class ApiUser(HttpUser):
         return values
 
 
-def parameters(path: str) -> list[str]:
+def list_parameters(path: str) -> list[str]:
     """Return the names of the parameters in a path."""
     return re.findall(r"{(\w+)}", path)
 
 
-def body(scenario: Scenario) -> Any:
+def build_body(scenario: Scenario) -> Any:
     """Return the contract's example with the fields varied that the catalogue names."""
     example = copy.deepcopy(scenario["body"])
     for field, variation in scenario["vary"].items():
         *path, key = field.split(".")
-        for mapping in holders(example, path):
+        for mapping in find_holders(example, path):
             if variation == "unique":
                 mapping[key] = f"load-{uuid.uuid4().hex[:16]}"
             else:
@@ -178,7 +178,7 @@ def body(scenario: Scenario) -> Any:
     return example
 
 
-def holders(node: Any, path: list[str]) -> list[Any]:
+def find_holders(node: Any, path: list[str]) -> list[Any]:
     """Return the mappings at a path; a list on the way means each of its elements."""
     nodes = node if isinstance(node, list) else [node]
     if not path:
@@ -186,7 +186,7 @@ def holders(node: Any, path: list[str]) -> list[Any]:
     key, *rest = path
     mappings = []
     for child in nodes:
-        mappings += holders(child[key], rest)
+        mappings += find_holders(child[key], rest)
     return mappings
 
 
@@ -227,7 +227,7 @@ def judge_objective(name: str, objective: Row) -> Row:
     return row
 
 
-def figures(entry: locust_stats.StatsEntry | None) -> Row:
+def read_figures(entry: locust_stats.StatsEntry | None) -> Row:
     """Return Locust's own numbers, as its CSV files have them, with times in seconds."""
     if entry is None or not entry.num_requests:
         return NO_REQUESTS
@@ -254,7 +254,7 @@ def count(
 def conclude(environment: Environment, **_: Any) -> None:
     """Judge the run, write its report and set the exit code."""
     rows = judge()
-    environment.process_exit_code = exit_code({row["verdict"] for row in rows})
+    environment.process_exit_code = choose_exit_code({row["verdict"] for row in rows})
     if VERDICT:
         report = build_report(environment.stats, rows)
         Path(VERDICT).write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -264,7 +264,7 @@ def conclude(environment: Environment, **_: Any) -> None:
         time.sleep(2 * locust_stats.CSV_STATS_INTERVAL_SEC)
 
 
-def exit_code(verdicts: set[str]) -> int:
+def choose_exit_code(verdicts: set[str]) -> int:
     """Return 1 when an objective was missed, 2 when nothing was measured, else 0."""
     if "missed" in verdicts:
         return 1
@@ -279,14 +279,14 @@ def build_report(stats: locust_stats.RequestStats, objectives: list[Row]) -> Row
     return {
         "started": stats.start_time,
         "ended": stats.last_request_timestamp or stats.start_time,
-        "total": figures(stats.total),
-        "routes": [route_row(stats, scenario) for scenario in SCENARIOS],
+        "total": read_figures(stats.total),
+        "routes": [build_route_row(stats, scenario) for scenario in SCENARIOS],
         "errors": errors,
         "objectives": objectives,
     }
 
 
-def route_row(stats: locust_stats.RequestStats, scenario: Scenario) -> Row:
+def build_route_row(stats: locust_stats.RequestStats, scenario: Scenario) -> Row:
     """Return a route's numbers; `within` is its tightest latency promise in seconds."""
     name = scenario["id"]
     thresholds = [row["within"] for row in scenario["objectives"] if row["within"]]
@@ -296,5 +296,5 @@ def route_row(stats: locust_stats.RequestStats, scenario: Scenario) -> Row:
         "within": min(thresholds, default=None),
         "sent": TALLY.sent[name],
         "answered": TALLY.answered[name],
-        "clients": figures(stats.entries.get((name, scenario["method"]))),
+        "clients": read_figures(stats.entries.get((name, scenario["method"]))),
     }

@@ -42,7 +42,7 @@ def finish(*, is_fine: bool) -> NoReturn:
     sys.exit(NOT_FINE)
 
 
-def mark(*, is_fine: bool) -> str:
+def format_mark(*, is_fine: bool) -> str:
     """Return a green tick or a red cross, as markup."""
     if is_fine:
         return "[green]✓[/green]"
@@ -85,13 +85,13 @@ def make_table(title: str, *columns: str) -> Table:
     return table
 
 
-def coloured(verdict: str) -> str:
+def format_verdict(verdict: str) -> str:
     """Return the verdict in its colour, as markup."""
     colour = COLOURS[verdict]
     return f"[{colour}]{verdict}[/{colour}]"
 
 
-def number(value: float | None, scale: float = 1) -> str:
+def format_number(value: float | None, scale: float = 1) -> str:
     """Return a scaled number with two digits, or as an integer from ten up; `–` for None."""
     if value is None:
         return "–"
@@ -101,7 +101,7 @@ def number(value: float | None, scale: float = 1) -> str:
     return f"{scaled:.0f}"
 
 
-def percentage(ratio: float | None) -> str:
+def format_percentage(ratio: float | None) -> str:
     """Return a ratio in per cent with three decimals, without the sign; `–` for None."""
     if ratio is None:
         return "–"

@@ -93,7 +93,7 @@ def prepare(app: Flask) -> dict[str, str]:
     return headers
 
 
-def plain_database(model: Engine) -> SimpleNamespace:
+def create_plain_database(model: Engine) -> SimpleNamespace:
     """Return sessions over the same file with the same SQLite settings, without listeners.
 
     Other settings would make the bare app faster than the database allows.
@@ -121,7 +121,7 @@ def plain_database(model: Engine) -> SimpleNamespace:
     return SimpleNamespace(engine=engine, read=read, write=write.begin)
 
 
-def plain_views() -> dict[str, Callable[..., Any]]:
+def create_plain_views() -> dict[str, Callable[..., Any]]:
     """Return endpoint → the same work around the same service call, in plain Flask."""
     nodes = import_string("api.services.nodes")
     readings = import_string("api.services.readings")
@@ -150,9 +150,9 @@ def create_bare_app(full_app: Flask) -> Flask:
     It shares the services and the database file, and has no hook at all.
     """
     app = Flask(BARE, static_folder=None)
-    database = plain_database(full_app.extensions[STATE].database.engine)
+    database = create_plain_database(full_app.extensions[STATE].database.engine)
     app.extensions[STATE] = SimpleNamespace(database=database)
-    views = plain_views()
+    views = create_plain_views()
     for rule in full_app.url_map.iter_rules():
         if rule.endpoint in views:
             view = views[rule.endpoint]
@@ -186,12 +186,12 @@ def leave_out_measurement(app: Flask) -> None:
 def leave_out_timings(app: Flask) -> None:
     """Replace the database by one without listeners."""
     state = app.extensions[STATE]
-    state.database = plain_database(state.database.engine)
+    state.database = create_plain_database(state.database.engine)
 
 
 def leave_out_schemas(app: Flask) -> None:
     """Replace the views by those that read and write plain JSON."""
-    app.view_functions.update(plain_views())
+    app.view_functions.update(create_plain_views())
 
 
 LEAVE_OUT = {  # pieces that are no hook, or not only
@@ -202,13 +202,13 @@ LEAVE_OUT = {  # pieces that are no hook, or not only
 }
 
 
-def hook_lists(app: Flask) -> Iterator[list[Any]]:
+def list_hooks(app: Flask) -> Iterator[list[Any]]:
     """Yield every list of hooks, as the app uses it."""
     for kind in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
         yield from kind.values()
 
 
-def hook_source(hook: Any) -> str:
+def find_source(hook: Any) -> str:
     """Return the module of ours or the package of others that a hook comes from."""
     module: str = getattr(hook, "func", hook).__module__  # `func`: behind a functools.partial
     if module.startswith("api."):
@@ -219,8 +219,8 @@ def hook_source(hook: Any) -> str:
 def create_app_without(piece: str, factory: str) -> Flask:
     """Return the full app without one piece."""
     app = create_full_app(factory)
-    for hooks in hook_lists(app):
-        hooks[:] = [hook for hook in hooks if hook_source(hook) != piece]
+    for hooks in list_hooks(app):
+        hooks[:] = [hook for hook in hooks if find_source(hook) != piece]
     if piece in LEAVE_OUT:
         LEAVE_OUT[piece](app)
     return app
@@ -235,7 +235,7 @@ def build_variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
     variants = {ALL: Variant(full_app), BARE: Variant(create_bare_app(full_app))}
     if not pieces:
         return variants
-    sources = {hook_source(hook) for hooks in hook_lists(full_app) for hook in hooks}
+    sources = {find_source(hook) for hooks in list_hooks(full_app) for hook in hooks}
     for piece in sorted(sources | LEAVE_OUT.keys()):
         variants[piece] = Variant(create_app_without(piece, factory))
     variants[LOG_LINE] = Variant(full_app, without_log_lines)
@@ -245,7 +245,7 @@ def build_variants(factory: str, *, pieces: bool = True) -> dict[str, Variant]:
     return variants
 
 
-def compared_variants(piece: str) -> tuple[str, str]:
+def choose_variants(piece: str) -> tuple[str, str]:
     """Return the two variants whose difference is the cost of a piece.
 
     The first is the dearer one.

@@ -56,12 +56,12 @@ def run_interleaved(batches: Mapping[str, Batch], rounds: int, tick: Tick) -> Co
     return {name: values[WARM_UP_ROUNDS:] for name, values in costs.items()}
 
 
-def ratio(costs: Costs, of: str, to: str) -> Estimate:
+def compute_ratio(costs: Costs, of: str, to: str) -> Estimate:
     """Return `of` ÷ `to`, paired by round: both felt the same neighbours on the machine."""
     return estimate([*map(operator.truediv, costs[of], costs[to])])
 
 
-def difference(costs: Costs, of: str, to: str) -> Estimate:
+def compute_difference(costs: Costs, of: str, to: str) -> Estimate:
     """Return `of` − `to` in seconds per request, paired by round."""
     return estimate([*map(operator.sub, costs[of], costs[to])])
 
@@ -99,6 +99,6 @@ def combine(verdicts: Sequence[str]) -> str:
     return FINE
 
 
-def micros(seconds: float) -> float:
+def to_micros(seconds: float) -> float:
     """Return seconds in microseconds, with one decimal."""
     return round(seconds * 1e6, 1)

@@ -11,35 +11,35 @@ from typing import Any
 import yaml
 
 from loadtests.bench import apps, measure
-from loadtests.bench.measure import Costs, Estimate, difference, micros
+from loadtests.bench.measure import Costs, Estimate, compute_difference, to_micros
 
 TEXTS = yaml.safe_load(Path(__file__).with_name("pieces.yaml").read_text(encoding="utf-8"))
 
 
 def list_pieces(costs: Costs) -> list[dict[str, Any]]:
     """Return the cost of each piece, dearest first; `us` is None where it is unknown."""
-    rest = difference(costs, apps.ALL, apps.BARE)
+    rest = compute_difference(costs, apps.ALL, apps.BARE)
     rows = []
     for piece in costs:
         if piece in (apps.ALL, apps.BARE):
             continue
-        cost = difference(costs, *apps.compared_variants(piece))
-        rows.append(piece_row(piece, cost))
+        cost = compute_difference(costs, *apps.choose_variants(piece))
+        rows.append(build_row(piece, cost))
         if piece != apps.SAMPLED:
             rest = measure.subtract(rest, cost)
     if not rows:
         return []
     rows.sort(key=itemgetter("us"), reverse=True)
-    rows.append(piece_row("rest", rest))
-    unknown = [piece_row(piece, None) for piece in TEXTS if piece not in (*costs, "rest")]
+    rows.append(build_row("rest", rest))
+    unknown = [build_row(piece, None) for piece in TEXTS if piece not in (*costs, "rest")]
     return rows + unknown
 
 
-def piece_row(piece: str, estimate: Estimate | None) -> dict[str, Any]:
+def build_row(piece: str, estimate: Estimate | None) -> dict[str, Any]:
     """Return the row of one piece, with its name and purpose from pieces.yaml."""
     name, purpose = TEXTS.get(piece, (piece, ""))
     row = {"piece": name, "us": None, "margin_us": None, "buys": purpose}
     if estimate:
-        row["us"] = micros(estimate.value)
-        row["margin_us"] = micros(estimate.margin)
+        row["us"] = to_micros(estimate.value)
+        row["margin_us"] = to_micros(estimate.margin)
     return row

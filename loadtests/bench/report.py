@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from loadtests.bench import apps, measure, request
-from loadtests.bench.measure import Costs, micros
+from loadtests.bench.measure import Costs, to_micros
 from loadtests.bench.pieces import list_pieces
 from loadtests.bench.request import CostsByRequest
 
@@ -83,10 +83,10 @@ def judge_ratio(costs: Costs, committed: float | None) -> dict[str, Any]:
 
     Costs are in microseconds per request; `margin` belongs to the ratio.
     """
-    ratio = measure.ratio(costs, apps.ALL, apps.BARE)
+    ratio = measure.compute_ratio(costs, apps.ALL, apps.BARE)
     return {
-        "bare_us": micros(measure.estimate(costs[apps.BARE]).value),
-        "all_us": micros(measure.estimate(costs[apps.ALL]).value),
+        "bare_us": to_micros(measure.estimate(costs[apps.BARE]).value),
+        "all_us": to_micros(measure.estimate(costs[apps.ALL]).value),
         "ratio": round(ratio.value, 2),
         "margin": round(ratio.margin, 2),
         "steady": measure.is_steady(ratio),

@@ -83,7 +83,7 @@ def check_alert(rule: Json, plan: Plan) -> Iterator[Complaint]:
 def check_log_alerts(plan: Plan) -> Iterator[Problem]:
     """Yield problems of log alerts, among them stream labels that no line is shipped with."""
     for entry in plan.log_alerts:
-        rule = loki.rule(plan, entry)
+        rule = loki.build_rule(plan, entry)
         complaints = list(check_alert(rule, plan))
         for label in stream_labels(rule["expr"]):
             if label not in LOG_LABELS:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.markup import escape
 
 from observability.load import compare
-from observability.terminal import make_table, number, out, percentage, print_wrapped
+from observability.terminal import format_number, format_percentage, make_table, out, print_wrapped
 
 SCALES = {"rate": 1, "failing": 100, "p50": 1000, "p95": 1000, "p99": 1000}
 COLUMNS = ("route\nrequests", ">req/s", ">failing %", ">p50 ms", ">p95 ms", ">p99 ms")
@@ -49,12 +49,12 @@ def print_changes(routes: list[dict[str, Any]]) -> None:
 
 def describe_route(row: dict[str, Any]) -> str:
     """Return a route, and below it its requests in both runs."""
-    old = request_count(row["old"])
-    new = request_count(row["new"])
+    old = format_request_count(row["old"])
+    new = format_request_count(row["new"])
     return f"{row['route']}\n[dim]{old} → {new}[/dim]"
 
 
-def request_count(side: dict[str, Any]) -> str:
+def format_request_count(side: dict[str, Any]) -> str:
     """Return the number of requests as text; `–` when the route was not in the report."""
     requests = side["requests"]
     if requests is None:
@@ -73,13 +73,13 @@ def describe_change(row: dict[str, Any], key: str) -> str:
     if row["few"]:
         change = f"[dim]({change})[/dim]"
     scale = SCALES[key]
-    return f"{number(old, scale)} → {number(new, scale)}\n{change}"
+    return f"{format_number(old, scale)} → {format_number(new, scale)}\n{change}"
 
 
 def print_broken(row: dict[str, Any]) -> None:
     """Print an SLO that was met and is missed now."""
-    old = percentage(row["old"])
-    new = percentage(row["new"])
+    old = format_percentage(row["old"])
+    new = format_percentage(row["new"])
     goal = f"{row['objective'] * 100:g}"
     news = f"was met, is missed now: {old} % → {new} %, promised {goal} %"
     out.print(f"[red]✗[/red] {row['slo']}: {news}")

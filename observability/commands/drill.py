@@ -10,7 +10,7 @@ from observability.commands import options
 from observability.drill import runner
 from observability.drill.registry import DEFAULT_DRILL, DRILLS, Drill
 from observability.spec import loading
-from observability.terminal import NOT_FINE, discard, fail, finish, mark, out
+from observability.terminal import NOT_FINE, discard, fail, finish, format_mark, out
 
 
 @click.command()
@@ -59,5 +59,5 @@ def run_drill(drill: Drill, print_line: Callable[[str], None]) -> runner.Result:
     print_line(f"[bold]{drill.name}[/bold]: {drill.description}")
     result = runner.run(drill, loading.load_plan(), print_step)
     verdict = escape(result.verdict)
-    print_line(f"{mark(is_fine=result.passed)} {drill.name}: {verdict}")
+    print_line(f"{format_mark(is_fine=result.passed)} {drill.name}: {verdict}")
     return result

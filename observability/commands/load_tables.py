@@ -9,11 +9,11 @@ from rich.markup import escape
 
 from observability.terminal import (
     COLOURS,
-    coloured,
+    format_number,
+    format_percentage,
+    format_verdict,
     make_table,
-    number,
     out,
-    percentage,
     print_wrapped,
 )
 
@@ -40,8 +40,8 @@ def print_objectives(objectives: list[dict[str, Any]]) -> None:
     table = make_table("", "SLO", ">goal", ">measured", ">requests", "verdict")
     for row in objectives:
         goal = f"{row['objective'] * 100:g}"
-        measured = percentage(row["measured"])
-        verdict = coloured(row["verdict"])
+        measured = format_percentage(row["measured"])
+        verdict = format_verdict(row["verdict"])
         table.add_row(row["slo"], goal, measured, str(row["total"]), verdict)
     out.print(table)
 
@@ -60,27 +60,27 @@ def print_sides(report: dict[str, Any]) -> None:
         disagreements = {
             finding["number"] for finding in report["findings"] if finding["route"] == route
         }
-        cells = [both_sides(row, key, differs=key in disagreements) for key in SCALES]
+        cells = [format_sides(row, key, differs=key in disagreements) for key in SCALES]
         table.add_row(route, *cells)
     out.print(table)
 
 
-def both_sides(row: dict[str, Any], key: str, *, differs: bool) -> str:
+def format_sides(row: dict[str, Any], key: str, *, differs: bool) -> str:
     """Return one number of a route as clients/server, or the clients' alone."""
-    text = format_number(row["clients"], key)
+    text = format_side(row["clients"], key)
     if row["server"]:
-        text += "/" + format_number(row["server"], key)
+        text += "/" + format_side(row["server"], key)
     if differs:
         text += "≠"
     return text
 
 
-def format_number(side: dict[str, Any], key: str) -> str:
+def format_side(side: dict[str, Any], key: str) -> str:
     """Return a count as it is, and anything else with few digits."""
     value = side[key]
     if isinstance(value, int):
         return str(value)
-    return number(value, SCALES[key])
+    return format_number(value, SCALES[key])
 
 
 def print_errors(errors: list[dict[str, Any]]) -> None:

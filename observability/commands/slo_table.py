@@ -3,7 +3,7 @@
 from collections import Counter
 
 from observability.slo.verdicts import Row, Verdict
-from observability.terminal import coloured, make_table, out, percentage
+from observability.terminal import format_percentage, format_verdict, make_table, out
 
 BAR_BLOCKS = 5
 LOWEST_LEFT = -9.995  # -999 % after rounding; less would widen the column
@@ -18,21 +18,21 @@ def print_slos(rows: list[Row], window: str) -> None:
     columns = FULL_COLUMNS if is_wide else NARROW_COLUMNS
     table = make_table(f"SLOs over {window}", *columns)
     for row in rows:
-        table.add_row(*cells(row, is_wide=is_wide))
+        table.add_row(*format_cells(row, is_wide=is_wide))
     out.print(table)
     print_counts(rows)
     out.print("[dim]Events are counted by scrapes: those of the last 10 s may be missing.[/dim]")
 
 
-def cells(row: Row, *, is_wide: bool) -> list[str]:
+def format_cells(row: Row, *, is_wide: bool) -> list[str]:
     """Return the cells of an SLO, for the columns of a wide or a narrow terminal."""
     goal = f"{row.objective * 100:g}"
-    measured = percentage(row.measured)
-    verdict = coloured(row.verdict)
-    left = bar(row.budget_remaining)
+    measured = format_percentage(row.measured)
+    verdict = format_verdict(row.verdict)
+    left = draw_bar(row.budget_remaining)
     if is_wide:
-        burn = burn_rate(row.burn_rate)
-        return [row.slo, goal, measured, events(row.total), left, burn, verdict]
+        burn = format_burn_rate(row.burn_rate)
+        return [row.slo, goal, measured, format_events(row.total), left, burn, verdict]
     percent = left.split()[-1]
     return [row.slo, goal, measured, percent, verdict]
 
@@ -47,14 +47,14 @@ def print_counts(rows: list[Row]) -> None:
     out.print(", ".join(counts))
 
 
-def events(total: float | None) -> str:
+def format_events(total: float | None) -> str:
     """Return a number of events as text; `–` for None."""
     if total is None:
         return "–"
     return f"{total:.0f}"
 
 
-def burn_rate(rate: float | None) -> str:
+def format_burn_rate(rate: float | None) -> str:
     """Return a burn rate in at most four characters; `–` for None."""
     if rate is None:
         return "–"
@@ -65,7 +65,7 @@ def burn_rate(rate: float | None) -> str:
     return f"{rate:.1f}"
 
 
-def bar(left: float | None) -> str:
+def draw_bar(left: float | None) -> str:
     """Return the rest of an error budget as blocks and per cent; `–` for None."""
     if left is None:
         return "–"

@@ -20,7 +20,7 @@ from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid
-from observability.terminal import NOT_FINE, UNKNOWN, fail, finish, mark, out
+from observability.terminal import NOT_FINE, UNKNOWN, fail, finish, format_mark, out
 
 FINE_STATES = {RUNNING, DONE}
 JSON_KEYS = ("name", "statename", "pid")
@@ -146,5 +146,5 @@ def doctor() -> None:
     chosen = ("mode", True, f"{mode}: {why}")
     results = [chosen, *modes.stack_of(mode).doctor(layout)]
     for subject, is_fine, explanation in results:
-        out.print(f"  {mark(is_fine=is_fine)} {subject:<24}{escape(explanation)}")
+        out.print(f"  {format_mark(is_fine=is_fine)} {subject:<24}{escape(explanation)}")
     finish(is_fine=all(is_fine for _, is_fine, _ in results))

@@ -28,7 +28,7 @@ RATE = 20  # requests per second
 BASELINE_SECONDS = 8.0
 EFFECT_SECONDS = 10.0
 EFFECT_POLL_SECONDS = 0.1
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 @dataclass
@@ -53,18 +53,18 @@ class Result:
 class Timeline:
     """The steps of a drill, timed from the moment at which it is created."""
 
-    def __init__(self, steps: list[Step], say: Say):
+    def __init__(self, steps: list[Step], print_line: PrintLine):
         self._steps = steps
-        self._say = say
+        self._print_line = print_line
         self._started = time.monotonic()
 
     def add(self, what: str, detail: str = "") -> None:
         seconds = time.monotonic() - self._started
         self._steps.append(Step(what, round(seconds, 1), detail))
-        self._say(f"{seconds:6.1f} s  {what:<10}{detail}")
+        self._print_line(f"{seconds:6.1f} s  {what:<10}{detail}")
 
 
-def run(drill: Drill, plan: Plan, say: Say) -> Result:
+def run(drill: Drill, plan: Plan, print_line: PrintLine) -> Result:
     """Run a drill on a stack of its own and return its result; a failed drill raises nothing."""
     result = Result(drill.name)
     started = time.monotonic()
@@ -74,8 +74,8 @@ def run(drill: Drill, plan: Plan, say: Say) -> Result:
             with Traffic(layout.url("api") + PATH, RATE, layout.key("load")) as traffic:
                 seconds = time.monotonic() - started
                 speed = plan.policy.drill.speed
-                say(f"own stack ready after {seconds:.1f} s; {speed} times faster clock")
-                perform(drill, sandbox, traffic, result, say)
+                print_line(f"own stack ready after {seconds:.1f} s; {speed} times faster clock")
+                perform(drill, sandbox, traffic, result, print_line)
     except (DrillFailed, StackError, Unreachable) as error:
         result.verdict = str(error)
     else:
@@ -85,7 +85,9 @@ def run(drill: Drill, plan: Plan, say: Say) -> Result:
     return result
 
 
-def perform(drill: Drill, sandbox: Sandbox, traffic: Traffic, result: Result, say: Say) -> None:
+def perform(
+    drill: Drill, sandbox: Sandbox, traffic: Traffic, result: Result, print_line: PrintLine
+) -> None:
     """Break a calm sandbox and follow the alerts until they are resolved; raise DrillFailed."""
     prometheus = Prometheus(sandbox.layout.url("prometheus"))
     inbox_url = sandbox.layout.url("console")
@@ -94,8 +96,8 @@ def perform(drill: Drill, sandbox: Sandbox, traffic: Traffic, result: Result, sa
     traffic.reset()
     check_baseline(watch, traffic)
     requests = f"{traffic.succeeded} requests in {BASELINE_SECONDS:.0f} s"
-    say(f"baseline: {requests}, {traffic.failed} failed, no alert")
-    timeline = Timeline(result.steps, say)
+    print_line(f"baseline: {requests}, {traffic.failed} failed, no alert")
+    timeline = Timeline(result.steps, print_line)
     traffic.reset()
     with ExitStack() as fault:
 

@@ -27,70 +27,70 @@ def render(
     receivers = []
     for severity in plan.policy.severities:
         for owner in plan.policy.owners:
-            routes.append(route(plan, owner, severity))
-            receivers.append(receiver(plan, owner, severity, secrets, folder))
+            routes.append(build_route(plan, owner, severity))
+            receivers.append(build_receiver(plan, owner, severity, secrets, folder))
     config = {
         "route": {
-            "receiver": receiver_name(plan.owner, plan.paging_severity),
+            "receiver": name_receiver(plan.owner, plan.paging_severity),
             # never by tier: one incident is one page
             "group_by": ["alertname", names.SLO, names.SEVERITY],
             "routes": routes,
         },
-        "inhibit_rules": [inhibit_rule(entry) for entry in plan.policy.inhibit],
+        "inhibit_rules": [build_inhibit_rule(entry) for entry in plan.policy.inhibit],
         "receivers": receivers,
     }
     return {CONFIG: generated_yaml(config)}
 
 
-def receiver_name(owner: str, severity: str) -> str:
+def name_receiver(owner: str, severity: str) -> str:
     """Return the name of the receiver of an owner's alerts of a severity."""
     return f"{owner}-{severity}"
 
 
-def matchers(labels: dict[str, str]) -> list[str]:
+def build_matchers(labels: dict[str, str]) -> list[str]:
     """Return matchers of alerts that have these labels."""
     return [f'{key}="{value}"' for key, value in labels.items()]
 
 
-def route(plan: Plan, owner: str, severity: str) -> Settings:
+def build_route(plan: Plan, owner: str, severity: str) -> Settings:
     """Return the route of an owner's alerts of a severity, with the severity's timing."""
     timing = plan.policy.severities[severity]
     return {
-        "matchers": matchers({names.SEVERITY: severity, names.OWNER: owner}),
-        "receiver": receiver_name(owner, severity),
+        "matchers": build_matchers({names.SEVERITY: severity, names.OWNER: owner}),
+        "receiver": name_receiver(owner, severity),
         "group_wait": format_duration(timing.group_wait.seconds),
         "group_interval": format_duration(timing.group_interval.seconds),
         "repeat_interval": format_duration(timing.repeat_interval.seconds),
     }
 
 
-def inhibit_rule(entry: InhibitionEntry) -> Settings:
+def build_inhibit_rule(entry: InhibitionEntry) -> Settings:
     """Return the rule by which the source's alerts silence the target's."""
     rule: Settings = {
-        "source_matchers": matchers(entry.source),
-        "target_matchers": matchers(entry.target),
+        "source_matchers": build_matchers(entry.source),
+        "target_matchers": build_matchers(entry.target),
     }
     if entry.equal:
         rule["equal"] = list(entry.equal)
     return rule
 
 
-def receiver(
+def build_receiver(
     plan: Plan, owner: str, severity: str, secrets: frozenset[str], folder: str
 ) -> Settings:
     """Return the receiver with the severity's integrations that the owner takes part in."""
     only = plan.policy.owners[owner].only
-    result: Settings = {"name": receiver_name(owner, severity)}
+    result: Settings = {"name": name_receiver(owner, severity)}
     for name in plan.policy.severities[severity].integrations:
         entry = plan.policy.integrations.get(name)  # the native stack has fewer of them
         if entry is None or (only is not None and name not in only):
             continue
-        for kind, settings in integration(entry, secrets, folder).items():
+        for kind, settings in build_integration(entry, secrets, folder).items():
             result.setdefault(kind, []).append(settings)
     return result
 
 
-def integration(
+def build_integration(
     entry: IntegrationEntry, secrets: frozenset[str], folder: str
 ) -> dict[str, Settings]:
     """Return Alertmanager's key and settings of an integration; none while its secret is missing.

@@ -44,22 +44,24 @@ def render(plan: Plan) -> dict[str, str]:
 
     The native one reads its folders and addresses from the environment.
     """
-    native = config(
+    native = build_config(
         state="${EVARA_LOG_STATE}",
-        source=tail_files(),
-        filters=level_filters(),
-        output=loki_output(plan, "$TAG", "${EVARA_LOKI_HOST}", "${EVARA_LOKI_PORT}"),
+        source=build_tail(),
+        filters=build_level_filters(),
+        output=build_loki_output(plan, "$TAG", "${EVARA_LOKI_HOST}", "${EVARA_LOKI_PORT}"),
     )
-    docker = config(
+    docker = build_config(
         state="/fluent-bit/state",
         source={"name": "forward", "listen": ALL_ADDRESSES, "port": 24224, **DISK},
-        filters=[*docker_filters(), *level_filters()],
-        output=loki_output(plan, f"${names.LOG_PROGRAM}", "loki", 3100),
+        filters=[*build_docker_filters(), *build_level_filters()],
+        output=build_loki_output(plan, f"${names.LOG_PROGRAM}", "loki", 3100),
     )
     return {NATIVE: generated_yaml(native), DOCKER: generated_yaml(docker)}
 
 
-def config(state: str, source: Settings, filters: list[Settings], output: Settings) -> Settings:
+def build_config(
+    state: str, source: Settings, filters: list[Settings], output: Settings
+) -> Settings:
     """Return a configuration from one source to one output; `state` is a folder."""
     return {
         "service": {
@@ -78,7 +80,7 @@ def config(state: str, source: Settings, filters: list[Settings], output: Settin
     }
 
 
-def tail_files() -> Settings:
+def build_tail() -> Settings:
     """Return the source of the native stack: one log file per program."""
     return {
         "name": "tail",
@@ -96,7 +98,7 @@ def tail_files() -> Settings:
     }
 
 
-def docker_filters() -> list[Settings]:
+def build_docker_filters() -> list[Settings]:
     """Return the filters that name the program by its compose service, and drop some programs."""
     unshipped = "|".join(UNSHIPPED)
     return [
@@ -105,7 +107,7 @@ def docker_filters() -> list[Settings]:
     ]
 
 
-def loki_output(plan: Plan, program: str, host: str, port: str | int) -> Settings:
+def build_loki_output(plan: Plan, program: str, host: str, port: str | int) -> Settings:
     """Return the delivery to Loki.
 
     What cannot be delivered waits on disk, and is tried again until it is.
@@ -133,7 +135,7 @@ def format_pairs(values: dict[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
-def level_filters() -> list[Settings]:
+def build_level_filters() -> list[Settings]:
     """Return the filters that find level and ids in the line and leave nothing else beside it.
 
     Levels are spelled alike in the end.
@@ -152,17 +154,17 @@ def level_filters() -> list[Settings]:
         {"name": "record_modifier", "match": "*", "allowlist_key": allowlist},
     ]
     for key in names.LOG_IDS:  # an id that is null would arrive as the word
-        filters.append(modify(f"Key_value_does_not_match {key} .", {"remove": key}))
+        filters.append(build_modify(f"Key_value_does_not_match {key} .", {"remove": key}))
     filters.append({"name": "modify", "match": "*", "add": unknown})
     for name, spelling in SPELLINGS.items():
         condition = f"Key_value_matches {level} ^(?i:{spelling})"
-        filters.append(modify(condition, {"set": f"{level} {name}"}))
+        filters.append(build_modify(condition, {"set": f"{level} {name}"}))
     known_levels = "|".join(names.LOG_LEVELS)
     condition = f"Key_value_does_not_match {level} ^({known_levels})$"
-    filters.append(modify(condition, {"set": unknown}))
+    filters.append(build_modify(condition, {"set": unknown}))
     return filters
 
 
-def modify(condition: str, change: Settings) -> Settings:
+def build_modify(condition: str, change: Settings) -> Settings:
     """Return a filter that changes records for which a condition holds."""
     return {"name": "modify", "match": "*", "condition": condition, **change}

@@ -48,20 +48,20 @@ def render(plan: Plan) -> dict[str, str]:
         group = {
             "name": names.LOG_GROUP,
             "interval": format_duration(plan.clock.thin),
-            "rules": [rule(plan, alert) for alert in plan.log_alerts],
+            "rules": [build_rule(plan, alert) for alert in plan.log_alerts],
         }
         groups.append(group)
-    return {CONFIG: generated_yaml(config(plan)), RULES: generated_yaml({"groups": groups})}
+    return {CONFIG: generated_yaml(build_config(plan)), RULES: generated_yaml({"groups": groups})}
 
 
-def config(plan: Plan) -> dict[str, Any]:
+def build_config(plan: Plan) -> dict[str, Any]:
     """Return the configuration of one process that does everything and keeps it in one folder."""
     retention_hours = (int(plan.period.seconds) + DAY_SECONDS) // 3600
     return {
         "auth_enabled": False,
         "analytics": {"reporting_enabled": False},
-        "server": server(),
-        "common": common(),
+        "server": build_server(),
+        "common": build_common(),
         "schema_config": {"configs": [{**SCHEMA, "index": {"prefix": "index_", "period": "24h"}}]},
         # A line may be older than the last of its stream by half of max_chunk_age: for so long
         # may Loki be away, and nothing is lost.
@@ -79,7 +79,7 @@ def config(plan: Plan) -> dict[str, Any]:
     }
 
 
-def server() -> dict[str, Any]:
+def build_server() -> dict[str, Any]:
     """Return the addresses at which Loki listens, and its own logging."""
     return {
         "http_listen_address": HOST,
@@ -91,7 +91,7 @@ def server() -> dict[str, Any]:
     }
 
 
-def common() -> dict[str, Any]:
+def build_common() -> dict[str, Any]:
     """Return what all parts of Loki share: the folders and a ring of one member."""
     return {
         "path_prefix": FOLDER,
@@ -104,15 +104,17 @@ def common() -> dict[str, Any]:
     }
 
 
-def rule(plan: Plan, alert: LogAlert) -> dict[str, Any]:
+def build_rule(plan: Plan, alert: LogAlert) -> dict[str, Any]:
     """Return one log alert with the labels and annotations that all alerts have."""
     entry = alert.entry
     labels = {names.SEVERITY: entry.severity, names.OWNER: alert.owner}
     annotations = alert_annotations(plan, alert.name, entry.summary, entry.next_steps, LOG)
-    return alert_rule(alert.name, expression(plan, alert), entry.for_.seconds, labels, annotations)
+    return alert_rule(
+        alert.name, build_expression(plan, alert), entry.for_.seconds, labels, annotations
+    )
 
 
-def expression(plan: Plan, alert: LogAlert) -> str:
+def build_expression(plan: Plan, alert: LogAlert) -> str:
     """Return LogQL: more lines of the service match than allowed, or none does."""
     entry = alert.entry
     lines = log_lines(plan.service, entry.program, entry.level, entry.text)

@@ -46,7 +46,7 @@ def compare(old: Report, new: Report) -> dict[str, Any]:
     `unlike` lists how the runs' load differs, `unsure` says why the comparison proves little.
     """
     return {
-        "unlike": profile_differences(old["run"], new["run"]),
+        "unlike": list_profile_differences(old["run"], new["run"]),
         "unsure": explain_doubt(old["verdict"], new["verdict"]),
         "routes": compare_routes(old, new),
         "broken": list_broken(old["objectives"], new["objectives"]),
@@ -65,7 +65,7 @@ def render(old: Report, new: Report, comparison: dict[str, Any]) -> str:
     )
 
 
-def profile_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def list_profile_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return in words how the load of two runs differs."""
     differences = []
     for key in PROFILE_KEYS:
@@ -88,8 +88,8 @@ def explain_doubt(old: str, new: str) -> str:
 
 def compare_routes(old: Report, new: Report) -> list[dict[str, Any]]:
     """Return a row with both runs' figures of each route that either run knew."""
-    before = figures_by_route(old)
-    after = figures_by_route(new)
+    before = collect_figures(old)
+    after = collect_figures(new)
     rows = []
     for route in after | before:
         old_figures = before.get(route, NO_FIGURES)
@@ -100,13 +100,13 @@ def compare_routes(old: Report, new: Report) -> list[dict[str, Any]]:
     return rows
 
 
-def figures_by_route(run: Report) -> dict[str, Figures]:
+def collect_figures(run: Report) -> dict[str, Figures]:
     """Return the figures of each route of a run, and of `all` together."""
     rows = [run["total"], *run["routes"]]
-    return {row["route"]: figures(row["clients"]) for row in rows}
+    return {row["route"]: select_figures(row["clients"]) for row in rows}
 
 
-def figures(clients: dict[str, Any]) -> Figures:
+def select_figures(clients: dict[str, Any]) -> Figures:
     """Return the clients' numbers that two runs are compared by.
 
     `failing` is the share of failed requests; None without requests.

@@ -78,7 +78,7 @@ def compare(row: dict[str, Any], server: ServerCounts) -> list[Finding]:
 
 def compare_requests(row: dict[str, Any], server: ServerCounts) -> Finding | None:
     """Return the disagreement on the number of requests, if there is one."""
-    least, most = request_limits(row, server)
+    least, most = compute_request_limits(row, server)
     if least <= server.requests <= most:
         return None
     meaning = OTHERS if server.requests > most else LOST
@@ -94,7 +94,7 @@ def compare_requests(row: dict[str, Any], server: ServerCounts) -> Finding | Non
     )
 
 
-def request_limits(row: dict[str, Any], server: ServerCounts) -> tuple[int, int]:
+def compute_request_limits(row: dict[str, Any], server: ServerCounts) -> tuple[int, int]:
     """Return the least and the greatest number of requests that the server may have counted."""
     slack = PROBES_BETWEEN if server.probed else 0
     least = row["answered"] + server.probes - server.probes_failed - slack
@@ -111,7 +111,7 @@ def compare_failures(row: dict[str, Any], server: ServerCounts) -> Finding | Non
     most = least + unknown + server.probes_failed
     if least <= server.failed <= most:
         return None
-    _, most_requests = request_limits(row, server)
+    _, most_requests = compute_request_limits(row, server)
     meaning = UNSEEN
     if server.failed < least:
         meaning = IN_FRONT
@@ -134,8 +134,8 @@ def compare_p95(row: dict[str, Any], server: ServerCounts) -> Finding | None:
     p95 = row["clients"]["p95"]
     if p95 is None:
         return None
-    low, high = p95_limits(row, server)
-    error = rounding_error(p95)
+    low, high = compute_p95_limits(row, server)
+    error = estimate_rounding_error(p95)
     if low - error <= p95 <= high + error:
         return None
     return Finding(
@@ -150,7 +150,7 @@ def compare_p95(row: dict[str, Any], server: ServerCounts) -> Finding | None:
     )
 
 
-def p95_limits(row: dict[str, Any], server: ServerCounts) -> tuple[float, float]:
+def compute_p95_limits(row: dict[str, Any], server: ServerCounts) -> tuple[float, float]:
     """Return the seconds between which the clients' p95 must lie.
 
     No client waits for less time than the server works. The rank of the clients' 95th of 100
@@ -169,7 +169,7 @@ def p95_limits(row: dict[str, Any], server: ServerCounts) -> tuple[float, float]
     return low, high + row["within"]
 
 
-def rounding_error(seconds: float) -> float:
+def estimate_rounding_error(seconds: float) -> float:
     """Return the rounding error of Locust in seconds: 1 ms below 100 ms, two digits above."""
     if seconds < 0.1:
         return 0.0005

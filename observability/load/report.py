@@ -108,7 +108,7 @@ def build_report(
         if increase:
             server = server_counts.count_routes(increase, {row["route"]: row["expect"]})
             findings += reconcile.compare(row, server)
-        routes.append(both_sides(row["route"], row["clients"], server, seconds))
+        routes.append(build_row(row["route"], row["clients"], server, seconds))
     total = None
     if increase:
         expected_codes = {row["route"]: row["expect"] for row in locust_report["routes"]}
@@ -125,7 +125,7 @@ def build_report(
             "to": increase and increase.end,
         },
         "findings": [reconcile.as_dict(finding) for finding in findings],
-        "total": both_sides("all", locust_report["total"], total, seconds),
+        "total": build_row("all", locust_report["total"], total, seconds),
         "routes": routes,
         "objectives": locust_report["objectives"],
         "errors": locust_report["errors"],
@@ -152,7 +152,7 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def both_sides(
+def build_row(
     route: str,
     clients: dict[str, Any],
     server: server_counts.ServerCounts | None,

@@ -44,10 +44,10 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
     routes = tuple(build_route(route_id, catalogue) for route_id in sorted(catalogue.routes))
     slos = (
         *(slo for route in routes for slo in route.slos),
-        *dependency_slos(catalogue),
-        *job_slos(catalogue),
-        *probe_slos(catalogue),
-        *gateway_slos(catalogue),
+        *build_dependency_slos(catalogue),
+        *build_job_slos(catalogue),
+        *build_probe_slos(catalogue),
+        *build_gateway_slos(catalogue),
     )
     tiers = tuple(build_tier(name, policy) for name in policy.tiers)
     period = build_window(catalogue.period, policy)
@@ -60,13 +60,13 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         period=period,
         routes=routes,
         exempt=tuple((route_id, entry.http) for route_id, entry in exempt),
-        rate_limits=rate_limits(catalogue),
+        rate_limits=collect_rate_limits(catalogue),
         slos=slos,
         tiers=tiers,
-        alerts=(*guard_alerts(catalogue, policy), *watch_alerts(catalogue)),
-        log_alerts=tuple(log_alerts(catalogue)),
-        buckets=buckets(slos, policy),
-        windows=windows(tiers, period, policy),
+        alerts=(*build_guard_alerts(catalogue, policy), *build_watch_alerts(catalogue)),
+        log_alerts=tuple(build_log_alerts(catalogue)),
+        buckets=collect_buckets(slos, policy),
+        windows=collect_windows(tiers, period, policy),
         clock=build_clock(policy),
         probe_every=catalogue.probe.every.seconds,
         probe_routes=tuple((route_id, http_by_route[route_id]) for route_id in probe_routes),
@@ -85,11 +85,11 @@ def build_route(route_id: str, catalogue: Catalogue) -> Route:
     defaults = catalogue.defaults
     availability = entry.availability or defaults.availability
     latency = defaults.latency if entry.latency is None else entry.latency
-    slos = call_slos(HTTP_SOURCE, route_id, entry, availability, latency, catalogue.owner)
+    slos = build_call_slos(HTTP_SOURCE, route_id, entry, availability, latency, catalogue.owner)
     return Route(route_id, entry.http, entry.load or defaults.load, tuple(slos), entry.deprecated)
 
 
-def rate_limits(catalogue: Catalogue) -> dict[str, str]:
+def collect_rate_limits(catalogue: Catalogue) -> dict[str, str]:
     """Return the rate limit of every route, watched or exempt, and of unmatched URLs."""
     default = catalogue.defaults.rate_limit
     limits = {route_id: entry.rate_limit or default for route_id, entry in catalogue.served()}
@@ -97,24 +97,24 @@ def rate_limits(catalogue: Catalogue) -> dict[str, str]:
     return limits
 
 
-def dependency_slos(catalogue: Catalogue) -> Iterator[Slo]:
+def build_dependency_slos(catalogue: Catalogue) -> Iterator[Slo]:
     """Yield the SLOs of calls to dependencies."""
     for name, entry in sorted(catalogue.dependencies.items()):
-        yield from call_slos(
+        yield from build_call_slos(
             DEPENDENCY_SOURCE, name, entry, entry.availability, entry.latency, catalogue.owner
         )
 
 
-def gateway_slos(catalogue: Catalogue) -> Iterator[Slo]:
+def build_gateway_slos(catalogue: Catalogue) -> Iterator[Slo]:
     """Yield the availability of the gateway, if there is one."""
     entry = catalogue.gateway
     if entry:
-        yield from call_slos(
+        yield from build_call_slos(
             GATEWAY_SOURCE, names.GATEWAY, entry, entry.availability, (), catalogue.owner
         )
 
 
-def call_slos(
+def build_call_slos(
     source: str,
     subject: str,
     entry: SubjectEntry,
@@ -144,7 +144,7 @@ def call_slos(
         yield slo(suffix, LATENCY, target.objective, target.threshold)
 
 
-def job_slos(catalogue: Catalogue) -> Iterator[Slo]:
+def build_job_slos(catalogue: Catalogue) -> Iterator[Slo]:
     """Yield the freshness of every job."""
     for name, entry in sorted(catalogue.jobs.items()):
         yield Slo(
@@ -160,7 +160,7 @@ def job_slos(catalogue: Catalogue) -> Iterator[Slo]:
         )
 
 
-def probe_slos(catalogue: Catalogue) -> Iterator[Slo]:
+def build_probe_slos(catalogue: Catalogue) -> Iterator[Slo]:
     """Yield one SLO per probed route."""
     probe = catalogue.probe
     for route_id in sorted(probe.routes):
@@ -177,7 +177,7 @@ def probe_slos(catalogue: Catalogue) -> Iterator[Slo]:
         )
 
 
-def buckets(slos: tuple[Slo, ...], policy: Policy) -> tuple[Decimal, ...]:
+def collect_buckets(slos: tuple[Slo, ...], policy: Policy) -> tuple[Decimal, ...]:
     """Return the edges of the histograms in seconds, ascending; every threshold is one."""
     edges = {slo.threshold.seconds for slo in slos if slo.threshold}
     edges |= {bucket.seconds for bucket in policy.buckets}
@@ -216,7 +216,7 @@ def build_tier(name: str, policy: Policy) -> Tier:
     )
 
 
-def windows(tiers: tuple[Tier, ...], period: Window, policy: Policy) -> tuple[Window, ...]:
+def collect_windows(tiers: tuple[Tier, ...], period: Window, policy: Policy) -> tuple[Window, ...]:
     """Return every window that rules record, ascending; the period is the last."""
     used = {period, build_window(parse_duration(SHORT_WINDOW), policy)}
     for tier in tiers:
@@ -239,7 +239,7 @@ def build_clock(policy: Policy) -> Clock:
 # --- alerts ---
 
 
-def guard_alerts(catalogue: Catalogue, policy: Policy) -> Iterator[Alert]:
+def build_guard_alerts(catalogue: Catalogue, policy: Policy) -> Iterator[Alert]:
     """Yield the alerts that watch the monitoring itself."""
     for name, entry in policy.guards.items():
         yield Alert(
@@ -254,7 +254,7 @@ def guard_alerts(catalogue: Catalogue, policy: Policy) -> Iterator[Alert]:
         )
 
 
-def watch_alerts(catalogue: Catalogue) -> Iterator[Alert]:
+def build_watch_alerts(catalogue: Catalogue) -> Iterator[Alert]:
     """Yield the watched symptoms."""
     for name, entry in catalogue.watch.items():
         yield build_watch_alert(name, entry, catalogue.owner)
@@ -279,7 +279,7 @@ def build_watch_alert(name: str, entry: WatchEntry, default_owner: str) -> Alert
     )
 
 
-def log_alerts(catalogue: Catalogue) -> Iterator[LogAlert]:
+def build_log_alerts(catalogue: Catalogue) -> Iterator[LogAlert]:
     """Yield the symptoms that only the log shows."""
     for name, entry in catalogue.logs.items():
         yield LogAlert(name, entry.owner or catalogue.owner, entry)

@@ -41,8 +41,8 @@ def test_a_median_has_a_margin() -> None:
 def test_costs_are_compared_round_by_round() -> None:
     """A neighbour who makes one round ten times as dear moves neither ratio nor margin."""
     costs = {"all": [2.0, 2.0, 20.0, 2.0], "bare": [1.0, 1.0, 10.0, 1.0]}
-    assert measure.ratio(costs, "all", "bare") == Estimate(2, 0)
-    assert measure.difference(costs, "all", "bare").value == 1
+    assert measure.compute_ratio(costs, "all", "bare") == Estimate(2, 0)
+    assert measure.compute_difference(costs, "all", "bare").value == 1
 
 
 @pytest.mark.parametrize(

@@ -49,27 +49,27 @@ result = {}
 CASES = {
     "holders": """
 nested = {"a": [{"b": {"c": 1}}, {"b": {"c": 2}}]}
-result["one"] = l.holders({"x": 1}, [])
-result["list"] = l.holders([{"x": 1}, {"x": 2}], [])
-result["deep"] = l.holders(nested, ["a", "b"])
+result["one"] = l.find_holders({"x": 1}, [])
+result["list"] = l.find_holders([{"x": 1}, {"x": 2}], [])
+result["deep"] = l.find_holders(nested, ["a", "b"])
 """,
     "body": """
 ingest, create = by_id["readings.ingest"], by_id["nodes.create"]
 before = json.dumps(ingest)
-bodies = [l.body(ingest) for _ in range(3)]
+bodies = [l.build_body(ingest) for _ in range(3)]
 result["kept"] = json.dumps(ingest) == before
 result["varied"] = len({b["readings"][0]["time"] for b in bodies})
 result["same"] = [b["readings"][0]["value"] for b in bodies]
-result["ids"] = len({l.body(create)["id"] for _ in range(50)})
-result["none"] = l.body(by_id["nodes.get"])
+result["ids"] = len({l.build_body(create)["id"] for _ in range(50)})
+result["none"] = l.build_body(by_id["nodes.get"])
 """,
     "figures": """
 stats = l.locust_stats.RequestStats()
 for number in range(1, 101):
     stats.log_request("GET", "nodes.list", number * 3, 0)
 stats.log_error("GET", "nodes.list", "500")
-result["none"] = [l.figures(None), l.figures(stats.get("nodes.get", "GET"))]
-result["hundred"] = l.figures(stats.get("nodes.list", "GET"))
+result["none"] = [l.read_figures(None), l.read_figures(stats.get("nodes.get", "GET"))]
+result["hundred"] = l.read_figures(stats.get("nodes.list", "GET"))
 """,
     "judge": """
 tally = l.TALLY

@@ -3,7 +3,7 @@
 import pytest
 
 from observability import terminal
-from observability.commands.slo_table import bar
+from observability.commands.slo_table import draw_bar
 from observability.slo import verdicts
 from observability.slo.verdicts import Verdict
 from observability.spec.plan import Plan
@@ -46,4 +46,4 @@ def test_a_narrow_terminal_gets_fewer_columns(
 )
 def test_a_budget_is_drawn(left: float | None, text: str) -> None:
     """Blocks for the eye, per cent for the mind, and no overflow."""
-    assert bar(left) == text
+    assert draw_bar(left) == text
