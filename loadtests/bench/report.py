@@ -96,5 +96,8 @@ def judge_ratio(costs: Costs, committed: float | None) -> dict[str, Any]:
 
 
 def is_steady(report: Report) -> bool:
-    """Return whether every ratio is certain enough to be committed."""
+    """Return whether every ratio is certain enough to be committed.
+
+    A noisy ratio would judge later runs by chance.
+    """
     return all(ratio["steady"] for row in report["requests"] for ratio in row["ratios"].values())

@@ -49,7 +49,10 @@ def find_programs(path: str | None) -> Programs:
 
 
 def list_commands(folder: Path, programs: Programs, loki_program: Path | None) -> list[Command]:
-    """Return the commands that check the generated files in a folder."""
+    """Return the commands that check the generated files in a folder.
+
+    Each file of promtool's cases has a command of its own, so that they run side by side.
+    """
     commands = []
     promtool = programs[PROMTOOL]
     if promtool:
@@ -76,7 +79,10 @@ def run_tool(command: Command) -> str:
 
 
 def quote(output: str) -> str:
-    """Return the first lines of a tool's output as one line."""
+    """Return the first lines of a tool's output as one line.
+
+    Headings name the file, which the problem's place names already.
+    """
     lines = []
     for line in output.splitlines():
         text = HEADING.sub("", line).strip()

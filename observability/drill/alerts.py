@@ -1,6 +1,7 @@
 """The alerts of a drill, as Prometheus has them and as the inbox received them."""
 
 from collections.abc import Callable, Set
+from operator import itemgetter
 from typing import Any
 
 from observability.devstack.readiness import TEST_ALERT
@@ -24,6 +25,7 @@ def identify(labels: dict[str, str]) -> Alert:
 
 
 def format_alerts(alerts: Set[Alert]) -> str:
+    """Return the alerts as text, each with its SLO where it has one."""
     return ", ".join(f"{name} {slo}".strip() for name, slo in sorted(alerts))
 
 
@@ -85,12 +87,15 @@ class AlertWatch:
         raise DrillFailed(f"not {state} after {STEP_SECONDS:.0f} s: {alerts}")
 
     def required_are_pending(self) -> bool:
+        """Return whether every required alert was pending or has fired."""
         return self.required <= self.active
 
     def required_are_firing(self) -> bool:
+        """Return whether every required alert has fired."""
         return self.required <= self.firing
 
     def required_are_delivered(self) -> bool:
+        """Return whether the inbox received every required alert."""
         delivered = {identify(alert["labels"]) for alert in self._fetch_inbox()}
         return self.required <= delivered
 
@@ -101,16 +106,18 @@ class AlertWatch:
         end was due to be delivered, that end is never delivered.
         """
         latest = {}
-        for alert in sorted(self._fetch_inbox(), key=lambda alert: alert["started"]):
-            latest[tuple(sorted(alert["labels"].items()))] = alert
-        ends = [
-            alert["resolved"]
-            for alert in latest.values()
-            if identify(alert["labels"]) in self.required and not outlasts_drill(alert["labels"])
-        ]
+        for alert in sorted(self._fetch_inbox(), key=itemgetter("started")):
+            identity = tuple(sorted(alert["labels"].items()))
+            latest[identity] = alert
+        ends = []
+        for alert in latest.values():
+            labels = alert["labels"]
+            if identify(labels) in self.required and not outlasts_drill(labels):
+                ends.append(alert["resolved"])
         return bool(ends) and all(ends)
 
     def _fetch_inbox(self) -> list[dict[str, Any]]:
+        """Return the alerts that the inbox received; none while it does not answer."""
         try:
             return fetch_delivered_alerts(self._inbox_url)
         except Unreachable:

@@ -59,6 +59,7 @@ class Timeline:
         self._started = time.monotonic()
 
     def add(self, what: str, detail: str = "") -> None:
+        """Add a step that has just happened, and print it."""
         seconds = time.monotonic() - self._started
         self._steps.append(Step(what, round(seconds, 1), detail))
         self._print_line(f"{seconds:6.1f} s  {what:<10}{detail}")

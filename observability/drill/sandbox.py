@@ -74,6 +74,7 @@ class Sandbox:
         return [name for name, process in self._running.items() if process.poll() is not None]
 
     def _start_all(self) -> None:
+        """Write the configurations, start every program and wait until all work."""
         servers = ensure_servers(self.layout.servers, lambda _: None)
         write_server_configs(self.layout, self.plan)
         prepare_database(self.layout)
@@ -85,6 +86,7 @@ class Sandbox:
         wait_until_working(self.layout, before, after, self.exited, silent)
 
     def _stop_all(self) -> None:
+        """Stop every program and remove the folder."""
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
@@ -101,6 +103,7 @@ def with_short_history(program: Program) -> Program:
 
 
 def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for the end of a process; kill it after STOP_SECONDS."""
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:

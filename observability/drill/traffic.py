@@ -41,11 +41,13 @@ class Traffic:
             self.slow = 0
 
     def _run(self) -> None:
+        """Send requests until the traffic ends."""
         with httpx.Client(timeout=TIMEOUT, headers=self._headers) as client:
             while not self._stop.wait(self._pause):
                 self._send(client)
 
     def _send(self, client: httpx.Client) -> None:
+        """Send one request and count its outcome."""
         started = time.monotonic()
         try:
             succeeded = client.get(self._url).is_success

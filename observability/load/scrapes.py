@@ -18,7 +18,11 @@ Counters = dict[str, Counts]  # by name of the counter
 
 @dataclass(frozen=True)
 class Sample:
-    """The values of the counters when the API was scraped at `at`, a Unix time."""
+    """The values of the counters when the API was scraped at `at`, a Unix time.
+
+    `codes` counts requests by route and status code, `buckets` by route and bucket edge, `probes`
+    those of the prober by route and outcome; `total` and `bad` are the events of each SLO.
+    """
 
     at: float
     counters: Counters
@@ -45,7 +49,10 @@ def take_sample(prometheus: Prometheus, plan: Plan, after: float) -> Sample:
 
 
 def read_counter(prometheus: Prometheus, at: float, expr: str, *labels: str) -> Counts:
-    """Return the value of a counter at a Unix time by the values of its labels."""
+    """Return the value of a counter at a Unix time by the values of its labels.
+
+    A series that does not exist yet has no entry.
+    """
     by = ", ".join(labels)
     counts: Counts = {}
     for series, value in prometheus.query(f"sum by ({by}) ({expr})", at):
@@ -75,7 +82,10 @@ def wait_for_scrapes(prometheus: Prometheus, plan: Plan, after: float) -> dict[s
 
 
 def list_scrapes(prometheus: Prometheus) -> list[tuple[str, float]]:
-    """Return scrape job and Unix time of each target's last scrape; 0 for a target that is down."""
+    """Return scrape job and Unix time of each target's last scrape.
+
+    The time of a target that is down is 0.
+    """
     up = selector(names.UP, job=f"~{names.SCRAPE_API}|{names.SCRAPE_PROBER}")
     targets = prometheus.query(f"timestamp({up}) * {up}")
     return [(labels["job"], at) for labels, at in targets]

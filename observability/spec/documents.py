@@ -15,7 +15,10 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where i
 
 @dataclass
 class Document:
-    """The data of one file, and the places of its keys."""
+    """The data of one file, and the places of its keys.
+
+    `lines` has the line of each key by its path, from 1; elements of lists count from 0.
+    """
 
     name: str
     data: Any = None
