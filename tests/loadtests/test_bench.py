@@ -46,7 +46,7 @@ def test_costs_are_compared_round_by_round() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "margin", "committed", "said"),
+    ("value", "margin", "committed", "expected"),
     [
         (2.3, 0.09, 2.0, FINE),
         (2.4, 0.0, 2.0, FINE),
@@ -58,14 +58,14 @@ def test_costs_are_compared_round_by_round() -> None:
     ],
 )
 def test_a_verdict_needs_the_whole_interval(
-    value: float, margin: float, committed: float | None, said: str
+    value: float, margin: float, committed: float | None, expected: str
 ) -> None:
     """Fine below the limit, worse above it, unknown when noise reaches across it."""
-    assert measure.judge(Estimate(value, margin), committed) == said
+    assert measure.judge(Estimate(value, margin), committed) == expected
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "said"),
+    ("verdicts", "expected"),
     [
         ([FINE, FINE], FINE),
         ([FINE, UNKNOWN], UNKNOWN),
@@ -73,9 +73,9 @@ def test_a_verdict_needs_the_whole_interval(
         ([FINE, WORSE], WORSE),
     ],
 )
-def test_what_is_worse_is_told_first(verdicts: list[str], said: str) -> None:
-    """One worse ratio decides; what could not be told decides over what is fine."""
-    assert measure.combine(verdicts) == said
+def test_one_worse_ratio_decides(verdicts: list[str], expected: str) -> None:
+    """One worse ratio decides; an unknown one decides over fine ones."""
+    assert measure.combine(verdicts) == expected
 
 
 def test_noise_is_not_committed() -> None:

@@ -30,19 +30,19 @@ class Answer:
     def json(self): return self.body
 
 class Client:
-    def __init__(self, status): self.sent, self.headers, self.status, self.made = [], {}, status, 0
+    def __init__(self, status): self.sent, self.headers, self.status, self.created = [], {}, status, 0
     def request(self, method, path, name, json, catch_response):
         self.sent.append([name, path, json])
         status = self.status(name)
-        self.made += method == "POST"
-        self.answers = getattr(self, "answers", []) + [Answer(status, {"id": f"made-{self.made}"})]
+        self.created += method == "POST"
+        self.answers = getattr(self, "answers", []) + [Answer(status, {"id": f"made-{self.created}"})]
         return self.answers[-1]
 
 def user(status=lambda name: by_id[name]["expect"][0]):
-    made = object.__new__(l.ApiUser)
-    made.client = Client(status)
-    made.on_start()
-    return made
+    api_user = object.__new__(l.ApiUser)
+    api_user.client = Client(status)
+    api_user.on_start()
+    return api_user
 result = {}
 """
 
@@ -112,30 +112,30 @@ result["report"] = json.load(open(l.VERDICT))
 """,
     "user": """
 l.TALLY.__init__()
-made = user()
-result["start"] = [name for name, _, _ in made.client.sent]
-made.send(by_id["readings.ingest"])
-result["path"] = made.client.sent[-1][1]
-made.send(by_id["nodes.get"] | {"fixed": {"node_id": "always-me"}})
-result["fixed"] = made.client.sent[-1][1]
+api_user = user()
+result["start"] = [name for name, _, _ in api_user.client.sent]
+api_user.send(by_id["readings.ingest"])
+result["path"] = api_user.client.sent[-1][1]
+api_user.send(by_id["nodes.get"] | {"fixed": {"node_id": "always-me"}})
+result["fixed"] = api_user.client.sent[-1][1]
 l.random.choices = lambda choices, weights: [by_id["nodes.delete"]]
-made.draw()
-result["consumed"] = [[name, path] for name, path, _ in made.client.sent[-2:]]
-result["left"] = list(made.pool["node_id"])
-made.on_stop()
-result["stopped"] = [made.client.sent[-1][:2], made.pool["node_id"]]
-result["verdicts"] = sorted({answer.verdict for answer in made.client.answers})
-result["headers"] = made.client.headers
-result["sent"] = sum(l.TALLY.sent.values()) == len(made.client.sent)
+api_user.draw()
+result["consumed"] = [[name, path] for name, path, _ in api_user.client.sent[-2:]]
+result["left"] = list(api_user.pool["node_id"])
+api_user.on_stop()
+result["stopped"] = [api_user.client.sent[-1][:2], api_user.pool["node_id"]]
+result["verdicts"] = sorted({answer.verdict for answer in api_user.client.answers})
+result["headers"] = api_user.client.headers
+result["sent"] = sum(l.TALLY.sent.values()) == len(api_user.client.sent)
 """,
     "failing": """
-made = user()
-made.client.status = lambda name: 500
+api_user = user()
+api_user.client.status = lambda name: 500
 l.random.choices = lambda choices, weights: [by_id["nodes.delete"]]
-made.draw()
-result["kept"] = made.pool["node_id"]
-result["asked"] = made.client.sent[-1][0]
-result["verdict"] = made.client.answers[-1].verdict
+api_user.draw()
+result["kept"] = api_user.pool["node_id"]
+result["asked"] = api_user.client.sent[-1][0]
+result["verdict"] = api_user.client.answers[-1].verdict
 empty = user(lambda name: 500)
 size = len(empty.client.sent)
 empty.send(by_id["nodes.get"])
@@ -191,12 +191,12 @@ def test_holders_find_every_mapping(answers: dict[str, Any]) -> None:
 
 def test_bodies_vary_only_what_the_catalogue_names(answers: dict[str, Any]) -> None:
     """Times and ids are new in every request; the rest is the contract's example, unchanged."""
-    found = answers["body"]
-    assert found["kept"]
-    assert found["varied"] == 3
-    assert len(set(found["same"])) == 1
-    assert found["ids"] == 50
-    assert found["none"] is None
+    result = answers["body"]
+    assert result["kept"]
+    assert result["varied"] == 3
+    assert len(set(result["same"])) == 1
+    assert result["ids"] == 50
+    assert result["none"] is None
 
 
 def test_figures_are_locusts_own(answers: dict[str, Any]) -> None:
@@ -265,23 +265,23 @@ def test_the_end_waits_for_the_last_rows(answers: dict[str, Any]) -> None:
 
 def test_a_user_makes_uses_and_removes_its_own_nodes(answers: dict[str, Any]) -> None:
     """It starts with a node, deletes only extra ones, and leaves nothing behind."""
-    found = answers["user"]
-    assert found["start"] == ["nodes.create"]
-    assert found["path"] == "/api/v1/nodes/made-1/readings"
-    assert [name for name, _ in found["consumed"]] == ["nodes.create", "nodes.delete"]
-    assert found["consumed"][1][1] != "/api/v1/nodes/made-1"
-    assert found["left"] == ["made-1"]
-    assert found["stopped"] == [["nodes.delete", "/api/v1/nodes/made-1"], []]
-    assert found["verdicts"] == ["good"]
-    assert found["sent"]
-    assert found["headers"] == {"Authorization": "Bearer evara_t"}
+    result = answers["user"]
+    assert result["start"] == ["nodes.create"]
+    assert result["path"] == "/api/v1/nodes/made-1/readings"
+    assert [name for name, _ in result["consumed"]] == ["nodes.create", "nodes.delete"]
+    assert result["consumed"][1][1] != "/api/v1/nodes/made-1"
+    assert result["left"] == ["made-1"]
+    assert result["stopped"] == [["nodes.delete", "/api/v1/nodes/made-1"], []]
+    assert result["verdicts"] == ["good"]
+    assert result["sent"]
+    assert result["headers"] == {"Authorization": "Bearer evara_t"}
 
 
 def test_a_user_outlives_failures(answers: dict[str, Any]) -> None:
     """A failed creation keeps its own node; without any node it tries to create one first."""
-    found = answers["failing"]
-    assert found["kept"] == ["made-1"]
-    assert found["asked"] == "nodes.create"
-    assert found["verdict"].startswith("500")
-    assert found["tried"] == ["nodes.create"]
-    assert found["recovered"] == ["nodes.create", "nodes.get"]
+    result = answers["failing"]
+    assert result["kept"] == ["made-1"]
+    assert result["asked"] == "nodes.create"
+    assert result["verdict"].startswith("500")
+    assert result["tried"] == ["nodes.create"]
+    assert result["recovered"] == ["nodes.create", "nodes.get"]

@@ -45,8 +45,8 @@ def test_rules_that_go_stale_between_evaluations_are_a_problem(
     plan_of: Callable[..., Plan],
 ) -> None:
     """A group evaluated every five minutes has no value most of the time."""
-    made = plan_of((), (("  long: 2m", "  long: 5m"),))
-    problems = lint.check(made, registry.ROOT)
+    edited = plan_of((), (("  long: 2m", "  long: 5m"),))
+    problems = lint.check(edited, registry.ROOT)
     assert problems
     assert {p.message for p in problems} == {"is evaluated every 5m, after which series are stale"}
     assert {p.check for p in problems} == {"lint"}
@@ -74,8 +74,8 @@ def test_a_prometheus_on_another_clock_is_a_problem(
 
 def test_a_watched_symptom_is_linted_with_the_rest(plan_of: Callable[..., Plan]) -> None:
     """A misspelt metric in the catalogue is found, and the place says which alert it is."""
-    made = plan_of((("expr: up == 0", "expr: upp == 0"),))
-    [problem] = lint.check(made, registry.ROOT)
+    edited = plan_of((("expr: up == 0", "expr: upp == 0"),))
+    [problem] = lint.check(edited, registry.ROOT)
     assert problem.where.endswith("rules.yaml: TargetDown")
     assert problem.message == "asks for upp, which nothing exposes or records"
 
@@ -95,7 +95,7 @@ def test_a_log_alert_about_a_label_that_no_line_has_is_a_problem(
 
 def test_a_log_alert_owes_its_reader_the_same(plan_of: Callable[..., Plan]) -> None:
     """Without a summary nobody knows what it is about."""
-    made = plan_of(
+    edited = plan_of(
         (
             (
                 "    more_than: 0\n    severity: ticket\n    summary: ",
@@ -103,6 +103,6 @@ def test_a_log_alert_owes_its_reader_the_same(plan_of: Callable[..., Plan]) -> N
             ),
         )
     )
-    assert [(p.where, p.message) for p in lint.check(made, registry.ROOT)] == [
+    assert [(p.where, p.message) for p in lint.check(edited, registry.ROOT)] == [
         (f"{registry.GENERATED}/loki/rules.yaml: LogUnhandledException", "has no summary")
     ]

@@ -63,9 +63,9 @@ def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) 
     program = tree / "loki"
     program.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n', encoding="utf-8")
     program.chmod(0o755)
-    found, _ = run_tools(tree, search_path(servers_folder()), program)
-    assert [p.where for p in found] == [f"{registry.GENERATED}/loki/loki.yaml"] * problems
-    assert all("loki says: -verify-config -config.expand-env=true" in p.message for p in found)
+    complaints, _ = run_tools(tree, search_path(servers_folder()), program)
+    assert [p.where for p in complaints] == [f"{registry.GENERATED}/loki/loki.yaml"] * problems
+    assert all("loki says: -verify-config -config.expand-env=true" in p.message for p in complaints)
 
 
 def test_the_servers_accept_everything_that_is_generated(tmp_path: Path) -> None:

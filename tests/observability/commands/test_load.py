@@ -39,13 +39,13 @@ def test_the_verdict_on_a_load_run_decides_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
 ) -> None:
     """0 met, 1 missed or disagreeing, 2 without the server's side; the reason is said once."""
-    said = {
+    changes = {
         "verdict": verdict,
         "summary": "So it is.",
         "findings": [],
         "server": {"missing": "Elsewhere."},
     }
-    monkeypatch.setattr(load_report, "run_load", lambda *_: (REPORT | said, Path("x")))
+    monkeypatch.setattr(load_report, "run_load", lambda *_: (REPORT | changes, Path("x")))
     result = invoke("load")
     assert result.exit_code == code
     assert ("Elsewhere." in result.output) == (verdict != "unknown")
@@ -64,7 +64,7 @@ def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--time", "soon"), "no duration"),
         (("--time", "0s"), "at least 1s"),
@@ -73,8 +73,8 @@ def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch)
         (("--rate", "0"), "--rate"),
     ],
 )
-def test_load_that_makes_no_sense_is_refused(words: tuple[str, ...], said: str) -> None:
+def test_load_that_makes_no_sense_is_refused(words: tuple[str, ...], message: str) -> None:
     """Each with what is wrong; a run without end would be the worst of answers."""
     result = invoke("load", *words)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr

@@ -10,20 +10,20 @@ from tests.observability.commands.support import invoke, rows, run
 
 
 @pytest.mark.parametrize(
-    ("kept", "words", "code"),
+    ("indexes", "words", "code"),
     [((1,), (), 0), ((0, 1), (), 1), ((1, 2), (), 0), ((1, 2), ("--strict",), 1)],
 )
 def test_verdicts_decide_the_exit_code(
     monkeypatch: pytest.MonkeyPatch,
     plan: Plan,
-    kept: tuple[int, ...],
+    indexes: tuple[int, ...],
     words: tuple[str, ...],
     code: int,
 ) -> None:
     """Met is 0, missed is 1, idle is 1 only with --strict."""
-    monkeypatch.setattr(verdicts, "measure", lambda *_: [rows(plan)[index] for index in kept])
+    monkeypatch.setattr(verdicts, "measure", lambda *_: [rows(plan)[index] for index in indexes])
     assert invoke("slo", *words).exit_code == code
-    assert len(json.loads(invoke("slo", "--json", *words).output)["slos"]) == len(kept)
+    assert len(json.loads(invoke("slo", "--json", *words).output)["slos"]) == len(indexes)
 
 
 def test_an_unreachable_prometheus_is_no_verdict() -> None:

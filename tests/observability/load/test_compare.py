@@ -28,11 +28,11 @@ def test_a_comparison_holds_routes_of_either_run() -> None:
     old = build_report(PROFILE, locust_report(), recording())
     longer = replace(PROFILE, length="20s")
     new = build_report(longer, locust_report(routes=[]), recording())
-    found = compare.compare(old, new)
-    assert [row["route"] for row in found["routes"]] == ["all", "nodes.list"]
-    assert found["routes"][1]["new"]["p95"] is None
-    assert found["unlike"] == ["time was 10s, is 20s"]
-    page = compare.render(old, new, found)
+    comparison = compare.compare(old, new)
+    assert [row["route"] for row in comparison["routes"]] == ["all", "nodes.list"]
+    assert comparison["routes"][1]["new"]["p95"] is None
+    assert comparison["unlike"] == ["time was 10s, is 20s"]
+    page = compare.render(old, new, comparison)
     assert "Nothing that was met is missed now" in page
     assert "time was 10s, is 20s" in page
 
@@ -58,9 +58,9 @@ def test_a_comparison_of_doubtful_runs_is_not_green(
     old, new = (
         build_report(PROFILE, locust_report(), recording(requests)) for requests in (before, after)
     )
-    found = compare.compare(old, new)
-    assert found["unsure"] == sentence
-    page = compare.render(old, new, found)
+    comparison = compare.compare(old, new)
+    assert comparison["unsure"] == sentence
+    page = compare.render(old, new, comparison)
     assert f'<header class="verdict {"unknown" if sentence else "met"}">' in page
     assert ("proves little" in page) == bool(sentence)
 
@@ -73,12 +73,12 @@ def test_changes_of_few_requests_are_faint() -> None:
     )
     old = build_report(PROFILE, few, recording())
     for one, other in ((old, new), (new, old)):
-        found = compare.compare(one, other)
-        assert [(row["route"], row["few"]) for row in found["routes"]] == [
+        comparison = compare.compare(one, other)
+        assert [(row["route"], row["few"]) for row in comparison["routes"]] == [
             ("all", False),
             ("nodes.list", True),
         ]
-    page = compare.render(new, old, found)
+    page = compare.render(new, old, comparison)
     assert "<td>(+100 %)</td>" in page
     assert page.count("fewer than 100 requests in one of the runs") == 1
     assert page.count('<tr class="strong">') == 1

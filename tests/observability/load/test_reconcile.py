@@ -76,8 +76,8 @@ def test_a_disagreement_is_found(
     row: dict[str, Any], side: ServerCounts, number: str, meaning: str
 ) -> None:
     """Each number in each direction by the least that is too much, and with what it may mean."""
-    found = [finding for finding in compare(row, side) if finding.number == number]
-    assert [finding.meaning for finding in found] == [meaning]
+    findings = [finding for finding in compare(row, side) if finding.number == number]
+    assert [finding.meaning for finding in findings] == [meaning]
 
 
 @pytest.mark.parametrize(
@@ -204,5 +204,8 @@ def test_a_true_run_never_disagrees(
         [work for work, _ in answered] + [time for time, _, counted in broken if counted] + probes
     )
     buckets = Buckets(EDGES, tuple(sum(time <= edge for time in worked) for edge in EDGES))
-    told = max(0, len(probes) + late) if probes else 0
-    assert list(compare(row, ServerCounts(len(worked), 0, told, 0, bool(probes), buckets))) == []
+    counted_probes = max(0, len(probes) + late) if probes else 0
+    assert (
+        list(compare(row, ServerCounts(len(worked), 0, counted_probes, 0, bool(probes), buckets)))
+        == []
+    )

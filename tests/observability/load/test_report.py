@@ -55,31 +55,31 @@ def test_the_verdict_says_why(
 ) -> None:
     """Disagreement goes before any verdict, and without the server's side nobody can tell."""
     recorded = Recording(increase(requests) if requests else None, unreachable, unwatched)
-    made = report.build_report(PROFILE, locust_report(objective), recorded)
-    assert made["verdict"] == verdict
-    assert words in made["summary"]
+    built = report.build_report(PROFILE, locust_report(objective), recorded)
+    assert built["verdict"] == verdict
+    assert words in built["summary"]
     exit_codes = {"met": 0, "missed": 1, "disagree": 1, "unknown": 2}
-    assert EXIT_CODES[made["verdict"]] == exit_codes[verdict]
+    assert EXIT_CODES[built["verdict"]] == exit_codes[verdict]
 
 
 def test_both_sides_stand_beside_each_other() -> None:
     """The server's rate is over the clients' time, as theirs is; the whole can be JSON."""
     built = report.build_report(PROFILE, locust_report(), recording(90))
-    made = json.loads(json.dumps(built, allow_nan=False))
-    row = made["routes"][0]
+    parsed = json.loads(json.dumps(built, allow_nan=False))
+    row = parsed["routes"][0]
     assert (row["clients"]["rate"], row["server"]["rate"]) == (10, 9)
-    assert made["total"]["server"]["requests"] == 90
+    assert parsed["total"]["server"]["requests"] == 90
     assert (
-        made["findings"][0]["text"]
+        parsed["findings"][0]["text"]
         == "nodes.list, requests: clients 100, server 90; the server's must be 100."
     )
-    assert (made["run"]["started"], made["run"]["seconds"]) == ("1970-01-01T00:16:40+00:00", 10)
+    assert (parsed["run"]["started"], parsed["run"]["seconds"]) == ("1970-01-01T00:16:40+00:00", 10)
 
 
 def test_a_run_without_any_request_divides_by_nothing() -> None:
     """No time has passed and nothing was counted; there is still a report."""
-    made = report.build_report(PROFILE, locust_report(ended=1000.0), recording(0))
-    assert made["total"]["server"]["rate"] == 0
+    built = report.build_report(PROFILE, locust_report(ended=1000.0), recording(0))
+    assert built["total"]["server"]["rate"] == 0
 
 
 def test_folders_never_collide(tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_without_the_server_there_is_a_report_and_no_verdict(
     run_load: RunLoad, answers: dict[str, Any], why: str
 ) -> None:
     """The clients' side is written whenever it is there, and says why the other one is missing."""
-    made, folder = run_load(**answers)
-    assert made["verdict"] == "unknown"
-    assert why in made["summary"]
-    assert json.loads((folder / "report.json").read_text()) == made
+    built, folder = run_load(**answers)
+    assert built["verdict"] == "unknown"
+    assert why in built["summary"]
+    assert json.loads((folder / "report.json").read_text()) == built
     assert "Could not tell" in (folder / "index.html").read_text()
 
 
@@ -149,13 +149,13 @@ def test_another_host_has_the_clients_side_alone(
     run_load: RunLoad,
 ) -> None:
     """Nobody asks this Prometheus about an API that it does not watch."""
-    made, _ = run_load("http://elsewhere.example", samples=[AssertionError("asked")])
-    assert (made["verdict"], made["total"]["server"], made["routes"][0]["server"]) == (
+    built, _ = run_load("http://elsewhere.example", samples=[AssertionError("asked")])
+    assert (built["verdict"], built["total"]["server"], built["routes"][0]["server"]) == (
         "met",
         None,
         None,
     )
-    assert made["server"]["missing"].startswith(
+    assert built["server"]["missing"].startswith(
         "http://elsewhere.example is not the API of make up"
     )
 
@@ -187,8 +187,8 @@ def test_the_page_escapes_and_asks_nobody(run_load: RunLoad) -> None:
 
 def test_the_page_marks_what_disagrees() -> None:
     """Words, a sign in the cell, and no colour alone."""
-    made = report.build_report(PROFILE, locust_report(), recording(150)) | {"period": "30d"}
-    page = render_page("report.html", report=made, pictures=[])
+    built = report.build_report(PROFILE, locust_report(), recording(150)) | {"period": "30d"}
+    page = render_page("report.html", report=built, pictures=[])
     assert "The two sides disagree" in page
     assert "Somebody else called during the run" in page
     assert page.count('<td class="off ') == 2

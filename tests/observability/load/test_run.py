@@ -1,4 +1,4 @@
-"""Running Locust: who is told what while it runs, and what is said when nobody is there."""
+"""Runs of Locust: their progress, and what helps when the host does not answer."""
 
 import subprocess
 from collections.abc import Iterator
@@ -55,10 +55,10 @@ def test_progress_is_told_once(
             now[0] += 5
             yield now[0]
 
-    said: list[str] = []
+    progress: list[str] = []
     clock = later()
     monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(run.subprocess, "Popen", lambda *_, **__: Slow(clock))
     with pytest.raises(run.LoadRunFailed, match="without a verdict"):
-        run.run_locust(layout, run.LoadProfile(1, 1, "10s", "http://x"), tmp_path, said.append)
-    assert said[1:] == ["5 of 10 s", "10 of 10 s"]
+        run.run_locust(layout, run.LoadProfile(1, 1, "10s", "http://x"), tmp_path, progress.append)
+    assert progress[1:] == ["5 of 10 s", "10 of 10 s"]
