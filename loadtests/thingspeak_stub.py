@@ -5,8 +5,16 @@ a minute, endlessly: the entry of a given minute is always the same one, so that
 nothing. Standard library only.
 
     python -m loadtests.thingspeak_stub --port 8091
-    # Modes: fail, stall, throttle, rubbish, page, ok
     curl -X POST localhost:8091/control -d '{"mode": "fail", "seconds": 30}'
+
+A mode is in force for some seconds, then the stub works again:
+
+    ok          every feed is answered
+    fail        500 for every feed
+    stall       no answer before the mode ends
+    throttle    429 with Retry-After
+    rubbish     a body that ends in the middle of its JSON
+    page        200 with an HTML page instead of JSON
 """
 
 import argparse
@@ -89,7 +97,8 @@ def build_feed(
 ) -> dict[str, Any]:
     """Return a channel's feed as of `now`: the newest `limit` entries from `first` to `last`.
 
-    Times are Unix times; both ends are included.
+    Times are Unix times; both ends are included. Entries older than `history` seconds are gone, as
+    ThingSpeak deletes old ones.
     """
     oldest = max(first, now - history)
     first_id = math.ceil(oldest / ENTRY_SECONDS)

@@ -61,13 +61,16 @@ def request_command(as_json: bool, quick: bool, write: bool, factory: str) -> No
 
 
 def print_unknown(reason: str) -> int:
-    """Print to stderr why there is no verdict, and return the exit code."""
+    """Print to stderr why there is no verdict, and return the exit code.
+
+    Standard output stays empty, or holds the report alone.
+    """
     click.echo(f"could not tell: {reason}", err=True)
     return measure.VERDICTS.index(measure.UNKNOWN)
 
 
 def write_baseline(measured: Report) -> None:
-    """Commit to the measured ratios."""
+    """Write the measured ratios to baseline.json, by which later runs are judged."""
     committed = {}
     for row in measured["requests"]:
         ratios = row["ratios"].items()

@@ -41,7 +41,10 @@ STATE = "evara"  # the extension that holds the database and the measured dispat
 
 
 class Variant(NamedTuple):
-    """An app, what holds while it works, and headers of its requests."""
+    """An app, what holds while it works, and headers of its requests.
+
+    `around` returns a context that is entered for each batch.
+    """
 
     app: Flask
     around: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -63,7 +66,10 @@ def set_environment(folder: Path) -> None:
 
 
 def create_full_app(factory: str) -> Flask:
-    """Return the app of `factory` with everything on and limits that are never reached."""
+    """Return the app of `factory` with everything on and limits that are never reached.
+
+    The limits are edited in a copy of the catalogue, which the app loads instead.
+    """
     declared = CATALOGUE.read_text(encoding="utf-8")
     unlimited = re.sub(r"(?<=rate_limit: )\d+/\w+", NEVER_REACHED, declared)
     with TemporaryDirectory() as folder:
@@ -122,7 +128,10 @@ def create_plain_database(model: Engine) -> SimpleNamespace:
 
 
 def create_plain_views() -> dict[str, Callable[..., Any]]:
-    """Return endpoint → the same work around the same service call, in plain Flask."""
+    """Return endpoint → the same work around the same service call, in plain Flask.
+
+    Their answers equal those of the app: reading and writing JSON is part of both.
+    """
     nodes = import_string("api.services.nodes")
     readings = import_string("api.services.readings")
     columns = inspect(import_string("api.models:Node")).columns.keys()
@@ -174,7 +183,10 @@ def without_log_lines() -> AbstractContextManager[object]:
 
 
 def leave_out_completion(app: Flask) -> None:
-    """Measure requests, but let nothing finish the response that a hook broke off."""
+    """Measure requests, but let nothing finish the response that a hook broke off.
+
+    Completion gives such a response its security headers and its log line.
+    """
     vars(app)["full_dispatch_request"] = app.extensions[STATE].timed_dispatch
 
 

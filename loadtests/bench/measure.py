@@ -1,4 +1,8 @@
-"""The arithmetic of benchmarks: interleaved batches, medians with margins, verdicts."""
+"""The arithmetic of benchmarks: interleaved batches, medians with margins, verdicts.
+
+In every round each variant runs one batch, so that whatever else the machine does slows all of them
+alike. Costs are compared round by round, and the median ignores the rounds that were disturbed.
+"""
 
 import math
 import operator
@@ -57,7 +61,7 @@ def run_interleaved(batches: Mapping[str, Batch], rounds: int, tick: Tick) -> Co
 
 
 def compute_ratio(costs: Costs, of: str, to: str) -> Estimate:
-    """Return `of` ÷ `to`, paired by round: both felt the same neighbours on the machine."""
+    """Return `of` ÷ `to`, paired by round."""
     return estimate([*map(operator.truediv, costs[of], costs[to])])
 
 
@@ -87,7 +91,10 @@ def judge(measured: Estimate, committed: float | None) -> str:
 
 
 def is_steady(measured: Estimate) -> bool:
-    """Return whether a ratio is certain enough to be committed."""
+    """Return whether a ratio is certain enough to be committed.
+
+    Its margin may be at most the share STEADY_MARGIN of it.
+    """
     return measured.margin <= STEADY_MARGIN * measured.value
 
 

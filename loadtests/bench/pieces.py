@@ -36,7 +36,10 @@ def list_pieces(costs: Costs) -> list[dict[str, Any]]:
 
 
 def build_row(piece: str, estimate: Estimate | None) -> dict[str, Any]:
-    """Return the row of one piece, with its name and purpose from pieces.yaml."""
+    """Return the row of one piece, with its name and purpose from pieces.yaml.
+
+    Costs are in microseconds per request.
+    """
     name, purpose = TEXTS.get(piece, (piece, ""))
     row = {"piece": name, "us": None, "margin_us": None, "buys": purpose}
     if estimate:

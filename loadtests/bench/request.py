@@ -36,7 +36,10 @@ body_numbers = itertools.count()
 
 
 class Kind(NamedTuple):
-    """A measured request and its batch sizes; a server's CPU time has steps of 10 ms."""
+    """A measured request and its batch sizes.
+
+    A server's CPU time has steps of 10 ms, so that its batches must be larger.
+    """
 
     method: str
     path: str
@@ -45,7 +48,10 @@ class Kind(NamedTuple):
     size_end_to_end: int
 
     def body(self) -> bytes:
-        """Return readings that nobody sent before, one a second."""
+        """Return readings that nobody sent before, one a second; an empty body for none.
+
+        A reading that is stored already would cost less: it is not stored again.
+        """
         if not self.readings:
             return b""
         first = next(body_numbers) * self.readings
