@@ -30,8 +30,8 @@ def home() -> str:
     return render_page(
         "home.html",
         lambda: overview(queries),
-        red=routes_panel(queries),
-        sync=JOBS,
+        routes_panel=routes_panel(queries),
+        jobs_panel=JOBS,
         delivered=alerts.without_heartbeats(queries, delivered_alerts()),
         charts=[*images_of_board(board_slugs.OVERVIEW), *durations[:1]],
         links=queries.links(),
@@ -42,31 +42,34 @@ def overview(queries: Queries) -> dict[str, Any]:
     """Return the numbers of the overview; raise Unreachable."""
     current = alerts.current_alerts(queries)
     firing = [alert for alert in current if alert["state"] == "firing"]
-    calls = alerts.with_label(firing, names.SEVERITY, queries.plan.paging_severity)
+    paging_alerts = alerts.with_label(firing, names.SEVERITY, queries.plan.paging_severity)
     panel = routes_panel(queries)
     no_requests = {route.id: [None] * len(panel.queries) for route in queries.plan.routes}
     return {
         "slos": queries.slos(),
         "alerts": current,
-        "calls": calls,
-        "stats": overview_stats(queries, len(calls)),
+        "paging_alerts": paging_alerts,
+        "stats": overview_stats(queries, len(paging_alerts)),
         "rates": no_requests | queries.table(panel),
         "jobs": queries.table(JOBS),
     }
 
 
-def overview_stats(queries: Queries, calls: int) -> list[Stat]:
+def overview_stats(queries: Queries, paging_count: int) -> list[Stat]:
     """Return the stats of the overview board.
 
     Budgets are left out: they are recorded every two minutes, later than the verdicts beside them.
-    The number of alerts is that of the calls on the page.
+    The stat of paging alerts shows `paging_count`, which includes those without a rule.
     """
     stats = []
     for panel in queries.boards[board_slugs.OVERVIEW].panels:
         expr = panel.queries[0].expr
         if panel.kind != Kind.STAT or names.BUDGET_LEFT in expr:
             continue
-        stats.append(judge(panel, calls) if names.ALERTS in expr else queries.stat(panel))
+        if names.ALERTS in expr:
+            stats.append(judge(panel, paging_count))
+        else:
+            stats.append(queries.stat(panel))
     return stats
 
 
@@ -81,9 +84,9 @@ def slo(name: str) -> str:
         [row] = [row for row in queries.slos() if row.slo == name]
         return {
             "row": row,
-            "gone": queries.stat(budget_panel(queries, name)),
+            "time_to_exhaustion": queries.stat(budget_panel(queries, name)),
             "alerts": alerts.with_label(alerts.current_alerts(queries), names.SLO, name),
-            "live": runbook_answers([entry]),
+            "runbook_answers": runbook_answers([entry]),
         }
 
     return render_page(
@@ -112,7 +115,7 @@ def route(name: str) -> str:
         return {
             "slos": [row for row in queries.slos() if row.slo in slos],
             "cells": queries.table(panel).get(name, [None] * len(panel.queries)),
-            "live": runbook_answers(entries),
+            "runbook_answers": runbook_answers(entries),
         }
 
     http_by_route = {route: http for http, route in queries.plan.route_ids.items()}
@@ -121,7 +124,7 @@ def route(name: str) -> str:
         fetch,
         name=name,
         http=http_by_route.get(name),
-        red=panel,
+        routes_panel=panel,
         entries=entries,
         charts=images_of_board(board_slugs.ROUTES, route=route_variable(name)),
     )
@@ -141,8 +144,8 @@ def alert(name: str) -> str:
         needs_loki = name in {log_alert.name for log_alert in queries.plan.log_alerts}
         return {
             "alerts": alerts.with_label(alerts.current_alerts(queries), "alertname", name),
-            "deaf": needs_loki and queries.log_alerts() is None,
-            "live": runbook_answers([entry] if entry else []),
+            "loki_is_missing": needs_loki and queries.log_alerts() is None,
+            "runbook_answers": runbook_answers([entry] if entry else []),
         }
 
     return render_page("alert.html", fetch, name=name, entry=entry, delivered=delivered)
@@ -151,22 +154,22 @@ def alert(name: str) -> str:
 def render_page(template: str, fetch: Callable[[], dict[str, Any]], **known: Any) -> str:
     """Return a page with what is known and what `fetch` adds, or why Prometheus does not answer."""
     queries = console().queries
-    silent = ""
-    seen: dict[str, Any] = {}
+    prometheus_error = ""
+    numbers: dict[str, Any] = {}
     try:
         queries.require_prometheus()
-        seen = fetch()
+        numbers = fetch()
     except Unreachable as error:
-        silent = str(error)
+        prometheus_error = str(error)
     return render_template(
         template,
         span=selected_span(),
         now=time.time(),
-        seen=bool(seen),
-        silent=silent,
-        delivers=queries.alertmanager_is_ready(),
+        has_numbers=bool(numbers),
+        prometheus_error=prometheus_error,
+        alertmanager_is_ready=queries.alertmanager_is_ready(),
         last_delivery=console().store.last_delivery,
-        **seen,
+        **numbers,
         **known,
     )
 

@@ -1,4 +1,4 @@
-"""Steps and waits: how long they took, and what to read when one fails."""
+"""Waits: what they wait for, and what to read when one fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,16 +6,11 @@ from contextlib import contextmanager
 import pytest
 
 from observability.devstack import readiness
-from observability.devstack.steps import StackError, Steps
+from observability.devstack.steps import StackError
+from observability.lib.prometheus import Prometheus
+from observability.spec.plan import Plan
 
-
-def test_steps_say_how_long_they_took() -> None:
-    """A step is printed when it is done; what it tells comes before."""
-    said: list[str] = []
-    with Steps(said.append)("unpacking") as tell:
-        tell("downloading")
-    assert said[0].strip() == "downloading"
-    assert "unpacking" in said[1]
+FAST, SLOW = 5, 3600  # seconds between evaluations of a group
 
 
 @contextmanager
@@ -33,3 +28,27 @@ def test_waiting_in_vain_names_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "READY_SECONDS", 0.3)
     with failing():
         readiness.wait_until(wait, list)
+
+
+@pytest.mark.parametrize(
+    ("health_by_interval", "healthy"),
+    [
+        ([], False),
+        ([(FAST, "ok"), (SLOW, "unknown")], True),
+        ([(FAST, "unknown"), (SLOW, "ok")], False),
+        ([(FAST, "ok"), (SLOW, "err")], False),
+    ],
+)
+def test_slow_groups_may_still_have_no_evaluation(
+    health_by_interval: list[tuple[int, str]],
+    healthy: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    plan: Plan,
+) -> None:
+    """Every rule of the fast groups is evaluated, and no rule has failed."""
+    groups = [
+        {"interval": interval, "rules": [{"health": health}]}
+        for interval, health in health_by_interval
+    ]
+    monkeypatch.setattr(Prometheus, "rule_groups", lambda _: groups)
+    assert readiness.rules_are_healthy(Prometheus("http://x"), plan) is healthy

@@ -1,0 +1,12 @@
+"""Steps as the terminal shows them."""
+
+from observability.devstack.steps import Steps
+
+
+def test_steps_say_how_long_they_took() -> None:
+    """A step is printed when it is done; what it tells comes before."""
+    said: list[str] = []
+    with Steps(said.append)("unpacking") as tell:
+        tell("downloading")
+    assert said[0].strip() == "downloading"
+    assert "unpacking" in said[1]
