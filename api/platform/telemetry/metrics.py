@@ -169,11 +169,6 @@ def bucket_edges(plan: Plan) -> list[float]:
     return [float(edge) for edge in plan.buckets]
 
 
-def registry_of(app: Flask) -> CollectorRegistry:
-    """Return the registry of the app's request metrics; all others are in REGISTRY."""
-    return app_state(app).registry
-
-
 def init_process(plan: Plan) -> None:
     """Create the series of the catalogue's dependencies and jobs, which start at zero."""
     global DEPENDENCY_CALLS

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.platform import faults
-from api.platform.telemetry import metrics
+from api.platform.state import app_state
 from observability.spec import names
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODES, is_problem, sample
@@ -77,7 +77,7 @@ def test_an_error_is_a_500_of_one_route(client: FlaskClient, file: Path, kind: s
     assert client.get("/health/ready").status_code == 200
     assert (
         sample(
-            metrics.registry_of(client.application),
+            app_state(client.application).registry,
             f"{names.HTTP_EXCEPTIONS}_total",
             route="nodes.list",
             type=names.NO_TYPE,
@@ -95,7 +95,7 @@ def test_an_exception_is_unhandled(client: FlaskClient, file: Path) -> None:
     assert "drill" not in body["detail"]
     assert (
         sample(
-            metrics.registry_of(client.application),
+            app_state(client.application).registry,
             f"{names.HTTP_EXCEPTIONS}_total",
             route="nodes.list",
             type="InjectedError",

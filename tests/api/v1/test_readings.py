@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.platform.telemetry import metrics
+from api.platform.state import app_state
 from observability.spec import names
 from tests.api.helpers import (
     NODE,
@@ -130,10 +130,10 @@ INVALID_BODIES: dict[str, tuple[int, bytes]] = {
 def test_an_invalid_body_is_refused(client: FlaskClient, app: Flask, name: str) -> None:
     """A 4xx problem is the answer, no row is stored, and no route becomes a series."""
     status, data = INVALID_BODIES[name]
-    routes = label_values(metrics.registry_of(app), names.ROUTE)
+    routes = label_values(app_state(app).registry, names.ROUTE)
     is_problem(client.post(READINGS, data=data, content_type=RAW), status)
     assert stored(app) == 0
-    assert label_values(metrics.registry_of(app), names.ROUTE) == routes
+    assert label_values(app_state(app).registry, names.ROUTE) == routes
 
 
 INVALID_TIMES = (
@@ -244,7 +244,7 @@ def test_405_lists_the_allowed_methods(client: FlaskClient, app: Flask, method: 
     answer = client.open(READINGS, method=method)
     is_problem(answer, 405)
     assert set(answer.allow) == {"GET", "HEAD", "OPTIONS", "POST"}
-    registry = metrics.registry_of(app)
+    registry = app_state(app).registry
     assert not any(
         method in s.labels.values() for metric in registry.collect() for s in metric.samples
     )

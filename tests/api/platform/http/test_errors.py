@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException, ImATeapot, MethodNotAllowed, TooM
 from api import jobs
 from api.platform import db
 from api.platform.http import errors
+from api.platform.state import app_state
 from api.platform.telemetry import metrics
 from api.services import nodes, sync
 from observability.spec import names
@@ -46,13 +47,13 @@ def raising(error: Exception) -> object:
 
 def exceptions(app: Flask, route: str, kind: str) -> float:
     """Return the number of unhandled exceptions of a class."""
-    registry = metrics.registry_of(app)
+    registry = app_state(app).registry
     return sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route=route, type=kind)
 
 
 def server_errors(app: Flask, route: str) -> float:
     """Return the number of requests that were answered with 5xx."""
-    registry = metrics.registry_of(app)
+    registry = app_state(app).registry
     return sample(registry, f"{names.HTTP_DURATION}_count", route=route, status="5xx")
 
 
@@ -215,7 +216,7 @@ def test_database_errors_are_problems(
     assert answer.headers.get("Retry-After") == ("5" if status == 503 else None)
     counts = [
         sample.value
-        for metric in metrics.registry_of(app).collect()
+        for metric in app_state(app).registry.collect()
         if metric.name == names.HTTP_EXCEPTIONS
         for sample in metric.samples
         if sample.name.endswith("_total")
@@ -289,7 +290,7 @@ def test_classes_of_exceptions_have_a_limit(
     for name in ("A", "B", "C", "D", "A"):
         monkeypatch.setattr(nodes, "page", raising(type(name, (Exception,), {})()))
         client.get(NODES)
-    registry = metrics.registry_of(app)
+    registry = app_state(app).registry
     counted = {
         kind: sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type=kind)
         for kind in ("A", "B", names.OTHER_TYPE)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from api.config import Settings
 from api.platform.http import security_headers
-from api.platform.telemetry import metrics
+from api.platform.state import app_state
 from api.services import nodes
 from observability.spec import names
 from tests.api.conftest import MakeApp
@@ -188,7 +188,7 @@ def test_only_trusted_hosts_are_served(make_app: MakeApp, host: str, status: int
     assert answer.status_code == status
     if status == 400:
         is_problem(answer, 400)
-        assert label_values(metrics.registry_of(app), names.ROUTE) >= {names.UNMATCHED}
+        assert label_values(app_state(app).registry, names.ROUTE) >= {names.UNMATCHED}
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "X" * 200])
@@ -198,7 +198,7 @@ def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
     is_problem(answer, 405)
     assert "GET" in answer.headers["Allow"]
     assert "of a proxy" not in answer.text
-    registry = metrics.registry_of(client.application)
+    registry = app_state(client.application).registry
     assert method not in {
         value
         for label in (names.ROUTE, names.CODE, names.STATUS)

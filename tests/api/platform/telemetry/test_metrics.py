@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from api import app as app_module
 from api.platform.db import database
+from api.platform.state import app_state
 from api.platform.telemetry import metrics
 from api.services import nodes
 from observability.spec import loading, names, plan
@@ -26,13 +27,13 @@ ROUTES = {*PLAN.route_ids.values(), names.UNMATCHED}
 
 def requests(app: Flask, route: str, status: str) -> float:
     return sample(
-        metrics.registry_of(app), f"{names.HTTP_DURATION}_count", route=route, status=status
+        app_state(app).registry, f"{names.HTTP_DURATION}_count", route=route, status=status
     )
 
 
 def test_every_route_and_status_class_starts_at_zero(app: Flask) -> None:
     """Before the first request all series are there, so that the first failure is an increase."""
-    registry = metrics.registry_of(app)
+    registry = app_state(app).registry
     exceptions = f"{names.HTTP_EXCEPTIONS}_total"
     for route in ROUTES:
         assert sample(registry, exceptions, route=route, type=names.NO_TYPE) == 0
@@ -59,7 +60,7 @@ def test_dependencies_and_jobs_start_with_their_series() -> None:
 
 def test_the_buckets_are_the_plans(app: Flask) -> None:
     """Every threshold that an SLO promises is an edge of the histogram."""
-    edges = {float(edge) for edge in label_values(metrics.registry_of(app), "le")}
+    edges = {float(edge) for edge in label_values(app_state(app).registry, "le")}
     assert edges == {float(edge) for edge in PLAN.buckets} | {float("inf")}
     assert {
         float(slo.threshold.seconds)
@@ -107,18 +108,18 @@ def test_a_request_is_counted_once_under_its_route(
     before = requests(app, route, status)
     assert client.open(path, method=method, json=body).status_code == code
     assert requests(app, route, status) == before + 1
-    registry = metrics.registry_of(app)
+    registry = app_state(app).registry
     assert sample(registry, f"{names.HTTP_REQUESTS}_total", route=route, code=str(code)) >= 1
     assert label_values(registry, names.ROUTE) == ROUTES
 
 
 def test_unknown_urls_share_one_series(client: FlaskClient, app: Flask) -> None:
     """A scanner's URLs and methods all land on `unmatched`."""
-    size = len(label_values(metrics.registry_of(app), names.ROUTE))
+    size = len(label_values(app_state(app).registry, names.ROUTE))
     for number in range(20):
         client.open(f"/wp-{number}/x.php", method=f"M{number}")
     assert requests(app, names.UNMATCHED, "4xx") == 20
-    assert len(label_values(metrics.registry_of(app), names.ROUTE)) == size
+    assert len(label_values(app_state(app).registry, names.ROUTE)) == size
 
 
 def changed(tmp_path: Path, change: str) -> plan.Plan:
@@ -170,7 +171,7 @@ def test_an_edited_threshold_moves_the_bucket(
     """The histogram's edges are whatever the plan says, and nothing typed in the app."""
     other = replace(PLAN, buckets=(PLAN.buckets[0], PLAN.buckets[-1] + 1))
     monkeypatch.setattr(app_module.loading, "load_plan", lambda: other)
-    edges = label_values(metrics.registry_of(make_app()), "le")
+    edges = label_values(app_state(make_app()).registry, "le")
     expected = {*other.buckets, "inf"}
     assert {float(edge) for edge in edges} == {float(edge) for edge in expected}
 
