@@ -8,14 +8,13 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from itertools import combinations, product
 from pathlib import Path
 
 from observability.checks import expressions
+from observability.checks.layout import layout_findings
 from observability.checks.panels import BUILT_IN, FIX, Findings, Json, panel_findings
 from observability.generate.dashboards.grafana.dashboard import SCHEMA_VERSION
 from observability.generate.dashboards.grafana.files import DASHBOARDS
-from observability.generate.dashboards.grafana.panels import COLUMNS
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 
@@ -25,18 +24,16 @@ LINKED_UID = re.compile(r"/d/([\w.-]+)")
 
 def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
     """Return the problems of every dashboard in `files` (path → text)."""
-    boards = {path: json.loads(text) for path, text in files.items() if DASHBOARDS in str(path)}
+    boards = dashboards_in(files)
     uids = Counter(board["uid"] for board in boards.values())
     series = expressions.known_series(plan)
-    lint_promql = partial(
-        expressions.check_expression, series=series, edges=frozenset(plan.buckets)
-    )
+    edges = frozenset(plan.buckets)
+    lint_promql = partial(expressions.check_expression, series=series, edges=edges)
     problems = []
     for path, board in boards.items():
+        expected_uid = f"{plan.service}-{path.stem}"
         findings = [
-            *identity_findings(board, f"{plan.service}-{path.stem}", uids),
-            *link_findings(board, uids),
-            *layout_findings(board["panels"]),
+            *board_findings(board, expected_uid, uids),
             *panels_findings(board, lint_promql),
         ]
         for message, fix in findings:
@@ -44,12 +41,24 @@ def check(plan: Plan, files: dict[Path, str]) -> list[Problem]:
     return problems
 
 
-def identity_findings(board: Json, expected_uid: str, uids: Counter[str]) -> Findings:
-    """Yield a wrong schema version, a wrong or repeated uid, and a missing description.
+def dashboards_in(files: dict[Path, str]) -> dict[Path, Json]:
+    """Return path → dashboard of those files that hold one."""
+    return {path: json.loads(text) for path, text in files.items() if DASHBOARDS in str(path)}
 
-    The caller writes the expected uid out instead of asking the function that names boards,
-    because links from elsewhere contain it.
+
+def board_findings(board: Json, expected_uid: str, uids: Counter[str]) -> Findings:
+    """Yield the problems of one board.
+
+    `expected_uid` does not come from the function that names boards, because links from
+    elsewhere contain it. `uids` are those of all boards.
     """
+    yield from identity_findings(board, expected_uid, uids)
+    yield from link_findings(board, uids)
+    yield from layout_findings(board["panels"])
+
+
+def identity_findings(board: Json, expected_uid: str, uids: Counter[str]) -> Findings:
+    """Yield a wrong schema version, a wrong or repeated uid, and a missing description."""
     version = board["schemaVersion"]
     if version != SCHEMA_VERSION:
         yield f"has schemaVersion {version}, current is {SCHEMA_VERSION}", FIX
@@ -70,40 +79,6 @@ def link_findings(board: Json, uids: Counter[str]) -> Findings:
     for uid in sorted(linked_uids - uids.keys()):
         message = f"links to the board {uid!r}, which does not exist"
         yield message, f"link to one of {existing}"
-
-
-def layout_findings(panels: list[Json]) -> Findings:
-    """Yield panels that overlap, exceed the columns, or share an id or a title.
-
-    Grafana would move such panels, so that people see another layout than the reviewed one.
-    """
-    for one, other in combinations(panels, 2):
-        if cells(one) & cells(other):
-            yield f"panels {one['title']!r} and {other['title']!r} overlap", FIX
-    for panel in panels:
-        last_column, _ = max(cells(panel))
-        if last_column >= COLUMNS:
-            yield f"panel {panel['title']!r} sticks out to the right", FIX
-    yield from repetitions(panels, "id")
-    yield from repetitions(panels, "title")
-
-
-def cells(panel: Json) -> set[tuple[int, int]]:
-    """Return the cells of the board's grid that a panel covers, as column and row."""
-    place = panel["gridPos"]
-    left = place["x"]
-    top = place["y"]
-    columns = range(left, left + place["w"])
-    rows = range(top, top + place["h"])
-    return set(product(columns, rows))
-
-
-def repetitions(panels: list[Json], key: str) -> Findings:
-    """Yield the values of a key that several panels have."""
-    counts = Counter(panel[key] for panel in panels)
-    for value, count in counts.items():
-        if count > 1:
-            yield f"has {count} panels with the {key} {value!r}", FIX
 
 
 def panels_findings(board: Json, lint_promql: Callable[[str], Findings]) -> Findings:

@@ -14,7 +14,12 @@ TIMES: Sizes = (
     (1e-6, "µs"),
 )
 THOUSANDS: Sizes = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-SUFFIXES = {Unit.BYTES: "B", Unit.TIMES: "×", Unit.REQUESTS: "/s", Unit.PER_SECOND: "/s"}
+SUFFIXES = {
+    Unit.BYTES: "B",
+    Unit.TIMES: "×",
+    Unit.REQUESTS: "/s",
+    Unit.PER_SECOND: "/s",
+}
 ROUNDING = 0.9995  # 59.97 s is written as 1 min, since three digits of it are 60.0 s
 
 
