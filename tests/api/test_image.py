@@ -33,7 +33,8 @@ MODULES = {
 def required(name: str) -> set[str]:
     """Return the names in a requirements file, without extras and versions."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-    return {found[0].lower() for line in lines if (found := re.match(r"[A-Za-z][\w.-]*", line))}
+    matches = [re.match(r"[A-Za-z][\w.-]*", line) for line in lines]
+    return {match[0].lower() for match in matches if match}
 
 
 def pinned(name: str) -> dict[str, str]:

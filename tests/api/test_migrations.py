@@ -1,4 +1,4 @@
-"""Migrations: up, down and up again, and in agreement with the models."""
+"""Migrations: upgrade, downgrade, and agreement with the models."""
 
 from flask import Flask
 from flask.testing import FlaskClient

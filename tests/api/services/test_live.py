@@ -76,10 +76,10 @@ def test_the_newest_entry_is_returned(client: FlaskClient, replay: ThingSpeakStu
         "evara; fwd=miss; stored",
     )
     replay.set_mode("fail", 30)
-    again = client.get(LIVE)
-    assert again.json["items"] == [item]
-    assert not again.json["stale"]
-    assert again.headers["Cache-Status"].startswith("evara; hit; ttl=1")
+    cached = client.get(LIVE)
+    assert cached.json["items"] == [item]
+    assert not cached.json["stale"]
+    assert cached.headers["Cache-Status"].startswith("evara; hit; ttl=1")
 
 
 @pytest.mark.parametrize("mode", FAULTS)
@@ -185,7 +185,7 @@ def test_callers_of_one_node_cause_one_call(
     monkeypatch.setattr(
         service_state(app).thingspeak,
         "newest",
-        lambda *given: (calls.append(1), real(*given))[1],
+        lambda *arguments: (calls.append(1), real(*arguments))[1],
     )
     statuses: list[int] = []
     threads = [

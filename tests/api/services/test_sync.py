@@ -90,9 +90,9 @@ class Outcome(NamedTuple):
 def sync_all(client: ThingSpeak) -> Outcome:
     """Sync every node once, each under its lease, as a worker does."""
     with database().read() as session:
-        found = sync.synced_node_ids(session)
+        node_ids = sync.synced_node_ids(session)
     stored, failed = 0, []
-    for node_id in found:
+    for node_id in node_ids:
         with leases.hold(node_id) as lease:
             assert lease
             try:
@@ -100,7 +100,7 @@ def sync_all(client: ThingSpeak) -> Outcome:
                     stored += fresh
             except ThingSpeakError:
                 failed.append(node_id)
-    return Outcome(len(found), stored, tuple(failed))
+    return Outcome(len(node_ids), stored, tuple(failed))
 
 
 def oldest_cursor() -> datetime | None:
@@ -171,9 +171,9 @@ def test_a_killed_run_is_resumed(
         patch.setattr(sync, "store_entries", killed)
         with pytest.raises(Crash):
             sync_all(thingspeak)
-    found = len(stored())
-    assert found < COUNT + 30 or (after and commits == 4)
-    assert sync_all(thingspeak).stored == COUNT + 30 - found
+    stored_before = len(stored())
+    assert stored_before < COUNT + 30 or (after and commits == 4)
+    assert sync_all(thingspeak).stored == COUNT + 30 - stored_before
     assert stored() == expected(upstream)
 
 
@@ -192,10 +192,8 @@ def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> N
     """A late entry within the overlap is stored, and the cursor does not move back."""
     sync_all(thingspeak)
     late = upstream.entries[1][-1][0] - timedelta(minutes=59, seconds=30)
-    upstream.entries[1] = [
-        *upstream.entries[1][:-5],
-        (late, 77.0),
-    ]  # the newest are gone, and the mark must not follow them
+    # The newest entries are gone; the cursor must not move back to the late one.
+    upstream.entries[1] = [*upstream.entries[1][:-5], (late, 77.0)]
     with database().read() as session:
         before = session.get(SyncState, "n1").synced_until
     assert sync_all(thingspeak).stored == 1
@@ -258,7 +256,8 @@ def test_what_was_stored_before_a_failure_is_counted(
 def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
     """A channel without mapped fields is read without an error."""
     with database().write() as session:
-        [session.delete(session.get(Node, name)) for name in ("n2", "n3")]
+        for node_id in ("n2", "n3"):
+            session.delete(session.get(Node, node_id))
         session.get(Node, "n1").fields = {}
     assert sync_all(thingspeak) == Outcome(1, 0, ())
 

@@ -146,7 +146,7 @@ def test_a_young_channel_needs_few_requests(moving: bool) -> None:
     start = datetime(2010, 1, 1, tzinfo=UTC)
     entries = entries_of(client_of(answer), start, START + timedelta(days=6))
     assert len(entries) == MAX_ENTRIES + 1
-    assert len(requests) == 5, "all, before it was made, since then, and the halves of that"
+    assert len(requests) == 5, "all, before created_at, since then, and both halves of that"
 
 
 def test_only_finite_numbers_are_kept() -> None:

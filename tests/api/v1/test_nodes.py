@@ -17,13 +17,13 @@ def test_both_spellings_answer_without_a_redirect(client: FlaskClient, path: str
 def test_a_node_is_created_and_read(client: FlaskClient) -> None:
     """What was sent comes back, with times, and with the channel's key withheld."""
     sent = NODE | {"channel_id": 7, "channel_key": "ABCDEFGH12", "fields": {"field1": "flow_lps"}}
-    made = client.post(NODES, json=sent).get_json()
-    assert made == client.get(f"{NODES}/tank-01").get_json()
-    assert "channel_key" not in made
-    assert {key: made[key] for key in sent if key != "channel_key"} == {
+    created = client.post(NODES, json=sent).get_json()
+    assert created == client.get(f"{NODES}/tank-01").get_json()
+    assert "channel_key" not in created
+    assert {key: created[key] for key in sent if key != "channel_key"} == {
         key: sent[key] for key in sent if key != "channel_key"
     }
-    assert made["created_at"].endswith("+00:00")
+    assert created["created_at"].endswith("+00:00")
 
 
 def test_listing_filters_and_pages(client: FlaskClient) -> None:
@@ -155,7 +155,7 @@ def test_an_invalid_patch_changes_nothing(
     ],
 )
 def test_an_invalid_query_is_refused(client: FlaskClient, query: str) -> None:
-    """Pages outside the range, unknown kinds and unknown parameters are told, not guessed at."""
+    """Pages outside the range, unknown kinds and unknown parameters are refused with 422."""
     body = is_problem(client.get(f"{NODES}?{query}"), 422)
     assert list(body["errors"]["query"]) == [query.split("=")[0]]
 

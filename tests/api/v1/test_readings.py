@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("node")
 
 
 def test_storing_is_idempotent(client: FlaskClient, app: Flask) -> None:
-    """The same batch again stores nothing and says that all of it was there."""
+    """The same batch stores nothing the second time and counts duplicates."""
     rows = [reading(second) for second in range(1000)]
     assert send(client, *rows) == {"stored": 1000, "duplicates": 0, "conflicts": 0}
     assert send(client, *rows) == {"stored": 0, "duplicates": 1000, "conflicts": 0}
@@ -60,7 +60,7 @@ def test_times_are_compared_as_instants(client: FlaskClient) -> None:
 
 
 def test_a_range_includes_its_start_and_excludes_its_end(client: FlaskClient) -> None:
-    """from ≤ time < to, oldest first, of one metric when one is asked for."""
+    """from ≤ time < to, oldest first, optionally of one metric."""
     send(client, *(reading(second, second, metric) for second in range(6) for metric in ("a", "b")))
     query = f"?from={quote(at(1))}&to={quote(at(4))}"
     both = client.get(READINGS + query).get_json()

@@ -37,9 +37,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(module, "time", made)
-    return made
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 def fail() -> Any:
@@ -104,7 +104,7 @@ def test_without_an_earlier_answer_the_error_is_raised() -> None:
 
 
 @pytest.mark.parametrize(
-    "known", [True, False], ids=["others get the last good answer", "others are told to come again"]
+    "known", [True, False], ids=["others get the last good answer", "others get an error"]
 )
 def test_one_caller_fetches_at_a_time(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a fetch hangs, no other caller fetches that key or waits long; other keys are free."""

@@ -46,9 +46,9 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]
     users = tmp_path / "users.acl"
     users.write_text(USERS)
     with RedisServer(str(CONFIG), "--aclfile", str(users)) as server:
-        made = Redis(port=server.port, username="operator", password="word")
-        made.config_set("maxmemory", made.info("memory")["used_memory"] + ROOM)
-        yield made
+        client = Redis(port=server.port, username="operator", password="word")
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + ROOM)
+        yield client
 
 
 @pytest.fixture
