@@ -119,11 +119,7 @@ def build_report(
         "verdict": verdict,
         "summary": summary,
         "run": describe_run(profile, locust_report, seconds),
-        "server": {
-            "missing": recording.unreachable or recording.unwatched,
-            "from": increase and increase.start,
-            "to": increase and increase.end,
-        },
+        "server": describe_server(recording),
         "findings": [reconcile.as_dict(finding) for finding in findings],
         "total": build_row("all", locust_report["total"], total, seconds),
         "routes": routes,
@@ -145,6 +141,18 @@ def describe_run(
         "started": format_time(locust_report["started"]),
         "ended": format_time(locust_report["ended"]),
     }
+
+
+def describe_server(recording: Recording) -> dict[str, Any]:
+    """Return the times of the samples, or why the server's side is missing."""
+    server: dict[str, Any] = {
+        "missing": recording.unreachable or recording.unwatched,
+        "from": None,
+        "to": None,
+    }
+    if recording.increase:
+        server |= {"from": recording.increase.start, "to": recording.increase.end}
+    return server
 
 
 def format_time(seconds: float) -> str:

@@ -1,0 +1,62 @@
+"""The recording of the server's side: it goes on without Prometheus, and says why."""
+
+import pytest
+
+from observability.lib.http import Unreachable
+from observability.lib.prometheus import Prometheus
+from observability.load import impact, recording, scrapes, server_counts
+from observability.load.recording import Recording
+from observability.load.scrapes import Sample
+from observability.spec.plan import Plan
+from tests.observability.load.support import FakePrometheus, increase
+
+BEFORE = Sample(995, {})
+AFTER = Sample(1015, {})
+
+
+def refuse(*_: object) -> None:
+    """Answer as a Prometheus that is gone."""
+    raise Unreachable("Prometheus does not answer")
+
+
+@pytest.fixture
+def prometheus(monkeypatch: pytest.MonkeyPatch) -> Prometheus:
+    """Return a Prometheus that counted a run of one route."""
+    monkeypatch.setattr(scrapes, "take_sample", lambda *_: AFTER)
+    monkeypatch.setattr(server_counts, "increase_between", lambda *_: increase())
+    monkeypatch.setattr(impact, "measure_impact", lambda *_: {"alerts": []})
+    monkeypatch.setattr(recording, "draw_panels", lambda *_: iter([{"title": "Rate"}]))
+    return FakePrometheus()
+
+
+def test_a_recording_holds_what_grew(prometheus: Prometheus, plan: Plan) -> None:
+    """Counts, impact and pictures of the run."""
+    record = Recording()
+    assert record.start(prometheus, plan) == AFTER
+    record.finish(prometheus, plan, BEFORE)
+    assert record.increase == increase()
+    assert record.impact == {"alerts": []}
+    assert record.pictures == [{"title": "Rate"}]
+    assert record.unreachable == ""
+
+
+def test_nothing_is_recorded_without_a_first_sample(
+    monkeypatch: pytest.MonkeyPatch, prometheus: Prometheus, plan: Plan
+) -> None:
+    """The run goes on; the reason is kept for the report."""
+    monkeypatch.setattr(scrapes, "take_sample", refuse)
+    record = Recording()
+    assert record.start(prometheus, plan) is None
+    assert record.unreachable == "Prometheus does not answer"
+
+
+def test_counts_survive_a_prometheus_that_goes_away(
+    monkeypatch: pytest.MonkeyPatch, prometheus: Prometheus, plan: Plan
+) -> None:
+    """What was counted before stays, with the reason why the rest is missing."""
+    monkeypatch.setattr(impact, "measure_impact", refuse)
+    record = Recording()
+    record.finish(prometheus, plan, BEFORE)
+    assert record.increase == increase()
+    assert record.pictures == []
+    assert record.unreachable == "Prometheus does not answer"
