@@ -30,12 +30,14 @@ class Answer:
     def json(self): return self.body
 
 class Client:
-    def __init__(self, status): self.sent, self.headers, self.status, self.created = [], {}, status, 0
+    def __init__(self, status):
+        self.status = status
+        self.sent, self.answers, self.headers, self.created = [], [], {}, 0
     def request(self, method, path, name, json, catch_response):
         self.sent.append([name, path, json])
         status = self.status(name)
         self.created += method == "POST"
-        self.answers = getattr(self, "answers", []) + [Answer(status, {"id": f"made-{self.created}"})]
+        self.answers.append(Answer(status, {"id": f"made-{self.created}"}))
         return self.answers[-1]
 
 def user(status=lambda name: by_id[name]["expect"][0]):
