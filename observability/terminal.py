@@ -101,6 +101,11 @@ def format_number(value: float | None, scale: float = 1) -> str:
     return f"{scaled:.0f}"
 
 
+def format_goal(objective: float) -> str:
+    """Return an objective in per cent, without trailing zeros and without the sign."""
+    return f"{objective * 100:g}"
+
+
 def format_percentage(ratio: float | None) -> str:
     """Return a ratio in per cent with three decimals, without the sign; `–` for None."""
     if ratio is None:

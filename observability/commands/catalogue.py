@@ -49,7 +49,8 @@ def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None
     changed = registry.write(compilation.files, folder)
     for path in changed:
         out.print(f"  {path}")
-    slos, files = len(compilation.plan.slos), len(compilation.files)
+    slos = len(compilation.plan.slos)
+    files = len(compilation.files)
     out.print(f"[green]✓[/green] {slos} SLOs, {files} files, {len(changed)} changed")
 
 

@@ -6,7 +6,14 @@ from typing import Any
 from rich.markup import escape
 
 from observability.load import compare
-from observability.terminal import format_number, format_percentage, make_table, out, print_wrapped
+from observability.terminal import (
+    format_goal,
+    format_number,
+    format_percentage,
+    make_table,
+    out,
+    print_wrapped,
+)
 
 SCALES = {"rate": 1, "failing": 100, "p50": 1000, "p95": 1000, "p99": 1000}
 COLUMNS = ("route\nrequests", ">req/s", ">failing %", ">p50 ms", ">p95 ms", ">p99 ms")
@@ -80,6 +87,6 @@ def print_broken(row: dict[str, Any]) -> None:
     """Print an SLO that was met and is missed now."""
     old = format_percentage(row["old"])
     new = format_percentage(row["new"])
-    goal = f"{row['objective'] * 100:g}"
+    goal = format_goal(row["objective"])
     news = f"was met, is missed now: {old} % → {new} %, promised {goal} %"
     out.print(f"[red]✗[/red] {row['slo']}: {news}")

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from observability.terminal import (
     COLOURS,
+    format_goal,
     format_number,
     format_percentage,
     format_verdict,
@@ -39,7 +40,7 @@ def print_objectives(objectives: list[dict[str, Any]]) -> None:
     """Print each SLO as the clients measured it."""
     table = make_table("", "SLO", ">goal", ">measured", ">requests", "verdict")
     for row in objectives:
-        goal = f"{row['objective'] * 100:g}"
+        goal = format_goal(row["objective"])
         measured = format_percentage(row["measured"])
         verdict = format_verdict(row["verdict"])
         table.add_row(row["slo"], goal, measured, str(row["total"]), verdict)

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from observability.slo.verdicts import Row, Verdict
-from observability.terminal import format_percentage, format_verdict, make_table, out
+from observability.terminal import format_goal, format_percentage, format_verdict, make_table, out
 
 BAR_BLOCKS = 5
 LOWEST_LEFT = -9.995  # -999 % after rounding; less would widen the column
@@ -26,7 +26,7 @@ def print_slos(rows: list[Row], window: str) -> None:
 
 def format_cells(row: Row, *, is_wide: bool) -> list[str]:
     """Return the cells of an SLO, for the columns of a wide or a narrow terminal."""
-    goal = f"{row.objective * 100:g}"
+    goal = format_goal(row.objective)
     measured = format_percentage(row.measured)
     verdict = format_verdict(row.verdict)
     left = draw_bar(row.budget_remaining)
