@@ -12,8 +12,8 @@ from observability.devstack.alertmanager_templates import template_wrapper
 from observability.devstack.packages import MissingServers, search_path, unpack
 from observability.devstack.steps import Tell
 
-# our name → names of the program, packages that may hold it
-WANTED = {
+# server → names of its program, packages that may contain it
+SERVERS = {
     "prometheus": (("prometheus",), ("prometheus",)),
     "alertmanager": (("alertmanager", "prometheus-alertmanager"), ("prometheus-alertmanager",)),
     "promtool": (("promtool",), ("prometheus", "promtool")),
@@ -29,18 +29,18 @@ DOWNLOAD = (
 
 @dataclass(frozen=True)
 class Server:
-    """A program, and the words that must stand before it to make it run here."""
+    """A program, and the words that must stand before it in a command."""
 
     path: Path
-    wrap: tuple[str, ...] = ()
+    prefix: tuple[str, ...] = ()
 
     def command(self, *arguments: str) -> list[str]:
-        return [*self.wrap, str(self.path), *arguments]
+        return [*self.prefix, str(self.path), *arguments]
 
 
-def find(name: str, folder: Path) -> Path | None:
-    """Return the program with one of our names, None when it is neither on PATH nor unpacked."""
-    programs, _ = WANTED[name]
+def find_server(name: str, folder: Path) -> Path | None:
+    """Return the program of a server, None when it is neither on PATH nor unpacked."""
+    programs, _ = SERVERS[name]
     for program in programs:
         if path := shutil.which(program, path=search_path(folder)):
             return Path(path)
@@ -49,12 +49,12 @@ def find(name: str, folder: Path) -> Path | None:
 
 def ensure_servers(folder: Path, tell: Tell) -> dict[str, Server]:
     """Return all servers, unpacked first where they are missing; raise MissingServers."""
-    for name, (_, packages) in WANTED.items():
+    for name, (_, packages) in SERVERS.items():
         for package in packages:
-            if find(name, folder) is None:
+            if find_server(name, folder) is None:
                 unpack(package, folder, tell, optional=package != packages[0])
-    servers = {name: Server(path) for name in WANTED if (path := find(name, folder))}
-    if missing := [name for name in WANTED if name not in servers]:
+    servers = {name: Server(path) for name in SERVERS if (path := find_server(name, folder))}
+    if missing := [name for name in SERVERS if name not in servers]:
         listed = ", ".join(missing)
         raise MissingServers(
             f"{listed} could not be found or unpacked; install them so that they are on PATH"

@@ -59,14 +59,14 @@ class StackLayout:
     state: Path  # everything it writes
     ports: Ports
     servers: Path  # where unpacked servers are kept; shared between stacks
-    inside: bool = False  # this process runs in a container of the compose stack
+    in_container: bool = False  # this process runs in a container of the compose stack
 
     @classmethod
     def main(cls) -> "StackLayout":
         """Return the layout of `make up`, as EVARA_STACK_DIR and EVARA_PORT_OFFSET move it."""
         state = Path(os.environ.get("EVARA_STACK_DIR", ROOT / ".stack")).resolve()
         ports = Ports().shifted(port_offset())
-        return cls(state, ports, servers_folder(), inside="EVARA_INSIDE" in os.environ)
+        return cls(state, ports, servers_folder(), in_container="EVARA_INSIDE" in os.environ)
 
     def plan(self, mode: str = "") -> Plan:
         """Return the catalogue's Plan for a mode, by default that of the stack.
@@ -80,7 +80,7 @@ class StackLayout:
 
     def url(self, name: str) -> str:
         """Return the URL of a server for this process, which may run in a container."""
-        if self.inside:
+        if self.in_container:
             port = getattr(Ports(), name)
             return f"http://{name}:{port}"
         return self.address(name)
@@ -92,7 +92,7 @@ class StackLayout:
     @property
     def mode(self) -> str:
         """`native` or `compose`: the mode of the last `up`."""
-        if self.inside:
+        if self.in_container:
             return COMPOSE
         path = self.state / "mode"
         return path.read_text(encoding="utf-8") if path.exists() else NATIVE

@@ -33,8 +33,8 @@ def check_tools() -> list[CheckResult]:
 def check_servers(folder: Path) -> list[CheckResult]:
     """Return a row per server; those of logs are optional."""
     rows = []
-    for name in binaries.WANTED:
-        path = binaries.find(name, folder)
+    for name in binaries.SERVERS:
+        path = binaries.find_server(name, folder)
         explanation = path or "missing; make up unpacks it"
         rows.append((name, bool(path), str(explanation)))
     without = "not on PATH; without it logs stay in files, which is fine"

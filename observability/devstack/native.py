@@ -42,7 +42,7 @@ COMPOSE_ONLY = ("tls", "grafana", "mailpit", "locust", "jaeger", "fluentd")  # n
 def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
     """Start the stack, or bring a running one up to date; raise StackError."""
     supervisor = Supervisor(layout)
-    is_running = supervisor.alive()
+    is_running = supervisor.is_alive()
     log_servers = binaries.log_servers()
     with step("checking ports and disk") as tell:
         require_disk_space(layout.state)
@@ -51,7 +51,7 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
                 tell("ended what a stale run had left behind")
             require_free_ports(listening_ports(layout, log_servers))
     with step("finding Prometheus and Alertmanager") as tell:
-        if binaries.find("prometheus", layout.servers) is None:
+        if binaries.find_server("prometheus", layout.servers) is None:
             tell(f"first run: downloads {binaries.DOWNLOAD}")
         servers = binaries.ensure_servers(layout.servers, tell) | log_servers
     with step("preparing configuration and database"):
@@ -68,7 +68,7 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
     before, after = waits(layout, plan, since=0 if is_running else since)
     if log_servers:
         after.append(log_wait(layout, plan, since))
-    wait_until_working(layout, before, after, supervisor.given_up, step)
+    wait_until_working(layout, before, after, supervisor.failed_programs, step)
 
 
 def listening_ports(layout: StackLayout, log_servers: dict[str, Server]) -> dict[str, int]:
@@ -88,7 +88,7 @@ def start_programs(layout: StackLayout, supervisor: Supervisor, everything: list
     reloaded = {"prometheus", "alertmanager"}
     if stamp.exists() and stamp.read_text(encoding="utf-8") != release:
         reloaded.add("api")
-    was_running = supervisor.alive()
+    was_running = supervisor.is_alive()
     try:
         supervisor.start(everything)
     except (subprocess.CalledProcessError, OSError) as error:
@@ -143,7 +143,7 @@ def doctor(layout: StackLayout) -> list[CheckResult]:
     """Return the checks of everything that `up` depends on."""
     supervisor = Supervisor(layout)
     rows = [*check_tools(), *check_servers(layout.servers)]
-    if not supervisor.alive():
+    if not supervisor.is_alive():
         rows.append(("the stack", True, "does not run"))
         return rows + check_ports(listening_ports(layout, binaries.log_servers()))
     rows.append(("the stack", True, "runs"))
@@ -156,7 +156,7 @@ def doctor(layout: StackLayout) -> list[CheckResult]:
 def processes(layout: StackLayout) -> list[dict[str, Any]]:
     """Return name, statename, pid and description of every process, [] when the stack is down."""
     supervisor = Supervisor(layout)
-    return supervisor.processes() if supervisor.alive() else []
+    return supervisor.processes() if supervisor.is_alive() else []
 
 
 def tail(layout: StackLayout, program: str | None, lines: int) -> Iterator[str]:

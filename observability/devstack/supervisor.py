@@ -103,7 +103,7 @@ class Supervisor:
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         return ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         try:
             return bool(self._rpc.getState()["statename"] == RUNNING)
         except (OSError, Fault):
@@ -113,7 +113,7 @@ class Supervisor:
         """Start supervisord with its programs, or bring a running one up to date."""
         self._layout.logs.mkdir(parents=True, exist_ok=True)
         text = config_text(self._layout, programs)
-        if not self.alive():
+        if not self.is_alive():
             self._write_config(text)
             self._start_supervisord()
             return
@@ -151,7 +151,7 @@ class Supervisor:
         """Return name, statename, pid, start, now and description of every process."""
         return list(self._rpc.getAllProcessInfo())
 
-    def given_up(self) -> list[str]:
+    def failed_programs(self) -> list[str]:
         """Return the names of the programs that supervisor no longer restarts."""
         return [process["name"] for process in self.processes() if process["statename"] == "FATAL"]
 
@@ -167,7 +167,7 @@ class Supervisor:
         Processes that a killed supervisord left behind are stopped, too.
         """
         processes = leftovers(self._layout)
-        if self.alive():
+        if self.is_alive():
             self._rpc.shutdown()  # in reverse order of priority
             psutil.wait_procs(processes, timeout=STOP_SECONDS)
         end([process for process in processes if process.is_running()], STOP_SECONDS)

@@ -29,7 +29,7 @@ def changed(text: str, *edits: tuple[str, str]) -> str:
 
 def program(name: str) -> str:
     """Return the path of a server's tool, which must be there."""
-    found = binaries.find(name, servers_folder())
+    found = binaries.find_server(name, servers_folder())
     assert found, f"{name} is missing; unpack it with: python -m observability fetch"
     return str(found)
 

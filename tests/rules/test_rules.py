@@ -47,7 +47,7 @@ tests:
 
 
 def run(path: Path) -> "subprocess.CompletedProcess[str]":
-    promtool = binaries.find("promtool", servers_folder())
+    promtool = binaries.find_server("promtool", servers_folder())
     assert promtool, "promtool is missing; unpack it with: python -m observability fetch"
     return subprocess.run(
         [str(promtool), "test", "rules", str(path)], capture_output=True, text=True, check=False

@@ -47,7 +47,7 @@ class FakeSupervisor:
 
     def __init__(self, _: object) -> None: ...
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self.state != "DOWN"
 
     def processes(self) -> list[dict[str, Any]]:

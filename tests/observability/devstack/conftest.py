@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from observability.devstack import docker as docker_commands
-from observability.devstack.binaries import LOG_SERVERS, WANTED, Server
+from observability.devstack.binaries import LOG_SERVERS, SERVERS, Server
 from observability.devstack.docker import CompletedProcess
 from observability.devstack.layout import Ports, StackLayout
 
@@ -31,7 +31,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackLayout:
 @pytest.fixture
 def servers() -> dict[str, Server]:
     """Return the servers without those of logs."""
-    return {name: Server(Path("/bin") / name) for name in WANTED}
+    return {name: Server(Path("/bin") / name) for name in SERVERS}
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ def test_path_comes_before_unpacked_servers(
 ) -> None:
     """What the system has is used; the unpacked one stands in; else there is none."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert binaries.find("alertmanager", tmp_path / "s") is None
+    assert binaries.find_server("alertmanager", tmp_path / "s") is None
     unpacked = executable(tmp_path / "s" / "root" / "usr" / "bin" / "prometheus-alertmanager")
-    assert binaries.find("alertmanager", tmp_path / "s") == unpacked
+    assert binaries.find_server("alertmanager", tmp_path / "s") == unpacked
     on_path = executable(tmp_path / "bin" / "alertmanager")
-    assert binaries.find("alertmanager", tmp_path / "s") == on_path
+    assert binaries.find_server("alertmanager", tmp_path / "s") == on_path
 
 
 def test_without_apt_the_error_names_the_fix(
@@ -38,12 +38,12 @@ def test_existing_servers_are_not_downloaded(
 ) -> None:
     """Nothing is downloaded, and nothing is said."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    for name in binaries.WANTED:
+    for name in binaries.SERVERS:
         executable(tmp_path / "bin" / name)
     said: list[str] = []
     found = binaries.ensure_servers(tmp_path / "s", said.append)
     assert {name: server.path.name for name, server in found.items()} == {
-        name: name for name in binaries.WANTED
+        name: name for name in binaries.SERVERS
     }
     assert said == []
 
@@ -83,7 +83,7 @@ def test_an_unpacked_alertmanager_runs_in_its_wrapper(
     """The words that show it its templates stand before its command."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(binaries, "template_wrapper", lambda *_: ("proot", "-b", "x"))
-    for name in binaries.WANTED:
+    for name in binaries.SERVERS:
         executable(tmp_path / name)
     server = binaries.ensure_servers(tmp_path, lambda _: None)["alertmanager"]
     assert server.command("--x") == ["proot", "-b", "x", f"{tmp_path}/alertmanager", "--x"]

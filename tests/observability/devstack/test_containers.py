@@ -27,7 +27,7 @@ def test_container_states_map_to_one_word(
     """`status` has one word for each; what has done its work is no failure."""
     docker.containers = [HEALTHY | {"Service": "postgres"}, HEALTHY | change]
     assert [row["statename"] for row in containers.processes(layout)] == ["RUNNING", said]
-    given_up = [] if said in ("RUNNING", "STARTING", "DONE") else ["api"]
-    assert containers.failed_containers(layout) == given_up
+    failed = [] if said in ("RUNNING", "STARTING", "DONE") else ["api"]
+    assert containers.failed_containers(layout) == failed
     doctor = {what: fine for what, fine, _ in compose.doctor(layout)}
     assert doctor["container api"] == (said in ("RUNNING", "DONE"))

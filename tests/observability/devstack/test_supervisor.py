@@ -50,5 +50,5 @@ def test_the_socket_path_is_short_and_unique_per_stack(layout: StackLayout, tmp_
     deep = replace(layout, state=tmp_path / ("x" * 200))
     assert len(str(supervisor.socket_path(deep))) < 107
     assert supervisor.socket_path(deep) != supervisor.socket_path(layout)
-    assert not supervisor.Supervisor(layout).alive()
+    assert not supervisor.Supervisor(layout).is_alive()
     assert supervisor.Supervisor(layout).stop() is False
