@@ -1,4 +1,7 @@
-"""What all tests share: an environment without settings of other stacks, which database, a replay server, and a Redis."""
+"""What all tests share.
+
+An environment without settings of other stacks, which database, a replay server, and a Redis.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,9 +11,12 @@ import pytest
 
 for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHEUS_"))]:
     del os.environ[name]  # before anything imports prometheus_client, which looks once
-# Tests and what they start talk to this machine alone. Reading all authorities anew for each HTTP client was most of their time.
+# Tests talk to this machine alone; loading all authorities for each HTTP client took most of
+# their time.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = os.devnull
+# Go's collector took a fifth of the time of promtool, which runs for seconds.
+os.environ.setdefault("GOGC", "400")
 
 from loadtests.thingspeak_stub import ThingSpeakStub  # noqa: E402
 from tests.redis_server import RedisServer  # noqa: E402
@@ -31,7 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Over another database, run what meets a database; name at the end what is about SQLite itself."""
+    """Over another database, run what meets a database.
+
+    Name at the end what is about SQLite itself.
+    """
     if config.getoption("--database") == "sqlite":
         return
     about_sqlite: dict[pytest.Item, str] = {}

@@ -19,6 +19,7 @@ UNSAFE = (
     "synchronous_commit=off",
     "full_page_writes=off",
     "autovacuum=off",
+    "max_connections=300",  # sessions that a test leaves behind stay
 )  # for tests that lose nothing in a crash
 NOBODY = pwd.getpwnam("nobody")
 OTHER: dict[str, Any] = (
@@ -36,7 +37,10 @@ def programs() -> Path:
 
 
 def own_folder(prefix: str = "evara-postgres-") -> Path:
-    """A folder for whoever the server runs as: a temporary one, since root's (pytest's too) are closed to others."""
+    """A folder for whoever the server runs as.
+
+    A temporary one, since root's (pytest's too) are closed to others.
+    """
     made = Path(tempfile.mkdtemp(prefix=prefix))
     if OTHER:
         os.chown(made, NOBODY.pw_uid, NOBODY.pw_gid)
@@ -44,7 +48,10 @@ def own_folder(prefix: str = "evara-postgres-") -> Path:
 
 
 class PostgresServer:
-    """On a socket in a folder of its own, that stays the same when it is started again; `settings` as postgres -c takes them."""
+    """On a socket in a folder of its own, that stays the same when it is started again.
+
+    `settings` as postgres -c takes them.
+    """
 
     superuser = "evara"
     port = 5432  # of the socket's name; no other machine can reach it

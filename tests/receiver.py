@@ -27,7 +27,7 @@ class Sent:
 
 @dataclass
 class Receiver:
-    """Where it listens, what came so far in order, and the status that it answers (by node, if the test says so)."""
+    """A webhook: its address, the deliveries so far in order, and the status it answers with."""
 
     url: str = ""
     status: int = 204

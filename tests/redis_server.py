@@ -15,7 +15,10 @@ from tests.serving import free_port
 
 
 class RedisServer:
-    """On a port of its own that stays the same when it is started again; it keeps nothing on disk."""
+    """On a port of its own that stays the same when it is started again.
+
+    It keeps nothing on disk.
+    """
 
     def __init__(self, *options: str) -> None:
         self._options = options  # of redis-server, a configuration file first

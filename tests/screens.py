@@ -1,6 +1,7 @@
-"""`python -m tests.screens` takes the pictures of docs/screens.md from the running stack; each is a row of SCREENS.
+"""`python -m tests.screens` takes the pictures of docs/screens.md from the running stack.
 
-Boards are taken when a Grafana answers, at EVARA_GRAFANA_URL or at its port beside the stack's; else they stay as they are.
+Each is a row of SCREENS. Boards are taken when a Grafana answers, at EVARA_GRAFANA_URL or at its
+port beside the stack's; else they stay as they are.
 """
 
 import json
@@ -122,17 +123,14 @@ def main() -> int:
         boards = grafana()
         for screen in SCREENS:
             if screen.server == GRAFANA and not boards:
-                print(
-                    f"  {screen.name}: skipped, no Grafana answers; say where one is with EVARA_GRAFANA_URL"
-                )
+                fix = "name one with EVARA_GRAFANA_URL"
+                print(f"  {screen.name}: skipped, no Grafana answers; {fix}")
                 continue
             try:
                 url = address(screen, layout)
             except (httpx.HTTPError, FileNotFoundError) as error:
-                print(
-                    f"{screen.name}: {error}; start the stack with: make up, and load it with: make load",
-                    file=sys.stderr,
-                )
+                fix = "start the stack with: make up, and load it with: make load"
+                print(f"{screen.name}: {error}; {fix}", file=sys.stderr)
                 return 2
             width, height = viewport(screen)
             page = browser.new_page(

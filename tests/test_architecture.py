@@ -1,4 +1,4 @@
-"""The arrows between packages, the size of views, and the budget of code are as the documents say."""
+"""The architecture: imports, the size of views and the budget of code are as documented."""
 
 import ast
 import subprocess

@@ -1,4 +1,7 @@
-"""The documents say what the code does: every target, command, option, setting and key appears where a reader looks for it."""
+"""The documents say what the code does.
+
+Every target, command, option, setting and key appears where a reader looks for it.
+"""
 
 import re
 from pathlib import Path
@@ -43,7 +46,7 @@ def test_every_setting_is_in_the_example(field: str) -> None:
 
 
 def test_every_variable_that_code_reads_is_in_the_example() -> None:
-    """Variables that are read outside the settings class are documented, too, unless only the stack sets them."""
+    """Variables read outside the settings class are documented, unless only the stack sets them."""
     sources = [
         path.read_text(encoding="utf-8")
         for folder in ("api", "observability", "loadtests")

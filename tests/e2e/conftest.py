@@ -1,4 +1,7 @@
-"""One real stack for the end-to-end tests of each process, on ports and in a folder of its own, so that a running stack is left alone."""
+"""Groups of end-to-end tests, and the real stacks that they run against.
+
+Every stack has ports and a folder of its own: one that a developer has brought up is left alone.
+"""
 
 import json
 import os
@@ -20,27 +23,62 @@ from observability.devstack.layout import DEVELOPMENT_KEY, ROOT, Ports, StackLay
 from observability.devstack.supervisor import Supervisor
 from observability.drill.sandbox import free_ports
 
-FIRST = (
+ON_THE_SHARED_STACK = ("load", "browser", "api_docs", "logs", "panels")
+# load first: it needs a stack that nothing has happened to; panels last: the budget takes minutes
+LONGEST_FIRST = (
     "compose",
-    "drill_outages",
+    "shared_stack",
     "stack",
-    "drill_faults",
-    "postgres",
-    "browser",
-    "workers",
+    "stop-replay",
     "fuzz",
+    "postgres",
+    "stop-api",
+    "stop-inbox",
+    "workers",
+    "resilience",
+    "jobs",
+    "gateway",
+    "route-errors",
+    "route-exception",
+    "route-slow",
+    "hold-limiter",
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest begin first, so that none of them is waited for alone."""
-    order = {f"test_{name}": number for number, name in enumerate(FIRST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(FIRST)))
+    """Group the tests: a group runs in one process, and the longest group begins first."""
+
+    def rank(item: pytest.Item) -> tuple[int, int]:
+        group, name = group_of(item), file_of(item)
+        return (
+            LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST),
+            ON_THE_SHARED_STACK.index(name) if name in ON_THE_SHARED_STACK else 0,
+        )
+
+    items.sort(key=rank)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
+def group_of(item: pytest.Item) -> str:
+    """Return the group of a test: its drill, the shared stack, or its file."""
+    name = file_of(item)
+    if name in ON_THE_SHARED_STACK:
+        return "shared_stack"
+    if name == "drills":
+        return item.callspec.params["drill"]  # type: ignore[attr-defined, no-any-return]
+    return name
+
+
+def file_of(item: pytest.Item) -> str:
+    """Return the name of a test's file without test_ and .py."""
+    return item.path.stem.removeprefix("test_")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A site and the command line that works on it."""
+    """A stack, and the command line that works on it."""
 
     layout: StackLayout
     environment: dict[str, str]
@@ -58,7 +96,7 @@ class Stack:
         )
 
     def get(self, path: str, **words: Any) -> httpx.Response:
-        """What the API answers to its development key."""
+        """Return the API's response to a request with the development key."""
         headers = {"Authorization": f"Bearer {DEVELOPMENT_KEY}"} | words.pop("headers", {})
         return httpx.get(self.layout.url("api") + path, headers=headers, **words)
 
@@ -73,7 +111,7 @@ class Stack:
 
     @contextmanager
     def halted(self, program: str) -> Iterator[None]:
-        """The program hangs meanwhile: it takes connections and does not answer."""
+        """Stop a program meanwhile: it accepts connections and does not respond."""
         pid = self.pid(program)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -84,7 +122,7 @@ class Stack:
 
 @contextmanager
 def running(state: Path) -> Iterator[Stack]:
-    """A stack that is up; it is down again afterwards whatever the tests did."""
+    """Yield a stack that is up; bring it down afterwards whatever the tests did."""
     ports = free_ports()
     offset = ports.api - Ports().api
     settings = {
@@ -92,23 +130,25 @@ def running(state: Path) -> Iterator[Stack]:
         "EVARA_PORT_OFFSET": str(offset),
         "EVARA_SERVERS_DIR": str(servers_folder()),
     }
-    made = Stack(StackLayout(state, ports, servers_folder()), os.environ | settings)
-    up = made.run("up", "--mode", "native")
-    assert up.returncode == 0, up.stdout + up.stderr
-    yield made
-    made.run("down")
+    stack = Stack(StackLayout(state, ports, servers_folder()), os.environ | settings)
+    try:
+        up = stack.run("up", "--mode", "native")
+        assert up.returncode == 0, up.stdout + up.stderr
+        yield stack
+    finally:
+        stack.run("down")
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack that most tests share."""
+    """Yield the stack that all tests of a group share."""
     with running(tmp_path_factory.mktemp("stack") / "state") as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The distribution's chromium."""
+    """Yield the distribution's chromium."""
     chromium = shutil.which("chromium")
     assert chromium, "chromium is missing; install it: sudo apt install chromium"
     with sync_playwright() as playwright:
@@ -121,7 +161,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Watched:
-    """What a page complained about, and whom it asked."""
+    """A page with its error messages and the URLs that it requested."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
@@ -143,7 +183,7 @@ class Watched:
 
 @pytest.fixture
 def watched(browser: Browser) -> Iterator[Watched]:
-    """A new page, watched from its beginning."""
+    """Yield a new page, watched from its beginning."""
     made = Watched(browser.new_page())
     yield made
     made.page.close()

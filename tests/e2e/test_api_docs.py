@@ -1,4 +1,7 @@
-"""docs/api.md is true: every command in it runs against the stack, from top to bottom, and answers what stands below it."""
+"""docs/api.md is true.
+
+Every command in it runs against the stack, from top to bottom, and answers what stands below it.
+"""
 
 import re
 import subprocess

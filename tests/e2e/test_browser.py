@@ -1,4 +1,7 @@
-"""Both pages of the stack in a real browser: they work under their strict policies, and ask nobody else for anything."""
+"""Both pages of the stack in a real browser.
+
+They work under their strict policies, and ask nobody else for anything.
+"""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,7 +20,10 @@ PAGES = ("/", "/slo/nodes.list-availability", "/routes/nodes.list", "/alerts/Tar
 
 
 def test_docs_render_under_the_strict_policy(stack: Stack, watched: Watched) -> None:
-    """/docs shows every operation and sends the key that Authorize was given, without console errors and without a request to elsewhere."""
+    """/docs shows every operation and sends the key of the Authorize dialog.
+
+    It logs no console error and requests nothing from other hosts.
+    """
     watched.page.goto(stack.layout.url("api") + "/docs")
     watched.page.get_by_text("Store up to 1 000 readings").wait_for()
     assert watched.page.locator(".opblock").count() == len(operations(contract()))
@@ -37,7 +43,10 @@ def test_docs_render_under_the_strict_policy(stack: Stack, watched: Watched) -> 
 def test_the_console_renders_under_the_strict_policy(
     stack: Stack, watched: Watched, path: str
 ) -> None:
-    """Each page has its heading and every one of its pictures, without console errors and without a request to elsewhere."""
+    """Each page has its heading and all of its pictures.
+
+    It logs no console error and requests nothing from other hosts.
+    """
     watched.page.goto(stack.layout.url("console") + path, wait_until="networkidle")
     assert watched.page.get_by_role("heading", level=1).count() == 1
     widths = watched.page.eval_on_selector_all(
@@ -65,7 +74,7 @@ def test_the_console_judges_as_the_command_does(stack: Stack, watched: Watched) 
 
 
 def test_an_alert_appears_and_is_resolved_while_one_looks(stack: Stack, watched: Watched) -> None:
-    """A page that reached the inbox is in the open table within seconds, without a reload, and so is its end."""
+    """An alert that reached the inbox is shown within seconds, without a reload; so is its end."""
     name = f"Browser{uuid.uuid4().hex[:8]}"
     watched.page.goto(stack.layout.url("console"))
     row = watched.page.locator(".inbox tr", has_text=name)
@@ -123,7 +132,10 @@ def test_a_console_that_is_gone_is_noticed(stack: Stack, watched: Watched) -> No
 def test_a_phone_needs_no_sideways_scrolling_and_no_script(
     stack: Stack, browser: Browser, path: str
 ) -> None:
-    """At 390 pixels, without JavaScript, in the dark: everything is there and nothing is wider than the screen."""
+    """At 390 pixels, without JavaScript, in the dark.
+
+    Everything is there and nothing is wider than the screen.
+    """
     phone = browser.new_context(
         viewport={"width": 390, "height": 844}, java_script_enabled=False, color_scheme="dark"
     )

@@ -1,7 +1,7 @@
-"""The compose stack on a real engine, under a name, ports and secrets of its own: what it promises when parts of it die.
+"""The compose stack on a real engine, with its own name, ports and secrets, while parts of it die.
 
-Images that can neither be found nor pulled leave out their service, by name; without an engine or one of the images that
-everything needs, the file is skipped.
+Images that can neither be found nor pulled leave out their service, by name; without an engine or
+one of the images that everything needs, the file is skipped.
 """
 
 import json
@@ -79,7 +79,7 @@ class Containers(Stack):
             pytest.skip(f"{', '.join(gone)} left out: no registry here offers the image")
 
     def lines(self, **metadata: str) -> dict[str, str]:
-        """Program → one of its lines in Loki of the last minutes with this structured metadata."""
+        """Return one line of each program from the last minutes with this metadata."""
         asked = "".join(f' | {key}="{value}"' for key, value in metadata.items())
         stream = selector("", **{names.LOG_SERVICE: "evara-api"})
         found = Loki(self.layout.url("loki")).query_lines(stream + asked, time.time() - 300)
@@ -127,7 +127,7 @@ def missing_images(services: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def left_out(services: dict[str, dict[str, Any]], without: list[str], folder: Path) -> Path:
-    """An override in which those services are in a profile that nobody asks for, and nothing waits for them."""
+    """Return an override that leaves services out: no profile in use starts them, no one waits."""
     jobs = yaml.safe_load(
         (ROOT / "observability/devstack/compose/prometheus.yaml").read_text(encoding="utf-8")
     )
@@ -175,9 +175,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     services = json.loads(plain.compose("config", "--format", "json"))["services"]
     without = missing_images(services)
     if needed := sorted(set(without) - set(OPTIONAL)):
-        pytest.skip(
-            f"images are missing and cannot be pulled: {', '.join(services[name]['image'] for name in needed)}"
-        )
+        images = ", ".join(services[name]["image"] for name in needed)
+        pytest.skip(f"images are missing and cannot be pulled: {images}")
     files = [
         "compose.yaml",
         "tests/e2e/compose.offline.yaml",
@@ -206,7 +205,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
 
 
 def test_everything_is_up(stack: Containers) -> None:
-    """Every container runs and is healthy, or has done what it had to; the commands know the stack."""
+    """Every container runs and is healthy, or has done what it had to.
+
+    The commands know the stack.
+    """
     states = {process["name"]: process["statename"] for process in stack.json("status")}
     assert states.pop("migrate") == states.pop("prepare") == "DONE"
     assert set(states.values()) == {"RUNNING"}
@@ -254,7 +256,10 @@ def test_a_request_goes_through_the_gateway(stack: Containers) -> None:
 
 
 def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
-    """Metrics, other methods, bodies above the limit, and heads that never end: it answers by itself."""
+    """Metrics, other methods, bodies above the limit, and heads that never end.
+
+    It answers by itself.
+    """
     begun = b"POST /api/v1/nodes HTTP/1.1\r\nHost: x\r\n"
     sent = {
         b"404": b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -268,7 +273,10 @@ def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
 
 
 def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
-    """By its id in the lines of gateway and API, and by its trace id in one trace: gateway, API, and below it the database."""
+    """By its id in the lines of gateway and API, and by its trace id in one trace.
+
+    Gateway, API, and below it the database.
+    """
     stack.needs("loki", "fluent-bit", "jaeger")
     trace, request = secrets.token_hex(16), f"followed-{secrets.token_hex(8)}"
     headers = {"X-Request-ID": request, "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
@@ -306,7 +314,10 @@ def test_lines_wait_for_loki(stack: Containers) -> None:
 
 
 def test_grafana_lets_in_who_has_the_password(stack: Containers) -> None:
-    """Nobody without it; with the secret's, every board is there, and each source of data answers."""
+    """Nobody without it.
+
+    With the secret's, every board is there, and each source of data answers.
+    """
     stack.needs("grafana")
     grafana = f"{stack.layout.url('grafana')}/api"
     assert httpx.get(f"{grafana}/search").status_code == 401
@@ -369,7 +380,10 @@ def test_only_the_gateway_listens_for_others(stack: Containers) -> None:
 
 
 def test_containers_may_little(stack: Containers) -> None:
-    """What compose.yaml asks for is what the engine does: no root, no capability, no writing, bounded memory."""
+    """What compose.yaml asks for is what the engine does.
+
+    No root, no capability, no writing, bounded memory.
+    """
     for container in stack.containers():
         name, host = (
             container["Config"]["Labels"]["com.docker.compose.service"],
@@ -425,7 +439,11 @@ def test_load_is_measured_on_both_sides(stack: Containers) -> None:
 
 
 def test_a_replica_that_is_killed_is_not_noticed(stack: Containers) -> None:
-    """Three replicas under load: one is killed, and not one GET fails, save an answer that had begun (docs/adr/0019-gateway.md)."""
+    """Three replicas under load.
+
+    One is killed, and not one GET fails, save an answer that had begun
+    (docs/adr/0019-gateway.md).
+    """
     stack.compose("up", "--detach", "--no-recreate", "--scale", "api=3", "api")
     prometheus = Prometheus(stack.layout.url("prometheus"))
     assert eventually(

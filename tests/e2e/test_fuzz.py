@@ -1,4 +1,7 @@
-"""Every operation of the contract under generated requests: no server error, and no answer that the contract does not describe."""
+"""Every operation of the contract under generated requests.
+
+No server error, and no answer that the contract does not describe.
+"""
 
 import copy
 import threading
@@ -49,7 +52,7 @@ TAKEN: Counter[str] = (
     Counter()
 )  # field that `mended` is about → how often one with a value was taken
 
-# JSON Schema cannot say that a time must lie between 2000 and tomorrow; so valid requests are made with such times.
+# JSON Schema cannot say that a time must lie between 2000 and tomorrow: generate such times.
 schemathesis.openapi.format(
     "date-time",
     st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1)).map(
@@ -71,7 +74,10 @@ def note(answer: Response) -> Response:
 
 
 def keyless(document: dict[str, Any]) -> dict[str, Any]:
-    """The contract without keys, which every request here carries; tests/api/platform/http/test_auth.py tries what happens without."""
+    """The contract without keys, which every request here carries.
+
+    Tests/api/platform/http/test_auth.py tries what happens without.
+    """
     document = copy.deepcopy(document)
     for item in document["paths"].values():
         for method in item.keys() & {"get", "post", "patch", "delete"}:
@@ -80,7 +86,10 @@ def keyless(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def mended(case: Case) -> None:
-    """Puts right in valid bodies what JSON Schema cannot say: below < above, and an end in the future."""
+    """Puts right in valid bodies what JSON Schema cannot say.
+
+    Below < above, and an end in the future.
+    """
     if not isinstance(case.body, dict) or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     for limits in case.body.get("alarms", {}).values():
@@ -94,7 +103,10 @@ def mended(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
-    """The contract of an app on a migrated, seeded database, in process: what it raises is seen here. ThingSpeak is the replay server."""
+    """The contract of an app on a migrated, seeded database, in process.
+
+    What it raises is seen here. ThingSpeak is the replay server.
+    """
     upstream = ThingSpeakStub(("127.0.0.1", 0))
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     folder: Path = tmp_path_factory.mktemp("fuzz")
@@ -129,7 +141,10 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.Ba
 def test_no_request_breaks_the_contract(
     schema: schemathesis.BaseSchema, http: tuple[str, str], mode: GenerationMode
 ) -> None:
-    """Valid requests are taken, invalid ones refused, and each gets an answer that the contract describes, never a 5xx."""
+    """Valid requests are accepted, invalid ones refused.
+
+    Each gets a response that the contract describes, never a 5xx.
+    """
     method, path = http
 
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
@@ -145,7 +160,7 @@ def test_no_request_breaks_the_contract(
 
 
 def test_no_sequence_of_requests_breaks_the_contract(schema: schemathesis.BaseSchema) -> None:
-    """Nodes that were made are read, changed, written to and removed in any order, and used after they are gone."""
+    """New nodes are read, changed, written to and removed in any order, and used after that."""
     machine = schema.as_state_machine()
 
     class Sequence(machine):
@@ -177,7 +192,10 @@ def test_no_sequence_of_requests_breaks_the_contract(schema: schemathesis.BaseSc
 
 
 def test_enough_was_tried() -> None:
-    """The numbers are those of the answers, not of the intentions; every kind of answer was among them."""
+    """The numbers are those of the answers, not of the intentions.
+
+    Every kind of answer was among them.
+    """
     assert SENT.total() >= AT_LEAST, SENT
     assert {200, 201, 204, 400, 404, 409, 422} <= SENT.keys()
     assert not [status for status in SENT if status >= 500]

@@ -1,4 +1,8 @@
-"""The gateway: a real HAProxy with the shipped configuration before two real gunicorns, which it finds by DNS as it does in compose."""
+"""The gateway.
+
+A real HAProxy with the shipped configuration before two real gunicorns, which it finds by DNS as it
+does in compose.
+"""
 
 import json
 import os
@@ -64,7 +68,7 @@ class Names(socketserver.ThreadingUDPServer):
 
 
 class Losing(socketserver.StreamRequestHandler):
-    """A replica that says it is ready, takes every other request whole, and closes without a word."""
+    """A replica that is ready, reads every other request, and closes without a response."""
 
     server: "Lossy"
 
@@ -278,7 +282,7 @@ def gateway(replicas: Replicas, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """The answer's body, which must be a problem document of this status, complete with ids and headers."""
+    """Return the body, which must be a complete problem document of this status."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == PROBLEM
     body: dict[str, Any] = answer.json()
@@ -291,7 +295,7 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 
 def request(gateway: Gateway, *lines: str, body: bytes = b"") -> httpx.Response:
-    """The answer to a request whose bytes are sent as they are, even if it comes before they have all been sent."""
+    """Return the response to raw bytes, even if it comes before all of them are sent."""
     with gateway.raw("\r\n".join([*lines, "", ""]).encode()) as connection:
         with suppress(OSError):  # it has answered and closed
             connection.sendall(body)
@@ -364,7 +368,10 @@ def test_haproxy_accepts_the_configuration(tls: bool, certificate: Path) -> None
 def test_a_certificate_that_was_dropped_in_is_served(
     replicas: Replicas, certificate: Path, tmp_path: Path
 ) -> None:
-    """The same API over TLS 1.2 and later, HTTP/2 too; callers are told to stay with it, on plain HTTP they are not."""
+    """The same API over TLS 1.2 and later, HTTP/2 too.
+
+    Callers are told to stay with it, on plain HTTP they are not.
+    """
     port = free_port()
     settings = {
         "EVARA_GATEWAY_CERTIFICATES": str(certificate.parent),
@@ -403,7 +410,7 @@ def test_a_certificate_that_was_dropped_in_is_served(
 
 
 def test_both_replicas_answer_and_nothing_says_what_they_are(gateway: Gateway) -> None:
-    """Requests are spread, and the headers of the API's answers are neither doubled nor joined by the gateway's."""
+    """Requests are spread, and the gateway neither repeats nor extends the API's headers."""
     found = [gateway.client.get(NODES) for _ in range(20)]
     assert {answer.status_code for answer in found} == {200}
     assert {gateway.line(answer.headers["X-Request-ID"])["server"] for answer in found} == set(
@@ -427,7 +434,10 @@ def test_both_replicas_answer_and_nothing_says_what_they_are(gateway: Gateway) -
 def test_ids_are_the_same_everywhere(
     gateway: Gateway, replicas: Replicas, given: str, kept: bool
 ) -> None:
-    """A well-formed id of the caller is kept, any other replaced; answer, both logs and the caller know the request by one."""
+    """A well-formed id of the caller is kept, any other replaced.
+
+    Answer, both logs and the caller know the request by one.
+    """
     answer = gateway.client.get(f"{NODES}/main-branch", headers={"X-Request-ID": given})
     used = answer.headers["X-Request-ID"]
     assert (used == given) is kept
@@ -450,9 +460,11 @@ def test_of_two_ids_one_is_used(gateway: Gateway, replicas: Replicas) -> None:
 
 
 def test_the_log_line_is_whole(gateway: Gateway) -> None:
-    """It has its time as the parser of log lines reads it, times and bytes, no query and no key, and quotes stay quoted."""
+    """A log line has a parsable time, durations and bytes; no query, no key; quotes are escaped."""
     marked = "line-0001"
-    request = b'GET /api/v1/nodes/"\\evara_ABCDEFGH12345678?token=hunter2 HTTP/1.1\r\nHost: x\r\nX-Request-ID: line-0001\r\n\r\n'
+    target = b'/api/v1/nodes/"\\evara_ABCDEFGH12345678?token=hunter2'
+    headers = b"Host: x\r\nX-Request-ID: line-0001\r\n\r\n"
+    request = b"GET " + target + b" HTTP/1.1\r\n" + headers
     assert statuses([gateway.raw(request)]) == [b"401"]
     line = gateway.line(marked)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["timestamp"])
@@ -509,7 +521,10 @@ def test_a_callers_trace_is_continued(gateway: Gateway, collector: Collector) ->
 def test_a_trace_that_begins_here_is_sampled_as_the_ratio_says(
     replicas: Replicas, tmp_path: Path, ratio: str, sampled: set[str]
 ) -> None:
-    """The gateway decides with the API's own ratio, and the API keeps to it; an ill-formed traceparent is none."""
+    """The gateway decides with the API's own ratio, and the API keeps to it.
+
+    An ill-formed traceparent is none.
+    """
     with fronting(tmp_path, REPLICAS, replicas.port, EVARA_TRACE_RATIO=ratio) as gateway:
         found = [
             gateway.client.get("/health/live", headers={"traceparent": f"00-{TRACE}-{'0' * 16}-01"})
@@ -538,7 +553,10 @@ def lost(tmp_path: Path) -> Iterator[Lost]:
 
 
 def test_the_api_sees_the_caller_and_no_forgery(lost: Lost) -> None:
-    """What callers say about addresses, the scheme and the gateway's span is dropped; each thing is said once, by the gateway."""
+    """What callers say about addresses, the scheme and the gateway's span is dropped.
+
+    Each thing is said once, by the gateway.
+    """
     forged = {
         "X-Forwarded-For": "203.0.113.7",
         "X_Forwarded_For": "203.0.113.8",
@@ -596,7 +614,10 @@ def test_metrics_are_not_for_callers(gateway: Gateway, path: str) -> None:
 
 
 def test_health_is_asked_through_the_gateway(gateway: Gateway) -> None:
-    """Whether it lives and is ready is for everybody; details are for admins, as the API decides."""
+    """Whether it lives and is ready is for everybody.
+
+    Details are for admins, as the API decides.
+    """
     for path in ("/health/live", "/health/ready", "/health"):
         answer = gateway.client.get(path)
         assert answer.status_code == 200
@@ -650,7 +671,10 @@ def test_heads_without_end_are_refused(
 
 
 def test_slow_senders_hold_no_thread(gateway: Gateway) -> None:
-    """40 half-sent heads and 40 half-sent bodies, small and large: the API answers meanwhile, and each of them ends with 408."""
+    """40 half-sent heads and 40 half-sent bodies, small and large.
+
+    The API answers meanwhile, and each of them ends with 408.
+    """
     head = b"POST /api/v1/nodes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     halves = (
         [b"GET /api/v1/nodes HTTP/1.1\r\nHost: x\r\nX-Slow"] * 40,
@@ -664,7 +688,10 @@ def test_slow_senders_hold_no_thread(gateway: Gateway) -> None:
 
 
 def test_a_flood_is_refused_and_is_one_callers(gateway: Gateway) -> None:
-    """Above 2000 requests in 10 s an address is told to wait, before anything is done; others do not notice."""
+    """Above 2000 requests in 10 s an address is told to wait, before anything is done.
+
+    Others do not notice.
+    """
     with gateway.raw(source="127.0.0.9") as connection:
         head, body = flooded(connection, 2100)
     assert head[:3] == b"429"
@@ -704,7 +731,10 @@ def test_an_address_has_so_many_connections(replicas: Replicas, tmp_path: Path) 
 
 
 def test_a_queue_ends(replicas: Replicas, tmp_path: Path) -> None:
-    """With every slot taken requests wait 5 s, then 503 with Retry-After; each is counted as bad where the SLO of the edge looks."""
+    """With every slot taken requests wait 5 s, then 503 with Retry-After.
+
+    Each is counted as bad where the SLO of the edge looks.
+    """
     with fronting(
         tmp_path, REPLICAS, replicas.port, replicas.key, EVARA_GATEWAY_SLOTS="1"
     ) as gateway:
@@ -732,7 +762,10 @@ def test_a_queue_ends(replicas: Replicas, tmp_path: Path) -> None:
 
 
 def test_an_api_without_its_database_says_so_itself(replicas: Replicas, gateway: Gateway) -> None:
-    """When no replica is ready those that live answer: health in detail, and what needs no database still works."""
+    """When no replica is ready those that live answer.
+
+    Health in detail, and what needs no database still works.
+    """
     connection = sqlite3.connect(replicas.database)
     [(revision,)] = connection.execute("SELECT version_num FROM alembic_version")
     connection.execute("UPDATE alembic_version SET version_num = 'elsewhere'")
@@ -760,7 +793,10 @@ def test_an_api_without_its_database_says_so_itself(replicas: Replicas, gateway:
 def test_what_was_sent_is_repeated_only_if_it_changes_nothing(
     lost: Lost, method: str, times: int
 ) -> None:
-    """Replicas take each request and close without a word: a GET is tried four times, anything that may change something once."""
+    """Replicas take each request and close without a word.
+
+    A GET is tried four times, anything that may change something once.
+    """
     # on a connection of its own: before one that was used, 2.6 gives no answer (3.2 does)
     body = problem(httpx.request(method, f"{lost.gateway.url}{NODES}", timeout=60), 502)
     assert [taken for taken, _ in lost.taken] == [method] * times
@@ -777,7 +813,11 @@ def test_without_a_replica_callers_are_told_when_to_come_again(tmp_path: Path) -
 
 
 def test_a_killed_replica_fails_nobody(replicas: Replicas, gateway: Gateway) -> None:
-    """SIGKILL under load: no read fails but one whose answer had begun, a write at most that was under way; without any it is 503."""
+    """SIGKILL under load.
+
+    No read fails but one whose answer had begun, a write at most that was under way; without
+    any it is 503.
+    """
     stop = threading.Event()
     read: list[int] = []
     broken: list[httpx.HTTPError] = []

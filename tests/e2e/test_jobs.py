@@ -1,4 +1,7 @@
-"""A worker that is killed again and again under load: every crossing reaches the webhook, and no reading is lost or doubled."""
+"""A worker that is killed again and again under load.
+
+Every crossing reaches the webhook, and no reading is lost or doubled.
+"""
 
 import itertools
 import os
@@ -34,7 +37,7 @@ LIMITS = {"level_m": {"below": 0.5, "above": 3.0}}
 
 @dataclass
 class Device:
-    """Sends one reading after the other, and knows which of them the webhook must be told of, in order."""
+    """A device that sends readings, and knows which of them the webhook must receive, in order."""
 
     api: str
     key: str
@@ -60,7 +63,7 @@ class Device:
                 body = {"readings": [{"metric": "level_m", "time": moment, "value": VALUES[state]}]}
                 answer = http.post(f"/api/v1/nodes/{self.node}/readings", json=body)
                 if answer.status_code == 503:
-                    continue  # the database was busy for too long: nothing was stored, and so nothing is told
+                    continue  # the database was busy for too long, and nothing was stored
                 if answer.status_code != 201:
                     self.refused.append(answer.text)
                     continue
@@ -128,7 +131,10 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]
 
 
 def test_kills_lose_no_crossing(tmp_path: Path, replay: ThingSpeakStub, receiver: Receiver) -> None:
-    """By their keys exactly the crossings of acknowledged readings arrive, each node's in order; the synced recording is whole."""
+    """By their keys exactly the crossings of acknowledged readings arrive, each node's in order.
+
+    The synced recording is whole.
+    """
     database, replay.history = tmp_path / "evara.db", HISTORY_SECONDS  # more than one call gives
     kept = {
         key: value
@@ -235,4 +241,4 @@ def count(database: Path, what: str) -> int:
 def whole(database: Path, node: str) -> tuple[int, ...]:
     """How many readings the node has, and the Unix seconds of the oldest and of the newest."""
     times = "count(*), min(unixepoch(time)), max(unixepoch(time))"
-    return ask(database, f"SELECT {times} FROM readings WHERE node_id = '{node}'")  # noqa: S608 - the test's own words
+    return ask(database, f"SELECT {times} FROM readings WHERE node_id = '{node}'")  # noqa: S608

@@ -1,4 +1,7 @@
-"""The load report against the real stack: its numbers are Locust's and Prometheus' own, its page stands alone, and it sees a lie."""
+"""The load report against the real stack.
+
+Its numbers are Locust's and Prometheus' own, its page stands alone, and it sees a lie.
+"""
 
 import csv
 import json
@@ -53,7 +56,7 @@ def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_an_undisturbed_run_agrees(run: Run) -> None:
-    """Both sides count the same, to the request, and calls from before the run are not among them."""
+    """Both sides count the same requests, without those from before the run."""
     waited = [
         f for f in run.report["findings"] if f["number"] == "p95" and f["clients"] > f["high"]
     ]  # on a busy machine they truly do
@@ -88,13 +91,14 @@ def test_the_clients_numbers_are_locusts(run: Run) -> None:
 
 
 def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
-    """Asked itself for the difference between the two moments, Prometheus gives the same counts and quantiles."""
+    """Prometheus gives the same counts and quantiles for the difference of the two moments."""
     prometheus = Prometheus(stack.layout.url("prometheus"))
     start, end = run.report["server"]["from"], run.report["server"]["to"]
 
     def grown(metric: str, *labels: str) -> str:
         by = f"sum by ({', '.join(labels)})"
-        return f"({by} ({metric} @ {end}) - ({by} ({metric} @ {start}) or 0 * {by} ({metric} @ {end})))"
+        before, after = f"{by} ({metric} @ {start})", f"{by} ({metric} @ {end})"
+        return f"({after} - ({before} or 0 * {after}))"
 
     requests = prometheus.query_by_label(
         grown(names.HTTP_REQUESTS + "_total", names.ROUTE), names.ROUTE
@@ -126,11 +130,13 @@ def fits_a_phone(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.locator(".scroll:has(.pair)").evaluate("box => box.scrollWidth <= box.clientWidth")
-    assert page.get_by_role("columnheader", name="p99").bounding_box()["x"] < 340  # type: ignore[index]
+    last_column = page.get_by_role("columnheader", name="p99").bounding_box()
+    assert last_column
+    assert last_column["x"] < 340
 
 
 def test_the_page_stands_alone(run: Run, watched: Watched) -> None:
-    """It opens from disk in light and dark, asks nobody for anything, complains of nothing and fits a phone."""
+    """It opens from disk in light and dark, requests nothing, logs no error and fits a phone."""
     page, address = watched.page, (run.folder / "index.html").as_uri()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -156,7 +162,7 @@ def test_the_page_stands_alone(run: Run, watched: Watched) -> None:
 def test_somebody_elses_calls_are_noticed(
     stack: Stack, run: Run, tmp_path: Path, watched: Watched
 ) -> None:
-    """Fifty calls that no client of the run sent make it fail, with the route, both counts and what it may mean."""
+    """Fifty calls from outside the run make it fail, with the route, both counts and a reason."""
     answers: list[int] = []
 
     def created() -> float:

@@ -1,4 +1,7 @@
-"""Logs, with real servers: lines are found by their request's id, alert somebody, and are all there once after Loki was away."""
+"""Logs, with real servers.
+
+Lines are found by their request's id, alert somebody, and are all there once after Loki was away.
+"""
 
 import json
 import os
@@ -93,7 +96,7 @@ def loki_away(stack: Stack) -> Iterator[None]:
 
 
 def test_a_request_is_found_by_its_id(stack: Stack, loki: Loki) -> None:
-    """What was sent as X-Request-ID finds the one line of that request, as the API wrote it, in a stream of three labels."""
+    """The X-Request-ID finds the one line of its request, in a stream of three labels."""
     mark, since = f"find-{uuid.uuid4().hex}", time.time()
     assert stack.get("/api/v1/nodes/", headers={"X-Request-ID": mark}).is_success
     question = f'{API} | request_id="{mark}"'
@@ -111,7 +114,7 @@ def test_a_request_is_found_by_its_id(stack: Stack, loki: Loki) -> None:
 
 
 def test_a_line_keeps_its_own_time(stack: Stack, loki: Loki) -> None:
-    """A line that comes late stands where it belongs, so that one that comes twice is the same one."""
+    """A late line is stored at its own time, so that a line that comes twice is the same one."""
     mark = f"late-{uuid.uuid4().hex}"
     write(stack, "late", [mark], "INFO", timedelta(minutes=20))
     question = f'{API} | request_id="{mark}"'
@@ -173,7 +176,10 @@ def test_lines_of_a_job_share_an_id(loki: Loki) -> None:
 
 
 def test_every_log_rule_is_evaluated(stack: Stack) -> None:
-    """Loki's ruler has the catalogue's alerts, and no error with any; none is about silence once lines have come."""
+    """Loki's ruler has the catalogue's alerts, and no error with any.
+
+    None is about silence once lines have come.
+    """
     ruler = Prometheus(stack.layout.url("loki") + "/prometheus")
 
     def health() -> dict[str, str]:
@@ -189,7 +195,7 @@ def test_every_log_rule_is_evaluated(stack: Stack) -> None:
 
 
 def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
-    """More error lines than the catalogue allows reach the inbox, by Loki and Alertmanager, as a ticket for the owner."""
+    """More error lines than the catalogue allows reach the inbox as a ticket for the owner."""
     entries = {alert.name: alert for alert in loading.load_plan().log_alerts}
     burst = entries["LogErrorBurst"].entry.more_than
     assert burst is not None
@@ -216,7 +222,10 @@ def test_a_burst_of_errors_is_delivered(stack: Stack) -> None:
 
 @pytest.fixture
 def hasty(stack: Stack) -> Iterator[str]:
-    """The alert about silence, over seconds instead of minutes; Loki reads the rules again by itself."""
+    """The alert about silence, over seconds instead of minutes.
+
+    Loki reads the rules again by itself.
+    """
     path = stack.layout.config / "loki-rules" / emitter.TENANT / "rules.yaml"
     shipped, made = path.read_text(encoding="utf-8"), loading.load_plan()
     [silence] = [alert for alert in made.log_alerts if alert.entry.silence]
@@ -232,7 +241,10 @@ def hasty(stack: Stack) -> Iterator[str]:
 
 
 def test_silence_is_noticed_and_ends(stack: Stack, hasty: str) -> None:
-    """Without new lines of requests the alert fires, and it resolves as soon as they come again; before, it is silent."""
+    """Without new lines of requests the alert fires, and it resolves as soon as they come again.
+
+    Before, it is silent.
+    """
     ruler = Prometheus(stack.layout.url("loki") + "/prometheus")
 
     def interval() -> set[float]:
@@ -255,7 +267,7 @@ def test_silence_is_noticed_and_ends(stack: Stack, hasty: str) -> None:
 
 @pytest.mark.usefixtures("loki_away")
 def test_nothing_is_lost_and_nothing_comes_twice(stack: Stack, loki: Loki) -> None:
-    """Lines that are written while Loki is away, even with Fluent Bit killed in between, are all there afterwards, once each."""
+    """Lines written while Loki is away, with Fluent Bit killed in between, arrive once each."""
     mark, since = f"outage-{uuid.uuid4().hex}", time.time()
     ids = [f"{mark}-{number}" for number in range(OUTAGE_LINES)]
     half = len(ids) // 2

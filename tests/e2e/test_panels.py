@@ -1,4 +1,7 @@
-"""Every question of every board is asked of the running stack: none is refused, and those that should have an answer have one."""
+"""Every question of every board is asked of the running stack.
+
+None is refused, and those that should have an answer have one.
+"""
 
 import time
 
@@ -32,7 +35,10 @@ def unanswered(panel: Panel, prometheus: Prometheus) -> list[str]:
     ],
 )
 def test_every_panel_has_an_answer(stack: Stack, slug: str) -> None:
-    """No question is refused; within minutes of a start every panel that should show something does."""
+    """No question is refused.
+
+    Within minutes of a start every panel that should show something does.
+    """
     prometheus = Prometheus(stack.layout.url("prometheus"))
     stack.get("/api/v1/nodes/")
     waiting = [panel for panel in BOARDS[slug].panels if panel.source == METRICS]

@@ -1,4 +1,7 @@
-"""PostgreSQL that is away, hangs, is killed, copied and restored: what the API does, and the scripts of the compose stack, for real."""
+"""PostgreSQL that is away, hangs, is killed, copied and restored.
+
+What the API does, and the scripts of the compose stack, for real.
+"""
 
 import os
 import re
@@ -10,8 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +45,17 @@ MOST = 5_000  # requests per client at most
 
 
 class Shipped(PostgresServer):
-    """With the settings, roles and rules of the compose stack, and its secrets; on a port of this machine, as on the network `data`."""
+    """With the settings, roles and rules of the compose stack, and its secrets.
+
+    On a port of this machine, as on the network `data`.
+    """
 
     superuser = "postgres"
 
-    def __init__(self) -> None:
+    def __init__(self, model: "Shipped | None" = None) -> None:
         super().__init__()
+        self.model = model
+        self.key = model.key if model else ""  # of the API
         self.port = free_port()
         self.files = Path(shutil.copytree(SHIPPED, self.folder / "postgres"))
         self.settings = (
@@ -69,7 +78,10 @@ class Shipped(PostgresServer):
             os.chown(path, OTHER.get("user", -1), OTHER.get("group", -1))
 
     def make(self) -> None:
-        """As the image's entrypoint does: initdb, then init.sh by the socket."""
+        """Copy the model's data; without a model do as the image's entrypoint, and seed."""
+        if self.model:
+            subprocess.run(["cp", "-a", self.model.data, self.data], check=True, **OTHER)
+            return
         (self.folder / "first").write_text("secret")
         made = (
             "-U",
@@ -85,6 +97,9 @@ class Shipped(PostgresServer):
         self.run("initdb", "-D", str(self.data), *made)
         self.start()
         self.script("init.sh", PGHOST=str(self.folder), PGPASSWORD="secret")
+        self.stop()
+        self.start()
+        self.key = seeded(settings_for(self, "evara", self.folder))
         self.stop()
 
     def script(
@@ -144,10 +159,18 @@ def server() -> Iterator[PostgresServer]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def model() -> Iterator[Shipped]:
+    """Yield a stopped server whose seeded data the servers of the tests begin with."""
+    with Shipped() as server:
+        server.stop()
+        yield server
+
+
 @pytest.fixture
-def shipped() -> Iterator[Shipped]:
-    with Shipped() as made:
-        yield made
+def shipped(model: Shipped) -> Iterator[Shipped]:
+    with Shipped(model) as server:
+        yield server
 
 
 @contextmanager
@@ -173,13 +196,17 @@ def migrated(server: PostgresServer, **settings: Any) -> Iterator[Flask]:
         yield app
 
 
-# --- slow, full, hanging ----------------------------------------------------------------------------------------------
+# --- slow, full, hanging --------------------
 
 
 def test_a_statement_that_takes_too_long_is_stopped_and_told(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL itself ends it; the caller gets 503 with Retry-After and the reason, and the connection is good for the next one."""
+    """PostgreSQL itself ends it.
+
+    The caller gets 503 with Retry-After and the reason, and the connection is good for the next
+    one.
+    """
     with migrated(server, database_statement_timeout=0.2) as app:
 
         def slow(*_: Any, **__: Any) -> None:
@@ -197,7 +224,14 @@ def test_a_statement_that_takes_too_long_is_stopped_and_told(
 def test_a_migration_may_take_longer_than_a_request(server: PostgresServer, tmp_path: Path) -> None:
     """The time-out of statements is for requests."""
     folder = Path(shutil.copytree(ROOT / "migrations", tmp_path / "migrations"))
-    slow = 'revision, down_revision = "9999", "0004"\n\nfrom alembic import op\n\n\ndef upgrade():\n    op.execute("SELECT pg_sleep(1)")\n'
+    slow = """from alembic import op
+
+revision, down_revision = "9999", "0004"
+
+
+def upgrade():
+    op.execute("SELECT pg_sleep(1)")
+"""
     (folder / "versions" / "9999_slow.py").write_text(slow)
     with migrated(server, database_statement_timeout=0.2) as app, app.app_context():
         upgrade(directory=str(folder))
@@ -208,7 +242,10 @@ def test_a_migration_may_take_longer_than_a_request(server: PostgresServer, tmp_
 def test_running_out_of_connections_is_told(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who finds every connection taken waits, gets 503 with Retry-After, and is served again as soon as one is given back."""
+    """A request without a free connection waits, then gets 503 with Retry-After.
+
+    The next one is served as soon as a connection is given back.
+    """
     monkeypatch.setattr("api.platform.db.BUSY_SECONDS", 0.2)
     with migrated(server) as app:
         assert app.test_client().get(NODES).status_code == 200  # the key is known from now on
@@ -223,7 +260,10 @@ def test_running_out_of_connections_is_told(
 
 
 def test_nobody_waits_for_ever_for_a_server_that_takes_connections_and_says_nothing() -> None:
-    """503 for requests and for readiness, and /health tells it to whoever shows a key; without a time-out none would answer."""
+    """503 for requests and for readiness, and /health tells it to whoever shows a key.
+
+    Without a time-out none would answer.
+    """
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         app_on(f"postgresql+psycopg://a@127.0.0.1:{silent.getsockname()[1]}/a") as app,
@@ -246,11 +286,12 @@ def test_nobody_waits_for_ever_for_a_server_that_takes_connections_and_says_noth
 
 
 def test_a_frozen_server_does_not_hang_the_answer_about_it(server: PostgresServer) -> None:
-    """While established connections get no answer any more, /health says so to an admin, whose key cannot be looked up."""
+    """While established connections hang, /health says so to an admin whose key is not cached."""
     with migrated(server) as app:
         assert app.test_client().get("/health").status_code == 200
         backend = server.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname LIKE 't%' AND backend_type = 'client backend'"
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname LIKE 't%' AND backend_type = 'client backend'"
         )
         everybody = [pid for (pid,) in backend] + [server.pid]
         for pid in everybody:
@@ -272,7 +313,7 @@ def test_a_frozen_server_does_not_hang_the_answer_about_it(server: PostgresServe
         until(lambda: app.test_client().get("/health").status_code == 200, 60, "recovery")
 
 
-# --- away, and back ---------------------------------------------------------------------------------------------------
+# --- away, and back --------------------
 
 
 @contextmanager
@@ -320,7 +361,7 @@ def settings_for(
 
 
 def is_away(api: str) -> bool:
-    """Whether readiness and requests both say that the database is away, in the form that is promised."""
+    """Return whether readiness and requests both report a missing database as documented."""
     asked = httpx.get(
         f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {KEYS['read']}"}, timeout=30
     )
@@ -337,7 +378,10 @@ def is_away(api: str) -> bool:
 
 
 def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: ThingSpeakStub) -> None:
-    """They start without it, say so, and work as soon as it is there; the same when it goes and comes back. Nobody is restarted."""
+    """They start without it, say so, and work as soon as it is there.
+
+    The same when it goes and comes back. Nobody is restarted.
+    """
     with PostgresServer("fsync=off") as server:
         server.execute("CREATE DATABASE evara")
         given = {
@@ -350,9 +394,13 @@ def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: ThingSpea
 
         def syncs() -> list[Any]:
             return server.execute(
-                "SELECT finished_at FROM sync_states WHERE finished_at IS NOT NULL ORDER BY node_id",
+                "SELECT finished_at FROM sync_states"
+                " WHERE finished_at IS NOT NULL ORDER BY node_id",
                 "evara",
             )
+
+        def synced_since(before: list[Any]) -> bool:
+            return all(now > then for now, then in zip(syncs(), before, strict=True))
 
         with processes(environment, tmp_path) as api:
             until(lambda: is_away(api), 30, "an API that says that its database is away")
@@ -366,11 +414,7 @@ def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: ThingSpea
                 server.start()
                 until(lambda: answers(f"{api}/health/ready"), 30, "readiness")
                 before = syncs()
-                until(
-                    lambda: all(now > then for now, then in zip(syncs(), before, strict=True)),  # noqa: B023
-                    60,
-                    "another sync of every node",
-                )
+                until(partial(synced_since, before), 60, "another sync of every node")
             asked = httpx.get(
                 f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {key}"}, timeout=30
             )
@@ -380,9 +424,11 @@ def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: ThingSpea
 def test_kills_of_the_database_lose_nothing_that_was_acknowledged(
     tmp_path: Path, shipped: Shipped
 ) -> None:
-    """kill -9 of the postmaster under load, with the stack's settings: every reading that was answered with 201 is there afterwards."""
-    environment = settings_for(shipped, "evara", tmp_path)
-    key = seeded(environment)
+    """kill -9 of the postmaster under load, with the stack's settings.
+
+    Every reading that was answered with 201 is there afterwards.
+    """
+    environment, key = settings_for(shipped, "evara", tmp_path), shipped.key
     first, stop = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12), threading.Event()
     taken: list[list[datetime]] = [[] for _ in range(CLIENTS)]
     statuses: list[set[int]] = [set() for _ in range(CLIENTS)]
@@ -439,11 +485,14 @@ def test_kills_of_the_database_lose_nothing_that_was_acknowledged(
             assert len(moments) > 5 * KILLS
 
 
-# --- the compose stack's settings and roles -----------------------------------------------------------------------------
+# --- the compose stack's settings and roles --------------------
 
 
 def test_roles_may_what_they_need_and_no_more(shipped: Shipped) -> None:
-    """The superuser is not reached by the network, the API is none, the exporter only reads, and what is acknowledged is on disk."""
+    """The API's role is no superuser, the exporter's is read-only, and commits are on disk.
+
+    No role reaches a database that it does not need, the superuser none over the network.
+    """
     with pytest.raises(psycopg.OperationalError, match="rejects connection"):
         shipped.connect("postgres", "postgres")
     for user, database in (
@@ -477,8 +526,10 @@ def test_roles_may_what_they_need_and_no_more(shipped: Shipped) -> None:
 
 
 def test_every_question_of_the_exporter_has_its_columns(shipped: Shipped) -> None:
-    """Each query works as the exporter's role over a migrated database, and its columns are those declared; alerts ask for known names."""
-    seeded(settings_for(shipped, "evara", shipped.folder))
+    """Each query works as the exporter's role and returns the declared columns.
+
+    Alerts use only names that are exposed.
+    """
     shipped.execute("INSERT INTO operations.backups (name, bytes) VALUES ('x', 1)", "evara")
     shipped.execute("SELECT pg_create_physical_replication_slot('replica', true)")
     for prefix, question in questions().items():
@@ -490,7 +541,7 @@ def test_every_question_of_the_exporter_has_its_columns(shipped: Shipped) -> Non
     assert {name for name in names.FOREIGN if name.startswith("evara_postgres_")} <= exposed
 
 
-# --- replica ------------------------------------------------------------------------------------------------------------
+# --- replica --------------------
 
 
 @contextmanager
@@ -545,13 +596,16 @@ def count(shipped: Shipped, port: int) -> int:
 
 
 def test_a_replica_follows_shows_its_lag_and_can_be_promoted(shipped: Shipped) -> None:
-    """It copies once, gets every row, is missed when it goes, catches up when it comes, and promoted it stays a primary."""
-    seeded(settings_for(shipped, "evara", shipped.folder))
+    """A replica copies once, follows, is missed while away, and catches up.
+
+    Promoted, it stays a primary.
+    """
     port = free_port()
     with following(shipped, port):
         until(lambda: count(shipped, port) == 3, 60, "the copy")
         shipped.execute(
-            "INSERT INTO nodes SELECT 'n4', name, kind, 1, null, fields, created_at, updated_at FROM nodes LIMIT 1",
+            "INSERT INTO nodes SELECT 'n4', name, kind, 1, null, fields, created_at, updated_at"
+            " FROM nodes LIMIT 1",
             "evara",
         )
         until(lambda: count(shipped, port) == 4, 30, "a row of the primary")
@@ -582,15 +636,17 @@ def test_a_replica_follows_shows_its_lag_and_can_be_promoted(shipped: Shipped) -
         assert count(shipped, port) == 1
 
 
-# --- backups ------------------------------------------------------------------------------------------------------------
+# --- backups --------------------
 
 
 @pytest.fixture
 def stocked(shipped: Shipped) -> Shipped:
     """With nodes, keys and readings."""
-    seeded(settings_for(shipped, "evara", shipped.folder))
-    rows = "SELECT 'main-branch', 'flow_lps', now() - n * interval '1 minute', n FROM generate_series(0, 999) n"
-    shipped.execute(f"INSERT INTO readings {rows}", "evara")
+    shipped.execute(
+        "INSERT INTO readings SELECT 'main-branch', 'flow_lps', now() - n * interval '1 minute', n"
+        " FROM generate_series(0, 999) n",
+        "evara",
+    )
     shipped.execute(
         "INSERT INTO latest SELECT node_id, metric, max(time), 1 FROM readings GROUP BY 1, 2",
         "evara",
@@ -600,12 +656,20 @@ def stocked(shipped: Shipped) -> Shipped:
     return shipped
 
 
+def await_next_second() -> None:
+    """Wait until the name of a dump, which is its second, is another."""
+    time.sleep(1 - time.time() % 1)
+
+
 def dumps(shipped: Shipped) -> list[Path]:
     return sorted((shipped.folder / "backups").glob("evara-*.dump"))
 
 
 def test_a_backup_is_checked_noted_and_can_be_restored_over_a_loss(stocked: Shipped) -> None:
-    """The database is as it was after the restore of docs/operations.md, audit log and its triggers included; old dumps go."""
+    """The restore of docs/operations.md brings back everything, with the audit log's triggers.
+
+    Old dumps are removed.
+    """
     before = stocked.execute(
         "SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara"
     )
@@ -639,7 +703,7 @@ def test_a_backup_is_checked_noted_and_can_be_restored_over_a_loss(stocked: Ship
         with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
             stocked.execute("DELETE FROM audit", "evara")
     for _ in range(3):
-        time.sleep(1)  # a dump is named by its second
+        await_next_second()
         stocked.script("backup.sh", "once", EVARA_BACKUP_KEEP="2")
     assert len(dumps(stocked)) == 2
     assert stocked.script("backup.sh", "check", dumps(stocked)[0].name).returncode == 0
@@ -671,7 +735,7 @@ def test_a_broken_dump_is_noticed(stocked: Shipped) -> None:
     ids=["cut off", "rows missing", "refused", "killed"],
 )
 def test_a_dump_that_cannot_be_trusted_does_not_count(stocked: Shipped, broken: str) -> None:
-    """It is removed, says so, leaves no open transaction, and the time of the last checked backup stands still."""
+    """A bad dump is removed, says so, leaves no transaction, and does not count as a backup."""
     bin_ = stocked.folder / "bin"
     bin_.mkdir()
     fake = bin_ / "pg_dump"
@@ -694,18 +758,34 @@ def test_a_dump_that_cannot_be_trusted_does_not_count(stocked: Shipped, broken: 
     if "PPID" not in broken:
         assert "FAILED" in result.stderr
         assert dumps(stocked) == []
-    time.sleep(1)  # a dump is named by its second
+    await_next_second()
     assert stocked.script("backup.sh", "once").returncode == 0
 
 
-def test_the_service_makes_the_first_backup_at_once_and_owes_the_next(stocked: Shipped) -> None:
-    """It waits for the database, notes that a backup is owed, makes it, and a restart makes none before it is due."""
+def children(pid: int) -> list[str]:
+    """Return the names of a process' children."""
+    return [child.name() for child in psutil.Process(pid).children()]
+
+
+def test_the_service_makes_the_first_backup_at_once_and_owes_the_next(
+    stocked: Shipped, tmp_path: Path
+) -> None:
+    """The service waits for the database, notes that a backup is owed, and makes it.
+
+    A restart makes none before it is due.
+    """
     stocked.stop()
-    command = ["bash", str(stocked.files / "backup.sh"), "run"]
+    command, log = ["bash", str(stocked.files / "backup.sh"), "run"], tmp_path / "backup.log"
     for start in range(2):
-        process = subprocess.Popen(
-            command, env=stocked.environment, cwd=stocked.folder, stderr=subprocess.DEVNULL, **OTHER
-        )
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                env=stocked.environment,
+                cwd=stocked.folder,
+                stderr=output,
+                start_new_session=True,
+                **OTHER,
+            )
         try:
             if start == 0:
                 stocked.start()
@@ -717,17 +797,13 @@ def test_the_service_makes_the_first_backup_at_once_and_owes_the_next(stocked: S
                     "owed, and made",
                 )
             else:
-                until(
-                    lambda: (
-                        "sleep"
-                        in [child.name() for child in psutil.Process(process.pid).children()]  # noqa: B023
-                    ),
-                    30,
-                    "rest",
-                )
+                until(lambda: "sleep" in children(process.pid), 30, "rest")  # noqa: B023
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            status = process.wait(30)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its sleep, as the container's end would
+        assert status == 0, log.read_text()
     assert len(dumps(stocked)) == 1
     assert stocked.execute(
         "SELECT name FROM operations.backups ORDER BY checked_at LIMIT 1", "evara"

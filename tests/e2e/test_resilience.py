@@ -1,4 +1,7 @@
-"""A real stack whose ThingSpeak hangs and fails under load: other routes do not notice, live answers are marked, and it heals."""
+"""A real stack whose ThingSpeak hangs and fails under load.
+
+Other routes do not notice, live answers are marked, and it heals.
+"""
 
 import threading
 import time
@@ -21,7 +24,7 @@ LIVE = tuple(f"/api/v1/nodes/{node}/live" for node in NODES)
 MANY = 24  # callers of live answers: more than the 16 threads of both workers
 SECONDS = 6.0  # of each load
 PAUSE = 0.05  # between two requests of one caller, so that a load is bounded
-SLOWER = 10  # times: what other routes may become slower; when callers of ThingSpeak held the threads, it would be hundreds
+SLOWER = 10  # times; if callers of ThingSpeak held the threads, it would be hundreds
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +117,10 @@ def newest(stack: Stack, node: str = "main-branch") -> dict[str, Any]:
 
 
 def test_a_stalled_thingspeak_is_noticed_by_nobody_else(own_stack: Stack) -> None:
-    """With more callers of live answers than there are threads, other routes keep answering; the breaker opens, and closes by itself."""
+    """With more callers of live answers than there are threads, other routes keep answering.
+
+    The breaker opens, and closes by itself.
+    """
     before = load(own_stack)
     assert before.others.keys() == {200}
     assert {answer.status_code for answer in before.live} == {200}
@@ -171,7 +177,10 @@ def test_a_stalled_thingspeak_is_noticed_by_nobody_else(own_stack: Stack) -> Non
 
 @pytest.mark.parametrize("mode", ["fail", "rubbish", "page", "throttle"])
 def test_what_is_wrong_is_not_passed_on(own_stack: Stack, mode: str) -> None:
-    """Failures, broken JSON, pages and throttling become the last good answer, marked, with a growing age; then the new one."""
+    """Failures, broken JSON, pages and throttling become the last good answer, marked as stale.
+
+    Afterwards the new one is sent.
+    """
     assert eventually(
         lambda: not any(answer.json()["stale"] for answer in load(own_stack, 1).live)
     )  # each worker has its own

@@ -1,4 +1,7 @@
-"""Workers that are killed under load: no acknowledged reading is lost, no answer uncounted, and no counter ever decreases."""
+"""Workers that are killed under load.
+
+No acknowledged reading is lost, no answer uncounted, and no counter ever decreases.
+"""
 
 import os
 import random
@@ -34,7 +37,8 @@ ROUTE = "readings.ingest"
 SEED = """
 from api.app import create_app
 run = create_app().test_cli_runner().invoke
-for words in (["seed", "--migrate"], ["keys", "create", "devices", "--scope", "write", "--unlimited"]):
+keys = ["keys", "create", "devices", "--scope", "write", "--unlimited"]
+for words in (["seed", "--migrate"], keys):
     made = run(args=words, catch_exceptions=False)
     assert made.exit_code == 0, made.output
 print(made.output.splitlines()[-1])
@@ -83,9 +87,10 @@ def seeded(environment: dict[str, str]) -> str:
     ).stdout.strip()
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    """A real gunicorn with two workers and a real metrics process, both gone afterwards."""
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Yield a real gunicorn with two workers and a real metrics process."""
+    tmp_path = tmp_path_factory.mktemp("servers")
     folder, database, log = tmp_path / "metrics", tmp_path / "evara.db", tmp_path / "gunicorn.log"
     folder.mkdir()
     kept = {
@@ -167,7 +172,11 @@ def answers(url: str) -> bool:
 
 @dataclass
 class Client:
-    """One device: stores one reading per request, and remembers what was acknowledged and what it does not know of."""
+    """One device.
+
+    Stores one reading per request, and remembers what was acknowledged and what it does not
+    know of.
+    """
 
     api: str
     headers: dict[str, str]
@@ -199,7 +208,10 @@ class Client:
 
 
 def test_kills_lose_nothing(servers: Servers) -> None:
-    """Ten workers die by SIGKILL under load: acknowledged readings are stored, answers counted, and counters only rise."""
+    """Ten workers die by SIGKILL under load.
+
+    Acknowledged readings are stored, answers counted, and counters only rise.
+    """
     headers = {"Authorization": f"Bearer {servers.key}"}
     assert httpx.post(f"{servers.api}/api/v1/nodes/", json=NODE, headers=headers).status_code == 201
     stop = threading.Event()
@@ -207,16 +219,16 @@ def test_kills_lose_nothing(servers: Servers) -> None:
     threads = [threading.Thread(target=client.run) for client in clients]
     scrapes: list[dict[str, float]] = []
     killed: set[int] = set()
+
+    def acknowledged() -> int:
+        return sum(len(client.acknowledged) for client in clients)
+
     for thread in threads:
         thread.start()
     try:
         for _ in range(KILLS):
-            before = sum(len(client.acknowledged) for client in clients)
-            until(
-                lambda: sum(len(client.acknowledged) for client in clients) >= before + 10,  # noqa: B023
-                60,
-                "ten more answers",
-            )
+            before = acknowledged()
+            until(lambda: acknowledged() >= before + 10, 60, "ten more answers")  # noqa: B023
             victim = servers.workers()[0]
             os.kill(victim.pid, signal.SIGKILL)
             killed.add(victim.pid)
@@ -233,8 +245,8 @@ def test_kills_lose_nothing(servers: Servers) -> None:
             thread.join()
     scrapes.append(servers.counted())
 
-    acknowledged = {value for client in clients for value in client.acknowledged}
-    known = len(acknowledged) + sum(len(client.refused) for client in clients)
+    stored_for_sure = {value for client in clients for value in client.acknowledged}
+    known = len(stored_for_sure) + sum(len(client.refused) for client in clients)
     unknown = sum(client.unknown for client in clients)
     assert [client.refused for client in clients] == [[]] * CLIENTS
     assert len(killed) == KILLS
@@ -253,14 +265,17 @@ def test_kills_lose_nothing(servers: Servers) -> None:
         )
     }
     connection.close()
-    assert acknowledged <= stored
+    assert stored_for_sure <= stored
     assert len(stored) <= known + unknown
     left = {path.stem.rpartition("_")[2] for path in servers.folder.glob("*.db")}
     assert not left & {str(pid) for pid in killed}
 
 
 def test_draining_cuts_nobody_off(servers: Servers) -> None:
-    """Kept connections of clients that never retry lose no request while every worker is replaced: one by one, then all by HUP."""
+    """Kept connections of clients that never retry lose no request while every worker is replaced.
+
+    One by one, then all by HUP.
+    """
     stop = threading.Event()
     answered: list[int] = []
     failed: list[str] = []
@@ -379,7 +394,10 @@ def broken(choose: random.Random, key: str) -> bytes:
 
 
 def test_bad_requests_are_the_callers_fault(servers: Servers) -> None:
-    """A thousand broken requests, many cut off half-way: no 5xx but for what HTTP itself wants, no traceback, and the API goes on."""
+    """A thousand broken requests, many cut off half-way.
+
+    No 5xx but for what HTTP itself wants, no traceback, and the API goes on.
+    """
     choose = random.Random(7)
     address = (servers.api.split("//")[1].split(":")[0], int(servers.api.rpartition(":")[2]))
     seen: dict[bytes, bytes] = {}

@@ -17,7 +17,10 @@ def connected(port: int, *parts: bytes, source: str = "127.0.0.1") -> socket.soc
 
 
 def statuses(connections: Sequence[socket.socket]) -> list[bytes]:
-    """What comes first on each connection: the status of an answer, or nothing where it was closed."""
+    """What comes first on each connection.
+
+    The status of an answer, or nothing where it was closed.
+    """
     found = []
     for connection in connections:
         with connection:
@@ -29,7 +32,10 @@ def statuses(connections: Sequence[socket.socket]) -> list[bytes]:
 
 
 def flooded(connection: socket.socket, requests: int) -> tuple[bytes, bytes]:
-    """Head and body of the last answer to so many requests, which the gateway answers itself; sent in bursts of a hundred."""
+    """Head and body of the last answer to so many requests, which the gateway answers itself.
+
+    Sent in bursts of a hundred.
+    """
     for _ in range(requests // BURST):
         connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * BURST)
         seen = b""

@@ -17,3 +17,11 @@ def test_the_catalogue_names_drills_that_exist() -> None:
     of_symptoms = {alert.drill for alert in plan.alerts if alert.drill}
     of_slis = set(plan.policy.drill.by_sli.values())
     assert of_symptoms | of_slis <= set(DRILLS)
+
+
+def test_the_drill_of_a_symptom_requires_its_alert() -> None:
+    """The drill that the catalogue names for a symptom requires the alert of that symptom."""
+    drilled = [alert for alert in load_plan().alerts if alert.drill]
+    assert drilled
+    for alert in drilled:
+        assert (alert.name, "") in DRILLS[alert.drill].required
