@@ -3,6 +3,7 @@
 An environment without settings of other stacks, which database, a replay server, and a Redis.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = {*about_sqlite, *without_database}
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives until the end: every app makes it look through all."""
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from xdist.scheduler import LoadScopeScheduling
 
 from observability.devstack.layout import DEVELOPMENT_KEY, ROOT, Ports, StackLayout, servers_folder
 from observability.devstack.supervisor import Supervisor
@@ -45,35 +46,44 @@ LONGEST_FIRST = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+class Groups(LoadScopeScheduling):
+    """pytest-xdist's scheduler, for groups: each runs in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist there is nothing to schedule
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests: a group runs in one process, and the longest group begins first."""
+    """Begin with the groups that take longest, so that none of them is waited for alone."""
 
     def rank(item: pytest.Item) -> tuple[int, int]:
-        group, name = group_of(item), file_of(item)
+        group, name = group_of(item.nodeid), file_of(item.nodeid)
         return (
             LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST),
             ON_THE_SHARED_STACK.index(name) if name in ON_THE_SHARED_STACK else 0,
         )
 
     items.sort(key=rank)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
-def group_of(item: pytest.Item) -> str:
-    """Return the group of a test: its drill, the shared stack, or its file."""
-    name = file_of(item)
+def group_of(nodeid: str) -> str:
+    """Return the group of a test: its drill, "shared_stack", or its file."""
+    name = file_of(nodeid)
     if name in ON_THE_SHARED_STACK:
         return "shared_stack"
     if name == "drills":
-        return item.callspec.params["drill"]  # type: ignore[attr-defined, no-any-return]
+        return nodeid.partition("[")[2].removesuffix("]")
     return name
 
 
-def file_of(item: pytest.Item) -> str:
+def file_of(nodeid: str) -> str:
     """Return the name of a test's file without test_ and .py."""
-    return item.path.stem.removeprefix("test_")
+    return Path(nodeid.partition("::")[0]).stem.removeprefix("test_")
 
 
 @dataclass(frozen=True)
