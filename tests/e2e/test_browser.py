@@ -10,9 +10,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from observability.checks.routes import operations
+from observability.checks.routes import list_operations
 from observability.devstack.layout import DEVELOPMENT_KEY
-from observability.generate.registry import contract
+from observability.generate.registry import read_contract
 from tests.e2e.conftest import Stack, Watched
 from tests.e2e.waiting import eventually
 
@@ -26,7 +26,7 @@ def test_docs_render_under_the_strict_policy(stack: Stack, watched: Watched) -> 
     """
     watched.page.goto(stack.layout.url("api") + "/docs")
     watched.page.get_by_text("Store up to 1 000 readings").wait_for()
-    assert watched.page.locator(".opblock").count() == len(operations(contract()))
+    assert watched.page.locator(".opblock").count() == len(list_operations(read_contract()))
     watched.page.get_by_role("button", name="Authorize").click()
     watched.page.get_by_label("auth-bearer-value").fill(DEVELOPMENT_KEY)
     watched.page.get_by_role("button", name="Apply credentials").click()

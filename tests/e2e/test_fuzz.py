@@ -26,8 +26,8 @@ from api.models import Node
 from api.platform.http import openapi
 from api.platform.state import app_state
 from loadtests.thingspeak_stub import ThingSpeakStub
-from observability.checks.routes import operations
-from observability.generate.registry import contract
+from observability.checks.routes import list_operations
+from observability.generate.registry import read_contract
 from observability.spec import loading
 from tests.contract_validation import mismatch
 
@@ -36,7 +36,7 @@ AT_LEAST = 3_000
 KEY = "fuzz-key"  # has no row: no sequence of requests can revoke it
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 PLAN = loading.load_plan()
-OPERATIONS = operations(contract())
+OPERATIONS = list_operations(read_contract())
 CASES = [
     pytest.param(http, mode, id=f"{http}-{mode.value}")
     for http, operation in sorted(OPERATIONS.items(), key=lambda item: item[0])
