@@ -1,10 +1,42 @@
-"""The impact of a load run: which alerts it names."""
+"""The impact of a load run: spent budgets, alerts that fired, and resources of the workers."""
+
+import pytest
 
 from observability.load import impact
 from observability.load.server_counts import Increase
+from observability.slo import queries, verdicts
+from observability.slo.verdicts import Row, Verdict
 from observability.spec import names
 from observability.spec.plan import Plan
 from tests.observability.load.support import FakePrometheus
+
+COUNTED = "nodes.list-availability"
+TIMED = "thingspeak.sync-freshness"
+
+
+def row(slo: str, total: float | None) -> Row:
+    """Return the verdict on an SLO of 99 % with so many events in the last period."""
+    return Row(slo, "", "platform", 0.99, None, None, total, 0.5, None, Verdict.MET)
+
+
+def test_budgets_are_spent_by_events_or_seconds(
+    monkeypatch: pytest.MonkeyPatch, plan: Plan
+) -> None:
+    """Bad events ÷ those that the period allows; SLOs without counted events count seconds."""
+    monkeypatch.setattr(verdicts, "measure", lambda *_: [row(COUNTED, 1000.0), row(TIMED, None)])
+    exprs = ("all_seconds", "bad_seconds")
+    monkeypatch.setattr(queries, "total_and_bad_events", lambda *_: exprs)
+    prometheus = FakePrometheus(
+        all_seconds=[({"slo": TIMED}, 60.0)], bad_seconds=[({"slo": TIMED}, 3.0)]
+    )
+    counters = {"total": {(COUNTED,): 500.0}, "bad": {(COUNTED,): 2.0}}
+    counted, timed = impact.measure_budgets(prometheus, plan, Increase(0, 60, counters))
+    assert (counted["slo"], counted["total"], counted["bad"]) == (COUNTED, 500, 2)
+    assert counted["allowed"] == pytest.approx(10)
+    assert counted["spent"] == pytest.approx(0.2)
+    assert (timed["slo"], timed["total"], timed["bad"]) == (TIMED, 60, 3)
+    assert timed["spent"] == pytest.approx(5)
+    assert timed["left"] == 0.5
 
 
 def test_alerts_leave_the_watchdog_out(plan: Plan) -> None:
@@ -18,3 +50,17 @@ def test_alerts_leave_the_watchdog_out(plan: Plan) -> None:
     assert rows == [
         {"alert": names.BURN_ALERT, "slo": "nodes.list-probe", "severity": "page", "seconds": 15.0}
     ]
+
+
+def test_workers_have_least_mean_and_most(plan: Plan) -> None:
+    """A resource that Prometheus does not know has no statistics."""
+    prometheus = FakePrometheus(
+        **{
+            names.WORKER_MEMORY: [],
+            "min_over_time": [({}, 0.1)],
+            "avg_over_time": [({}, 0.4)],
+            "max_over_time": [({}, 0.9)],
+        }
+    )
+    workers = impact.measure_workers(prometheus, plan, Increase(0, 60, {}))
+    assert workers == {"cpu": {"min": 0.1, "avg": 0.4, "max": 0.9}, "memory": {}}
