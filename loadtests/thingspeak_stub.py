@@ -97,8 +97,8 @@ def build_feed(
 ) -> dict[str, Any]:
     """Return a channel's feed as of `now`: the newest `limit` entries from `first` to `last`.
 
-    Times are Unix times; both ends are included. Entries older than `history` seconds are gone, as
-    ThingSpeak deletes old ones.
+    Times are Unix times; both ends are included. Entries older than `history` seconds are not in
+    the feed.
     """
     oldest = max(first, now - history)
     first_id = math.ceil(oldest / ENTRY_SECONDS)
