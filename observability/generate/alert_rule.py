@@ -9,7 +9,7 @@ from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
 
 
-def alert_rule(
+def build_alert_rule(
     name: str, expr: str, wait: Decimal, labels: dict[str, str], annotations: dict[str, str]
 ) -> dict[str, Any]:
     """Return the rule of one alert that fires after `wait` seconds."""
@@ -19,7 +19,7 @@ def alert_rule(
     return rule | {"labels": labels, "annotations": annotations}
 
 
-def alert_annotations(
+def build_annotations(
     plan: Plan, name: str, summary: str, next_steps: tuple[str, ...], board: str
 ) -> dict[str, str]:
     """Return the annotations of an alert that has its own page in the runbook.
@@ -27,11 +27,11 @@ def alert_annotations(
     `board` is the slug of the dashboard that shows the symptom.
     """
     board_path = names.board_uid(plan.service, board)
-    texts = {"summary": summary, names.NEXT_STEPS: numbered(next_steps)}
-    return texts | links(plan, f"/alerts/{name}", board_path)
+    texts = {"summary": summary, names.NEXT_STEPS: number_steps(next_steps)}
+    return texts | build_links(plan, f"/alerts/{name}", board_path)
 
 
-def links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str]:
+def build_links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str]:
     """Return the address of the runbook page; where Grafana runs, also of board and log lines."""
     addresses = plan.policy.links
     urls = {"runbook_url": addresses.console + runbook_path}
@@ -42,7 +42,7 @@ def links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str]:
     return urls
 
 
-def numbered(next_steps: tuple[str, ...]) -> str:
+def number_steps(next_steps: tuple[str, ...]) -> str:
     """Return the next steps as one numbered line, as in `1. Look. 2. Act.`"""
     steps = [f"{number}. {step}" for number, step in enumerate(next_steps, 1)]
     return " ".join(steps)

@@ -1,6 +1,6 @@
 """The burn-rate alert of one tier: its expression over all SLOs, and the text that people read."""
 
-from observability.generate.alert_rule import alert_rule, links
+from observability.generate.alert_rule import build_alert_rule, build_links
 from observability.lib.promql import one_of, selector
 from observability.lib.templates import fill
 from observability.sli.registry import KINDS
@@ -50,7 +50,7 @@ def burn_rate_alert(plan: Plan, tier: Tier) -> dict[str, object]:
     """Return the alerting rule of a tier for all its SLOs."""
     labels = {names.SEVERITY: tier.severity, names.TIER: tier.name}
     text = annotations(plan, tier.conditions[0].window)
-    return alert_rule(names.BURN_ALERT, expression(plan, tier), tier.for_, labels, text)
+    return build_alert_rule(names.BURN_ALERT, expression(plan, tier), tier.for_, labels, text)
 
 
 def expression(plan: Plan, tier: Tier) -> str:
@@ -98,7 +98,7 @@ def annotations(plan: Plan, window: Window) -> dict[str, str]:
             forecast=forecast(plan, window),
         ),
         names.NEXT_STEPS: answer(fill(STEPS), f'label "{names.NEXT_STEPS}"'),
-        **links(plan, f"/slo/{slo}", board_path),
+        **build_links(plan, f"/slo/{slo}", board_path),
     }
 
 

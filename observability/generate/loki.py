@@ -5,7 +5,7 @@ Addresses and folders come from the environment; `${…:-default}` is the value 
 
 from typing import Any
 
-from observability.generate.alert_rule import alert_annotations, alert_rule
+from observability.generate.alert_rule import build_alert_rule, build_annotations
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import log_lines
 from observability.spec import names
@@ -108,8 +108,8 @@ def build_rule(plan: Plan, alert: LogAlert) -> dict[str, Any]:
     """Return one log alert with the labels and annotations that all alerts have."""
     entry = alert.entry
     labels = {names.SEVERITY: entry.severity, names.OWNER: alert.owner}
-    annotations = alert_annotations(plan, alert.name, entry.summary, entry.next_steps, LOG)
-    return alert_rule(
+    annotations = build_annotations(plan, alert.name, entry.summary, entry.next_steps, LOG)
+    return build_alert_rule(
         alert.name, build_expression(plan, alert), entry.for_.seconds, labels, annotations
     )
 

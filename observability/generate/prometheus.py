@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from observability.generate.alert_rule import alert_annotations, alert_rule, numbered
+from observability.generate.alert_rule import build_alert_rule, build_annotations, number_steps
 from observability.generate.burn_rate_alert import burn_rate_alert
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import burn_rate, constants, labelled
@@ -108,7 +108,9 @@ def objectives(plan: Plan) -> Iterator[Rule]:
         same_objective = fill(SAME_OBJECTIVE, objective=value, slos=constants(rows))
         terms.append(labelled(same_objective, {names.SLI: kind, names.OWNER: owner}))
     yield record(names.OBJECTIVE, "\nor ".join(terms))
-    info = ({names.SLO: slo.name, names.NEXT_STEPS: numbered(slo.next_steps)} for slo in plan.slos)
+    info = (
+        {names.SLO: slo.name, names.NEXT_STEPS: number_steps(slo.next_steps)} for slo in plan.slos
+    )
     yield record(names.NEXT_STEPS_INFO, constants(info))
 
 
@@ -188,9 +190,9 @@ def single_alert(plan: Plan, alert: Alert) -> Rule:
     labels = {names.SEVERITY: alert.severity}
     if alert.name != names.UNMEASURED_ALERT:  # which keeps the owner of its SLO
         labels[names.OWNER] = alert.owner
-    annotations = alert_annotations(plan, alert.name, alert.summary, alert.next_steps, OVERVIEW)
+    annotations = build_annotations(plan, alert.name, alert.summary, alert.next_steps, OVERVIEW)
     expr = alert.expr or guard(plan, alert.name)
-    return alert_rule(alert.name, expr, alert.for_, labels, annotations)
+    return build_alert_rule(alert.name, expr, alert.for_, labels, annotations)
 
 
 def guard(plan: Plan, name: str) -> str:

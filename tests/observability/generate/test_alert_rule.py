@@ -1,8 +1,8 @@
 """The parts of an alerting rule that Prometheus and Loki share."""
 
-from observability.generate.alert_rule import numbered
+from observability.generate.alert_rule import number_steps
 
 
 def test_next_steps_are_numbered() -> None:
     """One line, in the order of the catalogue."""
-    assert numbered(("Look.", "Mend.")) == "1. Look. 2. Mend."
+    assert number_steps(("Look.", "Mend.")) == "1. Look. 2. Mend."
