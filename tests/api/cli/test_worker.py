@@ -1,5 +1,6 @@
 """`flask sync` and `flask worker`: exit codes, and real workers that stop, share and are killed."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,7 +9,9 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult
 
 import psutil
@@ -16,6 +19,8 @@ import pytest
 import stamina
 from flask import Flask
 
+from api.app import create_app
+from api.config import Settings
 from api.jobs import SYNC, Jobs
 from api.models import Lease, now
 from api.platform.db import database
@@ -28,7 +33,9 @@ from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 DUPLICATES = 4  # tasks for a node that is being synced already
-Worker = subprocess.Popen[bytes]
+# Importing the app takes seconds: one process does it, and the workers are forked from that.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["api.app"])
 
 
 class Upstream(ThingSpeakStub):
@@ -79,21 +86,25 @@ def upstream() -> Iterator[Upstream]:
         server.gate.set()
 
 
+def run_worker(settings: dict[str, Any]) -> None:
+    """Do what `flask worker` does, in a process that has imported the app already."""
+    app = create_app(Settings(_env_file=None, env="test", **settings))
+    Jobs(app).work()
+
+
 @contextmanager
-def workers(count: int, tmp_path: Path, **settings: str) -> Iterator[list[Worker]]:
-    """Run worker processes with these settings during a block; kill them at its end."""
-    command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
-    environment = os.environ | {"EVARA_LEASE_SECONDS": "2", "EVARA_SYNC_EVERY": "0.5"} | settings
-    with (tmp_path / "workers.log").open("ab") as log:
-        processes = [
-            subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log) for _ in range(count)
-        ]
+def workers(count: int, **settings: Any) -> Iterator[list[Process]]:
+    """Run forked workers with these settings during a block; kill them at its end."""
+    settings |= {"lease_seconds": 2, "sync_every": 0.5}
+    processes = [PROCESSES.Process(target=run_worker, args=(settings,)) for _ in range(count)]
+    for process in processes:
+        process.start()
     try:
         yield processes
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.join()
 
 
 def create_nodes(app: Flask, channels: Iterable[int] = CHANNELS) -> list[str]:
@@ -108,7 +119,7 @@ def create_nodes(app: Flask, channels: Iterable[int] = CHANNELS) -> list[str]:
     return node_ids
 
 
-def has_connection(process: Worker, port: int) -> bool:
+def has_connection(process: Process, port: int) -> bool:
     """Return whether the process has a connection to the local port."""
     connections = psutil.Process(process.pid).net_connections("tcp4")
     return any(connection.raddr and connection.raddr.port == port for connection in connections)
@@ -165,13 +176,8 @@ def test_two_workers_share_and_a_killed_one_is_replaced(
     app = make_app(jobs_url=url)
     node_ids = create_nodes(app)
     jobs = Jobs(app)
-    settings = {
-        "EVARA_DATABASE_URL": migrated,
-        "EVARA_JOBS_URL": url,
-        "EVARA_THINGSPEAK_URL": upstream.url,
-        "EVARA_THINGSPEAK_TIMEOUT": "60",
-    }
-    with workers(2, tmp_path, **settings) as processes:
+    settings = {"database_url": migrated, "jobs_url": url, "thingspeak_url": upstream.url}
+    with workers(2, thingspeak_timeout=60, **settings) as processes:
         until(lambda: upstream.is_busy(len(CHANNELS)))
         # The three syncs occupy the threads of one worker, or some of both: either way the other
         # worker runs tasks for nodes that are being synced.
@@ -183,7 +189,7 @@ def test_two_workers_share_and_a_killed_one_is_replaced(
         busy = [worker for worker in processes if has_connection(worker, upstream.server_port)]
         killed = busy[0]
         killed.kill()
-        killed.wait()
+        killed.join()
         requests = Counter(upstream.total)
         upstream.gate.set()
         until(lambda: all(upstream.total[channel] > requests[channel] for channel in requests))
@@ -191,8 +197,9 @@ def test_two_workers_share_and_a_killed_one_is_replaced(
         until(lambda: has_taken_over(app, owners))
         until(lambda: is_synced(app))
         (survivor,) = [process for process in processes if process is not killed]
-        survivor.send_signal(signal.SIGTERM)
-        assert survivor.wait(30) == 0
+        survivor.terminate()
+        survivor.join(30)
+        assert survivor.exitcode == 0
     assert lease_owners(app) == {}
     assert stored(app) >= 3 * DAY // ENTRY_SECONDS - 3
     assert dead_letters(app) == []
@@ -209,11 +216,15 @@ def test_sigterm_ends_after_the_commit_in_progress(
         "EVARA_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
         "EVARA_THINGSPEAK_URL": upstream.url,
     }
-    with workers(1, tmp_path, **settings) as (worker,):
-        until(lambda: upstream.is_busy(1))
-        assert f"{SYNC}/{node_id}" in lease_owners(app)
-        worker.send_signal(signal.SIGTERM)
-        upstream.gate.set()
-        assert worker.wait(30) == 0
+    command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings) as worker:
+        try:
+            until(lambda: upstream.is_busy(1))
+            assert f"{SYNC}/{node_id}" in lease_owners(app)
+            worker.send_signal(signal.SIGTERM)
+            upstream.gate.set()
+            assert worker.wait(30) == 0
+        finally:
+            worker.kill()
     assert lease_owners(app) == {}
     assert stored(app) > 0
