@@ -12,6 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.platform.outbound.circuit_breaker import FAILURES
+from api.platform.state import app_state
 from api.services.state import service_state
 from loadtests.thingspeak_stub import ThingSpeakStub
 from tests.api.conftest import MakeApp
@@ -84,10 +85,15 @@ def test_the_newest_entry_is_returned(client: FlaskClient, replay: ThingSpeakStu
 
 @pytest.mark.parametrize("mode", FAULTS)
 def test_the_last_good_answer_is_returned_as_stale(
-    client_without_ttl: FlaskClient, replay: ThingSpeakStub, mode: str
+    client_without_ttl: FlaskClient,
+    replay: ThingSpeakStub,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
 ) -> None:
     """Whatever the failure, it is returned with its age."""
     last_good = client_without_ttl.get(LIVE).json["items"]
+    settings = app_state(client_without_ttl.application).settings
+    monkeypatch.setattr(settings, "request_deadline", 0.3)  # a stall lasts as long
     replay.set_mode(mode, 30)
     for _ in range(FAILURES):  # the breaker opens on the way
         answer = client_without_ttl.get(LIVE)

@@ -364,9 +364,10 @@ def test_sent_spans_are_counted(traced: Traced, collector: Collector) -> None:
 
 
 def test_an_unreachable_collector_loses_only_spans(
-    traced: Traced, capsys: pytest.CaptureFixture[str]
+    traced: Traced, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Requests are answered, the loss is counted, and the log has one line, not one per batch."""
+    monkeypatch.setattr("api.platform.telemetry.otlp.EXPORT_TIMEOUT", 0.5)
     app = traced(otlp_endpoint="http://127.0.0.1:9")
     before = spans_counted("error")
     processor_batches = 3
