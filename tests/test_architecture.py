@@ -1,4 +1,4 @@
-"""The architecture: imports, the size of views and the budget of code are as documented."""
+"""The architecture: imports, the length of code and its budget are as documented."""
 
 import ast
 import subprocess
@@ -9,6 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 VIEW_LINES = 8
+FUNCTION_LINES = 40
+FILE_LINES = 300
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BUDGETS = {"api": 37_200, "observability": 80_000, "loadtests": 8_400}  # AST nodes
 
 
@@ -28,6 +31,19 @@ def test_views_are_thin(path: Path) -> None:
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and node.decorator_list:
             assert (node.end_lineno or 0) - node.lineno <= VIEW_LINES, node.name
+
+
+@pytest.mark.parametrize("package", sorted(BUDGETS))
+def test_functions_and_files_are_short(package: str) -> None:
+    """A function has at most 40 lines, a file at most 300 unless it holds data alone."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, FUNCTIONS)]
+        if functions:
+            assert len(source.splitlines()) <= FILE_LINES, path
+        for function in functions:
+            length = (function.end_lineno or 0) - function.lineno + 1
+            assert length <= FUNCTION_LINES, f"{path}:{function.lineno} {function.name}"
 
 
 @pytest.mark.parametrize("package", sorted(BUDGETS))

@@ -1,4 +1,4 @@
-"""A kind of SLI is one module and one line of the registry: no module but sli and spec asks for it."""
+"""A kind of SLI is one module and one line of the registry."""
 
 import ast
 import re
