@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from dataclasses import replace
@@ -23,6 +24,7 @@ FIRST_OFFSET = 10_000
 OFFSET_STEP = 100
 PORT_TRIES = 40
 STOP_SECONDS = 10
+CLAIMS: dict[int, socket.socket] = {}  # offsets of this process, until it ends
 HISTORY_SECONDS = 3600  # of each channel: the first sync takes the longer the more there is
 
 
@@ -112,13 +114,31 @@ def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def free_ports() -> Ports:
-    """Return shifted ports that are all free; raise StackError.
+    """Return shifted ports that are all free and that no other stack claims; raise StackError.
 
     Stacks that start at the same time begin their search at different offsets.
     """
     for turn in range(PORT_TRIES):
         offset = FIRST_OFFSET + OFFSET_STEP * ((os.getpid() + turn) % PORT_TRIES)
         ports = Ports().shifted(offset)
-        if all(is_free(port) for port in ports.named().values()):
+        if all(is_free(port) for port in ports.named().values()) and claim(offset):
             return ports
     raise StackError(f"no free ports above {FIRST_OFFSET}; stop other drills")
+
+
+def claim(offset: int) -> bool:
+    """Return whether the ports of an offset are this process' to use.
+
+    A stack listens seconds after it has chosen its ports. The claim, an abstract socket's name,
+    ends with the process.
+    """
+    if offset in CLAIMS:
+        return True
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0evara-ports-{offset}")
+    except OSError:
+        name.close()
+        return False
+    CLAIMS[offset] = name
+    return True

@@ -1,5 +1,8 @@
 """The stack of a drill, without servers."""
 
+import subprocess
+import sys
+
 import pytest
 
 from observability.devstack.layout import Ports
@@ -26,3 +29,21 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "is_free", lambda _: False)
     with pytest.raises(StackError, match="no free ports"):
         sandbox.free_ports()
+
+
+def test_another_stack_keeps_the_ports_that_it_has_chosen() -> None:
+    """Ports are passed over from the choice on, before anything listens on them."""
+    choose = "import os; from observability.drill import sandbox; os.getpid = lambda: {}; "
+    hold = "print(sandbox.free_ports().api, flush=True); input()"
+    command = [sys.executable, "-c", choose.format(17) + hold]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as two,
+    ):
+        assert one.stdout
+        assert two.stdout
+        chosen = {one.stdout.readline(), two.stdout.readline()}
+        one.kill()
+        two.kill()
+    assert len(chosen) == 2
+    assert all(chosen)
