@@ -56,8 +56,13 @@ class Jobs:
 
         Yield None when another worker has the lease.
         """
-        with self.app.app_context(), request_context.activate(headers), leases.hold(name) as lease:
-            yield lease
+        with self.app.app_context():
+            try:
+                with request_context.activate(headers), leases.hold(name) as lease:
+                    yield lease
+            except Exception as error:
+                error_reports.report(error)
+                raise
 
     def _sync(
         self, node_id: str, headers: dict[str, str], attempt: int = 1, retry: bool = True
@@ -160,14 +165,14 @@ class Jobs:
 
         Failures are logged and reported, not raised.
         """
-        try:
-            with self.app.app_context():
+        with self.app.app_context():
+            try:
                 if self._leadership.is_held():
                     self._enqueue_due()
                     measure()
-        except Exception as error:
-            log.exception("scheduling failed")
-            error_reports.report(error)
+            except Exception as error:
+                log.exception("scheduling failed")
+                error_reports.report(error)
 
     def _enqueue_due(self) -> None:
         with database().read() as session:

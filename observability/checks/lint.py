@@ -1,6 +1,7 @@
 """Check `lint`: conventions for rules and for the hand-written configuration of Prometheus."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import yaml
@@ -98,12 +99,20 @@ def check_clock(plan: Plan, path: Path) -> Iterator[Problem]:
     """Yield intervals of the Prometheus configuration that differ from the policy's clock."""
     settings = {}
     if path.exists():
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))["global"]
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")).get("global", {})
     clock = plan.policy.clock
     wanted = {"scrape_interval": clock.scrape, "evaluation_interval": clock.evaluate}
     for key, interval in wanted.items():
         setting = settings.get(key, "missing")
-        if setting == "missing" or parse_duration(setting).seconds != interval.seconds:
+        if not is_duration(setting, interval.seconds):
             where = f"{path.name}: global.{key}"
             message = f"is {setting}, the policy's clock says {interval.text}"
             yield Problem(where, message, f"write {key}: {interval.text}", "lint")
+
+
+def is_duration(text: str, seconds: Decimal) -> bool:
+    """Return whether the text is that length; one in several units, as 1m30s, is not."""
+    try:
+        return parse_duration(text).seconds == seconds
+    except ValueError:
+        return False

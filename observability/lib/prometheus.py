@@ -33,11 +33,12 @@ class Prometheus(QueryServer):
 def scrape_metric(url: str, metric: str, label: str) -> dict[str, float]:
     """Return the samples of one metric on `url`/metrics, summed by one label; raise Unreachable."""
     try:
-        text = httpx.get(f"{url}/metrics", timeout=TIMEOUT, verify=tls_context()).text
+        response = httpx.get(f"{url}/metrics", timeout=TIMEOUT, verify=tls_context())
+        response.raise_for_status()
     except httpx.HTTPError as error:
         raise Unreachable(f"{url}/metrics does not answer ({error})") from error
     sums = defaultdict[str, float](float)
-    for family in text_string_to_metric_families(text):
+    for family in text_string_to_metric_families(response.text):
         for sample in family.samples:
             if sample.name == metric:
                 sums[sample.labels[label]] += sample.value

@@ -49,7 +49,7 @@ def read_document(path: Path) -> Document:
         reason = error.strerror or "cannot be read"
         fix = "name the file with --catalogue or --policy"
         document.problems.append(Problem(str(path), reason, fix))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a date such as 2026-13-01
         document.problems.append(describe_syntax_error(path.name, error))
     else:
         if document.data is None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import stamina
@@ -148,12 +149,26 @@ def test_only_the_leader_schedules(app: Flask, jobs: Jobs) -> None:
 def test_a_tick_survives_its_database(
     make_app: MakeApp, new_database: NewDatabase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without tables it logs the failure and raises nothing."""
-    jobs = Jobs(
-        make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db", database_url=new_database("empty"))
-    )
-    jobs.tick()
+    """Without tables it logs and reports the failure, and raises nothing."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    app = make_app(jobs_url=url, database_url=new_database("empty"))
+    errors: list[Exception] = []
+    app_state(app).report_error = errors.append
+    Jobs(app).tick()
     assert '"message":"scheduling failed"' in capsys.readouterr().err
+    assert len(errors) == 1
+
+
+def test_an_error_outside_a_sync_is_reported(
+    app: Flask, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away when the lease is acquired reaches Sentry, too."""
+    errors: list[Exception] = []
+    app_state(app).report_error = errors.append
+    monkeypatch.setattr(leases, "acquire", Mock(side_effect=ConnectionError))
+    with pytest.raises(ConnectionError):
+        jobs._sync("node", {})
+    assert [type(error) for error in errors] == [ConnectionError]
 
 
 def test_an_outage_is_retried_and_then_a_dead_letter(

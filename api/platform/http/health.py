@@ -80,8 +80,7 @@ def check_database() -> Body:
 
 def check_limiter() -> Body:
     """Query the limiter's store."""
-    storage = app_state().limiter.storage
-    return {"ok": storage is not None and storage.check()}
+    return {"ok": app_state().limiter.storage.check()}
 
 
 def report(checks: dict[str, Check]) -> tuple[Body, bool]:

@@ -10,7 +10,8 @@ from werkzeug.http import http_date
 from api.platform.http import openapi_document
 from api.platform.state import app_state
 from api.platform.telemetry import metrics
-from observability.spec.plan import Plan, Route
+from observability.spec.plan import Plan
+from observability.spec.schema.catalogue import DeprecationEntry
 from observability.spec.schema.fields import Http
 
 Node = dict[str, Any]  # an object of the document
@@ -74,15 +75,12 @@ def init_app(app: Flask, document: Node, plan: Plan) -> None:
     state.document = openapi_document.complete(document, plan)
     state.operations = Operations(app, state.document)
     state.deprecations = {
-        route.id: deprecation_headers(route) for route in plan.routes if route.deprecated
+        route.id: deprecation_headers(route.deprecated) for route in plan.routes if route.deprecated
     }
 
 
-def deprecation_headers(route: Route) -> dict[str, str]:
+def deprecation_headers(deprecated: DeprecationEntry) -> dict[str, str]:
     """Return the headers of a deprecated route (RFC 9745, RFC 8594, RFC 5829)."""
-    deprecated = route.deprecated
-    if not deprecated:
-        return {}
     links = ['</docs>; rel="deprecation"; type="text/html"']
     if deprecated.successor:
         links.append(f'<{deprecated.successor}>; rel="successor-version"')

@@ -111,10 +111,10 @@ class Leadership:
     def is_held(self) -> bool:
         """Return whether this worker leads; renew all of its leases when it is time to."""
         if time.monotonic() >= self.renew_at:
-            self.renew_at = time.monotonic() + self._renew_seconds
-            held_owners = renew()
+            held_owners = renew()  # if this raises, the next call tries again
             if self.lease is None or self.lease.owner not in held_owners:
                 self.lease = acquire(SCHEDULER)
+            self.renew_at = time.monotonic() + self._renew_seconds
         return self.lease is not None
 
     def release(self) -> None:

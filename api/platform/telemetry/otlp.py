@@ -219,10 +219,3 @@ class Tracing:
                 self._gateway_tracer.start_span(name, parent, kind, attributes, start_time=start_ns)
             )
         return RootSpans(self._call_tracer, spans, token)
-
-    def flush(self) -> None:
-        """Send the spans that wait; return when the collector has them or the time-out is over.
-
-        A process that exits does so by itself.
-        """
-        self._provider.force_flush()

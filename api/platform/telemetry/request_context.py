@@ -99,10 +99,11 @@ def end() -> None:
 @contextmanager
 def activate(headers: Mapping[str, str]) -> Iterator[RequestContext]:
     """Run a block, as of a job, in a context that continues the headers or starts anew."""
+    outer = _current.get()
     try:
         yield begin(headers)
     finally:
-        end()
+        _current.set(outer)
 
 
 def current() -> RequestContext | None:

@@ -62,3 +62,12 @@ def test_a_repeated_key_names_both_lines(tmp_path: Path) -> None:
 def test_a_recursive_alias_ends(tmp_path: Path) -> None:
     """Each node is visited once."""
     assert read(tmp_path, "a: &x [*x]\n").where("a", 0, 0, 0) == "catalogue.yaml:1: a.0.0.0"
+
+
+def test_a_date_that_does_not_exist_is_a_problem(tmp_path: Path) -> None:
+    """YAML makes dates of texts; a wrong one is reported like wrong syntax."""
+    [problem] = read(tmp_path, "since: 2026-13-01\n").problems
+    assert (problem.where, problem.message) == (
+        "catalogue.yaml",
+        "is not YAML: month must be in 1..12",
+    )

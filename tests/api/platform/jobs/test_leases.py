@@ -2,7 +2,9 @@
 
 import threading
 from datetime import timedelta
+from unittest.mock import Mock
 
+import pytest
 from flask import Flask
 
 from api import models
@@ -114,3 +116,20 @@ def test_leadership_is_renewed_and_lost(app: Flask) -> None:
         assert first.is_held()
         first.release()
         assert count_rows() == 0
+
+
+def test_a_worker_that_cannot_renew_does_not_lead(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails until the database is back, instead of leading on with a lease that may be gone."""
+    leadership = leases.Leadership(renew_seconds=60)
+    with app.app_context():
+        assert leadership.is_held()
+        leadership.renew_at = 0.0
+        with monkeypatch.context() as patch:
+            patch.setattr(leases, "renew", Mock(side_effect=ConnectionError))
+            for _ in range(2):
+                with pytest.raises(ConnectionError):
+                    leadership.is_held()
+        assert leadership.is_held()
+        leadership.release()

@@ -52,3 +52,12 @@ def test_ratios_0_and_1_sample_nothing_and_everything(ratio: float, expected: se
             decisions.add(context.sampled)
     request_context.set_sample_ratio(0.0)
     assert decisions == expected
+
+
+def test_a_context_within_another_leaves_that_one_in_place() -> None:
+    """A job that delivers several messages, each in its own context, keeps its ids."""
+    with request_context.activate({}) as outer:
+        with request_context.activate({}) as inner:
+            assert request_context.current() is inner
+        assert request_context.current() is outer
+    assert request_context.current() is None
