@@ -86,7 +86,13 @@ def test_the_firing_case_of_a_tier_names_every_slo_that_it_judges(plan: Plan) ->
     ("catalogue", "policy"),
     [
         (("fresh_within: 15m", "fresh_within: 7d"), None),
-        (None, ("{over: 5m, factor: 20}, {over: 1m, factor: 20}", "{over: 10s, factor: 20}")),
+        (
+            None,
+            (
+                "for: 3m, windows: [{over: 5m, factor: 20}, {over: 1m, factor: 20}]",
+                "for: 10s, windows: [{over: 10s, factor: 20}]",
+            ),
+        ),
         (
             None,
             (
