@@ -17,7 +17,7 @@ KEY_NAMES = ("prober", "load")
 VALID_KEYS = "SELECT count(*) FROM api_keys WHERE digest IN (?, ?) AND revoked_at IS NULL"
 
 
-def prepare_database(layout: StackLayout) -> None:
+def prepare_database(layout: StackLayout, *, drill: bool = False) -> None:
     """Migrate and seed the database and make keys, unless that is done; raise StackError."""
     stamp = layout.state / "prepared"
     digest = digest_sources()
@@ -25,7 +25,7 @@ def prepare_database(layout: StackLayout) -> None:
     if is_current and layout.database.exists() and keys_are_valid(layout):
         return
     command = [sys.executable, "-m", *SEED.split(), str(layout.keys)]
-    environment = clean_environment(layout) | api_environment(layout)
+    environment = clean_environment(layout) | api_environment(layout, drill=drill)
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
     result = subprocess.run(  # noqa: S603 - our own interpreter
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

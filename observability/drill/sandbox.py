@@ -13,17 +13,17 @@ from observability.devstack.binaries import ensure_servers
 from observability.devstack.database import prepare_database
 from observability.devstack.layout import ROOT, Ports, StackLayout, servers_folder
 from observability.devstack.ports import is_free
-from observability.devstack.processes import clean_environment
+from observability.devstack.processes import clean_environment, end, leftovers
 from observability.devstack.programs import Program, programs
 from observability.devstack.readiness import wait_until_working
 from observability.devstack.server_configs import write_server_configs
 from observability.devstack.steps import StackError, Steps
+from observability.devstack.supervisor import STOP_SECONDS
 from observability.spec.plan import Plan
 
 FIRST_OFFSET = 10_000
 OFFSET_STEP = 100
 PORT_TRIES = 40
-STOP_SECONDS = 10
 CLAIMS: dict[int, socket.socket] = {}  # offsets of this process, until it ends
 HISTORY_SECONDS = 3600  # of each channel: the first sync takes the longer the more there is
 
@@ -36,8 +36,9 @@ class Sandbox:
 
     def __init__(self, plan: Plan):
         self.plan = plan
+        ports = free_ports()
         self.folder = Path(tempfile.mkdtemp(prefix="evara-drill-"))
-        self.layout = StackLayout(self.folder, free_ports(), servers_folder())
+        self.layout = StackLayout(self.folder, ports, servers_folder())
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._programs: dict[str, Program] = {}
 
@@ -69,7 +70,11 @@ class Sandbox:
         """Stop a program and wait for its end; kill it after STOP_SECONDS."""
         process = self._running.pop(name)
         process.terminate()
-        wait_or_kill(process)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def exited(self) -> list[str]:
         """Return the names of programs that ended by themselves."""
@@ -79,7 +84,7 @@ class Sandbox:
         """Write the configurations, start every program and wait until all work."""
         servers = ensure_servers(self.layout.servers, lambda _: None)
         write_server_configs(self.layout, self.plan)
-        prepare_database(self.layout)
+        prepare_database(self.layout, drill=True)
         for program in programs(self.layout, self.plan, servers, drill=True):
             self._programs[program.name] = with_short_history(program)
             self.start(program.name)
@@ -88,11 +93,8 @@ class Sandbox:
         wait_until_working(self.layout, before, after, self.exited, silent)
 
     def _stop_all(self) -> None:
-        """Stop every program and remove the folder."""
-        for process in self._running.values():
-            process.terminate()
-        for process in self._running.values():
-            wait_or_kill(process)
+        """Stop every program with its children, and remove the folder."""
+        end(leftovers(self.layout), STOP_SECONDS)
         self._running.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -102,15 +104,6 @@ def with_short_history(program: Program) -> Program:
     if program.name != "replay":
         return program
     return replace(program, command=[*program.command, "--history", str(HISTORY_SECONDS)])
-
-
-def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for the end of a process; kill it after STOP_SECONDS."""
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def free_ports() -> Ports:

@@ -2,9 +2,31 @@
 
 import sqlite3
 import stat
+from typing import Any
 
+import pytest
+
+from observability.devstack import database as databases
 from observability.devstack.database import prepare_database
 from observability.devstack.layout import StackLayout
+
+
+def test_a_drill_is_seeded_without_settings_of_the_user(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seed of a drill must not report to the user's own receivers."""
+    monkeypatch.setenv("EVARA_SENTRY_DSN", "https://key@sentry.invalid/1")
+    environments: list[dict[str, str]] = []
+
+    def record(command: list[str], *, env: dict[str, str], **_: Any) -> Any:
+        environments.append(env)
+        return databases.subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(databases.subprocess, "run", record)
+    layout.state.mkdir(parents=True)
+    prepare_database(layout, drill=True)
+    [environment] = environments
+    assert environment["EVARA_SENTRY_DSN"] == ""
 
 
 def test_keys_are_kept_while_valid_and_replaced_otherwise(layout: StackLayout) -> None:

@@ -2,13 +2,18 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from observability.devstack.layout import Ports
 from observability.devstack.programs import Program
 from observability.devstack.steps import StackError
 from observability.drill import sandbox
+from observability.drill.sandbox import Sandbox
+from observability.spec.loading import load_plan
+from tests.waiting import until
 
 
 def test_the_replayed_history_is_short() -> None:
@@ -47,3 +52,32 @@ def test_another_stack_keeps_the_ports_that_it_has_chosen() -> None:
         two.kill()
     assert len(chosen) == 2
     assert all(chosen)
+
+
+def test_children_end_with_the_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A worker whose program ended before it leaves nothing behind, nor does the folder stay."""
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+
+    class OneProgram(Sandbox):
+        def _start_all(self) -> None:
+            self.layout.logs.mkdir()
+            self._programs["api"] = Program("api", ("sh", "-c", "sleep 60 & echo $!; wait"), 1)
+            self.start("api")
+
+    with OneProgram(load_plan()) as running:
+        log = running.layout.logs / "api.log"
+        until(log.read_text)
+        worker = psutil.Process(int(log.read_text()))
+    assert not worker.is_running()
+    assert not running.folder.exists()
+
+
+def test_without_free_ports_no_folder_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder would stay, because there is no sandbox that removes it."""
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sandbox, "is_free", lambda _: False)
+    with pytest.raises(StackError, match="no free ports"):
+        Sandbox(load_plan())
+    assert list(tmp_path.iterdir()) == []
