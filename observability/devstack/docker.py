@@ -12,6 +12,7 @@ CERTIFICATES = "certificates"  # folder below the secrets: PEM files, each a cer
 CONFIG = "alertmanager.yaml"
 EVERY_PROFILE = ("--profile", "*")
 QUERY_SECONDS = 10
+NOT_FOUND = 127  # a shell's exit code for a command that is not on PATH
 
 CompletedProcess = subprocess.CompletedProcess[str]
 
@@ -35,9 +36,11 @@ def find_engine() -> tuple[bool, str]:
 def run_docker(*words: str, shown: bool = False, **options: Any) -> CompletedProcess:
     """Run one `docker` command in the root of the code, with options of `subprocess.run`.
 
-    `shown` leaves its output to the terminal.
+    `shown` leaves its output to the terminal. Without `docker` the result is NOT_FOUND.
     """
     command = ["docker", *words]
+    if not shutil.which("docker"):
+        return CompletedProcess(command, NOT_FOUND, "", "docker is not on PATH")
     return subprocess.run(  # noqa: S603
         command, cwd=ROOT, capture_output=not shown, text=True, check=False, **options
     )

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from observability.devstack import binaries
-from observability.devstack.layout import ROOT
 from observability.devstack.ports import is_free, port_owner
 from observability.devstack.steps import StackError
 
@@ -16,8 +15,8 @@ NEEDED_MEGABYTES = 500
 CheckResult = tuple[str, bool, str]  # subject, whether it is fine, how it is or what to do
 
 
-def check_tools() -> list[CheckResult]:
-    """Return a row per tool, one for Python and one for the disk."""
+def check_tools(folder: Path) -> list[CheckResult]:
+    """Return a row per tool, one for Python and one for the disk of a folder."""
     rows = []
     for tool in ("git", "make"):
         path = shutil.which(tool)
@@ -25,8 +24,8 @@ def check_tools() -> list[CheckResult]:
         rows.append((f"{tool} on PATH", bool(path), explanation))
     is_new_enough = sys.version_info >= (3, 11)
     rows.append(("Python 3.11 or newer", is_new_enough, sys.version.split()[0]))
-    free = free_megabytes(ROOT)
-    rows.append(("disk space", free > NEEDED_MEGABYTES, f"{free} MB free"))
+    free = free_megabytes(folder)
+    rows.append(("disk space", free >= NEEDED_MEGABYTES, f"{free} MB free"))
     return rows
 
 
@@ -69,7 +68,9 @@ def require_free_ports(port_by_name: dict[str, int]) -> None:
 
 
 def free_megabytes(folder: Path) -> int:
-    return shutil.disk_usage(folder).free >> 20
+    """Return the free space on the disk where a folder is, or would be made."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(existing).free >> 20
 
 
 def require_disk_space(folder: Path) -> None:

@@ -64,7 +64,7 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
     since = time.time()
     label = "bringing the running processes up to date" if is_running else "starting the processes"
     with step(label):
-        start_programs(layout, supervisor, every_program)
+        start_programs(layout, supervisor, every_program, is_running=is_running)
     before, after = waits(layout, plan, since=0 if is_running else since)
     if log_servers:
         after.append(log_wait(layout, plan, since))
@@ -78,7 +78,9 @@ def listening_ports(layout: StackLayout, log_servers: dict[str, Server]) -> dict
     return layout.ports.without((*COMPOSE_ONLY, "loki", "loki_grpc"))
 
 
-def start_programs(layout: StackLayout, supervisor: Supervisor, everything: list[Program]) -> None:
+def start_programs(
+    layout: StackLayout, supervisor: Supervisor, everything: list[Program], *, is_running: bool
+) -> None:
     """Start the programs, or give running ones a new configuration or release without an outage.
 
     Raise StackError when supervisord does not start.
@@ -88,14 +90,13 @@ def start_programs(layout: StackLayout, supervisor: Supervisor, everything: list
     reloaded = {"prometheus", "alertmanager"}
     if stamp.exists() and stamp.read_text(encoding="utf-8") != release:
         reloaded.add("api")
-    was_running = supervisor.is_alive()
     try:
         supervisor.start(everything)
     except (subprocess.CalledProcessError, OSError) as error:
         log = layout.logs / "supervisord.log"
         raise StackError(f"supervisord did not start: {error}; see {log}") from error
     stamp.write_text(release, encoding="utf-8")
-    if was_running:
+    if is_running:
         supervisor.reload(reloaded)
 
 
@@ -142,7 +143,7 @@ def clean(layout: StackLayout) -> list[Path]:
 def doctor(layout: StackLayout) -> list[CheckResult]:
     """Return the checks of everything that `up` depends on."""
     supervisor = Supervisor(layout)
-    rows = [*check_tools(), *check_servers(layout.servers)]
+    rows = [*check_tools(layout.state), *check_servers(layout.servers)]
     if not supervisor.is_alive():
         rows.append(("the stack", True, "does not run"))
         return rows + check_ports(listening_ports(layout, binaries.log_servers()))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from observability.devstack import compose, modes
 from observability.devstack import docker as docker_commands
 from observability.devstack.compose_secrets import make_secrets
 from observability.devstack.docker import CompletedProcess
@@ -30,6 +31,17 @@ def test_the_engine_is_found_or_what_is_missing_is_named(
     assert docker_commands.find_engine() == (False, "the Docker engine hangs")
     monkeypatch.setattr(docker_commands.shutil, "which", lambda _: None)
     assert docker_commands.find_engine() == (False, "docker is not on PATH")
+
+
+def test_a_compose_stack_without_docker_does_not_run(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands for a stack whose engine was uninstalled find nothing, and raise nothing."""
+    layout.remember_mode("compose")
+    monkeypatch.setenv("PATH", "")
+    assert modes.choose_mode("auto", layout) == ("native", "docker is not on PATH")
+    assert compose.processes(layout) == []
+    assert not compose.down(layout)
 
 
 @pytest.mark.parametrize(("user", "wanted"), [(0, docker_commands.USER), (1234, 1234)])

@@ -3,6 +3,8 @@
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,3 +27,20 @@ def test_a_taken_port_stops_the_start(taken_port: int) -> None:
     with pytest.raises(StackError, match=reason):
         machine.require_free_ports({"api": taken_port})
     machine.require_free_ports({})
+
+
+def test_doctor_and_up_measure_the_same_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is that of the stack's folder, which only `up` makes."""
+    mebibytes = {tmp_path: 1, tmp_path / "state": 1}
+    monkeypatch.setattr(
+        machine.shutil,
+        "disk_usage",
+        lambda folder: SimpleNamespace(free=mebibytes.get(folder, 9000) << 20),
+    )
+    rows = {what: (fine, how) for what, fine, how in machine.check_tools(tmp_path / "state")}
+    assert rows["disk space"] == (False, "1 MB free")
+    assert not (tmp_path / "state").exists()
+    with pytest.raises(StackError, match="1 MB free"):
+        machine.require_disk_space(tmp_path / "state")
