@@ -26,6 +26,8 @@ def drill(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
     if name is not None and name not in DRILLS:
         known = ", ".join(DRILLS)
         fail(f"there is no drill {name!r}; known: {known}", NOT_FINE)
+    if name is not None and all_:
+        fail(f"--all includes {name}; fix: leave out the name, or --all", NOT_FINE)
     selected = [DRILLS[name or DEFAULT_DRILL]]
     if all_:
         selected = list(DRILLS.values())

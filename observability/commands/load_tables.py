@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from observability.load.report import PAGE
 from observability.terminal import (
     COLOURS,
     format_goal,
@@ -32,7 +33,7 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
     print_findings(report["findings"])
     out.print()
     print_verdict(report)
-    page = folder / "index.html"
+    page = folder / PAGE
     out.print(f"  Report: {escape(str(page))}")
 
 

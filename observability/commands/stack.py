@@ -16,6 +16,7 @@ from observability.devstack.packages import MissingServers
 from observability.devstack.steps import StackError, Steps
 from observability.devstack.supervisor import RUNNING
 from observability.generate import registry
+from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
 from observability.spec.plan import Plan
@@ -59,7 +60,10 @@ def print_overview(layout: StackLayout, plan: Plan) -> None:
     out.print()
     window = verdicts.parse_window(plan, None)
     prometheus = Prometheus(layout.url("prometheus"))
-    rows = verdicts.measure(plan, prometheus, window)
+    try:
+        rows = verdicts.measure(plan, prometheus, window)
+    except Unreachable as error:
+        fail(str(error), UNKNOWN)
     print_slos(rows, window.name)
     key = modes.key_for_shell(layout)
     nodes = layout.url("api") + "/api/v1/nodes"

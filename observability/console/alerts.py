@@ -14,7 +14,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 def current_alerts(queries: Queries) -> list[Alert]:
-    """Return the firing and pending alerts, pages first; raise Unreachable.
+    """Return the alerts, firing before pending, then by severity; raise Unreachable.
 
     The tiers of one burn are one alert. Heartbeats, which always fire, are left out. An alert that
     was sent to Alertmanager directly fires, too, unless it is silenced or inhibited.

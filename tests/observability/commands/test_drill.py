@@ -22,6 +22,14 @@ def test_drills_are_listed() -> None:
     assert "there is no drill 'no-such-drill'; known: route-errors" in refused.stderr
 
 
+def test_a_name_beside_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the two is a mistake, and no drill runs."""
+    monkeypatch.setattr(runner, "run", lambda *_: pytest.fail("a drill ran"))
+    refused = invoke("drill", "stop-api", "--all")
+    assert refused.exit_code == 1
+    assert "--all includes stop-api; fix: leave out the name, or --all" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(DRILLS))]
 )

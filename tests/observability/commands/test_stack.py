@@ -9,6 +9,7 @@ import pytest
 from observability.devstack import addresses, modes, native
 from observability.devstack.layout import StackLayout
 from observability.devstack.steps import StackError
+from observability.lib.http import Unreachable
 from observability.slo import verdicts
 from observability.spec.plan import Plan
 from tests.observability.commands.support import invoke, rows
@@ -26,6 +27,20 @@ def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan
     assert "1 missed" in result.output
     assert "/api/v1/nodes\n" in result.output  # the URL as the contract has it
     assert "make down" in result.output
+
+
+def test_up_without_slos_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Prometheus that stops answering makes the SLOs unknown; there is no traceback."""
+
+    def refuse(*_: object) -> None:
+        raise Unreachable("Prometheus does not answer")
+
+    monkeypatch.setattr(native, "up", lambda *_: None)
+    monkeypatch.setattr(addresses, "find_addresses", lambda _: [])
+    monkeypatch.setattr(verdicts, "measure", refuse)
+    result = invoke("up", "--mode", "native")
+    assert result.exit_code == 2
+    assert "Prometheus does not answer" in result.stderr
 
 
 def test_up_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
