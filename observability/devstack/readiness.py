@@ -21,7 +21,6 @@ from observability.spec.plan import Plan
 
 READY_SECONDS = 120
 POLL_SECONDS = 0.2
-TEST_ALERT = "PipelineTest"
 TEST_ALERT_MINUTES = 1
 
 Targets = list[dict[str, Any]]
@@ -127,7 +126,7 @@ def slos_are_measured(prometheus: Prometheus, plan: Plan) -> bool:
 
 def delivery_wait(layout: StackLayout, plan: Plan) -> Wait:
     """Return the wait for a test alert, which is sent at the first poll."""
-    mark = f"{TEST_ALERT}-{time.time():.0f}"
+    mark = f"{names.TEST_ALERT}-{time.time():.0f}"
     is_sent = False
 
     def is_delivered() -> bool:
@@ -150,7 +149,7 @@ def send_test_alert(layout: StackLayout, plan: Plan, mark: str) -> None:
     now = datetime.now(UTC)
     alert = {
         "labels": {
-            "alertname": TEST_ALERT,
+            "alertname": names.TEST_ALERT,
             names.SLO: mark,
             names.SEVERITY: plan.heartbeat_severity,
             names.OWNER: plan.owner,

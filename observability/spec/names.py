@@ -137,7 +137,7 @@ OTHER_TYPE = "other"  # classes of exceptions beyond a limit
 DATABASE = "database"  # the dependency whose calls are statements
 
 # --- logs ---
-# Few labels make few streams; everything else is structured metadata or in the line.-
+# Few labels make few streams; everything else is structured metadata or in the line.
 
 LOG_SERVICE = "service"  # the catalogue's service
 LOG_PROGRAM = "program"  # which process wrote the line
@@ -206,6 +206,7 @@ UNMEASURED_ALERT = "SLOUnmeasured"
 COUNT_ALERT = "SLOCountMismatch"
 RULES_ALERT = "RuleEvaluationFailing"
 WATCHDOG_ALERT = "Watchdog"
+TEST_ALERT = "PipelineTest"  # `up` sends it to Alertmanager; no rule has it
 GUARDS = (UNMEASURED_ALERT, COUNT_ALERT, RULES_ALERT, WATCHDOG_ALERT)
 
 # --- dashboards ---

@@ -12,7 +12,7 @@ from observability.spec.validation.references import Where, repeated, undeclared
 
 SYMPTOM_SECTIONS = ("watch", "logs")
 OWNED_SECTIONS = ("routes", "dependencies", "jobs", *SYMPTOM_SECTIONS)
-RESERVED_ALERTS = {names.BURN_ALERT, *names.GUARDS}
+RESERVED_ALERTS = {names.BURN_ALERT, names.TEST_ALERT, *names.GUARDS}
 
 
 def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator[Problem]:

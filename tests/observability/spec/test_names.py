@@ -25,6 +25,7 @@ NAMES = sorted(
         *names.GUARDS,
         *names.GROUPS[:4],
         names.BURN_ALERT,
+        names.TEST_ALERT,
     }
 )
 PREFIXES = ("slo:",)  # of every recorded series

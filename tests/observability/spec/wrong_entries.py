@@ -176,6 +176,14 @@ WRONG_IN_CATALOGUE = {
         ("  TargetDown:\n", "  Watchdog:\n"),
         ("watch.Watchdog", "is the name of an alert that every service has", "choose another name"),
     ),
+    "a watch with the name of the test alert": (
+        ("  TargetDown:\n", "  PipelineTest:\n"),
+        (
+            "watch.PipelineTest",
+            "is the name of an alert that every service has",
+            "choose another name",
+        ),
+    ),
     "a log alert with an unknown severity": (
         ("    more_than: 20\n    severity: ticket", "    more_than: 20\n    severity: loud"),
         (
