@@ -28,12 +28,13 @@ def format_alerts(alerts: Set[Alert]) -> str:
     return ", ".join(f"{name} {slo}".strip() for name, slo in sorted(alerts))
 
 
-def outlasts_drill(labels: dict[str, str]) -> bool:
+def outlasts_drill(labels: dict[str, str], paging_severity: str) -> bool:
     """Return whether an alert stays until the budget has recovered.
 
-    Burn tickets look back over days, even on the drill's clock.
+    Burn alerts that call nobody look back over days, even on the drill's clock.
     """
-    return labels["alertname"] == names.BURN_ALERT and labels[names.SEVERITY] == "ticket"
+    is_burn = labels["alertname"] == names.BURN_ALERT
+    return is_burn and labels[names.SEVERITY] != paging_severity
 
 
 class AlertWatch:
@@ -45,11 +46,13 @@ class AlertWatch:
         allowed: frozenset[Alert],
         prometheus: Prometheus,
         inbox_url: str,
+        paging_severity: str,
     ):
         self.required = required
         self._allowed = allowed | required | ALWAYS_FIRING
         self._prometheus = prometheus
         self._inbox_url = inbox_url
+        self._paging_severity = paging_severity
         self._seen: dict[str, set[Alert]] = {"pending": set(), "firing": set()}
 
     @property
@@ -111,7 +114,9 @@ class AlertWatch:
         ends = []
         for alert in latest.values():
             labels = alert["labels"]
-            if identify(labels) in self.required and not outlasts_drill(labels):
+            if outlasts_drill(labels, self._paging_severity):
+                continue
+            if identify(labels) in self.required:
                 ends.append(alert["resolved"])
         return bool(ends) and all(ends)
 

@@ -14,7 +14,7 @@ from observability.drill.traffic import Traffic
 
 ROUTE = "readings.latest"  # the route that faults break and traffic calls
 PATH = "/api/v1/nodes/main-branch/latest"
-EXPIRY_SECONDS = 300.0  # a route's fault expires by itself, long after any drill has undone it
+EXPIRY_SECONDS = 600.0  # longer than the steps before the fault is undone
 DELAY_SECONDS = 1.2  # of a slow route: longer than its slowest objective
 
 

@@ -92,7 +92,8 @@ def perform(
     """Break a calm sandbox and follow the alerts until they are resolved; raise DrillFailed."""
     prometheus = Prometheus(sandbox.layout.url("prometheus"))
     inbox_url = sandbox.layout.url("console")
-    watch = AlertWatch(drill.required, drill.allowed, prometheus, inbox_url)
+    severity = sandbox.plan.paging_severity
+    watch = AlertWatch(drill.required, drill.allowed, prometheus, inbox_url, severity)
     wait_until_calm(prometheus)
     traffic.reset()
     check_baseline(watch, traffic)

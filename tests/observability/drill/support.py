@@ -27,4 +27,4 @@ def alert(name: str, state: str = "firing", **labels: str) -> dict[str, Any]:
 def watch(*alerts: dict[str, Any]) -> AlertWatch:
     """Return a watch for the alerts of route-errors."""
     prometheus: Any = FakePrometheus(*alerts)
-    return AlertWatch(ROUTE_ERRORS.required, ROUTE_ERRORS.allowed, prometheus, CLOSED_URL)
+    return AlertWatch(ROUTE_ERRORS.required, ROUTE_ERRORS.allowed, prometheus, CLOSED_URL, "page")

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from observability.devstack.layout import HOST, Ports
-from observability.drill.faults import ROUTE, LockedDatabase, RouteFault, StoppedPrograms
+from observability.drill.alerts import STEP_SECONDS
+from observability.drill.faults import (
+    EXPIRY_SECONDS,
+    ROUTE,
+    LockedDatabase,
+    RouteFault,
+    StoppedPrograms,
+)
+from observability.drill.runner import EFFECT_SECONDS
 from observability.drill.traffic import Traffic
 from tests.observability.drill.support import CLOSED_URL
 
@@ -29,6 +37,11 @@ def test_a_route_fault_is_a_file_that_expires(tmp_path: Path) -> None:
         assert (fault["route"], fault["kind"]) == (ROUTE, "error")
         assert fault["until"] > 0
     assert not sandbox.layout.fault.exists()
+
+
+def test_a_route_fault_lasts_until_it_is_undone() -> None:
+    """It may take an effect and the steps pending, firing and delivered."""
+    assert EXPIRY_SECONDS > EFFECT_SECONDS + 3 * STEP_SECONDS
 
 
 @pytest.mark.parametrize(("kind", "count"), [("slow", "slow"), ("error", "failed")])
