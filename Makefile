@@ -59,7 +59,7 @@ drill: .venv/run ## Break something beside the stack and see its alert arrive (D
 test: .venv/dev fetch ## Run unit and integration tests with coverage
 	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85 -rs tests --ignore tests/e2e $(ARGS)
 e2e: .venv/dev ## Run the slow tests: real stack, kills, drill, fuzzing, browser, and the API's over PostgreSQL
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/e2e --ignore tests/e2e/test_bench.py -v -rs $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/e2e --ignore tests/e2e/test_bench.py -v -rs $(ARGS)
 	@$(BIN)/python -m pytest tests/e2e/test_bench.py -v $(ARGS) # beside others the ratios move
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/api --database postgresql -q $(ARGS)
 lint: .venv/dev ## Check the Python: ruff, mypy, import arrows
