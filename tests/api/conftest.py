@@ -11,6 +11,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from api.app import create_app
 from api.config import Settings
@@ -132,6 +134,9 @@ def make_app(database_url: str) -> Iterator[MakeApp]:
     yield make
     for app in created:
         app_state(app).database.engine.dispose()
+    for instrumentor in (RedisInstrumentor(), HTTPXClientInstrumentor()):
+        if instrumentor.is_instrumented_by_opentelemetry:  # it patches classes of the process
+            instrumentor.uninstrument()
 
 
 @pytest.fixture

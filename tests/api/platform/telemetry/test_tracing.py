@@ -17,8 +17,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from flask import Flask
-from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from api import jobs
 from api.platform.db import database
@@ -58,9 +56,6 @@ def traced(make_app: MakeApp, migrated: str, collector: Collector) -> Iterator[T
 
     yield make
     request_context.set_sample_ratio(0.0)
-    # The instrumentors patch classes of the whole process.
-    RedisInstrumentor().uninstrument()
-    HTTPXClientInstrumentor().uninstrument()
 
 
 def received(app: Flask, collector: Collector) -> list[Received]:
