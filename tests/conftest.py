@@ -16,7 +16,7 @@ for name in [name for name in os.environ if name.startswith(("EVARA_", "PROMETHE
 # their time.
 os.environ.pop("SSL_CERT_FILE", None)
 os.environ["SSL_CERT_DIR"] = os.devnull
-# Go's collector took a fifth of the time of promtool, which runs for seconds.
+# For tests that run promtool themselves; see observability/checks/server_tools.py.
 os.environ.setdefault("GOGC", "400")
 
 from loadtests.thingspeak_stub import ThingSpeakStub  # noqa: E402
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what lives until the end: every app makes it look through all."""
+    """Leave what imports and collection made out of garbage collection; it lives until the end."""
     gc.freeze()
     gc.set_threshold(50_000)
 

@@ -111,7 +111,7 @@ def check_clock(plan: Plan, path: Path) -> Iterator[Problem]:
 
 
 def is_duration(text: str, seconds: Decimal) -> bool:
-    """Return whether the text is that length; one in several units, as 1m30s, is not."""
+    """Return whether the text is a duration of that length; several units (1m30s) are not read."""
     try:
         return parse_duration(text).seconds == seconds
     except ValueError:

@@ -37,7 +37,7 @@ class SharedTest:
     cases: list[SymptomCase] = field(default_factory=list)
 
     def has_room_for(self, new: SymptomCase) -> bool:
-        """Return whether neither the new case affects one that is here, nor one here the new."""
+        """Return whether the new case and those that are here do not affect each other."""
         return not any(new.affects(other) or other.affects(new) for other in self.cases)
 
     def render(self, step: Decimal) -> Case:
