@@ -1,5 +1,6 @@
 """Servers of the standard library that tests run in a thread of their own, and ports for others."""
 
+import random
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,12 +10,41 @@ from typing import TypeVar
 
 Server = TypeVar("Server", bound=BaseServer)
 
+PORTS = range(61_000, 65_536)  # above those that Linux gives to connections (ip_local_port_range)
+CLAIMS: list[socket.socket] = []  # of this process, until it ends
+
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listened at a moment ago."""
+    """A port that nothing uses, on any address of this machine, and no other test is given.
+
+    A server listens some time after its port was chosen. Until then the port is safe: no
+    connection gets one of this range from the kernel, and a claim, an abstract socket's name, holds
+    until this process ends.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
+        if is_unused(port) and claim(port):
+            return port
+    raise AssertionError(f"all ports from {PORTS.start} to {PORTS.stop - 1} are in use")
+
+
+def is_unused(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def claim(port: int) -> bool:
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0evara-test-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    CLAIMS.append(name)
+    return True
 
 
 @contextmanager
