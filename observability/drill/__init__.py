@@ -2,4 +2,4 @@
 
 
 class DrillFailed(Exception):
-    """A drill that did not go as it must; the message says why."""
+    """A drill that failed; the message says why."""

@@ -82,7 +82,7 @@ def run(drill: Drill, plan: Plan, print_line: PrintLine) -> Result:
     else:
         seconds = time.monotonic() - started
         result.passed = True
-        result.verdict = f"delivered and resolved as it must, {seconds:.0f} s in all"
+        result.verdict = f"the alert was delivered and resolved; {seconds:.0f} s in total"
     return result
 
 
@@ -105,7 +105,7 @@ def perform(
 
         def undo_fault() -> None:
             fault.close()
-            timeline.add("mended", "fault taken away")
+            timeline.add("repaired", "the fault is removed")
 
         fault.enter_context(drill.fault.inject(sandbox))
         timeline.add("fault", drill.description)

@@ -9,7 +9,7 @@ import pytest
 from observability.devstack.layout import ROOT
 from observability.drill.registry import DRILLS
 
-ORDER = ["fault", "pending", "firing", "delivered", "mended", "resolved"]
+ORDER = ["fault", "pending", "firing", "delivered", "repaired", "resolved"]
 
 
 @pytest.mark.parametrize("drill", DRILLS)
