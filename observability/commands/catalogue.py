@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from observability.checks import dashboards, drift, lint, routes, server_tools
+from observability.checks import boards, contract, drift, lint, server_tools
 from observability.commands import options
 from observability.devstack import binaries, packages
 from observability.devstack.layout import StackLayout
@@ -29,9 +29,9 @@ class Compilation:
 
 def compile_catalogue(catalogue: Path, policy: Path, openapi: Path) -> Compilation:
     """Compile the catalogue; raise Invalid with every problem of the catalogue and the policy."""
-    contract = registry.read_contract(openapi)
+    document = registry.read_contract(openapi)
     plan = loading.load_plan(catalogue, policy)
-    return Compilation(plan, contract, registry.render(plan, contract))
+    return Compilation(plan, document, registry.render(plan, document))
 
 
 @click.command()
@@ -42,7 +42,7 @@ def compile_catalogue(catalogue: Path, policy: Path, openapi: Path) -> Compilati
 def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None:
     """Write everything that follows from the catalogue."""
     compilation = compile_catalogue(catalogue, policy, openapi)
-    problems = routes.check(compilation.plan, compilation.contract)
+    problems = contract.check(compilation.plan, compilation.contract)
     if problems:
         print_problems(problems)
         fail("nothing was written", NOT_FINE)
@@ -86,10 +86,10 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
 def find_problems(compilation: Compilation, folder: Path) -> list[Problem]:
     """Return the problems that can be found without the servers' own tools."""
     return [
-        *routes.check(compilation.plan, compilation.contract),
+        *contract.check(compilation.plan, compilation.contract),
         *drift.check(compilation.files, folder),
         *lint.check(compilation.plan, folder),
-        *dashboards.check(compilation.plan, compilation.files),
+        *boards.check(compilation.plan),
     ]
 
 

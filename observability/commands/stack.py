@@ -6,7 +6,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from observability.checks import routes
+from observability.checks import contract
 from observability.commands import options
 from observability.commands.slo_table import print_slos
 from observability.devstack import addresses, binaries, modes
@@ -39,7 +39,7 @@ def up(mode: str) -> None:
     layout = StackLayout.main()
     chosen, why = modes.choose_mode(mode, layout)
     plan = layout.plan(chosen)
-    problems = routes.check(plan, registry.read_contract())
+    problems = contract.check(plan, registry.read_contract())
     if problems:  # the API would refuse to start
         raise Invalid(problems)
     started = time.monotonic()

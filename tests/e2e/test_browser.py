@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from observability.checks.routes import list_operations
+from observability.checks.contract import list_operations
 from observability.devstack.layout import DEVELOPMENT_KEY
 from observability.generate.registry import read_contract
 from tests.e2e.conftest import Stack, Watched

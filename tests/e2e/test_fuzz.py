@@ -26,7 +26,7 @@ from api.models import Node
 from api.platform.http import openapi
 from api.platform.state import app_state
 from loadtests.thingspeak_stub import ThingSpeakStub
-from observability.checks.routes import list_operations
+from observability.checks.contract import list_operations
 from observability.generate.registry import read_contract
 from observability.spec import loading
 from tests.contract_validation import mismatch

@@ -38,21 +38,21 @@ def check_routes(plan: Plan, operations: Operations) -> Iterator[Problem]:
             fix = (
                 f"correct `http:`, or add the view and run make generate; the API serves {similar}"
             )
-            yield contract(where, f"{route.http} is not in the app", fix)
+            yield contract_problem(where, f"{route.http} is not in the app", fix)
         elif route.load.weight and lacks_example(operations[route.http]):
             message = "has load, but no example body in api/openapi.json"
             fix = "give its schema an example in api/v1, then make generate"
-            yield contract(where, message, fix)
+            yield contract_problem(where, message, fix)
 
 
 def check_unwatched(plan: Plan, operations: Operations) -> Iterator[Problem]:
     """Yield operations that are neither watched nor exempt."""
     for http in sorted(operations.keys() - plan.route_ids.keys()):
         message = f"{http} is served, but watched by nothing"
-        yield contract(WHERE, message, "declare it under routes, or under exempt")
+        yield contract_problem(WHERE, message, "declare it under routes, or under exempt")
 
 
-def contract(where: str, message: str, fix: str) -> Problem:
+def contract_problem(where: str, message: str, fix: str) -> Problem:
     """Return a problem of this check."""
     return Problem(where, message, fix, "contract")
 

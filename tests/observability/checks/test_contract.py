@@ -3,21 +3,21 @@
 import copy
 from typing import Any
 
-from observability.checks import routes
+from observability.checks import contract
 from observability.spec.plan import Plan
 from observability.spec.schema.fields import Http
 
 
 def test_the_committed_contract_is_kept(plan: Plan, openapi: dict[str, Any]) -> None:
     """Nothing to mend in this tree."""
-    assert routes.check(plan, openapi) == []
+    assert contract.check(plan, openapi) == []
 
 
 def test_a_route_that_the_app_lacks_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
     """The problem shows what the app serves under that path instead."""
     document = copy.deepcopy(openapi)
     del document["paths"]["/api/v1/nodes"]["post"]
-    [problem] = routes.check(plan, document)
+    [problem] = contract.check(plan, document)
     assert problem.where == "catalogue.yaml: routes.nodes.create"
     assert problem.message == "POST /api/v1/nodes is not in the app"
     assert problem.fix.endswith("the API serves GET /api/v1/nodes")
@@ -29,7 +29,7 @@ def test_an_operation_that_nothing_watches_is_named(plan: Plan, openapi: dict[st
     document = copy.deepcopy(openapi)
     document["paths"]["/api/v1/new"] = {"get": {"responses": {}}, "parameters": []}
     document["paths"]["/api/v1/nodes"]["delete"] = {"responses": {}}
-    problems = routes.check(plan, document)
+    problems = contract.check(plan, document)
     assert [p.message for p in problems] == [
         "DELETE /api/v1/nodes is served, but watched by nothing",
         "GET /api/v1/new is served, but watched by nothing",
@@ -42,7 +42,7 @@ def test_a_body_without_example_cannot_be_load_tested(plan: Plan, openapi: dict[
     document = copy.deepcopy(openapi)
     for media in document["paths"]["/api/v1/nodes"]["post"]["requestBody"]["content"].values():
         del media["example"]
-    [problem] = routes.check(plan, document)
+    [problem] = contract.check(plan, document)
     assert (problem.where, problem.message) == (
         "catalogue.yaml: routes.nodes.create",
         "has load, but no example body in api/openapi.json",
@@ -52,4 +52,4 @@ def test_a_body_without_example_cannot_be_load_tested(plan: Plan, openapi: dict[
 def test_without_a_like_path_all_operations_are_shown() -> None:
     """A path that is wrong altogether gets the whole list."""
     served: dict[Http, dict[str, Any]] = {Http("GET", "/b"): {}, Http("GET", "/a"): {}}
-    assert routes.list_similar(Http("GET", "/c"), served) == "GET /a, GET /b"
+    assert contract.list_similar(Http("GET", "/c"), served) == "GET /a, GET /b"
