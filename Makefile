@@ -13,8 +13,9 @@ TIME ?= 60s
 HOST ?=
 P ?=
 D ?=
+NAME := # given on the command line alone; some shells export a NAME
 
-.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint screens lock fetch
+.PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint screens lock rename fetch
 
 help: ## Show this map
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +70,12 @@ screens: .venv/dev ## Take the pictures of docs/screens.md from the running stac
 lock: .venv/dev ## Pin the newest versions of requirements*.in with hashes
 	@for name in requirements requirements-dev; do $(LOCK) --upgrade -o $$name.txt $$name.in; done
 	@$(LOCK) -c requirements.txt -o api/requirements.txt api/requirements.in
+rename: .venv/dev ## Give the product another name (NAME=name); docs/template.md has the next steps
+	@$(BIN)/python rename.py "$(NAME)"
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --silent --fix --exit-zero .
+	@$(BIN)/ruff check --silent --select E501 --add-noqa . # a longer name makes some lines too long
+	@$(MAKE) --no-print-directory generate
 
 .venv/base:
 	@for tool in git make; do command -v $$tool >/dev/null || { echo "$$tool is missing; install it: sudo apt install $$tool" >&2; exit 1; }; done
