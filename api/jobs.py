@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from api.models import now
+from api.config import Settings
+from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs import dead_letters, leases, outbox
 from api.platform.jobs.dead_letters import DELIVERIES, SYNC
@@ -40,7 +41,7 @@ class Jobs:
 
     def __init__(self, app: Flask):
         self.app = app
-        self.settings = app_state(app).settings
+        self.settings = cast(Settings, app_state(app).settings)
         self.huey = open_queue(self.settings.jobs_url)
         self.sync = self.huey.task(name="sync")(self._sync)
         self.deliver = self.huey.task(name="deliver")(self._deliver)

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from api.models import Base
 from api.platform.db import database
+from api.platform.tables import Base
 
 LOCK = 0x45764172  # any number that nobody else takes
 

@@ -6,9 +6,10 @@ import click
 import orjson
 from flask.cli import with_appcontext
 
-from api.models import AuditEntry, now
 from api.platform.audit import LINE, entries
+from api.platform.clock import now
 from api.platform.db import database
+from api.platform.tables import AuditEntry
 from observability.spec.quantities import Duration, parse_positive_duration
 
 

@@ -7,9 +7,9 @@ from flask.cli import AppGroup
 from sqlalchemy import select
 
 from api.jobs import Jobs
-from api.models import DeadLetter, Delivery
-from api.platform.db import database
+from api.platform.db import database, insert_into
 from api.platform.jobs import dead_letters, outbox
+from api.platform.tables import DeadLetter, Delivery
 
 COLUMNS = ("id", "task", "subject", "error", "attempts", "first_at", "last_at", "payload")
 # A dead letter as people read it.
@@ -33,7 +33,8 @@ def remove(number: int, *, requeue: bool) -> DeadLetter:
             )
         session.delete(letter)
         if requeue and letter.task == dead_letters.DELIVERIES:
-            session.add(Delivery(key=letter.subject, **letter.payload))
+            columns = {"key": letter.subject, **letter.payload}
+            session.execute(insert_into(session, Delivery.__table__).values(columns))
     return letter
 
 

@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
 from api.cli.errors import database_error
-from api.models import SCOPES, now
 from api.platform import keys
+from api.platform.clock import now
+from api.platform.tables import SCOPES
 from api.v1.keys import KeySchema, NewKeySchema
 from observability.spec.quantities import parse_positive_duration
 

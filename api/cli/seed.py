@@ -6,12 +6,12 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import Conflict
 
 from api.cli.errors import database_error
-from api.models import Node
-from api.platform.db import database
 from api.platform.keys import create, is_adoptable, keyring
+from api.services import nodes
 
 SEEDS: tuple[dict[str, Any], ...] = (
     {
@@ -63,9 +63,8 @@ def seed(migrate: bool, folder: Path | None) -> None:
 def create_node(values: dict[str, Any]) -> bool:
     """Store a node and return True; return False when it exists."""
     try:
-        with database().write() as session:
-            session.add(Node(**values))
-    except IntegrityError:
+        nodes.create(values)
+    except Conflict:
         return False
     except SQLAlchemyError as error:
         raise database_error(error) from error

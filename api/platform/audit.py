@@ -11,7 +11,7 @@ from flask import g, has_request_context, request
 from sqlalchemy import event, insert, inspect, select
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from api.models import AuditEntry
+from api.platform.tables import AuditEntry
 from api.platform.telemetry import metrics, request_context
 
 # An entry as people read it.

@@ -12,9 +12,10 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
-from api.models import ApiKey, now
+from api.platform.clock import now
 from api.platform.db import Database, database, paged
 from api.platform.state import app_state
+from api.platform.tables import ApiKey
 
 PREFIX = "evara_"
 TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")

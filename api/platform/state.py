@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from flask_limiter import Limiter
     from prometheus_client import Counter
 
-    from api.config import Settings
+    from api.platform.config import PlatformSettings
     from api.platform.db import Database
     from api.platform.http.health_checks import Check
     from api.platform.http.openapi import Operations
@@ -25,7 +25,7 @@ EXTENSION = "evara"
 class AppState:
     """State of one app; a field raises AttributeError until its module is initialised."""
 
-    settings: "Settings"
+    settings: "PlatformSettings"
     tracing: "Tracing | None" = None  # None without a trace collector
     report_error: Callable[[Exception], None] | None = None  # None without a Sentry DSN
     # telemetry.metrics
@@ -46,7 +46,7 @@ class AppState:
     deprecations: dict[str, dict[str, str]] = field(init=False)  # route id → response headers
 
 
-def init_app(app: Flask, settings: "Settings") -> None:
+def init_app(app: Flask, settings: "PlatformSettings") -> None:
     """Attach an empty state to the app; every other init_app needs it."""
     app.extensions[EXTENSION] = AppState(settings)
 

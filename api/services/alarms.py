@@ -5,8 +5,9 @@ import uuid
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.models import Delivery, Latest, Node
+from api.models import Latest, Node
 from api.platform.state import app_state
+from api.platform.tables import Delivery
 from api.platform.telemetry import request_context
 
 WITHIN = "within"
@@ -57,4 +58,4 @@ def new_delivery(node: Node, latest: Latest, before: str) -> Delivery:
         "limits": node.alarms[latest.metric],
     }
     headers = request_context.outbound_headers()
-    return Delivery(key=key, node_id=node.id, payload=payload, headers=headers)
+    return Delivery(key=key, subject=node.id, payload=payload, headers=headers)

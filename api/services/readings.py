@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.models import Latest, Node, Reading, now
+from api.models import Latest, Node, Reading
+from api.platform.clock import now
 from api.platform.db import database, insert_into, paged
 from api.services import alarms
 from api.services.nodes import require

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.models import Node, SyncState, now
+from api.models import Node, SyncState
+from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs.leases import Lease
 from api.platform.outbound.deadlines import DeadlineExceeded

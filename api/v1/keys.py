@@ -5,8 +5,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from api.models import SCOPES, now
 from api.platform import keys
+from api.platform.clock import now
 from api.platform.http.parsing import (
     PRINTABLE,
     V1,
@@ -17,6 +17,7 @@ from api.platform.http.parsing import (
     StrictBoolean,
     Whole,
 )
+from api.platform.tables import SCOPES
 
 blueprint = V1("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
 EXAMPLE = {"name": "dashboard", "scope": "read"}

@@ -11,9 +11,11 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from api.models import SCOPES, ApiKey, DeadLetter, Delivery, Reading, now
+from api.models import Reading
+from api.platform.clock import now
 from api.platform.keys import digest_of
 from api.platform.state import app_state
+from api.platform.tables import SCOPES, ApiKey, DeadLetter, Delivery
 from api.services.sync import synced_since
 from tests.contract_validation import mismatch
 

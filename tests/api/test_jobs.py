@@ -12,7 +12,8 @@ import stamina
 from flask import Flask
 
 from api.jobs import DELIVERIES, SYNC, Jobs
-from api.models import Delivery, Lease, SyncState, now
+from api.models import SyncState
+from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs import leases
 from api.platform.jobs.dead_letters import record
@@ -20,6 +21,7 @@ from api.platform.jobs.retries import MAX_RETRY_DELAY
 from api.platform.outbound import guarded_calls
 from api.platform.outbound.circuit_breaker import BreakerOpen
 from api.platform.state import app_state
+from api.platform.tables import Delivery, Lease
 from api.platform.telemetry import metrics, request_context
 from api.services import sync, thingspeak
 from api.services.thingspeak import Unavailable
@@ -114,7 +116,7 @@ def test_waiting_deliveries_are_measured(app: Flask, jobs: Jobs) -> None:
     with app.app_context(), database().write() as session:
         for number, moment in enumerate((since, now())):
             session.add(
-                Delivery(key=str(number), node_id="n", payload={}, headers={}, created_at=moment)
+                Delivery(key=str(number), subject="n", payload={}, headers={}, created_at=moment)
             )
     app_state(app).settings.webhook_url = "http://127.0.0.1:9/"
     jobs.tick()

@@ -9,9 +9,9 @@ from flask import Flask, Response, g, request
 from flask_smorest import abort
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.config import Settings
-from api.models import SCOPES, ApiKey
+from api.platform.config import PlatformSettings
 from api.platform.state import app_state
+from api.platform.tables import SCOPES, ApiKey
 
 PUBLIC = ("health.", "docs.")  # endpoints that need no key
 # Endpoints that ignore a key, so that they answer without a database.
@@ -57,7 +57,7 @@ def find_key(token: str) -> ApiKey | None:
     return None
 
 
-def is_development_key(token: str, settings: Settings) -> bool:
+def is_development_key(token: str, settings: PlatformSettings) -> bool:
     """Return True for the development key, which is valid in development only."""
     if settings.env != "development" or not settings.development_key:
         return False

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from flask import Flask, Response
 
-from api.config import Settings
 from api.platform import faults
+from api.platform.config import PlatformSettings
 from api.platform.http import auth, errors, limits, openapi, security_headers
 from api.platform.outbound import deadlines
 from api.platform.state import app_state
@@ -21,7 +21,7 @@ class Layer:
     after: Callable[[Response], Response] | None = None
     teardown: Callable[[BaseException | None], None] | None = None
     extension: Callable[[Flask], None] | None = None  # registers the hooks of a library
-    enabled: Callable[[Settings], bool] = lambda _: True
+    enabled: Callable[[PlatformSettings], bool] = lambda _: True
 
 
 # From the outermost layer to the innermost: `before` runs downwards, `after` and `teardown`
@@ -64,7 +64,7 @@ class ObservedFlask(Flask):
         return errors.last_resort(e)
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, settings: PlatformSettings) -> None:
     """Register the layers that the settings enable."""
     for layer in LAYERS:
         if not layer.enabled(settings):

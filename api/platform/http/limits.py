@@ -13,7 +13,7 @@ from flask_limiter import Limit, Limiter, RequestLimit
 from limits.storage import Storage
 from redis.exceptions import RedisError
 
-from api.config import Settings
+from api.platform.config import PlatformSettings
 from api.platform.outbound import redis_client
 from api.platform.state import app_state
 from api.platform.telemetry import metrics
@@ -153,7 +153,7 @@ def refusal() -> str:
     return f"At most {limit.limit} from one caller are answered here; try again in {seconds} s."
 
 
-def init_app(app: Flask, plan: Plan, settings: Settings) -> None:
+def init_app(app: Flask, plan: Plan, settings: PlatformSettings) -> None:
     """Make the limiter: each request counts for its route, also one that matches no route.
 
     Unlimited keys are exempt.

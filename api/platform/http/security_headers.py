@@ -3,7 +3,7 @@
 from flask import Flask, Response, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api.config import Settings
+from api.platform.config import PlatformSettings
 from api.platform.state import app_state
 from api.platform.telemetry.request_context import REQUEST_ID
 
@@ -38,7 +38,7 @@ def add_headers(response: Response) -> Response:
     return response
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, settings: PlatformSettings) -> None:
     """Check the Host header, and take the client's address from the declared proxies."""
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     if settings.proxy_hops:

@@ -5,8 +5,9 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from api.models import DeadLetter, now
+from api.platform.clock import now
 from api.platform.db import insert_into
+from api.platform.tables import DeadLetter
 
 # Names of tasks.
 SYNC = "thingspeak.sync"

@@ -16,13 +16,14 @@ from pydantic import SecretStr
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from api.models import Delivery, now
+from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs import dead_letters
 from api.platform.jobs.dead_letters import DELIVERIES
 from api.platform.jobs.leases import Lease
 from api.platform.jobs.retries import retry_delay
 from api.platform.state import app_state
+from api.platform.tables import SUBJECT_COLUMN, Delivery
 from api.platform.telemetry import metrics, request_context, tracing
 
 TIMEOUT = 5.0  # seconds for each step of a call
@@ -33,7 +34,7 @@ def next_due(session: Session) -> Delivery | None:
     """Return the delivery to send now: of the first delivery of every node, the one longest due."""
     if not app_state().settings.webhook_url:
         return None
-    first_ids = select(func.min(Delivery.id)).group_by(Delivery.node_id)
+    first_ids = select(func.min(Delivery.id)).group_by(Delivery.subject)
     query = (
         select(Delivery)
         .where(Delivery.id.in_(first_ids), Delivery.due_at <= now())
@@ -116,7 +117,7 @@ def record_attempt(session: Session, delivery: Delivery, error: str | None) -> N
     was_there = session.execute(removal).first() is not None  # else another worker delivered it
     if error and was_there:
         payload = {
-            "node_id": delivery.node_id,
+            SUBJECT_COLUMN: delivery.subject,
             "payload": delivery.payload,
             "headers": delivery.headers,
         }
@@ -127,7 +128,7 @@ def report_attempt(delivery: Delivery, error: str | None) -> None:
     """Count and log an attempt; `error` is None when it succeeded."""
     fields = {
         "job": DELIVERIES,
-        "node": delivery.node_id,
+        "node": delivery.subject,
         "key": delivery.key,
         "attempt": delivery.attempts + 1,
         "error": error,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import orjson
 from flask import Flask, current_app, request
 
-from api.config import Settings
+from api.platform.config import PlatformSettings
 from api.platform.state import app_state
 from api.platform.telemetry import logs, metrics, request_context
 
@@ -30,7 +30,7 @@ def scrub(event: "Event", _: "Hint") -> "Event":
     return clean
 
 
-def connect(settings: Settings, dsn: str) -> Callable[[Exception], None]:
+def connect(settings: PlatformSettings, dsn: str) -> Callable[[Exception], None]:
     """Start Sentry's SDK; return a function that sends an exception.
 
     The SDK is imported here because it costs memory and time even when it has no DSN.
@@ -62,7 +62,7 @@ def connect(settings: Settings, dsn: str) -> Callable[[Exception], None]:
     return send
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, settings: PlatformSettings) -> None:
     """Report the exceptions of the app if the settings have a DSN."""
     if settings.sentry_dsn:
         dsn = settings.sentry_dsn.get_secret_value()

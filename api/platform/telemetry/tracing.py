@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, current_app, g, request
 
-from api.config import Settings
+from api.platform.config import PlatformSettings
 from api.platform.state import app_state
 from api.platform.telemetry import gateway, logs, metrics, request_context
 from api.platform.telemetry.request_context import RequestContext
@@ -78,7 +78,7 @@ def start_job(tracing: "Tracing", context: RequestContext, name: str) -> "RootSp
     return root_spans
 
 
-def init_app(app: Flask, settings: Settings) -> None:
+def init_app(app: Flask, settings: PlatformSettings) -> None:
     """Trace the requests and jobs of the app if the settings name a collector."""
     if not settings.otlp_endpoint:
         request_context.set_sample_ratio(0.0)

@@ -7,8 +7,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api.models import AuditEntry, now
+from api.platform.clock import now
 from api.platform.db import database
+from api.platform.tables import AuditEntry
 from tests.api.helpers import KEYS, NODES, bearer
 
 

@@ -9,9 +9,9 @@ from click.testing import Result
 from flask import Flask
 
 from api.jobs import Jobs
-from api.models import DeadLetter, Delivery
 from api.platform.db import database
 from api.platform.jobs import dead_letters
+from api.platform.tables import DeadLetter, Delivery
 from tests.api.conftest import MakeApp
 
 KEY = "k" * 32  # of a delivery

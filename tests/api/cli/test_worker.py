@@ -22,8 +22,9 @@ from flask import Flask
 from api.app import create_app
 from api.config import Settings
 from api.jobs import SYNC, Jobs
-from api.models import Lease, now
+from api.platform.clock import now
 from api.platform.db import database
+from api.platform.tables import Lease
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, dead_letters, is_synced, stored

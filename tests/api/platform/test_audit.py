@@ -13,11 +13,12 @@ from sqlalchemy import delete, insert, text, update
 from sqlalchemy.exc import DatabaseError
 from werkzeug.test import TestResponse
 
-from api import models
-from api.models import AuditEntry, Node, Reading, SyncState, now
+from api.models import Latest, Node, Reading, SyncState
 from api.platform import audit
+from api.platform.clock import now
 from api.platform.db import database
 from api.platform.state import app_state
+from api.platform.tables import AuditEntry, Base, DeadLetter, Delivery, Lease
 from observability.spec import loading
 from tests.api.conftest import MakeApp
 from tests.api.helpers import KEYS, NODE, NODES, READINGS, batch, bearer, reading
@@ -180,17 +181,15 @@ def test_a_bulk_change_of_an_audited_table_is_refused(app: Flask, statement: obj
 
 def test_every_table_says_whether_it_is_audited() -> None:
     """Those that are not: readings and what derives from them, jobs, and the log itself."""
-    unaudited = {
-        mapper.class_ for mapper in models.Base.registry.mappers if not mapper.class_.__audited__
-    }
+    unaudited = {mapper.class_ for mapper in Base.registry.mappers if not mapper.class_.__audited__}
     assert unaudited == {
         Reading,
-        models.Latest,
+        Latest,
         SyncState,
         AuditEntry,
-        models.Lease,
-        models.Delivery,
-        models.DeadLetter,
+        Lease,
+        Delivery,
+        DeadLetter,
     }
 
 

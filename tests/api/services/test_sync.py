@@ -10,9 +10,10 @@ import pytest
 import stamina
 from flask import Flask
 
-from api.models import Lease, Node, Reading, SyncState
+from api.models import Node, Reading, SyncState
 from api.platform.db import database
 from api.platform.jobs import leases
+from api.platform.tables import Lease
 from api.services import nodes, sync
 from api.services.thingspeak import TIME_FORMAT, ThingSpeak, ThingSpeakError
 

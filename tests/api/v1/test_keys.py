@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api.models import now
+from api.platform.clock import now
 from tests.api.helpers import KEYS, NODES, bearer, is_problem
 
 PATH = "/api/v1/keys"

@@ -11,11 +11,12 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from api import app as app_module
-from api.models import SCOPES, ApiKey, now
 from api.platform import db, keys
+from api.platform.clock import now
 from api.platform.http import auth
 from api.platform.http.parsing import V1
 from api.platform.state import app_state
+from api.platform.tables import SCOPES, ApiKey
 from observability.spec import loading
 from tests.api.conftest import MakeApp
 from tests.api.helpers import KEYS, NODE, NODES, UNLIMITED, bearer, is_problem

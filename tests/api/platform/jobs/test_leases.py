@@ -7,8 +7,8 @@ from unittest.mock import Mock
 import pytest
 from flask import Flask
 
-from api import models
-from api.models import now
+from api.platform import tables
+from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs import leases
 
@@ -16,13 +16,13 @@ from api.platform.jobs import leases
 def expire_all() -> None:
     """Make every lease expire, as if it had not been renewed."""
     with database().write() as session:
-        session.query(models.Lease).update({"until": now() - timedelta(seconds=1)})
+        session.query(tables.Lease).update({"until": now() - timedelta(seconds=1)})
 
 
 def count_rows() -> int:
     """Return the number of leases in the database."""
     with database().read() as session:
-        return session.query(models.Lease).count()
+        return session.query(tables.Lease).count()
 
 
 def test_a_lease_has_one_holder_at_a_time(app: Flask) -> None:

@@ -14,10 +14,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from api.models import Delivery, now
+from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs import leases, outbox
 from api.platform.state import app_state
+from api.platform.tables import Delivery
 from tests.api.conftest import MakeApp
 from tests.api.helpers import (
     FINE,

@@ -18,8 +18,9 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from api import jobs
-from api.models import Node, now
+from api.models import Node
 from api.platform import db
+from api.platform.clock import now
 from api.platform.db import database
 from api.platform.telemetry import logs, metrics
 from api.services import nodes, sync
