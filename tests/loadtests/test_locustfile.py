@@ -13,6 +13,7 @@ from observability.spec import loading
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = ROOT / "tests" / "observability" / "service" / "catalogue.yaml"
+CONTRACT = SERVICE.with_name("openapi.json")
 PRELUDE = """
 import json, os
 from loadtests import locustfile as l
@@ -155,7 +156,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     verdict = tmp_path_factory.mktemp("load") / "verdict.json"
     scenarios = verdict.with_name("scenarios.json")
     scenarios.write_text(
-        locust.render(loading.load_plan(SERVICE), registry.read_contract())[locust.SCENARIOS],
+        locust.render(loading.load_plan(SERVICE), registry.read_contract(CONTRACT))[
+            locust.SCENARIOS
+        ],
         encoding="utf-8",
     )
     script = PRELUDE + "".join(

@@ -8,6 +8,7 @@ from observability.devstack.layout import servers_folder
 from observability.spec.plan import Plan
 
 SERVICE = Path(__file__).parent / "service" / "catalogue.yaml"
+CONTRACT = SERVICE.with_name("openapi.json")
 SMALL = """
 service: small
 owner: platform

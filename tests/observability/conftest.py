@@ -12,7 +12,7 @@ from observability.spec.drill_clock import accelerate
 from observability.spec.loading import POLICY, load_plan
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
-from tests.observability.compiler_support import SERVICE, changed, program
+from tests.observability.compiler_support import CONTRACT, SERVICE, changed, program
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +29,8 @@ def fast(plan: Plan) -> Plan:
 
 @pytest.fixture(scope="session")
 def openapi() -> dict[str, Any]:
-    """Return the API's committed contract."""
-    return registry.read_contract()
+    """Return what the generators read of the contract of the fixed service."""
+    return registry.read_contract(CONTRACT)
 
 
 Edit = tuple[str, str]

@@ -11,7 +11,7 @@ from observability.__main__ import cli
 from observability.generate import registry
 from observability.spec.loading import load_plan
 from tests.observability.commands.support import run
-from tests.observability.compiler_support import SMALL, openapi_for
+from tests.observability.compiler_support import CONTRACT, SMALL, openapi_for
 
 WRONG_SHAPES = (
     ("service: evara-api", "service: evara-api\nservise: x"),
@@ -97,7 +97,8 @@ def test_a_route_that_the_app_lacks_writes_nothing(
 ) -> None:
     """The contract is checked before anything is written."""
     catalogue, _ = files((("    http: GET /api/v1/nodes\n", "    http: GET /api/v1/knots/\n"),))
-    result = run("generate", "--catalogue", catalogue, "--out", tmp_path / "out")
+    options = ("--catalogue", catalogue, "--openapi", CONTRACT, "--out", tmp_path / "out")
+    result = run("generate", *options)
     assert result.returncode == 1
     assert "GET /api/v1/knots/ is not in the app" in result.stderr
     assert "GET /api/v1/nodes is served, but watched by nothing" in result.stderr

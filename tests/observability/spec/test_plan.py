@@ -16,14 +16,15 @@ from observability.generate import prometheus, registry
 from observability.spec import names
 from observability.spec.loading import load_plan
 from observability.spec.plan import FINE_PACE, LONG_PACE, SHORT_WINDOW, THIN_PACE, Plan, Slo
-from tests.observability.compiler_support import SERVICE
+from tests.observability.compiler_support import CONTRACT, SERVICE
 
 HASH = """
 import hashlib, pathlib, sys
 from observability.generate import registry
 from observability.spec import loading
 
-files = registry.render(loading.load_plan(pathlib.Path(sys.argv[1])), registry.read_contract())
+catalogue, contract = map(pathlib.Path, sys.argv[1:])
+files = registry.render(loading.load_plan(catalogue), registry.read_contract(contract))
 text = repr(sorted((str(path), text) for path, text in files.items()))
 print(hashlib.sha256(text.encode()).hexdigest())
 """
@@ -176,11 +177,11 @@ def test_output_is_the_same_every_time(plan: Plan, openapi: dict[str, Any]) -> N
     """Another process with another hash seed writes the same bytes."""
     files = registry.render(plan, openapi)
     mine = hashlib.sha256(repr(sorted((str(p), t) for p, t in files.items())).encode()).hexdigest()
-    assert files == registry.render(load_plan(SERVICE), registry.read_contract())
+    assert files == registry.render(load_plan(SERVICE), openapi)
     for seed in ("1", "4711"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
         said = subprocess.run(
-            [sys.executable, "-c", HASH, str(SERVICE)],
+            [sys.executable, "-c", HASH, str(SERVICE), str(CONTRACT)],
             env=environment,
             cwd=registry.ROOT,
             capture_output=True,
