@@ -7,11 +7,11 @@ from flask import Flask, Response
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
-from observability.console.chart_images import NARROW, SPANS, WIDE, chart_images
+from observability.console.chart_images import SPANS, chart_images
 from observability.console.context import Console
+from observability.console.errors import show_error
 from observability.console.formats import ago, clock, prose
 from observability.console.inbox import inbox
-from observability.console.not_found import show_error
 from observability.console.notification_store import NotificationStore
 from observability.console.pages import pages, slo_url
 from observability.console.queries import Queries
@@ -46,7 +46,6 @@ def create_app(layout: StackLayout, plan: Plan) -> Flask:
     app.jinja_env.globals.update(
         slo_url=slo_url,
         spans=SPANS,
-        widths=(NARROW, WIDE),
         service=plan.service,
         period=plan.period.name,
         paging_severity=plan.paging_severity,

@@ -12,7 +12,6 @@ from observability.lib.panels import METRICS, Kind, Panel
 from observability.spec import names
 
 SPANS = {"15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800}  # in seconds
-NARROW, WIDE = 360, 640  # pixels, for phones and for other screens
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -39,10 +38,8 @@ def chart(slug: str, number: int) -> ResponseReturnValue:
     panel = find_panel(queries, slug, number)
     if panel is None or not known_values(queries).issuperset(variables.values()):
         abort(404)
-    width = NARROW if request.args.get("width") == str(NARROW) else WIDE
-    dark = request.args.get("theme") == "dark"
     try:
-        image = queries.chart(panel.bind(**variables), SPANS[selected_span()], width, dark=dark)
+        image = queries.chart(panel.bind(**variables), SPANS[selected_span()])
     except Unreachable as error:
         return Response(str(error), 503, mimetype="text/plain")
     return Response(image, mimetype="image/svg+xml", headers=HEADERS)
@@ -59,7 +56,7 @@ def find_panel(queries: Queries, slug: str, number: int) -> Panel | None:
 
 
 def is_drawable(panel: Panel) -> bool:
-    return panel.source == METRICS and panel.kind in (Kind.LINES, Kind.HEATMAP)
+    return panel.source == METRICS and panel.kind == Kind.LINES
 
 
 def known_values(queries: Queries) -> set[str]:

@@ -163,22 +163,14 @@ class Queries:
             f"query {expr}", NUMBERS_LIFETIME, lambda: self._prometheus.query(expr)
         )
 
-    def chart(self, panel: Panel, seconds: int, width: int, *, dark: bool) -> str:
-        """Return the SVG of a panel over the last `seconds`; `width` is in pixels."""
+    def chart(self, panel: Panel, seconds: int) -> str:
+        """Return the SVG of a panel over the last `seconds`."""
 
         def draw() -> str:
             now = time.time()
-            return svg(
-                panel,
-                self._prometheus,
-                now - seconds,
-                now,
-                dark=dark,
-                width=width,
-                colours=self._colours,
-            )
+            return svg(panel, self._prometheus, now - seconds, now, self._colours)
 
-        return self._cache.get(f"chart {seconds} {width} {dark} {panel}", CHART_LIFETIME, draw)
+        return self._cache.get(f"chart {seconds} {panel}", CHART_LIFETIME, draw)
 
 
 def urgency(row: Row) -> int:

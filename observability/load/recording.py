@@ -16,8 +16,6 @@ from observability.load.scrapes import Sample
 from observability.load.server_counts import Increase
 from observability.spec.plan import Plan
 
-PICTURE_WIDTH = 470  # pixels; two beside each other on a wide page, and legible on a phone
-THEMES = ("light", "dark")
 Picture = dict[str, str]
 
 
@@ -51,20 +49,13 @@ class Recording:
 
 
 def draw_panels(prometheus: Prometheus, plan: Plan, increase: Increase) -> Iterator[Picture]:
-    """Yield the panels of the `load` board, light and dark, as data URLs."""
+    """Yield the panels of the `load` board as data URLs."""
     colour_by_series = colours.series_colours(plan)
     for panel in load_board.board(plan).panels:
-        picture = {"title": panel.title, "description": panel.description}
-        for theme in THEMES:
-            svg = charts.svg(
-                panel,
-                prometheus,
-                increase.start,
-                increase.end,
-                dark=theme == "dark",
-                width=PICTURE_WIDTH,
-                colours=colour_by_series,
-            )
-            encoded = base64.b64encode(svg.encode()).decode()
-            picture[theme] = f"data:image/svg+xml;base64,{encoded}"
-        yield picture
+        svg = charts.svg(panel, prometheus, increase.start, increase.end, colour_by_series)
+        encoded = base64.b64encode(svg.encode()).decode()
+        yield {
+            "title": panel.title,
+            "description": panel.description,
+            "url": f"data:image/svg+xml;base64,{encoded}",
+        }

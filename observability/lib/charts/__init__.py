@@ -1,4 +1,4 @@
-"""Charts: a panel's lines or heat map over a span of time as SVG, for console and load report."""
+"""Charts: a panel's lines over a span of time as SVG, for the console and the load report."""
 
 from observability.lib.charts.figure import svg
 from observability.lib.charts.values import text

@@ -1,37 +1,43 @@
-"""The picture of a panel: matplotlib's figure with its axes, as SVG."""
+"""The picture of a panel: matplotlib's figure with its axes and its legend, as SVG."""
 
 import re
 import threading
-import time
 from collections.abc import Mapping
+from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from observability.lib.charts.chart import Chart, chart_of
-from observability.lib.charts.heatmap import draw_heatmap
-from observability.lib.charts.layout import Layout
-from observability.lib.charts.legend import draw_legend, legend_entries, legend_height
-from observability.lib.charts.lines import draw_lines
-from observability.lib.charts.series import fetch_panel, grid_between
-from observability.lib.charts.themes import DARK, LIGHT
-from observability.lib.charts.ticks import DAY, MINUTE, round_times
-from observability.lib.panels import Kind, Panel
+from observability.lib.charts.axes import draw_time_axis, draw_value_axis
+from observability.lib.charts.legend import draw_legend, legend_height
+from observability.lib.charts.series import Series, fetch_panel, grid_between
+from observability.lib.charts.styles import with_styles
+from observability.lib.panels import GREY, YELLOW, Panel
 from observability.lib.prometheus import Prometheus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LOOK = Path(__file__).with_name("chart.mplstyle")
+WIDTH = 470  # pixels, legible on a phone
+PLOT_HEIGHT = 176
+PLOT_WIDTH = 392
+LEFT = 58  # of the plot, as the two that follow
+TOP = 8
+BOTTOM = 24
 DPI = 72  # so that a point is a pixel
-SETTINGS: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "evara",
-    "font.size": 11,
-    "text.parse_math": False,
-}
+SECONDS_OF_DAY = 86_400  # matplotlib's times are days since 1970
+MOST = 9  # series that are drawn
 METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
-TIME_LABEL_WIDTH = 100  # pixels
+SCHEMED = {"#3d444d": "--text", "#e4e7eb": "--grid", YELLOW.lower(): "--yellow"}
+SCHEMES = (
+    f":root {{--text: #3d444d; --grid: #e4e7eb; --yellow: {GREY}}} "
+    "@media (prefers-color-scheme: dark) "
+    f"{{:root {{--text: #c9d1d9; --grid: #30363d; --yellow: {YELLOW}}}}} "
+)
+CSS = "*{"  # how matplotlib's style sheet begins
 _matplotlib_lock = threading.Lock()  # matplotlib is not safe for threads
 
 
@@ -40,9 +46,6 @@ def svg(
     prometheus: Prometheus,
     start: float,
     end: float,
-    *,
-    dark: bool,
-    width: int = 640,
     colours: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the panel between two Unix times as SVG; raise Unreachable.
@@ -53,82 +56,71 @@ def svg(
     """
     grid = grid_between(start, end)
     series = fetch_panel(panel, prometheus, grid)
-    chart = chart_of(panel, grid.times, series, colours, DARK if dark else LIGHT)
     with _matplotlib_lock:
-        return draw(chart, width)
+        return draw(panel, grid.times, with_styles(series, colours))
 
 
-def draw(chart: Chart, width: int) -> str:
+def draw(panel: Panel, times: list[float], series: list[Series]) -> str:
     """Return a chart as SVG; the same data give the same bytes."""
     # Imported here: it takes half a second, for which the inbox must not wait.
-    import matplotlib as mpl
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    mpl.rcParams.update(SETTINGS)
-    entries = legend_entries(chart)
-    layout = Layout(width, legend_height(entries, width))
-    figure = Figure(figsize=(width / DPI, layout.height / DPI), dpi=DPI)
-    figure.patch.set_visible(False)
-    axes = figure.add_axes(layout.plot)
-    draw_frame(axes, chart)
-    draw_time_axis(axes, chart.times, width)
-    if not chart.has_data:
-        draw_no_data(axes, chart)
-    elif chart.panel.kind == Kind.HEATMAP:
-        draw_heatmap(axes, chart)
+    style.use(LOOK)
+    shown = select_series(series)
+    below = BOTTOM + legend_height(shown, PLOT_WIDTH)
+    height = TOP + PLOT_HEIGHT + below
+    figure = Figure(figsize=(WIDTH / DPI, height / DPI))
+    plot = (LEFT / WIDTH, below / height, PLOT_WIDTH / WIDTH, PLOT_HEIGHT / height)
+    axes = figure.add_axes(plot)
+    days = [moment / SECONDS_OF_DAY for moment in times]
+    draw_time_axis(axes, days)
+    if shown:
+        draw_lines(axes, days, shown)
+        draw_value_axis(axes, panel, shown)
+        draw_legend(axes, shown, PLOT_WIDTH, BOTTOM / PLOT_HEIGHT)
     else:
-        draw_lines(axes, chart)
-        draw_legend(figure, chart, entries, width)
+        draw_no_data(axes, panel)
     return figure_as_svg(figure)
 
 
-def draw_frame(axes: "Axes", chart: Chart) -> None:
-    """Draw the line below the plot alone, and labels without marks."""
-    axes.patch.set_visible(False)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(chart.theme.grid)
-    axes.tick_params(colors=chart.theme.text, length=0, pad=5)
+def select_series(series: list[Series]) -> list[Series]:
+    """Return the largest series and each threshold once; nothing without data."""
+    data = [entry for entry in series if not entry.query.is_threshold and entry.samples]
+    if not data:
+        return []
+    thresholds = {entry.label: entry for entry in series if entry.query.is_threshold}
+    if len(data) > MOST:
+        data.sort(key=lambda entry: -entry.peak)
+        last = data[MOST - 1]
+        data[MOST - 1 :] = [replace(last, label=f"{last.label}, and {len(data) - MOST} smaller")]
+    return [*data, *thresholds.values()]
 
 
-def draw_time_axis(axes: "Axes", times: list[float], width: int) -> None:
-    """Draw the time axis with times that are round in the local time zone."""
-    start, end = times[0], times[-1]
-    offset = time.localtime(end).tm_gmtoff
-    half_a_label = (end - start) / 40
-    count = max(2, width // TIME_LABEL_WIDTH)
-    local_marks = round_times(start + offset, end + offset - half_a_label, count)
-    marks = [mark - offset for mark in local_marks]
-    pattern = time_format(end - start)
-    labels = [time.strftime(pattern, time.localtime(mark)) for mark in marks]
-    axes.set_xlim(start, end)
-    axes.set_xticks(marks, labels)
+def draw_lines(axes: "Axes", days: list[float], series: list[Series]) -> None:
+    """Draw lines; a series with a single sample is a dot."""
+    for entry in series:
+        marker = "o" if len(entry.samples) == 1 else ""
+        axes.plot(days, entry.values, marker=marker, label=entry.label, **entry.style)
 
 
-def time_format(span: float) -> str:
-    """Return the format of times on an axis of that many seconds."""
-    if span < 4 * MINUTE:
-        return "%H:%M:%S"
-    if span <= 2 * DAY:
-        return "%H:%M"
-    return "%d %b"
-
-
-def draw_no_data(axes: "Axes", chart: Chart) -> None:
+def draw_no_data(axes: "Axes", panel: Panel) -> None:
     """Write why there is nothing to draw: data are missing, or nothing happened."""
     reason = "no data in this span"
-    if not chart.panel.expects_data:
+    if not panel.expects_data:
         reason = "nothing to show: none of it happened in this span"
     axes.set_yticks([])
-    place = axes.transAxes
-    colour = chart.theme.text
-    axes.text(0.5, 0.5, reason, transform=place, ha="center", va="center", color=colour)
+    axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center")
 
 
 def figure_as_svg(figure: "Figure") -> str:
-    """Return the figure as an SVG element, in pixels and in the font of the page."""
+    """Return the figure as an SVG element, in pixels, in the font and the scheme of the page."""
     output = StringIO()
     figure.savefig(output, format="svg", metadata=METADATA)
     document = output.getvalue()
     element = document[document.index("<svg") :]
     element = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font: \1 system-ui, sans-serif", element)
-    return re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', element, count=2)
+    element = re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', element, count=2)
+    for colour, variable in SCHEMED.items():
+        element = element.replace(colour, f"var({variable})")
+    return element.replace(CSS, SCHEMES + CSS, 1)

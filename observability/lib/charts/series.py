@@ -36,7 +36,6 @@ class Series:
 
     label: str
     query: Query
-    labels: dict[str, str]
     values: list[float]
     style: dict[str, Any] = field(default_factory=dict)  # matplotlib's properties of its line
 
@@ -44,11 +43,6 @@ class Series:
     def samples(self) -> list[float]:
         """Return the values that are present."""
         return [value for value in self.values if not math.isnan(value)]
-
-    @property
-    def heights(self) -> list[float]:
-        """Return the values with 0 where there is no sample."""
-        return [0.0 if math.isnan(value) else value for value in self.values]
 
     @property
     def peak(self) -> float:
@@ -80,7 +74,7 @@ def fetch_query(query: Query, prometheus: Prometheus, grid: Grid) -> Iterator[Se
     answer = prometheus.query_range(query.expr, times[0], times[-1], grid.step)
     for labels, samples in sorted(answer, key=lambda series: sorted(series[0].items())):
         label = legend_text(query.legend, labels)
-        yield Series(label, query, labels, values_on_grid(samples, grid))
+        yield Series(label, query, values_on_grid(samples, grid))
 
 
 def values_on_grid(samples: list[tuple[float, float]], grid: Grid) -> list[float]:

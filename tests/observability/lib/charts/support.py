@@ -32,16 +32,14 @@ def constant_series(value: float, **labels: str) -> Series:
     return labels, [(START + number * STEP, value) for number in range(91)]
 
 
-def panel_of(
-    *queries: Query, unit: Unit = Unit.SECONDS, kind: Kind = Kind.LINES, stacked: bool = False
-) -> Panel:
-    """Return a panel with the given queries."""
-    return Panel("Title", "", kind, unit, queries, stacked=stacked)
+def panel_of(*queries: Query, unit: Unit = Unit.SECONDS) -> Panel:
+    """Return a panel of lines with the given queries."""
+    return Panel("Title", "", Kind.LINES, unit, queries)
 
 
-def draw(panel: Panel, prometheus: Any, *, dark: bool = False, **options: Any) -> str:
+def draw(panel: Panel, prometheus: Any, **options: Any) -> str:
     """Return the chart of a panel as SVG; `options` are those of `charts.svg`."""
-    return charts.svg(panel, prometheus, START, END, dark=dark, **options)
+    return charts.svg(panel, prometheus, START, END, **options)
 
 
 def texts(svg: str) -> list[str]:
@@ -53,4 +51,4 @@ def texts(svg: str) -> list[str]:
 def plotted_paths(svg: str, colour: str) -> list[str]:
     """Return the shapes in a colour that are not keys of the legend."""
     plot = svg[: svg.index('id="legend_1"')]
-    return re.findall(rf'<path d="([^"]*)"[^>]*stroke: {colour.lower()}', plot)
+    return re.findall(rf'<path d="([^"]*)"[^>]*stroke: {re.escape(colour.lower())}', plot)

@@ -21,11 +21,18 @@ WITH_THRESHOLD = panel_of(Query("a", "a"), Query("limit", "limit", is_threshold=
 
 
 def test_the_same_data_give_the_same_bytes() -> None:
-    """No date and no random id is in the SVG; light and dark differ."""
+    """No date and no random id is in the SVG."""
     svg = draw(PANEL, ONE_SERIES)
     assert draw(PANEL, ONE_SERIES) == svg
-    assert draw(PANEL, ONE_SERIES, dark=True) != svg
     assert "dc:date" not in svg
+
+
+def test_text_and_grid_follow_the_scheme_of_the_page() -> None:
+    """One picture serves light and dark pages."""
+    svg = draw(PANEL, ONE_SERIES)
+    assert "fill: var(--text)" in svg
+    assert "stroke: var(--grid)" in svg
+    assert "prefers-color-scheme: dark" in svg
 
 
 @pytest.mark.parametrize("panel", [WITH_THRESHOLD, replace(WITH_THRESHOLD, axis_soft_max=1.0)])
@@ -45,7 +52,14 @@ def test_a_panel_may_be_empty_in_a_healthy_stack() -> None:
     assert shown[-1] == "nothing to show: none of it happened in this span"
 
 
-@pytest.mark.parametrize("width", [320, 640, 1280])
-def test_the_chart_has_the_width_that_was_asked_for(width: int) -> None:
-    """Width is in pixels."""
-    assert f'width="{width}"' in draw(PANEL, ONE_SERIES, width=width)
+def test_the_size_is_in_pixels() -> None:
+    """Every chart has the same width, so that it is legible on a phone."""
+    assert 'width="470"' in draw(PANEL, ONE_SERIES)
+
+
+def test_the_largest_of_many_series_are_drawn() -> None:
+    """The legend says how many smaller ones there are."""
+    series = [constant_series(float(number), n=f"line-{number}") for number in range(14)]
+    svg = draw(panel_of(Query("a", "{{n}}")), Recorded(a=series))
+    assert {"line-13", "line-6", "line-5, and 5 smaller"} <= set(texts(svg))
+    assert "line-4" not in texts(svg)

@@ -27,7 +27,7 @@ def test_each_query_is_sent_once_on_a_steady_grid() -> None:
     """Start and end are multiples of the step; the rate interval is never shorter than it."""
     prometheus = Recorded()
     panel = panel_of(Query("rate(x[$__rate_interval])", "a"))
-    charts.svg(panel, prometheus, 1e6 + 1.5, 1e6 + 86_400, dark=False)  # type: ignore[arg-type]
+    charts.svg(panel, prometheus, 1e6 + 1.5, 1e6 + 86_400)  # type: ignore[arg-type]
     [(expr, start, end, step)] = prometheus.requests
     assert (start % step, end % step) == (0, 0)
     assert step == 540
