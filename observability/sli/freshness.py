@@ -21,7 +21,7 @@ class Freshness(LastSuccess):
 
     def promise(self, slo: Slo) -> str:
         """Return the age up to which a success is recent."""
-        return f"of the time done within {slo.limit.text}"
+        return f"of the time, the last success is at most {slo.limit.text} old"
 
     def bad_events(self, subject: str) -> str:
         """Return which seconds are bad."""
@@ -29,14 +29,14 @@ class Freshness(LastSuccess):
 
     def impact(self, slo: Slo) -> str:
         """Return the catalogue's words, else what follows from an old result."""
-        return slo.impact or f"What {slo.subject} brings is older than it should be."
+        return slo.impact or f"The results of {slo.subject} are older than they should be."
 
     def checks(self, slo: Slo) -> tuple[Check, ...]:
         """Return the age of the last success, and the outcomes of the job's runs."""
         runs = increases(names.OUTCOME, names.JOB_RUNS + "_total", "1h", task=slo.subject)
         return (
             Check("How long ago did it last succeed?", self._age(slo), Unit.SECONDS),
-            Check("Does it run and fail, or not run?", runs),
+            Check("Do its runs fail, or does it not run at all?", runs),
         )
 
 

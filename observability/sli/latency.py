@@ -52,11 +52,11 @@ class Latency(EventKind):
 
     def promise(self, slo: Slo) -> str:
         """Return the threshold of a good call."""
-        return f"of good answers within {slo.limit.text}"
+        return f"of successful requests take at most {slo.limit.text}"
 
     def bad_events(self, subject: str) -> str:
         """Return what is slow."""
-        return f"good answers of {subject} were too slow"
+        return f"successful requests to {subject} were too slow"
 
     def impact(self, slo: Slo) -> str:
         """Return the source's words; the catalogue's are about failures."""

@@ -20,22 +20,22 @@ class Probe(LastSuccess):
 
     def promise(self, slo: Slo) -> str:
         """Return the age up to which an answer is recent."""
-        return f"of the time reached within {slo.limit.text}"
+        return f"of the time, the last successful probe is at most {slo.limit.text} old"
 
     def bad_events(self, subject: str) -> str:
         """Return which seconds are bad."""
-        return f"the time nobody could reach {subject} from outside"
+        return f"the time {subject} could not be reached from outside"
 
     def impact(self, slo: Slo) -> str:
         """Return the catalogue's words, else what follows from a route that cannot be reached."""
-        nobody = f"{slo.subject} cannot be reached from outside: most likely nobody gets an answer."
+        nobody = f"{slo.subject} cannot be reached from outside; most likely all requests fail."
         return slo.impact or nobody
 
     def checks(self, slo: Slo) -> tuple[Check, ...]:
         """Return the age of the last answer, and the targets that are up."""
         return (
-            Check("How long ago did it last answer?", self._age(slo), Unit.SECONDS),
-            Check("Is anything up?", names.UP),
+            Check("How long ago was the last successful probe?", self._age(slo), Unit.SECONDS),
+            Check("Which targets are up?", names.UP),
         )
 
 

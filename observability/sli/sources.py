@@ -33,10 +33,8 @@ class EventSource(ABC):
     failed: ClassVar[Labels]
     succeeded: ClassVar[Labels]
     success: ClassVar[str] = "of requests do not fail"
-    impact_of_failure: ClassVar[str] = (
-        "Requests to {subject} are answered with an error of the server."
-    )
-    impact_of_delay: ClassVar[str] = "Answers of {subject} take longer than {threshold}."
+    impact_of_failure: ClassVar[str] = "Requests to {subject} fail with a server error (5xx)."
+    impact_of_delay: ClassVar[str] = "Responses of {subject} take longer than {threshold}."
     has_drills: ClassVar[bool] = False  # policy.yaml's drills break promises about this source
 
     def failed_calls(self) -> str:
@@ -89,18 +87,18 @@ class Requests(EventSource):
     def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
         """Return the status codes of the route, and failures of any dependency."""
         query = event_rates(names.CODE, names.HTTP_REQUESTS + "_total", route=subject)
-        return Check("Which answers are given?", query, Unit.REQUESTS), self._dependencies()
+        return Check("Which status codes are sent?", query, Unit.REQUESTS), self._dependencies()
 
     def checks_of_delay(self, subject: str) -> tuple[Check, ...]:
         """Return the durations of the route, and failures of any dependency."""
         query = p99(names.HTTP_DURATION, route=subject)
-        durations = Check("How long do good answers take (p99)?", query, Unit.SECONDS)
+        durations = Check("How long do successful requests take (p99)?", query, Unit.SECONDS)
         return durations, self._dependencies()
 
     def _dependencies(self) -> Check:
         calls = names.DEPENDENCY_DURATION + "_count"
         query = event_rates(names.DEPENDENCY, calls, outcome="error")
-        return Check("Does something that it needs fail?", query, Unit.PER_SECOND)
+        return Check("Does one of its dependencies fail?", query, Unit.PER_SECOND)
 
 
 class DependencyCalls(EventSource):
@@ -113,10 +111,7 @@ class DependencyCalls(EventSource):
     failed: ClassVar[Labels] = {names.OUTCOME: "error"}
     succeeded: ClassVar[Labels] = {names.OUTCOME: "ok"}
     success = "of calls succeed"
-    impact_of_failure = (
-        "Nothing by itself; routes that need {subject} become slow, fail, "
-        "or answer with what is old."
-    )
+    impact_of_failure = "Routes that need {subject} become slow, fail, or return old data."
     impact_of_delay = impact_of_failure
 
     def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
@@ -124,7 +119,7 @@ class DependencyCalls(EventSource):
         outcomes = event_rates(names.OUTCOME, self.count, dependency=subject)
         durations = p99(names.DEPENDENCY_DURATION, dependency=subject, outcome="ok")
         return (
-            Check("How often is it called, and with what outcome?", outcomes, Unit.PER_SECOND),
+            Check("How often is it called, and with which outcome?", outcomes, Unit.PER_SECOND),
             Check("How long do successful calls take (p99)?", durations, Unit.SECONDS),
         )
 
@@ -143,8 +138,8 @@ class GatewayResponses(EventSource):
         responses = event_rates(names.CODE, self.count, proxy=subject)
         servers = f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})"
         return (
-            Check("Which answers do callers get?", responses, Unit.REQUESTS),
-            Check("How many replicas are ready, how many alive?", servers),
+            Check("Which status classes do clients get?", responses, Unit.REQUESTS),
+            Check("How many replicas are ready, and how many are alive?", servers),
         )
 
 

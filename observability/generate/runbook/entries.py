@@ -15,26 +15,20 @@ from observability.spec.plan import SHORT_WINDOW, Alert, LogAlert, Plan, Slo, Ti
 from observability.spec.quantities import format_decimal
 
 ALERT, PROMISE = "alert", "slo"
-CASES = (
-    "Its promtool cases in observability/generated/prometheus/tests run it on the real clock: "
-    "make check"
-)
-LOG_CASES = (
-    "Where Loki is on PATH, tests/e2e/test_logs.py sees rules of this kind fire into the inbox "
-    "and resolve"
-)
+CASES = "`make check`, which runs its promtool cases in observability/generated/prometheus/tests"
+LOG_CASES = "`tests/e2e/test_logs.py`, with alerts of this kind (needs Loki on PATH)"
 BURN_MEANING = (
-    "An SLO spends its error budget of <<period>> so fast that somebody should look now (page) "
-    "or soon (ticket). The label <<SLO>> says which, the label <<TIER>> how fast: <<tiers>>. "
-    "A burn rate of 1 spends the budget exactly within the period."
+    "An SLO spends its error budget of <<period>> too fast: act now (page) or soon (ticket). "
+    "The label <<SLO>> names the SLO, the label <<TIER>> says how fast: <<tiers>>. "
+    "At a burn rate of 1 the budget lasts exactly for the period."
 )
 SLO_MEANING = (
-    "Promised over <<period>>: <<promise>>. An alert means that the error budget is being spent "
-    "too fast to last."
+    "Objective over <<period>>: <<promise>>. An alert means that the error budget will be "
+    "spent before the period ends if the current rate continues."
 )
 SLO_OVER = (
-    "`<<query>>` stays below <<share>> %, and the inbox says resolved: "
-    "within 5 minutes of the recovery."
+    "`<<query>>` stays below <<budget>> %. After the recovery, an alert resolves at the latest "
+    "when the shortest window of its tier has passed: <<windows>>."
 )
 LINES_BY_LEVEL = "sum by (<<LOG_LEVEL>>) (count_over_time(<<lines>> [<<window>>]))"
 
@@ -52,10 +46,10 @@ class Entry:
     checks: tuple[Check, ...]
     steps: tuple[str, ...]
     drill: str
-    over: str  # how to know that it is over
+    over: str  # when it is resolved
 
 
-WHAT_ELSE = Check("What else is firing?", firing())
+WHAT_ELSE = Check("Which other alerts are firing?", firing())
 
 
 def entries(plan: Plan) -> dict[str, Entry]:
@@ -79,27 +73,25 @@ def burn_rate_entry(plan: Plan) -> Entry:
         owner=plan.owner,
         severity=severities(plan.tiers),
         meaning=fill(BURN_MEANING, period=plan.period.name, tiers=tiers),
-        users="That depends on the SLO: its own page says it.",
+        users="That depends on the SLO; see its own page.",
         checks=(
-            Check("Which SLOs burn, and how fast?", fast_burn, Unit.TIMES),
-            Check("How much budget is left?", least_budget, Unit.RATIO),
+            Check("Which SLOs burn faster than 1, and how fast?", fast_burn, Unit.TIMES),
+            Check("How much error budget is left?", least_budget, Unit.RATIO),
             WHAT_ELSE,
         ),
         steps=("Open the page of the SLO that the alert names, and follow it.",),
-        drill=f"make drill D={first_drill}",
-        over=(
-            "the share of bad events has left every tier's short window; the inbox says resolved."
-        ),
+        drill=f"`make drill D={first_drill}`",
+        over="no SLO burns that fast any more; the page of each SLO says how long that can take.",
     )
 
 
 def tier_text(tier: Tier) -> str:
     """Return severity, threshold and window of a tier."""
     condition = tier.conditions[0]
-    threshold = "nearly everything bad"
+    threshold = f"over {format_decimal(condition.ratio * 100)} % bad"
     if condition.factor:
-        threshold = f"{format_decimal(condition.factor)} × budget"
-    return f"{tier.name} ({tier.severity}) {threshold} over {condition.window.name}"
+        threshold = f"burn rate over {format_decimal(condition.factor)}"
+    return f"{tier.name} ({tier.severity}) {threshold} in {condition.window.name}"
 
 
 def severities(tiers: tuple[Tier, ...]) -> str:
@@ -111,10 +103,12 @@ def slo_entry(plan: Plan, slo: Slo) -> Entry:
     """Return the page of an SLO, with the words and checks of its kind."""
     kind = kind_of(slo)
     tiers = tuple(tier for tier in plan.tiers if slo.sli in tier.slis)
+    # A tier lists its longest window first.
+    shortest_windows = (f"{tier.name} {tier.conditions[-1].window.name}" for tier in tiers)
     bad_share = selector(names.error_ratio(SHORT_WINDOW), **{names.SLO: slo.name})
-    still_bad = Check("Is it still bad, and how much of it?", bad_share, Unit.RATIO)
+    still_bad = Check("What is the current ratio of bad events?", bad_share, Unit.RATIO)
     drill = kind.drill(plan, slo)
-    proof = f"make drill D={drill} breaks such a promise on a stack of its own" if drill else CASES
+    proof = f"`make drill D={drill}`" if drill else CASES
     return Entry(
         name=slo.name,
         kind=PROMISE,
@@ -125,22 +119,21 @@ def slo_entry(plan: Plan, slo: Slo) -> Entry:
         checks=(still_bad, *kind.checks(slo)),
         steps=slo.next_steps,
         drill=proof,
-        over=fill(SLO_OVER, query=bad_share, share=lowest_threshold(plan, slo, tiers)),
+        over=fill(
+            SLO_OVER,
+            query=bad_share,
+            budget=format_decimal(slo.budget * 100),
+            windows=", ".join(shortest_windows),
+        ),
     )
-
-
-def lowest_threshold(plan: Plan, slo: Slo, tiers: tuple[Tier, ...]) -> str:
-    """Return the share of bad events, in per cent, below which none of the tiers fires."""
-    lowest = min(tier.threshold(slo, plan.policy.max_threshold) for tier in tiers)
-    return format_decimal(lowest * 100)
 
 
 def alert_entry(alert: Alert) -> Entry:
     """Return the page of a guard or a watched symptom."""
     firing_series = selector(names.ALERTS, alertname=alert.name)
-    first_look = Check("What does it say?", firing_series)
+    first_look = Check("Is it firing, and with which labels?", firing_series)
     if alert.expr:
-        first_look = Check("Is it still so?", alert.expr)
+        first_look = Check("Is the condition still true?", alert.expr)
     return Entry(
         name=alert.name,
         kind=ALERT,
@@ -151,16 +144,16 @@ def alert_entry(alert: Alert) -> Entry:
         checks=(first_look, WHAT_ELSE, Check("Is every target up?", names.UP)),
         steps=alert.next_steps,
         drill=proof_of(alert),
-        over=f"`{firing_series}` has no sample any more, and the inbox says resolved.",
+        over=f"`{firing_series}` returns no series, and the inbox shows the alert as resolved.",
     )
 
 
 def proof_of(alert: Alert) -> str:
     """Return what raises the alert for real, or its promtool cases."""
     if alert.drill:
-        return f"make drill D={alert.drill}"
+        return f"`make drill D={alert.drill}`"
     if alert.drilled_by:
-        return f"`{alert.drilled_by}`, with real servers"
+        return f"`{alert.drilled_by}`"
     return CASES
 
 
@@ -171,7 +164,7 @@ def log_alert_entry(plan: Plan, alert: LogAlert) -> Entry:
     volume = fill(LINES_BY_LEVEL, lines=all_lines, window=SHORT_WINDOW)
     question = "Which lines are these? (Loki)"
     if entry.silence:
-        question = "When did the last line come? (Loki)"
+        question = "When did the last line arrive? (Loki)"
     these_lines = log_lines(plan.service, entry.program, entry.level, entry.text)
     return Entry(
         name=alert.name,
@@ -182,10 +175,10 @@ def log_alert_entry(plan: Plan, alert: LogAlert) -> Entry:
         users=entry.impact,
         checks=(
             Check(question, these_lines, Unit.TEXT, LOGS),
-            Check("How many lines are there at all, by level? (Loki)", volume, source=LOGS),
+            Check("How many lines are there, by level? (Loki)", volume, source=LOGS),
             WHAT_ELSE,
         ),
         steps=entry.next_steps,
         drill=LOG_CASES,
-        over="Loki's rule has no sample any more, and the inbox says resolved.",
+        over="Loki's rule returns no series, and the inbox shows the alert as resolved.",
     )

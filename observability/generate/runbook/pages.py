@@ -16,13 +16,13 @@ from observability.spec.plan import Plan
 INDEX = "runbook.md"
 FOLDER = "runbook"
 HEADER = (
-    "<!-- Generated from observability/catalogue.yaml and policy.yaml; mend those, "
-    "then: make generate -->\n"
+    "<!-- Generated from observability/catalogue.yaml and policy.yaml; edit those, "
+    "then run: make generate -->\n"
 )
 INDEX_PAGE = """\
 <<header>># Runbook of <<service>>
 
-What each alert means and what to do first. An alert carries the address of its page.
+For the engineer on call: what each alert means and what to do. Every alert links to its page.
 
 ## Alerts
 
@@ -30,9 +30,11 @@ What each alert means and what to do first. An alert carries the address of its 
 |---|---|---|---|
 <<alerts>>
 
-## Promises, whose alert is <<BURN_ALERT>>
+## SLOs
 
-| SLO | Owner | Promise |
+The alert of every SLO is <<BURN_ALERT>>.
+
+| SLO | Owner | Objective |
 |---|---|---|
 <<slos>>
 """
@@ -43,17 +45,17 @@ SECTION = """\
 
 **Owner:** <<owner>>. **Severity:** <<severity>>.
 
-**Look first:**
+**Check first:**
 
 <<checks>>
 
-**Then:**
+**Next steps:**
 
 <<steps>>
 
-**It is over when** <<over>>
+**Resolved when** <<over>>
 
-**Drilled by:** <<drill>>
+**Tested by:** <<drill>>
 """
 CHECK = """\
 <<text>>

@@ -29,7 +29,7 @@ def test_an_alert_without_a_rule_counts(
     assert "Paging ✗ 2" in page.text
     assert "Firing (2)" in page.text
     assert "Pending (1)" in page.text
-    assert "it fires when it lasts" in page.text
+    assert "The condition is true, but not yet" in page.text
     assert "Hushed" not in page.text
     assert "● firing ByHand page" in read(client, "/alerts/ByHand").text
     assert "what is wrong" in read(client, "/alerts/ByHand").text
@@ -104,7 +104,7 @@ def test_log_alerts_come_from_loki(
     """They are shown beside those of Prometheus, which is not asked about log lines."""
     measured(servers, plan)
     servers.log_alerts = [alert("LogSilence", "page", program="api")]
-    assert "All is calm" in read(app.test_client()).text
+    assert "No alert is firing" in read(app.test_client()).text
     with_loki = replace(layout, ports=replace(layout.ports, loki=servers.port))
     beside = create_app(with_loki, plan).test_client()
     assert "1 page: LogSilence api" in read(beside).text
@@ -113,7 +113,7 @@ def test_log_alerts_come_from_loki(
     assert [bool(servers.queries[check.query]) for check in entry.checks] == [False, False, True]
     servers.log_alerts = []
     later = create_app(with_loki, plan).test_client()
-    assert "It does not fire now" in read(later, "/alerts/LogSilence").text
+    assert "This alert is not firing" in read(later, "/alerts/LogSilence").text
     without_loki = read(app.test_client(), "/alerts/LogSilence")
-    assert "It is not evaluated: Loki does not run here" in without_loki.text
-    assert "It does not fire now" in read(app.test_client(), "/alerts/TargetDown").text
+    assert "Not evaluated: Loki is not running" in without_loki.text
+    assert "This alert is not firing" in read(app.test_client(), "/alerts/TargetDown").text

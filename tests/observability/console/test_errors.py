@@ -11,10 +11,10 @@ from tests.observability.console.reading import read
 def test_404_says_which_pages_there_are(client: FlaskClient) -> None:
     """The page says nothing about numbers."""
     page = read(client, "/slo/nowhere", 404)
-    assert "There is no such page" in page.text
+    assert "Page not found" in page.text
     assert "/slo/NAME" in page.text
     assert "Numbers are" not in page.text
-    assert "refreshes every 10 s if JavaScript is on" in read(client).text
+    assert "this page refreshes every 10 s" in read(client).text
 
 
 def test_500_names_the_log(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

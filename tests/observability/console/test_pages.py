@@ -36,11 +36,11 @@ def test_slos_are_those_of_the_command(
 @pytest.mark.parametrize(
     ("alerts", "bad", "said", "tab"),
     [
-        ([], 0.0, "All is calm", "Calm"),
-        ([alert("Watchdog", "heartbeat")], 0.0, "All is calm", "Calm"),
-        ([alert("X", "page", "pending")], 0.0, "All is calm", "Calm"),
-        ([], 900.0, "Nobody is being called, but", "30 missed"),
-        ([alert("X", "ticket", slo="s")], 0.0, "1 ticket, nobody is being called", "1 ticket"),
+        ([], 0.0, "No alert is firing, and no SLO is missed", "OK"),
+        ([alert("Watchdog", "heartbeat")], 0.0, "No alert is firing, and no SLO is missed", "OK"),
+        ([alert("X", "page", "pending")], 0.0, "No alert is firing, and no SLO is missed", "OK"),
+        ([], 900.0, "No alert is firing, but", "30 missed"),
+        ([alert("X", "ticket", slo="s")], 0.0, "1 ticket firing, no page", "1 ticket"),
         (
             [alert("X", "ticket"), alert("TargetDown", "page", job="api")],
             0.0,
@@ -84,7 +84,7 @@ def test_a_spent_budget_is_named(client: FlaskClient, servers: FakeServers, plan
 
 
 def test_runbook_answers_have_units(client: FlaskClient, servers: FakeServers, plan: Plan) -> None:
-    """Shares are per cent; no sample and no number are nothing at present."""
+    """Shares are per cent; no sample and no number are shown as no data."""
     measured(servers, plan)
     servers.samples = {
         names.error_ratio("5m") + "{": [({}, 0.25)],
@@ -92,8 +92,8 @@ def test_runbook_answers_have_units(client: FlaskClient, servers: FakeServers, p
         **servers.samples,
     }
     text = read(client, "/slo/nodes.list-availability").text
-    assert re.search(r"how much of it\? \S+ 25 %", text)
-    assert text.count("nothing at present") == 2
+    assert re.search(r"ratio of bad events\? \S+ 25 %", text)
+    assert text.count("no data") == 2
 
 
 def test_routes_are_shown_with_their_numbers(
@@ -144,7 +144,7 @@ def test_a_route_has_its_slos_charts_and_runbooks(
     assert page.all("details", "id") == mine
     assert any("route=nodes%5B.%5Dlist" in address for address in page.all("img", "src"))
     for name in (plan.exempt[0][0], names.UNMATCHED):
-        assert "no SLO, limit or runbook" in read(client, f"/routes/{name}").text
+        assert "no SLO and no runbook page" in read(client, f"/routes/{name}").text
 
 
 def test_an_alert_has_its_runbook_and_its_deliveries(
@@ -159,7 +159,7 @@ def test_an_alert_has_its_runbook_and_its_deliveries(
     assert "Prometheus cannot scrape a process" in page.text
     assert "● open TargetDown prober" in page.text
     assert "ByHand" not in page.text
-    assert "somebody sent it by hand" in read(client, "/alerts/ByHand").text
+    assert "not in the catalogue" in read(client, "/alerts/ByHand").text
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -102,7 +102,7 @@ def test_a_new_kind_reaches_rules_cases_texts_and_runbook(
 
     assert "calls to {{ $labels.subject }} were repeated" in files[prometheus.RULES]
     page = entries(with_retried)["database-retried"]
-    assert page.meaning.startswith("Promised over 30d: 99 % of calls to database need no retry.")
+    assert page.meaning.startswith("Objective over 30d: 99 % of calls to database need no retry.")
     assert page.users == "Routes that need database are slower."
     assert "How many retries?" in [check.text for check in page.checks]
 
@@ -161,10 +161,10 @@ def test_kinds_are_those_that_a_tier_may_name() -> None:
     ("slo", "promise"),
     [
         ("nodes.list-availability", "99.9 % of requests do not fail"),
-        ("nodes.list-latency-200ms", "95 % of good answers within 200ms"),
+        ("nodes.list-latency-200ms", "95 % of successful requests take at most 200ms"),
         ("database-availability", "99.99 % of calls succeed"),
-        ("thingspeak.sync-freshness", "99 % of the time done within 15m"),
-        ("nodes.list-probe", "99.9 % of the time reached within 12s"),
+        ("thingspeak.sync-freshness", "99 % of the time, the last success is at most 15m old"),
+        ("nodes.list-probe", "99.9 % of the time, the last successful probe is at most 12s old"),
     ],
 )
 def test_promises_read_as_sentences(plan: Plan, slo: str, promise: str) -> None:

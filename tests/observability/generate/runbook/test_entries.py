@@ -40,7 +40,7 @@ def test_every_query_names_series_that_exist(plan: Plan) -> None:
 def test_silence_is_checked_by_the_last_line(plan: Plan) -> None:
     """Where no line comes, there is none to read."""
     entry_by_name = entries(plan)
-    assert entry_by_name["LogSilence"].checks[0].text == "When did the last line come? (Loki)"
+    assert entry_by_name["LogSilence"].checks[0].text == "When did the last line arrive? (Loki)"
     assert entry_by_name["LogErrorBurst"].checks[0].text == "Which lines are these? (Loki)"
 
 
@@ -49,17 +49,16 @@ def test_silence_is_checked_by_the_last_line(plan: Plan) -> None:
     [
         (
             "nodes.list-availability",
-            "Requests to nodes.list are answered with an error of the server.",
+            "Requests to nodes.list fail with a server error (5xx).",
         ),
-        ("nodes.list-latency-200ms", "Answers of nodes.list take longer than 200ms."),
+        ("nodes.list-latency-200ms", "Responses of nodes.list take longer than 200ms."),
         (
             "nodes.list-probe",
-            "nodes.list cannot be reached from outside: most likely nobody gets an answer.",
+            "nodes.list cannot be reached from outside; most likely all requests fail.",
         ),
         (
             "database-availability",
-            "Nothing by itself; routes that need database become slow, fail, "
-            "or answer with what is old.",
+            "Routes that need database become slow, fail, or return old data.",
         ),
     ],
 )
@@ -68,12 +67,23 @@ def test_the_impact_follows_from_the_kind_of_sli(plan: Plan, slo: str, impact: s
     assert entries(plan)[slo].users == impact
 
 
+def test_the_runbook_says_when_each_tier_resolves(plan: Plan) -> None:
+    """An alert ends with its tier's shortest window: minutes for a page, hours for a ticket."""
+    entry_by_name = entries(plan)
+    tiers_of_requests = "T0 1m, T1 1m, T2 5m, T3 5m, T4 2h, T5 6h."
+    assert entry_by_name["nodes.list-availability"].over.endswith(f": {tiers_of_requests}")
+    assert entry_by_name["nodes.list-latency-1s"].over.endswith(
+        ": T1 1m, T2 5m, T3 5m, T4 2h, T5 6h."
+    )
+    assert ": P0 1m, T1 1m," in entry_by_name["nodes.list-probe"].over
+
+
 def test_drills_are_named_by_the_kind_of_sli(plan: Plan) -> None:
     """A route's failures are drilled, a dependency's are proven by promtool cases."""
     entry_by_name = entries(plan)
-    assert entry_by_name["nodes.list-availability"].drill.startswith("make drill D=route-errors")
+    assert entry_by_name["nodes.list-availability"].drill.startswith("`make drill D=route-errors`")
     assert "promtool" in entry_by_name["database-availability"].drill
-    assert entry_by_name["TargetDown"].drill == "make drill D=stop-api"
+    assert entry_by_name["TargetDown"].drill == "`make drill D=stop-api`"
 
 
 def test_alerts_carry_the_address_of_their_page(plan: Plan) -> None:
