@@ -110,7 +110,7 @@ class Jobs:
             try:
                 for new in sync.sync_node(self.thingspeak, node_id, lease):
                     stored += new
-                    metrics.JOB_STORED.labels(SYNC).inc(new)
+                    metrics.REGISTRY.by_name["evara_job_stored_readings"].labels(SYNC).inc(new)
                     if self._stop.is_set():
                         return None
             except sync.SyncUnfinished:
@@ -221,7 +221,9 @@ def measure_sync(session: Session) -> None:
         metrics.JOB_LAST_SUCCESS.labels(SYNC).set(synced_since.timestamp())
     oldest_cursor = sync.furthest_behind(session)
     if oldest_cursor:
-        metrics.JOB_REACHED.labels(SYNC).set(oldest_cursor.timestamp())
+        metrics.REGISTRY.by_name["evara_job_reached_timestamp_seconds"].labels(SYNC).set(
+            oldest_cursor.timestamp()
+        )
 
 
 def measure_deliveries(session: Session) -> None:

@@ -31,13 +31,13 @@ def list_rules(plan: Plan) -> Iterator[tuple[Json, Json]]:
 def known_series(plan: Plan) -> frozenset[str]:
     """Return every series name that is exposed or recorded."""
     recorded = {rule["record"] for _, rule in list_rules(plan) if "record" in rule}
-    return exposed_series() | names.FOREIGN | recorded
+    return exposed_series(plan) | names.FOREIGN | recorded
 
 
-def exposed_series() -> frozenset[str]:
+def exposed_series(plan: Plan) -> frozenset[str]:
     """Return every series name that the app and its helpers expose."""
     series = set()
-    for name, kind in names.EMITTED.items():
+    for name, kind in plan.emitted.items():
         for suffix in names.SUFFIXES[kind]:
             series.add(name + suffix)
     return frozenset(series)

@@ -10,7 +10,7 @@ from flask import Blueprint, abort, render_template, url_for
 from observability.console import alerts
 from observability.console.chart_images import images_of_board, route_variable, selected_span
 from observability.console.context import console
-from observability.console.queries import JOBS, Queries, Stat, judge
+from observability.console.queries import Queries, Stat, jobs_panel, judge
 from observability.generate.runbook.entries import Entry
 from observability.lib.http import Unreachable
 from observability.lib.panels import METRICS, Kind, Panel, Unit
@@ -31,7 +31,7 @@ def home() -> str:
         "home.html",
         lambda: overview(queries),
         routes_panel=routes_panel(queries),
-        jobs_panel=JOBS,
+        jobs_panel=jobs_panel(queries.plan),
         delivered=alerts.without_heartbeats(queries, delivered_alerts()),
         charts=[*images_of_board(board_slugs.OVERVIEW), *durations[:1]],
         links=queries.links(),
@@ -51,7 +51,7 @@ def overview(queries: Queries) -> dict[str, Any]:
         "paging_alerts": paging_alerts,
         "stats": overview_stats(queries, len(paging_alerts)),
         "rates": no_requests | queries.table(panel),
-        "jobs": queries.table(JOBS),
+        "jobs": queries.table(jobs_panel(queries.plan)),
     }
 
 

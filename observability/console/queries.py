@@ -15,9 +15,11 @@ from observability.lib.alertmanager import fetch_active_alerts
 from observability.lib.charts import svg
 from observability.lib.http import Unreachable, responds
 from observability.lib.loki import LokiRules
-from observability.lib.panels import BAD, GOOD, WARN, Kind, Panel, Query, Unit
+from observability.lib.panel_builders import table
+from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
 from observability.lib.prometheus import Prometheus
 from observability.lib.query_server import LabelledValue
+from observability.lib.templates import fill
 from observability.slo.verdicts import Row, Verdict, measure
 from observability.spec import names
 from observability.spec.plan import Plan
@@ -31,20 +33,8 @@ LOOKS = {GOOD: "good", WARN: "warn", BAD: "bad"}
 URGENT = (Verdict.MISSED, Verdict.UNMEASURED)  # in the order in which they are shown
 
 AGE = f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})"
-STORED = f"sum by ({names.JOB}) ({names.JOB_STORED}_total)"
 FAILED = f'sum by ({names.JOB}) ({names.JOB_RUNS}_total{{{names.OUTCOME}="error"}})'
-JOBS = Panel(
-    "Last syncs",
-    "How long ago each job last succeeded, and what it has done since its counters began.",
-    Kind.TABLE,
-    Unit.NUMBER,
-    (
-        Query(AGE, "last success", Unit.SECONDS),
-        Query(STORED, "readings stored"),
-        Query(FAILED, "failed runs"),
-    ),
-    key=names.JOB,
-)
+TOTAL_BY_JOB = "sum by (<<JOB>>) (<<counter>>_total)"
 
 
 @dataclass(frozen=True)
@@ -171,6 +161,23 @@ class Queries:
             return svg(panel, self._prometheus, now - seconds, now, self._colours)
 
         return self._cache.get(f"chart {seconds} {panel}", CHART_LIFETIME, draw)
+
+
+def jobs_panel(plan: Plan) -> Panel:
+    """Return the table of jobs, with a column for each of the service's own counters by job."""
+    own_counters = [
+        Query(fill(TOTAL_BY_JOB, counter=name), plan.metrics[name].panel.title.lower())
+        for name in plan.counters_by_job
+    ]
+    return table(
+        "Jobs",
+        "How long ago each job last succeeded, and what it has done since its counters began.",
+        Unit.NUMBER,
+        Query(AGE, "last success", Unit.SECONDS),
+        *own_counters,
+        Query(FAILED, "failed runs"),
+        key=names.JOB,
+    )
 
 
 def urgency(row: Row) -> int:

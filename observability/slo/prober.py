@@ -36,7 +36,7 @@ class Prober:
             "Seconds until the answer",
             (names.ROUTE,),
             registry=self.registry,
-            buckets=[float(edge) for edge in plan.buckets],
+            buckets=plan.bucket_edges,
         )
         self._success = Gauge(
             names.PROBE_LAST_SUCCESS,

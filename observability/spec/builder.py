@@ -72,6 +72,7 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         probe_routes=tuple((route_id, http_by_route[route_id]) for route_id in probe_routes),
         jobs=tuple(sorted(catalogue.jobs)),
         dependencies=tuple(sorted(catalogue.dependencies)),
+        metrics=catalogue.metrics,
         policy=policy,
     )
 

@@ -12,9 +12,6 @@ HTTP_EXCEPTIONS = "evara_http_unhandled_exceptions"  # counter (exposed with _to
 DEPENDENCY_DURATION = "evara_dependency_call_duration_seconds"  # histogram: dependency, outcome
 JOB_RUNS = "evara_job_runs"  # counter (exposed with _total): job, outcome
 JOB_LAST_SUCCESS = "evara_job_last_success_timestamp_seconds"  # gauge: job
-JOB_STORED = "evara_job_stored_readings"  # counter (exposed with _total): job
-# gauge: job; time of the newest reading of the node furthest behind
-JOB_REACHED = "evara_job_reached_timestamp_seconds"
 TRACE_SPANS = "evara_trace_spans"  # counter (exposed with _total): outcome
 DELIVERIES_PENDING = "evara_deliveries_pending"  # gauge
 DEAD_LETTERS = "evara_job_dead_letters"  # gauge: job
@@ -37,7 +34,6 @@ COUNTERS = (
     HTTP_REQUESTS,
     HTTP_EXCEPTIONS,
     JOB_RUNS,
-    JOB_STORED,
     LIMITER_FALLBACKS,
     TRACE_SPANS,
     PROBES,
@@ -51,7 +47,6 @@ GAUGES = (
     DELIVERIES_PENDING,
     DEAD_LETTERS,
     JOB_LAST_SUCCESS,
-    JOB_REACHED,
     POOL,
     PROBE_LAST_SUCCESS,
     WORKER_MEMORY,

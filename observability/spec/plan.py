@@ -9,7 +9,7 @@ from functools import cached_property
 
 from observability.spec import names
 from observability.spec.quantities import Duration, format_duration
-from observability.spec.schema.catalogue import DeprecationEntry, LoadEntry, LogEntry
+from observability.spec.schema.catalogue import DeprecationEntry, LoadEntry, LogEntry, MetricEntry
 from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy, SliKind
 
@@ -180,7 +180,13 @@ class Plan:
     probe_routes: tuple[tuple[str, Http], ...]
     jobs: tuple[str, ...]
     dependencies: tuple[str, ...]
+    metrics: dict[str, MetricEntry]  # the service's own, by name
     policy: Policy
+
+    @property
+    def bucket_edges(self) -> list[float]:
+        """Return the upper edges of histograms of durations, in seconds, ascending."""
+        return [float(edge) for edge in self.buckets]
 
     @cached_property
     def route_ids(self) -> dict[Http, str]:
@@ -188,6 +194,21 @@ class Plan:
         ids = {route.http: route.id for route in self.routes}
         ids |= {http: route_id for route_id, http in self.exempt}
         return ids
+
+    @cached_property
+    def emitted(self) -> dict[str, str]:
+        """Return the kind of every metric that the API and its helpers expose, by name."""
+        own = {name: entry.type for name, entry in self.metrics.items()}
+        return names.EMITTED | own
+
+    @cached_property
+    def counters_by_job(self) -> tuple[str, ...]:
+        """Return the service's own counters whose only label is the job."""
+        return tuple(
+            name
+            for name, entry in self.metrics.items()
+            if entry.type == "counter" and entry.labels == (names.JOB,)
+        )
 
     @cached_property
     def paging_severity(self) -> str:

@@ -101,7 +101,7 @@ def test_a_tick_syncs_and_measures(app: Flask, jobs: Jobs) -> None:
     with app.app_context(), database().read() as session:
         state = session.get(SyncState, NODE["id"])
     assert gauge(names.JOB_LAST_SUCCESS, task=SYNC) == state.finished_at.timestamp()
-    assert gauge(names.JOB_REACHED, task=SYNC) == state.synced_until.timestamp()
+    assert gauge("evara_job_reached_timestamp_seconds", task=SYNC) == state.synced_until.timestamp()
     assert gauge(names.JOB_LAST_SUCCESS, task=DELIVERIES) >= started
     assert (
         gauge(names.DELIVERIES_PENDING),

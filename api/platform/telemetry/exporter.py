@@ -98,7 +98,7 @@ class Exporter:
 
 def new_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     """Return a server for /metrics; the caller runs serve_forever."""
-    edges = frozenset(float(edge) for edge in loading.load_plan().buckets)
+    edges = frozenset(loading.load_plan().bucket_edges)
     exporter = Exporter(folder, edges)
 
     class Handler(BaseHTTPRequestHandler):

@@ -6,23 +6,44 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal
+from itertools import product
+from typing import Any
 
 from flask import Flask, Response, request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_flask_exporter import PrometheusMetrics
 
 from api.platform.state import app_state
 from api.platform.telemetry import request_context
 from observability.spec import names
 from observability.spec.plan import Plan
+from observability.spec.schema.catalogue import Across
 from observability.spec.schema.fields import Http
 
-REGISTRY = CollectorRegistry()  # metrics outside requests, which all apps of a process share
 DEPENDENCY_CALLS: Histogram | None = None
 MAX_EXCEPTION_TYPES = 50  # classes of unhandled exceptions that have their own series
-Mode = Literal["max", "livemax", "livesum", "livemostrecent"]
+
+
+class Registry(CollectorRegistry):
+    """A registry with its collectors by name.
+
+    prometheus-flask-exporter does not return the collectors that it makes, and the metrics of the
+    catalogue are known by their names alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_name: dict[str, Any] = {}
+
+    def register(self, collector: Any) -> None:
+        """Add a collector."""
+        super().register(collector)
+        name = collector.describe()[0].name
+        self.by_name[name] = collector
+
+
+REGISTRY = Registry()  # metrics outside requests, which all apps of a process share
+KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge}
 
 
 def counter(name: str, text: str, *labels: str) -> Counter:
@@ -30,7 +51,7 @@ def counter(name: str, text: str, *labels: str) -> Counter:
     return Counter(name, text, labels, registry=REGISTRY)
 
 
-def gauge(name: str, text: str, *labels: str, across: Mode) -> Gauge:
+def gauge(name: str, text: str, *labels: str, across: Across) -> Gauge:
     """Register a gauge in REGISTRY; `across` says how the values of the processes are combined.
 
     The value of a process that has ended counts in mode max alone, not in the live modes.
@@ -39,15 +60,8 @@ def gauge(name: str, text: str, *labels: str, across: Mode) -> Gauge:
 
 
 JOB_RUNS = counter(names.JOB_RUNS, "Runs of a job", names.JOB, names.OUTCOME)
-JOB_STORED = counter(names.JOB_STORED, "Readings that a job stored", names.JOB)
 JOB_LAST_SUCCESS = gauge(
     names.JOB_LAST_SUCCESS, "When a job last succeeded", names.JOB, across="max"
-)
-JOB_REACHED = gauge(
-    names.JOB_REACHED,
-    "Newest reading of the node that is furthest behind",
-    names.JOB,
-    across="livemax",
 )
 DELIVERIES_PENDING = gauge(
     names.DELIVERIES_PENDING, "Deliveries in the outbox", across="livemostrecent"
@@ -79,23 +93,6 @@ CACHE_RESULTS = ("fresh", "stale", "miss")
 SHARED_FAILURES = counter(names.SHARED_FAILURES, "Commands that Redis did not answer")
 
 
-class Registry(CollectorRegistry):
-    """The registry of one app, with its collectors by name.
-
-    prometheus-flask-exporter does not return the collectors that it makes.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.by_name: dict[str, MetricWrapperBase] = {}
-
-    def register(self, collector: Any) -> None:
-        """Add a collector."""
-        super().register(collector)
-        name = collector.describe()[0].name
-        self.by_name[name] = collector
-
-
 def init_app(app: Flask, plan: Plan) -> None:
     """Register the request metrics of `app`; call it when all routes exist.
 
@@ -124,7 +121,7 @@ def measure_requests(app: Flask, plan: Plan) -> None:
         names.HTTP_DURATION,
         "Seconds from dispatch to answer",
         labels={names.ROUTE: route, names.STATUS: with_signature(status_class)},
-        buckets=bucket_edges(plan),
+        buckets=plan.bucket_edges,
     )
     count_code = metrics.counter(
         names.HTTP_REQUESTS,
@@ -164,13 +161,8 @@ def status_code(response: Response) -> int:
     return response.status_code
 
 
-def bucket_edges(plan: Plan) -> list[float]:
-    """Return the upper edges of the duration buckets, in seconds."""
-    return [float(edge) for edge in plan.buckets]
-
-
 def init_process(plan: Plan) -> None:
-    """Create the series of the catalogue's dependencies and jobs, which start at zero."""
+    """Register the catalogue's metrics; series of its dependencies and jobs start at zero."""
     global DEPENDENCY_CALLS
     if DEPENDENCY_CALLS is None:
         DEPENDENCY_CALLS = Histogram(
@@ -178,16 +170,18 @@ def init_process(plan: Plan) -> None:
             "Seconds that a call to a dependency took",
             (names.DEPENDENCY, names.OUTCOME),
             registry=REGISTRY,
-            buckets=bucket_edges(plan),
+            buckets=plan.bucket_edges,
         )
+        for name, entry in plan.metrics.items():
+            KINDS[entry.type](name, entry.text, entry.labels, registry=REGISTRY, **entry.options)
     for result in names.OUTCOMES:
         TRACE_SPANS.labels(result)
         for dependency in plan.dependencies:
             DEPENDENCY_CALLS.labels(dependency, result)
         for job in plan.jobs:
             JOB_RUNS.labels(job, result)
-    for job in plan.jobs:
-        JOB_STORED.labels(job)
+    for name, job in product(plan.counters_by_job, plan.jobs):
+        REGISTRY.by_name[name].labels(job)
 
 
 def openapi_path(rule: str) -> str:

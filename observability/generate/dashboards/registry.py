@@ -1,5 +1,7 @@
 """The registry of boards: a new board is a module in `boards` and a line here."""
 
+from dataclasses import replace
+
 from observability.generate.dashboards.boards import (
     dependencies,
     jobs,
@@ -10,12 +12,34 @@ from observability.generate.dashboards.boards import (
     runtime,
     slo,
 )
-from observability.lib.panels import Board
+from observability.lib.panel_builders import lines
+from observability.lib.panel_queries import legend
+from observability.lib.panels import Board, Panel, Query, Row, Unit
 from observability.spec.plan import Plan
+from observability.spec.schema.catalogue import MetricEntry
 
-MODULES = (overview, slo, routes, dependencies, runtime, jobs, logs, load)  # in reading order
+# in the order in which people read them
+MODULES = (overview, slo, routes, dependencies, runtime, jobs, logs, load)
 
 
 def boards(plan: Plan) -> tuple[Board, ...]:
-    """Return every board in the order in which people read them."""
-    return tuple(module.board(plan) for module in MODULES)
+    """Return every board that shows something the catalogue declares."""
+    every_board = (add_own_metrics(plan, module.board(plan)) for module in MODULES)
+    return tuple(board for board in every_board if board.rows)
+
+
+def add_own_metrics(plan: Plan, board: Board) -> Board:
+    """Return the board with the panels of the service's own metrics that belong to it."""
+    panels = [
+        build_panel(metric) for metric in plan.metrics.values() if metric.panel.board == board.slug
+    ]
+    if not panels:
+        return board
+    return replace(board, rows=(*board.rows, Row("Metrics of the service", tuple(panels))))
+
+
+def build_panel(metric: MetricEntry) -> Panel:
+    """Return the panel of a metric, with a line for each set of its labels."""
+    panel = metric.panel
+    query = Query(panel.query, " ".join(map(legend, metric.labels)))
+    return lines(panel.title, panel.text, Unit[panel.unit.upper()], query)

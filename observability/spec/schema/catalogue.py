@@ -14,6 +14,7 @@ from observability.spec.schema.fields import (
     DurationField,
     Http,
     HttpField,
+    MetricName,
     NextSteps,
     Percent,
     PositiveDuration,
@@ -152,6 +153,35 @@ class LogEntry(SymptomEntry):
     silence: Literal[True] | None = None
 
 
+# How the values of a gauge in several processes are combined
+Across = Literal["max", "livemax", "livesum", "livemostrecent"]
+
+
+class PanelEntry(Entry):
+    """The panel of a board that shows a metric of the service's own; `query` is PromQL."""
+
+    board: str
+    title: str
+    text: str
+    unit: Literal["seconds", "ratio", "requests", "per_second", "bytes", "number"]
+    query: str
+
+
+class MetricEntry(Entry):
+    """A metric of the service's own, which the API registers; counters are exposed with _total."""
+
+    type: Literal["counter", "gauge"]
+    text: str
+    labels: tuple[MetricName, ...] = ()
+    across: Across = "livemostrecent"
+    panel: PanelEntry
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Return the options with which prometheus_client registers the metric."""
+        return {"multiprocess_mode": self.across} if self.type == "gauge" else {}
+
+
 def expand_exempt(value: Any) -> Any:
     """Return `{"http": "GET /path"}` for the short form `GET /path`, other values unchanged."""
     return {"http": value} if isinstance(value, str) else value
@@ -175,6 +205,7 @@ class Catalogue(Entry):
     gateway: GatewayEntry | None = None
     watch: dict[AlertName, WatchEntry] = {}
     logs: dict[AlertName, LogEntry] = {}
+    metrics: dict[MetricName, MetricEntry] = {}
     exempt: dict[RouteId, ExemptEntry] = {}
 
     def served(self) -> list[tuple[str, ServedEntry]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from observability.spec import names
+from observability.spec import board_slugs, names
 from observability.spec.problems import Problem
 from observability.spec.schema.catalogue import Catalogue
 from observability.spec.schema.fields import Http
@@ -25,6 +25,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_dependencies(catalogue, where)
     yield from check_symptoms(catalogue, policy, where)
     yield from check_probe(catalogue, where)
+    yield from check_metrics(catalogue, where)
     yield from check_latencies(catalogue, where)
     yield from check_availability(catalogue, where)
 
@@ -100,3 +101,13 @@ def check_probe(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
         if http_by_route[route_id].method != "GET":
             message = f"{route_id} is not a GET; a probe must change nothing"
             yield Problem(place, message, "probe another route")
+
+
+def check_metrics(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield metrics whose name something else exposes, and panels of boards that do not exist."""
+    for name, metric in catalogue.metrics.items():
+        if name in names.EMITTED or name in names.FOREIGN:
+            message = "is exposed by the platform already"
+            yield Problem(where("metrics", name), message, "choose another name")
+        place = where("metrics", name, "panel", "board")
+        yield from undeclared(place, [metric.panel.board], board_slugs.ALL, "board")

@@ -69,7 +69,7 @@ def test_nothing_reads_what_nothing_records(plan_of: Callable[..., Plan]) -> Non
     ]
     known = (
         frozenset(rule["record"] for rule in rules(made) if "record" in rule)
-        | expressions.exposed_series()
+        | expressions.exposed_series(made)
         | names.FOREIGN
     )
     assert not [

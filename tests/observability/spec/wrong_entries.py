@@ -239,6 +239,41 @@ WRONG_IN_CATALOGUE = {
         ("    over: 10m\n", "    over: 0s\n"),
         ("logs.LogSilence.over", "'0s' is no time at all", "write a duration above zero"),
     ),
+    "a metric of another type": (
+        ("    type: gauge\n", "    type: histogram\n"),
+        ("metrics.evara_orders_open.type", "'histogram' is not known here", "write 'counter'"),
+    ),
+    "a metric whose name is no name": (
+        ("  evara_orders_open:\n", "  evara-orders:\n"),
+        ("metrics.evara-orders", "'evara-orders' does not fit", "write it like orders_open"),
+    ),
+    "a metric without a panel": (
+        (
+            "    panel: {board: jobs, title: Orders, text",
+            "    panels: {board: jobs, title: Orders, text",
+        ),
+        ("metrics.evara_orders_open.panels", "unknown key", "did you mean panel?"),
+    ),
+    "a metric of the platform": (
+        ("  evara_orders_open:\n", "  evara_job_runs:\n"),
+        ("metrics.evara_job_runs", "is exposed by the platform already", "choose another name"),
+    ),
+    "a panel of an unknown board": (
+        ("panel: {board: jobs, title: Orders,", "panel: {board: job, title: Orders,"),
+        (
+            "metrics.evara_orders_open.panel.board",
+            "board 'job' is not declared",
+            "use one of: dependencies, jobs",
+        ),
+    ),
+    "a panel of an unknown unit": (
+        ("unit: number,", "unit: orders,"),
+        (
+            "metrics.evara_orders_open.panel.unit",
+            "'orders' is not known here",
+            "write 'seconds', 'ratio'",
+        ),
+    ),
     "a key written twice": (
         ("period: 30d", "period: 30d\nperiod: 7d"),
         (

@@ -64,17 +64,16 @@ POOL_AND_COLLECTOR = (
 
 
 def board(plan: Plan) -> Board:
-    """Return the board with a row for each dependency."""
+    """Return the board with a row for each dependency, without any row when there is none."""
     rows = [Row(name.capitalize(), calls(plan, name)) for name in plan.dependencies]
+    if rows:
+        rows.append(Row("When they are away", RESILIENCE))
+        rows.append(Row("Database pool and trace collector", POOL_AND_COLLECTOR))
     return Board(
         board_slugs.DEPENDENCIES,
         "Dependencies",
         "What the API needs: how often it is called, how often that fails, and how long it takes",
-        (
-            *rows,
-            Row("When they are away", RESILIENCE),
-            Row("Database pool and trace collector", POOL_AND_COLLECTOR),
-        ),
+        tuple(rows),
     )
 
 

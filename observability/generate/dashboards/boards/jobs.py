@@ -1,33 +1,20 @@
-"""The jobs board: whether readings arrive, and whether the API answers from outside."""
+"""The jobs board: whether jobs succeed in time, and whether the API answers from outside."""
 
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import legend, query
+from observability.lib.panel_queries import query
 from observability.lib.panels import BAD, Board, Query, Row, Unit
 from observability.lib.templates import fill
 from observability.sli import freshness, probe
-from observability.spec import board_slugs, names
+from observability.spec import board_slugs
 from observability.spec.plan import SHORT_WINDOW, Plan
 
 RUNS = "60 * sum by (<<JOB>>, <<OUTCOME>>) (rate(<<JOB_RUNS>>_total[<<window>>]))"
-STORED_READINGS = "sum by (<<JOB>>) (rate(<<JOB_STORED>>_total[<<window>>]))"
-RUNS_AND_RESULTS = (
-    lines(
-        "Sync lag",
-        "Age of the newest reading of the node that is furthest behind.",
-        Unit.SECONDS,
-        query("time() - min by (<<JOB>>) (<<JOB_REACHED>>)", "{{<<JOB>>}}"),
-    ),
+RUNS_AND_LETTERS = (
     lines(
         "Runs",
         "Runs by outcome, per minute.",
         Unit.NUMBER,
         Query(fill(RUNS, window=SHORT_WINDOW), fill("{{<<JOB>>}} {{<<OUTCOME>>}}")),
-    ),
-    lines(
-        "Readings stored",
-        "New readings per second that the job stored.",
-        Unit.PER_SECOND,
-        Query(fill(STORED_READINGS, window=SHORT_WINDOW), legend(names.JOB)),
     ),
     lines(
         "Waiting and failed",
@@ -54,10 +41,15 @@ PROBES = (
 
 
 def board(plan: Plan) -> Board:
-    """Return the board of jobs and probes."""
+    """Return the board of the jobs and probes that the catalogue declares."""
+    rows = []
+    if plan.jobs:
+        rows.append(Row("Jobs", (freshness.age_panel(plan), *RUNS_AND_LETTERS)))
+    if plan.probe_routes:
+        rows.append(Row("From outside", PROBES))
     return Board(
         board_slugs.JOBS,
-        "Nodes and jobs",
-        "Whether readings arrive: age of the last sync, how far behind it is, and what was stored",
-        (Row("Jobs", (freshness.age_panel(plan), *RUNS_AND_RESULTS)), Row("From outside", PROBES)),
+        "Jobs and probes",
+        "Whether jobs succeed in time, and whether the API answers from outside",
+        tuple(rows),
     )

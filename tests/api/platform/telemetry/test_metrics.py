@@ -55,7 +55,7 @@ def test_dependencies_and_jobs_start_with_their_series() -> None:
             )
         for job in PLAN.jobs:
             sample(metrics.REGISTRY, f"{names.JOB_RUNS}_total", task=job, outcome=outcome)
-            sample(metrics.REGISTRY, f"{names.JOB_STORED}_total", task=job)
+            sample(metrics.REGISTRY, "evara_job_stored_readings_total", task=job)
 
 
 def test_the_buckets_are_the_plans(app: Flask) -> None:

@@ -6,10 +6,11 @@ import promql_parser
 import pytest
 
 from observability.generate.dashboards.registry import boards
-from observability.lib.panels import METRICS
+from observability.lib.panels import METRICS, Unit
 from observability.spec import board_slugs
 from observability.spec.plan import Plan
 from tests.observability.compiler_support import SMALL
+from tests.observability.generate.dashboards.support import board_panel
 
 
 def test_every_board_is_registered_once_in_reading_order(plan: Plan) -> None:
@@ -17,8 +18,29 @@ def test_every_board_is_registered_once_in_reading_order(plan: Plan) -> None:
     assert tuple(board.slug for board in boards(plan)) == board_slugs.ALL
 
 
+def test_the_metrics_of_the_service_have_panels(plan: Plan) -> None:
+    """Each appears on the board that the catalogue names, with a line for each set of labels."""
+    panel = board_panel(plan, board_slugs.JOBS, "Orders sent")
+    [query] = panel.queries
+    assert query.expr == "sum by (task) (rate(evara_orders_sent_total[5m]))"
+    assert (query.legend, panel.unit) == ("{{task}}", Unit.PER_SECOND)
+
+
+def test_a_service_without_dependencies_and_jobs_has_no_boards_for_them(
+    plan_of: Callable[..., Plan],
+) -> None:
+    """The board of jobs also shows probes, and own metrics appear on the board that they name."""
+    bare = plan_of(SMALL)
+    left_out = {board_slugs.DEPENDENCIES, board_slugs.JOBS}
+    assert {board.slug for board in boards(bare)} == set(board_slugs.ALL) - left_out
+    probed = plan_of(SMALL.replace("routes: []", "routes: [things.list]"))
+    assert board_slugs.JOBS in {board.slug for board in boards(probed)}
+
+
 @pytest.mark.parametrize("probed_routes", ["[]", "[things.list]"])
-def test_a_small_service_has_all_boards(plan_of: Callable[..., Plan], probed_routes: str) -> None:
+def test_every_query_of_a_small_service_is_promql(
+    plan_of: Callable[..., Plan], probed_routes: str
+) -> None:
     """Without jobs, dependencies and probes, every query is still PromQL."""
     plan = plan_of(SMALL.replace("routes: []", f"routes: {probed_routes}"))
     panels = [panel for board in boards(plan) for panel in board.panels]
