@@ -1,6 +1,6 @@
 """Alertmanager's templates, which Debian's Alertmanager reads from /usr/share alone.
 
-An unpacked Alertmanager sees its own ones there, by an overlay mount, by proot, or by a link.
+An unpacked Alertmanager sees its own ones there, by an overlay mount, or by a link.
 """
 
 import os
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from observability.devstack.packages import MissingServers, search_path, unpack, unpacked_files
+from observability.devstack.packages import MissingServers, unpacked_files
 
 TEMPLATES = Path("/usr/share/prometheus/alertmanager")
 
@@ -25,27 +25,14 @@ def template_wrapper(server: Path, folder: Path) -> tuple[str, ...]:
     mount = f"mount -t overlay overlay -o lowerdir={share}:/usr/share /usr/share"
     if shutil.which("unshare") and succeeds(["unshare", "-rm", "sh", "-c", mount]):
         return ("unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "sh")
-    if proot := find_proot(folder):
-        return (proot, "-b", f"{share}/prometheus:/usr/share/prometheus")
     if os.geteuid() != 0:
         raise MissingServers(
-            f"Alertmanager needs {TEMPLATES}, and neither unshare nor proot may show it one;"
-            " install proot or prometheus-alertmanager"
+            f"Alertmanager needs {TEMPLATES}, and unshare may not mount it;"
+            " fix: sudo apt install prometheus-alertmanager"
         )
     TEMPLATES.parent.mkdir(parents=True, exist_ok=True)
     TEMPLATES.symlink_to(share / "prometheus" / "alertmanager")
     return ()
-
-
-def find_proot(folder: Path) -> str | None:
-    """Return proot from PATH or from its package, None when it is missing or does not work."""
-    proot = shutil.which("proot", path=search_path(folder))
-    if proot is None:
-        unpack("proot", folder, lambda _: None, optional=True)
-        proot = shutil.which("proot", path=search_path(folder))
-    if proot and succeeds([proot, "true"]):
-        return proot
-    return None
 
 
 def remove_template_link(folder: Path) -> None:

@@ -1,16 +1,11 @@
 """The choice between the native stack and the compose stack."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol
+from types import ModuleType
 
 from observability.devstack import compose, native
 from observability.devstack.docker import find_engine
 from observability.devstack.layout import COMPOSE, DEVELOPMENT_KEY, NATIVE, StackLayout
-from observability.devstack.machine import CheckResult
-from observability.devstack.steps import Steps
-from observability.spec.plan import Plan
 
 AUTO = "auto"
 DESCRIPTIONS = {
@@ -19,22 +14,12 @@ DESCRIPTIONS = {
 }
 
 
-class Stack(Protocol):
-    """The functions that both modules have."""
-
-    def up(self, layout: StackLayout, plan: Plan, step: Steps) -> None: ...
-    def down(self, layout: StackLayout) -> bool: ...
-    def clean(self, layout: StackLayout) -> list[Path]: ...
-    def processes(self, layout: StackLayout) -> list[dict[str, Any]]: ...
-    def doctor(self, layout: StackLayout) -> list[CheckResult]: ...
-    def tail(self, layout: StackLayout, program: str | None, lines: int) -> Iterator[str]: ...
-
-
-def stack_of(mode: str) -> Stack:
+def stack_of(mode: str) -> ModuleType:
+    """Return the module of a mode; both have up, down, clean, processes, doctor and tail."""
     return compose if mode == COMPOSE else native
 
 
-def current_stack(layout: StackLayout) -> Stack:
+def current_stack(layout: StackLayout) -> ModuleType:
     """Return the one that is up, or was last."""
     return stack_of(layout.mode)
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from observability.spec import names
 from observability.spec.board_slugs import LOG
-from observability.spec.plan import Plan
+from observability.spec.plan import Alert, Plan
 from observability.spec.quantities import format_duration
+from observability.spec.schema.entry import AlertEntry
 
 
 def build_alert_rule(
@@ -19,16 +20,20 @@ def build_alert_rule(
     return rule | {"labels": labels, "annotations": annotations}
 
 
-def build_annotations(
-    plan: Plan, name: str, summary: str, next_steps: tuple[str, ...], board: str
-) -> dict[str, str]:
-    """Return the annotations of an alert that has its own page in the runbook.
+def build_declared_alert(
+    plan: Plan, alert: Alert[AlertEntry], expr: str, board: str
+) -> dict[str, Any]:
+    """Return the rule of an alert that has its own page in the runbook.
 
     `board` is the slug of the dashboard that shows the symptom.
     """
-    board_path = names.board_uid(plan.service, board)
-    texts = {"summary": summary, names.NEXT_STEPS: number_steps(next_steps)}
-    return texts | build_links(plan, f"/alerts/{name}", board_path)
+    entry = alert.entry
+    labels = {names.SEVERITY: entry.severity}
+    if alert.name != names.UNMEASURED_ALERT:  # which keeps the owner of its SLO
+        labels[names.OWNER] = alert.owner
+    texts = {"summary": entry.summary, names.NEXT_STEPS: number_steps(entry.next_steps)}
+    links = build_links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, board))
+    return build_alert_rule(alert.name, expr, entry.for_.seconds, labels, texts | links)
 
 
 def build_links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str]:

@@ -5,13 +5,14 @@ Addresses and folders come from the environment; `${…:-default}` is the value 
 
 from typing import Any
 
-from observability.generate.alert_rule import build_alert_rule, build_annotations
+from observability.generate.alert_rule import build_declared_alert
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import log_lines
 from observability.spec import names
 from observability.spec.board_slugs import LOG
-from observability.spec.plan import LogAlert, Plan
+from observability.spec.plan import Alert, Plan
 from observability.spec.quantities import format_duration
+from observability.spec.schema.catalogue import LogEntry
 
 CONFIG = "loki/loki.yaml"
 RULES = "loki/rules.yaml"
@@ -104,17 +105,12 @@ def build_common() -> dict[str, Any]:
     }
 
 
-def build_rule(plan: Plan, alert: LogAlert) -> dict[str, Any]:
+def build_rule(plan: Plan, alert: Alert[LogEntry]) -> dict[str, Any]:
     """Return one log alert with the labels and annotations that all alerts have."""
-    entry = alert.entry
-    labels = {names.SEVERITY: entry.severity, names.OWNER: alert.owner}
-    annotations = build_annotations(plan, alert.name, entry.summary, entry.next_steps, LOG)
-    return build_alert_rule(
-        alert.name, build_expression(plan, alert), entry.for_.seconds, labels, annotations
-    )
+    return build_declared_alert(plan, alert, build_expression(plan, alert), LOG)
 
 
-def build_expression(plan: Plan, alert: LogAlert) -> str:
+def build_expression(plan: Plan, alert: Alert[LogEntry]) -> str:
     """Return LogQL: more lines of the service match than allowed, or none does."""
     entry = alert.entry
     lines = log_lines(plan.service, entry.program, entry.level, entry.text)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from observability.generate.alert_rule import build_alert_rule, build_annotations, number_steps
+from observability.generate.alert_rule import build_declared_alert, number_steps
 from observability.generate.burn_rate_alert import burn_rate_alert
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.promql import burn_rate, constants, labelled
@@ -23,7 +23,6 @@ from observability.spec.plan import (
     LONG_PACE,
     SHORT_WINDOW,
     THIN_PACE,
-    Alert,
     Plan,
     Window,
 )
@@ -70,7 +69,13 @@ def groups(plan: Plan) -> list[dict[str, Any]]:
     thin = [*thinned(plan), *window_rules(plan, THIN_PACE)]
     long = [*window_rules(plan, LONG_PACE), budget_left(plan)]
     burn_rate_alerts = [burn_rate_alert(plan, tier) for tier in plan.tiers]
-    other_alerts = [single_alert(plan, alert) for alert in plan.alerts]
+    other_alerts = [
+        *(
+            build_declared_alert(plan, alert, guard(plan, alert.name), OVERVIEW)
+            for alert in plan.guards
+        ),
+        *(build_declared_alert(plan, alert, alert.entry.expr, OVERVIEW) for alert in plan.symptoms),
+    ]
     return [
         group(names.FINE_GROUP, clock.evaluate, fine),
         group(names.THIN_GROUP, clock.thin, thin),
@@ -183,16 +188,6 @@ def budget_left(plan: Plan) -> Rule:
 
 
 # --- guards and symptoms ---
-
-
-def single_alert(plan: Plan, alert: Alert) -> Rule:
-    """Return the rule of a guard or a watched symptom."""
-    labels = {names.SEVERITY: alert.severity}
-    if alert.name != names.UNMEASURED_ALERT:  # which keeps the owner of its SLO
-        labels[names.OWNER] = alert.owner
-    annotations = build_annotations(plan, alert.name, alert.summary, alert.next_steps, OVERVIEW)
-    expr = alert.expr or guard(plan, alert.name)
-    return build_alert_rule(alert.name, expr, alert.for_, labels, annotations)
 
 
 def guard(plan: Plan, name: str) -> str:

@@ -18,7 +18,7 @@ from observability.lib.promql import firing, selector
 from observability.sli.registry import kind_of, steady_series
 from observability.sli.steady_traffic import SteadyTraffic, counter, gauge
 from observability.spec import names
-from observability.spec.plan import Alert, Plan, Tier
+from observability.spec.plan import Plan, Tier
 
 FOLDER = "prometheus/tests"
 HEALTHY_STEP = Decimal(20)  # fine enough for the shortest window of any tier
@@ -34,9 +34,8 @@ def render(plan: Plan) -> dict[str, str]:
     """Return one file per tier (a file has one clock), of healthy traffic, and of the rest."""
     files = {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
     files[f"{FOLDER}/healthy.yaml"] = document(HEALTHY_STEP, [healthy_traffic(plan)])
-    symptoms = [alert for alert in plan.alerts if alert.expr]
-    symptom_tests = [test.render(GUARD_STEP) for test in shared_tests(symptoms)]
-    tests = [without_data(plan, symptoms), broken_rules(plan), *symptom_tests]
+    symptom_tests = [test.render(GUARD_STEP) for test in shared_tests(plan.symptoms)]
+    tests = [without_data(plan), broken_rules(plan), *symptom_tests]
     files[f"{FOLDER}/others.yaml"] = document(GUARD_STEP, tests)
     return files
 
@@ -131,7 +130,7 @@ def healthy_traffic(plan: Plan) -> Case:
     return case("healthy traffic fires the watchdog alone", inputs, HEALTHY_STEP, questions)
 
 
-def without_data(plan: Plan, symptoms: list[Alert]) -> Case:
+def without_data(plan: Plan) -> Case:
     """Return the case of a Prometheus that scrapes nothing: only guards against that fire."""
     unmeasured = f"count by ({names.SLO}) ({firing(alertname=names.UNMEASURED_ALERT)})"
     every_slo = sorted(slo.name for slo in plan.slos)
@@ -141,8 +140,8 @@ def without_data(plan: Plan, symptoms: list[Alert]) -> Case:
         alert_question(names.RULES_ALERT, Decimal(600), fires=False),
         alert_question(names.COUNT_ALERT, Decimal(600), fires=False),
     ]
-    end = max(alert.for_ for alert in plan.alerts) + SETTLING
-    for alert in symptoms:
+    end = max(alert.entry.for_.seconds for alert in (*plan.guards, *plan.symptoms)) + SETTLING
+    for alert in plan.symptoms:
         questions.append(alert_question(alert.name, end, fires=False))
     for tier in plan.tiers:
         questions.append(tier_question(tier, tier.for_ + SETTLING, []))

@@ -6,9 +6,11 @@ from decimal import Decimal
 
 from observability.generate.promtool_case import Case, Question, alert_question, case
 from observability.spec.plan import Alert
+from observability.spec.schema.catalogue import WatchEntry
 
 SETTLING = Decimal(240)  # seconds after `for`
 METRIC = re.compile(r"[a-zA-Z_:][\w:]*")
+Symptom = Alert[WatchEntry]
 
 
 @dataclass(frozen=True)
@@ -49,19 +51,20 @@ class SharedTest:
         return case(name, inputs, step, [symptom.question for symptom in self.cases])
 
 
-def symptom_cases(alert: Alert) -> tuple[SymptomCase, SymptomCase]:
+def symptom_cases(alert: Symptom) -> tuple[SymptomCase, SymptomCase]:
     """Return the case in which an alert fires, and the one in which it stays silent."""
-    reads = frozenset(METRIC.findall(alert.expr or ""))
-    at = alert.for_ + SETTLING
+    entry = alert.entry
+    reads = frozenset(METRIC.findall(entry.expr))
+    at = entry.for_.seconds + SETTLING
     fires = alert_question(alert.name, at, fires=True)
     silent = alert_question(alert.name, at, fires=False)
     return (
-        SymptomCase(f"{alert.name} fires", dict(alert.fires), reads, fires),
-        SymptomCase(f"{alert.name} stays silent", dict(alert.silent), reads, silent),
+        SymptomCase(f"{alert.name} fires", entry.cases.fires, reads, fires),
+        SymptomCase(f"{alert.name} stays silent", entry.cases.silent, reads, silent),
     )
 
 
-def shared_tests(symptoms: list[Alert]) -> list[SharedTest]:
+def shared_tests(symptoms: tuple[Symptom, ...]) -> list[SharedTest]:
     """Return the cases of all symptoms, each in the first test that has room for it."""
     tests: list[SharedTest] = []
     for alert in symptoms:

@@ -14,6 +14,7 @@ class Availability(EventKind):
     """Every call is an event; it is bad when it fails."""
 
     name = AVAILABILITY
+    bad_text = "calls to {subject} failed"
 
     def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
         """Yield one pair for the source, if it has SLOs of this kind."""
@@ -39,10 +40,6 @@ class Availability(EventKind):
     def promise(self, slo: Slo) -> str:
         """Return what the source calls a success."""
         return SOURCES[slo.source].success
-
-    def bad_events(self, subject: str) -> str:
-        """Return what fails."""
-        return f"calls to {subject} failed"
 
     def impact(self, slo: Slo) -> str:
         """Return the catalogue's words, else the source's."""

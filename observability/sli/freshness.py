@@ -14,22 +14,13 @@ class Freshness(LastSuccess):
     """Jobs expose the time of their last success."""
 
     name = FRESHNESS
+    promise_text = "of the time, the last success is at most {slo.limit.text} old"
+    bad_text = "the time {subject} was overdue"
+    impact_text = "The results of {slo.subject} are older than they should be."
     source = JOB_SOURCE
     metric = names.JOB_LAST_SUCCESS
     label = names.JOB
     scrape_job = names.SCRAPE_API
-
-    def promise(self, slo: Slo) -> str:
-        """Return the age up to which a success is recent."""
-        return f"of the time, the last success is at most {slo.limit.text} old"
-
-    def bad_events(self, subject: str) -> str:
-        """Return which seconds are bad."""
-        return f"the time {subject} was overdue"
-
-    def impact(self, slo: Slo) -> str:
-        """Return the catalogue's words, else what follows from an old result."""
-        return slo.impact or f"The results of {slo.subject} are older than they should be."
 
     def checks(self, slo: Slo) -> tuple[Check, ...]:
         """Return the age of the last success, and the outcomes of the job's runs."""

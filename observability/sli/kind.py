@@ -25,14 +25,16 @@ class Kind(ABC):
 
     name: ClassVar[SliKind]
     counts_seconds: ClassVar[bool] = False  # else events
+    promise_text: ClassVar[str]  # the end of the sentence `99.9 % …`, formatted with the SLO
+    bad_text: ClassVar[str]  # the end of the sentence `About 3 % of …`, formatted with the subject
 
-    @abstractmethod
     def promise(self, slo: Slo) -> str:
         """Return the end of the sentence `99.9 % …`."""
+        return self.promise_text.format(slo=slo)
 
-    @abstractmethod
     def bad_events(self, subject: str) -> str:
         """Return the end of the sentence `About 3 % of …`; the subject may be a Go template."""
+        return self.bad_text.format(subject=subject)
 
     @abstractmethod
     def impact(self, slo: Slo) -> str:

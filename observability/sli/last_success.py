@@ -25,6 +25,7 @@ class LastSuccess(Kind):
     source: ClassVar[str]
     metric: ClassVar[str]  # gauge: time of the last success
     label: ClassVar[str]  # of the subject
+    impact_text: ClassVar[str]  # what users notice, formatted with the SLO
     scrape_job: ClassVar[str]  # of the target that exposes the gauge
 
     def freshness(self, plan: Plan) -> Iterator[str]:
@@ -39,6 +40,10 @@ class LastSuccess(Kind):
                 objectives=selector(names.OBJECTIVE, **{names.SLO: slo_names}),
                 up=selector(names.UP, job=self.scrape_job),
             )
+
+    def impact(self, slo: Slo) -> str:
+        """Return the catalogue's words, else what follows from an old success."""
+        return slo.impact or self.impact_text.format(slo=slo)
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return times that keep up with the clock, or stand still where seconds are bad."""

@@ -29,6 +29,8 @@ class Latency(EventKind):
     """Every successful call is an event; it is bad when it takes longer than the threshold."""
 
     name = LATENCY
+    promise_text = "of successful requests take at most {slo.limit.text}"
+    bad_text = "successful requests to {subject} were too slow"
 
     def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
         """Yield one pair per threshold: quick calls are counted, slow ones are the rest."""
@@ -49,14 +51,6 @@ class Latency(EventKind):
             edge = {"le": format_decimal(slo.limit.seconds)}
             series[selector(source.buckets, **labels, **edge, **ONE_INSTANCE)] = counter(quick)
         return series
-
-    def promise(self, slo: Slo) -> str:
-        """Return the threshold of a good call."""
-        return f"of successful requests take at most {slo.limit.text}"
-
-    def bad_events(self, subject: str) -> str:
-        """Return what is slow."""
-        return f"successful requests to {subject} were too slow"
 
     def impact(self, slo: Slo) -> str:
         """Return the source's words; the catalogue's are about failures."""

@@ -13,23 +13,13 @@ class Probe(LastSuccess):
     """The prober exposes the time of each route's last good answer."""
 
     name = PROBE
+    promise_text = "of the time, the last successful probe is at most {slo.limit.text} old"
+    bad_text = "the time {subject} could not be reached from outside"
+    impact_text = "{slo.subject} cannot be reached from outside; most likely all requests fail."
     source = PROBE_SOURCE
     metric = names.PROBE_LAST_SUCCESS
     label = names.ROUTE
     scrape_job = names.SCRAPE_PROBER
-
-    def promise(self, slo: Slo) -> str:
-        """Return the age up to which an answer is recent."""
-        return f"of the time, the last successful probe is at most {slo.limit.text} old"
-
-    def bad_events(self, subject: str) -> str:
-        """Return which seconds are bad."""
-        return f"the time {subject} could not be reached from outside"
-
-    def impact(self, slo: Slo) -> str:
-        """Return the catalogue's words, else what follows from a route that cannot be reached."""
-        nobody = f"{slo.subject} cannot be reached from outside; most likely all requests fail."
-        return slo.impact or nobody
 
     def checks(self, slo: Slo) -> tuple[Check, ...]:
         """Return the age of the last answer, and the targets that are up."""

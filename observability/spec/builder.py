@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from typing import get_args
 
 from observability.spec import names
@@ -22,7 +23,7 @@ from observability.spec.plan import (
     Alert,
     Clock,
     Condition,
-    LogAlert,
+    EntryT,
     Plan,
     Route,
     Slo,
@@ -34,7 +35,6 @@ from observability.spec.schema.catalogue import (
     Catalogue,
     LatencyEntry,
     SubjectEntry,
-    WatchEntry,
 )
 from observability.spec.schema.policy import Policy, SliKind
 
@@ -44,10 +44,7 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
     routes = tuple(build_route(route_id, catalogue) for route_id in sorted(catalogue.routes))
     slos = (
         *(slo for route in routes for slo in route.slos),
-        *build_dependency_slos(catalogue),
-        *build_job_slos(catalogue),
-        *build_probe_slos(catalogue),
-        *build_gateway_slos(catalogue),
+        *build_other_slos(catalogue),
     )
     tiers = tuple(build_tier(name, policy) for name in policy.tiers)
     period = build_window(catalogue.period, policy)
@@ -63,8 +60,9 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         rate_limits=collect_rate_limits(catalogue),
         slos=slos,
         tiers=tiers,
-        alerts=(*build_guard_alerts(catalogue, policy), *build_watch_alerts(catalogue)),
-        log_alerts=tuple(build_log_alerts(catalogue)),
+        guards=build_alerts(policy.guards, catalogue.owner),
+        symptoms=build_alerts(catalogue.watch, catalogue.owner),
+        log_alerts=build_alerts(catalogue.logs, catalogue.owner),
         buckets=collect_buckets(slos, policy),
         windows=collect_windows(tiers, period, policy),
         clock=build_clock(policy),
@@ -98,23 +96,6 @@ def collect_rate_limits(catalogue: Catalogue) -> dict[str, str]:
     return limits
 
 
-def build_dependency_slos(catalogue: Catalogue) -> Iterator[Slo]:
-    """Yield the SLOs of calls to dependencies."""
-    for name, entry in sorted(catalogue.dependencies.items()):
-        yield from build_call_slos(
-            DEPENDENCY_SOURCE, name, entry, entry.availability, entry.latency, catalogue.owner
-        )
-
-
-def build_gateway_slos(catalogue: Catalogue) -> Iterator[Slo]:
-    """Yield the availability of the gateway, if there is one."""
-    entry = catalogue.gateway
-    if entry:
-        yield from build_call_slos(
-            GATEWAY_SOURCE, names.GATEWAY, entry, entry.availability, (), catalogue.owner
-        )
-
-
 def build_call_slos(
     source: str,
     subject: str,
@@ -124,57 +105,69 @@ def build_call_slos(
     default_owner: str,
 ) -> Iterator[Slo]:
     """Yield the SLOs of something that is called: availability, and one per latency threshold."""
-    owner = entry.owner or default_owner
-
-    def slo(suffix: str, sli: str, percent: Decimal, threshold: Duration | None = None) -> Slo:
-        return Slo(
-            name=f"{subject}-{suffix}",
-            sli=sli,
-            source=source,
-            subject=subject,
-            objective=percent / 100,
-            owner=owner,
-            next_steps=entry.next_steps,
-            threshold=threshold,
-            impact=entry.impact,
-        )
-
-    yield slo(AVAILABILITY, AVAILABILITY, availability)
+    slo = partial(build_slo, source, subject, entry, default_owner)
+    yield slo(AVAILABILITY, availability)
     for target in latency:
-        suffix = f"{LATENCY}-{target.threshold.text}"
-        yield slo(suffix, LATENCY, target.objective, target.threshold)
+        yield slo(LATENCY, target.objective, target.threshold)
 
 
-def build_job_slos(catalogue: Catalogue) -> Iterator[Slo]:
-    """Yield the freshness of every job."""
-    for name, entry in sorted(catalogue.jobs.items()):
-        yield Slo(
-            name=f"{name}-{FRESHNESS}",
-            sli=FRESHNESS,
-            source=JOB_SOURCE,
-            subject=name,
-            objective=entry.objective / 100,
-            owner=entry.owner or catalogue.owner,
-            next_steps=entry.next_steps,
-            fresh_within=entry.fresh_within,
-            impact=entry.impact,
+def build_slo(
+    source: str,
+    subject: str,
+    entry: SubjectEntry,
+    default_owner: str,
+    sli: str,
+    percent: Decimal,
+    threshold: Duration | None = None,
+    fresh_within: Duration | None = None,
+) -> Slo:
+    """Return one SLO; a threshold is part of its name, as there may be several."""
+    suffix = f"{sli}-{threshold.text}" if threshold else sli
+    return Slo(
+        name=f"{subject}-{suffix}",
+        sli=sli,
+        source=source,
+        subject=subject,
+        objective=percent / 100,
+        owner=entry.owner or default_owner,
+        next_steps=entry.next_steps,
+        threshold=threshold,
+        fresh_within=fresh_within,
+        impact=entry.impact,
+    )
+
+
+def build_other_slos(catalogue: Catalogue) -> Iterator[Slo]:
+    """Yield the SLOs of dependencies, jobs, probed routes and the gateway."""
+    owner = catalogue.owner
+    for name, entry in sorted(catalogue.dependencies.items()):
+        yield from build_call_slos(
+            DEPENDENCY_SOURCE, name, entry, entry.availability, entry.latency, owner
         )
-
-
-def build_probe_slos(catalogue: Catalogue) -> Iterator[Slo]:
-    """Yield one SLO per probed route."""
+    for name, job in sorted(catalogue.jobs.items()):
+        yield build_slo(
+            JOB_SOURCE,
+            name,
+            job,
+            owner,
+            FRESHNESS,
+            job.objective,
+            fresh_within=job.fresh_within,
+        )
     probe = catalogue.probe
-    for route_id in sorted(probe.routes):
-        yield Slo(
-            name=f"{route_id}-{PROBE}",
-            sli=PROBE,
-            source=PROBE_SOURCE,
-            subject=route_id,
-            objective=probe.objective / 100,
-            owner=catalogue.owner,
-            next_steps=probe.next_steps,
+    for name in sorted(probe.routes):
+        yield build_slo(
+            PROBE_SOURCE,
+            name,
+            probe,
+            owner,
+            PROBE,
+            probe.objective,
             fresh_within=probe.fresh_within,
-            impact=probe.impact,
+        )
+    if gateway := catalogue.gateway:
+        yield from build_call_slos(
+            GATEWAY_SOURCE, names.GATEWAY, gateway, gateway.availability, (), owner
         )
 
 
@@ -228,59 +221,15 @@ def collect_windows(tiers: tuple[Tier, ...], period: Window, policy: Policy) -> 
 
 def build_clock(policy: Policy) -> Clock:
     """Return the policy's intervals in seconds."""
-    clock = policy.clock
-    return Clock(
-        scrape=clock.scrape.seconds,
-        evaluate=clock.evaluate.seconds,
-        thin=clock.thin.seconds,
-        long=clock.long.seconds,
-    )
+    return Clock(*(getattr(policy.clock, name).seconds for name in Clock._fields))
 
 
 # --- alerts ---
 
 
-def build_guard_alerts(catalogue: Catalogue, policy: Policy) -> Iterator[Alert]:
-    """Yield the alerts that watch the monitoring itself."""
-    for name, entry in policy.guards.items():
-        yield Alert(
-            name=name,
-            severity=entry.severity,
-            owner=catalogue.owner,
-            for_=entry.for_.seconds,
-            summary=entry.summary,
-            meaning=entry.meaning,
-            impact=entry.impact,
-            next_steps=entry.next_steps,
-        )
-
-
-def build_watch_alerts(catalogue: Catalogue) -> Iterator[Alert]:
-    """Yield the watched symptoms."""
-    for name, entry in catalogue.watch.items():
-        yield build_watch_alert(name, entry, catalogue.owner)
-
-
-def build_watch_alert(name: str, entry: WatchEntry, default_owner: str) -> Alert:
-    """Return one watched symptom."""
-    return Alert(
-        name=name,
-        severity=entry.severity,
-        owner=entry.owner or default_owner,
-        for_=entry.for_.seconds,
-        summary=entry.summary,
-        meaning=entry.meaning,
-        impact=entry.impact,
-        next_steps=entry.next_steps,
-        expr=entry.expr,
-        fires=tuple(entry.cases.fires.items()),
-        silent=tuple(entry.cases.silent.items()),
-        drill=entry.drill,
-        drilled_by=entry.drilled_by,
+def build_alerts(entries: dict[str, EntryT], default_owner: str) -> tuple[Alert[EntryT], ...]:
+    """Return alerts with their names and owners, in the order of the file."""
+    return tuple(
+        Alert(name, getattr(entry, "owner", None) or default_owner, entry)
+        for name, entry in entries.items()
     )
-
-
-def build_log_alerts(catalogue: Catalogue) -> Iterator[LogAlert]:
-    """Yield the symptoms that only the log shows."""
-    for name, entry in catalogue.logs.items():
-        yield LogAlert(name, entry.owner or catalogue.owner, entry)

@@ -4,8 +4,10 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 
-from observability.spec.plan import Alert, Clock, Plan, Slo, Tier, Window
+from observability.spec.plan import Alert, Clock, EntryT, Plan, Slo, Tier, Window
 from observability.spec.quantities import Duration, format_duration, parse_duration
+from observability.spec.schema.catalogue import WatchEntry
+from observability.spec.schema.entry import AlertEntry
 from observability.spec.schema.policy import DrillEntry, SeverityEntry
 
 RANGE = re.compile(r"(?<=\[)\d+(?:ms|s|m|h|d)(?=[]:])")  # of a range selector or a subquery
@@ -37,7 +39,8 @@ class Accelerator:
             period=self.window(plan.period),
             slos=tuple(map(self.slo, plan.slos)),
             tiers=tuple(map(self.tier, plan.tiers)),
-            alerts=tuple(map(self.alert, plan.alerts)),
+            guards=tuple(map(self.guard, plan.guards)),
+            symptoms=tuple(map(self.symptom, plan.symptoms)),
             windows=tuple(map(self.window, plan.windows)),
             clock=self.clock(plan.clock),
             probe_every=self.scrape,
@@ -81,22 +84,24 @@ class Accelerator:
             guard_window=self.window(tier.guard_window),
         )
 
-    def alert(self, alert: Alert) -> Alert:
-        """Return an alert with a shorter `for` and shorter ranges in its expression."""
-        expr = None if alert.expr is None else RANGE.sub(self._range, alert.expr)
-        return replace(alert, for_=self.interval(alert.for_), expr=expr)
+    def guard(self, guard: Alert[AlertEntry]) -> Alert[AlertEntry]:
+        """Return a guard with a shorter `for`."""
+        return self._with_entry(guard)
+
+    def symptom(self, symptom: Alert[WatchEntry]) -> Alert[WatchEntry]:
+        """Return a symptom with a shorter `for` and shorter ranges in its expression."""
+        return self._with_entry(symptom, expr=RANGE.sub(self._range, symptom.entry.expr))
+
+    def _with_entry(self, alert: Alert[EntryT], **changes: str) -> Alert[EntryT]:
+        wait = Duration("", self.interval(alert.entry.for_.seconds))
+        return replace(alert, entry=alert.entry.model_copy(update={"for_": wait, **changes}))
 
     def _range(self, match: re.Match[str]) -> str:
         return format_duration(self.lookback(parse_duration(match[0]).seconds))
 
     def clock(self, clock: Clock) -> Clock:
         """Return the clock with shorter intervals."""
-        return Clock(
-            scrape=self.interval(clock.scrape),
-            evaluate=self.interval(clock.evaluate),
-            thin=self.interval(clock.thin),
-            long=self.interval(clock.long),
-        )
+        return Clock(*map(self.interval, clock))
 
     def severity(self, severity: SeverityEntry) -> SeverityEntry:
         """Return a severity with shorter timings of delivery."""

@@ -6,10 +6,18 @@ The API registers its metrics from it, generators render it, and `slo` and `dril
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
+from typing import Generic, NamedTuple, TypeVar
 
 from observability.spec import names
 from observability.spec.quantities import Duration, format_duration
-from observability.spec.schema.catalogue import DeprecationEntry, LoadEntry, LogEntry, MetricEntry
+from observability.spec.schema.catalogue import (
+    DeprecationEntry,
+    LoadEntry,
+    LogEntry,
+    MetricEntry,
+    WatchEntry,
+)
+from observability.spec.schema.entry import AlertEntry
 from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy, SliKind
 
@@ -110,32 +118,16 @@ class Tier:
         return max(condition.threshold(slo, maximum) for condition in self.conditions)
 
 
-@dataclass(frozen=True)
-class Alert:
-    """A guard or a watched symptom; guards have no `expr`, the generator builds theirs."""
-
-    name: str
-    severity: str
-    owner: str
-    for_: Decimal  # seconds
-    summary: str
-    meaning: str
-    impact: str
-    next_steps: tuple[str, ...]
-    expr: str | None = None
-    fires: tuple[tuple[str, str], ...] = ()
-    silent: tuple[tuple[str, str], ...] = ()
-    drill: str | None = None
-    drilled_by: str | None = None
+EntryT = TypeVar("EntryT", bound=AlertEntry, covariant=True)
 
 
 @dataclass(frozen=True)
-class LogAlert:
-    """A symptom that only the log shows, with its name and owner."""
+class Alert(Generic[EntryT]):
+    """A guard, a watched symptom or a log alert, with its name and owner."""
 
     name: str
     owner: str
-    entry: LogEntry
+    entry: EntryT
 
 
 @dataclass(frozen=True)
@@ -149,8 +141,7 @@ class Route:
     deprecated: DeprecationEntry | None = None
 
 
-@dataclass(frozen=True)
-class Clock:
+class Clock(NamedTuple):
     """Intervals in seconds."""
 
     scrape: Decimal
@@ -171,8 +162,9 @@ class Plan:
     rate_limits: dict[str, str]  # by route id; exempt ones and `unmatched`, too
     slos: tuple[Slo, ...]
     tiers: tuple[Tier, ...]
-    alerts: tuple[Alert, ...]  # guards, then watched symptoms
-    log_alerts: tuple[LogAlert, ...]
+    guards: tuple[Alert[AlertEntry], ...]  # the generator builds their expressions
+    symptoms: tuple[Alert[WatchEntry], ...]
+    log_alerts: tuple[Alert[LogEntry], ...]
     buckets: tuple[Decimal, ...]  # seconds, ascending
     windows: tuple[Window, ...]  # ascending, the period last
     clock: Clock
@@ -218,8 +210,7 @@ class Plan:
     @cached_property
     def heartbeat_severity(self) -> str:
         """Return the severity of the watchdog, which only shows that delivery works."""
-        watchdogs = (alert for alert in self.alerts if alert.name == names.WATCHDOG_ALERT)
-        return next((alert.severity for alert in watchdogs), "")
+        return self.policy.guards[names.WATCHDOG_ALERT].severity
 
     def slo(self, name: str) -> Slo:
         """Return the SLO of that name; raise KeyError where there is none."""

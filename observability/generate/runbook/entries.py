@@ -11,8 +11,10 @@ from observability.lib.promql import burn_rate, firing, log_lines, selector
 from observability.lib.templates import fill
 from observability.sli.registry import kind_of, promise
 from observability.spec import names
-from observability.spec.plan import SHORT_WINDOW, Alert, LogAlert, Plan, Slo, Tier
+from observability.spec.plan import SHORT_WINDOW, Alert, Plan, Slo, Tier
 from observability.spec.quantities import format_decimal
+from observability.spec.schema.catalogue import LogEntry, WatchEntry
+from observability.spec.schema.entry import AlertEntry
 
 ALERT, PROMISE = "alert", "slo"
 CASES = "`make check`, which runs its promtool cases in observability/generated/prometheus/tests"
@@ -55,10 +57,13 @@ WHAT_ELSE = Check("Which other alerts are firing?", firing())
 def entries(plan: Plan) -> dict[str, Entry]:
     """Return every alert and every SLO by name."""
     burn_rate_alert = burn_rate_entry(plan)
-    alerts = [alert_entry(alert) for alert in plan.alerts]
+    guards = [alert_entry(guard, CASES) for guard in plan.guards]
+    symptoms = [symptom_entry(symptom) for symptom in plan.symptoms]
     log_alerts = [log_alert_entry(plan, alert) for alert in plan.log_alerts]
     promises = [slo_entry(plan, slo) for slo in plan.slos]
-    return {entry.name: entry for entry in (burn_rate_alert, *alerts, *log_alerts, *promises)}
+    return {
+        entry.name: entry for entry in (burn_rate_alert, *guards, *symptoms, *log_alerts, *promises)
+    }
 
 
 def burn_rate_entry(plan: Plan) -> Entry:
@@ -128,36 +133,34 @@ def slo_entry(plan: Plan, slo: Slo) -> Entry:
     )
 
 
-def alert_entry(alert: Alert) -> Entry:
+def symptom_entry(symptom: Alert[WatchEntry]) -> Entry:
+    """Return the page of a watched symptom."""
+    proof = f"`{symptom.entry.drilled_by}`"
+    if symptom.entry.drill:
+        proof = f"`make drill D={symptom.entry.drill}`"
+    return alert_entry(symptom, proof, Check("Is the condition still true?", symptom.entry.expr))
+
+
+def alert_entry(alert: Alert[AlertEntry], proof: str, first_look: Check | None = None) -> Entry:
     """Return the page of a guard or a watched symptom."""
+    entry = alert.entry
     firing_series = selector(names.ALERTS, alertname=alert.name)
-    first_look = Check("Is it firing, and with which labels?", firing_series)
-    if alert.expr:
-        first_look = Check("Is the condition still true?", alert.expr)
+    first_look = first_look or Check("Is it firing, and with which labels?", firing_series)
     return Entry(
         name=alert.name,
         kind=ALERT,
         owner=alert.owner,
-        severity=alert.severity,
-        meaning=alert.meaning,
-        users=alert.impact,
+        severity=entry.severity,
+        meaning=entry.meaning,
+        users=entry.impact,
         checks=(first_look, WHAT_ELSE, Check("Is every target up?", names.UP)),
-        steps=alert.next_steps,
-        drill=proof_of(alert),
+        steps=entry.next_steps,
+        drill=proof,
         over=f"`{firing_series}` returns no series, and the inbox shows the alert as resolved.",
     )
 
 
-def proof_of(alert: Alert) -> str:
-    """Return what raises the alert for real, or its promtool cases."""
-    if alert.drill:
-        return f"`make drill D={alert.drill}`"
-    if alert.drilled_by:
-        return f"`{alert.drilled_by}`"
-    return CASES
-
-
-def log_alert_entry(plan: Plan, alert: LogAlert) -> Entry:
+def log_alert_entry(plan: Plan, alert: Alert[LogEntry]) -> Entry:
     """Return a symptom that Loki evaluates."""
     entry = alert.entry
     all_lines = log_lines(plan.service, entry.program, None, None)

@@ -106,15 +106,11 @@ class JobEntry(SubjectEntry):
     objective: Percent
 
 
-class ProbeEntry(Entry):
-    """The routes that the prober calls from outside."""
+class ProbeEntry(JobEntry):
+    """The routes that the prober calls from outside; each must have answered recently."""
 
     every: PositiveDuration
-    fresh_within: PositiveDuration
-    objective: Percent
     routes: tuple[str, ...]
-    next_steps: NextSteps
-    impact: str = ""
 
 
 class SymptomEntry(AlertEntry):

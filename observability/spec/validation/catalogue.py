@@ -50,7 +50,10 @@ def check_owners(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator
 
     Alertmanager routes by owner: alerts of an unknown one would go to the default receiver.
     """
-    owners: dict[tuple[str, ...], str | None] = {("owner",): catalogue.owner}
+    owners: dict[tuple[str, ...], str | None] = {
+        ("owner",): catalogue.owner,
+        ("probe", "owner"): catalogue.probe.owner,
+    }
     for section in OWNED_SECTIONS:
         for name, entry in getattr(catalogue, section).items():
             owners[section, name, "owner"] = entry.owner

@@ -1,4 +1,4 @@
-"""An unpacked Alertmanager is shown its templates by overlay, proot or a link, in this order."""
+"""An unpacked Alertmanager is shown its templates by overlay or a link, in this order."""
 
 from pathlib import Path
 
@@ -42,25 +42,15 @@ def test_an_overlay_is_the_first_choice(
     assert template_wrapper(server, folder)[:3] == ("unshare", "-rm", "sh")
 
 
-def test_proot_is_the_second_choice(
-    server: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is used where namespaces are forbidden."""
-    monkeypatch.setattr(alertmanager_templates, "succeeds", lambda words: words[0] != "unshare")
-    monkeypatch.setattr(alertmanager_templates.shutil, "which", lambda name, **_: f"/bin/{name}")
-    assert template_wrapper(server, folder)[0] == "/bin/proot"
-
-
 @pytest.mark.parametrize("user", [0, 1000])
 def test_root_is_the_last_choice(
     user: int, server: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Root makes a link that is taken back; any other user is told what to install."""
     monkeypatch.setattr(alertmanager_templates, "succeeds", lambda _: False)
-    monkeypatch.setattr(alertmanager_templates, "unpack", lambda *_, **__: None)
     monkeypatch.setattr(alertmanager_templates.os, "geteuid", lambda: user)
     if user:
-        with pytest.raises(MissingServers, match="install proot or prometheus-alertmanager"):
+        with pytest.raises(MissingServers, match="install prometheus-alertmanager"):
             template_wrapper(server, folder)
         return
     assert template_wrapper(server, folder) == ()

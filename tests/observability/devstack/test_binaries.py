@@ -82,8 +82,8 @@ def test_an_unpacked_alertmanager_runs_in_its_wrapper(
 ) -> None:
     """The words that show it its templates stand before its command."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(binaries, "template_wrapper", lambda *_: ("proot", "-b", "x"))
+    monkeypatch.setattr(binaries, "template_wrapper", lambda *_: ("unshare", "-rm", "x"))
     for name in binaries.SERVERS:
         executable(tmp_path / name)
     server = binaries.ensure_servers(tmp_path, lambda _: None)["alertmanager"]
-    assert server.command("--x") == ["proot", "-b", "x", f"{tmp_path}/alertmanager", "--x"]
+    assert server.command("--x") == ["unshare", "-rm", "x", f"{tmp_path}/alertmanager", "--x"]

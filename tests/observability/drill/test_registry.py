@@ -14,14 +14,14 @@ def test_every_drill_requires_an_alert() -> None:
 def test_the_catalogue_names_drills_that_exist() -> None:
     """Every symptom, and every kind of SLI that is drilled, names a drill of the list."""
     plan = load_plan()
-    of_symptoms = {alert.drill for alert in plan.alerts if alert.drill}
+    of_symptoms = {alert.entry.drill for alert in plan.symptoms if alert.entry.drill}
     of_slis = set(plan.policy.drill.by_sli.values())
     assert of_symptoms | of_slis <= set(DRILLS)
 
 
 def test_the_drill_of_a_symptom_requires_its_alert() -> None:
     """The drill that the catalogue names for a symptom requires the alert of that symptom."""
-    drilled = [alert for alert in load_plan().alerts if alert.drill]
+    drilled = [alert for alert in load_plan().symptoms if alert.entry.drill]
     assert drilled
     for alert in drilled:
-        assert (alert.name, "") in DRILLS[alert.drill].required
+        assert (alert.name, "") in DRILLS[alert.entry.drill].required

@@ -3,17 +3,23 @@
 from dataclasses import replace
 
 from observability.generate.symptom_cases import shared_tests
-from observability.spec.plan import Plan
+from observability.spec.plan import Alert, Plan
+from observability.spec.schema.catalogue import CasesEntry, WatchEntry
 
 
 def test_cases_share_a_test_only_where_they_do_not_affect_each_other(plan: Plan) -> None:
     """A symptom that reads what another one's case gives has a test of its own."""
-    inputs = (('up{job="api"}', "0x9"),)
-    watched = next(alert for alert in plan.alerts if alert.expr)
-    first = replace(watched, name="First", expr="up == 0", fires=inputs, silent=())
-    reader = replace(watched, name="Reader", expr="absent(up)", fires=(("x", "1x9"),), silent=())
-    apart = replace(watched, name="Apart", expr="y > 0", fires=(("y", "1x9"),), silent=())
-    tests = shared_tests([first, reader, apart])
+    watched = plan.symptoms[0]
+
+    def symptom(name: str, expr: str, fires: dict[str, str]) -> Alert[WatchEntry]:
+        cases = CasesEntry(fires=fires, silent={})
+        entry = watched.entry.model_copy(update={"expr": expr, "cases": cases})
+        return replace(watched, name=name, entry=entry)
+
+    first = symptom("First", "up == 0", {'up{job="api"}': "0x9"})
+    reader = symptom("Reader", "absent(up)", {"x": "1x9"})
+    apart = symptom("Apart", "y > 0", {"y": "1x9"})
+    tests = shared_tests((first, reader, apart))
     together = [{symptom.name for symptom in test.cases} for test in tests]
     assert not any({"First fires", "Reader fires"} <= cases for cases in together)
     assert any({"First fires", "Apart fires"} <= cases for cases in together)

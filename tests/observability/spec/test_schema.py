@@ -127,9 +127,9 @@ def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
 def test_a_drill_in_watch_is_any_word(plan_of: Callable[..., plans.Plan]) -> None:
     """The catalogue does not know the drills, so another service may have its own."""
     made = plan_of((("    drill: stop-inbox", "    drill: some-other-drill"),))
-    assert [alert.drill for alert in made.alerts if alert.name == "AlertDeliveryFailing"] == [
-        "some-other-drill"
-    ]
+    assert [
+        alert.entry.drill for alert in made.symptoms if alert.name == "AlertDeliveryFailing"
+    ] == ["some-other-drill"]
 
 
 def test_the_slis_of_the_policy_are_those_of_the_plan() -> None:

@@ -12,7 +12,7 @@ from observability.spec.plan import Plan
 
 def test_every_alert_and_every_slo_has_an_entry(plan: Plan) -> None:
     """Nothing can fire that the runbook does not explain."""
-    alerts = {alert.name for alert in (*plan.alerts, *plan.log_alerts)}
+    alerts = {alert.name for alert in (*plan.guards, *plan.symptoms, *plan.log_alerts)}
     slos = {slo.name for slo in plan.slos}
     assert set(entries(plan)) == {names.BURN_ALERT} | alerts | slos
 
