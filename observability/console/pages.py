@@ -14,7 +14,7 @@ from observability.console.queries import Queries, Stat, jobs_panel, judge
 from observability.generate.runbook.entries import Entry
 from observability.lib.http import Unreachable
 from observability.lib.panels import METRICS, Kind, Panel, Unit
-from observability.lib.query_server import LabelledValue
+from observability.lib.prometheus import LabelledValue
 from observability.sli import registry
 from observability.spec import board_slugs, names
 

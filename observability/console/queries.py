@@ -11,14 +11,12 @@ from observability.devstack.layout import StackLayout
 from observability.generate.dashboards.colours import series_colours
 from observability.generate.dashboards.registry import boards
 from observability.generate.runbook import entries
-from observability.lib.alertmanager import fetch_active_alerts
+from observability.lib.alerts import fetch_active_alerts
 from observability.lib.charts import svg
 from observability.lib.http import Unreachable, responds
-from observability.lib.loki import LokiRules
 from observability.lib.panel_builders import table
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
-from observability.lib.prometheus import Prometheus
-from observability.lib.query_server import LabelledValue
+from observability.lib.prometheus import LabelledValue, Prometheus
 from observability.lib.templates import fill
 from observability.slo.verdicts import Row, Verdict, measure
 from observability.spec import names
@@ -64,7 +62,7 @@ class Queries:
         self._layout = layout
         self._colours = series_colours(plan)
         self._prometheus = Prometheus(layout.url("prometheus"), QUERY_TIMEOUT)
-        self._loki = LokiRules(layout.url("loki"), HEALTH_TIMEOUT)
+        self._loki_rules = Prometheus(layout.url("loki") + "/prometheus", HEALTH_TIMEOUT)
         self._cache = AnswerCache()
 
     def require_prometheus(self) -> None:
@@ -108,7 +106,7 @@ class Queries:
     def log_alerts(self) -> list[dict[str, Any]] | None:
         """Return the pending and firing alerts of Loki, None while it does not answer."""
         try:
-            return self._cache.get("log alerts", NUMBERS_LIFETIME, self._loki.alerts)
+            return self._cache.get("log alerts", NUMBERS_LIFETIME, self._loki_rules.alerts)
         except Unreachable:
             return None
 

@@ -11,7 +11,7 @@ import httpx
 from observability.devstack.layout import StackLayout
 from observability.devstack.steps import StackError, Steps
 from observability.devstack.targets import announce_targets
-from observability.lib.console import fetch_delivered_alerts
+from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll, responds
 from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus

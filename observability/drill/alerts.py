@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Any
 
 from observability.drill import DrillFailed
-from observability.lib.console import fetch_delivered_alerts
+from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll
 from observability.lib.prometheus import Prometheus
 from observability.spec import names

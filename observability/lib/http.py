@@ -40,15 +40,6 @@ def no_answer(server: str, url: str, error: Exception) -> Unreachable:
     )
 
 
-def fetch_json(server: str, url: str, path: str, timeout: float = TIMEOUT) -> Any:
-    """Return the JSON document at `url` + `path`; raise Unreachable, naming `server`."""
-    try:
-        response = httpx.get(url + path, timeout=timeout, verify=tls_context())
-        return response.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise no_answer(server, url, error) from error
-
-
 def responds(url: str, timeout: float) -> bool:
     """Tell whether a GET, redirects followed, ends with 2xx; `timeout` is in seconds."""
     try:
@@ -56,3 +47,33 @@ def responds(url: str, timeout: float) -> bool:
     except httpx.HTTPError:
         return False
     return response.is_success
+
+
+class QueryServer:
+    """The part of the HTTP API that Prometheus and Loki share.
+
+    Every method raises Unreachable when the server does not answer or refuses the query.
+    """
+
+    name: str
+    api: str  # path below which all resources are
+
+    def __init__(self, url: str, timeout: float = TIMEOUT):
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=self.url, timeout=timeout, verify=tls_context())
+
+    def _get(self, resource: str, **params: str) -> Any:
+        """Return the `data` of a successful response.
+
+        `resource` is the last part of the path, `params` are those of the URL.
+        """
+        try:
+            response = self._http.get(f"{self.api}/{resource}", params=params)
+            body = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise no_answer(self.name, self.url, error) from error
+        if body.get("status") != "success":
+            query = params.get("query", resource)
+            reason = body.get("error")
+            raise Unreachable(f"{self.name} at {self.url} refused {query!r}: {reason}")
+        return body["data"]

@@ -2,14 +2,14 @@
 
 import time
 
-from observability.lib.prometheus import Prometheus
-from observability.lib.query_server import QueryServer
+from observability.lib.http import QueryServer
 
 
 class Loki(QueryServer):
     """The HTTP API of one Loki."""
 
-    name, api = "Loki", "/loki/api/v1"
+    name = "Loki"
+    api = "/loki/api/v1"
 
     def query_lines(
         self, query: str, since: float, limit: int = 1000
@@ -18,7 +18,8 @@ class Loki(QueryServer):
 
         The span is from `since`, Unix seconds, until now.
         """
-        start, end = f"{int(since)}000000000", f"{time.time() + 1:.0f}000000000"  # nanoseconds
+        start = f"{int(since)}000000000"  # nanoseconds
+        end = f"{time.time() + 1:.0f}000000000"
         data = self._get(
             "query_range",
             query=query,
@@ -29,9 +30,3 @@ class Loki(QueryServer):
         )
         streams = data["result"]
         return [(stream["stream"], line) for stream in streams for _, line in stream["values"]]
-
-
-class LokiRules(Prometheus):
-    """The rules and alerts of one Loki, which it serves as Prometheus does."""
-
-    name, api = "Loki", "/prometheus/api/v1"

@@ -1,17 +1,50 @@
 """The HTTP API of Prometheus, and metrics pages."""
 
+import time
 from collections import defaultdict
 from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from observability.lib.http import TIMEOUT, Unreachable, tls_context
-from observability.lib.query_server import QueryServer
+from observability.lib.http import TIMEOUT, QueryServer, Unreachable, tls_context
+
+LabelledValue = tuple[dict[str, str], float]
+Sample = tuple[float, float]  # Unix time, value
+Series = tuple[dict[str, str], list[Sample]]
 
 
 class Prometheus(QueryServer):
-    """The HTTP API of one Prometheus."""
+    """The HTTP API of one Prometheus; Loki serves its rules and alerts in the same way."""
+
+    name = "Prometheus"
+    api = "/api/v1"
+
+    def query(self, expr: str, at: float | None = None) -> list[LabelledValue]:
+        """Return an instant vector as (labels, value) pairs, at a Unix time or now."""
+        moment = at or time.time()
+        data = self._get("query", query=expr, time=str(moment))
+        return [(result["metric"], float(result["value"][1])) for result in data["result"]]
+
+    def query_range(self, expr: str, start: float, end: float, step: float) -> list[Series]:
+        """Return a range vector as (labels, samples) pairs.
+
+        `start` and `end` are Unix times, `step` is in seconds. Times without a sample are left out.
+        """
+        data = self._get("query_range", query=expr, start=str(start), end=str(end), step=str(step))
+        series = []
+        for result in data["result"]:
+            samples = [(float(at), float(value)) for at, value in result["values"]]
+            series.append((result["metric"], samples))
+        return series
+
+    def query_by_label(self, expr: str, label: str, at: float | None = None) -> dict[str, float]:
+        """Return an instant vector as value by one of its labels.
+
+        Samples without the label are under "".
+        """
+        vector = self.query(expr, at)
+        return {labels.get(label, ""): value for labels, value in vector}
 
     def rule_groups(self) -> list[dict[str, Any]]:
         """Return every group with its interval in seconds, and its rules with their last error."""

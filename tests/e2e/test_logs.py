@@ -22,7 +22,7 @@ from observability.devstack.binaries import log_servers
 from observability.devstack.supervisor import socket_path
 from observability.generate import loki as emitter
 from observability.generate.dashboards.registry import boards
-from observability.lib.console import fetch_delivered_alerts
+from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.http import Unreachable
 from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus

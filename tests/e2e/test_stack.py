@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from observability.lib.console import fetch_delivered_alerts
+from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.prometheus import Prometheus
 from observability.spec import loading
 from tests.e2e.conftest import Stack

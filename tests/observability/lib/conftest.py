@@ -14,12 +14,14 @@ asked{route="b",code="201"} 2
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """A server that answers /metrics with three series, /json with a number, the rest with text."""
+    """A server of metrics at /metrics, JSON at /json and /object, and text elsewhere."""
 
     def do_GET(self) -> None:
         body = SERIES if self.path == "/metrics" else b"hello"
         if self.path.startswith("/json/"):
             body = b"3"
+        if self.path.startswith("/object/"):
+            body = b'{"alerts": 3}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -3,7 +3,7 @@
 import pytest
 
 from observability.lib.http import Unreachable
-from observability.lib.loki import Loki, LokiRules
+from observability.lib.loki import Loki
 
 STREAMS = [
     {"stream": {"level": "info"}, "values": [["1", "a"], ["2", "b"]]},
@@ -15,8 +15,6 @@ def test_an_unreachable_server_names_the_fix(nobody: str) -> None:
     """The message says how to start the stack."""
     with pytest.raises(Unreachable, match=r"Loki at .* make up"):
         Loki(nobody).query_lines("{}", 0)
-    with pytest.raises(Unreachable, match=r"Loki at .* make up"):
-        LokiRules(nobody).alerts()
 
 
 def test_lines_come_with_their_labels_from_whole_seconds_on(
