@@ -1,4 +1,4 @@
-"""Expressions in PromQL and LogQL: the series, the bucket edges and the labels that they select."""
+"""Expressions in PromQL: the series and the bucket edges that they select."""
 
 import re
 from collections.abc import Iterator
@@ -14,10 +14,6 @@ from observability.spec.plan import Plan
 Json = dict[str, Any]
 Complaint = tuple[str, str]  # message and fix
 FIX = "correct the catalogue or the emitter, then make generate"
-LOG_LABELS = (names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL)
-QUOTED = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`')
-STREAM_SELECTOR = re.compile(r"\{([^}]*)\}")
-LABEL_MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 CHILDREN = ("lhs", "rhs", "expr", "param", "args", "vector_selector")  # of a parsed expression
 
 
@@ -103,12 +99,3 @@ def spell_edge(edge: Decimal) -> list[str]:
     if edge == int(edge):
         spellings.append(f"{int(edge)}.0")
     return spellings
-
-
-def stream_labels(expr: str) -> list[str]:
-    """Return the labels in the stream selectors of a LogQL expression."""
-    without_texts = QUOTED.sub('""', expr)
-    labels = []
-    for selector in STREAM_SELECTOR.findall(without_texts):
-        labels += LABEL_MATCHER.findall(selector)
-    return labels

@@ -6,16 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from observability.checks.expressions import (
-    LOG_LABELS,
-    Complaint,
-    Json,
-    check_expression,
-    known_series,
-    list_rules,
-    stream_labels,
-)
-from observability.generate import loki, prometheus
+from observability.checks.expressions import Json, check_expression, known_series, list_rules
+from observability.generate import prometheus
 from observability.generate.registry import GENERATED
 from observability.spec import names
 from observability.spec.plan import Plan
@@ -28,11 +20,7 @@ PROMETHEUS_CONFIG = Path("observability/devstack/prometheus.yaml")
 
 def check(plan: Plan, root: Path) -> list[Problem]:
     """Return the problems of rules and configuration; no server program is needed."""
-    return [
-        *check_rules(plan),
-        *check_clock(plan, root / PROMETHEUS_CONFIG),
-        *check_log_alerts(plan),
-    ]
+    return [*check_rules(plan), *check_clock(plan, root / PROMETHEUS_CONFIG)]
 
 
 def check_rules(plan: Plan) -> Iterator[Problem]:
@@ -44,8 +32,6 @@ def check_rules(plan: Plan) -> Iterator[Problem]:
     edges = frozenset(plan.buckets)
     for group, rule in list_rules(plan):
         complaints = list(check_expression(rule["expr"], series, edges))
-        if "alert" in rule:
-            complaints += check_alert(rule, plan)
         interval = group["interval"]
         if parse_duration(interval).seconds >= STALE_SECONDS:
             message = f"is evaluated every {interval}, after which series are stale"
@@ -61,38 +47,6 @@ def name_rule(rule: Json) -> str:
         return str(rule["record"])
     tier = rule["labels"].get(names.TIER, "")
     return f"{rule['alert']} {tier}".strip()
-
-
-def check_alert(rule: Json, plan: Plan) -> Iterator[Complaint]:
-    """Yield a missing severity, owner, summary or next step of an alert.
-
-    The owner may come from the expression, which joins the objective's labels.
-    """
-    labels = rule["labels"]
-    if labels.get(names.SEVERITY) not in plan.policy.severities:
-        yield "has no severity that the policy knows", "set severity"
-    expr = rule["expr"]
-    has_owner = names.OWNER in labels or names.OWNER in expr
-    if not has_owner and names.OBJECTIVE not in expr:
-        yield "has no owner", "set owner"
-    annotations = rule.get("annotations", {})
-    for key in ("summary", names.NEXT_STEPS):
-        if not annotations.get(key):
-            yield f"has no {key}", f"write {key} in the catalogue"
-
-
-def check_log_alerts(plan: Plan) -> Iterator[Problem]:
-    """Yield problems of log alerts, among them stream labels that no line is shipped with."""
-    for entry in plan.log_alerts:
-        rule = loki.build_rule(plan, entry)
-        complaints = list(check_alert(rule, plan))
-        for label in stream_labels(rule["expr"]):
-            if label not in LOG_LABELS:
-                fix = f"use one of: {', '.join(LOG_LABELS)}"
-                complaints.append((f"asks for the label {label}, which no line has", fix))
-        where = f"{GENERATED / loki.RULES}: {rule['alert']}"
-        for message, fix in complaints:
-            yield Problem(where, message, fix, "lint")
 
 
 def check_clock(plan: Plan, path: Path) -> Iterator[Problem]:

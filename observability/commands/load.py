@@ -8,7 +8,7 @@ import click
 from rich.markup import escape
 
 from observability.commands import options
-from observability.commands.comparison_table import print_comparison
+from observability.commands.comparison import print_comparison
 from observability.commands.load_tables import print_load
 from observability.devstack.layout import StackLayout
 from observability.load import compare as comparisons

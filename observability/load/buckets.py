@@ -16,18 +16,15 @@ class Buckets:
 
     @property
     def total(self) -> float:
-        """The number of all events."""
-        if not self.counts:
-            return 0.0
-        return self.counts[-1]
+        """Return the number of all events."""
+        return max(self.counts, default=0.0)
 
     def edges_around(self, rank: float) -> tuple[float, float]:
         """Return the edges of the bucket of a rank; 0 and infinity beyond all events."""
         if not self.total or rank > self.total:
             return 0.0, math.inf
         index = bisect_left(self.counts, rank)
-        lower_edges = (0.0, *self.edges)
-        return lower_edges[index], self.edges[index]
+        return (0.0, *self.edges)[index], self.edges[index]
 
     def quantile(self, share: float) -> float | None:
         """Return a quantile as PromQL's histogram_quantile does; None without events."""

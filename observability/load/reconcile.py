@@ -17,7 +17,7 @@ NUMBER_TEXTS = {"requests": "requests", "failed": "failures", "p95": "p95"}
 
 @dataclass(frozen=True)
 class Finding:
-    """A number on which the sides disagree, and the limits of the `judged` one."""
+    """A number as both sides have it, and the limits of the `judged` one."""
 
     route: str
     number: str  # requests, failed or p95 (seconds)
@@ -27,6 +27,14 @@ class Finding:
     low: float
     high: float
     meaning: str
+
+    @property
+    def is_disagreement(self) -> bool:
+        """Return whether the judged number is outside its limits by more than its error."""
+        if self.judged == SERVER:
+            return not self.low <= self.server <= self.high
+        error = estimate_rounding_error(self.clients)
+        return not self.low - error <= self.clients <= self.high + error
 
 
 OTHERS = (
@@ -62,92 +70,54 @@ WAITING = (
 )
 
 
-def compare(row: dict[str, Any], server: ServerCounts) -> list[Finding]:
+def find_disagreements(row: dict[str, Any], server: ServerCounts) -> list[Finding]:
     """Return every number of a route on which the sides disagree.
 
     `row` is Locust's (see loadtests/locustfile.py). The server may have counted a request that was
     sent and not answered, and it has counted the requests of the prober.
     """
-    findings = [
-        compare_requests(row, server),
-        compare_failures(row, server),
-        compare_p95(row, server),
-    ]
-    return [finding for finding in findings if finding]
+    findings = [judge_requests(row, server), judge_failures(row, server)]
+    if row["clients"]["p95"] is not None:
+        findings.append(judge_p95(row, server))
+    return [finding for finding in findings if finding.is_disagreement]
 
 
-def compare_requests(row: dict[str, Any], server: ServerCounts) -> Finding | None:
-    """Return the disagreement on the number of requests, if there is one."""
-    least, most = compute_request_limits(row, server)
-    if least <= server.requests <= most:
-        return None
-    meaning = OTHERS if server.requests > most else LOST
-    return Finding(
-        route=row["route"],
-        number="requests",
-        clients=row["clients"]["requests"],
-        server=server.requests,
-        judged=SERVER,
-        low=max(least, 0),
-        high=most,
-        meaning=meaning,
-    )
-
-
-def compute_request_limits(row: dict[str, Any], server: ServerCounts) -> tuple[int, int]:
-    """Return the least and the greatest number of requests that the server may have counted."""
+def judge_requests(row: dict[str, Any], server: ServerCounts) -> Finding:
+    """Return the limits of the number of requests that the server may have counted."""
     slack = PROBES_BETWEEN if server.probed else 0
     least = row["answered"] + server.probes - server.probes_failed - slack
     most = row["sent"] + server.probes + slack
-    return least, most
+    meaning = OTHERS if server.requests > most else LOST
+    clients = row["clients"]["requests"]
+    return Finding(
+        row["route"], "requests", clients, server.requests, SERVER, max(least, 0), most, meaning
+    )
 
 
-def compare_failures(row: dict[str, Any], server: ServerCounts) -> Finding | None:
-    """Return the disagreement on the number of failures, if there is one."""
+def judge_failures(row: dict[str, Any], server: ServerCounts) -> Finding:
+    """Return the limits of the number of failures that the server may have counted."""
     clients = row["clients"]
     broken = clients["requests"] - row["answered"]  # no answer that the server could count
     unknown = row["sent"] - row["answered"]
     least = clients["failed"] - broken
     most = least + unknown + server.probes_failed
-    if least <= server.failed <= most:
-        return None
-    _, most_requests = compute_request_limits(row, server)
     meaning = UNSEEN
     if server.failed < least:
         meaning = IN_FRONT
-    elif server.requests > most_requests:
+    elif server.requests > judge_requests(row, server).high:
         meaning = OTHERS
     return Finding(
-        route=row["route"],
-        number="failed",
-        clients=clients["failed"],
-        server=server.failed,
-        judged=SERVER,
-        low=least,
-        high=most,
-        meaning=meaning,
+        row["route"], "failed", clients["failed"], server.failed, SERVER, least, most, meaning
     )
 
 
-def compare_p95(row: dict[str, Any], server: ServerCounts) -> Finding | None:
-    """Return the disagreement on the 95th percentile, if there is one."""
+def judge_p95(row: dict[str, Any], server: ServerCounts) -> Finding:
+    """Return the limits of the 95th percentile of the clients."""
     p95 = row["clients"]["p95"]
-    if p95 is None:
-        return None
     low, high = compute_p95_limits(row, server)
-    error = estimate_rounding_error(p95)
-    if low - error <= p95 <= high + error:
-        return None
-    return Finding(
-        route=row["route"],
-        number="p95",
-        clients=p95,
-        server=server.buckets.quantile(P95) or 0.0,
-        judged=CLIENTS,
-        low=low,
-        high=high,
-        meaning=IMPOSSIBLE if p95 < low else WAITING,
-    )
+    meaning = IMPOSSIBLE if p95 < low else WAITING
+    of_server = server.buckets.quantile(P95) or 0.0
+    return Finding(row["route"], "p95", p95, of_server, CLIENTS, low, high, meaning)
 
 
 def compute_p95_limits(row: dict[str, Any], server: ServerCounts) -> tuple[float, float]:

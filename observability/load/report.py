@@ -107,7 +107,7 @@ def build_report(
         server = None
         if increase:
             server = server_counts.count_routes(increase, {row["route"]: row["expect"]})
-            findings += reconcile.compare(row, server)
+            findings += reconcile.find_disagreements(row, server)
         routes.append(build_row(row["route"], row["clients"], server, seconds))
     total = None
     if increase:

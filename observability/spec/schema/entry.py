@@ -38,7 +38,7 @@ class AlertEntry(Entry):
 
     severity: str
     for_: Annotated[DurationField, Field(alias="for")]
-    summary: str
+    summary: Annotated[str, Field(min_length=1)]
     meaning: str
     impact: str
     next_steps: NextSteps

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from observability.checks.expressions import check_expression, stream_labels
+from observability.checks.expressions import check_expression
 
 KNOWN = frozenset({"known", "seconds_bucket"})
 
@@ -46,19 +46,3 @@ def test_an_expression_that_can_never_fire_is_a_problem(expr: str, message: str)
 def test_an_expression_about_real_series_is_fine(expr: str) -> None:
     """Edges in both spellings, and the one that every histogram has."""
     assert list(check_expression(expr, KNOWN, EDGES)) == []
-
-
-@pytest.mark.parametrize(
-    ("expr", "labels"),
-    [
-        (
-            'sum by (program) (count_over_time({service="a", level=~"x|y"} |= "{job=" [5m])) > 0',
-            ["service", "level"],
-        ),
-        ('absent_over_time({service!="a\\"}{"} [5m])', ["service"]),
-        ('{a="1"} |= `{b="2"}` or {c!~"3"}', ["a", "c"]),
-    ],
-)
-def test_labels_are_read_from_selectors_alone(expr: str, labels: list[str]) -> None:
-    """Texts that are looked for may hold braces and signs of equality."""
-    assert stream_labels(expr) == labels

@@ -58,6 +58,18 @@ def test_promtool_accepts_the_rules(
     assert f"{len(rules(made))} rules found" in result.stdout
 
 
+def test_every_alert_has_what_its_reader_needs(plan: Plan) -> None:
+    """Severity, owner, summary and next steps; the owner may come from the objective's labels."""
+    alerts = [rule for rule in rules(plan) if "alert" in rule]
+    assert alerts
+    for alert in alerts:
+        assert alert["labels"][names.SEVERITY] in plan.policy.severities, alert["alert"]
+        texts = f"{alert['labels']} {alert['expr']}"
+        assert names.OWNER in texts or names.OBJECTIVE in texts, alert["alert"]
+        assert alert["annotations"]["summary"], alert["alert"]
+        assert alert["annotations"][names.NEXT_STEPS], alert["alert"]
+
+
 def test_nothing_reads_what_nothing_records(plan_of: Callable[..., Plan]) -> None:
     """Without jobs and probes there is no freshness series, so no rule may ask for one."""
     made = plan_of(SMALL)

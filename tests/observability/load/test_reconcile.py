@@ -16,7 +16,7 @@ from observability.load.reconcile import (
     OTHERS,
     UNSEEN,
     WAITING,
-    compare,
+    find_disagreements,
 )
 from observability.load.server_counts import ServerCounts
 
@@ -76,7 +76,7 @@ def test_a_disagreement_is_found(
     row: dict[str, Any], side: ServerCounts, number: str, meaning: str
 ) -> None:
     """Each number in each direction by the least that is too much, and with what it may mean."""
-    findings = [finding for finding in compare(row, side) if finding.number == number]
+    findings = [finding for finding in find_disagreements(row, side) if finding.number == number]
     assert [finding.meaning for finding in findings] == [meaning]
 
 
@@ -109,17 +109,21 @@ def test_a_disagreement_is_found(
 )
 def test_what_may_differ_is_no_disagreement(row: dict[str, Any], side: ServerCounts) -> None:
     """Probes, unanswered requests, rounding, and waiting within the tightest promise."""
-    assert list(compare(row, side)) == []
+    assert list(find_disagreements(row, side)) == []
 
 
 def test_a_stranger_explains_his_failures() -> None:
     """Somebody else's refused requests are one story, not two."""
-    assert {finding.meaning for finding in compare(clients(), server(150, failed=30))} == {OTHERS}
+    assert {
+        finding.meaning for finding in find_disagreements(clients(), server(150, failed=30))
+    } == {OTHERS}
 
 
 def test_a_count_that_is_missing_says_nothing_about_time() -> None:
     """Where the server lost most of the requests, their durations are unknown, not impossible."""
-    assert [finding.number for finding in compare(clients(), server(10, slow=0))] == ["requests"]
+    assert [finding.number for finding in find_disagreements(clients(), server(10, slow=0))] == [
+        "requests"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +158,7 @@ def test_a_count_that_is_missing_says_nothing_about_time() -> None:
 )
 def test_a_finding_in_words(row: dict[str, Any], side: ServerCounts, words: str) -> None:
     """Which number, both values, and what would have been allowed."""
-    finding = next(iter(compare(row, side)))
+    finding = next(iter(find_disagreements(row, side)))
     assert reconcile.describe(finding) == words
     assert reconcile.as_dict(finding)["high"] in (None, finding.high)
 
@@ -206,6 +210,10 @@ def test_a_true_run_never_disagrees(
     buckets = Buckets(EDGES, tuple(sum(time <= edge for time in worked) for edge in EDGES))
     counted_probes = max(0, len(probes) + late) if probes else 0
     assert (
-        list(compare(row, ServerCounts(len(worked), 0, counted_probes, 0, bool(probes), buckets)))
+        list(
+            find_disagreements(
+                row, ServerCounts(len(worked), 0, counted_probes, 0, bool(probes), buckets)
+            )
+        )
         == []
     )

@@ -109,6 +109,14 @@ WRONG_IN_CATALOGUE = {
         (RANGE_STEPS, "    next_steps: []\n"),
         ("routes.readings.range.next_steps", "is empty", "write at least one entry"),
     ),
+    "empty summary": (
+        ("    drill: stop-api\n    summary: ", '    drill: stop-api\n    summary: "" # '),
+        (
+            "watch.TargetDown.summary",
+            "String should have at least 1 character",
+            "correct the value",
+        ),
+    ),
     "unknown owner": (
         ("    owner: upstream", "    owner: nobody"),
         (

@@ -1,4 +1,4 @@
-"""`load --compare`: its table, its page and its exit code."""
+"""`load --compare`: its words, its page and its exit code."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.observability.commands.support import WIDTH, invoke
 
 
 def test_two_load_reports_are_compared(tmp_path: Path) -> None:
-    """A table of 80 columns, a page beside the new report; an objective no longer met fails."""
+    """The page is beside the new report; an objective that is no longer met fails."""
     better = REPORT | {
         "objectives": [
             row | {"verdict": "met", "measured": 1.0} for row in REPORT["objectives"][:1]
@@ -30,8 +30,7 @@ def test_two_load_reports_are_compared(tmp_path: Path) -> None:
         in result.output
     )
     assert "The runs are not alike: users was 20, is 21." in result.output
-    table = result.output.split("!")[0]
-    assert max(len(line.rstrip()) for line in table.splitlines()) <= WIDTH
+    assert str(tmp_path / "new" / "compare.html") in result.output
     assert "1 objective no longer met" in (tmp_path / "new" / "compare.html").read_text(
         encoding="utf-8"
     )
@@ -53,7 +52,7 @@ def test_two_load_reports_are_compared(tmp_path: Path) -> None:
 def test_a_comparison_says_what_it_is_worth(
     tmp_path: Path, verdicts: tuple[str, str], sign: str
 ) -> None:
-    """Changes of few requests are in brackets; an unreliable run gets no tick, but exits 0."""
+    """An unreliable run gets no tick, but exits 0."""
     few = {
         "route": "readings.latest",
         "clients": SIDE | {"requests": 20, "p95": 0.16},
@@ -68,9 +67,8 @@ def test_a_comparison_says_what_it_is_worth(
         (tmp_path / name / "report.json").write_text(json.dumps(content), encoding="utf-8")
     result = invoke("load", "--compare", str(tmp_path / "old"), str(tmp_path / "new"))
     assert result.exit_code == 0, result.output
-    assert "1200 → 20" in result.output
-    assert "(+100 %)" in result.output
-    assert result.output.count("fewer than 100 requests") == 1
+    page = (tmp_path / "new" / "compare.html").read_text(encoding="utf-8")
+    assert "(+100 %)" in page
     assert f"{sign} Nothing that was met is missed now." in result.output
     assert ("proves little" in result.output) == (sign == "?")
     assert max(len(line.rstrip()) for line in result.output.splitlines()[:-1]) <= WIDTH

@@ -1,0 +1,39 @@
+"""The words that the comparison of two load reports prints; the numbers are on its page."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from observability.terminal import format_goal, format_percentage, out, print_wrapped
+
+
+def print_comparison(comparison: dict[str, Any], page: Path) -> None:
+    """Print the SLOs that are no longer met, reasons to doubt, and the page's path."""
+    unlike = comparison["unlike"]
+    if unlike:
+        print_warning(f"The runs are not alike: {'; '.join(unlike)}.")
+    unsure = comparison["unsure"]
+    broken = comparison["broken"]
+    for row in broken:
+        print_broken(row)
+    if not broken:
+        tick = "[yellow]?[/yellow]" if unsure else "[green]✓[/green]"
+        out.print(f"{tick} Nothing that was met is missed now.")
+    if unsure:
+        print_warning(unsure)
+    out.print(f"  Numbers of every route: {escape(str(page))}")
+
+
+def print_warning(text: str) -> None:
+    """Print a reason to doubt the comparison."""
+    print_wrapped(f"[yellow]![/yellow] {escape(text)}", 0)
+
+
+def print_broken(row: dict[str, Any]) -> None:
+    """Print an SLO that was met and is missed now."""
+    old = format_percentage(row["old"])
+    new = format_percentage(row["new"])
+    goal = format_goal(row["objective"])
+    news = f"was met, is missed now: {old} % → {new} %, promised {goal} %"
+    out.print(f"[red]✗[/red] {row['slo']}: {news}")
