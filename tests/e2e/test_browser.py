@@ -160,7 +160,7 @@ def test_a_silent_prometheus_costs_a_moment(stack: Stack, watched: Watched) -> N
             )
         )
         watched.page.goto(stack.layout.url("console") + "/alerts/TargetDown")
-        assert watched.page.get_by_text("Users notice").is_visible()
+        assert watched.page.get_by_text("Users notice", exact=True).is_visible()
     assert eventually(
         lambda: (
             "Prometheus does not answer"
