@@ -170,7 +170,7 @@ def test_the_numbers_are_those_of_the_documentation() -> None:
         f"opens after {FAILURES} failures in a row, lets one trial pass after {OPEN_SECONDS:g} s"
         in promised
     )
-    assert f"{INTERACTIVE.seconds:g} s, and once more" in promised
+    assert f"{INTERACTIVE.seconds:g} s, with one retry" in promised
     assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
     threads = runpy.run_path(str(ROOT / "api" / "gunicorn.conf.py"))["threads"]
     # The jobs of a worker do not fill the bulkhead; other routes keep most threads.
