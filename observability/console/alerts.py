@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from observability.console.notification_store import unix_seconds
@@ -50,48 +51,37 @@ def sent_alerts(queries: Queries) -> list[Alert]:
 
 
 def mark_ended(queries: Queries, delivered: list[Alert]) -> list[Alert]:
-    """Return delivered alerts with `ended`: no resolution came, but nothing reports them any more.
+    """Return delivered alerts, newest first, with `ended`: no resolution came, nothing reports it.
 
     While Alertmanager does not answer, none has ended.
     """
     active = queries.active_alerts()
     if active is None:
         return [alert | {"ended": False} for alert in delivered]
-    starts = reported_starts(queries, active)
-
-    def has_ended(alert: Alert) -> bool:
-        if alert["resolved"] is not None:
-            return False
-        if alert["delivered"] >= active.at:  # Alertmanager was asked before
-            return False
-        delivered_start = alert["started"]
-        reported_start = starts.get(label_set(alert), math.inf)
-        if delivered_start is None or reported_start is None:
-            return False
-        # Alertmanager rounds starts to milliseconds in one of both places.
-        return bool(abs(reported_start - delivered_start) >= 1)
-
-    return [alert | {"ended": has_ended(alert)} for alert in delivered]
+    reported = reported_labels(queries, active)
+    newer: set[Labels] = set()
+    marked = []
+    for alert in delivered:
+        labels = label_set(alert)
+        was_asked_later = alert["delivered"] < active.at
+        is_reported = labels in reported and labels not in newer
+        ended = alert["resolved"] is None and was_asked_later and not is_reported
+        marked.append(alert | {"ended": ended})
+        newer.add(labels)
+    return marked
 
 
-def reported_starts(queries: Queries, active: ActiveAlerts) -> dict[Labels, float | None]:
-    """Return the start of each alert that is still reported, None when a rule alone reports it.
+def reported_labels(queries: Queries, active: ActiveAlerts) -> set[Labels]:
+    """Return the labels of the alerts that Alertmanager or a rule still reports.
 
     The rules are asked because an Alertmanager that has just started hears of the alerts that fire
     only within a minute.
     """
-    starts: dict[Labels, float | None] = {}
-    try:
+    reported = list(active.alerts)
+    with suppress(Unreachable):
         queries.require_prometheus()
-        rule_alerts = queries.rule_alerts()
-    except Unreachable:
-        rule_alerts = []
-    for alert in rule_alerts:
-        if alert["state"] == "firing":
-            starts[label_set(alert)] = None
-    for alert in active.alerts:
-        starts[label_set(alert)] = unix_seconds(alert["startsAt"])
-    return starts
+        reported += [alert for alert in queries.rule_alerts() if alert["state"] == "firing"]
+    return {label_set(alert) for alert in reported}
 
 
 def label_set(alert: Alert) -> Labels:

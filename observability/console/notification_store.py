@@ -1,16 +1,34 @@
 """Alertmanager's default receiver: every delivered notification on disk, one JSON line each."""
 
-import json
 import threading
 import time
 from contextlib import suppress
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-# The exceptions that reading anything but a notification raises
-INVALID_NOTIFICATION = (ValueError, AttributeError, TypeError, RecursionError)
-AlertKey = tuple[str, str]  # fingerprint and start
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class NotifiedAlert(BaseModel):
+    """One alert of a notification, as Alertmanager's webhook (version 4) sends it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    fingerprint: str = ""
+    status: str = ""
+    starts_at: str = Field("", alias="startsAt")
+
+
+class Notification(BaseModel):
+    """A notification with the Unix time of its delivery, by default now."""
+
+    at: float = Field(default_factory=time.time)
+    receiver: str = ""
+    alerts: list[NotifiedAlert] = []
 
 
 class NotificationStore:
@@ -19,80 +37,49 @@ class NotificationStore:
     def __init__(self, path: Path):
         self._path = path
         self._lock = threading.Lock()
-        self._alerts: dict[AlertKey, dict[str, Any]] = {}
+        self._alerts: dict[tuple[str, str], dict[str, Any]] = {}  # by fingerprint and start
         self.last_delivery: float | None = None  # Unix time, repeats included
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
-                with suppress(*INVALID_NOTIFICATION):  # a killed process leaves a cut line
-                    self._add(json.loads(line))
+                with suppress(ValueError):  # a killed process leaves a cut line
+                    self._add(Notification.model_validate_json(line))
 
-    def deliver(self, notification: dict[str, Any]) -> None:
-        """Store one notification, on disk first.
-
-        Raise one of INVALID_NOTIFICATION, and store nothing, for anything else.
-        """
-        record = {
-            "at": time.time(),
-            "receiver": notification.get("receiver", ""),
-            "alerts": notification.get("alerts", []),
-        }
-        parse_alerts(record)
+    def deliver(self, body: bytes) -> None:
+        """Store one notification, on disk first; raise ValueError for anything else."""
+        notification = Notification.model_validate_json(body)
+        line = notification.model_dump_json(by_alias=True)
         with self._lock:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            self._add(record)
+                file.write(line + "\n")
+            self._add(notification)
 
-    def _add(self, record: dict[str, Any]) -> None:
-        for key, entry, is_resolved in parse_alerts(record):
-            stored = self._alerts.setdefault(key, entry)
+    def _add(self, notification: Notification) -> None:
+        for alert in notification.alerts:
+            new = {
+                "labels": alert.labels,
+                "receiver": notification.receiver,
+                "started": unix_seconds(alert.starts_at),
+                "delivered": notification.at,
+                "resolved": None,
+                "notifications": 0,
+            }
+            stored = self._alerts.setdefault((alert.fingerprint, alert.starts_at), new)
             stored["notifications"] += 1
-            stored["annotations"] = entry["annotations"]
-            if is_resolved and stored["resolved"] is None:
-                stored["resolved"] = record["at"]
-        self.last_delivery = record["at"]
+            stored["annotations"] = alert.annotations
+            if alert.status == "resolved" and stored["resolved"] is None:
+                stored["resolved"] = notification.at
+        self.last_delivery = notification.at
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return a copy of every alert, the latest delivery first."""
         with self._lock:
             alerts = [dict(alert) for alert in self._alerts.values()]
-        alerts.sort(key=lambda alert: -alert["delivered"])
-        return alerts
+        return sorted(alerts, key=itemgetter("delivered"), reverse=True)
 
 
-def parse_alerts(record: dict[str, Any]) -> list[tuple[AlertKey, dict[str, Any], bool]]:
-    """Return the key of each alert of a record, its entry, and whether it is resolved."""
-    alerts = []
-    for alert in record["alerts"]:
-        fingerprint = str(alert.get("fingerprint", ""))
-        start = str(alert.get("startsAt", ""))
-        is_resolved = alert.get("status") == "resolved"
-        entry = {
-            "labels": as_texts(alert.get("labels", {})),
-            "annotations": as_texts(alert.get("annotations", {})),
-            "receiver": record["receiver"],
-            "started": unix_seconds(alert.get("startsAt")),
-            "delivered": record["at"],
-            "resolved": None,
-            "notifications": 0,
-        }
-        key = (fingerprint, start)
-        alerts.append((key, entry, is_resolved))
-    return alerts
-
-
-def as_texts(mapping: dict[str, str]) -> dict[str, str]:
-    """Return the mapping with every value as text that can be encoded as UTF-8."""
-    texts = {}
-    for key, value in mapping.items():
-        texts[str(key)] = str(value).encode(errors="replace").decode()
-    return texts
-
-
-def unix_seconds(text: str | None) -> float | None:
+def unix_seconds(text: str) -> float | None:
     """Return the Unix time of an RFC 3339 text with any number of digits, None for another text."""
-    if text is None:
-        return None
     try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+        return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         return None

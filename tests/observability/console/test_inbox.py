@@ -14,6 +14,7 @@ INVALID += [
     json.dumps({"alerts": alerts}).encode()
     for alerts in (3, "abc", [3], [None], [{"labels": 3}], [{"annotations": "x"}])
 ]
+INVALID.append(b'{"alerts": [{"labels": {"slo": "\\ud800"}}]}')  # half of a surrogate pair
 
 
 def test_repeats_and_resolutions_change_one_entry(client: FlaskClient) -> None:
