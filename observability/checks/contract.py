@@ -34,10 +34,7 @@ def check_routes(plan: Plan, operations: Operations) -> Iterator[Problem]:
     for route in plan.routes:
         where = f"{WHERE}.{route.id}"
         if route.http not in operations:
-            similar = list_similar(route.http, operations)
-            fix = (
-                f"correct `http:`, or add the view and run make generate; the API serves {similar}"
-            )
+            fix = "correct `http:`, or add the view and run make generate"
             yield contract_problem(where, f"{route.http} is not in the app", fix)
         elif route.load.weight and lacks_example(operations[route.http]):
             message = "has load, but no example body in api/openapi.json"
@@ -61,11 +58,3 @@ def lacks_example(operation: Json) -> bool:
     """Return whether a kind of request body has no example."""
     content = operation.get("requestBody", {}).get("content", {})
     return any("example" not in media for media in content.values())
-
-
-def list_similar(http: Http, operations: Operations) -> str:
-    """Return the operations on the same path, or else all."""
-    same_path = [str(other) for other in operations if other.path == http.path]
-    if same_path:
-        return ", ".join(sorted(same_path))
-    return ", ".join(sorted(map(str, operations)))

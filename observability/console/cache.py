@@ -1,13 +1,16 @@
-"""A cache of answers: one reader asks the server, every reader gets the answer."""
+"""Caches of answers: one reader asks the server, every reader gets the answer."""
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from dogpile.cache import make_region
 
 from observability.lib.http import Unreachable
+from observability.lib.prometheus import Prometheus
 
+NUMBERS_LIFETIME = 5.0  # seconds for which an answer is kept
 SLOW_FACTOR = 20  # lifetime by duration of the question, so that readers load a server at most 5 %
 T = TypeVar("T")
 
@@ -42,3 +45,17 @@ class AnswerCache:
         if isinstance(answer, Unreachable):
             raise Unreachable(str(answer))
         return answer
+
+
+class CachedPrometheus(Prometheus):
+    """A Prometheus whose present answers are shared; a chart's span is another one each time."""
+
+    def __init__(self, url: str, timeout: float, cache: AnswerCache):
+        super().__init__(url, timeout)
+        self._cache = cache
+
+    def _get(self, resource: str, **params: str) -> Any:
+        fetch = partial(super()._get, resource, **params)
+        if resource == "query_range":
+            return fetch()
+        return self._cache.get(f"{self.url} {resource} {params}", NUMBERS_LIFETIME, fetch)

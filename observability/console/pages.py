@@ -201,7 +201,7 @@ def runbook_answers(entries: Iterable[Entry]) -> dict[str, list[LabelledValue]]:
     checks = [check for entry in entries for check in entry.checks]
     answers = {}
     for expr in sorted({check.query for check in checks if check.source == METRICS}):
-        samples = console().queries.query(expr)
+        samples = console().queries.prometheus.query(expr)
         answers[expr] = [sample for sample in samples if math.isfinite(sample[1])]
     return answers
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from observability.console.cache import AnswerCache
+from observability.console.cache import NUMBERS_LIFETIME, AnswerCache, CachedPrometheus
 from observability.devstack.addresses import find_addresses
 from observability.devstack.layout import StackLayout
 from observability.generate.dashboards.colours import series_colours
@@ -16,7 +16,6 @@ from observability.lib.charts import svg
 from observability.lib.http import Unreachable, responds
 from observability.lib.panel_builders import table
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
-from observability.lib.prometheus import LabelledValue, Prometheus
 from observability.lib.templates import fill
 from observability.slo.verdicts import Row, Verdict, measure
 from observability.spec import names
@@ -24,8 +23,7 @@ from observability.spec.plan import Plan
 
 QUERY_TIMEOUT = 5.0  # seconds
 HEALTH_TIMEOUT = 1.0
-NUMBERS_LIFETIME = 5.0  # seconds for which an answer is kept
-CHART_LIFETIME = 15.0
+CHART_LIFETIME = 15.0  # seconds for which an image is kept
 LINKS_LIFETIME = 30.0
 LOOKS = {GOOD: "good", WARN: "warn", BAD: "bad"}
 URGENT = (Verdict.MISSED, Verdict.UNMEASURED)  # in the order in which they are shown
@@ -61,9 +59,10 @@ class Queries:
         self.runbook = entries.entries(plan)
         self._layout = layout
         self._colours = series_colours(plan)
-        self._prometheus = Prometheus(layout.url("prometheus"), QUERY_TIMEOUT)
-        self._loki_rules = Prometheus(layout.url("loki") + "/prometheus", HEALTH_TIMEOUT)
         self._cache = AnswerCache()
+        self.prometheus = CachedPrometheus(layout.url("prometheus"), QUERY_TIMEOUT, self._cache)
+        loki_url = layout.url("loki") + "/prometheus"
+        self._loki_rules = CachedPrometheus(loki_url, HEALTH_TIMEOUT, self._cache)
 
     def require_prometheus(self) -> None:
         """Raise Unreachable unless Prometheus is ready.
@@ -91,22 +90,17 @@ class Queries:
 
     def slos(self) -> list[Row]:
         """Return the rows of the command `slo`, the urgent ones first."""
-        rows = self._cache.get(
-            "slos",
-            NUMBERS_LIFETIME,
-            lambda: measure(self.plan, self._prometheus, self.plan.period),
-        )
+        rows = measure(self.plan, self.prometheus, self.plan.period)
         return sorted(rows, key=urgency)
 
     def rule_alerts(self) -> list[dict[str, Any]]:
         """Return the pending and firing alerts of Prometheus and, where it runs, of Loki."""
-        alerts = self._cache.get("alerts", NUMBERS_LIFETIME, self._prometheus.alerts)
-        return alerts + (self.log_alerts() or [])
+        return self.prometheus.alerts() + (self.log_alerts() or [])
 
     def log_alerts(self) -> list[dict[str, Any]] | None:
         """Return the pending and firing alerts of Loki, None while it does not answer."""
         try:
-            return self._cache.get("log alerts", NUMBERS_LIFETIME, self._loki_rules.alerts)
+            return self._loki_rules.alerts()
         except Unreachable:
             return None
 
@@ -127,36 +121,27 @@ class Queries:
 
     def table(self, panel: Panel) -> dict[str, list[float | None]]:
         """Return a table panel's rows: a number per query, by the value of the panel's key."""
-
-        def fetch() -> dict[str, list[float | None]]:
-            rows: dict[str, list[float | None]] = {}
-            for column, query in enumerate(panel.queries):
-                values = self._prometheus.query_by_label(query.expr, panel.key)
-                for name, value in values.items():
-                    if not math.isnan(value):  # the quantile of nothing
-                        row = rows.setdefault(name, [None] * len(panel.queries))
-                        row[column] = value
-            return rows
-
-        return self._cache.get(f"table {panel}", NUMBERS_LIFETIME, fetch)
+        rows: dict[str, list[float | None]] = {}
+        for column, query in enumerate(panel.queries):
+            values = self.prometheus.query_by_label(query.expr, panel.key)
+            for name, value in values.items():
+                if not math.isnan(value):  # the quantile of nothing
+                    row = rows.setdefault(name, [None] * len(panel.queries))
+                    row[column] = value
+        return rows
 
     def stat(self, panel: Panel) -> Stat:
         """Return the present value of a panel with one query."""
         [query] = panel.bind(__rate_interval="1m").queries
-        values = [value for _, value in self.query(query.expr)]
+        values = [value for _, value in self.prometheus.query(query.expr)]
         return judge(panel, values[0] if values else None)
-
-    def query(self, expr: str) -> list[LabelledValue]:
-        return self._cache.get(
-            f"query {expr}", NUMBERS_LIFETIME, lambda: self._prometheus.query(expr)
-        )
 
     def chart(self, panel: Panel, seconds: int) -> str:
         """Return the SVG of a panel over the last `seconds`."""
 
         def draw() -> str:
             now = time.time()
-            return svg(panel, self._prometheus, now - seconds, now, self._colours)
+            return svg(panel, self.prometheus, now - seconds, now, self._colours)
 
         return self._cache.get(f"chart {seconds} {panel}", CHART_LIFETIME, draw)
 

@@ -1,6 +1,5 @@
 """The HTTP API of Prometheus, and metrics pages."""
 
-import time
 from collections import defaultdict
 from typing import Any
 
@@ -22,8 +21,8 @@ class Prometheus(QueryServer):
 
     def query(self, expr: str, at: float | None = None) -> list[LabelledValue]:
         """Return an instant vector as (labels, value) pairs, at a Unix time or now."""
-        moment = at or time.time()
-        data = self._get("query", query=expr, time=str(moment))
+        moment = {"time": str(at)} if at else {}
+        data = self._get("query", query=expr, **moment)
         return [(result["metric"], float(result["value"][1])) for result in data["result"]]
 
     def query_range(self, expr: str, start: float, end: float, step: float) -> list[Series]:

@@ -19,31 +19,21 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_equal_files_are_fine(tree: Path) -> None:
-    """Nothing to mend."""
+    """There is no problem."""
     assert drift.check(WANTED, tree) == []
 
 
 @pytest.mark.parametrize(
-    ("content", "line"),
-    [
-        (b"one\nzwei\n", 2),
-        (b"one\n", 2),
-        (b"one\ntwo", 3),
-        (b"one\r\ntwo\r\n", 1),
-        (b"", 1),
-        (b"one\ntwo\nthree\n", 3),
-        (b"\xff\n", 1),
-    ],
+    "content",
+    [b"one\nzwei\n", b"one\ntwo", b"one\r\ntwo\r\n", b"", b"one\ntwo\nthree\n", b"\xff\n"],
 )
-def test_a_changed_file_names_the_first_line_and_the_mend(
-    content: bytes, line: int, tree: Path
-) -> None:
+def test_a_changed_file_is_named_with_the_fix(content: bytes, tree: Path) -> None:
     """Any difference counts, the last newline and bytes that are no text included."""
     (tree / GENERATED / "a.yaml").write_bytes(content)
     problems = drift.check(WANTED, tree)
     assert [(p.where, p.message, p.fix, p.check) for p in problems] == [
         (
-            f"{GENERATED}/a.yaml:{line}",
+            f"{GENERATED}/a.yaml",
             "is not what the catalogue generates",
             "make generate",
             "drift",

@@ -164,7 +164,7 @@ def test_an_alert_has_its_runbook_and_its_deliveries(
 
 @pytest.mark.parametrize("path", PAGES)
 def test_pages_open_while_the_servers_are_down(deaf: FlaskClient, path: str) -> None:
-    """They say what is wrong and the mend, and still show inbox or runbook, and no chart."""
+    """They say what is wrong and how to fix it, and still show inbox or runbook, and no chart."""
     deliver(deaf, {"alertname": "TargetDown", "severity": "page"})
     page = read(deaf, path)
     assert "Prometheus does not answer" in page.text
