@@ -4,39 +4,111 @@ A line arrives in Loki as it was written, at its own time, with three labels; it
 metadata.
 """
 
-from typing import Any
-
-from observability.generate.yaml_text import generated_yaml
+from observability.generate.yaml_text import HEADER
+from observability.lib.templates import fill
 from observability.spec import names
 from observability.spec.plan import Plan
 
 NATIVE = "fluent-bit/native.yaml"
 DOCKER = "fluent-bit/docker.yaml"
-LINE = "log"  # the field that holds the line
-UNSHIPPED = ("fluent-bit", "loki")  # what they write about lines would make lines
-COMPOSE_SERVICE = "com.docker.compose.service"
-ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - of its container
-DISK = {"storage.type": "filesystem"}
-TIME = "%Y-%m-%dT%H:%M:%S.%L%z"
-# Our own JSON lines, logfmt of Prometheus and Alertmanager, plain words of gunicorn and supervisord
-PARSERS = [
-    {"name": "ours", "format": "json", "time_key": "timestamp", "time_format": TIME},
-    {
-        "name": "logfmt",
-        "format": "regex",
-        "regex": r"^(?:ts|time)=(?<time>\S+) (?:.*? )?level=(?<level>\w+)",
-        "time_key": "time",
-        "time_format": TIME,
-    },
-    {"name": "plain", "format": "regex", "regex": r"^(?:\[.*\] \[|\d.*,\d+ )(?<level>[A-Z]+)\b"},
-]
+
+CONFIG = r"""service:
+  flush: 1
+  grace: 5
+  log_level: warn
+  # seconds between retries; `for` of an alert about silence is longer
+  scheduler.base: 1
+  scheduler.cap: 30
+  storage.path: <<state>>/chunks
+  storage.max_chunks_up: 128
+  storage.backlog.mem_limit: 16M
+
+# JSON of this project, logfmt of Prometheus and Alertmanager, text of gunicorn and supervisord
+parsers:
+- name: ours
+  format: json
+  time_key: timestamp
+  time_format: '%Y-%m-%dT%H:%M:%S.%L%z'
+- name: logfmt
+  format: regex
+  regex: ^(?:ts|time)=(?<time>\S+) (?:.*? )?level=(?<level>\w+)
+  time_key: time
+  time_format: '%Y-%m-%dT%H:%M:%S.%L%z'
+- name: plain
+  format: regex
+  regex: ^(?:\[.*\] \[|\d.*,\d+ )(?<level>[A-Z]+)\b
+
+pipeline:
+  inputs:
+<<source>>
+    storage.type: filesystem
+  filters:
+<<first_filters>>
+  - name: parser
+    match: '*'
+    key_name: log
+    parser: [ours, logfmt, plain]
+    preserve_key: true
+    reserve_data: true
+  - name: record_modifier
+    match: '*'
+    allowlist_key: [log, <<LOG_PROGRAM>>, <<LOG_LEVEL>>, <<ids>>]
+<<id_filters>>
+  - name: modify
+    match: '*'
+    add: <<LOG_LEVEL>> <<LOG_UNKNOWN>>
+<<level_filters>>
+  - name: modify
+    match: '*'
+    condition: Key_value_does_not_match <<LOG_LEVEL>> ^(<<levels>>)$
+    set: <<LOG_LEVEL>> <<LOG_UNKNOWN>>
+  outputs: # lines that cannot be delivered wait on disk until Loki accepts them
+  - name: loki
+    match: '*'
+    host: <<host>>
+    port: <<port>>
+    labels: <<LOG_SERVICE>>=<<service>>, <<LOG_PROGRAM>>=<<program>>, <<LOG_LEVEL>>=$<<LOG_LEVEL>>
+    structured_metadata: <<metadata>>
+    drop_single_key: raw
+    retry_limit: no_limits
+    storage.total_limit_size: 2G
+"""
+# Lines of Fluent Bit and Loki are not shipped: each line about lines would make another line.
+LOG_FILES = r"""  - name: tail
+    path: ${EVARA_LOG_FOLDER}/*.log
+    exclude_path: '*/fluent-bit.log,*/loki.log'
+    tag: <program>
+    tag_regex: (?<program>[^/.]+)\.log$
+    key: log
+    db: ${EVARA_LOG_STATE}/positions.db
+    read_from_head: true
+    refresh_interval: 2
+    buffer_max_size: 1M
+    skip_long_lines: true"""
+DOCKER_DRIVER = """  - name: forward
+    listen: 0.0.0.0
+    port: 24224"""
+DOCKER_FILTERS = """  - name: modify
+    match: '*'
+    rename: com.docker.compose.service <<LOG_PROGRAM>>
+  - name: grep
+    match: '*'
+    exclude: <<LOG_PROGRAM>> ^(fluent-bit|loki)$"""
+# An id that is null would arrive as the word.
+ID_FILTER = """  - name: modify
+    match: '*'
+    condition: Key_value_does_not_match <<id>> .
+    remove: <<id>>"""
+LEVEL_FILTER = """  - name: modify
+    match: '*'
+    condition: Key_value_matches <<LOG_LEVEL>> ^(?i:<<spellings>>)
+    set: <<LOG_LEVEL>> <<level>>"""
 SPELLINGS = {
     "error": "err|crit|fatal|alert|emerg|panic",
     "warning": "warn",
     "info": "info|notice",
     "debug": "debug|debg|trac|blat",
 }
-Settings = dict[str, Any]
 
 
 def render(plan: Plan) -> dict[str, str]:
@@ -45,126 +117,40 @@ def render(plan: Plan) -> dict[str, str]:
     The native one reads its folders and addresses from the environment.
     """
     native = build_config(
+        plan,
         state="${EVARA_LOG_STATE}",
-        source=build_tail(),
-        filters=build_level_filters(),
-        output=build_loki_output(plan, "$TAG", "${EVARA_LOKI_HOST}", "${EVARA_LOKI_PORT}"),
+        source=LOG_FILES,
+        first_filters="",
+        program="$TAG",
+        host="${EVARA_LOKI_HOST}",
+        port="${EVARA_LOKI_PORT}",
     )
     docker = build_config(
+        plan,
         state="/fluent-bit/state",
-        source={"name": "forward", "listen": ALL_ADDRESSES, "port": 24224, **DISK},
-        filters=[*build_docker_filters(), *build_level_filters()],
-        output=build_loki_output(plan, f"${names.LOG_PROGRAM}", "loki", 3100),
+        source=DOCKER_DRIVER,
+        first_filters=fill(DOCKER_FILTERS),
+        program=f"${names.LOG_PROGRAM}",
+        host="loki",
+        port="3100",
     )
-    return {NATIVE: generated_yaml(native), DOCKER: generated_yaml(docker)}
+    return {NATIVE: native, DOCKER: docker}
 
 
-def build_config(
-    state: str, source: Settings, filters: list[Settings], output: Settings
-) -> Settings:
-    """Return a configuration from one source to one output; `state` is a folder."""
-    return {
-        "service": {
-            "flush": 1,
-            "grace": 5,
-            "log_level": "warn",
-            # seconds between tries; `for` of an alert about silence is longer
-            "scheduler.base": 1,
-            "scheduler.cap": 30,
-            "storage.path": f"{state}/chunks",
-            "storage.max_chunks_up": 128,
-            "storage.backlog.mem_limit": "16M",
-        },
-        "parsers": PARSERS,
-        "pipeline": {"inputs": [source], "filters": filters, "outputs": [output]},
-    }
-
-
-def build_tail() -> Settings:
-    """Return the source of the native stack: one log file per program."""
-    return {
-        "name": "tail",
-        "path": "${EVARA_LOG_FOLDER}/*.log",
-        "exclude_path": ",".join(f"*/{program}.log" for program in UNSHIPPED),
-        "tag": "<program>",
-        "tag_regex": r"(?<program>[^/.]+)\.log$",
-        "key": LINE,
-        "db": "${EVARA_LOG_STATE}/positions.db",
-        "read_from_head": True,
-        "refresh_interval": 2,
-        "buffer_max_size": "1M",
-        "skip_long_lines": True,
-        **DISK,
-    }
-
-
-def build_docker_filters() -> list[Settings]:
-    """Return the filters that name the program by its compose service, and drop some programs."""
-    unshipped = "|".join(UNSHIPPED)
-    return [
-        {"name": "modify", "match": "*", "rename": f"{COMPOSE_SERVICE} {names.LOG_PROGRAM}"},
-        {"name": "grep", "match": "*", "exclude": f"{names.LOG_PROGRAM} ^({unshipped})$"},
+def build_config(plan: Plan, **values: str) -> str:
+    """Return a configuration from one source to Loki; `values` are fields of CONFIG."""
+    id_filters = [fill(ID_FILTER, id=key) for key in names.LOG_IDS]
+    level_filters = [
+        fill(LEVEL_FILTER, level=level, spellings=spellings)
+        for level, spellings in SPELLINGS.items()
     ]
-
-
-def build_loki_output(plan: Plan, program: str, host: str, port: str | int) -> Settings:
-    """Return the delivery to Loki.
-
-    What cannot be delivered waits on disk, and is tried again until it is.
-    """
-    labels = {
-        names.LOG_SERVICE: plan.service,
-        names.LOG_PROGRAM: program,
-        names.LOG_LEVEL: f"${names.LOG_LEVEL}",
-    }
-    return {
-        "name": "loki",
-        "match": "*",
-        "host": host,
-        "port": port,
-        "labels": format_pairs(labels),
-        "structured_metadata": format_pairs({key: f"${key}" for key in names.LOG_IDS}),
-        "drop_single_key": "raw",
-        "retry_limit": "no_limits",
-        "storage.total_limit_size": "2G",
-    }
-
-
-def format_pairs(values: dict[str, str]) -> str:
-    """Return the values as Fluent Bit lists them, as in `a=1, b=2`."""
-    return ", ".join(f"{key}={value}" for key, value in values.items())
-
-
-def build_level_filters() -> list[Settings]:
-    """Return the filters that find level and ids in the line and leave nothing else beside it.
-
-    Levels are spelled alike in the end.
-    """
-    level = names.LOG_LEVEL
-    unknown = f"{level} {names.LOG_UNKNOWN}"
-    parse = {
-        "key_name": LINE,
-        "parser": [parser["name"] for parser in PARSERS],
-        "preserve_key": True,
-        "reserve_data": True,
-    }
-    allowlist = [LINE, names.LOG_PROGRAM, level, *names.LOG_IDS]
-    filters: list[Settings] = [
-        {"name": "parser", "match": "*", **parse},
-        {"name": "record_modifier", "match": "*", "allowlist_key": allowlist},
-    ]
-    for key in names.LOG_IDS:  # an id that is null would arrive as the word
-        filters.append(build_modify(f"Key_value_does_not_match {key} .", {"remove": key}))
-    filters.append({"name": "modify", "match": "*", "add": unknown})
-    for name, spelling in SPELLINGS.items():
-        condition = f"Key_value_matches {level} ^(?i:{spelling})"
-        filters.append(build_modify(condition, {"set": f"{level} {name}"}))
-    known_levels = "|".join(names.LOG_LEVELS)
-    condition = f"Key_value_does_not_match {level} ^({known_levels})$"
-    filters.append(build_modify(condition, {"set": unknown}))
-    return filters
-
-
-def build_modify(condition: str, change: Settings) -> Settings:
-    """Return a filter that changes records for which a condition holds."""
-    return {"name": "modify", "match": "*", "condition": condition, **change}
+    return HEADER + fill(
+        CONFIG,
+        service=plan.service,
+        ids=", ".join(names.LOG_IDS),
+        metadata=", ".join(f"{key}=${key}" for key in names.LOG_IDS),
+        id_filters="\n".join(id_filters),
+        level_filters="\n".join(level_filters),
+        levels="|".join(names.LOG_LEVELS),
+        **values,
+    )

@@ -6,8 +6,9 @@ Addresses and folders come from the environment; `${…:-default}` is the value 
 from typing import Any
 
 from observability.generate.alert_rule import build_declared_alert
-from observability.generate.yaml_text import generated_yaml
+from observability.generate.yaml_text import HEADER, generated_yaml
 from observability.lib.promql import log_lines
+from observability.lib.templates import fill
 from observability.spec import names
 from observability.spec.board_slugs import LOG
 from observability.spec.plan import Alert, Plan
@@ -18,28 +19,59 @@ CONFIG = "loki/loki.yaml"
 RULES = "loki/rules.yaml"
 TENANT = "fake"  # Loki's name for the only tenant; it reads rules from a folder of that name
 DAY_SECONDS = 86_400
-FOLDER = "${EVARA_LOKI_FOLDER:-/loki}"
-HOST = "${EVARA_LOKI_HOST:-0.0.0.0}"
-PORT = "${EVARA_LOKI_PORT:-3100}"
-PRIVATE_HOST = "127.0.0.1"  # between the parts of the one process
-GRPC_PORT = "${EVARA_LOKI_GRPC_PORT:-9095}"
-RULES_FOLDER = "${EVARA_LOKI_RULES:-/etc/loki/rules}"
-ALERTMANAGER = "${EVARA_LOKI_ALERTMANAGER:-http://alertmanager:9093}"
-SCHEMA = {"from": "2024-01-01", "store": "tsdb", "object_store": "filesystem", "schema": "v13"}
-LIMITS = {
-    "reject_old_samples": True,
-    "reject_old_samples_max_age": "7d",
-    "allow_structured_metadata": True,
-    # labels are those of the shipper, and no others
-    "discover_service_name": [],
-    "discover_log_levels": False,
-    # a rejected line is lost: what waited for Loki must fit, and a long line is cut instead
-    "ingestion_rate_mb": 16,
-    "ingestion_burst_size_mb": 32,
-    "max_line_size_truncate": True,
-    "per_stream_rate_limit": "16MB",
-    "per_stream_rate_limit_burst": "32MB",
-}
+# One process does everything and stores it in one folder.
+SETTINGS = """\
+auth_enabled: false
+analytics: {reporting_enabled: false}
+server:
+  http_listen_address: ${EVARA_LOKI_HOST:-0.0.0.0}
+  http_listen_port: ${EVARA_LOKI_PORT:-3100}
+  grpc_listen_address: 127.0.0.1 # between the parts of the one process
+  grpc_listen_port: ${EVARA_LOKI_GRPC_PORT:-9095}
+  log_level: warn
+  graceful_shutdown_timeout: 5s
+common:
+  path_prefix: ${EVARA_LOKI_FOLDER:-/loki}
+  instance_addr: 127.0.0.1
+  replication_factor: 1
+  ring: {kvstore: {store: inmemory}}
+  storage:
+    filesystem:
+      chunks_directory: ${EVARA_LOKI_FOLDER:-/loki}/chunks
+      rules_directory: ${EVARA_LOKI_RULES:-/etc/loki/rules}
+schema_config:
+  configs:
+  - from: '2024-01-01'
+    store: tsdb
+    object_store: filesystem
+    schema: v13
+    index: {prefix: index_, period: 24h}
+# A line may be older than the last of its stream by half of max_chunk_age: if Loki is down for no
+# longer than that, nothing is lost.
+ingester: {lifecycler: {min_ready_duration: 0s}, max_chunk_age: 24h}
+# Loki's parts look for each other at this pace; the default would delay every start by 10 s.
+frontend: {scheduler_dns_lookup_period: 1s}
+querier: {query_ingesters_within: 0s} # a day's lines may still be in memory alone
+compactor: {retention_enabled: true, delete_request_store: filesystem}
+limits_config:
+  retention_period: <<retention_hours>>h
+  reject_old_samples: true
+  reject_old_samples_max_age: 7d
+  allow_structured_metadata: true
+  # labels are those of the shipper, and no others
+  discover_service_name: []
+  discover_log_levels: false
+  # a rejected line is lost: lines that waited for Loki must fit, and a long line is cut instead
+  ingestion_rate_mb: 16
+  ingestion_burst_size_mb: 32
+  max_line_size_truncate: true
+  per_stream_rate_limit: 16MB
+  per_stream_rate_limit_burst: 32MB
+ruler:
+  alertmanager_url: ${EVARA_LOKI_ALERTMANAGER:-http://alertmanager:9093}
+  evaluation_interval: <<interval>>
+  poll_interval: 10s
+"""
 
 
 def render(plan: Plan) -> dict[str, str]:
@@ -52,57 +84,14 @@ def render(plan: Plan) -> dict[str, str]:
             "rules": [build_rule(plan, alert) for alert in plan.log_alerts],
         }
         groups.append(group)
-    return {CONFIG: generated_yaml(build_config(plan)), RULES: generated_yaml({"groups": groups})}
+    return {CONFIG: build_config(plan), RULES: generated_yaml({"groups": groups})}
 
 
-def build_config(plan: Plan) -> dict[str, Any]:
-    """Return the configuration of one process that does everything and keeps it in one folder."""
+def build_config(plan: Plan) -> str:
+    """Return the configuration, whose lines are stored for a day longer than the period."""
     retention_hours = (int(plan.period.seconds) + DAY_SECONDS) // 3600
-    return {
-        "auth_enabled": False,
-        "analytics": {"reporting_enabled": False},
-        "server": build_server(),
-        "common": build_common(),
-        "schema_config": {"configs": [{**SCHEMA, "index": {"prefix": "index_", "period": "24h"}}]},
-        # A line may be older than the last of its stream by half of max_chunk_age: for so long
-        # may Loki be away, and nothing is lost.
-        "ingester": {"lifecycler": {"min_ready_duration": "0s"}, "max_chunk_age": "24h"},
-        # Loki's parts look for each other at this pace; its default would delay every start by 10s.
-        "frontend": {"scheduler_dns_lookup_period": "1s"},
-        "querier": {"query_ingesters_within": "0s"},  # a day's lines may still be in memory alone
-        "compactor": {"retention_enabled": True, "delete_request_store": "filesystem"},
-        "limits_config": {"retention_period": f"{retention_hours}h", **LIMITS},
-        "ruler": {
-            "alertmanager_url": ALERTMANAGER,
-            "evaluation_interval": format_duration(plan.clock.thin),
-            "poll_interval": "10s",
-        },
-    }
-
-
-def build_server() -> dict[str, Any]:
-    """Return the addresses at which Loki listens, and its own logging."""
-    return {
-        "http_listen_address": HOST,
-        "http_listen_port": PORT,
-        "grpc_listen_address": PRIVATE_HOST,
-        "grpc_listen_port": GRPC_PORT,
-        "log_level": "warn",
-        "graceful_shutdown_timeout": "5s",
-    }
-
-
-def build_common() -> dict[str, Any]:
-    """Return what all parts of Loki share: the folders and a ring of one member."""
-    return {
-        "path_prefix": FOLDER,
-        "instance_addr": PRIVATE_HOST,
-        "replication_factor": 1,
-        "ring": {"kvstore": {"store": "inmemory"}},
-        "storage": {
-            "filesystem": {"chunks_directory": f"{FOLDER}/chunks", "rules_directory": RULES_FOLDER}
-        },
-    }
+    interval = format_duration(plan.clock.thin)
+    return HEADER + fill(SETTINGS, retention_hours=retention_hours, interval=interval)
 
 
 def build_rule(plan: Plan, alert: Alert[LogEntry]) -> dict[str, Any]:

@@ -78,11 +78,13 @@ def test_lines_about_shipping_are_not_shipped(plan: Plan) -> None:
         ("an ERROR in the middle of words", None),
     ],
 )
-def test_levels_of_foreign_lines_are_found_and_spelt_alike(line: str, level: str | None) -> None:
+def test_levels_of_foreign_lines_are_found_and_spelt_alike(
+    line: str, level: str | None, plan: Plan
+) -> None:
     """Prometheus 2 and 3, Alertmanager, gunicorn, supervisord; other lines have no level."""
     patterns = [
         parser["regex"].replace("(?<", "(?P<")
-        for parser in fluentbit.PARSERS
+        for parser in config(plan, fluentbit.NATIVE)["parsers"]
         if parser["format"] == "regex"
     ]
     matches = filter(None, (re.search(pattern, line) for pattern in patterns))
