@@ -13,7 +13,7 @@ import yaml
 
 from api.platform.keys import TOKEN
 from observability.devstack import compose_secrets, docker
-from observability.devstack.layout import Ports
+from observability.devstack.layout import stack_ports
 from observability.devstack.programs import DAY
 from observability.spec.loading import load_plan
 
@@ -129,7 +129,7 @@ def test_only_the_gateway_is_reachable_from_other_hosts(name: str) -> None:
         published = re.fullmatch(r"(127\.0\.0\.1:)?\$\{EVARA_PORT_(\w+):-(\d+)\}:\d+", port)
         assert published, port
         assert (published[1] is None) == (name == "gateway")
-        assert Ports().named()[published[2].lower()] == int(published[3])
+        assert stack_ports()[published[2].lower()] == int(published[3])
 
 
 def test_three_networks_are_internal() -> None:
@@ -314,3 +314,14 @@ def test_compose_takes_the_file(profile: str, tmp_path: Path) -> None:
     }
     assert wanted <= described.keys()
     assert described["api"]["deploy"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("name", load_plan().stack.programs)
+def test_helper_programs_are_those_of_the_catalogue(name: str) -> None:
+    """Command and port are the declared ones, and the API finds the program by its service."""
+    program = load_plan().stack.programs[name]
+    words = program.command.format(host="0.0.0.0", port=program.port).split()
+    assert SERVICES[name]["command"] == words
+    for setting, text in program.environment.items():
+        expected = text.format(host=name, port=program.port)
+        assert SERVICES["api"]["environment"][setting] == expected

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from api.config import Settings
 from observability.__main__ import cli
-from observability.devstack.layout import Ports
+from observability.devstack.layout import stack_ports
 from observability.spec.schema import catalogue as schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,7 +87,7 @@ def test_every_catalogue_key_is_documented(model: type[BaseModel]) -> None:
         assert re.search(rf"\b{field.alias or name}\b", text), name
 
 
-@pytest.mark.parametrize(("name", "port"), sorted(Ports().named().items()))
+@pytest.mark.parametrize(("name", "port"), sorted(stack_ports().items()))
 def test_every_port_is_documented(name: str, port: int) -> None:
     """Each process of the stack stands in the table with its port."""
     assert re.search(rf"\| `{name}` \| {port} \|", OPERATIONS)

@@ -8,8 +8,9 @@ from rich.markup import escape
 
 from observability.commands import options
 from observability.drill import runner
-from observability.drill.registry import DEFAULT_DRILL, DRILLS, Drill
+from observability.drill.registry import DEFAULT_DRILL, Drill, drills
 from observability.spec import loading
+from observability.spec.plan import Plan
 from observability.terminal import NOT_FINE, discard, fail, finish, format_mark, out
 
 
@@ -20,36 +21,42 @@ from observability.terminal import NOT_FINE, discard, fail, finish, format_mark,
 @options.as_json
 def drill(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
     """Break something on purpose, beside the stack, and see its alert arrive and resolve."""
+    plan = loading.load_plan()
+    drill_by_name = drills(plan)
     if list_:
-        list_drills(json_=json_)
+        list_drills(drill_by_name, json_=json_)
         return
-    if name is not None and name not in DRILLS:
-        known = ", ".join(DRILLS)
+    if name is not None and name not in drill_by_name:
+        known = ", ".join(drill_by_name)
         fail(f"there is no drill {name!r}; known: {known}", NOT_FINE)
     if name is not None and all_:
         fail(f"--all includes {name}; fix: leave out the name, or --all", NOT_FINE)
-    selected = [DRILLS[name or DEFAULT_DRILL]]
+    if plan.drill_route is None:
+        fail("drills call a route; fix: name it under `drill:` in the catalogue", NOT_FINE)
+    selected = [drill_by_name[name or DEFAULT_DRILL]]
     if all_:
-        selected = list(DRILLS.values())
+        selected = list(drill_by_name.values())
     print_line = discard if json_ else out.print
-    results = [run_drill(drill, print_line) for drill in selected]
+    results = [run_drill(drill, plan, plan.drill_route.path, print_line) for drill in selected]
     if json_:
         out.print_json(data={"drills": list(map(asdict, results))})
     finish(is_fine=all(result.passed for result in results))
 
 
-def list_drills(*, json_: bool) -> None:
+def list_drills(drill_by_name: dict[str, Drill], *, json_: bool) -> None:
     """Print each drill's name and what it breaks."""
-    description_by_name = {drill.name: drill.description for drill in DRILLS.values()}
+    every_drill = drill_by_name.values()
     if json_:
-        listed = [{"name": name, "what": text} for name, text in description_by_name.items()]
+        listed = [{"name": drill.name, "what": drill.description} for drill in every_drill]
         out.print_json(data={"drills": listed})
         return
-    for name, description in description_by_name.items():
-        out.print(f"  [bold]{name}[/bold]  {description}")
+    for drill in every_drill:
+        out.print(f"  [bold]{drill.name}[/bold]  {drill.description}")
 
 
-def run_drill(drill: Drill, print_line: Callable[[str], None]) -> runner.Result:
+def run_drill(
+    drill: Drill, plan: Plan, path: str, print_line: Callable[[str], None]
+) -> runner.Result:
     """Run one drill on a stack of its own and print its steps and its verdict.
 
     Texts of the drill are escaped: they are no markup.
@@ -59,7 +66,7 @@ def run_drill(drill: Drill, print_line: Callable[[str], None]) -> runner.Result:
         print_line(f"  {escape(text)}")
 
     print_line(f"[bold]{drill.name}[/bold]: {drill.description}")
-    result = runner.run(drill, loading.load_plan(), print_step)
+    result = runner.run(drill, plan, path, print_step)
     verdict = escape(result.verdict)
     print_line(f"{format_mark(is_fine=result.passed)} {drill.name}: {verdict}")
     return result

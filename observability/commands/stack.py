@@ -66,8 +66,9 @@ def print_overview(layout: StackLayout, plan: Plan) -> None:
         fail(str(error), UNKNOWN)
     print_slos(rows, window.name)
     key = modes.key_for_shell(layout)
-    nodes = layout.url("api") + "/api/v1/nodes"
-    out.print(f'\nAsk it: curl -H "Authorization: Bearer {key}" {nodes}', soft_wrap=True)
+    if plan.drill_route:
+        url = layout.url("api") + plan.drill_route.path
+        out.print(f'\nAsk it: curl -H "Authorization: Bearer {key}" {url}', soft_wrap=True)
     out.print("Next: make load, make slo, make drill; make down stops it.")
 
 

@@ -8,7 +8,13 @@ from observability.devstack import native
 from observability.devstack.compose_secrets import USER_SECRETS, make_secrets
 from observability.devstack.containers import DONE, containers, failed_containers, processes
 from observability.devstack.docker import CONFIG, EVERY_PROFILE, find_engine, run_compose
-from observability.devstack.layout import COMPOSE, StackLayout, filled_secrets, secrets_folder
+from observability.devstack.layout import (
+    COMPOSE,
+    StackLayout,
+    filled_secrets,
+    ports_except,
+    secrets_folder,
+)
 from observability.devstack.machine import (
     CheckResult,
     check_ports,
@@ -44,7 +50,7 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
     with step("checking ports and disk, making secrets and configuration"):
         require_disk_space(layout.state)
         if not processes(layout):
-            require_free_ports(layout.ports.without(UNPUBLISHED))
+            require_free_ports(ports_except(layout.ports, UNPUBLISHED))
         make_secrets(secrets_folder())
         write_alertmanager_config(layout, plan)
     layout.remember_mode(COMPOSE)
@@ -81,7 +87,7 @@ def waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
 
     def jobs_have_run() -> bool:
         last_by_job = prometheus.query_by_label(last_success, names.JOB)
-        return all(last_by_job.get(job, 0) > 0 for job in plan.jobs)
+        return all(last_by_job.get(job, 0) > 0 for job in plan.stack.wait_for)
 
     def every_job_has_targets(targets: Targets) -> bool:
         return {target["scrapePool"] for target in targets} == set(prometheus.scrape_pools())
@@ -95,7 +101,7 @@ def waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
     return [
         api_wait(layout),
         delivery_wait,
-        Wait("recorded readings were synced", jobs_have_run, "make logs P=worker"),
+        Wait("the jobs have succeeded", jobs_have_run, "make logs P=worker"),
         *later_waits,
         Wait("every container is healthy", containers_are_healthy, "make status"),
     ]
@@ -126,7 +132,7 @@ def doctor(layout: StackLayout) -> list[CheckResult]:
     rows.append(("secrets", True, f"{secrets_folder()}; given: {listed}"))
     running = processes(layout)
     if not running:
-        return rows + check_ports(layout.ports.without(UNPUBLISHED))
+        return rows + check_ports(ports_except(layout.ports, UNPUBLISHED))
     for row in running:
         is_fine = row["statename"] in (RUNNING, DONE)
         rows.append((f"container {row['name']}", is_fine, row["description"]))

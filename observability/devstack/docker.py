@@ -60,7 +60,7 @@ def compose_environment(layout: StackLayout) -> dict[str, str]:
     if user == 0:
         user, group = USER, USER
     environment = {"EVARA_UID": str(user), "EVARA_GID": str(group)} | os.environ
-    for name, port in layout.ports.named().items():
+    for name, port in layout.ports.items():
         environment[f"EVARA_PORT_{name.upper()}"] = str(port)
     environment["EVARA_SECRETS_DIR"] = str(secrets_folder())
     environment["EVARA_ALERTMANAGER_CONFIG"] = str(layout.state / COMPOSE / CONFIG)

@@ -5,7 +5,7 @@ A drill's stack and that of `make up` have different layouts.
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from observability.spec import loading
@@ -19,37 +19,45 @@ NATIVE, COMPOSE = "native", "compose"
 DEVELOPMENT_KEY = "evara-development-key"  # an admin's, of stacks that listen on this machine alone
 
 
-@dataclass(frozen=True)
-class Ports:
-    """The stable ports; all are moved together by EVARA_PORT_OFFSET."""
-
-    api: int = 8000
-    loki: int = 3100
-    console: int = 8080
-    replay: int = 8091
-    prometheus: int = 9090
-    alertmanager: int = 9093
-    loki_grpc: int = 9095  # between Loki's own parts
-    metrics: int = 9101
-    prober: int = 9102
+# The stable ports. The catalogue adds those of its helper programs; EVARA_PORT_OFFSET moves all.
+PORTS = {
+    "api": 8000,
+    "loki": 3100,
+    "console": 8080,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "loki_grpc": 9095,  # between Loki's own parts
+    "metrics": 9101,
+    "prober": 9102,
     # of the compose stack alone
-    tls: int = 8443
-    grafana: int = 3000
-    mailpit: int = 8025
-    locust: int = 8089
-    jaeger: int = 16686
-    fluentd: int = 24224
+    "tls": 8443,
+    "grafana": 3000,
+    "mailpit": 8025,
+    "locust": 8089,
+    "jaeger": 16686,
+    "fluentd": 24224,
+}
 
-    def shifted(self, offset: int) -> "Ports":
-        """Return every port plus `offset`."""
-        return Ports(**{name: port + offset for name, port in self.named().items()})
 
-    def named(self) -> dict[str, int]:
-        return asdict(self)
+def stack_ports(offset: int = 0) -> dict[str, int]:
+    """Return every port plus an offset, by name.
 
-    def without(self, names: Iterable[str]) -> dict[str, int]:
-        """Return every port but those, by name."""
-        return {name: port for name, port in self.named().items() if name not in names}
+    Helper programs are left out when the catalogue is invalid: commands that start something report
+    its problems themselves, and others, such as `down`, work without it.
+    """
+    ports = dict(PORTS)
+    try:
+        programs = loading.load_plan().stack.programs
+    except Invalid:
+        programs = {}
+    for name, program in programs.items():
+        ports[name] = program.port
+    return {name: port + offset for name, port in ports.items()}
+
+
+def ports_except(ports: dict[str, int], left_out: Iterable[str]) -> dict[str, int]:
+    """Return every port but those, by name."""
+    return {name: port for name, port in ports.items() if name not in left_out}
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class StackLayout:
     """One stack on this machine."""
 
     state: Path  # everything it writes
-    ports: Ports
+    ports: dict[str, int]  # by name
     servers: Path  # where unpacked servers are kept; shared between stacks
     in_container: bool = False  # this process runs in a container of the compose stack
 
@@ -65,7 +73,7 @@ class StackLayout:
     def main(cls) -> "StackLayout":
         """Return the layout of `make up`, as EVARA_STACK_DIR and EVARA_PORT_OFFSET move it."""
         state = Path(os.environ.get("EVARA_STACK_DIR", ROOT / ".stack")).resolve()
-        ports = Ports().shifted(port_offset())
+        ports = stack_ports(port_offset())
         return cls(state, ports, servers_folder(), in_container="EVARA_INSIDE" in os.environ)
 
     def plan(self, mode: str = "") -> Plan:
@@ -81,13 +89,12 @@ class StackLayout:
     def url(self, name: str) -> str:
         """Return the URL of a server for this process, which may run in a container."""
         if self.in_container:
-            port = getattr(Ports(), name)
-            return f"http://{name}:{port}"
+            return f"http://{name}:{stack_ports()[name]}"
         return self.address(name)
 
     def address(self, name: str) -> str:
         """Return the URL of a server for a browser on this machine."""
-        return f"http://{HOST}:{self.ports.named()[name]}"
+        return f"http://{HOST}:{self.ports[name]}"
 
     @property
     def mode(self) -> str:
@@ -150,7 +157,7 @@ class StackLayout:
 def port_offset() -> int:
     """Return EVARA_PORT_OFFSET; raise Invalid when it is no number or moves a port out of range."""
     text = os.environ.get("EVARA_PORT_OFFSET", "0")
-    highest = HIGHEST_PORT - max(Ports().named().values())
+    highest = HIGHEST_PORT - max(stack_ports().values())
     if not text.isdecimal() or int(text) > highest:
         fix = f"export a whole number from 0 to {highest}"
         message = f"{text!r} cannot be added to the ports"

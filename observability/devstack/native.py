@@ -11,7 +11,7 @@ from observability.devstack import binaries
 from observability.devstack.alertmanager_templates import remove_template_link
 from observability.devstack.binaries import Server
 from observability.devstack.database import prepare_database
-from observability.devstack.layout import NATIVE, StackLayout, secrets_folder
+from observability.devstack.layout import NATIVE, StackLayout, ports_except, secrets_folder
 from observability.devstack.machine import (
     CheckResult,
     check_ports,
@@ -74,8 +74,8 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
 def listening_ports(layout: StackLayout, log_servers: dict[str, Server]) -> dict[str, int]:
     """Return the ports of this stack by name; Loki's only when it takes part."""
     if log_servers:
-        return layout.ports.without(COMPOSE_ONLY)
-    return layout.ports.without((*COMPOSE_ONLY, "loki", "loki_grpc"))
+        return ports_except(layout.ports, COMPOSE_ONLY)
+    return ports_except(layout.ports, (*COMPOSE_ONLY, "loki", "loki_grpc"))
 
 
 def start_programs(
@@ -103,21 +103,22 @@ def start_programs(
 def waits(layout: StackLayout, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]:
     """Return the waits before and after Prometheus learns its targets.
 
-    Syncs and probes must have succeeded after `since`, Unix seconds.
+    Jobs and probes must have succeeded after `since`, Unix seconds.
     """
 
     def jobs_have_run() -> bool:
         last = scrape_metric(layout.url("metrics"), names.JOB_LAST_SUCCESS, names.JOB)
-        return all(last.get(job, 0) > since for job in plan.jobs)
+        return all(last.get(job, 0) > since for job in plan.stack.wait_for)
 
     def probes_have_run() -> bool:
         last = scrape_metric(layout.url("prober"), names.PROBE_LAST_SUCCESS, names.ROUTE)
         return all(last.get(route, 0) > since for route, _ in plan.probe_routes)
 
-    sync_logs = "make logs P=worker, and make logs P=replay"
+    job_programs = ("worker", *plan.stack.programs)
+    job_logs = ", and ".join(f"make logs P={name}" for name in job_programs)
     before = [
         api_wait(layout),
-        Wait("recorded readings were synced", jobs_have_run, sync_logs),
+        Wait("the jobs have succeeded", jobs_have_run, job_logs),
         Wait("the prober reaches the API", probes_have_run, "make logs P=prober"),
     ]
     expected = target_ports(layout)

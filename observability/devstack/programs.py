@@ -6,7 +6,7 @@
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from typing import Any
 import yaml
 
 from observability.devstack.binaries import Server
-from observability.devstack.layout import DEVELOPMENT_KEY, HOST, ROOT, Ports, StackLayout
+from observability.devstack.layout import DEVELOPMENT_KEY, HOST, PORTS, ROOT, StackLayout
 from observability.generate import fluentbit, loki
 from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
 
 DAY = 86_400  # seconds
+HELPER_PRIORITY = 10
 NATIVE_YAML = Path(__file__).with_name("native.yaml")
 API_FOLDERS = ("api", "observability")  # whose files the API's processes load
 
@@ -37,10 +38,10 @@ class Program:
 def programs(
     layout: StackLayout, plan: Plan, servers: dict[str, Server], *, drill: bool = False
 ) -> list[Program]:
-    """Return the programs in the order of the file, without those whose server is missing."""
+    """Return the helper programs, then those of the file without those whose server is missing."""
     executables = servers | {"python": Server(Path(sys.executable))}
     values = layout_values(layout) | plan_values(plan)
-    found = []
+    found = list(helper_programs(layout, plan, drill=drill))
     for name, entry in read_native_yaml()["programs"].items():
         executable, *arguments = entry["command"].split()
         if executable not in executables:
@@ -48,9 +49,35 @@ def programs(
         command = executables[executable].command(*[word.format(**values) for word in arguments])
         environment = fill_in(entry.get("environment", {}), values)
         if entry.get("is_api"):
-            environment = api_environment(layout, drill=drill) | environment
+            settings = api_environment(layout, drill=drill) | helper_environment(layout, plan)
+            environment = settings | environment
         found.append(Program(name, command, entry["priority"], environment))
     return found
+
+
+def helper_programs(layout: StackLayout, plan: Plan, *, drill: bool) -> Iterator[Program]:
+    """Yield the catalogue's helper programs; each restarts when its package has changed."""
+    for name, entry in plan.stack.programs.items():
+        text = entry.command
+        if drill:
+            text += f" {entry.drill_arguments}"
+        _, *arguments = text.format(**helper_address(layout, name)).split()
+        package, _, _ = arguments[1].partition(".")
+        environment = {"EVARA_RELEASE": source_digest(package)}
+        yield Program(name, [sys.executable, *arguments], HELPER_PRIORITY, environment)
+
+
+def helper_environment(layout: StackLayout, plan: Plan) -> dict[str, str]:
+    """Return the settings with which the API finds the helper programs."""
+    environment: dict[str, str] = {}
+    for name, entry in plan.stack.programs.items():
+        environment |= fill_in(entry.environment, helper_address(layout, name))
+    return environment
+
+
+def helper_address(layout: StackLayout, name: str) -> dict[str, Any]:
+    """Return the fields in the texts of a helper program."""
+    return {"host": HOST, "port": layout.ports[name]}
 
 
 def read_native_yaml() -> dict[str, Any]:
@@ -67,7 +94,7 @@ def layout_values(layout: StackLayout) -> dict[str, Any]:
     return {
         "layout": layout,
         "ports": layout.ports,
-        "port_offset": layout.ports.api - Ports().api,
+        "port_offset": layout.ports["api"] - PORTS["api"],
         "host": HOST,
         "development_key": DEVELOPMENT_KEY,
         "prober_key": layout.key("prober"),
@@ -80,7 +107,6 @@ def plan_values(plan: Plan) -> dict[str, Any]:
     releases = {
         "api": source_digest(*API_FOLDERS),
         "observability": source_digest("observability"),
-        "loadtests": source_digest("loadtests"),
         "logs": digest(log_configs.encode()),
     }
     return {

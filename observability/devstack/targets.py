@@ -10,10 +10,10 @@ def target_ports(layout: StackLayout) -> dict[str, int]:
     """Return the port by the name of the targets file, as devstack/prometheus.yaml spells it."""
     ports = layout.ports
     return {
-        names.SCRAPE_API: ports.metrics,
-        names.SCRAPE_PROBER: ports.prober,
-        names.SCRAPE_PROMETHEUS: ports.prometheus,
-        "alertmanagers": ports.alertmanager,
+        names.SCRAPE_API: ports["metrics"],
+        names.SCRAPE_PROBER: ports["prober"],
+        names.SCRAPE_PROMETHEUS: ports["prometheus"],
+        "alertmanagers": ports["alertmanager"],
     }
 
 

@@ -1,45 +1,36 @@
-"""The kinds of faults: how each is injected, by what it is noticed, and how it is undone."""
+"""The kinds of faults: `inject` is a context that breaks a sandbox; its end undoes the fault.
+
+`has_effect` tells whether the fault was noticed; one without effect proves nothing.
+"""
 
 import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from observability.devstack.ports import is_free
 from observability.drill.sandbox import Sandbox
 from observability.drill.traffic import Traffic
 
-ROUTE = "readings.latest"  # the route that faults break and traffic calls
-PATH = "/api/v1/nodes/main-branch/latest"
 EXPIRY_SECONDS = 600.0  # longer than the steps before the fault is undone
-DELAY_SECONDS = 1.2  # of a slow route: longer than its slowest objective
-
-
-class Fault(Protocol):
-    """A way to break a sandbox."""
-
-    def inject(self, sandbox: Sandbox) -> AbstractContextManager[None]:
-        """Return a context in which the sandbox is broken; its end undoes the fault."""
-
-    def has_effect(self, sandbox: Sandbox, traffic: Traffic) -> bool:
-        """Return whether the fault was noticed; one without effect proves nothing."""
 
 
 @dataclass(frozen=True)
 class RouteFault:
-    """Wrong answers of ROUTE, which the API gives while a file asks for them."""
+    """Wrong answers of a route, which the API gives while a file asks for them."""
 
     kind: str  # as in api/platform/faults.py
+    route: str
+    delay: float = 0.0  # seconds by which a slow route answers later
 
     @contextmanager
     def inject(self, sandbox: Sandbox) -> Iterator[None]:
         request = {
-            "route": ROUTE,
+            "route": self.route,
             "kind": self.kind,
-            "seconds": DELAY_SECONDS,
+            "seconds": self.delay,
             "until": time.time() + EXPIRY_SECONDS,
         }
         path = sandbox.layout.fault
@@ -53,7 +44,7 @@ class RouteFault:
 
     def has_effect(self, sandbox: Sandbox, traffic: Traffic) -> bool:  # noqa: ARG002
         if self.kind == "slow":
-            return traffic.slow > 0
+            return traffic.slowest >= self.delay
         return traffic.failed > 0
 
 
@@ -76,7 +67,7 @@ class StoppedPrograms:
     def has_effect(self, sandbox: Sandbox, traffic: Traffic) -> bool:
         if "api" in self.programs:
             return traffic.failed > 0
-        return is_free(sandbox.layout.ports.named()[self.programs[0]])
+        return is_free(sandbox.layout.ports[self.programs[0]])
 
 
 @dataclass(frozen=True)
@@ -95,3 +86,6 @@ class LockedDatabase:
     def has_effect(self, sandbox: Sandbox, traffic: Traffic) -> bool:  # noqa: ARG002
         """Return True: no caller notices a locked store, its alert alone does."""
         return True
+
+
+Fault = RouteFault | StoppedPrograms | LockedDatabase

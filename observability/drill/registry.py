@@ -1,81 +1,109 @@
 """The drills: which fault each injects, which alerts must follow, and which others may."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from observability.drill.alerts import ANY_SLO, Alert
-from observability.drill.faults import ROUTE, Fault, LockedDatabase, RouteFault, StoppedPrograms
+from observability.drill.faults import Fault, LockedDatabase, RouteFault, StoppedPrograms
 from observability.spec import names
+from observability.spec.plan import (
+    AVAILABILITY,
+    FRESHNESS,
+    HTTP_SOURCE,
+    JOB_SOURCE,
+    LATENCY,
+    PROBE,
+    PROBE_SOURCE,
+    Plan,
+    Slo,
+)
+
+DEFAULT_DRILL = "route-errors"
+DELAY_FACTOR = 1.2  # by which a slow route exceeds its slowest objective
 
 
 @dataclass(frozen=True)
 class Drill:
-    """A fault and its alerts."""
+    """A fault and its alerts; those of `watch` that name the drill are required as well."""
 
     name: str
     description: str  # of what is broken
     fault: Fault
-    required: frozenset[Alert]
+    required: frozenset[Alert] = frozenset()
     allowed: frozenset[Alert] = frozenset()
     breaks_delivery: bool = False  # undone before the alert can be delivered
 
 
-def burn_alerts(*slos: str) -> frozenset[Alert]:
+def drills(plan: Plan) -> dict[str, Drill]:
+    """Return the drills that break something that the plan has an alert for, by name."""
+    by_name = {}
+    for drill in (*route_drills(plan), *program_drills(plan)):
+        symptoms = {(alert.name, "") for alert in plan.symptoms if alert.entry.drill == drill.name}
+        required = drill.required | symptoms
+        if required:
+            by_name[drill.name] = replace(drill, required=required)
+    return by_name
+
+
+def burn_alerts(slos: Iterable[Slo]) -> frozenset[Alert]:
     """Return the burn-rate alerts of SLOs."""
-    return frozenset((names.BURN_ALERT, slo) for slo in slos)
+    return frozenset((names.BURN_ALERT, slo.name) for slo in slos)
 
 
-def symptoms(*alertnames: str, slo: str = "") -> frozenset[Alert]:
-    """Return the alerts of the catalogue's `watch` by name."""
-    return frozenset((name, slo) for name in alertnames)
-
-
-ALL_DRILLS = (
-    Drill(
+def route_drills(plan: Plan) -> Iterator[Drill]:
+    """Yield the drills that break the route that the catalogue names."""
+    if plan.drill_route is None:
+        return
+    route = plan.drill_route.id
+    available = [slo for slo in plan.slos_of(HTTP_SOURCE, AVAILABILITY) if slo.subject == route]
+    quick = [slo for slo in plan.slos_of(HTTP_SOURCE, LATENCY) if slo.subject == route]
+    slowest = max((float(slo.limit.seconds) for slo in quick), default=0.0)
+    yield Drill(
         "route-errors",
-        f"{ROUTE} answers 500",
-        RouteFault("error"),
-        required=burn_alerts(f"{ROUTE}-availability"),
-    ),
-    Drill(
+        f"{route} answers 500",
+        RouteFault("error", route),
+        burn_alerts(available),
+    )
+    yield Drill(
         "route-exception",
-        f"{ROUTE} raises an exception that nobody handles",
-        RouteFault("exception"),
-        required=burn_alerts(f"{ROUTE}-availability") | symptoms("UnhandledException"),
-    ),
-    Drill(
+        f"{route} raises an exception that nobody handles",
+        RouteFault("exception", route),
+        burn_alerts(available),
+    )
+    yield Drill(
         "route-slow",
-        f"{ROUTE} takes longer than its slowest objective",
-        RouteFault("slow"),
-        required=burn_alerts(f"{ROUTE}-latency-200ms", f"{ROUTE}-latency-1s"),
-    ),
-    Drill(
+        f"{route} takes longer than its slowest objective",
+        RouteFault("slow", route, slowest * DELAY_FACTOR),
+        burn_alerts(quick),
+    )
+
+
+def program_drills(plan: Plan) -> Iterator[Drill]:
+    """Yield the drills that stop a program, or hold a file that programs share."""
+    overdue = burn_alerts(plan.slos_of(JOB_SOURCE, FRESHNESS))
+    yield Drill(
         "stop-api",
         "the API and its metrics are gone",
         StoppedPrograms(("api", "metrics")),
-        required=burn_alerts("nodes.list-probe", "health.ready-probe") | symptoms("TargetDown"),
-        allowed=burn_alerts("thingspeak.sync-freshness", "alarms.deliver-freshness")
-        | symptoms(names.UNMEASURED_ALERT, slo=ANY_SLO),
-    ),
-    Drill(
+        burn_alerts(plan.slos_of(PROBE_SOURCE, PROBE)),
+        overdue | {(names.UNMEASURED_ALERT, ANY_SLO)},
+    )
+    yield Drill(
         "stop-inbox",
         "nobody takes what Alertmanager delivers",
         StoppedPrograms(("console",)),
-        required=symptoms("AlertDeliveryFailing"),
         breaks_delivery=True,
-    ),
-    Drill(
+    )
+    yield Drill(
         "hold-limiter",
         "the store of rate limits takes no counts",
         LockedDatabase("limits.db"),
-        required=symptoms("LimiterStoreDown"),
-    ),
-    Drill(
-        "stop-replay",
-        "ThingSpeak is gone, and syncs fail for good",
-        StoppedPrograms(("replay",)),
-        required=symptoms("BreakerOpen", "DeadLetters"),
-        allowed=burn_alerts("thingspeak-availability", "thingspeak.sync-freshness"),
-    ),
-)
-DRILLS = {drill.name: drill for drill in ALL_DRILLS}
-DEFAULT_DRILL = "route-errors"
+    )
+    for name, program in plan.stack.programs.items():
+        yield Drill(
+            f"stop-{name}",
+            f"{name} is gone, which answers in the place of {program.replaces}",
+            StoppedPrograms((name,)),
+            allowed=overdue
+            | burn_alerts(slo for slo in plan.slos if slo.subject == program.replaces),
+        )

@@ -15,7 +15,6 @@ from observability.drill.alerts import (
     format_alerts,
     identify,
 )
-from observability.drill.faults import PATH
 from observability.drill.registry import Drill
 from observability.drill.sandbox import Sandbox
 from observability.drill.traffic import Traffic
@@ -65,14 +64,17 @@ class Timeline:
         self._print_line(f"{seconds:6.1f} s  {what:<10}{detail}")
 
 
-def run(drill: Drill, plan: Plan, print_line: PrintLine) -> Result:
-    """Run a drill on a stack of its own and return its result; a failed drill raises nothing."""
+def run(drill: Drill, plan: Plan, path: str, print_line: PrintLine) -> Result:
+    """Run a drill on a stack of its own, with requests to `path`, and return its result.
+
+    A failed drill raises nothing.
+    """
     result = Result(drill.name)
     started = time.monotonic()
     try:
         with Sandbox(accelerate(plan.without_gateway())) as sandbox:
             layout = sandbox.layout
-            with Traffic(layout.url("api") + PATH, RATE, layout.key("load")) as traffic:
+            with Traffic(layout.url("api") + path, RATE, layout.key("load")) as traffic:
                 seconds = time.monotonic() - started
                 speed = plan.policy.drill.speed
                 print_line(f"own stack ready after {seconds:.1f} s; {speed} times faster clock")

@@ -5,13 +5,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from observability.devstack import native
 from observability.devstack.binaries import ensure_servers
 from observability.devstack.database import prepare_database
-from observability.devstack.layout import ROOT, Ports, StackLayout, servers_folder
+from observability.devstack.layout import ROOT, StackLayout, servers_folder, stack_ports
 from observability.devstack.ports import is_free
 from observability.devstack.processes import clean_environment, end, leftovers
 from observability.devstack.programs import Program, programs
@@ -25,13 +24,13 @@ FIRST_OFFSET = 10_000
 OFFSET_STEP = 100
 PORT_TRIES = 40
 CLAIMS: dict[int, socket.socket] = {}  # offsets of this process, until it ends
-HISTORY_SECONDS = 3600  # of each channel: the first sync takes the longer the more there is
 
 
 class Sandbox:
     """A running stack as a context; at its end the processes and the folder are gone.
 
-    Its database is new: in one of the main stack, old syncs would fire alerts on the faster clock.
+    Its database is new: in that of the main stack, old successes of jobs would fire alerts on the
+    faster clock.
     """
 
     def __init__(self, plan: Plan):
@@ -86,7 +85,7 @@ class Sandbox:
         write_server_configs(self.layout, self.plan)
         prepare_database(self.layout, drill=True)
         for program in programs(self.layout, self.plan, servers, drill=True):
-            self._programs[program.name] = with_short_history(program)
+            self._programs[program.name] = program
             self.start(program.name)
         before, after = native.waits(self.layout, self.plan, 0)
         silent = Steps(lambda _: None)
@@ -99,22 +98,15 @@ class Sandbox:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def with_short_history(program: Program) -> Program:
-    """Return the ThingSpeak stub with a short history, any other program as it is."""
-    if program.name != "replay":
-        return program
-    return replace(program, command=[*program.command, "--history", str(HISTORY_SECONDS)])
-
-
-def free_ports() -> Ports:
+def free_ports() -> dict[str, int]:
     """Return shifted ports that are all free and that no other stack claims; raise StackError.
 
     Stacks that start at the same time begin their search at different offsets.
     """
     for turn in range(PORT_TRIES):
         offset = FIRST_OFFSET + OFFSET_STEP * ((os.getpid() + turn) % PORT_TRIES)
-        ports = Ports().shifted(offset)
-        if all(is_free(port) for port in ports.named().values()) and claim(offset):
+        ports = stack_ports(offset)
+        if all(is_free(port) for port in ports.values()) and claim(offset):
             return ports
     raise StackError(f"no free ports above {FIRST_OFFSET}; stop other drills")
 

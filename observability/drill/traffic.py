@@ -6,12 +6,11 @@ import time
 import httpx
 
 THREADS = 4
-SLOW_SECONDS = 1.0
 TIMEOUT = 5.0  # seconds
 
 
 class Traffic:
-    """Requests to one URL from a few threads; counts their outcomes."""
+    """Requests to one URL from a few threads, with counts of their outcomes."""
 
     def __init__(self, url: str, rate: float, key: str):
         """Prepare `rate` requests per second with an API key."""
@@ -34,11 +33,11 @@ class Traffic:
             thread.join(timeout=TIMEOUT)
 
     def reset(self) -> None:
-        """Set all counts to zero."""
+        """Forget the requests so far."""
         with self._lock:
             self.succeeded = 0
             self.failed = 0
-            self.slow = 0
+            self.slowest = 0.0  # seconds
 
     def _run(self) -> None:
         """Send requests until the traffic ends."""
@@ -57,4 +56,4 @@ class Traffic:
         with self._lock:
             self.succeeded += succeeded
             self.failed += not succeeded
-            self.slow += seconds > SLOW_SECONDS
+            self.slowest = max(self.slowest, seconds)

@@ -23,6 +23,7 @@ from observability.spec.plan import (
     Alert,
     Clock,
     Condition,
+    DrillRoute,
     EntryT,
     Plan,
     Route,
@@ -71,6 +72,9 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         jobs=tuple(sorted(catalogue.jobs)),
         dependencies=tuple(sorted(catalogue.dependencies)),
         metrics=catalogue.metrics,
+        stack=catalogue.stack,
+        drill_route=build_drill_route(catalogue),
+        log_fields=catalogue.log_fields,
         policy=policy,
     )
 
@@ -86,6 +90,15 @@ def build_route(route_id: str, catalogue: Catalogue) -> Route:
     latency = defaults.latency if entry.latency is None else entry.latency
     slos = build_call_slos(HTTP_SOURCE, route_id, entry, availability, latency, catalogue.owner)
     return Route(route_id, entry.http, entry.load or defaults.load, tuple(slos), entry.deprecated)
+
+
+def build_drill_route(catalogue: Catalogue) -> DrillRoute | None:
+    """Return the route that drills call, None where the catalogue declares none."""
+    drill = catalogue.drill
+    if drill is None:
+        return None
+    path = catalogue.routes[drill.route].http.path
+    return DrillRoute(drill.route, path.format(**drill.parameters))
 
 
 def collect_rate_limits(catalogue: Catalogue) -> dict[str, str]:

@@ -140,21 +140,12 @@ LOG_LEVEL = "level"  # one of LOG_LEVELS
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
-NATIVE_PROGRAMS = ("metrics", "supervisord")  # of the native stack alone
-COMPOSE_PROGRAMS = (  # of the compose stack alone
-    "gateway",
-    "postgres",
-    "postgres-replica",
-    "backup",
-    "valkey",
-    "grafana",
-    "jaeger",
+LOG_PROGRAMS = (  # of every service; the catalogue declares more
+    *("api", "worker", "prober", "console", "prometheus", "alertmanager"),
+    *("metrics", "supervisord"),  # of the native stack alone
+    # of the compose stack alone
+    *("gateway", "postgres", "postgres-replica", "backup", "valkey", "grafana", "jaeger"),
     "mailpit",
-)
-LOG_PROGRAMS = (
-    *("api", "worker", "prober", "console", "replay", "prometheus", "alertmanager"),
-    *NATIVE_PROGRAMS,
-    *COMPOSE_PROGRAMS,
 )
 
 # --- recorded series ---

@@ -15,6 +15,7 @@ from observability.spec.schema.catalogue import (
     LoadEntry,
     LogEntry,
     MetricEntry,
+    StackEntry,
     WatchEntry,
 )
 from observability.spec.schema.entry import AlertEntry
@@ -141,6 +142,13 @@ class Route:
     deprecated: DeprecationEntry | None = None
 
 
+class DrillRoute(NamedTuple):
+    """The route that drills break, and its path with values for all parameters."""
+
+    id: str
+    path: str
+
+
 class Clock(NamedTuple):
     """Intervals in seconds."""
 
@@ -173,6 +181,9 @@ class Plan:
     jobs: tuple[str, ...]
     dependencies: tuple[str, ...]
     metrics: dict[str, MetricEntry]  # the service's own, by name
+    stack: StackEntry
+    drill_route: DrillRoute | None
+    log_fields: tuple[str, ...]  # of the service's own log lines
     policy: Policy
 
     @property

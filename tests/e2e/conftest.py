@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
-from observability.devstack.layout import DEVELOPMENT_KEY, ROOT, Ports, StackLayout, servers_folder
+from observability.devstack.layout import DEVELOPMENT_KEY, PORTS, ROOT, StackLayout, servers_folder
 from observability.devstack.supervisor import Supervisor
 from observability.drill.sandbox import free_ports
 
@@ -134,7 +134,7 @@ class Stack:
 def running(state: Path) -> Iterator[Stack]:
     """Yield a stack that is up; bring it down afterwards whatever the tests did."""
     ports = free_ports()
-    offset = ports.api - Ports().api
+    offset = ports["api"] - PORTS["api"]
     settings = {
         "EVARA_STACK_DIR": str(state),
         "EVARA_PORT_OFFSET": str(offset),

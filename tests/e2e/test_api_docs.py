@@ -37,8 +37,8 @@ def test_a_command_answers_as_written(stack: Stack, variables: Path, block: str)
     """The texts after each arrow occur in the block's output, in this order."""
     ports = stack.layout.ports
     here = {
-        "localhost:8000": f"localhost:{ports.api}",
-        "localhost:8091": f"localhost:{ports.replay}",
+        "localhost:8000": f"localhost:{ports['api']}",
+        "localhost:8091": f"localhost:{ports['replay']}",
         "$PWD/.stack": str(stack.layout.state),
     }
     for written, real in here.items():

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from observability.devstack import docker
-from observability.devstack.layout import ROOT, Ports, StackLayout, servers_folder
+from observability.devstack.layout import PORTS, ROOT, StackLayout, servers_folder
 from observability.drill.sandbox import free_ports
 from observability.generate.dashboards.registry import boards
 from observability.lib.loki import Loki
@@ -173,7 +173,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         "COMPOSE_PROFILES": "replica,backup",
         "EVARA_STACK_DIR": str(folder / "state"),
         "EVARA_SECRETS_DIR": str(folder / "secrets"),
-        "EVARA_PORT_OFFSET": str(ports.api - Ports().api),
+        "EVARA_PORT_OFFSET": str(ports["api"] - PORTS["api"]),
         "EVARA_SERVERS_DIR": str(servers_folder()),
     }
     plain = Containers(
@@ -274,9 +274,9 @@ def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
         b"413": begun + b"Content-Length: 1048577\r\n\r\n",
         b"408": begun + b"X-Slow",
     }
-    assert statuses([connected(stack.layout.ports.api, request) for request in sent.values()]) == [
-        *sent
-    ]
+    assert statuses(
+        [connected(stack.layout.ports["api"], request) for request in sent.values()]
+    ) == [*sent]
 
 
 def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
@@ -520,7 +520,7 @@ def test_without_its_database_the_api_says_so_and_comes_back(stack: Containers) 
 
 def test_a_flood_is_refused(stack: Containers) -> None:
     """Above the rate of one address it is told to wait; later it is let in again."""
-    with connected(stack.layout.ports.api) as connection:
+    with connected(stack.layout.ports["api"]) as connection:
         head, _ = flooded(connection, 2100)
     assert head[:3] == b"429"
     assert eventually(lambda: stack.call("GET", "/health/live").status_code == 200)

@@ -7,12 +7,13 @@ import sys
 import pytest
 
 from observability.devstack.layout import ROOT
-from observability.drill.registry import DRILLS
+from observability.drill.registry import drills
+from observability.spec.loading import load_plan
 
 ORDER = ["fault", "pending", "firing", "delivered", "repaired", "resolved"]
 
 
-@pytest.mark.parametrize("drill", DRILLS)
+@pytest.mark.parametrize("drill", drills(load_plan()))
 def test_a_drill_pages_and_resolves(drill: str) -> None:
     """A fault is noticed, delivered, and over when it is taken away, with a time for each step."""
     command = [sys.executable, "-m", "observability", "drill", drill, "--json"]

@@ -139,7 +139,7 @@ def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:
     other = Stack(stack.layout, stack.environment | {"EVARA_STACK_DIR": str(tmp_path / "other")})
     result = other.run("up", "--mode", "native")
     assert result.returncode == 1
-    assert f"port {stack.layout.ports.api} (api) is taken by pid" in result.stderr
+    assert f"port {stack.layout.ports['api']} (api) is taken by pid" in result.stderr
     assert "EVARA_PORT_OFFSET" in result.stderr
 
 

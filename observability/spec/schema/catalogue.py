@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from observability.spec.quantities import Duration
 from observability.spec.schema.entry import AlertEntry, Entry
 from observability.spec.schema.fields import (
+    AddressText,
     AlertName,
     DependencyId,
     DurationField,
@@ -18,6 +19,8 @@ from observability.spec.schema.fields import (
     NextSteps,
     Percent,
     PositiveDuration,
+    ProgramName,
+    PythonCommand,
     RateLimit,
     RouteId,
     Service,
@@ -178,6 +181,30 @@ class MetricEntry(Entry):
         return {"multiprocess_mode": self.across} if self.type == "gauge" else {}
 
 
+class ProgramEntry(Entry):
+    """A helper program, which the API finds by the settings in `environment`."""
+
+    command: PythonCommand
+    port: Annotated[int, Field(ge=1024, le=65_535)]
+    environment: dict[str, AddressText] = {}
+    drill_arguments: str = ""
+    replaces: str | None = None  # the dependency that it stands in for
+
+
+class StackEntry(Entry):
+    """The parts of the stack that belong to this service alone."""
+
+    programs: dict[ProgramName, ProgramEntry] = {}
+    wait_for: tuple[str, ...] = ()  # jobs
+
+
+class DrillRouteEntry(Entry):
+    """The route that drills break, and that `make up` proposes to call."""
+
+    route: str
+    parameters: dict[str, str] = {}
+
+
 def expand_exempt(value: Any) -> Any:
     """Return `{"http": "GET /path"}` for the short form `GET /path`, other values unchanged."""
     return {"http": value} if isinstance(value, str) else value
@@ -202,6 +229,9 @@ class Catalogue(Entry):
     watch: dict[AlertName, WatchEntry] = {}
     logs: dict[AlertName, LogEntry] = {}
     metrics: dict[MetricName, MetricEntry] = {}
+    stack: StackEntry = StackEntry()
+    drill: DrillRouteEntry | None = None
+    log_fields: tuple[MetricName, ...] = ()
     exempt: dict[RouteId, ExemptEntry] = {}
 
     def served(self) -> list[tuple[str, ServedEntry]]:

@@ -25,6 +25,11 @@ class Http(NamedTuple):
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
+    @property
+    def parameters(self) -> list[str]:
+        """Return the names of the parameters in the path."""
+        return re.findall(r"{(\w+)}", self.path)
+
 
 def parse_percent(value: Any) -> Decimal:
     """Return an objective in per cent, from 50 to 99.999; raise ValueError for anything else."""
@@ -62,6 +67,18 @@ def matching(regex: str, example: str) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
+def parse_address_text(value: Any) -> str:
+    """Return text with `{host}` and `{port}`; raise ValueError for other words in braces."""
+    text = str(value)
+    try:
+        text.format(host="", port=0)
+    except (LookupError, ValueError) as error:
+        raise ValueError(
+            f"{text!r} has other words in braces; use {{host}} and {{port}}"
+        ) from error
+    return text
+
+
 def limit_service(service: str) -> str:
     """Return the service; raise ValueError when the uid of a dashboard would be too long."""
     if len(service) > MAX_SERVICE_LENGTH:
@@ -84,4 +101,9 @@ RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "nodes.li
 DependencyId = Annotated[str, matching(r"[a-z][a-z0-9_]*", "database")]
 MetricName = Annotated[str, matching(r"[a-z][a-z0-9_]*", "orders_open")]
 AlertName = Annotated[str, matching(r"[A-Z][A-Za-z0-9]*", "TargetDown")]
+AddressText = Annotated[str, BeforeValidator(parse_address_text)]
+PythonCommand = Annotated[
+    AddressText, matching(r"python -m \w.*", "python -m tools.stub --port {port}")
+]
+ProgramName = Annotated[str, matching(r"[a-z][a-z0-9-]*", "orders-stub")]
 NextSteps = Annotated[tuple[str, ...], Field(min_length=1)]

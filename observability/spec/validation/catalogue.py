@@ -26,6 +26,8 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_symptoms(catalogue, policy, where)
     yield from check_probe(catalogue, where)
     yield from check_metrics(catalogue, where)
+    yield from check_stack(catalogue, where)
+    yield from check_drill_route(catalogue, where)
     yield from check_latencies(catalogue, where)
     yield from check_availability(catalogue, where)
 
@@ -114,3 +116,35 @@ def check_metrics(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
             yield Problem(where("metrics", name), message, "choose another name")
         place = where("metrics", name, "panel", "board")
         yield from undeclared(place, [metric.panel.board], board_slugs.ALL, "board")
+
+
+def check_stack(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield helper programs with the name of another program, and names declared nowhere."""
+    stack = catalogue.stack
+    yield from undeclared(where("stack", "wait_for"), stack.wait_for, catalogue.jobs, "job")
+    for name, program in stack.programs.items():
+        if name in names.LOG_PROGRAMS:
+            message = "is a program that every stack has"
+            yield Problem(where("stack", "programs", name), message, "choose another name")
+        place = where("stack", "programs", name, "replaces")
+        yield from undeclared(place, [program.replaces], catalogue.dependencies, "dependency")
+
+
+def check_drill_route(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield a route that drills cannot call."""
+    drill = catalogue.drill
+    if drill is None:
+        return
+    place = where("drill", "route")
+    yield from undeclared(place, [drill.route], catalogue.routes, "route")
+    if drill.route not in catalogue.routes:
+        return
+    http = catalogue.routes[drill.route].http
+    if http.method != "GET":
+        message = f"{drill.route} is not a GET; drills call it many times"
+        yield Problem(place, message, "choose another route")
+    expected = sorted(http.parameters)
+    if sorted(drill.parameters) != expected:
+        message = f"are not those of {http}"
+        fix = f"give a value to each of: {', '.join(expected) or 'none'}"
+        yield Problem(where("drill", "parameters"), message, fix)

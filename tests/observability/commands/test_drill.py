@@ -1,12 +1,14 @@
 """`drill`: its list, its report and its exit code."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from observability.drill import runner
-from observability.drill.registry import DRILLS
+from observability.spec import loading
 from tests.observability.commands.support import invoke, run
+from tests.observability.drill.support import DRILLS
 
 
 def test_drills_are_listed() -> None:
@@ -45,3 +47,12 @@ def test_drills_report_and_fail(
     assert result.exit_code == (0 if passed else 1)
     assert result.output.count("because [so]") == count
     assert len(json.loads(invoke("drill", "--json", *words).output)["drills"]) == count
+
+
+def test_without_a_route_nothing_is_drilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traffic of every drill goes to the route that the catalogue names."""
+    plan = replace(loading.load_plan(), drill_route=None)
+    monkeypatch.setattr(loading, "load_plan", lambda: plan)
+    refused = invoke("drill", "stop-api")
+    assert refused.exit_code == 1
+    assert "fix: name it under `drill:` in the catalogue" in refused.stderr

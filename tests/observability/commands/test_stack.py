@@ -25,7 +25,7 @@ def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan
     assert result.exit_code == 0, result.output
     assert "http://localhost:8000/docs" in result.output
     assert "1 missed" in result.output
-    assert "/api/v1/nodes\n" in result.output  # the URL as the contract has it
+    assert f"8000{plan.drill_route.path}\n" in result.output
     assert "make down" in result.output
 
 

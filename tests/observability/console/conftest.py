@@ -16,7 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from observability.console.app import create_app
-from observability.devstack.layout import Ports, StackLayout
+from observability.devstack.layout import StackLayout, stack_ports
 from observability.spec.plan import Plan
 
 NOBODY = 1  # a port at which nothing answers
@@ -92,9 +92,9 @@ def servers() -> Iterator[FakeServers]:
 @pytest.fixture
 def layout(tmp_path: Path, servers: FakeServers) -> StackLayout:
     """Return a stack of which only Prometheus and Alertmanager answer."""
-    nobody = Ports(**dict.fromkeys(Ports().named(), NOBODY))
+    nobody = dict.fromkeys(stack_ports(), NOBODY)
     return StackLayout(
-        tmp_path, replace(nobody, prometheus=servers.port, alertmanager=servers.port), tmp_path
+        tmp_path, nobody | {"prometheus": servers.port, "alertmanager": servers.port}, tmp_path
     )
 
 
@@ -114,5 +114,5 @@ def client(app: Flask) -> FlaskClient:
 def deaf(layout: StackLayout, plan: Plan) -> FlaskClient:
     """Return a client of a console whose servers do not answer."""
     return create_app(
-        replace(layout, ports=replace(layout.ports, prometheus=NOBODY, alertmanager=NOBODY)), plan
+        replace(layout, ports=layout.ports | {"prometheus": NOBODY, "alertmanager": NOBODY}), plan
     ).test_client()

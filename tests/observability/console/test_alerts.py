@@ -105,7 +105,7 @@ def test_log_alerts_come_from_loki(
     measured(servers, plan)
     servers.log_alerts = [alert("LogSilence", "page", program="api")]
     assert "No alert is firing" in read(app.test_client()).text
-    with_loki = replace(layout, ports=replace(layout.ports, loki=servers.port))
+    with_loki = replace(layout, ports=layout.ports | {"loki": servers.port})
     beside = create_app(with_loki, plan).test_client()
     assert "1 page: LogSilence api" in read(beside).text
     entry = entries.entries(plan)["LogSilence"]

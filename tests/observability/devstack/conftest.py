@@ -10,7 +10,7 @@ import pytest
 from observability.devstack import docker as docker_commands
 from observability.devstack.binaries import LOG_SERVERS, SERVERS, Server
 from observability.devstack.docker import CompletedProcess
-from observability.devstack.layout import Ports, StackLayout
+from observability.devstack.layout import StackLayout, stack_ports
 
 HEALTHY = {
     "Service": "api",
@@ -25,7 +25,7 @@ HEALTHY = {
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackLayout:
     """Return the layout of a stack that does not exist, with secrets of its own."""
     monkeypatch.setenv("EVARA_SECRETS_DIR", str(tmp_path / "secrets"))
-    return StackLayout(tmp_path / "state", Ports().shifted(30_000), tmp_path / "servers")
+    return StackLayout(tmp_path / "state", stack_ports(30_000), tmp_path / "servers")
 
 
 @pytest.fixture

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from observability.devstack.layout import Ports, StackLayout
+from observability.devstack.layout import PORTS, StackLayout, stack_ports
+from observability.spec import loading
+from observability.spec.plan import Plan
 from observability.spec.problems import Invalid
 
 
 def test_ports_move_together(layout: StackLayout) -> None:
     """One offset moves the whole stack."""
     assert layout.url("api") == "http://127.0.0.1:38000"
-    assert {port - 30_000 for port in layout.ports.named().values()} == set(
-        Ports().named().values()
-    )
+    assert {port - 30_000 for port in layout.ports.values()} == set(stack_ports().values())
 
 
 def test_two_settings_move_the_whole_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_two_settings_move_the_whole_stack(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
     monkeypatch.setenv("EVARA_PORT_OFFSET", "100")
     made = StackLayout.main()
-    assert (made.state, made.ports.api) == (tmp_path.resolve(), 8100)
+    assert (made.state, made.ports["api"]) == (tmp_path.resolve(), 8100)
     assert {
         path.parent
         for path in (made.database, made.metrics, made.logs, made.config, made.inbox, made.fault)
@@ -67,3 +67,14 @@ def test_keys_are_found_in_either_mode(layout: StackLayout, tmp_path: Path) -> N
     assert layout.key("load") == "native"
     layout.remember_mode("compose")
     assert layout.key("load") == "of containers"
+
+
+def test_an_invalid_catalogue_leaves_out_helper_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that only stop or inspect a stack work while the catalogue is being edited."""
+
+    def fail() -> Plan:
+        raise Invalid([])
+
+    assert "replay" in stack_ports()
+    monkeypatch.setattr(loading, "load_plan", fail)
+    assert stack_ports() == PORTS

@@ -7,7 +7,7 @@ import pytest
 from observability.devstack import layout as layouts
 from observability.devstack import native
 from observability.devstack.binaries import Server
-from observability.devstack.layout import Ports, StackLayout
+from observability.devstack.layout import StackLayout, stack_ports
 from tests.observability.devstack.executables import printing
 
 
@@ -19,12 +19,12 @@ def test_doctor_accepts_a_missing_loki(
     rows = {what: (fine, how) for what, fine, how in native.doctor(layout)}
     without = "not on PATH; without it logs stay in files, which is fine"
     assert rows["loki"] == rows["fluent-bit"] == (True, without)
-    assert f"port {layout.ports.loki}" not in rows
+    assert f"port {layout.ports['loki']}" not in rows
     printing(tmp_path / "loki", "loki, version 3.7.6")
     printing(tmp_path / "fluent-bit", "Fluent Bit v5.1.2")
     rows = {what: (fine, how) for what, fine, how in native.doctor(layout)}
     assert rows["loki"] == (True, str(tmp_path / "loki"))
-    assert f"port {layout.ports.loki}" in rows
+    assert f"port {layout.ports['loki']}" in rows
 
 
 def test_ports_of_loki_are_needed_with_loki_only(
@@ -32,7 +32,7 @@ def test_ports_of_loki_are_needed_with_loki_only(
 ) -> None:
     """Without Loki another process may listen on them."""
     ports = native.listening_ports(layout, all_servers)
-    assert ports.keys() == layout.ports.named().keys() - set(native.COMPOSE_ONLY)
+    assert ports.keys() == layout.ports.keys() - set(native.COMPOSE_ONLY)
     without_loki = native.listening_ports(layout, {})
     assert ports.keys() - without_loki.keys() == {"loki", "loki_grpc"}
 
@@ -42,8 +42,8 @@ def test_clean_leaves_the_reports_of_another_stack(
 ) -> None:
     """A second stack has its reports in its own folder."""
     monkeypatch.setattr(layouts, "ROOT", tmp_path / "code")
-    second = StackLayout(tmp_path / "second", Ports().shifted(30_000), tmp_path / "servers")
-    first = StackLayout(tmp_path / "code" / ".stack", Ports().shifted(31_000), tmp_path / "servers")
+    second = StackLayout(tmp_path / "second", stack_ports(30_000), tmp_path / "servers")
+    first = StackLayout(tmp_path / "code" / ".stack", stack_ports(31_000), tmp_path / "servers")
     for layout in (first, second):
         layout.state.mkdir(parents=True)
         (layout.reports / "run").mkdir(parents=True)

@@ -12,7 +12,6 @@ from observability.devstack.binaries import LOG_SERVERS, Server
 from observability.devstack.layout import ROOT, StackLayout
 from observability.devstack.programs import api_environment, programs, read_native_yaml
 from observability.devstack.server_configs import write_server_configs
-from observability.generate import fluentbit
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -86,8 +85,9 @@ def test_log_programs_are_programs_of_the_stacks(
     """Log alerts and the board of logs may name programs of either stack, and supervisord."""
     started = {program.name for program in programs(layout, plan, all_servers)} | {"supervisord"}
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    shipped = started - set(fluentbit.UNSHIPPED)
-    assert shipped <= set(names.LOG_PROGRAMS) <= started | services.keys()
+    shipped = started - set(LOG_SERVERS)
+    shown = {*names.LOG_PROGRAMS, *plan.stack.programs}
+    assert shipped <= shown <= started | services.keys()
 
 
 def test_a_new_configuration_restarts_the_log_servers(
@@ -131,6 +131,25 @@ def test_changed_code_restarts_the_programs_that_load_it(
     assert restarted["api"] == {"metrics", "worker"}
     assert restarted["observability"] == {"metrics", "worker", "prober", "console"}
     assert restarted["loadtests"] == {"replay"}
+
+
+def test_helper_programs_have_their_port_and_the_api_finds_them(
+    layout: StackLayout, plan: Plan, servers: dict[str, Server]
+) -> None:
+    """A drill starts them with arguments of its own."""
+    by_name = {program.name: program for program in programs(layout, plan, servers)}
+    port = layout.ports["replay"]
+    stub = ["-m", "loadtests.thingspeak_stub", "--port", str(port)]
+    assert by_name["replay"].command[1:] == stub
+    for name in ("api", "worker", "metrics"):
+        assert by_name[name].environment["EVARA_STUB_URL"] == f"http://127.0.0.1:{port}"
+    assert "EVARA_STUB_URL" not in by_name["prober"].environment
+    [drilled] = [
+        program
+        for program in programs(layout, plan, servers, drill=True)
+        if program.name == "replay"
+    ]
+    assert drilled.command[1:] == [*stub, "--history", "60"]
 
 
 def test_user_settings_reach_the_api_but_no_drill(

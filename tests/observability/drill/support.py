@@ -3,9 +3,12 @@
 from typing import Any
 
 from observability.drill.alerts import AlertWatch
-from observability.drill.registry import DRILLS
+from observability.drill.registry import drills
+from observability.spec.loading import load_plan
 
 CLOSED_URL = "http://127.0.0.1:9"  # nothing listens there
+PLAN = load_plan()
+DRILLS = drills(PLAN)
 ROUTE_ERRORS = DRILLS["route-errors"]
 SLO = "readings.latest-availability"
 

@@ -5,9 +5,15 @@ from typing import Any
 import pytest
 
 from observability.drill import DrillFailed, alerts
-from observability.drill.registry import DRILLS
 from observability.spec import names
-from tests.observability.drill.support import ROUTE_ERRORS, SLO, FakePrometheus, alert, watch
+from tests.observability.drill.support import (
+    DRILLS,
+    ROUTE_ERRORS,
+    SLO,
+    FakePrometheus,
+    alert,
+    watch,
+)
 
 
 def test_an_unexpected_alert_fails_the_drill() -> None:

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from observability.devstack.layout import HOST, Ports
+from observability.devstack.layout import HOST
 from observability.drill.alerts import STEP_SECONDS
 from observability.drill.faults import (
     EXPIRY_SECONDS,
-    ROUTE,
     LockedDatabase,
     RouteFault,
     StoppedPrograms,
@@ -32,9 +31,9 @@ def sandbox_in(folder: Path, **more: Any) -> Any:
 def test_a_route_fault_is_a_file_that_expires(tmp_path: Path) -> None:
     """The file names route, kind and end, and its removal undoes the fault."""
     sandbox = sandbox_in(tmp_path)
-    with RouteFault("error").inject(sandbox):
+    with RouteFault("error", "orders.list").inject(sandbox):
         fault = json.loads(sandbox.layout.fault.read_text())
-        assert (fault["route"], fault["kind"]) == (ROUTE, "error")
+        assert (fault["route"], fault["kind"]) == ("orders.list", "error")
         assert fault["until"] > 0
     assert not sandbox.layout.fault.exists()
 
@@ -44,16 +43,17 @@ def test_a_route_fault_lasts_until_it_is_undone() -> None:
     assert EXPIRY_SECONDS > EFFECT_SECONDS + 3 * STEP_SECONDS
 
 
-@pytest.mark.parametrize(("kind", "count"), [("slow", "slow"), ("error", "failed")])
-def test_a_route_fault_is_noticed_by_callers(kind: str, count: str) -> None:
-    """Failed requests show errors, and only slow ones show a slow route."""
+def test_a_route_fault_is_noticed_by_callers() -> None:
+    """Failed requests show errors, and a request that takes as long as the delay a slow route."""
     traffic = Traffic(CLOSED_URL, 1, "")
     sandbox: Any = None
-    traffic.succeeded = traffic.failed = traffic.slow = 1
-    setattr(traffic, count, 0)
-    assert not RouteFault(kind).has_effect(sandbox, traffic)
-    setattr(traffic, count, 1)
-    assert RouteFault(kind).has_effect(sandbox, traffic)
+    errors, slow = RouteFault("error", "orders.list"), RouteFault("slow", "orders.list", 1.2)
+    traffic.failed, traffic.slowest = 0, 1.3
+    assert not errors.has_effect(sandbox, traffic)
+    assert slow.has_effect(sandbox, traffic)
+    traffic.failed, traffic.slowest = 1, 1.1
+    assert errors.has_effect(sandbox, traffic)
+    assert not slow.has_effect(sandbox, traffic)
 
 
 def test_stopped_programs_start_again_in_reverse() -> None:
@@ -72,7 +72,7 @@ def test_a_stopped_program_is_noticed_at_its_port(tmp_path: Path) -> None:
     """Callers notice the API alone; any other program leaves its port free."""
     traffic = Traffic(CLOSED_URL, 1, "")
     with socket.create_server((HOST, 0)) as listener:
-        ports = Ports(replay=listener.getsockname()[1])
+        ports = {"replay": listener.getsockname()[1]}
         sandbox = sandbox_in(tmp_path, ports=ports)
         assert not StoppedPrograms(("replay",)).has_effect(sandbox, traffic)
     assert StoppedPrograms(("replay",)).has_effect(sandbox, traffic)

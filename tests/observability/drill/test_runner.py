@@ -39,7 +39,7 @@ def test_the_error_of_a_failed_drill_is_its_verdict(monkeypatch: pytest.MonkeyPa
     sandbox = SimpleNamespace(layout=layout)
     monkeypatch.setattr(runner, "Sandbox", lambda _: nullcontext(sandbox))
     monkeypatch.setattr(runner, "perform", fail)
-    result = runner.run(ROUTE_ERRORS, load_plan(), lambda _: None)
+    result = runner.run(ROUTE_ERRORS, load_plan(), "/orders", lambda _: None)
     assert (result.passed, result.verdict) == (False, "the fault had no effect")
 
 

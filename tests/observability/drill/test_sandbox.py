@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from observability.devstack.layout import Ports
+from observability.devstack.layout import stack_ports
 from observability.devstack.programs import Program
 from observability.devstack.steps import StackError
 from observability.drill import sandbox
@@ -16,20 +16,12 @@ from observability.spec.loading import load_plan
 from tests.waiting import until
 
 
-def test_the_replayed_history_is_short() -> None:
-    """The first sync of a drill is quick, because the stub alone gets a shorter history."""
-    stub = Program("replay", ("python", "-m", "loadtests.thingspeak_stub"), 10)
-    assert sandbox.with_short_history(stub).command[-2:] == ["--history", "3600"]
-    api = Program("api", ("gunicorn",), 20)
-    assert sandbox.with_short_history(api) is api
-
-
 def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A set of ports is taken when one of them is; without a free set there is no sandbox."""
-    first = Ports().shifted(sandbox.FIRST_OFFSET)
-    second = Ports().shifted(sandbox.FIRST_OFFSET + sandbox.OFFSET_STEP)
+    first = stack_ports(sandbox.FIRST_OFFSET)
+    second = stack_ports(sandbox.FIRST_OFFSET + sandbox.OFFSET_STEP)
     monkeypatch.setattr(sandbox.os, "getpid", lambda: 0)
-    monkeypatch.setattr(sandbox, "is_free", lambda port: port != first.console)
+    monkeypatch.setattr(sandbox, "is_free", lambda port: port != first["console"])
     assert sandbox.free_ports() == second
     monkeypatch.setattr(sandbox, "is_free", lambda _: False)
     with pytest.raises(StackError, match="no free ports"):
@@ -39,7 +31,7 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_stack_keeps_the_ports_that_it_has_chosen() -> None:
     """Ports are passed over from the choice on, before anything listens on them."""
     choose = "import os; from observability.drill import sandbox; os.getpid = lambda: {}; "
-    hold = "print(sandbox.free_ports().api, flush=True); input()"
+    hold = "print(sandbox.free_ports()['api'], flush=True); input()"
     command = [sys.executable, "-c", choose.format(17) + hold]
     with (
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as one,

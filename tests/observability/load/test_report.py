@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from observability.devstack.layout import Ports, StackLayout
+from observability.devstack.layout import StackLayout, stack_ports
 from observability.lib.http import Unreachable
 from observability.load import impact, report, run, scrapes, server_counts
 from observability.load.recording import Recording
@@ -115,7 +115,7 @@ def run_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plan: Plan) -> Run
         monkeypatch.setattr(impact, "measure_impact", lambda *_: give(measured or {}))
         monkeypatch.setattr("observability.load.recording.draw_panels", lambda *_: [])
         profile = run.LoadProfile(20, 50, "10s", host)
-        layout = StackLayout(tmp_path, Ports(), tmp_path)
+        layout = StackLayout(tmp_path, stack_ports(), tmp_path)
         return report.run_load(layout, plan, profile, tmp_path / "reports", lambda _: None)
 
     return run_with

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from observability.devstack.layout import Ports, StackLayout
+from observability.devstack.layout import StackLayout, stack_ports
 from observability.load import run
 
 CLOSED = 1  # a port at which nothing listens
@@ -14,7 +14,7 @@ CLOSED = 1  # a port at which nothing listens
 
 @pytest.fixture
 def layout(tmp_path: Path) -> StackLayout:
-    return StackLayout(tmp_path, Ports(api=CLOSED), tmp_path)
+    return StackLayout(tmp_path, stack_ports() | {"api": CLOSED}, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.devstack.layout import Ports
+from observability.devstack.layout import PORTS
 from observability.drill.sandbox import free_ports
 from observability.generate import prometheus
 from observability.generate.registry import ROOT
@@ -246,7 +246,7 @@ def test_the_period_is_judged_by_what_a_young_server_has(server: Prometheus, fas
 
 def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> None:
     """`slo --json` has its stable keys, and exits with 2 as something was not measured."""
-    offset = int(server.url.rsplit(":", 1)[1]) - Ports().prometheus
+    offset = int(server.url.rsplit(":", 1)[1]) - PORTS["prometheus"]
     environment = os.environ | {"EVARA_PORT_OFFSET": str(offset), "COLUMNS": "200"}
     command = [sys.executable, "-m", "observability", "slo", "--window", "1m"]
     result = subprocess.run(

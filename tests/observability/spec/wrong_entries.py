@@ -20,7 +20,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "unknown key at the top": (
         ("period: 30d", "period: 30d\nzebra: 1"),
-        ("zebra", "unknown key", "remove it; known here: defaults, dependencies, exempt"),
+        ("zebra", "unknown key", "remove it; known here: defaults, dependencies, drill"),
     ),
     "objective of 100": (
         ("    availability: 99.95", "    availability: 100"),
@@ -246,6 +246,74 @@ WRONG_IN_CATALOGUE = {
     "a log alert over no time": (
         ("    over: 10m\n", "    over: 0s\n"),
         ("logs.LogSilence.over", "'0s' is no time at all", "write a duration above zero"),
+    ),
+    "a helper program that is no module": (
+        ("command: python -m loadtests.thingspeak_stub", "command: loadtests/thingspeak_stub.py"),
+        (
+            "stack.programs.replay.command",
+            "'loadtests/thingspeak_stub.py --port {port}' does not fit",
+            "write it like python -m tools.stub",
+        ),
+    ),
+    "an unknown word in braces": (
+        ('{EVARA_STUB_URL: "http://{host}:{port}"}', '{EVARA_STUB_URL: "http://{address}"}'),
+        (
+            "stack.programs.replay.environment.EVARA_STUB_URL",
+            "'http://{address}' has other words in braces",
+            "use {host} and {port}",
+        ),
+    ),
+    "a port that needs root": (
+        ("      port: 8091\n", "      port: 80\n"),
+        ("stack.programs.replay.port", "greater than or equal to 1024", "correct the value"),
+    ),
+    "an unknown key of a helper program": (
+        ("      replaces: thingspeak\n", "      replace: thingspeak\n"),
+        ("stack.programs.replay.replace", "unknown key", "did you mean replaces?"),
+    ),
+    "a helper program with a name that is taken": (
+        ("    replay:\n", "    worker:\n"),
+        (
+            "stack.programs.worker",
+            "is a program that every stack has",
+            "choose another name",
+        ),
+    ),
+    "a helper program in the place of nothing": (
+        ("      replaces: thingspeak\n", "      replaces: thingspeck\n"),
+        (
+            "stack.programs.replay.replaces",
+            "dependency 'thingspeck' is not declared",
+            "use one of: database, thingspeak",
+        ),
+    ),
+    "a wait for an unknown job": (
+        ("  wait_for: [thingspeak.sync]", "  wait_for: [thingspeak.snyc]"),
+        (
+            "stack.wait_for",
+            "job 'thingspeak.snyc' is not declared",
+            "use one of: thingspeak.sync",
+        ),
+    ),
+    "a drill of an unknown route": (
+        ("drill: {route: readings.latest,", "drill: {route: readings.last,"),
+        ("drill.route", "route 'readings.last' is not declared", "use one of: nodes.create"),
+    ),
+    "a drill of a route that changes something": (
+        ("drill: {route: readings.latest,", "drill: {route: readings.ingest,"),
+        ("drill.route", "readings.ingest is not a GET", "choose another route"),
+    ),
+    "a drill without a parameter of its route": (
+        ("parameters: {node_id: main-branch}}", "parameters: {id: main-branch}}"),
+        (
+            "drill.parameters",
+            "are not those of GET /api/v1/nodes/{node_id}/latest",
+            "give a value to each of: node_id",
+        ),
+    ),
+    "a log field that is no name": (
+        ("log_fields: [node]", "log_fields: [node id]"),
+        ("log_fields.0", "'node id' does not fit", "write it like orders_open"),
     ),
     "a metric of another type": (
         ("    type: gauge\n", "    type: histogram\n"),

@@ -15,11 +15,12 @@ LINE_FORMAT = """
 {{with .path}} {{.}}{{end}}
 {{with .status}} {{.}}{{end}}
 {{with .job}} {{.}}{{end}}
-{{with .node}} {{.}}{{end}}
+<<own_fields>>
 {{with .exc_info}} {{.}}{{end}}
 {{with .duration_ms}} in {{.}} ms{{end}}
 {{else}}{{__line__}}{{end}}
 """.replace("\n", "")
+OWN_FIELD = "{{with .<<field>>}} {{.}}{{end}}"
 STREAMS = '{<<LOG_SERVICE>>=<<service>>, <<LOG_PROGRAM>>=~"$program", <<LOG_LEVEL>>=~"$level"}'
 SEARCH = """
 <<streams>>
@@ -30,17 +31,12 @@ SEARCH = """
 | line_format `<<line_format>>`
 """.strip().replace("\n", " ")
 LEVELS = (*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN)
-VARIABLES = (
-    Variable("program", "Program", values=names.LOG_PROGRAMS, multi=True),
-    Variable("level", "Level", values=LEVELS, multi=True),
-    Variable("request", "Request id"),
-    Variable("text", "Text"),
-)
 
 
 def board(plan: Plan) -> Board:
     """Return the board of the log streams that the reader chooses."""
     streams = fill(STREAMS, service=quote(plan.service))
+    programs = (*names.LOG_PROGRAMS, *plan.stack.programs)
     volumes = (
         volume("Lines by level", streams, names.LOG_LEVEL),
         volume("Lines by program", streams, names.LOG_PROGRAM),
@@ -49,8 +45,13 @@ def board(plan: Plan) -> Board:
         board_slugs.LOG,
         "Logs",
         "Every line that the processes wrote, by level, program and request",
-        (Row("How many", volumes), Row("Which", (search(streams),))),
-        VARIABLES,
+        (Row("How many", volumes), Row("Which", (search(plan, streams),))),
+        (
+            Variable("program", "Program", values=programs, multi=True),
+            Variable("level", "Level", values=LEVELS, multi=True),
+            Variable("request", "Request id"),
+            Variable("text", "Text"),
+        ),
     )
 
 
@@ -60,10 +61,12 @@ def volume(title: str, streams: str, label: str) -> Panel:
     return lines(title, "Lines per second.", Unit.PER_SECOND, query, stacked=True, source=LOGS)
 
 
-def search(streams: str) -> Panel:
+def search(plan: Plan, streams: str) -> Panel:
     """Return the lines that match the reader's request id and text."""
     request_id = names.LOG_IDS[0]
-    expr = fill(SEARCH, streams=streams, request_id=request_id, line_format=LINE_FORMAT)
+    own_fields = "".join(fill(OWN_FIELD, field=field) for field in plan.log_fields)
+    line_format = fill(LINE_FORMAT, own_fields=own_fields)
+    expr = fill(SEARCH, streams=streams, request_id=request_id, line_format=line_format)
     return Panel(
         "Lines",
         "Newest first; a line unfolds to its fields: request_id finds all lines of the same "
