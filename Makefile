@@ -1,4 +1,4 @@
-# `make help` is the map. Two commands do everything: make up, make test.
+# `make help` lists all targets. The two main ones: make up, make test.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -17,29 +17,29 @@ NAME := # given on the command line alone; some shells export a NAME
 
 .PHONY: help up down status logs doctor clean generate check slo load drill test e2e lint screens lock rename fetch
 
-help: ## Show this map
+help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Run the stack
-up: .venv/run ## Bring the whole stack up and wait until it works (MODE=auto, native or compose)
+up: .venv/run ## Start the whole stack and wait until it works (MODE=auto, native or compose)
 	@$(EVARA) up --mode $(MODE)
-down: ## Stop the stack that is up; its data stays
+down: ## Stop the running stack; keep its data
 	@if [ -x $(BIN)/python ]; then $(EVARA) down; else echo "nothing was running"; fi
-status: .venv/run ## Show every process or container
+status: .venv/run ## Show the state of every process or container
 	@$(EVARA) status
 logs: .venv/run ## Show the last log lines (P=api for one process)
 	@$(EVARA) logs $(P)
-doctor: .venv/run ## Check everything that `up` depends on
+doctor: .venv/run ## Check everything that `make up` needs
 	@$(EVARA) doctor
-clean: ## Stop the stack and remove all that it, and this Makefile, made
+clean: ## Stop the stack and remove its data, reports, .venv and caches
 	@if [ -x $(BIN)/python ]; then $(EVARA) clean; fi
 	@rm -rf .venv .coverage* .hypothesis .mypy_cache .ruff_cache .import_linter_cache; find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-fetch: .venv/run ## Find or unpack Prometheus and Alertmanager, start nothing
+fetch: .venv/run ## Find or unpack Prometheus and Alertmanager without starting them
 	@$(EVARA) fetch
 
-##@ Change what is watched
-generate: api/openapi.json ## Write contract, rules, scenarios and tests (BREAKING=1 accepts a break of the contract)
+##@ Change the catalogue
+generate: api/openapi.json ## Write contract, rules, dashboards, scenarios and rule tests (BREAKING=1 accepts breaking API changes)
 	@$(EVARA) generate
 check: .venv/run fetch ## Compare generated files, rules and contract with the catalogue
 	@$(EVARA) check
@@ -48,22 +48,22 @@ check: .venv/run fetch ## Compare generated files, rules and contract with the c
 api/openapi.json: $(shell find api -name '*.py') | .venv/run
 	@$(FLASK) contract write $(if $(BREAKING),--breaking)
 
-##@ Ask and provoke the running stack
-slo: .venv/run ## Judge every SLO (ARGS="--window 1h --strict --json")
+##@ Measure and test the running stack
+slo: .venv/run ## Show the verdict on every SLO (ARGS="--window 1h --strict --json")
 	@$(EVARA) slo $(ARGS)
-load: .venv/run ## Send load, judge it, leave a report (USERS=20 RATE=50 TIME=60s HOST=, ARGS="--compare OLD NEW")
+load: .venv/run ## Send load and write a report (USERS=20 RATE=50 TIME=60s HOST=, ARGS="--compare OLD NEW")
 	@$(EVARA) load --users $(USERS) --rate $(RATE) --time $(TIME) $(if $(HOST),--host $(HOST)) $(ARGS)
-drill: .venv/run ## Break something beside the stack and see its alert arrive (D=name, ARGS=--list, --all or --json)
+drill: .venv/run ## Inject a fault into a separate stack and wait for its alert (D=name, ARGS=--list, --all or --json)
 	@$(EVARA) drill $(D) $(ARGS)
 
 ##@ Work on the code
 test: .venv/dev fetch ## Run unit and integration tests with coverage
 	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85 -rs tests --ignore tests/e2e $(ARGS)
-e2e: .venv/dev ## Run the slow tests: real stack, kills, drill, fuzzing, browser, and the API's over PostgreSQL
+e2e: .venv/dev ## Run the slow tests: real stack, drills, fuzzing, browser, and the API's tests on PostgreSQL
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/e2e --ignore tests/e2e/test_bench.py -v -rs $(ARGS)
-	@$(BIN)/python -m pytest tests/e2e/test_bench.py -v $(ARGS) # beside others the ratios move
+	@$(BIN)/python -m pytest tests/e2e/test_bench.py -v $(ARGS) # alone, because other tests change the ratios
 	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/api --database postgresql -q $(ARGS)
-lint: .venv/dev ## Check the Python: ruff, mypy, import arrows
+lint: .venv/dev ## Check the Python code: ruff, mypy, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 screens: .venv/dev ## Take the pictures of docs/screens.md from the running stack
 	@$(BIN)/python -m tests.screens
@@ -81,10 +81,10 @@ rename: .venv/dev ## Give the product another name (NAME=name); docs/template.md
 	@for tool in git make; do command -v $$tool >/dev/null || { echo "$$tool is missing; install it: sudo apt install $$tool" >&2; exit 1; }; done
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is missing or older than 3.11; install it, or name another: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "python3-venv is missing; install it: sudo apt install python3-venv" >&2; exit 1; }
-	@echo "First run: making .venv; downloads about 65 MB of Python packages"
+	@echo "First run: creating .venv; this downloads about 65 MB of Python packages"
 	@$(PYTHON) -m venv .venv && touch $@
 .venv/run: .venv/base requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt && touch $@
 .venv/dev: .venv/run requirements-dev.txt
-	@echo "Installing the test tools: downloads about 105 MB of Python packages"
+	@echo "Installing the test tools; this downloads about 105 MB of Python packages"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt && touch $@
