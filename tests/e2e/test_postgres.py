@@ -37,6 +37,7 @@ from observability.spec import names
 from tests.api.helpers import KEYS, NODES, KeyedClient, is_problem, store_keys
 from tests.e2e.test_workers import ROOT, answers, free_port, seeded, until
 from tests.postgres_server import OTHER, PostgresServer, programs
+from tests.processes import child_names
 
 SHIPPED = ROOT / "observability" / "devstack" / "compose" / "postgres"
 KILLS = 3
@@ -762,11 +763,6 @@ def test_a_dump_that_cannot_be_trusted_does_not_count(stocked: Shipped, broken: 
     assert stocked.script("backup.sh", "once").returncode == 0
 
 
-def children(pid: int) -> list[str]:
-    """Return the names of a process' children."""
-    return [child.name() for child in psutil.Process(pid).children()]
-
-
 def test_the_service_makes_the_first_backup_at_once_and_owes_the_next(
     stocked: Shipped, tmp_path: Path
 ) -> None:
@@ -797,7 +793,7 @@ def test_the_service_makes_the_first_backup_at_once_and_owes_the_next(
                     "owed, and made",
                 )
             else:
-                until(lambda: "sleep" in children(process.pid), 30, "rest")  # noqa: B023
+                until(lambda: "sleep" in child_names(psutil.Process(process.pid)), 30, "rest")  # noqa: B023
         finally:
             process.terminate()
             status = process.wait(30)

@@ -16,6 +16,7 @@ from observability.lib.prometheus import Prometheus
 from observability.spec import loading
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
+from tests.processes import is_running
 
 LONGEST_INTERVAL = 150.0  # the slowest rule group takes its first turn within two minutes
 
@@ -200,13 +201,6 @@ def processes_of(stack: Stack) -> list[psutil.Process]:
         for process in psutil.process_iter(["cmdline"])
         if any(state in word for word in process.info["cmdline"] or ())
     ]
-
-
-def is_running(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None:

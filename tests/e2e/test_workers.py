@@ -25,6 +25,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from observability.spec import names
+from tests.processes import running_children
 from tests.serving import free_port
 from tests.waiting import until
 
@@ -55,7 +56,7 @@ class Servers:
     key: str
 
     def workers(self) -> list[psutil.Process]:
-        return [child for child in self.master.children() if child.status() != psutil.STATUS_ZOMBIE]
+        return running_children(self.master)
 
     def counted(self) -> dict[str, float]:
         """Every cumulative series of the exporter."""
