@@ -54,7 +54,7 @@ def load(
 ) -> None:
     """Send the catalogue's load, judge it by the SLOs, report what clients and server saw."""
     if compare:
-        compare_reports(*compare, json_=json_)
+        print_comparison_of(*compare, json_=json_)
     layout = StackLayout.main()
     profile = LoadProfile(users, rate, length, host or layout.url("api"))
     print_line = discard if json_ else err.print
@@ -75,14 +75,14 @@ def load(
     sys.exit(load_report.EXIT_CODES[report["verdict"]])
 
 
-def compare_reports(old: Path, new: Path, *, json_: bool) -> NoReturn:
+def print_comparison_of(old: Path, new: Path, *, json_: bool) -> NoReturn:
     """Compare two reports, write the page beside the new one, and exit."""
     try:
         old_report = comparisons.read_report(old)
         new_report = comparisons.read_report(new)
     except comparisons.NoReport as error:
         fail(str(error), UNKNOWN)
-    comparison = comparisons.compare(old_report, new_report)
+    comparison = comparisons.compare_reports(old_report, new_report)
     page = new / comparisons.PAGE
     page.write_text(comparisons.render(old_report, new_report, comparison), encoding="utf-8")
     if json_:

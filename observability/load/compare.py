@@ -23,16 +23,11 @@ class NoReport(Exception):
 
 def read_report(folder: Path) -> Report:
     """Return the report in a folder; raise NoReport."""
-    if not folder.is_dir():
-        raise NoReport(f"{folder} is no folder; name two that `make load` printed")
     path = folder / report.DATA
     try:
         data: Report = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        problem = f"has no {report.DATA}; name a folder that `make load` printed"
-        raise NoReport(f"{folder} {problem}") from error
     except (OSError, ValueError) as error:
-        problem = f"cannot be read ({error}); run that load again, or name another folder"
+        problem = f"cannot be read ({error}); name a folder that `make load` printed"
         raise NoReport(f"{path} {problem}") from error
     if not isinstance(data, dict) or data.get("version") != report.VERSION:
         problem = f"is no report of version {report.VERSION}"
@@ -40,7 +35,7 @@ def read_report(folder: Path) -> Report:
     return data
 
 
-def compare(old: Report, new: Report) -> dict[str, Any]:
+def compare_reports(old: Report, new: Report) -> dict[str, Any]:
     """Return each route's figures in both runs, and the objectives that are no longer met.
 
     `unlike` lists how the runs' load differs, `unsure` says why the comparison proves little.
@@ -76,11 +71,12 @@ def list_profile_differences(old: dict[str, Any], new: dict[str, Any]) -> list[s
 
 def explain_doubt(old: str, new: str) -> str:
     """Return why the comparison proves little; empty where both runs are reliable."""
-    reasons = []
-    if old in UNRELIABLE_VERDICTS:
-        reasons.append(f"the old run's verdict is {old}")
-    if new in UNRELIABLE_VERDICTS:
-        reasons.append(f"the new run's verdict is {new}")
+    verdicts = {"old": old, "new": new}
+    reasons = [
+        f"the {run} run's verdict is {verdict}"
+        for run, verdict in verdicts.items()
+        if verdict in UNRELIABLE_VERDICTS
+    ]
     if not reasons:
         return ""
     return f"{' and '.join(reasons).capitalize()}, so this comparison proves little."

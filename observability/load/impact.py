@@ -33,19 +33,16 @@ def measure_budgets(
 
     Freshness and probes count seconds. The budget is what the events of the last period allow.
     """
-    totals = increase.counters["total"]
-    bads = increase.counters["bad"]
     run = Window("run", Decimal(math.ceil(increase.end - increase.start)), FINE_PACE)
     total_expr, bad_expr = queries.total_and_bad_events(plan, run)
-    total_seconds = prometheus.query_by_label(total_expr, names.SLO, increase.end)
-    bad_seconds = prometheus.query_by_label(bad_expr, names.SLO, increase.end)
+    counted = {slo: count for (slo,), count in increase.counters["total"].items()}
+    counted_bad = {slo: count for (slo,), count in increase.counters["bad"].items()}
+    totals = prometheus.query_by_label(total_expr, names.SLO, increase.end) | counted
+    bads = prometheus.query_by_label(bad_expr, names.SLO, increase.end)
+    bads |= dict.fromkeys(counted, 0.0) | counted_bad
     for row in verdicts.measure(plan, prometheus, plan.period):
-        key = (row.slo,)
-        total = total_seconds.get(row.slo, 0.0)
-        bad = bad_seconds.get(row.slo, 0.0)
-        if key in totals:
-            total = totals[key]
-            bad = bads.get(key, 0.0)
+        total = totals.get(row.slo, 0.0)
+        bad = bads.get(row.slo, 0.0)
         allowed = (1 - row.objective) * max(row.total or 0.0, total)
         spent = 0.0
         if allowed:
@@ -95,10 +92,9 @@ def measure_workers(
     }
     resources: dict[str, dict[str, float]] = {}
     for resource, expr in expressions.items():
-        values: dict[str, float] = {}
+        resources[resource] = {}
         for statistic in STATISTICS:
             query = f"{statistic}_over_time(({expr})[{increase.span}:{scrape}s])"
             for _, value in prometheus.query(query, increase.end):
-                values[statistic] = value
-        resources[resource] = values
+                resources[resource][statistic] = value
     return resources

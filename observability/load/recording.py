@@ -12,7 +12,7 @@ from observability.lib import charts
 from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
 from observability.load import impact, scrapes, server_counts
-from observability.load.scrapes import Sample
+from observability.load.scrapes import ScrapeTimes
 from observability.load.server_counts import Increase
 from observability.spec.plan import Plan
 
@@ -29,19 +29,19 @@ class Recording:
     impact: dict[str, Any] = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
 
-    def start(self, prometheus: Prometheus, plan: Plan) -> Sample | None:
-        """Return the counters before the run; None where Prometheus does not answer."""
+    def start(self, prometheus: Prometheus, plan: Plan) -> ScrapeTimes | None:
+        """Return the scrapes before the run; None where Prometheus does not answer."""
         try:
-            return scrapes.take_sample(prometheus, plan, time.time())
+            return scrapes.wait_for_scrapes(prometheus, plan, time.time())
         except Unreachable as error:
             self.unreachable = str(error)
             return None
 
-    def finish(self, prometheus: Prometheus, plan: Plan, before: Sample) -> None:
+    def finish(self, prometheus: Prometheus, plan: Plan, before: ScrapeTimes) -> None:
         """Record what grew since `before`, as far as Prometheus answers."""
         try:
-            after = scrapes.take_sample(prometheus, plan, time.time())
-            self.increase = server_counts.increase_between(prometheus, before, after)
+            after = scrapes.wait_for_scrapes(prometheus, plan, time.time())
+            self.increase = server_counts.measure_increase(prometheus, plan, before, after)
             self.impact = impact.measure_impact(prometheus, plan, self.increase)
             self.pictures = list(draw_panels(prometheus, plan, self.increase))
         except Unreachable as error:

@@ -10,27 +10,45 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from observability.generate import prometheus as rules
 from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
 from observability.load.buckets import Buckets
-from observability.load.scrapes import Counters, Sample
+from observability.load.scrapes import ScrapeTimes
 from observability.spec import names
+from observability.spec.plan import Plan
 
 OK = names.OUTCOMES[0]
+Counts = dict[tuple[str, ...], float]  # values of labels → count
 ExpectedCodes = dict[str, list[int]]  # route → the status codes that its contract promises
 
 
 @dataclass(frozen=True)
+class Counter:
+    """An expression that only grows, the labels that it is summed by, and its scrape job."""
+
+    expr: str
+    labels: tuple[str, ...]
+    job: str = names.SCRAPE_API
+
+    def read(self, prometheus: Prometheus, at: float) -> Counts:
+        """Return its value at a Unix time; a series that does not exist yet has no entry."""
+        by = ", ".join(self.labels)
+        vector = prometheus.query(f"sum by ({by}) ({self.expr})", at)
+        return {tuple(series[label] for label in self.labels): value for series, value in vector}
+
+
+@dataclass(frozen=True)
 class Increase:
-    """The increase of every counter between two Unix times."""
+    """The increase of every counter by name between two Unix times."""
 
     start: float
     end: float
-    counters: Counters
+    counters: dict[str, Counts]
 
     @property
     def span(self) -> str:
-        """The time in between as a range that holds the first sample, too."""
+        """Return the time in between as a range that includes the first sample."""
         return f"{math.floor(self.end - self.start) + 1}s"
 
 
@@ -51,20 +69,43 @@ class ServerCounts:
         return counts | self.buckets.quantiles()
 
 
-def increase_between(prometheus: Prometheus, before: Sample, after: Sample) -> Increase:
-    """Return the increase between two samples; raise Unreachable after a counter reset."""
-    counters: Counters = {}
-    was_reset = False
-    for counter, counts in after.counters.items():
-        old_counts = before.counters[counter]
+def list_counters(plan: Plan) -> dict[str, Counter]:
+    """Return the counters of a run by name.
+
+    `codes` counts requests by route and status code, `buckets` by route and bucket edge, `probes`
+    those of the prober by route and outcome; `total` and `bad` are the events of each SLO. Those
+    are evaluated here, because the recording rules run later than the scrape.
+    """
+    expressions = {rule["record"]: rule["expr"] for rule in rules.events(plan)}
+    return {
+        "codes": Counter(names.HTTP_REQUESTS + "_total", (names.ROUTE, names.CODE)),
+        "buckets": Counter(names.HTTP_DURATION + "_bucket", (names.ROUTE, "le")),
+        "probes": Counter(
+            names.PROBES + "_total", (names.ROUTE, names.OUTCOME), names.SCRAPE_PROBER
+        ),
+        "total": Counter(expressions[names.TOTAL], (names.SLO,)),
+        "bad": Counter(expressions[names.BAD], (names.SLO,)),
+    }
+
+
+def measure_increase(
+    prometheus: Prometheus, plan: Plan, before: ScrapeTimes, after: ScrapeTimes
+) -> Increase:
+    """Return the increase between two scrapes; raise Unreachable after a counter reset."""
+    start = before[names.SCRAPE_API]
+    end = after[names.SCRAPE_API]
+    increase = Increase(start, end, {})
+    resets = f"sum(resets({names.HTTP_REQUESTS}_total[{increase.span}])) > 0"
+    was_reset = bool(prometheus.query(resets, end))
+    for name, counter in list_counters(plan).items():
+        old_counts = counter.read(prometheus, before.get(counter.job, start))
+        counts = counter.read(prometheus, after.get(counter.job, end))
         grown = {key: count - old_counts.get(key, 0.0) for key, count in counts.items()}
         lost_series = old_counts.keys() - counts.keys()
         if lost_series or any(count < 0 for count in grown.values()):
             was_reset = True
-        counters[counter] = grown
-    increase = Increase(before.at, after.at, counters)
-    resets = f"sum(resets({names.HTTP_REQUESTS}_total[{increase.span}])) > 0"
-    if was_reset or prometheus.query(resets, after.at):
+        increase.counters[name] = grown
+    if was_reset:
         raise Unreachable(
             "the API's counters started anew during the run, "
             "so nothing can be compared; run it again"

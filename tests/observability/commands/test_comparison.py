@@ -42,7 +42,7 @@ def test_two_load_reports_are_compared(tmp_path: Path) -> None:
     assert invoke("load", "--compare", folders[1], folders[0]).exit_code == 0
     refused = invoke("load", "--compare", folders[0], str(tmp_path))
     assert refused.exit_code == 2
-    assert "has no report.json" in refused.stderr
+    assert "report.json cannot be read" in refused.stderr
 
 
 @pytest.mark.parametrize(

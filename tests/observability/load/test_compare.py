@@ -16,11 +16,15 @@ def test_a_comparison_names_what_is_no_longer_met() -> None:
     old, new = (
         build_report(PROFILE, locust_report(verdict), recording()) for verdict in ("met", "missed")
     )
-    assert [row["slo"] for row in compare.compare(old, new)["broken"]] == [
+    assert [row["slo"] for row in compare.compare_reports(old, new)["broken"]] == [
         "nodes.list-availability"
     ]
-    assert compare.compare(new, new)["broken"] == compare.compare(new, old)["broken"] == []
-    assert compare.compare(old, old)["unlike"] == []
+    assert (
+        compare.compare_reports(new, new)["broken"]
+        == compare.compare_reports(new, old)["broken"]
+        == []
+    )
+    assert compare.compare_reports(old, old)["unlike"] == []
 
 
 def test_a_comparison_holds_routes_of_either_run() -> None:
@@ -28,7 +32,7 @@ def test_a_comparison_holds_routes_of_either_run() -> None:
     old = build_report(PROFILE, locust_report(), recording())
     longer = replace(PROFILE, length="20s")
     new = build_report(longer, locust_report(routes=[]), recording())
-    comparison = compare.compare(old, new)
+    comparison = compare.compare_reports(old, new)
     assert [row["route"] for row in comparison["routes"]] == ["all", "nodes.list"]
     assert comparison["routes"][1]["new"]["p95"] is None
     assert comparison["unlike"] == ["time was 10s, is 20s"]
@@ -58,7 +62,7 @@ def test_a_comparison_of_doubtful_runs_is_not_green(
     old, new = (
         build_report(PROFILE, locust_report(), recording(requests)) for requests in (before, after)
     )
-    comparison = compare.compare(old, new)
+    comparison = compare.compare_reports(old, new)
     assert comparison["unsure"] == sentence
     page = compare.render(old, new, comparison)
     assert f'<header class="verdict {"unknown" if sentence else "met"}">' in page
@@ -73,7 +77,7 @@ def test_changes_of_few_requests_are_faint() -> None:
     )
     old = build_report(PROFILE, few, recording())
     for one, other in ((old, new), (new, old)):
-        comparison = compare.compare(one, other)
+        comparison = compare.compare_reports(one, other)
         assert [(row["route"], row["few"]) for row in comparison["routes"]] == [
             ("all", False),
             ("nodes.list", True),
@@ -83,7 +87,7 @@ def test_changes_of_few_requests_are_faint() -> None:
     assert page.count("fewer than 100 requests in one of the runs") == 1
     assert page.count('<tr class="strong">') == 1
     assert "<td>99</td>" in page
-    plain = compare.render(new, new, compare.compare(new, new))
+    plain = compare.render(new, new, compare.compare_reports(new, new))
     assert "fewer than" not in plain
 
 
@@ -105,7 +109,7 @@ def test_a_change_in_words(figure: str, old: float | None, new: float | None, te
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "has no report.json"),
+        (None, "cannot be read"),
         ("{", "cannot be read"),
         ("[]", "is no report of version 1"),
         ('{"version": 9}', "is no report of version 1"),
@@ -120,5 +124,5 @@ def test_a_folder_without_a_report_is_named(
     with pytest.raises(compare.NoReport, match=re.escape(str(tmp_path))) as caught:
         compare.read_report(tmp_path)
     assert words in str(caught.value)
-    with pytest.raises(compare.NoReport, match="is no folder; name two that `make load` printed"):
+    with pytest.raises(compare.NoReport, match="name a folder that `make load` printed"):
         compare.read_report(tmp_path / "none")

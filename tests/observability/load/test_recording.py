@@ -6,12 +6,11 @@ from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
 from observability.load import impact, recording, scrapes, server_counts
 from observability.load.recording import Recording
-from observability.load.scrapes import Sample
 from observability.spec.plan import Plan
 from tests.observability.load.support import FakePrometheus, increase
 
-BEFORE = Sample(995, {})
-AFTER = Sample(1015, {})
+BEFORE = {"api": 995.0}
+AFTER = {"api": 1015.0}
 
 
 def refuse(*_: object) -> None:
@@ -22,8 +21,8 @@ def refuse(*_: object) -> None:
 @pytest.fixture
 def prometheus(monkeypatch: pytest.MonkeyPatch) -> Prometheus:
     """Return a Prometheus that counted a run of one route."""
-    monkeypatch.setattr(scrapes, "take_sample", lambda *_: AFTER)
-    monkeypatch.setattr(server_counts, "increase_between", lambda *_: increase())
+    monkeypatch.setattr(scrapes, "wait_for_scrapes", lambda *_: AFTER)
+    monkeypatch.setattr(server_counts, "measure_increase", lambda *_: increase())
     monkeypatch.setattr(impact, "measure_impact", lambda *_: {"alerts": []})
     monkeypatch.setattr(recording, "draw_panels", lambda *_: iter([{"title": "Rate"}]))
     return FakePrometheus()
@@ -44,7 +43,7 @@ def test_nothing_is_recorded_without_a_first_sample(
     monkeypatch: pytest.MonkeyPatch, prometheus: Prometheus, plan: Plan
 ) -> None:
     """The run goes on; the reason is kept for the report."""
-    monkeypatch.setattr(scrapes, "take_sample", refuse)
+    monkeypatch.setattr(scrapes, "wait_for_scrapes", refuse)
     record = Recording()
     assert record.start(prometheus, plan) is None
     assert record.unreachable == "Prometheus does not answer"

@@ -7,45 +7,65 @@ import pytest
 from observability.lib.http import Unreachable
 from observability.load import server_counts
 from observability.load.buckets import Buckets
-from observability.load.scrapes import Counters, Sample
-from observability.load.server_counts import Increase
+from observability.load.server_counts import Counts, Increase
+from observability.spec.plan import Plan
 from tests.observability.load.support import INF, FakePrometheus
 
-
-def sample(at: float, **codes: float) -> Sample:
-    """Return the counters at a time, with counts of nodes.list by code as `c200=7`."""
-    counters: Counters = {kind: {} for kind in ("buckets", "probes", "total", "bad")}
-    counters["codes"] = {("nodes.list", code[1:]): count for code, count in codes.items()}
-    return Sample(at, counters)
+START = {"api": 100.0}
+END = {"api": 130.5}
 
 
-def test_counts_are_differences() -> None:
+def counting(before: dict[str, float], after: dict[str, float], **more: Any) -> FakePrometheus:
+    """Return a Prometheus with the counts of one route by code before and after a run."""
+
+    def codes(at: float) -> list[Any]:
+        counts = before if at == START["api"] else after
+        return [({"route": "orders.list", "code": code}, n) for code, n in counts.items()]
+
+    return FakePrometheus(**more, **{"by (route, code)": codes})
+
+
+def test_counts_are_differences(plan: Plan) -> None:
     """A code that is new counts from zero."""
-    counted = server_counts.increase_between(
-        FakePrometheus(), sample(100, c200=7), sample(130.5, c200=9, c500=2)
-    )
-    assert counted.counters["codes"] == {("nodes.list", "200"): 2, ("nodes.list", "500"): 2}
-    assert (counted.start, counted.end, counted.span) == (100, 130.5, "31s")
+    prometheus = counting({"200": 7}, {"200": 9, "500": 2})
+    increase = server_counts.measure_increase(prometheus, plan, START, END)
+    assert increase.counters["codes"] == {("orders.list", "200"): 2, ("orders.list", "500"): 2}
+    assert (increase.start, increase.end, increase.span) == (100, 130.5, "31s")
+
+
+def test_the_prober_is_counted_at_its_own_scrapes(plan: Plan) -> None:
+    """API and prober are scraped at different moments."""
+    asked: list[float] = []
+
+    def probes(at: float) -> list[Any]:
+        asked.append(at)
+        return [({"route": "orders.list", "outcome": "ok"}, at)]
+
+    prometheus = FakePrometheus(**{"by (route, outcome)": probes})
+    before = START | {"prober": 98.0}
+    after = END | {"prober": 133.0}
+    increase = server_counts.measure_increase(prometheus, plan, before, after)
+    assert increase.counters["probes"] == {("orders.list", "ok"): 35}
+    assert asked == [98, 133]
 
 
 @pytest.mark.parametrize(
     ("after", "resets"),
-    [({"c200": 3}, []), ({"c500": 9}, []), ({"c200": 9}, [({}, 1.0)])],
+    [({"200": 3}, []), ({"500": 9}, []), ({"200": 9}, [({}, 1.0)])],
     ids=["went back", "went away", "went back and caught up"],
 )
-def test_counters_that_started_anew_are_worth_nothing(
-    after: dict[str, float], resets: list[Any]
+def test_counters_that_started_anew_are_not_compared(
+    plan: Plan, after: dict[str, float], resets: list[Any]
 ) -> None:
     """A restart that lost the counters makes the run incomparable, and says what to do."""
+    prometheus = counting({"200": 7}, after, resets=resets)
     with pytest.raises(Unreachable, match=r"started anew during the run.* run it again"):
-        server_counts.increase_between(
-            FakePrometheus(resets=resets), sample(100, c200=7), sample(130, **after)
-        )
+        server_counts.measure_increase(prometheus, plan, START, END)
 
 
 def test_a_side_counts_its_routes_alone() -> None:
     """Failed is what the contract does not promise; the prober's calls are counted apart."""
-    counters: Counters = {
+    counters: dict[str, Counts] = {
         "codes": {("a", "200"): 8, ("a", "429"): 2, ("b", "201"): 5, ("c", "500"): 9},
         "buckets": {
             ("a", "0.1"): 7,
