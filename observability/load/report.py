@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ from observability.lib.prometheus import Prometheus
 from observability.load import reconcile, run, server_counts
 from observability.load.pages import render_page
 from observability.load.recording import Picture, Recording
-from observability.load.run import LoadProfile, ReportProgress
+from observability.load.run import LoadProfile
 from observability.spec.plan import Plan
 
 VERSION = 1  # of report.json
@@ -39,7 +40,7 @@ def run_load(
     plan: Plan,
     profile: LoadProfile,
     reports: Path,
-    report_progress: ReportProgress,
+    report_progress: Callable[[str], None],
 ) -> tuple[Report, Path]:
     """Run a load and return its report and its new folder below `reports`.
 
@@ -59,7 +60,11 @@ def run_load(
                 f"{profile.host} is not the API of make up: no Prometheus here watches it, "
                 "so these are the clients' numbers alone."
             )
-        locust_report = run.run_locust(layout, profile, folder, report_progress)
+        report_progress(
+            f"{profile.users} clients, {profile.rate:g} requests/s, "
+            f"{profile.length}, against {profile.host}"
+        )
+        locust_report = run.run_locust(layout, profile, folder)
     except BaseException:
         shutil.rmtree(folder)
         raise
@@ -73,18 +78,10 @@ def run_load(
 
 
 def create_folder(reports: Path) -> Path:
-    """Create and return a folder named by the present time, numbered when it is taken."""
-    name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    folder = reports / name
-    number = 1
-    while True:
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-            folder = reports / f"{name}-{number}"
-        else:
-            return folder
+    """Create and return a folder named by the present time."""
+    folder = reports / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    folder.mkdir(parents=True)
+    return folder
 
 
 def write_report(folder: Path, report: Report, pictures: list[Picture]) -> None:

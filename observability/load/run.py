@@ -5,8 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,9 @@ from observability.spec.quantities import parse_duration
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 CSV_PREFIX = "locust"  # of the files that Locust writes to the report's folder
 HOST_TIMEOUT_SECONDS = 5
-PROGRESS_SECONDS = 5
 STOP_TIMEOUT_SECONDS = 10
 OVERTIME_SECONDS = 60  # after the end of the run, for clients to finish
 RAMP_SECONDS = 5  # clients arrive one after the other: a start all at once would measure itself
-ReportProgress = Callable[[str], None]
 
 
 class LoadRunFailed(Exception):
@@ -67,31 +64,27 @@ class LoadProfile:
         return host == layout.url("api")
 
 
-def run_locust(
-    layout: StackLayout, profile: LoadProfile, folder: Path, report_progress: ReportProgress
-) -> dict[str, Any]:
+def run_locust(layout: StackLayout, profile: LoadProfile, folder: Path) -> dict[str, Any]:
     """Run Locust and return its report; write its CSV files to `folder`.
 
-    Raise LoadRunFailed when it ends without a verdict.
+    Raise LoadRunFailed when it ends without a verdict, or overruns its time and is killed.
     """
-    report_progress(
-        f"{profile.users} clients, {profile.rate:g} requests/s, "
-        f"{profile.length}, against {profile.host}"
-    )
     command = locust_command(profile, folder)
-    with tempfile.TemporaryDirectory(prefix="evara-load-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="load-") as scratch:
         verdict = Path(scratch) / "verdict.json"
         log = Path(scratch) / "locust.log"
         environment = os.environ | locust_settings(layout, profile, verdict)
-        with log.open("w", encoding="utf-8") as output:
-            process = subprocess.Popen(  # noqa: S603
-                command, cwd=ROOT, env=environment, stdout=output, stderr=output
+        timeout = profile.seconds() + OVERTIME_SECONDS
+        with log.open("w", encoding="utf-8") as output, suppress(subprocess.TimeoutExpired):
+            subprocess.run(  # noqa: S603
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=output,
+                check=False,
+                timeout=timeout,
             )
-            try:
-                wait_until_finished(process, profile.seconds(), report_progress)
-            except BaseException:
-                process.terminate()
-                raise
         if not verdict.exists():
             last_lines = log.read_text(encoding="utf-8").strip().splitlines()[-5:]
             raise LoadRunFailed("locust ended without a verdict: " + " | ".join(last_lines))
@@ -126,24 +119,3 @@ def locust_settings(layout: StackLayout, profile: LoadProfile, verdict: Path) ->
     if profile.targets(layout):
         settings["EVARA_API_KEY"] = layout.key("load")
     return settings
-
-
-def wait_until_finished(
-    process: subprocess.Popen[bytes], seconds: float, report_progress: ReportProgress
-) -> None:
-    """Wait for Locust and report its progress; kill it when it overruns its time."""
-    started = time.monotonic()
-    last_progress = ""
-    while True:
-        try:
-            process.wait(timeout=PROGRESS_SECONDS)
-        except subprocess.TimeoutExpired:
-            elapsed = time.monotonic() - started
-        else:
-            return
-        if elapsed > seconds + OVERTIME_SECONDS:
-            process.kill()
-        progress = f"{min(elapsed, seconds):.0f} of {seconds:.0f} s"
-        if progress != last_progress:  # overtime is not counted
-            report_progress(progress)
-        last_progress = progress

@@ -24,7 +24,7 @@ ExpectedCodes = dict[str, list[int]]  # route → the status codes that its cont
 
 
 @dataclass(frozen=True)
-class Counter:
+class CountedExpression:
     """An expression that only grows, the labels that it is summed by, and its scrape job."""
 
     expr: str
@@ -69,7 +69,7 @@ class ServerCounts:
         return counts | self.buckets.quantiles()
 
 
-def list_counters(plan: Plan) -> dict[str, Counter]:
+def list_counters(plan: Plan) -> dict[str, CountedExpression]:
     """Return the counters of a run by name.
 
     `codes` counts requests by route and status code, `buckets` by route and bucket edge, `probes`
@@ -78,13 +78,13 @@ def list_counters(plan: Plan) -> dict[str, Counter]:
     """
     expressions = {rule["record"]: rule["expr"] for rule in rules.events(plan)}
     return {
-        "codes": Counter(names.HTTP_REQUESTS + "_total", (names.ROUTE, names.CODE)),
-        "buckets": Counter(names.HTTP_DURATION + "_bucket", (names.ROUTE, "le")),
-        "probes": Counter(
+        "codes": CountedExpression(names.HTTP_REQUESTS + "_total", (names.ROUTE, names.CODE)),
+        "buckets": CountedExpression(names.HTTP_DURATION + "_bucket", (names.ROUTE, "le")),
+        "probes": CountedExpression(
             names.PROBES + "_total", (names.ROUTE, names.OUTCOME), names.SCRAPE_PROBER
         ),
-        "total": Counter(expressions[names.TOTAL], (names.SLO,)),
-        "bad": Counter(expressions[names.BAD], (names.SLO,)),
+        "total": CountedExpression(expressions[names.TOTAL], (names.SLO,)),
+        "bad": CountedExpression(expressions[names.BAD], (names.SLO,)),
     }
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from observability.lib.charts.series import Series
+from observability.lib.charts.series import Curve
 from observability.lib.charts.values import text
 from observability.lib.panels import Panel, Unit
 
@@ -30,11 +30,11 @@ def draw_time_axis(axes: "Axes", days: list[float]) -> None:
     axes.xaxis.set_major_formatter(labels)
 
 
-def draw_value_axis(axes: "Axes", panel: Panel, series: list[Series]) -> None:
+def draw_value_axis(axes: "Axes", panel: Panel, curves: list[Curve]) -> None:
     """Draw the axis of values with round marks: of durations above a minute, else of numbers."""
     from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-    low, high = value_range(panel, series)
+    low, high = value_range(panel, curves)
     axes.set_ylim(low * MARGIN, high * MARGIN)
     axes.yaxis.set_major_locator(MaxNLocator(MARKS, steps=ROUND_STEPS))
     if panel.unit == Unit.SECONDS and high > MINUTE:
@@ -43,16 +43,16 @@ def draw_value_axis(axes: "Axes", panel: Panel, series: list[Series]) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: text(value, panel.unit))
 
 
-def value_range(panel: Panel, series: list[Series]) -> tuple[float, float]:
+def value_range(panel: Panel, curves: list[Curve]) -> tuple[float, float]:
     """Return the lowest and the highest value that the axis shows.
 
     It includes 0, so that heights can be compared, and thresholds unless they are far.
     """
     values = [0.0, panel.axis_soft_max or 0.0, panel.axis_max or 0.0]
-    for entry in series:
+    for entry in curves:
         if not entry.query.is_threshold:
             values += entry.samples
     peak = max(values)
-    thresholds = [entry.peak for entry in series if entry.query.is_threshold]
+    thresholds = [entry.peak for entry in curves if entry.query.is_threshold]
     near = [threshold for threshold in thresholds if threshold <= FAR * peak]
     return min(values), max([peak, *near]) or 1.0

@@ -7,12 +7,11 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from observability.lib.charts.axes import draw_time_axis, draw_value_axis
 from observability.lib.charts.legend import draw_legend, legend_height
-from observability.lib.charts.series import Series, fetch_panel, grid_between
-from observability.lib.charts.styles import with_styles
+from observability.lib.charts.series import Curve, Grid, fetch_panel, grid_between
 from observability.lib.panels import GREY, YELLOW, Panel
 from observability.lib.prometheus import Prometheus
 
@@ -55,28 +54,28 @@ def svg(
     by their name in the legend.
     """
     grid = grid_between(start, end)
-    series = fetch_panel(panel, prometheus, grid)
+    curves = fetch_panel(panel, prometheus, grid)
     with _matplotlib_lock:
-        return draw(panel, grid.times, with_styles(series, colours))
+        return draw(panel, grid, curves, colours)
 
 
-def draw(panel: Panel, times: list[float], series: list[Series]) -> str:
+def draw(panel: Panel, grid: Grid, curves: list[Curve], colours: Mapping[str, str]) -> str:
     """Return a chart as SVG; the same data give the same bytes."""
     # Imported here: it takes half a second, for which the inbox must not wait.
     from matplotlib import style
     from matplotlib.figure import Figure
 
     style.use(LOOK)
-    shown = select_series(series)
+    shown = select_curves(curves)
     below = BOTTOM + legend_height(shown, PLOT_WIDTH)
     height = TOP + PLOT_HEIGHT + below
     figure = Figure(figsize=(WIDTH / DPI, height / DPI))
     plot = (LEFT / WIDTH, below / height, PLOT_WIDTH / WIDTH, PLOT_HEIGHT / height)
     axes = figure.add_axes(plot)
-    days = [moment / SECONDS_OF_DAY for moment in times]
+    days = [moment / SECONDS_OF_DAY for moment in grid]
     draw_time_axis(axes, days)
     if shown:
-        draw_lines(axes, days, shown)
+        draw_lines(axes, days, shown, colours)
         draw_value_axis(axes, panel, shown)
         draw_legend(axes, shown, PLOT_WIDTH, BOTTOM / PLOT_HEIGHT)
     else:
@@ -84,12 +83,12 @@ def draw(panel: Panel, times: list[float], series: list[Series]) -> str:
     return figure_as_svg(figure)
 
 
-def select_series(series: list[Series]) -> list[Series]:
+def select_curves(curves: list[Curve]) -> list[Curve]:
     """Return the largest series and each threshold once; nothing without data."""
-    data = [entry for entry in series if not entry.query.is_threshold and entry.samples]
+    data = [entry for entry in curves if not entry.query.is_threshold and entry.samples]
     if not data:
         return []
-    thresholds = {entry.label: entry for entry in series if entry.query.is_threshold}
+    thresholds = {entry.label: entry for entry in curves if entry.query.is_threshold}
     if len(data) > MOST:
         data.sort(key=lambda entry: -entry.peak)
         last = data[MOST - 1]
@@ -97,11 +96,20 @@ def select_series(series: list[Series]) -> list[Series]:
     return [*data, *thresholds.values()]
 
 
-def draw_lines(axes: "Axes", days: list[float], series: list[Series]) -> None:
-    """Draw lines; a series with a single sample is a dot."""
-    for entry in series:
-        marker = "o" if len(entry.samples) == 1 else ""
-        axes.plot(days, entry.values, marker=marker, label=entry.label, **entry.style)
+def draw_lines(
+    axes: "Axes", days: list[float], curves: list[Curve], colours: Mapping[str, str]
+) -> None:
+    """Draw lines, dashed for thresholds; a series with a single sample is a dot."""
+    for curve in curves:
+        style: dict[str, Any] = {}
+        if len(curve.samples) == 1:
+            style["marker"] = "o"
+        colour = curve.query.colour or colours.get(curve.label)
+        if colour:
+            style["color"] = colour
+        if curve.query.is_threshold:
+            style["linestyle"] = "--"
+        axes.plot(days, curve.values, label=curve.label, **style)
 
 
 def draw_no_data(axes: "Axes", panel: Panel) -> None:

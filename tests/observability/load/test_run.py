@@ -1,7 +1,6 @@
-"""Runs of Locust: their progress, and what helps when the host does not answer."""
+"""Runs of Locust: their end, and what helps when the host does not answer."""
 
-import subprocess
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,33 +31,12 @@ def test_silence_is_answered_with_what_can_help(layout: StackLayout, host: str, 
     assert str(caught.value).endswith(words)
 
 
-class Slow:
-    """A Locust that says goodbye for longer than its time."""
-
-    def __init__(self, clock: Iterator[float]):
-        self.clock = clock
-
-    def wait(self, timeout: float) -> int:
-        if next(self.clock) < 30:
-            raise subprocess.TimeoutExpired("locust", timeout)
-        return 0
-
-
-def test_progress_is_told_once(
+def test_a_locust_that_overruns_its_time_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: StackLayout
 ) -> None:
-    """The goodbyes after the end are no progress."""
-    now = [0.0]
-
-    def later() -> Iterator[float]:
-        while True:
-            now[0] += 5
-            yield now[0]
-
-    progress: list[str] = []
-    clock = later()
-    monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(run.subprocess, "Popen", lambda *_, **__: Slow(clock))
-    with pytest.raises(run.LoadRunFailed, match="without a verdict"):
-        run.run_locust(layout, run.LoadProfile(1, 1, "10s", "http://x"), tmp_path, progress.append)
-    assert progress[1:] == ["5 of 10 s", "10 of 10 s"]
+    """Its last words are part of the error."""
+    script = "import time; print('still running', flush=True); time.sleep(60)"
+    monkeypatch.setattr(run, "OVERTIME_SECONDS", 0.5)
+    monkeypatch.setattr(run, "locust_command", lambda *_: [sys.executable, "-c", script])
+    with pytest.raises(run.LoadRunFailed, match="without a verdict: still running"):
+        run.run_locust(layout, run.LoadProfile(1, 1, "1s", "http://x"), tmp_path)

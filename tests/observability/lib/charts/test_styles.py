@@ -1,5 +1,8 @@
 """The colours of a chart's series."""
 
+import re
+
+from observability.lib.charts import figure
 from observability.lib.panels import BAD, GREY, PALETTE, YELLOW, Query
 from tests.observability.lib.charts.support import (
     Recorded,
@@ -28,10 +31,16 @@ def test_yellow_is_grey_on_a_light_page() -> None:
     assert f"--yellow: {YELLOW}" in dark
 
 
-def test_series_of_one_colour_have_different_dashes() -> None:
-    """A second series of a colour is dotted."""
-    prometheus = Recorded(a=[constant_series(1.0, n="one"), constant_series(2.0, n="two")])
-    svg = draw(panel_of(Query("a", "{{n}}")), prometheus, colours={"one": BAD, "two": BAD})
+def test_the_eighth_series_is_dotted() -> None:
+    """The palette has seven colours; a series that shares one has other dashes."""
+    series = [constant_series(float(number), n=str(number)) for number in range(8)]
+    svg = draw(panel_of(Query("a", "{{n}}")), Recorded(a=series))
     plot = svg[: svg.index('id="legend_1"')]
-    assert len(plotted_paths(svg, BAD)) == 2
+    assert len(plotted_paths(svg, PALETTE[0])) == 2
     assert plot.count("stroke-dasharray") == 1
+
+
+def test_the_style_sheet_has_the_palette() -> None:
+    """Colours of charts are those of Grafana's boards."""
+    colours = re.findall(r"'([0-9A-F]{6})'", figure.LOOK.read_text(encoding="utf-8"))
+    assert tuple(f"#{colour}" for colour in colours) == PALETTE
