@@ -10,7 +10,7 @@ from flask import Blueprint, abort, render_template, url_for
 from observability.console import alerts
 from observability.console.chart_images import images_of_board, route_variable, selected_span
 from observability.console.context import console
-from observability.console.queries import Queries, Stat, jobs_panel, judge
+from observability.console.queries import Queries, Stat, jobs_panel
 from observability.generate.runbook.entries import Entry
 from observability.lib.http import Unreachable
 from observability.lib.panels import METRICS, Kind, Panel, Unit
@@ -49,26 +49,23 @@ def overview(queries: Queries) -> dict[str, Any]:
         "slos": queries.slos(),
         "alerts": current,
         "paging_alerts": paging_alerts,
-        "stats": overview_stats(queries, len(paging_alerts)),
+        "stats": overview_stats(queries),
         "rates": no_requests | queries.table(panel),
         "jobs": queries.table(jobs_panel(queries.plan)),
     }
 
 
-def overview_stats(queries: Queries, paging_count: int) -> list[Stat]:
-    """Return the stats of the overview board.
+def overview_stats(queries: Queries) -> list[Stat]:
+    """Return the stats of the overview board, without budgets and alerts.
 
-    Budgets are left out: they are recorded every two minutes, later than the verdicts beside them.
-    The stat of paging alerts shows `paging_count`, which includes those without a rule.
+    Budgets are recorded every two minutes, later than the verdicts beside them, and the alerts on
+    the page include those without a rule.
     """
     stats = []
     for panel in queries.boards[board_slugs.OVERVIEW].panels:
         expr = panel.queries[0].expr
-        if panel.kind != Kind.STAT or names.BUDGET_LEFT in expr:
-            continue
-        if names.ALERTS in expr:
-            stats.append(judge(panel, paging_count))
-        else:
+        is_elsewhere = names.BUDGET_LEFT in expr or names.ALERTS in expr
+        if panel.kind == Kind.STAT and not is_elsewhere:
             stats.append(queries.stat(panel))
     return stats
 

@@ -131,10 +131,16 @@ class Queries:
         return rows
 
     def stat(self, panel: Panel) -> Stat:
-        """Return the present value of a panel with one query."""
+        """Return the present value of a panel with one query.
+
+        Its look is that of the highest step of the panel that it reaches.
+        """
         [query] = panel.bind(__rate_interval="1m").queries
         values = [value for _, value in self.prometheus.query(query.expr)]
-        return judge(panel, values[0] if values else None)
+        if not values:
+            return Stat(panel, None, "")
+        looks = [LOOKS[colour] for least, colour in panel.steps if values[0] >= least]
+        return Stat(panel, values[0], looks[-1] if looks else "")
 
     def chart(self, panel: Panel, seconds: int) -> str:
         """Return the SVG of a panel over the last `seconds`."""
@@ -166,12 +172,3 @@ def jobs_panel(plan: Plan) -> Panel:
 def urgency(row: Row) -> int:
     """Return the place of a row among others, 0 first."""
     return URGENT.index(row.verdict) if row.verdict in URGENT else len(URGENT)
-
-
-def judge(panel: Panel, value: float | None) -> Stat:
-    """Return a value with the look of the highest step of the panel that it reaches."""
-    look = ""
-    for least, colour in panel.steps:
-        if value is not None and value >= least:
-            look = LOOKS[colour]
-    return Stat(panel, value, look)
