@@ -1,14 +1,15 @@
 """The tables of the nouns."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from sqlalchemy import JSON, CheckConstraint, Float, ForeignKey, Integer, String, text
+from sqlalchemy import JSON, CheckConstraint, Float, ForeignKey, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.platform.clock import now
-from api.platform.tables import Base, UtcDateTime
+from api.platform.tables import Base, Text63
 
+NodeId = Annotated[str, mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)]
 NODE_KINDS = ("water_tank", "bore_well", "flow_meter")
 
 
@@ -18,20 +19,20 @@ class Node(Base):
     __tablename__ = "nodes"
     __audited__ = True
 
-    id: Mapped[str] = mapped_column(String(63), primary_key=True)
+    id: Mapped[Text63] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(20), index=True)
-    channel_id: Mapped[int | None] = mapped_column(Integer)
+    channel_id: Mapped[int | None]
     # read key of a private channel; never shown
     channel_key: Mapped[str | None] = mapped_column(String(64))
     # "field1" → metric
-    fields: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    fields: Mapped[dict[str, str]] = mapped_column(default=dict)
     # metric → {"below": limit, "above": limit}
     alarms: Mapped[dict[str, dict[str, float]]] = mapped_column(
         JSON, default=dict, server_default=text("'{}'")
     )
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now, onupdate=now)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
     __table_args__ = (CheckConstraint(f"kind in {NODE_KINDS}", name="kind"),)
 
@@ -46,11 +47,9 @@ class Reading(Base):
 
     __tablename__ = "readings"
 
-    node_id: Mapped[str] = mapped_column(
-        ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
-    )
-    metric: Mapped[str] = mapped_column(String(63), primary_key=True)
-    time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    node_id: Mapped[NodeId]
+    metric: Mapped[Text63] = mapped_column(primary_key=True)
+    time: Mapped[datetime] = mapped_column(primary_key=True)
     value: Mapped[float] = mapped_column(Float)
 
     __table_args__: Any = ({"sqlite_with_rowid": False},)
@@ -61,11 +60,9 @@ class Latest(Base):
 
     __tablename__ = "latest"
 
-    node_id: Mapped[str] = mapped_column(
-        ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
-    )
-    metric: Mapped[str] = mapped_column(String(63), primary_key=True)
-    time: Mapped[datetime] = mapped_column(UtcDateTime)
+    node_id: Mapped[NodeId]
+    metric: Mapped[Text63] = mapped_column(primary_key=True)
+    time: Mapped[datetime]
     value: Mapped[float] = mapped_column(Float)
     # below, within or above, as in the last delivery; None before the first
     alarm_state: Mapped[str | None] = mapped_column("told", String(10))
@@ -76,8 +73,6 @@ class SyncState(Base):
 
     __tablename__ = "sync_states"
 
-    node_id: Mapped[str] = mapped_column(
-        ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True
-    )
-    synced_until: Mapped[datetime] = mapped_column(UtcDateTime)
-    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    node_id: Mapped[NodeId]
+    synced_until: Mapped[datetime]
+    finished_at: Mapped[datetime | None]

@@ -42,15 +42,11 @@ def _entry(change: str, changed: Any) -> dict[str, Any]:
     fields = []
     if change != "delete":
         fields = sorted(field.key for field in state.attrs if field.history.has_changes())
-    entry = {
+    entry: dict[str, Any] = {
         "action": _action(change),
         "subject": f"{changed.__tablename__}/{'/'.join(map(str, primary_key))}",
         "change": change,
         "fields": fields,
-        "key_id": None,
-        "address": None,
-        "request_id": None,
-        "trace_id": None,
     }
     if has_request_context():
         entry |= {"key_id": g.get("key_id"), "address": request.remote_addr}

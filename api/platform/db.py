@@ -17,8 +17,10 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from api.platform import audit
+from api.platform.config import PlatformSettings
 from api.platform.state import app_state
 from api.platform.telemetry import metrics, tracing
+from api.platform.types import JsonObject
 from observability.spec import names
 
 # Seconds that a SQLite writer waits for the lock, and that a request waits for a free connection.
@@ -48,7 +50,6 @@ PRAGMAS = (
     "PRAGMA synchronous=FULL",  # a reading that was acknowledged is on disk
     "PRAGMA foreign_keys=ON",
 )
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
 class Database:
@@ -160,11 +161,11 @@ def _observe(system: str, statement: str, seconds: float, error: str | None = No
     tracing.record_statement(system, statement, seconds, error)
 
 
-def init_app(app: Flask, url: str, statement_timeout: float = 0.0) -> None:
-    """Give the app a database, and its migrations as the commands of `flask db`."""
-    database = Database(url, statement_timeout)
+def init_app(app: Flask, settings: PlatformSettings, migrations: Path) -> None:
+    """Give the app a database, and `flask db` the folder of its migrations."""
+    database = Database(settings.database_url, settings.database_statement_timeout)
     app_state(app).database = database
-    Migrate(app, database, directory=str(MIGRATIONS))
+    Migrate(app, database, directory=str(migrations))
 
 
 def database() -> Database:
@@ -172,7 +173,7 @@ def database() -> Database:
     return app_state().database
 
 
-def paged(session: Session, query: Select[Any], page: int, page_size: int) -> dict[str, Any]:
+def paged(session: Session, query: Select[Any], page: int, page_size: int) -> JsonObject:
     """Return {"items", "page", "page_size", "total"} for a page of a query's rows.
 
     Pages are counted from 1.

@@ -3,19 +3,19 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 from flask import abort
 
 from api.platform.state import app_state
 from api.platform.telemetry import metrics
+from api.platform.types import JsonObject
 
 
 class InjectedError(RuntimeError):
     """The exception of the `exception` fault; its name tells log readers that a drill raised it."""
 
 
-def current(path: Path) -> dict[str, Any]:
+def current(path: Path) -> JsonObject:
     """Return the fault in force: {"route", "kind", "until", "seconds"}.
 
     Return {} when there is none, or when it has expired or cannot be read.

@@ -16,6 +16,7 @@ from api.platform.clock import now
 from api.platform.db import Database, database, paged
 from api.platform.state import app_state
 from api.platform.tables import ApiKey
+from api.platform.types import JsonObject
 
 PREFIX = "evara_"
 TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
@@ -100,7 +101,7 @@ def keyring() -> Keyring:
     return app_state().keyring
 
 
-def page(page: int, page_size: int) -> dict[str, Any]:
+def page(page: int, page_size: int) -> JsonObject:
     """Return a page of keys, newest first, including revoked ones."""
     query = select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id)
     with database().read() as session:

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from flask import Flask, Response, current_app
+
+from api.platform.types import Headers, JsonObject
 
 if TYPE_CHECKING:
     from flask_limiter import Limiter
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from api.platform.config import PlatformSettings
     from api.platform.db import Database
     from api.platform.http.health_checks import Check
-    from api.platform.http.openapi import Operations
+    from api.platform.jobs.tasks import Task
     from api.platform.keys import Keyring
     from api.platform.telemetry.metrics import Registry
     from api.platform.telemetry.otlp import Tracing
@@ -26,6 +29,7 @@ class AppState:
     """State of one app; a field raises AttributeError until its module is initialised."""
 
     settings: "PlatformSettings"
+    contract: Path  # file of the committed OpenAPI document
     tracing: "Tracing | None" = None  # None without a trace collector
     report_error: Callable[[Exception], None] | None = None  # None without a Sentry DSN
     # telemetry.metrics
@@ -37,18 +41,22 @@ class AppState:
     # db, keys
     database: "Database" = field(init=False)
     keyring: "Keyring" = field(init=False)
+    store_data: Callable[[], None] = field(init=False)  # stores the data an app starts with
+    # jobs
+    tasks: "tuple[Task, ...]" = ()
+    delivery_job: str = ""  # sends the outbox; empty without one
+    job_names: set[str] = field(init=False)  # of both
     # http
     health_checks: "dict[str, Check]" = field(default_factory=dict)
-    required_scopes: dict[str, str] = field(init=False)  # by endpoint
     limiter: "Limiter" = field(init=False)
-    document: dict[str, Any] = field(init=False)  # the OpenAPI document
-    operations: "Operations" = field(init=False)  # of the OpenAPI document
-    deprecations: dict[str, dict[str, str]] = field(init=False)  # route id → response headers
+    document: JsonObject = field(init=False)  # the OpenAPI document
+    operations: JsonObject = field(init=False)  # of the document, by route id
+    deprecations: dict[str, Headers] = field(init=False)  # route id → response headers
 
 
-def init_app(app: Flask, settings: "PlatformSettings") -> None:
+def init_app(app: Flask, settings: "PlatformSettings", contract: Path) -> None:
     """Attach an empty state to the app; every other init_app needs it."""
-    app.extensions[EXTENSION] = AppState(settings)
+    app.extensions[EXTENSION] = AppState(settings, contract)
 
 
 def app_state(app: Flask | None = None) -> AppState:

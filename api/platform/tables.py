@@ -1,12 +1,11 @@
 """The platform's tables, and the base of all tables."""
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     CheckConstraint,
     DateTime,
     Dialect,
@@ -19,7 +18,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from api.platform.clock import now
+from api.platform.types import Headers, JsonObject
 
+Text63 = Annotated[str, mapped_column(String(63))]
 SUBJECT_COLUMN = "node_id"  # of deliveries; the name that the first migrations gave it
 SCOPES = ("read", "write", "admin")  # each includes those before it
 
@@ -43,6 +44,11 @@ class Base(DeclarativeBase):
     """The base of all tables; changes of an `__audited__` one go into the audit log."""
 
     __audited__: ClassVar[bool] = False
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime,
+        JsonObject: JSON,
+        dict[str, str]: JSON,
+    }
     metadata = MetaData(
         naming_convention={
             "pk": "pk_%(table_name)s",
@@ -59,7 +65,7 @@ class AuditEntry(Base):
     __tablename__ = "audit"
 
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    time: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
+    time: Mapped[datetime] = mapped_column(default=now, index=True)
     # the catalogue's route id, cli.<command> or code.<change>
     action: Mapped[str] = mapped_column(String(100))
     subject: Mapped[str] = mapped_column(String(200))  # table/id
@@ -88,11 +94,11 @@ class ApiKey(Base):
     digest: Mapped[str] = mapped_column(String(64), unique=True, index=True)
     scope: Mapped[str] = mapped_column(String(10))
     # no rate limit, for load runs and probers
-    unlimited: Mapped[bool] = mapped_column(Boolean, default=False)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    unlimited: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
     __table_args__ = (CheckConstraint(f"scope in {SCOPES}", name="scope"),)
 
@@ -104,7 +110,7 @@ class Lease(Base):
 
     name: Mapped[str] = mapped_column(String(150), primary_key=True)
     owner: Mapped[str] = mapped_column(String(32))
-    until: Mapped[datetime] = mapped_column(UtcDateTime)
+    until: Mapped[datetime]
 
 
 class Delivery(Base):
@@ -118,12 +124,12 @@ class Delivery(Base):
     key: Mapped[str] = mapped_column(String(32), index=True, unique=True)
     # No foreign key: it is delivered even when the subject has been deleted.
     subject: Mapped[str] = mapped_column(SUBJECT_COLUMN, String(63), index=True)
-    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    payload: Mapped[JsonObject]
     # the context of the request or job that caused it
-    headers: Mapped[dict[str, str]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    headers: Mapped[Headers]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    due_at: Mapped[datetime] = mapped_column(default=now)
+    attempts: Mapped[int] = mapped_column(default=0)
 
     __table_args__: Any = ({"sqlite_autoincrement": True},)
 
@@ -134,15 +140,15 @@ class DeadLetter(Base):
     __tablename__ = "dead_letters"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    task: Mapped[str] = mapped_column(String(63))
+    task: Mapped[Text63]
     # what the job was about; the key of a delivery
-    subject: Mapped[str] = mapped_column(String(63))
+    subject: Mapped[Text63]
     error: Mapped[str] = mapped_column(String(300))
-    attempts: Mapped[int] = mapped_column(Integer)
+    attempts: Mapped[int]
     # what a retry needs beside the subject
-    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
-    first_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    last_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    payload: Mapped[JsonObject]
+    first_at: Mapped[datetime] = mapped_column(default=now)
+    last_at: Mapped[datetime] = mapped_column(default=now)
 
     __table_args__: Any = (
         Index(None, "task", "subject", unique=True),

@@ -10,6 +10,7 @@ from api.platform.state import app_state
 from api.platform.tables import Delivery
 from api.platform.telemetry import request_context
 
+JOB = "alarms.deliver"  # of the catalogue; sends the deliveries
 WITHIN = "within"
 
 

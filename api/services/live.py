@@ -8,13 +8,14 @@ from werkzeug.exceptions import NotFound, ServiceUnavailable
 from api.models import Node
 from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.outbound.stale_cache import CachedAnswer, FetchInProgress
+from api.platform.types import Headers, JsonObject
 from api.services import nodes
 from api.services.state import service_state
 from api.services.thingspeak import NoAccess, Unavailable
 
 RETRY_AFTER = 5  # seconds
 NO_ANSWER = "ThingSpeak does not respond correctly, and no earlier answer is cached. Try again."
-LiveResponse = tuple[dict[str, Any], dict[str, str]]  # body and headers
+LiveResponse = tuple[JsonObject, Headers]  # body and headers
 
 
 def newest(node_id: str) -> LiveResponse:

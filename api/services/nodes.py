@@ -1,7 +1,5 @@
 """Rules of nodes; raises werkzeug's HTTP errors and knows no request."""
 
-from typing import Any
-
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -11,6 +9,8 @@ from werkzeug.exceptions import Conflict, NotFound
 from api.models import Node, SyncState
 from api.platform.db import database, paged
 from api.platform.jobs import dead_letters
+from api.platform.types import JsonObject
+from api.services.thingspeak import SYNC_JOB
 
 
 def require(session: Session, node_id: str) -> Node:
@@ -23,7 +23,7 @@ def require(session: Session, node_id: str) -> Node:
     return node
 
 
-def page(page: int, page_size: int, kind: str | None = None) -> dict[str, Any]:
+def page(page: int, page_size: int, kind: str | None = None) -> JsonObject:
     """Return a page of nodes, ordered by id, all or of one kind."""
     query = select(Node).order_by(Node.id)
     if kind:
@@ -32,7 +32,7 @@ def page(page: int, page_size: int, kind: str | None = None) -> dict[str, Any]:
         return paged(session, query, page, page_size)
 
 
-def create(values: dict[str, Any]) -> Node:
+def create(values: JsonObject) -> Node:
     """Store and return a new node; raise Conflict when its id is taken."""
     node = Node(**{"fields": {}} | values)
     try:
@@ -49,7 +49,7 @@ def get(node_id: str) -> Node:
         return require(session, node_id)
 
 
-def update(node_id: str, values: dict[str, Any]) -> Node:
+def update(node_id: str, values: JsonObject) -> Node:
     """Change and return the node; a new channel or new fields make the sync start anew."""
     with database().write() as session:
         node = require(session, node_id)
@@ -58,7 +58,7 @@ def update(node_id: str, values: dict[str, Any]) -> Node:
             setattr(node, key, value)
         if node.source != source:
             session.execute(sql_delete(SyncState).where(SyncState.node_id == node_id))
-            dead_letters.resolve(session, dead_letters.SYNC, node_id)
+            dead_letters.resolve(session, SYNC_JOB, node_id)
     return node
 
 
@@ -66,4 +66,4 @@ def delete(node_id: str) -> None:
     """Delete the node; the database deletes its readings with it."""
     with database().write() as session:
         session.delete(require(session, node_id))
-        dead_letters.resolve(session, dead_letters.SYNC, node_id)
+        dead_letters.resolve(session, SYNC_JOB, node_id)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from api.models import Latest, Node, Reading
 from api.platform.clock import now
 from api.platform.db import database, insert_into, paged
+from api.platform.types import JsonObject
 from api.services import alarms
 from api.services.nodes import require
 
@@ -117,7 +118,7 @@ def page(
     metric: str | None = None,
     from_: datetime | None = None,
     to: datetime | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return a page of readings with from_ ≤ time < to, oldest first; a day up to now by default.
 
     Raise NotFound when there is no such node.

@@ -9,13 +9,17 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.config import Settings
 from api.models import Node, SyncState
 from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs.leases import Lease
+from api.platform.jobs.tasks import LeaseLost, Task, Unfinished
 from api.platform.outbound.deadlines import DeadlineExceeded
+from api.platform.telemetry import metrics
 from api.services import readings
-from api.services.thingspeak import Entry, ThingSpeak
+from api.services.state import service_state
+from api.services.thingspeak import SYNC_JOB, Entry, ThingSpeak
 
 COMMIT_ROWS = 500  # a commit holds SQLite's only write lock; devices must get their turn in between
 # Devices upload late, in bulk and with old times; storing a reading twice changes nothing.
@@ -23,12 +27,38 @@ OVERLAP = timedelta(hours=1)
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)  # ThingSpeak did not exist before
 
 
-class LeaseLost(Exception):
-    """Another worker has the node's lease: this one stalled for too long and must stop."""
+# Metrics of the catalogue.
+STORED = "evara_job_stored_readings"
+REACHED = "evara_job_reached_timestamp_seconds"
 
 
-class SyncUnfinished(Exception):
-    """The deadline came before the channel's end; the next run resumes at the cursor."""
+def new_task(settings: Settings) -> Task:
+    """Return the task that syncs every node that has a channel."""
+    return Task(
+        name=SYNC_JOB,
+        queue_name="sync",
+        every=settings.sync_every,
+        subjects=synced_node_ids,
+        run=run,
+        measure=measure,
+    )
+
+
+def run(node_id: str, lease: Lease) -> Iterator[int]:
+    """Sync one node, and count and yield the readings that each commit stored."""
+    for stored in sync_node(service_state().thingspeak, node_id, lease):
+        metrics.REGISTRY.by_name[STORED].labels(SYNC_JOB).inc(stored)
+        yield stored
+
+
+def measure(session: Session) -> None:
+    """Set since when every node is synced, and the cursor of the one furthest behind."""
+    since = synced_since(session)
+    if since:
+        metrics.JOB_LAST_SUCCESS.labels(SYNC_JOB).set(since.timestamp())
+    oldest_cursor = furthest_behind(session)
+    if oldest_cursor:
+        metrics.REGISTRY.by_name[REACHED].labels(SYNC_JOB).set(oldest_cursor.timestamp())
 
 
 def synced_node_ids(session: Session) -> list[str]:
@@ -62,7 +92,7 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
     """Store the new readings of one node and yield after each commit how many it stored.
 
     The cursor moves with each commit, so that a crash repeats at most one. Raise ThingSpeakError,
-    CallRefused, LeaseLost and SyncUnfinished.
+    CallRefused, LeaseLost and Unfinished.
     """
     with database().read() as session:
         node = session.get(Node, node_id)
@@ -78,7 +108,7 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
             reached = entries[-1].time
     except DeadlineExceeded as error:
         if reached > start:
-            raise SyncUnfinished from error
+            raise Unfinished from error
         raise
     finish(node, lease)
 

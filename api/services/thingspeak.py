@@ -15,9 +15,12 @@ from typing import Any
 
 import httpx
 
+from api.platform.outbound.circuit_breaker import CallError
 from api.platform.outbound.guarded_calls import Guard, RetryPolicy, retry_after
+from api.platform.types import JsonObject
 
 DEPENDENCY = "thingspeak"
+SYNC_JOB = "thingspeak.sync"
 MAX_ENTRIES = 8_000  # of one response
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -27,7 +30,7 @@ INTERACTIVE = RetryPolicy(seconds=2.0, attempts=2, pause=0.5)
 log = logging.getLogger(__name__)
 
 
-class ThingSpeakError(Exception):
+class ThingSpeakError(CallError):
     """Base of the errors of this client."""
 
 
@@ -42,6 +45,8 @@ class Unavailable(ThingSpeakError):
 class NoAccess(ThingSpeakError):
     """`-1`, 400, 401 or 404: no such channel, or a wrong key; a retry does not help."""
 
+    permanent = True
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -51,7 +56,7 @@ class Entry:
     time: datetime
     fields: dict[str, float]
 
-    def readings(self, metrics: dict[str, str]) -> list[dict[str, Any]]:
+    def readings(self, metrics: dict[str, str]) -> list[JsonObject]:
         """Return {"metric", "time", "value"} of each field that is a key of `metrics`."""
         return [
             {"metric": metric, "time": self.time, "value": self.fields[name]}
@@ -113,9 +118,7 @@ class ThingSpeak:
         feed = self._get(channel, key, {"results": 1}, INTERACTIVE)
         return max(feed.entries, key=lambda entry: entry.time, default=None)
 
-    def _get(
-        self, channel: int, key: str | None, params: dict[str, Any], policy: RetryPolicy
-    ) -> Feed:
+    def _get(self, channel: int, key: str | None, params: JsonObject, policy: RetryPolicy) -> Feed:
         if key:
             params["api_key"] = key
         path = f"/channels/{channel}/feeds.json"
@@ -165,7 +168,7 @@ def parse_feed(response: httpx.Response) -> Feed:
     return Feed(entries, parse_created_at(data))
 
 
-def parse_created_at(data: dict[str, Any]) -> datetime | None:
+def parse_created_at(data: JsonObject) -> datetime | None:
     """Return when the channel was created, in whole seconds; None without a valid time."""
     with suppress(TypeError, ValueError, KeyError, OverflowError):
         return parse_time(data["channel"]["created_at"]).replace(microsecond=0)

@@ -21,6 +21,7 @@ from api.platform.http.parsing import (
     Whole,
     WholeNumber,
 )
+from api.platform.types import JsonObject
 from api.services import nodes
 
 blueprint = V1(
@@ -144,7 +145,7 @@ class NodePage(PageSchema):
     200, NodePage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1}
 )
 @blueprint.errors(422)
-def list_nodes(query: dict[str, Any]) -> dict[str, Any]:
+def list_nodes(query: JsonObject) -> JsonObject:
     """Nodes by id, all or of one kind"""
     return nodes.page(**query)
 
@@ -154,7 +155,7 @@ def list_nodes(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(NodeNew, example=EXAMPLE)
 @blueprint.response(201, NodeSchema, example=ANSWER)
 @blueprint.errors(400, 409, 413, 415, 422)
-def create(body: dict[str, Any]) -> Any:
+def create(body: JsonObject) -> Any:
     """Make a node"""
     return nodes.create(body)
 
@@ -173,7 +174,7 @@ def get(node_id: str) -> Any:
 @blueprint.arguments(NodePatch, example={"name": "Roof tank, west block"})
 @blueprint.response(200, NodeSchema, example=ANSWER)
 @blueprint.errors(400, 404, 413, 415, 422)
-def update(body: dict[str, Any], node_id: str) -> Any:
+def update(body: JsonObject, node_id: str) -> Any:
     """Change some fields of a node"""
     return nodes.update(node_id, body)
 

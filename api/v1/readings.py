@@ -1,7 +1,5 @@
 """/api/v1/nodes/{node_id}/readings and /latest: what the nodes measured."""
 
-from typing import Any
-
 from marshmallow import Schema, fields, validate
 
 from api.platform.http.parsing import (
@@ -16,6 +14,7 @@ from api.platform.http.parsing import (
     Whole,
     plausible,
 )
+from api.platform.types import JsonObject
 from api.services import live, readings
 
 blueprint = V1(
@@ -98,7 +97,7 @@ class LiveSchema(LatestSchema):
 @blueprint.arguments(BatchSchema, example=EXAMPLE)
 @blueprint.response(201, ReceiptSchema, example={"stored": 1, "duplicates": 0, "conflicts": 0})
 @blueprint.errors(400, 404, 413, 415, 422)
-def ingest(body: dict[str, Any], node_id: str) -> dict[str, int]:
+def ingest(body: JsonObject, node_id: str) -> dict[str, int]:
     """Store up to 1 000 readings; sending them again changes nothing"""
     return readings.store(node_id, body["readings"])
 
@@ -112,7 +111,7 @@ def ingest(body: dict[str, Any], node_id: str) -> dict[str, int]:
     example={"items": EXAMPLE["readings"], "page": 1, "page_size": 100, "total": 1},
 )
 @blueprint.errors(404, 422)
-def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
+def range_(query: JsonObject, node_id: str) -> JsonObject:
     """Readings of a span of time, oldest first"""
     return readings.page(node_id, **query)
 
@@ -121,7 +120,7 @@ def range_(query: dict[str, Any], node_id: str) -> dict[str, Any]:
 @blueprint.scope("read")
 @blueprint.response(200, LatestSchema, example={"items": EXAMPLE["readings"]})
 @blueprint.errors(404)
-def latest(node_id: str) -> dict[str, Any]:
+def latest(node_id: str) -> JsonObject:
     """The newest reading of every metric"""
     return {"items": readings.latest(node_id)}
 
@@ -132,6 +131,6 @@ def latest(node_id: str) -> dict[str, Any]:
     200, LiveSchema, example={"items": EXAMPLE["readings"], "stale": False, "age_seconds": 0.4}
 )
 @blueprint.errors(404, 503, 504)
-def live_(node_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+def live_(node_id: str) -> live.LiveResponse:
     """The newest entry of the node's ThingSpeak channel, asked for right now"""
     return live.newest(node_id)

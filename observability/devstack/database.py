@@ -11,7 +11,8 @@ from observability.devstack.processes import clean_environment
 from observability.devstack.programs import api_environment
 from observability.devstack.steps import StackError
 
-SOURCES = ("migrations/versions", "api/cli")  # folders that decide what the database contains
+# Folders that decide what the database contains.
+SOURCES = ("migrations/versions", "api/cli", "api/platform/cli")
 SEED = "flask --app api.app seed --migrate --keys"
 KEY_NAMES = ("prober", "load")
 VALID_KEYS = "SELECT count(*) FROM api_keys WHERE digest IN (?, ?) AND revoked_at IS NULL"
@@ -28,7 +29,7 @@ def prepare_database(layout: StackLayout, *, drill: bool = False) -> None:
     environment = clean_environment(layout) | api_environment(layout, drill=drill)
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
     result = subprocess.run(  # noqa: S603 - our own interpreter
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env=environment, capture_output=True, text=True
     )
     if result.returncode:
         reason = result.stderr.strip().splitlines()[-1]

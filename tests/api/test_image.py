@@ -18,7 +18,7 @@ class AbsentFinder:
 sys.meta_path.insert(0, AbsentFinder())
 from api.app import create_app
 from api.config import Settings
-import api.platform.telemetry.exporter, api.jobs
+import api.platform.telemetry.exporter, api.platform.jobs.worker
 app = create_app(Settings(_env_file=None, env="test", redis_url="redis://localhost:1/0",
 otlp_endpoint="http://localhost:1"))
 print(len(app.url_map._rules), "routes")

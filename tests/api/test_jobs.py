@@ -11,19 +11,22 @@ import pytest
 import stamina
 from flask import Flask
 
-from api.jobs import DELIVERIES, SYNC, Jobs
 from api.models import SyncState
 from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs import leases
 from api.platform.jobs.dead_letters import record
 from api.platform.jobs.retries import MAX_RETRY_DELAY
+from api.platform.jobs.worker import Jobs
 from api.platform.outbound import guarded_calls
 from api.platform.outbound.circuit_breaker import BreakerOpen
 from api.platform.state import app_state
 from api.platform.tables import Delivery, Lease
 from api.platform.telemetry import metrics, request_context
 from api.services import sync, thingspeak
+from api.services.alarms import JOB as DELIVERIES
+from api.services.state import service_state
+from api.services.thingspeak import SYNC_JOB as SYNC
 from api.services.thingspeak import Unavailable
 from loadtests.thingspeak_stub import ENTRY_SECONDS, ThingSpeakStub
 from observability.spec import names
@@ -60,7 +63,7 @@ def jobs(app: Flask) -> Iterator[Jobs]:
     jobs = Jobs(app)
     yield jobs
     with app.app_context():
-        jobs._leadership.release()
+        jobs.leadership.release()
 
 
 def run_tasks(jobs: Jobs) -> int:
@@ -132,20 +135,20 @@ def test_only_the_leader_schedules(app: Flask, jobs: Jobs) -> None:
     other = Jobs(app)
     jobs.tick()
     other.tick()
-    assert (jobs.huey.pending_count(), other._leadership.lease) == (1, None)
+    assert (jobs.huey.pending_count(), other.leadership.lease) == (1, None)
     with app.app_context(), database().write() as session:
         session.query(Lease).update({"until": now() - timedelta(seconds=1)})
     leases.HELD_OWNERS.clear()  # as if the leader had been killed: its lease is not renewed
     jobs.huey.flush()
-    other._leadership.renew_at = 0
+    other.leadership.renew_at = 0
     other.tick()
     assert jobs.huey.pending_count() == 1
-    assert other._leadership.lease
-    jobs._leadership.renew_at = 0
+    assert other.leadership.lease
+    jobs.leadership.renew_at = 0
     jobs.tick()
-    assert jobs._leadership.lease is None  # it had only stalled, and finds that another leads
+    assert jobs.leadership.lease is None  # it had only stalled, and finds that another leads
     with app.app_context():
-        other._leadership.release()
+        other.leadership.release()
 
 
 def test_a_tick_survives_its_database(
@@ -169,7 +172,7 @@ def test_an_error_outside_a_sync_is_reported(
     app_state(app).report_error = errors.append
     monkeypatch.setattr(leases, "acquire", Mock(side_effect=ConnectionError))
     with pytest.raises(ConnectionError):
-        jobs._sync("node", {})
+        jobs.runners[SYNC].run("node", {})
     assert [type(error) for error in errors] == [ConnectionError]
 
 
@@ -179,8 +182,8 @@ def test_an_outage_is_retried_and_then_a_dead_letter(
     """All attempts have the request id of the first; the next success deletes the dead letter."""
     replay.set_mode("fail", 60)
     before, ids = runs(), []
-    do = jobs._sync
-    jobs.sync.task_class.execute = lambda task: (
+    do = jobs.runners[SYNC].run
+    jobs.runners[SYNC].queued.task_class.execute = lambda task: (
         ids.append(task.args[1][request_context.REQUEST_ID]),
         do(*task.args),
     )
@@ -191,14 +194,14 @@ def test_an_outage_is_retried_and_then_a_dead_letter(
     (letter,) = dead_letters(app)
     assert (letter.task, letter.subject, letter.attempts) == (SYNC, NODE["id"], 3)
     assert "500" in letter.error
-    assert not jobs.sync_now()
+    assert not jobs.runners[SYNC].run_all()
     (letter,) = dead_letters(app)
     assert letter.attempts == 4
     assert letter.first_at < letter.last_at
     jobs.tick()
     assert gauge(names.DEAD_LETTERS, task=SYNC) == 1
     replay.set_mode("ok", 0)
-    assert jobs.sync_now()
+    assert jobs.runners[SYNC].run_all()
     assert dead_letters(app) == []
 
 
@@ -223,7 +226,7 @@ def test_a_backfill_past_its_deadline_continues(
     with app.app_context(), database().write() as session:
         record(session, SYNC, NODE["id"], "an earlier outage", 3)
     with caplog.at_level(logging.INFO):
-        jobs.sync(NODE["id"], {})
+        jobs.runners[SYNC].queued(NODE["id"], {})
         run_tasks(jobs)
     lines = [record.__dict__ for record in caplog.records if record.message == "job done"]
     assert len(lines) > 1
@@ -241,13 +244,13 @@ def test_a_backfill_without_progress_is_a_failure(
     for size, calls in ((200, 6), (20, 4)):
         before = runs()
         pages(size, calls)
-        jobs.sync(NODE["id"], {})
+        jobs.runners[SYNC].queued(NODE["id"], {})
         run_tasks(jobs)
         assert runs() == [before[0], before[1] + 3]
         (letter,) = dead_letters(app)
         assert "no time is left" in letter.error
         pages(2_000, 1_000)
-        assert jobs.sync_now()
+        assert jobs.runners[SYNC].run_all()
 
 
 def test_sync_now_reports_an_unfinished_channel(
@@ -255,7 +258,7 @@ def test_sync_now_reports_an_unfinished_channel(
 ) -> None:
     """`flask sync` has no next run, so this is no success, but no dead letter either."""
     pages(200, 12)
-    assert not jobs.sync_now()
+    assert not jobs.runners[SYNC].run_all()
     assert (
         dead_letters(app),
         stored(app) > 0,
@@ -269,12 +272,12 @@ def test_a_node_is_queued_once(app: Flask, jobs: Jobs, replay: ThingSpeakStub) -
     replay.set_mode("fail", 60)
     app_state(app).settings.retry_seconds = 1000
     for _ in range(3):
-        jobs._sync_at = 0
+        jobs.runners[SYNC].due_at = 0
         jobs.tick()
     assert jobs.huey.pending_count() == 1
     for _ in range(2):
         jobs.huey.execute(jobs.huey.dequeue())  # the attempt, and putting the next one aside
-    jobs._sync_at = 0
+    jobs.runners[SYNC].due_at = 0
     jobs.tick()
     assert (jobs.huey.pending_count(), jobs.huey.scheduled_count()) == (0, 1)
 
@@ -293,7 +296,7 @@ def test_the_next_attempt_waits_as_long_as_the_error_asks(
 
         monkeypatch.setattr(sync, "sync_node", fails)
         due = datetime.now(UTC) + timedelta(seconds=seconds)
-        jobs._sync("tank-01", {})
+        jobs.runners[SYNC].run("tank-01", {})
         (task,) = jobs.huey.pending()
         assert abs((task.eta.replace(tzinfo=UTC) - due).total_seconds()) < 5
         jobs.huey.flush()
@@ -307,7 +310,7 @@ def test_a_refusal_is_not_retried(app: Flask, jobs: Jobs) -> None:
         lambda: client.delete(f"{NODES}/tank-01"),
     ):
         client.patch(f"{NODES}/tank-01", json={"channel_id": 4711})
-        jobs.sync("tank-01", {})
+        jobs.runners[SYNC].queued("tank-01", {})
         assert run_tasks(jobs) == 1
         (letter,) = dead_letters(app)
         assert (letter.attempts, "-1" in letter.error) == (1, True)
@@ -320,12 +323,14 @@ def test_the_text_of_an_unexpected_error_is_only_logged(
 ) -> None:
     """The dead letter has its type alone: the text may hold secrets."""
     monkeypatch.setattr(
-        jobs.thingspeak, "feeds", lambda *_: (_ for _ in ()).throw(ValueError("a key"))
+        service_state(app).thingspeak,
+        "feeds",
+        lambda *_: (_ for _ in ()).throw(ValueError("a key")),
     )
-    assert not jobs.sync_now()
+    assert not jobs.runners[SYNC].run_all()
     assert dead_letters(app)[0].error == "ValueError"
     assert [
-        bool(record.exc_info) for record in caplog.records if record.message == "sync failed"
+        bool(record.exc_info) for record in caplog.records if record.message == "job failed"
     ] == [True]
 
 
@@ -333,7 +338,7 @@ def test_a_node_that_another_worker_syncs_is_skipped(app: Flask, jobs: Jobs) -> 
     """It is neither success nor failure: the worker with the lease reports the outcome."""
     before = runs()
     with app.app_context(), leases.hold(f"{SYNC}/tank-01"):
-        assert jobs.sync_now()
+        assert jobs.runners[SYNC].run_all()
     assert (runs(), stored(app)) == (before, 0)
 
 
@@ -343,12 +348,12 @@ def test_a_lost_lease_is_neither_success_nor_failure(
     """The worker that took over reports the outcome."""
     before = runs()
     monkeypatch.setattr(leases.Lease, "renew", lambda *_: False)
-    assert jobs.sync_now()
+    assert jobs.runners[SYNC].run_all()
     assert (runs(), stored(app), dead_letters(app)) == (before, 0, [])
 
 
 def test_a_deleted_node_is_no_failure(app: Flask, jobs: Jobs) -> None:
     """It may be deleted while its task is in the queue."""
-    jobs.sync("nobody", {})
+    jobs.runners[SYNC].queued("nobody", {})
     assert run_tasks(jobs) == 1
     assert dead_letters(app) == []

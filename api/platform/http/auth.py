@@ -3,9 +3,9 @@
 import hmac
 from contextlib import suppress
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_smorest import abort
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -83,27 +83,27 @@ def bearer_token() -> str:
 
 
 def init_app(app: Flask) -> None:
-    """Collect the scope of every route; call it when all routes exist.
-
-    RuntimeError when a route declares no scope.
-    """
-    scopes = {
-        endpoint: getattr(view, "scope", "")
+    """Raise RuntimeError when a route declares no scope; call it when all routes exist."""
+    undeclared = [
+        endpoint
         for endpoint, view in app.view_functions.items()
-        if not endpoint.startswith(PUBLIC)
-    }
-    undeclared = sorted(endpoint for endpoint, scope in scopes.items() if scope not in SCOPES)
+        if not endpoint.startswith(PUBLIC) and required_scope(view) not in SCOPES
+    ]
     if undeclared:
         raise RuntimeError(
-            f"{', '.join(undeclared)} would answer anybody: declare"
+            f"{', '.join(sorted(undeclared))} would respond to everybody: declare"
             ' `@blueprint.scope("read")`, write or admin, at the view'
         )
-    app_state(app).required_scopes = scopes
+
+
+def required_scope(view: Any) -> str:
+    """Return the scope that the view declares; "" without one."""
+    return getattr(view, "scope", "")
 
 
 def authorise() -> None:
     """Enforce the scope that the route declares; health, docs and unknown URLs need none."""
-    scope = app_state().required_scopes.get(request.endpoint or "")
+    scope = required_scope(current_app.view_functions.get(request.endpoint or ""))
     if not scope:
         return
     if not g.key_scope:

@@ -14,19 +14,19 @@ from api.platform.http.schema_compatibility import (
     Direction,
     schema_breaks,
 )
+from api.platform.types import JsonObject
 from observability.spec.problems import Problem
 from observability.spec.schema.fields import Http
 
-Node = dict[str, Any]  # an object of an OpenAPI document
 Messages = Iterator[str]
 FIX = (
     "serve it under a new version (docs/versioning.md),"
     " or accept the break: make generate BREAKING=1"
 )
-NO_KEY: Node = {}  # OpenAPI's security requirement that every request meets
+NO_KEY: JsonObject = {}  # OpenAPI's security requirement that every request meets
 
 
-def breaking_changes(old: Node, new: Node, today: date) -> list[Problem]:
+def breaking_changes(old: JsonObject, new: JsonObject, today: date) -> list[Problem]:
     """Return what breaks callers that follow `old`, sorted.
 
     An operation may disappear on its sunset date.
@@ -40,7 +40,7 @@ def breaking_changes(old: Node, new: Node, today: date) -> list[Problem]:
     return sorted(problems)
 
 
-def operations(document: Node) -> Iterator[tuple[Http, Node]]:
+def operations(document: JsonObject) -> Iterator[tuple[Http, JsonObject]]:
     """Yield the operations with references resolved and the document's security as default."""
     default = {"security": document.get("security")}
     for http, operation in openapi_document.operations(resolve(document, document)):
@@ -57,7 +57,7 @@ def match_key(http: Http) -> tuple[str, str]:
     return http.method, "/".join(anonymous)
 
 
-def resolve(document: Node, node: Any, parents: tuple[str, ...] = ()) -> Any:
+def resolve(document: JsonObject, node: Any, parents: tuple[str, ...] = ()) -> Any:
     """Return the node with each $ref replaced by its target and the keys beside the $ref.
 
     A schema that contains itself stays open there: `parents` are the references around the node.
@@ -79,7 +79,7 @@ def resolve(document: Node, node: Any, parents: tuple[str, ...] = ()) -> Any:
     return resolve(document, target, (*parents, reference)) | resolved
 
 
-def operation_breaks(old: Node, new: Node | None, today: date) -> Messages:
+def operation_breaks(old: JsonObject, new: JsonObject | None, today: date) -> Messages:
     """Yield a sentence for each break of one operation."""
     if not new:
         sunset = old.get("x-sunset")
@@ -99,7 +99,7 @@ def operation_breaks(old: Node, new: Node | None, today: date) -> Messages:
         yield "a way to authenticate is not taken any more"
 
 
-def parameters(operation: Node) -> Node:
+def parameters(operation: JsonObject) -> JsonObject:
     """Return the parameters by what messages call them, without those of the path."""
     return {
         f"{parameter['in']} parameter {parameter['name']}": parameter
@@ -108,7 +108,7 @@ def parameters(operation: Node) -> Node:
     }
 
 
-def parameter_breaks(old: Node, new: Node) -> Messages:
+def parameter_breaks(old: JsonObject, new: JsonObject) -> Messages:
     """Yield a sentence for each parameter that is gone, newly required or narrower."""
     for label in old.keys() - new.keys():
         yield f"{label} is gone"
@@ -120,12 +120,12 @@ def parameter_breaks(old: Node, new: Node) -> Messages:
             yield from holder_breaks(predecessor, parameter, label, REQUEST)
 
 
-def holder_breaks(old: Node, new: Node, where: str, direction: Direction) -> Messages:
+def holder_breaks(old: JsonObject, new: JsonObject, where: str, direction: Direction) -> Messages:
     """Yield a sentence for each break between the schemas of two parameters or media types."""
     return schema_breaks(old.get("schema", {}), new.get("schema", {}), where, direction)
 
 
-def body_breaks(old: Node | None, new: Node | None) -> Messages:
+def body_breaks(old: JsonObject | None, new: JsonObject | None) -> Messages:
     """Yield a sentence for a body that is gone, newly required, of fewer types or narrower."""
     if not new:
         if old:
@@ -143,7 +143,7 @@ def body_breaks(old: Node | None, new: Node | None) -> Messages:
             yield f"{media_type} is not taken any more"
 
 
-def response_breaks(old: Node, new: Node, status: str) -> Messages:
+def response_breaks(old: JsonObject, new: JsonObject, status: str) -> Messages:
     """Yield a sentence for each header or type that is gone, and for wider schemas."""
     for header in old.get("headers", {}):
         if header not in new.get("headers", ()):

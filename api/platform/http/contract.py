@@ -1,19 +1,17 @@
-"""The commands that write and check api/openapi.json, the contract that callers rely on."""
+"""The commands that write and check the committed OpenAPI document, the contract with callers."""
 
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import click
-from flask import Flask, current_app
 from flask.cli import AppGroup
 
-from api.platform.http import openapi
 from api.platform.http.compatibility import breaking_changes
+from api.platform.state import app_state
+from api.platform.types import JsonObject
 from observability.spec.problems import Problem
 
-COMMITTED = Path(__file__).resolve().parents[2] / "openapi.json"
 OUTDATED = Problem(
     "api/openapi.json",
     "is not what the app serves",
@@ -23,7 +21,7 @@ OUTDATED = Problem(
 commands = AppGroup("contract", help="Write and check api/openapi.json.")
 
 
-def text(document: dict[str, Any]) -> str:
+def text(document: JsonObject) -> str:
     """Return the document as the file holds it."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
@@ -33,7 +31,7 @@ def compare(base: Path) -> list[Problem]:
     if not base.exists():
         return []
     old = json.loads(base.read_text(encoding="utf-8"))
-    return breaking_changes(old, openapi.document(current_app), date.today())
+    return breaking_changes(old, app_state().document, date.today())
 
 
 @commands.command("write")
@@ -41,8 +39,8 @@ def compare(base: Path) -> list[Problem]:
 def write(accepted: bool) -> None:
     """Write the contract; exit 1, with every reason, when callers of the old one would break."""
     if not accepted:
-        exit_on(compare(COMMITTED))
-    COMMITTED.write_text(text(openapi.document(current_app)), encoding="utf-8")
+        exit_on(compare(app_state().contract))
+    app_state().contract.write_text(text(app_state().document), encoding="utf-8")
 
 
 @commands.command("check")
@@ -53,11 +51,9 @@ def write(accepted: bool) -> None:
 )
 def check(base: Path | None) -> None:
     """Exit 1 when callers of the contract would break, or the committed one is outdated."""
-    if base:
-        exit_on(compare(base))
-        return
-    exit_on(compare(COMMITTED))
-    if COMMITTED.read_text(encoding="utf-8") != text(openapi.document(current_app)):
+    state = app_state()
+    exit_on(compare(base or state.contract))
+    if not base and state.contract.read_text(encoding="utf-8") != text(state.document):
         exit_on([OUTDATED])
 
 
@@ -67,8 +63,3 @@ def exit_on(problems: list[Problem]) -> None:
         click.echo(problem, err=True)
     if problems:
         raise click.exceptions.Exit(1)
-
-
-def init_app(app: Flask) -> None:
-    """Register the commands."""
-    app.cli.add_command(commands)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from flask import Blueprint, Response, current_app, jsonify, send_from_directory
+from flask import Blueprint, Response, jsonify, send_from_directory
 
-from api.platform.http.openapi import document
+from api.platform.state import app_state
 
 blueprint = Blueprint("docs", __name__)
 FILES = Path(__file__).resolve().parents[2] / "static" / "docs"
@@ -17,7 +17,7 @@ POLICY = (
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
     """Return the OpenAPI document."""
-    return jsonify(document(current_app))
+    return jsonify(app_state().document)
 
 
 @blueprint.get("/docs")

@@ -3,12 +3,11 @@
 from contextlib import suppress
 from http import HTTPStatus
 from math import ceil
-from typing import Any
 
 import orjson
 from flask import Flask, Response, current_app, g, request
 from gunicorn.http.errors import ParseException
-from marshmallow import EXCLUDE, Schema, fields
+from marshmallow import fields
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -31,8 +30,10 @@ from werkzeug.exceptions import (
 )
 
 from api.platform.http import security_headers
+from api.platform.http.parsing import AnswerSchema
 from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.telemetry import error_reports, logs, metrics, request_context
+from api.platform.types import JsonObject
 
 QUERY_CANCELED = "57014"  # PostgreSQL's code for the statement time-out
 # PostgreSQL's codes for a missing table, a missing column and a read-only replica: a migration
@@ -55,11 +56,8 @@ NOWHERE = "Nothing is served at this URL; /docs lists what is."
 PROBLEM_JSON = "application/problem+json"
 
 
-class ProblemSchema(Schema):
+class ProblemSchema(AnswerSchema):
     """The members of RFC 9457, the request id and the errors by field."""
-
-    class Meta:
-        unknown = EXCLUDE  # readers ignore members that they do not know
 
     type = fields.String(
         required=True,
@@ -84,7 +82,7 @@ class ProblemSchema(Schema):
     )
 
 
-def members(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
+def members(status: HTTPStatus, detail: str, request_id: str) -> JsonObject:
     """Return the body of a problem."""
     return {
         "type": "about:blank",
@@ -98,7 +96,7 @@ def members(status: HTTPStatus, detail: str, request_id: str) -> dict[str, Any]:
 def problem(error: HTTPException) -> Response:
     """Return the response to an HTTPException, with its own headers (Allow, Retry-After)."""
     status = HTTPStatus(error.code or 500)
-    data: dict[str, Any] = getattr(error, "data", None) or {}  # set by flask-smorest's abort
+    data: JsonObject = getattr(error, "data", None) or {}  # set by flask-smorest's abort
     request_id = ""
     context = request_context.current()
     if context:
@@ -117,7 +115,7 @@ def problem(error: HTTPException) -> Response:
     return response
 
 
-def detail_of(error: HTTPException, status: HTTPStatus, data: dict[str, Any]) -> str:
+def detail_of(error: HTTPException, status: HTTPStatus, data: JsonObject) -> str:
     """Return what was wrong: the message of the abort, else the exception's description."""
     if data.get("message"):
         return str(data["message"])

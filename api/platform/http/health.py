@@ -8,21 +8,22 @@ from functools import lru_cache, partial
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Flask, g
+from flask import Flask, current_app, g
 from flask_smorest import Blueprint
 from marshmallow import fields, validate
 from sqlalchemy import text
 
-from api.platform.db import MIGRATIONS, database
-from api.platform.http.health_checks import Body, Check
+from api.platform.db import database
+from api.platform.http.health_checks import Check
 from api.platform.http.parsing import AnswerSchema, Instant
 from api.platform.outbound import guarded_calls
 from api.platform.state import app_state
+from api.platform.types import Headers, JsonObject
 
 blueprint = Blueprint(
     "health", __name__, description="Whether this process lives, is ready, and what it needs"
 )
-Answer = tuple[Body, int, dict[str, str]]
+Answer = tuple[JsonObject, int, Headers]
 OK = "ok"
 DEGRADED = "degraded"
 UNAVAILABLE = "unavailable"
@@ -47,7 +48,7 @@ EXAMPLE = {"status": OK, "checks": {"database": {"ok": True}}}
 FAILED = {"status": UNAVAILABLE, "checks": {"database": {"ok": False}}}
 
 
-def register(app: Flask, name: str, run: Callable[[], Body], *, critical: bool) -> None:
+def register(app: Flask, name: str, run: Callable[[], JsonObject], *, critical: bool) -> None:
     """Add a check; while a critical one fails, the app is not ready."""
     app_state(app).health_checks[name] = Check(app, run, critical)
 
@@ -58,32 +59,30 @@ def register_guarded(app: Flask, dependency: str) -> None:
 
 
 @lru_cache
-def newest_migration() -> str | None:
-    """Return the revision that the code needs."""
-    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
+def newest_migration(folder: str) -> str | None:
+    """Return the newest revision in a folder of migrations."""
+    return ScriptDirectory(folder).get_current_head()
 
 
-def check_database() -> Body:
+def check_database() -> JsonObject:
     """Run a small query and compare the revision of the database with the code's."""
     with database().read() as session:
         session.execute(text("SELECT 1"))
         context = MigrationContext.configure(session.connection())
         revision = context.get_current_revision()
-    if revision == newest_migration():
+    newest = newest_migration(current_app.extensions["migrate"].directory)
+    if revision == newest:
         return {"ok": True, "detail": f"answers, at migration {revision}"}
-    detail = (
-        f"is at migration {revision}, not at {newest_migration()};"
-        " run: flask --app api.app db upgrade"
-    )
+    detail = f"is at migration {revision}, not at {newest}; run: flask --app api.app db upgrade"
     return {"ok": False, "detail": detail}
 
 
-def check_limiter() -> Body:
+def check_limiter() -> JsonObject:
     """Query the limiter's store."""
     return {"ok": app_state().limiter.storage.check()}
 
 
-def report(checks: dict[str, Check]) -> tuple[Body, bool]:
+def report(checks: dict[str, Check]) -> tuple[JsonObject, bool]:
     """Return all results in full, and whether requests can be served."""
     results = {name: check.result() for name, check in checks.items()}
     failed = [checks[name] for name, result in results.items() if not result["ok"]]

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
-from typing import Any
 
 from flask import Flask
 
-Body = dict[str, Any]
+from api.platform.types import JsonObject
+
 MAX_AGE = 1.0  # seconds; a flood of requests runs each check once
 TIMEOUT = 2.0  # seconds until a check that hangs counts as failed
 
@@ -20,18 +20,18 @@ class Check:
     One thread at a time runs it, however many callers wait for the result.
     """
 
-    def __init__(self, app: Flask, run: Callable[[], Body], critical: bool):
+    def __init__(self, app: Flask, run: Callable[[], JsonObject], critical: bool):
         self.critical = critical
         self._app = app
         self._run = run
         self._lock = threading.Lock()
         self._started = 0.0  # on the monotonic clock
-        self._future = Future[Body]()
+        self._future = Future[JsonObject]()
         self._future.set_result({})
         self._ok: bool | None = None
         self._since = datetime.now(UTC)
 
-    def result(self) -> Body:
+    def result(self) -> JsonObject:
         """Return the last result, or a new one if it is too old; wait for TIMEOUT at most."""
         with self._lock:
             if self._future.done() and time.monotonic() >= self._started + MAX_AGE:
@@ -53,7 +53,7 @@ class Check:
         self._future = Future()
         threading.Thread(target=self._finish, args=(self._future,), daemon=True).start()
 
-    def _finish(self, future: "Future[Body]") -> None:
+    def _finish(self, future: "Future[JsonObject]") -> None:
         started = time.perf_counter()
         try:
             with self._app.app_context():

@@ -1,7 +1,6 @@
 """The published OpenAPI document, and what it means for requests and for deprecated routes."""
 
 from datetime import UTC, date, datetime, time
-from typing import Any
 
 from flask import Flask, Response, abort, request
 from flask_smorest import abort as abort_with_messages
@@ -10,37 +9,14 @@ from werkzeug.http import http_date
 from api.platform.http import openapi_document
 from api.platform.state import app_state
 from api.platform.telemetry import metrics
+from api.platform.types import Headers, JsonObject
 from observability.spec.plan import Plan
 from observability.spec.schema.catalogue import DeprecationEntry
-from observability.spec.schema.fields import Http
-
-Node = dict[str, Any]  # an object of the document
-
-
-class Operations:
-    """The document's operations by method and URL rule."""
-
-    def __init__(self, app: Flask, document: Node):
-        by_http = dict(openapi_document.operations(document))
-        self._by_rule: dict[tuple[str, str], Node] = {}
-        for rule in app.url_map.iter_rules():
-            path = metrics.openapi_path(rule.rule)
-            for method in rule.methods or ():
-                documented_method = method.replace("HEAD", "GET")
-                http = Http(documented_method, path)
-                if http in by_http:
-                    self._by_rule[method, rule.rule] = by_http[http]
-
-    def current(self) -> Node | None:
-        """Return the operation of the current request; None outside the contract."""
-        if not request.url_rule:
-            return None
-        return self._by_rule.get((request.method, request.url_rule.rule))
 
 
 def refuse_unknown_input() -> None:
     """Answer 422 to unknown and repeated parameters, and 400 to a body that has no schema."""
-    operation = app_state().operations.current()
+    operation = app_state().operations.get(metrics.current_route())
     if not operation:
         return
     errors = query_errors(operation)
@@ -51,7 +27,7 @@ def refuse_unknown_input() -> None:
         abort(400, "This operation takes no body.")
 
 
-def query_errors(operation: Node) -> dict[str, list[str]]:
+def query_errors(operation: JsonObject) -> dict[str, list[str]]:
     """Return what is wrong with the query by parameter."""
     parameters = operation.get("parameters", ())
     known = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
@@ -64,22 +40,20 @@ def query_errors(operation: Node) -> dict[str, list[str]]:
     return errors
 
 
-def document(app: Flask) -> Node:
-    """Return the OpenAPI document of the app."""
-    return app_state(app).document
-
-
-def init_app(app: Flask, document: Node, plan: Plan) -> None:
+def init_app(app: Flask, document: JsonObject, plan: Plan) -> None:
     """Publish smorest's document, completed; call it when all routes exist."""
     state = app_state(app)
     state.document = openapi_document.complete(document, plan)
-    state.operations = Operations(app, state.document)
+    state.operations = {
+        operation["operationId"]: operation
+        for _, operation in openapi_document.operations(state.document)
+    }
     state.deprecations = {
         route.id: deprecation_headers(route.deprecated) for route in plan.routes if route.deprecated
     }
 
 
-def deprecation_headers(deprecated: DeprecationEntry) -> dict[str, str]:
+def deprecation_headers(deprecated: DeprecationEntry) -> Headers:
     """Return the headers of a deprecated route (RFC 9745, RFC 8594, RFC 5829)."""
     links = ['</docs>; rel="deprecation"; type="text/html"']
     if deprecated.successor:

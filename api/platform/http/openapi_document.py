@@ -8,10 +8,10 @@ from typing import Any
 from marshmallow import fields
 
 from api.platform.http import errors
+from api.platform.types import JsonObject
 from observability.spec.plan import Plan
 from observability.spec.schema.fields import Http
 
-Node = dict[str, Any]  # an object of the document
 METHODS = ("get", "post", "put", "patch", "delete")
 SHARED_STATUSES = (400, 422, 429, 500)
 ROUTE_STATUSES = (*SHARED_STATUSES, 503)  # health, which is no route of the Plan, has its own 503
@@ -59,7 +59,7 @@ HEADERS = {
 EXAMPLE_REQUEST_ID = "0f8fad5bd9cb469fa165"
 
 
-def operations(document: Node) -> Iterator[tuple[Http, Node]]:
+def operations(document: JsonObject) -> Iterator[tuple[Http, JsonObject]]:
     """Yield method and path of each operation with the operation."""
     for path, item in document["paths"].items():
         for method in METHODS:
@@ -67,7 +67,7 @@ def operations(document: Node) -> Iterator[tuple[Http, Node]]:
                 yield Http(method.upper(), path), item[method]
 
 
-def complete(document: Node, plan: Plan) -> Node:
+def complete(document: JsonObject, plan: Plan) -> JsonObject:
     """Return a copy of smorest's document with operation ids, shared responses and deprecations."""
     document = copy.deepcopy(document)
     components = document["components"]
@@ -88,7 +88,7 @@ def complete(document: Node, plan: Plan) -> Node:
     return document
 
 
-def complete_responses(operation: Node, statuses: tuple[int, ...]) -> None:
+def complete_responses(operation: JsonObject, statuses: tuple[int, ...]) -> None:
     """Add the responses with these statuses, and what no view says to all responses."""
     responses = operation["responses"]
     for status in statuses:
@@ -99,7 +99,7 @@ def complete_responses(operation: Node, statuses: tuple[int, ...]) -> None:
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def complete_response(status: HTTPStatus, response: Node) -> None:
+def complete_response(status: HTTPStatus, response: JsonObject) -> None:
     """Add the headers of every response; add description and example to an error."""
     headers = {
         name: {"$ref": f"#/components/headers/{name}"}
@@ -114,7 +114,7 @@ def complete_response(status: HTTPStatus, response: Node) -> None:
         media_type["example"] = errors.members(status, f"{description}.", EXAMPLE_REQUEST_ID)
 
 
-def describe_map(converter: Any, field: fields.Field[Any], ret: Node) -> Node:
+def describe_map(converter: Any, field: fields.Field[Any], ret: JsonObject) -> JsonObject:
     """Return the JSON schema of a map's size and keys; {} for other fields.
 
     apispec writes limits of a text instead, into `ret`, and leaves the keys out.

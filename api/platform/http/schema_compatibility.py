@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-Schema = dict[str, Any]
+from api.platform.types import JsonObject
+
 Messages = Iterator[str]
 LOWER_BOUNDS = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER_BOUNDS = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
@@ -37,7 +38,7 @@ REQUEST = Direction("may not be {} any more", "is required now", "is refused now
 RESPONSE = Direction("may be {} now", "may be missing now", "is gone", "writeOnly")
 
 
-def schema_breaks(old: Schema, new: Schema, where: str, direction: Direction) -> Messages:
+def schema_breaks(old: JsonObject, new: JsonObject, where: str, direction: Direction) -> Messages:
     """Yield a sentence for each break between two schemas of a request or of a response."""
     if old == new:
         return
@@ -66,7 +67,7 @@ def schema_breaks(old: Schema, new: Schema, where: str, direction: Direction) ->
         yield from schema_breaks(old_parts[suffix], new_parts[suffix], part, direction)
 
 
-def property_breaks(old: Schema, new: Schema, where: str, direction: Direction) -> Messages:
+def property_breaks(old: JsonObject, new: JsonObject, where: str, direction: Direction) -> Messages:
     """Yield a sentence for each property that is gone.
 
     A new property is no break: readers ignore properties that they do not know.
@@ -82,7 +83,7 @@ def property_breaks(old: Schema, new: Schema, where: str, direction: Direction) 
         yield f"{where}.{name} {direction.missing}"
 
 
-def lost_values(wide: Schema, narrow: Schema) -> set[str]:
+def lost_values(wide: JsonObject, narrow: JsonObject) -> set[str]:
     """Return the types and enum values that `wide` allows and `narrow` does not."""
     lost = types(wide) - types(narrow)
     if "enum" not in narrow:
@@ -95,7 +96,7 @@ def lost_values(wide: Schema, narrow: Schema) -> set[str]:
     return lost
 
 
-def types(schema: Schema) -> set[str]:
+def types(schema: JsonObject) -> set[str]:
     """Return the types that the schema allows; an integer is also a number."""
     allowed = schema.get("type", TYPES)
     if isinstance(allowed, str):
@@ -115,7 +116,7 @@ def is_narrower(keyword: str, wide: Any, narrow: Any) -> bool:
     return grew == (keyword in LOWER_BOUNDS)
 
 
-def parts(schema: Schema) -> dict[str, Schema]:
+def parts(schema: JsonObject) -> dict[str, JsonObject]:
     """Return the schemas inside by path: `.name` of a property, `[]` of items, `.*` of a map."""
     inner = {f".{name}": part for name, part in schema.get("properties", {}).items()}
     inner["[]"] = schema.get("items", {})

@@ -1,17 +1,14 @@
-"""Dead letters: jobs that failed for good, one row per task and subject."""
-
-from typing import Any
+"""Dead letters: jobs that failed permanently, one row per job and subject."""
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from api.platform.clock import now
 from api.platform.db import insert_into
+from api.platform.state import app_state
 from api.platform.tables import DeadLetter
+from api.platform.types import JsonObject
 
-# Names of tasks.
-SYNC = "thingspeak.sync"
-DELIVERIES = "alarms.deliver"
 MAX_ERROR_LENGTH = 300  # characters; the column holds no more
 
 
@@ -21,7 +18,7 @@ def record(
     subject: str,
     error: str,
     attempts: int,
-    payload: dict[str, Any] | None = None,
+    payload: JsonObject | None = None,
 ) -> None:
     """Write the dead letter; when there is one already, update its error and add the attempts."""
     time = now()
@@ -53,7 +50,7 @@ def resolve(session: Session, task: str, subject: str) -> None:
 
 
 def counts(session: Session) -> dict[str, int]:
-    """Return the number of dead letters by task, with a zero for tasks that have none."""
+    """Return the number of dead letters of each job, also of the registered ones without any."""
     query = select(DeadLetter.task, func.count()).group_by(DeadLetter.task)
     stored = session.execute(query).all()
-    return {SYNC: 0, DELIVERIES: 0} | dict(stored)
+    return dict.fromkeys(app_state().job_names, 0) | dict(stored)

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from api.platform import tables
 from api.platform.clock import now
 from api.platform.db import database, insert_into
 from api.platform.state import app_state
+from api.platform.tables import Lease as LeaseRow
 
 SCHEDULER = "scheduler"  # lease of the worker that leads
 HELD_OWNERS: set[str] = set()  # owners of this process's leases
@@ -36,10 +36,10 @@ class Lease:
         Return False when it is lost; the caller must then not commit.
         """
         statement = (
-            update(tables.Lease)
-            .where(tables.Lease.name == self.name, tables.Lease.owner == self.owner)
+            update(LeaseRow)
+            .where(LeaseRow.name == self.name, LeaseRow.owner == self.owner)
             .values(until=expiry())
-            .returning(tables.Lease.name)
+            .returning(LeaseRow.name)
         )
         return session.execute(statement).first() is not None
 
@@ -53,15 +53,15 @@ def acquire(name: str) -> Lease | None:
     """Return a new lease, or None while another owner holds one that has not expired."""
     lease = Lease(name, uuid.uuid4().hex)
     with database().write() as session:
-        statement = insert_into(session, tables.Lease).values(
+        statement = insert_into(session, LeaseRow).values(
             name=name, owner=lease.owner, until=expiry()
         )
         new = statement.excluded
         statement = statement.on_conflict_do_update(
             index_elements=["name"],
             set_={"owner": new.owner, "until": new.until},
-            where=tables.Lease.until <= now(),
-        ).returning(tables.Lease.name)
+            where=LeaseRow.until <= now(),
+        ).returning(LeaseRow.name)
         if session.execute(statement).first() is None:
             return None
     HELD_OWNERS.add(lease.owner)
@@ -73,10 +73,10 @@ def renew() -> set[str]:
     if not HELD_OWNERS:
         return set()
     statement = (
-        update(tables.Lease)
-        .where(tables.Lease.owner.in_(list(HELD_OWNERS)))
+        update(LeaseRow)
+        .where(LeaseRow.owner.in_(list(HELD_OWNERS)))
         .values(until=expiry())
-        .returning(tables.Lease.owner)
+        .returning(LeaseRow.owner)
     )
     with database().write() as session:
         return set(session.scalars(statement))
@@ -86,7 +86,7 @@ def release(lease: Lease) -> None:
     """Delete the lease, so that another worker can acquire it at once."""
     HELD_OWNERS.discard(lease.owner)
     with database().write() as session:
-        session.execute(delete(tables.Lease).where(tables.Lease.owner == lease.owner))
+        session.execute(delete(LeaseRow).where(LeaseRow.owner == lease.owner))
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """The outbox: deliveries to the operator's webhook, which a worker sends.
 
 Deliveries are at least once: a delivery is a row, written in the transaction of its cause, and is
-deleted when the receiver answers 2xx. A repeat has the same Idempotency-Key. A node's deliveries
-keep their order: a failed one holds back the later ones until it succeeds or is a dead letter.
+deleted when the receiver answers 2xx. A repeat has the same Idempotency-Key. Deliveries about one
+subject keep their order: a failed one holds back the later ones until it succeeds or becomes a
+dead letter.
 """
 
 import hashlib
@@ -19,19 +20,19 @@ from sqlalchemy.orm import Session
 from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs import dead_letters
-from api.platform.jobs.dead_letters import DELIVERIES
 from api.platform.jobs.leases import Lease
 from api.platform.jobs.retries import retry_delay
 from api.platform.state import app_state
 from api.platform.tables import SUBJECT_COLUMN, Delivery
 from api.platform.telemetry import metrics, request_context, tracing
+from api.platform.types import Headers
 
 TIMEOUT = 5.0  # seconds for each step of a call
 log = logging.getLogger(__name__)
 
 
 def next_due(session: Session) -> Delivery | None:
-    """Return the delivery to send now: of the first delivery of every node, the one longest due."""
+    """Return the delivery to send: of the first one of each subject, the one longest due."""
     if not app_state().settings.webhook_url:
         return None
     first_ids = select(func.min(Delivery.id)).group_by(Delivery.subject)
@@ -47,7 +48,7 @@ def next_due(session: Session) -> Delivery | None:
 def backlog(session: Session) -> tuple[int, datetime | None]:
     """Return the number of deliveries and the creation time of the oldest.
 
-    The time is None when there is none, and without a webhook: then none is waiting for delivery.
+    The time is None without deliveries and without a webhook, because then none can be sent.
     """
     query = select(func.count(), func.min(Delivery.created_at)).select_from(Delivery)
     count, oldest = session.execute(query).one()
@@ -65,7 +66,7 @@ def deliver_next(client: httpx.Client, lease: Lease) -> bool | None:
         delivery = next_due(session)
     if delivery is None:
         return None
-    with request_context.activate(delivery.headers), tracing.job(DELIVERIES):
+    with request_context.activate(delivery.headers), tracing.job(app_state().delivery_job):
         error = send(client, delivery)
         with database().write() as session:
             record_attempt(session, delivery, error)
@@ -94,8 +95,8 @@ def send(client: httpx.Client, delivery: Delivery) -> str | None:
     return f"answered {response.status_code}"
 
 
-def signature_headers(secret: SecretStr | None, body: bytes) -> dict[str, str]:
-    """Return the header that proves to a receiver that the body is ours; {} without a secret."""
+def signature_headers(secret: SecretStr | None, body: bytes) -> Headers:
+    """Return the header with the HMAC-SHA256 of the body; {} without a secret."""
     if not secret:
         return {}
     digest = hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest()
@@ -121,21 +122,23 @@ def record_attempt(session: Session, delivery: Delivery, error: str | None) -> N
             "payload": delivery.payload,
             "headers": delivery.headers,
         }
-        dead_letters.record(session, DELIVERIES, delivery.key, error, attempts, payload)
+        dead_letters.record(
+            session, app_state().delivery_job, delivery.key, error, attempts, payload
+        )
 
 
 def report_attempt(delivery: Delivery, error: str | None) -> None:
     """Count and log an attempt; `error` is None when it succeeded."""
+    job = app_state().delivery_job
     fields = {
-        "job": DELIVERIES,
-        "node": delivery.subject,
+        "job": job,
+        "subject": delivery.subject,
         "key": delivery.key,
         "attempt": delivery.attempts + 1,
         "error": error,
     }
+    metrics.JOB_RUNS.labels(job, metrics.outcome(ok=error is None)).inc()
     if error:
-        metrics.JOB_RUNS.labels(DELIVERIES, "error").inc()
         log.warning("delivery failed", extra=fields)
     else:
-        metrics.JOB_RUNS.labels(DELIVERIES, "ok").inc()
         log.info("delivered", extra=fields)

@@ -5,6 +5,7 @@ dead letters, leases), so a lost queue or worker loses nothing: its work is anno
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -44,10 +45,10 @@ def open_queue(url: str) -> Any:
     return RedisHuey(QUEUE, url=url, **options)
 
 
-def create_worker(queue: Any, tick: Callable[[], None]) -> Any:
+def create_worker(queue: Any, tick: Callable[[], None], stop: threading.Event) -> Any:
     """Return a huey consumer that also calls `tick` once a second.
 
-    Its run() returns after SIGTERM, when running tasks have ended; `stop_flag` is set before.
+    SIGTERM sets `stop`; run() returns when the running tasks have ended.
     """
 
     class TickingScheduler(Scheduler):  # type: ignore[misc]  # huey has no types
@@ -59,7 +60,7 @@ def create_worker(queue: Any, tick: Callable[[], None]) -> Any:
         scheduler_class = TickingScheduler
 
     logging.getLogger("huey").setLevel(logging.WARNING)  # below, it writes a line every second
-    return Worker(
+    worker = Worker(
         queue,
         THREADS,
         periodic=False,
@@ -67,3 +68,5 @@ def create_worker(queue: Any, tick: Callable[[], None]) -> Any:
         graceful_signal="TERM",
         shutdown_timeout=STOP_SECONDS,
     )
+    worker.stop_flag = stop
+    return worker

@@ -15,8 +15,14 @@ OPEN_SECONDS = 15.0  # until it admits a trial
 log = logging.getLogger(__name__)
 
 
-class CallRefused(Exception):
-    """A call that was not made, or not waited for."""
+class CallError(Exception):
+    """Base of the errors of calls to other hosts; their text holds no secret."""
+
+    permanent = False  # True when a retry cannot succeed
+
+
+class CallRefused(CallError):
+    """A call that was not made, or whose response was not awaited."""
 
     reason = ""  # label value of the metric
     status = 503  # of the response to our own caller
@@ -48,15 +54,6 @@ class StateReporter(pybreaker.CircuitBreakerListener):
 
 class Failure(Exception):
     """The failed call that pybreaker counts."""
-
-
-def succeed() -> None:
-    """Do nothing: the successful call that pybreaker counts."""
-
-
-def fail() -> None:
-    """Raise Failure."""
-    raise Failure
 
 
 class Breaker:
@@ -116,11 +113,9 @@ class Breaker:
             counts = trial or self.state == pybreaker.STATE_CLOSED
             if ok is None or not counts:
                 return
-            outcome = fail
-            if ok:
-                outcome = succeed
-            with suppress(Failure, pybreaker.CircuitBreakerError):
-                self._machine.call(outcome)
+            with suppress(Failure, pybreaker.CircuitBreakerError), self._machine.calling():
+                if not ok:
+                    raise Failure
 
     def _seconds_until_trial(self) -> float:
         opened_at = self._storage.opened_at

@@ -19,6 +19,7 @@ import stamina
 from api.platform.outbound.circuit_breaker import Breaker, CallRefused
 from api.platform.outbound.deadlines import DeadlineExceeded, seconds_left
 from api.platform.telemetry import metrics, request_context
+from api.platform.types import JsonObject
 
 CONCURRENT = 3  # calls to one host at a time and process, well below gunicorn's threads
 CONNECT_SECONDS = 2.0
@@ -49,7 +50,7 @@ class Call(Generic[T]):
     """A GET, and the function that makes a result of its response."""
 
     path: str
-    params: dict[str, Any]
+    params: JsonObject
     read: Callable[[httpx.Response], T]
 
 
@@ -80,7 +81,7 @@ class Guard:
     def get(
         self,
         path: str,
-        params: dict[str, Any],
+        params: JsonObject,
         read: Callable[[httpx.Response], T],
         policy: RetryPolicy,
     ) -> T:
@@ -188,7 +189,7 @@ class Guard:
 _guards: dict[str, Guard] = {}  # of this process, by dependency
 
 
-def check(name: str) -> dict[str, Any]:
+def check(name: str) -> JsonObject:
     """Return the health check of a guarded dependency: the state of its breaker, without a call."""
     breaker = _guards[name].breaker
     result = {

@@ -9,9 +9,9 @@ from typing import Any
 from flask import Response, g, request
 from pythonjsonlogger.orjson import OrjsonFormatter
 
+from api.platform.config import PlatformSettings
 from api.platform.telemetry import metrics, request_context
 
-SERVICE = "evara-api"
 ACCESS = "evara.access"
 # Logs each batch, and each span that finds the queue full, while the collector is unreachable.
 REPETITIVE = "opentelemetry"
@@ -116,19 +116,19 @@ class Handler(logging.StreamHandler[Any]):
             self.stream.write(f"{self.format(substitute)}\n")
 
 
-def configure(level: str, env: str, version: str) -> None:
+def configure(service: str, settings: PlatformSettings) -> None:
     """Make every logger of the process write JSON lines to standard error."""
     formatter = Formatter(
         "%(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s",
         rename_fields={"levelname": "level", "name": "logger"},
-        static_fields={"service": SERVICE, "version": version, "env": env},
+        static_fields={"service": service, "version": settings.version, "env": settings.env},
         timestamp=True,
     )
     handler = Handler()
     handler.setFormatter(formatter)
     handler.addFilter(RepetitionFilter())
     handler.addFilter(ContextFilter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     # httpx logs each call with its URL, which may hold a key; the metrics count the calls.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 from prometheus_client.mmap_dict import MmapedDict
 
+from api.platform.types import JsonObject
+
 ARCHIVE = "0"  # in the name of an archive, where a worker's file has its process id
 JOURNAL = "merge.json"
 DEAD = ".dead"  # suffix instead of .db: no worker opens the file, no scrape reads it
@@ -109,7 +111,7 @@ def combine(sources: list[Path], target: Path, combine_values: Combine) -> None:
     file.close()
 
 
-def write_journal(folder: Path, steps: dict[str, Any]) -> None:
+def write_journal(folder: Path, steps: JsonObject) -> None:
     """Write the steps that finish a merge, at once: after this a crash does not undo the merge."""
     draft = folder / f"{JOURNAL}.new"
     draft.write_text(json.dumps(steps))

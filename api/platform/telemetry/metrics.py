@@ -172,7 +172,8 @@ def init_process(plan: Plan) -> None:
             registry=REGISTRY,
             buckets=plan.bucket_edges,
         )
-        for name, entry in plan.metrics.items():
+    for name, entry in plan.metrics.items():
+        if name not in REGISTRY.by_name:
             KINDS[entry.type](name, entry.text, entry.labels, registry=REGISTRY, **entry.options)
     for result in names.OUTCOMES:
         TRACE_SPANS.labels(result)

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import Headers as HttpHeaders
+
+from api.platform.types import Headers
 
 REQUEST_ID = "X-Request-ID"
 TRACEPARENT = "traceparent"
@@ -56,7 +58,7 @@ class RequestContext:
         """Return the ids and the sampled flag in the format of traceparent and traceresponse."""
         return f"00-{self.trace_id}-{self.span_id}-0{int(self.sampled)}"
 
-    def outbound_headers(self) -> dict[str, str]:
+    def outbound_headers(self) -> Headers:
         """Return the headers with which an outbound call or a queued job continues this context."""
         return {REQUEST_ID: self.request_id, TRACEPARENT: self.traceparent()}
 
@@ -71,7 +73,7 @@ def set_sample_ratio(ratio: float) -> None:
     _sample_threshold = round(ratio * (1 << 56))
 
 
-def begin(headers: Headers | Mapping[str, str]) -> RequestContext:
+def begin(headers: HttpHeaders | Mapping[str, str]) -> RequestContext:
     """Return a context that continues the headers; it is current until end().
 
     Ids that the headers lack or that are ill-formed are new.
@@ -117,7 +119,7 @@ def usage_fields() -> dict[str, float]:
     return {} if context is None else context.usage.log_fields()
 
 
-def outbound_headers() -> dict[str, str]:
+def outbound_headers() -> Headers:
     """Return the headers for an outbound call; {} outside requests and jobs."""
     context = _current.get()
     return {} if context is None else context.outbound_headers()

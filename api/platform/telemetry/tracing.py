@@ -15,6 +15,7 @@ from api.platform.config import PlatformSettings
 from api.platform.state import app_state
 from api.platform.telemetry import gateway, logs, metrics, request_context
 from api.platform.telemetry.request_context import RequestContext
+from observability.spec.plan import Plan
 
 if TYPE_CHECKING:
     from api.platform.telemetry.otlp import RootSpans, Tracing
@@ -78,7 +79,7 @@ def start_job(tracing: "Tracing", context: RequestContext, name: str) -> "RootSp
     return root_spans
 
 
-def init_app(app: Flask, settings: PlatformSettings) -> None:
+def init_app(app: Flask, settings: PlatformSettings, plan: Plan) -> None:
     """Trace the requests and jobs of the app if the settings name a collector."""
     if not settings.otlp_endpoint:
         request_context.set_sample_ratio(0.0)
@@ -87,7 +88,7 @@ def init_app(app: Flask, settings: PlatformSettings) -> None:
 
     request_context.set_sample_ratio(settings.trace_ratio)
     app_state(app).tracing = Tracing(
-        settings.otlp_endpoint, logs.SERVICE, settings.version, settings.env
+        settings.otlp_endpoint, plan.service, settings.version, settings.env
     )
 
 
@@ -134,12 +135,8 @@ def request_attributes(context: RequestContext) -> dict[str, str]:
 
 def span_name(attributes: dict[str, str]) -> str:
     """Return the method and the route, as OpenTelemetry's HTTP conventions name a server span."""
-    method = attributes["http.request.method"]
-    if method == "_OTHER":
-        method = "HTTP"
-    if "http.route" not in attributes:
-        return method
-    return f"{method} {attributes['http.route']}"
+    method = attributes["http.request.method"].replace("_OTHER", "HTTP")
+    return f"{method} {attributes.get('http.route', '')}".rstrip()
 
 
 def end(exception: BaseException | None) -> None:

@@ -1,132 +1,27 @@
-"""`flask seed`: nodes, migrations and the keys of the stack's programs."""
+"""The nodes of `flask seed`."""
 
-import re
-import secrets
-from pathlib import Path
-
-import pytest
 from flask import Flask
 
-from api.cli.seed import PROGRAMS, SEEDS
-from api.platform import keys
-from api.platform.keys import PREFIX
-from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES, bearer
+from tests.api.helpers import NODES
+from tests.api.platform.cli.test_seed import seed
 
 HILL_TANK = f"{NODES}/hill-tank"
 
 
-def seed(app: Flask, *options: str) -> str:
-    """Run the command and return its output."""
-    result = app.test_cli_runner().invoke(args=["seed", *options])
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def read_keys(folder: Path) -> dict[str, str]:
-    """Return the content of each program's file."""
-    return {name: (folder / name).read_text(encoding="utf-8").strip() for name in PROGRAMS}
-
-
-def rename_status(app: Flask, token: str) -> int:
-    """Return the status with which a key may rename a node: 200, 401 or 403."""
-    answer = app.test_client().patch(HILL_TANK, json={"name": "X"}, headers=bearer(token))
-    return answer.status_code
-
-
-def test_seeding_twice_makes_the_nodes_once(app: Flask) -> None:
+def test_seeding_twice_creates_the_nodes_once(app: Flask) -> None:
     """The second seed changes nothing."""
-    assert seed(app) == "3 nodes made, 0 were there\n"
+    assert seed(app) == "3 nodes created, 0 existed\n"
     app.test_client().patch(HILL_TANK, json={"name": "Renamed"})
-    assert seed(app) == "0 nodes made, 3 were there\n"
+    assert seed(app) == "0 nodes created, 3 existed\n"
     assert app.test_client().get(HILL_TANK).get_json()["name"] == "Renamed"
-
-
-def test_seeding_without_migrations_says_what_to_run(make_app: MakeApp) -> None:
-    """An empty database gives a sentence with the command to run instead of a traceback."""
-    result = make_app().test_cli_runner().invoke(args=["seed"])
-    assert result.exit_code == 1
-    assert re.search("no such table|does not exist", result.output)
-    assert "flask --app api.app db upgrade" in result.output
-    assert "Traceback" not in result.output
-
-
-def test_seeding_can_migrate_first(make_app: MakeApp) -> None:
-    """--migrate brings an empty database to the newest migration."""
-    app = make_app()
-    assert seed(app, "--migrate").splitlines()[-1] == "3 nodes made, 0 were there"
-    assert app.test_client().get("/health/ready").status_code == 200
 
 
 def test_seeds_are_nodes_that_the_api_accepts(app: Flask) -> None:
     """Every seed passes the schema of the API."""
-    for values in SEEDS:
-        assert app.test_client().post(NODES, json=values).status_code == 201
-
-
-def test_seeding_creates_keys_for_the_programs(app: Flask, tmp_path: Path) -> None:
-    """Each program gets an unlimited key of its scope, in a file for its owner alone."""
-    folder = tmp_path / "keys"
-    output = seed(app, "--keys", str(folder))
-    tokens = read_keys(folder)
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-    statuses = {name: rename_status(app, token) for name, token in tokens.items()}
-    assert statuses == {"prober": 403, "load": 200}
-    assert not [token for token in tokens.values() if token in output]
-    with app.app_context():
-        unlimited = {key.name for key in keys.page(1, 100)["items"] if key.unlimited}
-    assert unlimited >= PROGRAMS.keys()
-
-
-def test_seeding_again_replaces_only_an_invalid_key(app: Flask, tmp_path: Path) -> None:
-    """A valid key stays; a file with another content gets a new key and mode 600."""
-    seed(app, "--keys", str(tmp_path))
-    before = read_keys(tmp_path)
-    (tmp_path / "load").chmod(0o644)
-    (tmp_path / "load").write_text("evara_wrong", encoding="utf-8")
-    output = seed(app, "--keys", str(tmp_path))
-    after = read_keys(tmp_path)
-    assert after["prober"] == before["prober"]
-    assert after["load"] not in (before["load"], "evara_wrong")
-    assert (tmp_path / "load").stat().st_mode & 0o777 == 0o600
-    assert not [token for token in after.values() if token in output]
-
-
-def test_a_key_that_was_generated_elsewhere_is_adopted(app: Flask, tmp_path: Path) -> None:
-    """A file with the form of a key that the database does not know is stored as it stands."""
-    tokens = {name: PREFIX + secrets.token_urlsafe(32) for name in PROGRAMS}
-    for name, token in tokens.items():
-        (tmp_path / name).write_text(f"{token}\n", encoding="utf-8")
-    for _ in range(2):
-        seed(app, "--keys", str(tmp_path))
-    assert read_keys(tmp_path) == tokens
-    assert rename_status(app, tokens["load"]) == 200
-    assert rename_status(app, tokens["prober"]) == 403
-
-
-def test_a_revoked_key_is_not_adopted(app: Flask, tmp_path: Path) -> None:
-    """A key that was stored and revoked is replaced by a new one."""
-    seed(app, "--keys", str(tmp_path))
-    revoked = read_keys(tmp_path)["load"]
-    with app.app_context():
-        for key in keys.page(1, 100)["items"]:
-            if key.name == "load":
-                keys.revoke(key.id)
-    seed(app, "--keys", str(tmp_path))
-    assert rename_status(app, revoked) == 401
-    assert rename_status(app, read_keys(tmp_path)["load"]) == 200
-
-
-def test_a_key_that_cannot_be_replaced_is_reported_with_its_fix(
-    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the file is mounted read-only, as in a container, the message names the command."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("Device or resource busy")
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    (tmp_path / "prober").write_text("of no form", encoding="utf-8")
-    result = app.test_cli_runner().invoke(args=["seed", "--keys", str(tmp_path)])
-    assert result.exit_code == 1
-    assert "rm secrets/prober_key && make up" in result.output
+    seed(app)
+    client = app.test_client()
+    kept = ("id", "name", "kind", "channel_id", "fields")
+    for node in client.get(NODES).get_json()["items"]:
+        assert client.delete(f"{NODES}/{node['id']}").status_code == 204
+        values = {name: node[name] for name in kept}
+        assert client.post(NODES, json=values).status_code == 201

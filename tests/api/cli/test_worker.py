@@ -21,10 +21,11 @@ from flask import Flask
 
 from api.app import create_app
 from api.config import Settings
-from api.jobs import SYNC, Jobs
 from api.platform.clock import now
 from api.platform.db import database
+from api.platform.jobs.worker import Jobs
 from api.platform.tables import Lease
+from api.services.thingspeak import SYNC_JOB as SYNC
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, dead_letters, is_synced, stored
@@ -183,7 +184,7 @@ def test_two_workers_share_and_a_killed_one_is_replaced(
         # The three syncs occupy the threads of one worker, or some of both: either way the other
         # worker runs tasks for nodes that are being synced.
         for node_id in node_ids * DUPLICATES:
-            jobs.enqueue(jobs.sync, node_id, expires=60)
+            jobs.runners[SYNC].enqueue(node_id)
         until(lambda: jobs.huey.pending_count() == 0)
         owners = lease_owners(app)
         assert owners.keys() >= {f"{SYNC}/{node_id}" for node_id in node_ids}

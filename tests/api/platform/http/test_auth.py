@@ -10,8 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event
 
-from api import app as app_module
-from api.platform import db, keys
+from api.platform import db, factory, keys
 from api.platform.clock import now
 from api.platform.http import auth
 from api.platform.http.parsing import V1
@@ -133,9 +132,10 @@ def test_a_route_without_a_scope_does_not_start(
     """The start fails with the name of the route and the fix."""
     forgotten = V1("forgotten", __name__, url_prefix="/api/v1/forgotten")
     forgotten.route("/", methods=["GET"], endpoint="view")(lambda: {"all": "there is"})
-    monkeypatch.setattr(app_module.docs_page, "blueprint", forgotten)
+    monkeypatch.setattr(factory.docs_page, "blueprint", forgotten)
     with pytest.raises(
-        RuntimeError, match=r"forgotten\.view would answer anybody: declare `@blueprint\.scope"
+        RuntimeError,
+        match=r"forgotten\.view would respond to everybody: declare `@blueprint",
     ):
         make_app()
 

@@ -6,16 +6,14 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from api import app as app_module
-from api.platform.http import contract, openapi
-from tests.api.conftest import MakeApp
+from api.platform.state import app_state
 
 
 @pytest.fixture
-def committed(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def committed(app: Flask, tmp_path: Path) -> Path:
     """Return the path of a committed contract that is what the app serves."""
     path = tmp_path / "openapi.json"
-    monkeypatch.setattr(contract, "COMMITTED", path)
+    app_state(app).contract = path
     assert app.test_cli_runner().invoke(args=["contract", "write"]).exit_code == 0
     return path
 
@@ -65,15 +63,3 @@ def test_check_names_drift_and_breaks(app: Flask, committed: Path, tmp_path: Pat
     broken = runner.invoke(args=["contract", "check", "--base", str(other)])
     assert broken.exit_code == 1
     assert broken.stderr.startswith("openapi.json: GET /api/v1/gone: is gone")
-
-
-def test_the_committed_contract_is_what_the_app_serves(make_app: MakeApp) -> None:
-    """Byte for byte: make generate leaves it alone."""
-    served = contract.text(openapi.document(make_app()))
-    assert contract.COMMITTED.read_text(encoding="utf-8") == served
-
-
-def test_an_app_leaves_nothing_for_the_next(make_app: MakeApp) -> None:
-    """What one app publishes does not depend on the apps that the process made before it."""
-    openapi.document(make_app())
-    assert app_module.OPENAPI["API_SPEC_OPTIONS"]["components"].keys() == {"securitySchemes"}

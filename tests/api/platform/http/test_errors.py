@@ -14,9 +14,9 @@ from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, ImATeapot, MethodNotAllowed, TooManyRequests
 
-from api import jobs
 from api.platform import db
 from api.platform.http import errors
+from api.platform.jobs.worker import Jobs
 from api.platform.state import app_state
 from api.platform.telemetry import metrics
 from api.services import nodes, sync
@@ -323,7 +323,7 @@ def test_sentry_gets_unhandled_exceptions(
     answer = client.post(NODES, json=NODE | {"name": "hunter2"}, headers=bearer(UNLIMITED))
     assert answer.status_code == 500
     monkeypatch.setattr(sync, "sync_node", raising(KeyError("of a job")))
-    assert not jobs.Jobs(app).sync_now()
+    assert not Jobs(app).runners["thingspeak.sync"].run_all()
     sentry_sdk.flush(10)
     assert b"hunter2" not in b"".join(sentry.bodies)
     assert UNLIMITED.encode() not in b"".join(sentry.bodies)

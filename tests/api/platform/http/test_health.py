@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 
 from api.platform.http import health, health_checks
+from api.platform.types import JsonObject
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODES
 
@@ -46,7 +47,7 @@ def test_admins_get_the_details(app: Flask) -> None:
     check = as_admin(app).get("/health").get_json()["checks"]["database"]
     assert check["latency_ms"] >= 0
     assert check["since"].endswith("+00:00")
-    assert check["detail"] == f"answers, at migration {health.newest_migration()}"
+    assert check["detail"] == f"answers, at migration {health.newest_migration('migrations')}"
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
@@ -128,7 +129,7 @@ def test_a_flood_runs_a_check_once(app: Flask) -> None:
     together = threading.Barrier(9)
     release = threading.Event()
 
-    def slow() -> health.Body:
+    def slow() -> JsonObject:
         runs.append(1)
         release.wait(10)
         return {"ok": True}
@@ -160,7 +161,7 @@ def test_a_check_that_hangs_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPat
     hanging = threading.Event()
     returned = threading.Event()
 
-    def hang() -> health.Body:
+    def hang() -> JsonObject:
         runs.append(1)
         hanging.wait(10)
         returned.set()

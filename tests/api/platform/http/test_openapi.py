@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, abort
 from flask.testing import FlaskClient
 from flask_smorest import Blueprint
 from jsonschema import Draft202012Validator
 from marshmallow import fields
 
-from api import app as factory
-from api.platform.http import contract, openapi, openapi_document
+from api import app as app_module
+from api.platform import factory
+from api.platform.http import openapi_document
 from api.platform.http.compatibility import breaking_changes
 from api.platform.http.parsing import V1, AnswerSchema
+from api.platform.state import app_state
 from api.services import nodes
 from observability.spec import loading
 from observability.spec.loading import CATALOGUE
@@ -25,7 +27,8 @@ from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, is_problem, reading
 from tests.contract_validation import mismatch, validator_of
 
-DOCUMENT = json.loads(contract.COMMITTED.read_text(encoding="utf-8"))
+ROOT = Path(__file__).resolve().parents[4]
+DOCUMENT = json.loads((ROOT / "api" / "openapi.json").read_text(encoding="utf-8"))
 OPERATIONS = [
     pytest.param(http, operation, id=str(http))
     for http, operation in openapi_document.operations(DOCUMENT)
@@ -123,7 +126,7 @@ def test_alarms_are_taken_as_published(
     app: Flask, client: FlaskClient, alarms: dict[str, Any], fits: bool
 ) -> None:
     """The API refuses what the schema refuses; only its description can say that below < above."""
-    components = openapi.document(app)["components"]
+    components = app_state(app).document["components"]
     schema = {"$ref": "#/components/schemas/NodeNew", "components": components}
     body = NODE | {"alarms": alarms}
     assert Draft202012Validator(schema).is_valid(body) is fits
@@ -208,7 +211,7 @@ def test_an_undocumented_status_fails_the_test(
     """A view that starts to send 418 must say so first."""
 
     def brew(**_: object) -> None:
-        openapi.abort(418)
+        abort(418)
 
     monkeypatch.setattr(nodes, "page", brew)
     with pytest.raises(AssertionError, match=r"nodes\.list does not document 418"):
@@ -275,8 +278,7 @@ def with_v2(
     catalogue = tmp_path / "catalogue.yaml"
     catalogue.write_text(text, encoding="utf-8")
     plan = loading.load_plan(catalogue)
-    monkeypatch.setattr(factory.loading, "load_plan", lambda: plan)
-    monkeypatch.setattr(factory.nodes, "blueprint", factory.nodes.blueprint)
+    monkeypatch.setattr(app_module.loading, "load_plan", lambda: plan)
     register = factory.ProblemApi.register_blueprint
 
     def both(self: Any, registered: Blueprint, **options: Any) -> None:
@@ -316,7 +318,7 @@ def test_a_deprecated_route_says_so(with_v2: Flask) -> None:
         assert not {"Deprecation", "Sunset", "Link"} & set(answer.headers.keys())
     marked = {
         str(http): operation
-        for http, operation in openapi_document.operations(openapi.document(with_v2))
+        for http, operation in openapi_document.operations(app_state(with_v2).document)
         if operation.get("deprecated")
     }
     assert list(marked) == [f"GET {NODES}"]
@@ -325,7 +327,7 @@ def test_a_deprecated_route_says_so(with_v2: Flask) -> None:
 
 def test_a_removed_route_is_refused_before_its_sunset_alone(with_v2: Flask) -> None:
     """The contract itself knows when a deprecated route may go."""
-    old = copy.deepcopy(openapi.document(with_v2))
+    old = copy.deepcopy(app_state(with_v2).document)
     left = copy.deepcopy(old)
     del left["paths"]["/api/v1/nodes"]["get"]
     [problem] = breaking_changes(old, left, date(2026, 6, 30))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.platform.jobs.retries import MAX_RETRY_DELAY, retry_delay, retry_delay_after
+from api.platform.jobs.retries import MAX_RETRY_DELAY, retry_delay
 from api.platform.outbound.circuit_breaker import BreakerOpen
 from api.platform.state import app_state
 from api.services.thingspeak import Unavailable
@@ -31,4 +31,4 @@ def test_delays_double_up_to_ten_minutes(make_app: MakeApp) -> None:
 def test_an_error_may_extend_the_delay(make_app: MakeApp, error: Exception, seconds: float) -> None:
     """Retry-After and an open breaker do, but never beyond the longest delay."""
     with make_app().app_context():
-        assert retry_delay_after(error, 1) == seconds
+        assert retry_delay(1, error) == seconds

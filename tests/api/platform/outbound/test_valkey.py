@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from api.jobs import Jobs
+from api.platform.jobs.worker import Jobs
 from api.platform.outbound import redis_client
 from api.platform.telemetry import metrics
 from observability.spec import names
@@ -122,7 +122,7 @@ def test_the_apis_user_may_what_the_api_does_and_not_more(
     assert [task.name for task in jobs.huey.pending()] == ["sync"]
     assert jobs.huey.dequeue().name == "sync"
     with app.app_context():
-        assert jobs._leadership.lease
+        assert jobs.leadership.lease
     assert (fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")) == before
     for forbidden in (store.keys, store.flushall, lambda: store.config_set("maxmemory", 1)):
         with pytest.raises(ResponseError, match="permissions"):

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from api import jobs
 from api.models import Node
 from api.platform import db
 from api.platform.clock import now
 from api.platform.db import database
+from api.platform.jobs.worker import Jobs
 from api.platform.telemetry import logs, metrics
 from api.services import nodes, sync
 from tests.api.conftest import MakeApp
@@ -297,11 +297,9 @@ def test_a_job_has_an_identity_of_its_own(
 
     for job in (work, work, broken):
         monkeypatch.setattr(sync, "sync_node", job)
-        jobs.Jobs(app).sync_now()
+        Jobs(app).runners["thingspeak.sync"].run_all()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["message"] for line in lines] == ["in the middle", "job done"] * 2 + [
-        "sync failed"
-    ]
+    assert [line["message"] for line in lines] == ["in the middle", "job done"] * 2 + ["job failed"]
     ids = [(line["request_id"], line["trace_id"]) for line in lines]
     assert ids[0] == ids[1] != ids[2] == ids[3] != ids[4]
     assert all(all(pair) for pair in ids)

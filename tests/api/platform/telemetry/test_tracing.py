@@ -18,8 +18,8 @@ import httpx
 import pytest
 from flask import Flask
 
-from api import jobs
 from api.platform.db import database
+from api.platform.jobs.worker import Jobs
 from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context
 from api.services import nodes, sync
@@ -175,11 +175,11 @@ def test_a_job_is_a_span_with_its_calls(
         nodes.create(
             NODE | {"channel_id": 7, "channel_key": SECRET, "fields": {"field1": "level_m"}}
         )
-    assert jobs.Jobs(app).sync_now()
+    assert Jobs(app).runners["thingspeak.sync"].run_all()
     spans = received(app, collector)
     job = spans[-1]
     [call] = [span for span in spans if span.attributes.get("http.request.method")]
-    assert (job.name, job.kind, job.parent_id) == (jobs.SYNC, INTERNAL, "")
+    assert (job.name, job.kind, job.parent_id) == ("thingspeak.sync", INTERNAL, "")
     assert (call.kind, call.parent_id, call.trace_id) == (CLIENT, job.span_id, job.trace_id)
     assert call.attributes["url.full"] == f"{collector.url}/channels/7/feeds.json"
     assert call.attributes["http.response.status_code"] == 200
@@ -209,10 +209,10 @@ def test_each_run_of_a_job_is_its_own_trace(
     with app.app_context():
         nodes.create(NODE | {"channel_id": 7})
     monkeypatch.setattr(sync, "sync_node", broken)
-    assert not jobs.Jobs(app).sync_now()
+    assert not Jobs(app).runners["thingspeak.sync"].run_all()
     with app.app_context(), database().read() as session:
         session.get(nodes.Node, "of nobody")
-    assert not jobs.Jobs(app).sync_now()
+    assert not Jobs(app).runners["thingspeak.sync"].run_all()
     spans = received(app, collector)
     assert len(spans) == len({span.trace_id for span in spans}) == 2
     for span in spans:

@@ -6,9 +6,10 @@ from flask import current_app
 from flask.cli import AppGroup
 from sqlalchemy import select
 
-from api.jobs import Jobs
 from api.platform.db import database, insert_into
-from api.platform.jobs import dead_letters, outbox
+from api.platform.jobs import outbox
+from api.platform.jobs.worker import Jobs
+from api.platform.state import app_state
 from api.platform.tables import DeadLetter, Delivery
 
 COLUMNS = ("id", "task", "subject", "error", "attempts", "first_at", "last_at", "payload")
@@ -32,7 +33,7 @@ def remove(number: int, *, requeue: bool) -> DeadLetter:
                 f"there is no dead letter {number}; see: flask --app api.app jobs list"
             )
         session.delete(letter)
-        if requeue and letter.task == dead_letters.DELIVERIES:
+        if requeue and letter.task == app_state().delivery_job:
             columns = {"key": letter.subject, **letter.payload}
             session.execute(insert_into(session, Delivery.__table__).values(columns))
     return letter
@@ -59,9 +60,9 @@ def list_letters(as_json: bool) -> None:
 def retry(number: int) -> None:
     """Take a dead letter out, and try again what it is about."""
     letter = remove(number, requeue=True)
-    if letter.task == dead_letters.SYNC:
-        jobs = Jobs(current_app)
-        jobs.enqueue(jobs.sync, letter.subject, expires=jobs.settings.sync_every)
+    runner = Jobs(current_app).runners.get(letter.task)
+    if runner:
+        runner.enqueue(letter.subject)
     click.echo(f"{letter.task} {letter.subject} will be tried again")
 
 

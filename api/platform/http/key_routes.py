@@ -18,10 +18,11 @@ from api.platform.http.parsing import (
     Whole,
 )
 from api.platform.tables import SCOPES
+from api.platform.types import JsonObject
 
 blueprint = V1("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
 EXAMPLE = {"name": "dashboard", "scope": "read"}
-ANSWER: dict[str, Any] = EXAMPLE | {
+ANSWER: JsonObject = EXAMPLE | {
     "id": "0f8fad5bd9cb",
     "unlimited": False,
     "created_at": "2026-03-01T12:00:00+00:00",
@@ -86,7 +87,7 @@ class KeyPage(PageSchema):
     200, KeyPage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1}
 )
 @blueprint.errors(422)
-def list_keys(query: dict[str, Any]) -> dict[str, Any]:
+def list_keys(query: JsonObject) -> JsonObject:
     """Keys, the newest first"""
     return keys.page(**query)
 
@@ -96,7 +97,7 @@ def list_keys(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.arguments(NewKeySchema, example=EXAMPLE)
 @blueprint.response(201, MadeKeySchema, example=ANSWER | {"key": "evara_" + 43 * "x"})
 @blueprint.errors(400, 413, 415, 422)
-def create(body: dict[str, Any]) -> Any:
+def create(body: JsonObject) -> Any:
     """Make a key; the answer alone has it"""
     return keys.create(**body), {"Cache-Control": "no-store"}
 

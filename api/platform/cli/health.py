@@ -16,5 +16,4 @@ def health() -> None:
     """Print the result of every check as JSON; exit 1 when requests cannot be served."""
     body, is_ready = report(app_state().health_checks)
     click.echo(orjson.dumps(body))
-    if not is_ready:
-        sys.exit(1)
+    sys.exit(not is_ready)

@@ -10,11 +10,12 @@ from marshmallow import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
-from api.cli.errors import database_error
 from api.platform import keys
+from api.platform.cli.errors import database_error
 from api.platform.clock import now
+from api.platform.http.key_routes import KeySchema, NewKeySchema
 from api.platform.tables import SCOPES
-from api.v1.keys import KeySchema, NewKeySchema
+from api.platform.types import JsonObject
 from observability.spec.quantities import parse_positive_duration
 
 MAX_LISTED = 10_000
@@ -87,7 +88,7 @@ def list_keys(as_json: bool) -> None:
         click.echo(table_row(key))
 
 
-def table_row(key: dict[str, Any]) -> str:
+def table_row(key: JsonObject) -> str:
     """Return the line of a key in the table; times are to the minute."""
     limits = "yes"
     if key["unlimited"]:

@@ -8,9 +8,9 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
-from api.jobs import Jobs
 from api.platform.db import database
 from api.platform.jobs import dead_letters
+from api.platform.jobs.worker import Jobs
 from api.platform.tables import DeadLetter, Delivery
 from tests.api.conftest import MakeApp
 
@@ -33,8 +33,8 @@ def letter_ids(app: Flask) -> list[str]:
     """Ids of two dead letters: of a sync and of a delivery."""
     delivery = {"node_id": "hill-tank", "payload": {"state": "below"}, "headers": {}}
     with app.app_context(), database().write() as session:
-        dead_letters.record(session, dead_letters.SYNC, "hill-tank", "answered -1", 1)
-        dead_letters.record(session, dead_letters.DELIVERIES, KEY, "answered 500", 12, delivery)
+        dead_letters.record(session, "thingspeak.sync", "hill-tank", "answered -1", 1)
+        dead_letters.record(session, "alarms.deliver", KEY, "answered 500", 12, delivery)
     with app.app_context(), database().read() as session:
         return [str(row.id) for row in session.query(DeadLetter).order_by(DeadLetter.id)]
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from api.cli.seed import SEEDS
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES, bearer, is_problem
+from tests.api.helpers import NODE, NODES, bearer, is_problem
 
 
 def run(app: Flask, *words: str) -> list[str]:
@@ -30,7 +29,7 @@ def test_the_last_line_is_the_key_alone(app: Flask) -> None:
     """Scripts take the last line; the key has its scope until it is revoked."""
     token = run(app, "create", "ci", "--scope", "write")[-1]
     client, headers = app.test_client(), bearer(token)
-    assert client.post(NODES, json=SEEDS[0], headers=headers).status_code == 201
+    assert client.post(NODES, json=NODE, headers=headers).status_code == 201
     is_problem(client.get("/api/v1/keys/", headers=headers), 403)
     key = listed_key(app, "ci")
     assert (key["scope"], key["unlimited"], key["expires_at"]) == ("write", False, None)

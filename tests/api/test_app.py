@@ -1,0 +1,17 @@
+"""The app: its contract, and one app beside another."""
+
+from api.platform.http import contract
+from api.platform.state import app_state
+from tests.api.conftest import MakeApp
+
+
+def test_the_committed_contract_is_what_the_app_serves(make_app: MakeApp) -> None:
+    """Byte for byte: make generate does not change it."""
+    state = app_state(make_app())
+    assert state.contract.read_text(encoding="utf-8") == contract.text(state.document)
+
+
+def test_an_app_leaves_nothing_for_the_next(make_app: MakeApp) -> None:
+    """What one app publishes does not depend on the apps that the process created before it."""
+    document = app_state(make_app()).document
+    assert app_state(make_app()).document == document
