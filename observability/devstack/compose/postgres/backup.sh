@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Backups of the database evara: a dump every EVARA_BACKUP_EVERY seconds, each restored into a scratch server and compared
-# with what was dumped, before it counts. The newest EVARA_BACKUP_KEEP stay.
+# Back up the database evara every EVARA_BACKUP_EVERY seconds. Each dump is restored into a temporary server and compared with
+# the dumped snapshot before it is recorded. The newest EVARA_BACKUP_KEEP dumps are kept.
 #
-#   backup.sh run          for ever, as the service `backup` does
-#   backup.sh once         one dump, checked; exit 1 when it cannot be trusted
-#   backup.sh check FILE   restores a dump that is there, and compares it with what was noted when it was made
+#   backup.sh run          repeat forever, as the service `backup` does
+#   backup.sh once         make one dump and verify it; exit 1 if the verification fails
+#   backup.sh check FILE   restore an existing dump and compare it with its recorded summary
 #
-# PGHOST, PGUSER, PGDATABASE name the database; the password is in the secret postgres_password.
+# PGHOST, PGUSER and PGDATABASE select the database; the secret postgres_password has the password.
 set -euo pipefail
 folder=${EVARA_BACKUP_DIR:-/backups} every=${EVARA_BACKUP_EVERY:-86400} keep=${EVARA_BACKUP_KEEP:-7}
 export PGHOST=${PGHOST:-postgres} PGUSER=${PGUSER:-evara} PGDATABASE=${PGDATABASE:-evara} PGCONNECT_TIMEOUT=5
@@ -15,7 +15,7 @@ PGPASSFILE=$(mktemp)
 printf '*:*:*:*:%s\n' "$(cat "${EVARA_SECRETS:-/run/secrets}/postgres_password")" >"$PGPASSFILE"
 export PGPASSFILE
 scratch=$folder/.scratch.$$
-if ! getent passwd "$(id -u)" >/dev/null; then # initdb wants a name for its user; the image has a library that tells one
+if ! getent passwd "$(id -u)" >/dev/null; then # initdb needs a user name; the image has a library that provides one
   for wrapper in /usr/lib/*/libnss_wrapper.so; do
     [ -s "$wrapper" ] || continue
     NSS_WRAPPER_PASSWD=$(mktemp)
@@ -27,7 +27,7 @@ psql=(psql --no-psqlrc --quiet --tuples-only --no-align --set ON_ERROR_STOP=1)
 
 say() { echo "backup: $*"; }
 
-pause() { sleep "$1" & wait $!; } # ends at once with a signal
+pause() { sleep "$1" & wait $!; } # a signal ends it at once
 
 # Rows of each table, and the newest reading, as lines of text.
 summary="SELECT format('SELECT %L, count(*) FROM public.%I', tablename, tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1 \\gexec
@@ -38,7 +38,7 @@ stop_scratch() {
   rm -rf "$scratch"
 }
 
-check() { # FILE: restores it into a server of its own, and compares
+check() { # FILE: restore it into a temporary server and compare
   local dump=$1 found
   (cd "$folder" && sha256sum --quiet --check "$(basename "$dump").sha256") || return 1
   stop_scratch
@@ -53,7 +53,7 @@ check() { # FILE: restores it into a server of its own, and compares
   diff <(cat "$dump.summary") - <<<"$found" >&2
 }
 
-dump() { # FILE: a dump, and the summary of the very same snapshot
+dump() { # FILE: write a dump, and the summary of the same snapshot
   local file=$1 snapshot line
   coproc SOURCE { exec "${psql[@]}"; }
   local pid=$SOURCE_PID to=${SOURCE[1]} answers=${SOURCE[0]}
@@ -73,7 +73,7 @@ once() {
   name=evara-$(date --utc +%Y%m%dT%H%M%S).dump
   file=$folder/$name
   if ! dump "$file" || ! check "$file"; then
-    [ -z "${SOURCE_PID:-}" ] || kill "$SOURCE_PID" # its transaction must not stay open
+    [ -z "${SOURCE_PID:-}" ] || kill "$SOURCE_PID" # close its transaction
     stop_scratch
     rm -f "$file" "$file".*
     say "FAILED: $name could not be made, or restored as it was; it is removed, older ones stay" >&2
@@ -92,8 +92,8 @@ SQL
 
 run() {
   local newest age
-  mkdir -p "$folder" && rm -rf "$folder"/.scratch.* # of one that was killed
-  # From now on a backup is owed: without this row nobody would miss the first.
+  mkdir -p "$folder" && rm -rf "$folder"/.scratch.* # left by a killed run
+  # Record the start: without this row, BackupMissing would not fire when the first backup fails.
   until "${psql[@]}" <<<"INSERT INTO operations.backups (name, bytes) SELECT 'scheduled', 0 WHERE NOT EXISTS (SELECT FROM operations.backups);"; do
     pause 5
   done

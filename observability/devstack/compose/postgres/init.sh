@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes roles, database and the list of checked backups; the image's entrypoint runs it once, over an empty data folder.
+# Create roles, database and the table of verified backups. The image's entrypoint runs this once, when the data folder is empty.
 set -euo pipefail
 secrets=${EVARA_SECRETS:-/run/secrets}
 export secrets
 
-# psql reads the passwords itself, so that they stand in no process list.
+# psql reads the passwords itself, so that they do not appear in the process list.
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres <<'SQL'
 \set evara `cat "$secrets/postgres_password"`
 \set replication `cat "$secrets/replication_password"`

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Entrypoint of the replica: copies the primary once, then follows it. Promoted, it stays what it is at the next start.
+# Entrypoint of the replica: copy the primary once, then stream its changes. A promoted replica stays a primary after a restart.
 set -euo pipefail
 : "${PGDATA:?names the data folder}"
 primary=${EVARA_PRIMARY_HOST:-postgres} port=${EVARA_PRIMARY_PORT:-5432}
@@ -14,12 +14,12 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo "replica: $primary:$port does not answer yet"
     sleep 1
   done
-  # The slot keeps what is written from here on, until this replica has it; an old one may have lost something.
+  # A new slot keeps all WAL from now on until this replica has received it; an old slot may have lost some.
   psql --no-psqlrc --quiet --tuples-only --set ON_ERROR_STOP=1 "$from dbname=postgres" >/dev/null <<SQL
 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '$slot' AND NOT active;
 SELECT pg_create_physical_replication_slot('$slot', true);
 SQL
-  rm -rf "$PGDATA.part" # of a copy that broke off
+  rm -rf "$PGDATA.part" # left by an interrupted copy
   pg_basebackup --dbname "$from" --pgdata "$PGDATA.part" --wal-method stream --slot "$slot" --checkpoint fast --no-password
   touch "$PGDATA.part/standby.signal"
   rm -rf "$PGDATA" && mv "$PGDATA.part" "$PGDATA"
