@@ -4,7 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from observability.generate import alertmanager, fluentbit, locust, loki, prometheus, promtool_tests
+from observability.generate import (
+    alertmanager,
+    fluentbit,
+    locust,
+    loki,
+    postgres,
+    prometheus,
+    promtool_tests,
+)
 from observability.generate.dashboards.grafana import files as dashboards
 from observability.generate.runbook import pages
 from observability.spec.plan import Plan
@@ -14,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPENAPI = ROOT / "api" / "openapi.json"
 GENERATED = Path("observability/generated")
 SCENARIOS = Path("loadtests")
-EMITTERS = (prometheus, alertmanager, promtool_tests, dashboards, pages, loki, fluentbit)
+EMITTERS = (prometheus, alertmanager, promtool_tests, dashboards, pages, loki, fluentbit, postgres)
 CONTRACT_FIX = "flask --app api.app contract write"
 Files = dict[Path, str]  # path relative to the output folder → text
 

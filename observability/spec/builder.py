@@ -75,6 +75,8 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         stack=catalogue.stack,
         drill_route=build_drill_route(catalogue),
         log_fields=catalogue.log_fields,
+        backup=catalogue.backup,
+        table_sizes=catalogue.table_sizes,
         policy=policy,
     )
 

@@ -74,7 +74,7 @@ NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
 # proxy, code (class): answers to callers, those that the gateway itself makes included
 GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"
 GATEWAY_SERVERS = "haproxy_backend_active_servers"  # proxy
-# state; defined, like the other evara_postgres series, in devstack/compose/postgres/queries.yaml
+# state; defined, like the other evara_postgres series, in generate/postgres.py
 POSTGRES_CONNECTIONS = "evara_postgres_connections_open"
 FOREIGN = frozenset(  # series that others expose and rules may read
     {
@@ -141,10 +141,23 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
 LOG_PROGRAMS = (  # of every service; the catalogue declares more
-    *("api", "worker", "prober", "console", "prometheus", "alertmanager"),
-    *("metrics", "supervisord"),  # of the native stack alone
+    "api",
+    "worker",
+    "prober",
+    "console",
+    "prometheus",
+    "alertmanager",
+    # of the native stack alone
+    "metrics",
+    "supervisord",
     # of the compose stack alone
-    *("gateway", "postgres", "postgres-replica", "backup", "valkey", "grafana", "jaeger"),
+    "gateway",
+    "postgres",
+    "postgres-replica",
+    "backup",
+    "valkey",
+    "grafana",
+    "jaeger",
     "mailpit",
 )
 

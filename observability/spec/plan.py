@@ -11,6 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 from observability.spec import names
 from observability.spec.quantities import Duration, format_duration
 from observability.spec.schema.catalogue import (
+    BackupEntry,
     DeprecationEntry,
     LoadEntry,
     LogEntry,
@@ -184,6 +185,8 @@ class Plan:
     stack: StackEntry
     drill_route: DrillRoute | None
     log_fields: tuple[str, ...]  # of the service's own log lines
+    backup: dict[str, BackupEntry]  # by what it is called in the summary of a backup
+    table_sizes: tuple[str, ...]
     policy: Policy
 
     @property

@@ -40,6 +40,7 @@ from tests.postgres_server import OTHER, PostgresServer, programs
 from tests.processes import child_names
 
 SHIPPED = ROOT / "observability" / "devstack" / "compose" / "postgres"
+GENERATED = ROOT / "observability" / "generated" / "postgres"
 KILLS = 3
 CLIENTS = 3
 MOST = 5_000  # requests per client at most
@@ -72,6 +73,7 @@ class Shipped(PostgresServer):
             "PATH": f"{programs()}:{os.environ['PATH']}",
             "EVARA_SECRETS": str(self.secrets),
             "EVARA_BACKUP_DIR": str(self.folder / "backups"),
+            "EVARA_BACKUP_SUMMARY": str(GENERATED / "summary.sql"),
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.port),
         }
@@ -150,7 +152,7 @@ class Shipped(PostgresServer):
 
 
 def questions() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((SHIPPED / "queries.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = yaml.safe_load((GENERATED / "queries.yaml").read_text(encoding="utf-8"))
     return found
 
 

@@ -11,6 +11,7 @@ from observability.spec.schema.entry import AlertEntry, Entry
 from observability.spec.schema.fields import (
     AddressText,
     AlertName,
+    BackupText,
     DependencyId,
     DurationField,
     Http,
@@ -198,6 +199,13 @@ class StackEntry(Entry):
     wait_for: tuple[str, ...] = ()  # jobs
 
 
+class BackupEntry(Entry):
+    """A table and its column of times, whose newest time a restored backup must have."""
+
+    table: MetricName
+    column: MetricName
+
+
 class DrillRouteEntry(Entry):
     """The route that drills break, and that `make up` proposes to call."""
 
@@ -232,6 +240,8 @@ class Catalogue(Entry):
     stack: StackEntry = StackEntry()
     drill: DrillRouteEntry | None = None
     log_fields: tuple[MetricName, ...] = ()
+    backup: dict[BackupText, BackupEntry] = {}
+    table_sizes: tuple[MetricName, ...] = ()
     exempt: dict[RouteId, ExemptEntry] = {}
 
     def served(self) -> list[tuple[str, ServedEntry]]:

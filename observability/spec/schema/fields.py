@@ -105,5 +105,6 @@ AddressText = Annotated[str, BeforeValidator(parse_address_text)]
 PythonCommand = Annotated[
     AddressText, matching(r"python -m \w.*", "python -m tools.stub --port {port}")
 ]
+BackupText = Annotated[str, matching(r"[a-z][a-z ]*", "newest order")]
 ProgramName = Annotated[str, matching(r"[a-z][a-z0-9-]*", "orders-stub")]
 NextSteps = Annotated[tuple[str, ...], Field(min_length=1)]

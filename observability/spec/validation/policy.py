@@ -6,29 +6,33 @@ from observability.spec import names
 from observability.spec.problems import Problem
 from observability.spec.schema.catalogue import Catalogue
 from observability.spec.schema.policy import Policy
-from observability.spec.validation.references import Where, undeclared
+from observability.spec.validation.references import Reference, Where, check_references
 
 
 def check_policy(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator[Problem]:
     """Yield every problem of the policy; `where` returns the place of one of its keys."""
-    yield from check_integrations(policy, where)
+    yield from check_references(references(policy), where)
     yield from check_reachable_owners(policy, where)
-    yield from check_severities(policy, where)
     yield from check_guards(policy, where)
     yield from check_windows(catalogue, policy, where)
 
 
-def check_integrations(policy: Policy, where: Where) -> Iterator[Problem]:
-    """Yield integrations that severities and owners name and nobody declares.
+def references(policy: Policy) -> Iterator[Reference]:
+    """Yield the names that other sections must declare.
 
     An integration is a way to a person: a webhook, mail, Slack, PagerDuty.
     """
+    integrations = policy.integrations
     for name, severity in policy.severities.items():
-        place = where("severities", name, "integrations")
-        yield from undeclared(place, severity.integrations, policy.integrations, "integration")
+        path = ("severities", name, "integrations")
+        yield path, severity.integrations, integrations, "integration"
     for name, owner in policy.owners.items():
-        place = where("owners", name, "only")
-        yield from undeclared(place, owner.only or (), policy.integrations, "integration")
+        yield ("owners", name, "only"), owner.only or (), integrations, "integration"
+    for name, tier in policy.tiers.items():
+        yield ("tiers", name, "severity"), [tier.severity], policy.severities, "severity"
+    for name, guard in policy.guards.items():
+        yield ("guards", name, "severity"), [guard.severity], policy.severities, "severity"
+        yield ("guards", name), [name], names.GUARDS, "guard"
 
 
 def check_reachable_owners(policy: Policy, where: Where) -> Iterator[Problem]:
@@ -51,21 +55,11 @@ def check_reachable_owners(policy: Policy, where: Where) -> Iterator[Problem]:
             yield Problem(place, message, f"add one of: {', '.join(severity.integrations)}")
 
 
-def check_severities(policy: Policy, where: Where) -> Iterator[Problem]:
-    """Yield severities that tiers and guards name and nobody declares."""
-    for section, entries in (("tiers", policy.tiers), ("guards", policy.guards)):
-        for name, entry in entries.items():
-            place = where(section, name, "severity")
-            yield from undeclared(place, [entry.severity], policy.severities, "severity")
-
-
 def check_guards(policy: Policy, where: Where) -> Iterator[Problem]:
-    """Yield guards that nothing builds, and guards that are missing.
+    """Yield guards that are missing.
 
     Guards are the alerts that watch the monitoring itself; their expressions are not in the policy.
     """
-    for name in policy.guards:
-        yield from undeclared(where("guards", name), [name], names.GUARDS, "guard")
     for name in names.GUARDS:
         if name not in policy.guards:
             fix = f"add `{name}:`; nothing else watches the watching"

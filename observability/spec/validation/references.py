@@ -1,6 +1,6 @@
 """Checks that several sections share: names that are declared nowhere, and repeated ones."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 from observability.spec.problems import Problem
@@ -12,14 +12,17 @@ class Where(Protocol):
     def __call__(self, *path: str | int) -> str: ...
 
 
-def undeclared(
-    where: str, references: Iterable[str | None], declared: Iterable[str], kind: str
-) -> Iterator[Problem]:
+# path of the key, names used there, names that are declared, and what they are
+Reference = tuple[tuple[str, ...], Iterable[str | None], Collection[str], str]
+
+
+def check_references(references: Iterable[Reference], where: Where) -> Iterator[Problem]:
     """Yield a problem for each name that is declared nowhere; None is no reference."""
-    for name in references:
-        if name is not None and name not in declared:
-            known = ", ".join(sorted(declared))
-            yield Problem(where, f"{kind} {name!r} is not declared", f"use one of: {known}")
+    for path, used, declared, kind in references:
+        for name in used:
+            if name is not None and name not in declared:
+                message = f"{kind} {name!r} is not declared"
+                yield Problem(where(*path), message, f"use one of: {', '.join(sorted(declared))}")
 
 
 def repeated(where: str, values: Iterable[str]) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "unknown key at the top": (
         ("period: 30d", "period: 30d\nzebra: 1"),
-        ("zebra", "unknown key", "remove it; known here: defaults, dependencies, drill"),
+        ("zebra", "unknown key", "remove it; known here: backup, defaults, dependencies"),
     ),
     "objective of 100": (
         ("    availability: 99.95", "    availability: 100"),
@@ -315,6 +315,22 @@ WRONG_IN_CATALOGUE = {
         ("log_fields: [node]", "log_fields: [node id]"),
         ("log_fields.0", "'node id' does not fit", "write it like orders_open"),
     ),
+    "a backup without a column": (
+        ("{table: orders, column: created}", "{table: orders, colum: created}"),
+        ("backup.newest order.colum", "unknown key", "did you mean column?"),
+    ),
+    "a backup of a table that is no name": (
+        ("{table: orders, column: created}", "{table: 'orders;', column: created}"),
+        ("backup.newest order.table", "'orders;' does not fit", "write it like orders_open"),
+    ),
+    "a backup that is called something else": (
+        ("  newest order: {table", "  newest 'order': {table"),
+        ("backup.newest 'order'", "does not fit", "write it like newest order"),
+    ),
+    "the size of a table that is no name": (
+        ("table_sizes: [orders]", "table_sizes: [Orders]"),
+        ("table_sizes.0", "'Orders' does not fit", "write it like orders_open"),
+    ),
     "a metric of another type": (
         ("    type: gauge\n", "    type: histogram\n"),
         ("metrics.evara_orders_open.type", "'histogram' is not known here", "write 'counter'"),
@@ -332,7 +348,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "a metric of the platform": (
         ("  evara_orders_open:\n", "  evara_job_runs:\n"),
-        ("metrics.evara_job_runs", "is exposed by the platform already", "choose another name"),
+        ("metrics.evara_job_runs", "is a metric of the platform", "choose another name"),
     ),
     "a panel of an unknown board": (
         ("panel: {board: jobs, title: Orders,", "panel: {board: job, title: Orders,"),

@@ -29,9 +29,9 @@ say() { echo "backup: $*"; }
 
 pause() { sleep "$1" & wait $!; } # a signal ends it at once
 
-# Rows of each table, and the newest reading, as lines of text.
+# Rows of each table, and the times that the catalogue declares under `backup`, as lines of text.
 summary="SELECT format('SELECT %L, count(*) FROM public.%I', tablename, tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1 \\gexec
-SELECT 'newest reading', max(extract(epoch FROM time)) FROM public.latest;"
+$(cat "${EVARA_BACKUP_SUMMARY:-/usr/local/share/summary.sql}")"
 
 stop_scratch() {
   pg_ctl --pgdata "$scratch/data" --mode immediate stop >/dev/null 2>&1 || true

@@ -1,51 +1,53 @@
 """The options of a panel's visualization: legend, tooltip, colours and sorting."""
 
+import json
+
 from observability.generate.dashboards.grafana.vocabulary import Json
 from observability.lib.panel_queries import legend
-from observability.lib.panels import BLUE, Kind, Panel, Unit
+from observability.lib.panels import Kind, Panel
 from observability.spec import names
 
-OPTIONS: dict[Kind, Json] = {
-    Kind.LINES: {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
-        "tooltip": {"mode": "multi", "sort": "desc"},
+OPTIONS: Json = json.loads("""{
+  "timeseries": {
+    "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
+    "tooltip": {"mode": "multi", "sort": "desc"}
+  },
+  "stat": {
+    "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+    "colorMode": "value",
+    "graphMode": "none",
+    "textMode": "value",
+    "justifyMode": "center",
+    "wideLayout": true
+  },
+  "table": {"showHeader": true, "cellHeight": "sm"},
+  "heatmap": {
+    "calculate": false,
+    "cellGap": 1,
+    "color": {
+      "mode": "scheme",
+      "scheme": "Viridis",
+      "steps": 64,
+      "reverse": false,
+      "exponent": 0.5,
+      "fill": "#0072B2"
     },
-    Kind.STAT: {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "colorMode": "value",
-        "graphMode": "none",
-        "textMode": "value",
-        "justifyMode": "center",
-        "wideLayout": True,
-    },
-    Kind.TABLE: {"showHeader": True, "cellHeight": "sm"},
-    Kind.HEATMAP: {
-        "calculate": False,
-        "cellGap": 1,
-        "color": {
-            "mode": "scheme",
-            "scheme": "Viridis",
-            "steps": 64,
-            "reverse": False,
-            "exponent": 0.5,
-            "fill": BLUE,
-        },
-        "yAxis": {"unit": Unit.SECONDS, "axisPlacement": "left"},
-        "cellValues": {"unit": Unit.NUMBER},
-        "legend": {"show": True},
-        "tooltip": {"mode": "single", "yHistogram": True},
-    },
-    Kind.LOGS: {
-        "showTime": True,
-        "wrapLogMessage": True,
-        "enableLogDetails": True,
-        "sortOrder": "Descending",
-        "dedupStrategy": "none",
-        "prettifyLogMessage": False,
-        "syntaxHighlighting": False,
-        "showControls": False,
-    },
-}
+    "yAxis": {"unit": "s", "axisPlacement": "left"},
+    "cellValues": {"unit": "short"},
+    "legend": {"show": true},
+    "tooltip": {"mode": "single", "yHistogram": true}
+  },
+  "logs": {
+    "showTime": true,
+    "wrapLogMessage": true,
+    "enableLogDetails": true,
+    "sortOrder": "Descending",
+    "dedupStrategy": "none",
+    "prettifyLogMessage": false,
+    "syntaxHighlighting": false,
+    "showControls": false
+  }
+}""")  # by kind of panel
 LONG_LEGENDS = {legend(names.ROUTE), legend(names.SLO)}  # of so many series that they need a table
 HALF_WIDTH = 12
 
