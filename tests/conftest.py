@@ -1,6 +1,6 @@
-"""What all tests share.
+"""Setup and fixtures of all tests.
 
-An environment without settings of other stacks, which database, a replay server, and a Redis.
+An environment without settings of other stacks, the option `--database`, and a Redis.
 """
 
 import gc
@@ -19,11 +19,8 @@ os.environ["SSL_CERT_DIR"] = os.devnull
 # For tests that run promtool themselves; see observability/checks/server_tools.py.
 os.environ.setdefault("GOGC", "400")
 
-from loadtests.thingspeak_stub import ThingSpeakStub  # noqa: E402
 from tests.redis_server import RedisServer  # noqa: E402
-from tests.serving import serving  # noqa: E402
 
-DAY = 86_400  # seconds; more than two commits of a sync
 LEFT_OUT: set[str] = set()  # tests about SQLite, in a run over another database
 MEETS_A_DATABASE = frozenset({"migrated", "new_database", "lost_url"})  # fixtures
 
@@ -83,13 +80,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
     for line in sorted(LEFT_OUT):
         terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def replay() -> Iterator[ThingSpeakStub]:
-    """The real replay server on a free port of its own, with a day of readings in each channel."""
-    with serving(ThingSpeakStub(("127.0.0.1", 0), DAY)) as server:
-        yield server
 
 
 @pytest.fixture

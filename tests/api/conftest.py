@@ -17,9 +17,12 @@ from opentelemetry.instrumentation.redis import RedisInstrumentor
 from api.app import create_app
 from api.config import Settings
 from api.platform.state import app_state
+from loadtests.thingspeak_stub import ThingSpeakStub
 from tests.api.helpers import LIMITS, NODE, NODES, UNLIMITED, KeyedClient, store_keys
 from tests.postgres_server import UNSAFE, PostgresServer
+from tests.serving import serving
 
+DAY = 86_400  # seconds; more than two commits of a sync
 MakeApp = Callable[..., Flask]
 NewDatabase = Callable[..., str]
 
@@ -165,3 +168,10 @@ def alarmed(client: FlaskClient) -> FlaskClient:
     """Create a node that has limits for its level, and return a client."""
     assert client.post(NODES, json=NODE | {"alarms": {"level_m": LIMITS}}).status_code == 201
     return client
+
+
+@pytest.fixture
+def replay() -> Iterator[ThingSpeakStub]:
+    """The real replay server on a free port of its own, with a day of readings in each channel."""
+    with serving(ThingSpeakStub(("127.0.0.1", 0), DAY)) as server:
+        yield server

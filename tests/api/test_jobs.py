@@ -30,9 +30,8 @@ from api.services.thingspeak import SYNC_JOB as SYNC
 from api.services.thingspeak import Unavailable
 from loadtests.thingspeak_stub import ENTRY_SECONDS, ThingSpeakStub
 from observability.spec import names
-from tests.api.conftest import MakeApp, NewDatabase
+from tests.api.conftest import DAY, MakeApp, NewDatabase
 from tests.api.helpers import NODE, NODES, dead_letters, is_synced, sample, stored
-from tests.conftest import DAY
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNEL = {"channel_id": 1001, "fields": {"field1": "flow_lps"}}

@@ -27,9 +27,8 @@ from api.platform.jobs.worker import Jobs
 from api.platform.tables import Lease
 from api.services.thingspeak import SYNC_JOB as SYNC
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
-from tests.api.conftest import MakeApp
+from tests.api.conftest import DAY, MakeApp
 from tests.api.helpers import NODE, NODES, dead_letters, is_synced, stored
-from tests.conftest import DAY
 from tests.serving import serving
 from tests.waiting import until
 
