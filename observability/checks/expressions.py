@@ -1,6 +1,5 @@
 """Expressions in PromQL: the series and the bucket edges that they select."""
 
-import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -8,13 +7,16 @@ from typing import Any
 import promql_parser
 
 from observability.generate import prometheus
+from observability.lib.promql import edge
 from observability.spec import names
 from observability.spec.plan import Plan
 
 Json = dict[str, Any]
 Complaint = tuple[str, str]  # message and fix
 FIX = "correct the catalogue or the emitter, then make generate"
-CHILDREN = ("lhs", "rhs", "expr", "param", "args", "vector_selector")  # of a parsed expression
+EDGE_FIX = (
+    'add it to buckets in policy.yaml; a whole number needs both spellings, as in le=~"1|1[.]0"'
+)
 
 
 def list_rules(plan: Plan) -> Iterator[tuple[Json, Json]]:
@@ -54,48 +56,18 @@ def check_expression(
             yield message, "use a name from observability/spec/names.py"
         for matcher in selector.matchers.matchers:
             if matcher.name == "le" and not has_edge(matcher, edges):
-                message = f"asks for the bucket le={matcher.value}, which no histogram has"
-                yield (
-                    message,
-                    (
-                        "add it to buckets in policy.yaml; "
-                        'a whole number needs both spellings, as in le=~"1|1[.]0"'
-                    ),
-                )
+                yield f"asks for the bucket le={matcher.value}, which no histogram has", EDGE_FIX
 
 
-def list_selectors(node: Any) -> Iterator[Any]:
-    """Yield every vector selector at or below a node of the parsed expression."""
-    if node is None:
-        return
-    if type(node).__name__ == "VectorSelector":
-        yield node
-    for attribute in CHILDREN:
-        child = getattr(node, attribute, None)
-        if isinstance(child, list):
-            for part in child:
-                yield from list_selectors(part)
-        else:
-            yield from list_selectors(child)
+def list_selectors(tree: promql_parser.Expr) -> list[promql_parser.VectorSelector]:
+    """Return every vector selector of a parsed expression."""
+    nodes: list[promql_parser.Expr] = []
+    promql_parser.walk(tree, nodes.append)
+    return [node for node in nodes if isinstance(node, promql_parser.VectorSelector)]
 
 
-def has_edge(matcher: Any, edges: frozenset[Decimal]) -> bool:
-    """Return whether a bucket matches in every spelling that a version of Prometheus stores."""
-    pattern = matcher.value
-    if matcher.op != promql_parser.MatchOp.Re:
-        pattern = re.escape(pattern)
-    spellings_by_edge = [["+Inf"], *map(spell_edge, edges)]
-    return any(matches_all(pattern, spellings) for spellings in spellings_by_edge)
-
-
-def matches_all(pattern: str, texts: list[str]) -> bool:
-    """Return whether a regular expression matches each of the texts as a whole."""
-    return all(re.fullmatch(pattern, text) for text in texts)
-
-
-def spell_edge(edge: Decimal) -> list[str]:
-    """Return an edge as Prometheus 2 and, where that differs, as Prometheus 3 stores it."""
-    spellings = [f"{edge.normalize():f}"]
-    if edge == int(edge):
-        spellings.append(f"{int(edge)}.0")
-    return spellings
+def has_edge(matcher: promql_parser.Matcher, edges: frozenset[Decimal]) -> bool:
+    """Return whether a matcher names one bucket in every spelling that a Prometheus stores."""
+    is_regex = matcher.op == promql_parser.MatchOp.Re
+    value = f"~{matcher.value}" if is_regex else matcher.value
+    return value in {"+Inf", *map(edge, edges)}

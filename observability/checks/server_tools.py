@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,25 +13,23 @@ from observability.generate import alertmanager, loki, prometheus, promtool_test
 from observability.generate.registry import GENERATED
 from observability.spec.problems import Problem
 
-PROMTOOL = "promtool"
-AMTOOL = "amtool"
+TOOLS = ("promtool", "amtool")
 HEADING = re.compile(r"^(Unit Testing:|Checking)\s+\S+")  # promtool's, with the file's name
 QUOTED_LINES = 6
 QUOTED_CHARACTERS = 300
-Programs = dict[str, str | None]  # path by tool; None where it is missing
 Command = list[str]  # its last word is the file that it checks
 # promtool lives for seconds; with the default, 100, it collects garbage a fifth of its time.
 RARE_COLLECTIONS = {"GOGC": "400"}
 
 
 def run_tools(
-    root: Path, path: str | None = None, loki_program: Path | None = None
+    root: Path, path: str, loki_program: Path | None = None
 ) -> tuple[list[Problem], list[str]]:
-    """Run promtool, amtool and, where there is one, Loki over the generated files.
+    """Run promtool and amtool of the search path and, where there is one, Loki.
 
     Return the problems, and the names of the tools that are missing.
     """
-    programs = find_programs(path)
+    programs = {tool: shutil.which(tool, path=path) for tool in TOOLS}
     commands = list_commands(root / GENERATED, programs, loki_program)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         complaints = pool.map(run_tool, commands)
@@ -43,32 +42,28 @@ def run_tools(
     return problems, missing
 
 
-def find_programs(path: str | None) -> Programs:
-    """Return the tools' programs; `path` is searched before PATH."""
-    folders = [folder for folder in (path, os.environ.get("PATH")) if folder]
-    search_path = os.pathsep.join(folders)
-    return {tool: shutil.which(tool, path=search_path) for tool in (PROMTOOL, AMTOOL)}
-
-
-def list_commands(folder: Path, programs: Programs, loki_program: Path | None) -> list[Command]:
+def list_commands(
+    folder: Path, programs: Mapping[str, str | None], loki_program: Path | None
+) -> list[Command]:
     """Return the commands that check the generated files in a folder.
 
     Each file of promtool's cases has a command of its own, so that they run side by side.
     """
-    commands = []
-    promtool = programs[PROMTOOL]
-    if promtool:
-        commands.append([promtool, "check", "rules", str(folder / prometheus.RULES)])
-        cases = folder / promtool_tests.FOLDER
-        for case in sorted(cases.glob("*.yaml")):
-            commands.append([promtool, "test", "rules", str(case)])
-    amtool = programs[AMTOOL]
-    if amtool:
-        commands.append([amtool, "check-config", str(folder / alertmanager.CONFIG)])
-    if loki_program:
-        verify = [str(loki_program), "-verify-config", "-config.expand-env=true"]
-        commands.append([*verify, "-config.file", str(folder / loki.CONFIG)])
-    return commands
+    promtool, amtool = map(programs.get, TOOLS)
+    cases = sorted((folder / promtool_tests.FOLDER).glob("*.yaml"))
+    verify = ["-verify-config", "-config.expand-env=true", "-config.file"]
+    checks = [
+        (promtool, ["check", "rules"], [folder / prometheus.RULES]),
+        (promtool, ["test", "rules"], cases),
+        (amtool, ["check-config"], [folder / alertmanager.CONFIG]),
+        (loki_program, verify, [folder / loki.CONFIG]),
+    ]
+    return [
+        [str(program), *arguments, str(file)]
+        for program, arguments, files in checks
+        if program
+        for file in files
+    ]
 
 
 def run_tool(command: Command) -> str:

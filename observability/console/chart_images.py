@@ -35,7 +35,7 @@ def chart(slug: str, number: int) -> ResponseReturnValue:
     """Draw a panel; 503 while Prometheus does not answer."""
     queries = console().queries
     variables = {name: request.args.get(name, "") for name in ("slo", "route")}
-    panel = find_panel(queries, slug, number)
+    panel = drawable_panels(slug).get(number)
     if panel is None or not known_values(queries).issuperset(variables.values()):
         abort(404)
     try:
@@ -45,18 +45,15 @@ def chart(slug: str, number: int) -> ResponseReturnValue:
     return Response(image, mimetype="image/svg+xml", headers=HEADERS)
 
 
-def find_panel(queries: Queries, slug: str, number: int) -> Panel | None:
-    """Return a panel that can be drawn, None when there is none."""
-    if slug not in queries.boards:
-        return None
-    panels = list(queries.boards[slug].panels)
-    if number < len(panels) and is_drawable(panels[number]):
-        return panels[number]
-    return None
-
-
-def is_drawable(panel: Panel) -> bool:
-    return panel.source == METRICS and panel.kind == Kind.LINES
+def drawable_panels(slug: str) -> dict[int, Panel]:
+    """Return the panels of a board that can be drawn, by their number."""
+    board = console().queries.boards.get(slug)
+    panels = enumerate(board.panels) if board else []
+    return {
+        number: panel
+        for number, panel in panels
+        if panel.source == METRICS and panel.kind == Kind.LINES
+    }
 
 
 def known_values(queries: Queries) -> set[str]:
@@ -79,9 +76,8 @@ def selected_span() -> str:
 
 def images_of_board(slug: str, **variables: str) -> list[ChartImage]:
     """Return the images of a board; with variables, only those that depend on them."""
-    images = []
-    for number, panel in enumerate(console().queries.boards[slug].panels):
-        is_about = not variables or panel.bind(**variables) != panel
-        if is_drawable(panel) and is_about:
-            images.append(ChartImage(panel, slug, number, variables))
-    return images
+    return [
+        ChartImage(panel, slug, number, variables)
+        for number, panel in drawable_panels(slug).items()
+        if not variables or panel.bind(**variables) != panel
+    ]

@@ -112,8 +112,6 @@ class Queries:
             url = self._layout.url("alertmanager")
             return ActiveAlerts(asked_at, fetch_active_alerts(url, HEALTH_TIMEOUT))
 
-        if not self.alertmanager_is_ready():
-            return None
         try:
             return self._cache.get("active alerts", NUMBERS_LIFETIME, fetch)
         except Unreachable:

@@ -1,20 +1,15 @@
 """The colours that series keep on every board and in every chart."""
 
-from observability.lib.panel_queries import QUANTILES, legend
+from observability.lib.panel_queries import legend
 from observability.lib.panels import BAD, BLUE, GOOD, PALETTE, PINK, SKY, WARN
 from observability.spec import names
 from observability.spec.plan import Plan
-from observability.spec.quantities import format_decimal
 
-OUTCOMES = dict(zip(names.OUTCOMES, (GOOD, BAD), strict=True))
+OUTCOMES = {"ok": GOOD, "error": BAD}
 CODES = {"200": GOOD, "201": BLUE, "204": SKY, "404": WARN, "422": PINK, "500": BAD}
 CODE_CLASSES = {"2xx": GOOD, "3xx": SKY, "4xx": WARN, "5xx": BAD}
-LOG_LEVELS = dict(
-    zip((*names.LOG_LEVELS, names.LOG_UNKNOWN), (SKY, BLUE, WARN, BAD, PINK), strict=True)
-)
-QUANTILE_COLOURS = dict(
-    zip((f"p{format_decimal(share * 100)}" for share in QUANTILES), (SKY, BLUE, PINK), strict=True)
-)
+LOG_LEVELS = {"debug": SKY, "info": BLUE, "warning": WARN, "error": BAD, "unknown": PINK}
+CONSTANT_LEGENDS = {"p50": SKY, "p90": BLUE, "p99": PINK, "all": BLUE}
 
 
 def colours_by_legend(plan: Plan) -> dict[str, dict[str, str]]:
@@ -26,8 +21,7 @@ def colours_by_legend(plan: Plan) -> dict[str, dict[str, str]]:
         legend(names.CODE): CODES | CODE_CLASSES,
         legend(names.LOG_LEVEL): LOG_LEVELS,
     }
-    constant_legends = QUANTILE_COLOURS | {"all": BLUE}
-    return by_legend | {name: {name: colour} for name, colour in constant_legends.items()}
+    return by_legend | {name: {name: colour} for name, colour in CONSTANT_LEGENDS.items()}
 
 
 def series_colours(plan: Plan) -> dict[str, str]:
