@@ -10,6 +10,8 @@ from api.platform.clock import now
 from api.platform.tables import Base, Text63
 
 NodeId = Annotated[str, mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"), primary_key=True)]
+METRIC = r"[a-z][a-z0-9_]{0,62}"  # pattern of a metric's name
+LARGEST = 1e12  # absolute value of a reading
 NODE_KINDS = ("water_tank", "bore_well", "flow_meter")
 
 

@@ -21,6 +21,7 @@ from api.platform.types import JsonObject
 
 DEPENDENCY = "thingspeak"
 SYNC_JOB = "thingspeak.sync"
+FIELD_NAMES = tuple(f"field{number}" for number in range(1, 9))  # of a channel
 MAX_ENTRIES = 8_000  # of one response
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -198,7 +199,7 @@ def error_text(response: httpx.Response) -> str:
 def parse_entry(feed: Any) -> Entry | None:
     """Return an element of `feeds` as an entry; None when its time or id is unusable."""
     try:
-        numbers = {name: parse_number(feed[name]) for name in feed if name.startswith("field")}
+        numbers = {name: parse_number(feed.get(name)) for name in FIELD_NAMES}
         fields = {name: value for name, value in numbers.items() if value is not None}
         time = parse_time(feed["created_at"])
         return Entry(int(feed["entry_id"]), time, fields)

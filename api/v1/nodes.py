@@ -6,25 +6,23 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from api.models import NODE_KINDS
+from api.models import LARGEST, METRIC, NODE_KINDS
+from api.platform.http.pages import PageQuery, PageSchema
 from api.platform.http.parsing import (
-    LARGEST,
-    METRIC,
     PRINTABLE,
     SLUG,
-    V1,
     AnswerSchema,
+    ApiBlueprint,
     Instant,
-    PageQuery,
-    PageSchema,
     StrictFloat,
     Whole,
     WholeNumber,
 )
 from api.platform.types import JsonObject
 from api.services import nodes
+from api.services.thingspeak import FIELD_NAMES
 
-blueprint = V1(
+blueprint = ApiBlueprint(
     "nodes",
     __name__,
     url_prefix="/api/v1/nodes",
@@ -36,7 +34,7 @@ ALARMED = {"level_m": {"below": 0.5, "above": 3.0}}
 TIMES = {"created_at": "2026-03-01T11:58:00+00:00", "updated_at": "2026-03-01T12:00:00+00:00"}
 ANSWER = EXAMPLE | {"channel_id": 1001, "fields": {"field1": "level_m"}, "alarms": ALARMED} | TIMES
 NodeFields = Schema.from_dict(
-    {f"field{number}": fields.String(validate=Whole(METRIC)) for number in range(1, 9)},
+    {name: fields.String(validate=Whole(METRIC)) for name in FIELD_NAMES},
     name="NodeFields",
 )
 

@@ -1,30 +1,38 @@
 """/api/v1/nodes/{node_id}/readings and /latest: what the nodes measured."""
 
-from marshmallow import Schema, fields, validate
+from datetime import UTC, datetime, timedelta
 
+from marshmallow import Schema, ValidationError, fields, validate
+
+from api.models import LARGEST, METRIC
+from api.platform.clock import now
+from api.platform.http.pages import PageQuery, PageSchema
 from api.platform.http.parsing import (
-    LARGEST,
-    METRIC,
-    V1,
     AnswerSchema,
+    ApiBlueprint,
     Instant,
-    PageQuery,
-    PageSchema,
     StrictFloat,
     Whole,
-    plausible,
 )
 from api.platform.types import JsonObject
 from api.services import live, readings
 
-blueprint = V1(
+blueprint = ApiBlueprint(
     "readings",
     __name__,
     url_prefix="/api/v1/nodes/<string:node_id>",
     description="What the nodes measured",
 )
 BATCH = 1_000
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+MAX_AHEAD = timedelta(days=1)  # clocks of devices are never wrong by more
 EXAMPLE = {"readings": [{"metric": "level_m", "time": "2026-03-01T12:00:00Z", "value": 1.84}]}
+
+
+def plausible(moment: datetime) -> None:
+    """Raise ValidationError for a time before 2000 or more than a day ahead."""
+    if not EARLIEST <= moment <= now() + MAX_AHEAD:
+        raise ValidationError("Must lie between 2000-01-01 and a day from now.")
 
 
 class ReadingSchema(Schema):

@@ -7,20 +7,19 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from api.platform import keys
 from api.platform.clock import now
+from api.platform.http.pages import PageQuery, PageSchema
 from api.platform.http.parsing import (
     PRINTABLE,
-    V1,
     AnswerSchema,
+    ApiBlueprint,
     Instant,
-    PageQuery,
-    PageSchema,
     StrictBoolean,
     Whole,
 )
 from api.platform.tables import SCOPES
 from api.platform.types import JsonObject
 
-blueprint = V1("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
+blueprint = ApiBlueprint("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
 EXAMPLE = {"name": "dashboard", "scope": "read"}
 ANSWER: JsonObject = EXAMPLE | {
     "id": "0f8fad5bd9cb",

@@ -1,8 +1,7 @@
-"""How v1 reads requests: strict JSON, strict types and pages; and the blueprint of its nouns."""
+"""Strict parsing of requests: JSON, types and texts; and the blueprint that uses it."""
 
 import math
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
@@ -11,12 +10,8 @@ from flask_smorest import Blueprint
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-MAX_AHEAD = timedelta(days=1)  # device clocks run fast; more than a day ahead is a fault
-LARGEST = 1e12
 MAX_DEPTH = 16  # levels of lists and objects in a body; the schemas need three
 SLUG = r"[a-z0-9][a-z0-9-]{0,62}"
-METRIC = r"[a-z][a-z0-9_]{0,62}"
 PRINTABLE = r"[^\x00-\x1f\x7f]+"  # PostgreSQL stores no NUL, and nobody wants line breaks in a name
 
 
@@ -125,45 +120,7 @@ class Instant(fields.AwareDateTime):
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
 
 
-def plausible(moment: datetime) -> None:
-    """Raise ValidationError for a time before 2000 or more than a day ahead."""
-    if not EARLIEST <= moment <= datetime.now(UTC) + MAX_AHEAD:
-        raise ValidationError("Must lie between 2000-01-01 and a day from now.")
-
-
-class Count(fields.Integer):
-    """A whole number in a query; Python also reads `1_0`, spaces and digits of other scripts."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if not re.fullmatch(r"[0-9]{1,9}", str(value)):
-            raise self.make_error("invalid")
-        return super()._deserialize(value, *args, **kwargs)
-
-
-class PageQuery(Schema):
-    """The page of a list; `page` counts from 1."""
-
-    page = Count(
-        load_default=1,
-        validate=validate.Range(1, 1_000_000),
-        metadata={"description": "Counts from 1"},
-    )
-    page_size = Count(
-        load_default=100,
-        validate=validate.Range(1, 1_000),
-        metadata={"description": "Items per page"},
-    )
-
-
-class PageSchema(AnswerSchema):
-    """A page of a list: the page as it was requested, and the number of items in the list."""
-
-    page = fields.Integer(required=True, dump_only=True)
-    page_size = fields.Integer(required=True, dump_only=True)
-    total = fields.Integer(required=True, dump_only=True)
-
-
-class V1(Blueprint):
+class ApiBlueprint(Blueprint):
     """A smorest blueprint that parses strictly."""
 
     ARGUMENTS_PARSER = StrictParser()

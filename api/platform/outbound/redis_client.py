@@ -19,7 +19,6 @@ OPTIONS: Any = {
     "retry": Retry(NoBackoff(), 0),
 }
 PAUSE_SECONDS = 5.0  # without commands after a failure
-KEY_PREFIX = "evara:"
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 

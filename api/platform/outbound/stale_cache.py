@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from api.platform.outbound.redis_client import KEY_PREFIX, OptionalRedis
+from api.platform.outbound.redis_client import OptionalRedis
 from api.platform.telemetry import metrics
 
+KEY_PREFIX = "evara:"
 MAX_AGE = 86_400  # seconds; an older answer is not used
 MAX_ANSWERS = 1_000  # per process; the one that was stored longest ago is removed first
 MAX_WAIT = 0.2  # seconds that a caller without an answer waits for another one's fetch

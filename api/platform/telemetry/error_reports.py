@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import orjson
-from flask import Flask, current_app, request
+from flask import Flask, request
 
 from api.platform.config import PlatformSettings
 from api.platform.state import app_state
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 def report(error: Exception) -> None:
     """Send an exception of the current request or job to Sentry, if there is a DSN."""
-    if not current_app:
-        return
     send = app_state().report_error
     if send:
         send(error)

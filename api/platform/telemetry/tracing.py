@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from flask import Flask, current_app, g, request
+from flask import Flask, g, request
 
 from api.platform.config import PlatformSettings
 from api.platform.state import app_state
@@ -45,7 +45,7 @@ def record_statement(system: str, text: str, seconds: float, error: str | None) 
 @contextmanager
 def job(name: str) -> Iterator[None]:
     """Trace one run of a job; an exception marks the span as failed and propagates."""
-    tracing = current_tracing()
+    tracing = app_state().tracing
     context = request_context.current()
     if not tracing or not context:
         yield
@@ -60,13 +60,6 @@ def job(name: str) -> Iterator[None]:
     finally:
         _sampled.set(None)
         root_spans.end({}, error)
-
-
-def current_tracing() -> "Tracing | None":
-    """Return the tracing of the current app; None without an app or a collector."""
-    if not current_app:
-        return None
-    return app_state().tracing
 
 
 def start_job(tracing: "Tracing", context: RequestContext, name: str) -> "RootSpans":

@@ -13,7 +13,7 @@ from sqlalchemy import event
 from api.platform import db, factory, keys
 from api.platform.clock import now
 from api.platform.http import auth
-from api.platform.http.parsing import V1
+from api.platform.http.parsing import ApiBlueprint
 from api.platform.state import app_state
 from api.platform.tables import SCOPES, ApiKey
 from observability.spec import loading
@@ -130,7 +130,7 @@ def test_a_route_without_a_scope_does_not_start(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The start fails with the name of the route and the fix."""
-    forgotten = V1("forgotten", __name__, url_prefix="/api/v1/forgotten")
+    forgotten = ApiBlueprint("forgotten", __name__, url_prefix="/api/v1/forgotten")
     forgotten.route("/", methods=["GET"], endpoint="view")(lambda: {"all": "there is"})
     monkeypatch.setattr(factory.docs_page, "blueprint", forgotten)
     with pytest.raises(

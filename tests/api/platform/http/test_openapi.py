@@ -18,7 +18,7 @@ from api import app as app_module
 from api.platform import factory
 from api.platform.http import openapi_document
 from api.platform.http.compatibility import breaking_changes
-from api.platform.http.parsing import V1, AnswerSchema
+from api.platform.http.parsing import AnswerSchema, ApiBlueprint
 from api.platform.state import app_state
 from api.services import nodes
 from observability.spec import loading
@@ -255,7 +255,7 @@ def with_v2(
 ) -> Flask:
     """Return an app with a second version of nodes and a catalogue that deprecates the first."""
     assert migrated
-    blueprint: Blueprint = V1(
+    blueprint: Blueprint = ApiBlueprint(
         "nodes2", __name__, url_prefix="/api/v2/nodes", description="Nodes, second version"
     )
 

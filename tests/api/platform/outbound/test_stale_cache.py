@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from api.platform.outbound import stale_cache as module
-from api.platform.outbound.redis_client import KEY_PREFIX, OptionalRedis
-from api.platform.outbound.stale_cache import Cache, CachedAnswer, FetchInProgress
+from api.platform.outbound.redis_client import OptionalRedis
+from api.platform.outbound.stale_cache import KEY_PREFIX, Cache, CachedAnswer, FetchInProgress
 from api.platform.telemetry import metrics
 from observability.spec import names
 from tests.api.helpers import sample
