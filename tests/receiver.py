@@ -50,7 +50,7 @@ def receiving() -> Iterator[Receiver]:
             sent = Sent(
                 dict(self.headers.items()), self.rfile.read(int(self.headers["Content-Length"]))
             )
-            status = made.status_of.get(sent.json["node"], made.status)
+            status = made.status_of.get(sent.json.get("node"), made.status)
             made.sent.append(sent)
             if status < 300:
                 made.taken.append(sent)

@@ -5,7 +5,10 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -16,14 +19,28 @@ from opentelemetry.instrumentation.redis import RedisInstrumentor
 
 from api.app import create_app
 from api.config import Settings
+from api.platform.config import PlatformSettings
 from api.platform.state import app_state
 from loadtests.thingspeak_stub import ThingSpeakStub
-from tests.api.helpers import LIMITS, NODE, NODES, UNLIMITED, KeyedClient, store_keys
+from tests.api.helpers import LIMITS, NODE, NODES
+from tests.api.platform.helpers import UNLIMITED, KeyedClient, store_keys
 from tests.postgres_server import UNSAFE, PostgresServer
 from tests.serving import serving
 
 DAY = 86_400  # seconds; more than two commits of a sync
 MakeApp = Callable[..., Flask]
+
+
+@dataclass(frozen=True)
+class AppKind:
+    """An app that tests run: its factory and its settings."""
+
+    name: str
+    create: Callable[[Any], Flask]
+    settings: type[PlatformSettings]
+
+
+NOUNS = AppKind("evara", create_app, Settings)
 NewDatabase = Callable[..., str]
 
 
@@ -52,19 +69,42 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresServer | None]:
         yield server
 
 
+@pytest.fixture
+def app_kind() -> AppKind:
+    """Return the app that make_app creates; tests of the platform run another one."""
+    return NOUNS
+
+
 @pytest.fixture(scope="session")
-def template(postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the name of a migrated database to copy, empty but for keys; SQLite's is a file."""
+def templates(
+    postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[AppKind], str]:
+    """Return a function that returns the name of a migrated database of an app, with keys alone.
+
+    SQLite's is a file.
+    """
+
+    @cache
+    def template(kind: AppKind) -> str:
+        return new_template(kind, postgres, tmp_path_factory)
+
+    return template
+
+
+def new_template(
+    kind: AppKind, postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """Create a database to copy."""
     if postgres:
-        name = "template_evara"
+        name = f"template_{kind.name}"
         postgres.execute(f"CREATE DATABASE {name}")
         url = postgres.url(name)
     else:
-        name = str(tmp_path_factory.mktemp("migrated") / "evara.db")
+        name = str(tmp_path_factory.mktemp("migrated") / f"{kind.name}.db")
         url = f"sqlite:///{name}"
-    settings = Settings(_env_file=None, env="test", database_url=url, log_level="WARNING")
+    settings = kind.settings(_env_file=None, env="test", database_url=url, log_level="WARNING")
     with own_logging():
-        app = create_app(settings)
+        app = kind.create(settings)
         with app.app_context():
             upgrade()
         with app_state(app).database.write() as session:
@@ -74,7 +114,12 @@ def template(postgres: PostgresServer | None, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
-def new_database(postgres: PostgresServer | None, template: str, tmp_path: Path) -> NewDatabase:
+def new_database(
+    postgres: PostgresServer | None,
+    templates: Callable[[AppKind], str],
+    app_kind: AppKind,
+    tmp_path: Path,
+) -> NewDatabase:
     """Return a function that creates a database, empty or migrated, and returns its URL.
 
     PostgreSQL's stay until the server's folder is removed: to drop one takes a checkpoint.
@@ -83,13 +128,13 @@ def new_database(postgres: PostgresServer | None, template: str, tmp_path: Path)
     def new_file(name: str, migrated: bool = False) -> str:
         path = tmp_path / f"{name}.db"
         if migrated:
-            shutil.copy(template, path)
+            shutil.copy(templates(app_kind), path)
         return f"sqlite:///{path}"
 
     def new_on_server(name: str, migrated: bool = False) -> str:
         assert postgres
         unique = f"{name}_{uuid.uuid4().hex}"
-        source = template if migrated else "template0"
+        source = templates(app_kind) if migrated else "template0"
         postgres.execute(f"CREATE DATABASE {unique} TEMPLATE {source}")
         return postgres.url(unique)
 
@@ -123,13 +168,13 @@ def lost_url(postgres: PostgresServer | None) -> str:
 
 
 @pytest.fixture
-def make_app(database_url: str) -> Iterator[MakeApp]:
+def make_app(database_url: str, app_kind: AppKind) -> Iterator[MakeApp]:
     """Yield a function that creates an app over database_url with the given settings."""
     created: list[Flask] = []
 
     def make(**changes: object) -> Flask:
         values = {"env": "test", "database_url": database_url} | changes
-        app = create_app(Settings(_env_file=None, **values))
+        app = app_kind.create(app_kind.settings(_env_file=None, **values))
         app.test_client_class = KeyedClient
         created.append(app)
         return app

@@ -31,7 +31,8 @@ from api.services.thingspeak import Unavailable
 from loadtests.thingspeak_stub import ENTRY_SECONDS, ThingSpeakStub
 from observability.spec import names
 from tests.api.conftest import DAY, MakeApp, NewDatabase
-from tests.api.helpers import NODE, NODES, dead_letters, is_synced, sample, stored
+from tests.api.helpers import NODE, NODES, is_synced, stored
+from tests.api.platform.helpers import dead_letters, sample
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANNEL = {"channel_id": 1001, "fields": {"field1": "flow_lps"}}

@@ -8,7 +8,8 @@ from sqlalchemy import inspect
 from api.platform import keys
 from api.platform.db import database
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, bearer, reading, send, stored
+from tests.api.helpers import NODE, NODES, reading, send, stored
+from tests.api.platform.helpers import bearer
 
 
 def tables(app: Flask) -> set[str]:

@@ -34,7 +34,8 @@ from api.platform.state import app_state
 from api.services import nodes
 from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.spec import names
-from tests.api.helpers import KEYS, NODES, KeyedClient, is_problem, store_keys
+from tests.api.helpers import NODES
+from tests.api.platform.helpers import KEYS, KeyedClient, is_problem, store_keys
 from tests.e2e.test_workers import ROOT, answers, free_port, seeded, until
 from tests.postgres_server import OTHER, PostgresServer, programs
 from tests.processes import child_names

@@ -28,7 +28,8 @@ from api.platform.tables import Lease
 from api.services.thingspeak import SYNC_JOB as SYNC
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
 from tests.api.conftest import DAY, MakeApp
-from tests.api.helpers import NODE, NODES, dead_letters, is_synced, stored
+from tests.api.helpers import NODE, NODES, is_synced, stored
+from tests.api.platform.helpers import dead_letters
 from tests.serving import serving
 from tests.waiting import until
 

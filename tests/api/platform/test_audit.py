@@ -21,7 +21,8 @@ from api.platform.state import app_state
 from api.platform.tables import AuditEntry, Base, DeadLetter, Delivery, Lease
 from observability.spec import loading
 from tests.api.conftest import MakeApp
-from tests.api.helpers import KEYS, NODE, NODES, READINGS, batch, bearer, reading
+from tests.api.helpers import NODE, NODES, READINGS, batch, reading
+from tests.api.platform.helpers import KEYS, bearer
 
 # One change by each route that changes something, in an order in which they work.
 ROOT = Path(__file__).resolve().parents[3]

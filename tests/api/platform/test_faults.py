@@ -11,7 +11,8 @@ from api.platform import faults
 from api.platform.state import app_state
 from observability.spec import names
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES, is_problem, sample
+from tests.api.helpers import NODES
+from tests.api.platform.helpers import is_problem, sample
 
 
 @pytest.fixture

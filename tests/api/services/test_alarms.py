@@ -19,10 +19,10 @@ from tests.api.helpers import (
     NODES,
     READINGS,
     batch,
-    outbox_payloads,
     reading,
     send,
 )
+from tests.api.platform.helpers import outbox_payloads
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from api.platform.state import app_state
 from api.services.state import service_state
 from loadtests.thingspeak_stub import ThingSpeakStub
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, UNLIMITED, is_problem
+from tests.api.helpers import NODE, NODES
+from tests.api.platform.helpers import UNLIMITED, is_problem
 
 LIVE = f"{NODES}/tank-01/live"
 SHORT = 0.000_001  # seconds for which an answer is fresh: not even until the next request

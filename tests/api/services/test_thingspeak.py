@@ -31,7 +31,7 @@ from api.services.thingspeak import (
 )
 from loadtests.thingspeak_stub import HISTORY_SECONDS, ThingSpeakStub
 from observability.spec import loading, names
-from tests.api.helpers import sample
+from tests.api.platform.helpers import sample
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(hours=1)

@@ -4,7 +4,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tests.api.helpers import NODE, NODES, READINGS, is_problem, reading, send, stored
+from tests.api.helpers import NODE, NODES, READINGS, reading, send, stored
+from tests.api.platform.helpers import is_problem
 
 
 @pytest.mark.parametrize("path", [NODES, NODES + "/"])

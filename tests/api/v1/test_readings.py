@@ -13,18 +13,8 @@ from hypothesis import strategies as st
 
 from api.platform.state import app_state
 from observability.spec import names
-from tests.api.helpers import (
-    NODE,
-    NODES,
-    READINGS,
-    at,
-    batch,
-    is_problem,
-    label_values,
-    reading,
-    send,
-    stored,
-)
+from tests.api.helpers import NODE, NODES, READINGS, at, batch, reading, send, stored
+from tests.api.platform.helpers import is_problem, label_values
 
 pytestmark = pytest.mark.usefixtures("node")
 

@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 from api.platform.clock import now
 from api.platform.db import database
 from api.platform.tables import AuditEntry
-from tests.api.helpers import KEYS, NODES, bearer
+from tests.api.helpers import NODES
+from tests.api.platform.helpers import KEYS, bearer
 
 
 def run(app: Flask, *options: str) -> str:

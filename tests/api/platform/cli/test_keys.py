@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, bearer, is_problem
+from tests.api.helpers import NODE, NODES
+from tests.api.platform.helpers import bearer, is_problem
 
 
 def run(app: Flask, *words: str) -> list[str]:

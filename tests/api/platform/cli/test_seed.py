@@ -11,7 +11,8 @@ from api.platform import keys
 from api.platform.cli.seed import PROGRAMS
 from api.platform.keys import PREFIX
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES, bearer
+from tests.api.helpers import NODES
+from tests.api.platform.helpers import bearer
 
 HILL_TANK = f"{NODES}/hill-tank"
 

@@ -18,7 +18,8 @@ from api.platform.state import app_state
 from api.platform.tables import SCOPES, ApiKey
 from observability.spec import loading
 from tests.api.conftest import MakeApp
-from tests.api.helpers import KEYS, NODE, NODES, UNLIMITED, bearer, is_problem
+from tests.api.helpers import NODE, NODES
+from tests.api.platform.helpers import KEYS, UNLIMITED, bearer, is_problem
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 UNKNOWN = "evara_" + "x" * 43

@@ -8,7 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.platform.http import docs_page
-from tests.api.helpers import is_problem
+from tests.api.platform.helpers import is_problem
 
 COMMITTED = Path(docs_page.__file__).resolve().parents[2] / "openapi.json"
 

@@ -23,19 +23,8 @@ from api.services import nodes, sync
 from observability.spec import names
 from tests.api.collector import Collector, collecting
 from tests.api.conftest import MakeApp
-from tests.api.helpers import (
-    NODE,
-    NODES,
-    READINGS,
-    UNLIMITED,
-    batch,
-    bearer,
-    is_problem,
-    label_values,
-    reading,
-    sample,
-    stored,
-)
+from tests.api.helpers import NODE, NODES, READINGS, batch, reading, stored
+from tests.api.platform.helpers import UNLIMITED, bearer, is_problem, label_values, sample
 
 
 def raising(error: Exception) -> object:

@@ -8,7 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.platform.clock import now
-from tests.api.helpers import KEYS, NODES, bearer, is_problem
+from tests.api.helpers import NODES
+from tests.api.platform.helpers import KEYS, bearer, is_problem
 
 PATH = "/api/v1/keys"
 KEY = {"name": "dashboard", "scope": "read"}

@@ -22,7 +22,8 @@ from api.platform.telemetry import metrics
 from api.services import nodes
 from observability.spec import loading, names
 from tests.api.conftest import MakeApp
-from tests.api.helpers import KEYS, NODES, UNLIMITED, bearer, is_problem, sample
+from tests.api.helpers import NODES
+from tests.api.platform.helpers import KEYS, UNLIMITED, bearer, is_problem, sample
 from tests.redis_server import RedisServer
 
 PLAN = loading.load_plan()

@@ -24,7 +24,8 @@ from api.services import nodes
 from observability.spec import loading
 from observability.spec.loading import CATALOGUE
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, batch, is_problem, reading
+from tests.api.helpers import NODE, NODES, READINGS, batch, reading
+from tests.api.platform.helpers import is_problem
 from tests.contract_validation import mismatch, validator_of
 
 ROOT = Path(__file__).resolve().parents[4]

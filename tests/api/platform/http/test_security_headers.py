@@ -20,7 +20,8 @@ from api.platform.state import app_state
 from api.services import nodes
 from observability.spec import names
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, is_problem, label_values
+from tests.api.helpers import NODE, NODES, READINGS
+from tests.api.platform.helpers import is_problem, label_values
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGE = "https://app.example.org"

@@ -102,11 +102,10 @@ def ship(order_id: str, lease: Lease) -> Iterator[int]:
     with database().write() as session:
         assert lease.renew(session)
         order = session.get_one(Order, order_id)
-        if order.amount >= LARGE:
+        is_large = order.amount >= LARGE
+        if is_large:
             order.amount /= 2
-            raise_after = True
         else:
-            raise_after = False
             order.shipped_at = now()
             session.add(
                 Delivery(
@@ -116,7 +115,7 @@ def ship(order_id: str, lease: Lease) -> Iterator[int]:
                     headers=request_context.outbound_headers(),
                 )
             )
-    if raise_after:
+    if is_large:
         raise Unfinished
     metrics.REGISTRY.by_name[SHIPPED].labels(SHIP).inc()
     yield 1

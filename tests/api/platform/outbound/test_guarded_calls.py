@@ -38,7 +38,7 @@ from api.platform.outbound.guarded_calls import (
 from api.platform.telemetry import metrics, request_context
 from api.services.thingspeak import ATTEMPTS, INTERACTIVE
 from observability.spec import names
-from tests.api.helpers import sample
+from tests.api.platform.helpers import sample
 from tests.serving import serving
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -14,7 +14,7 @@ from api.platform.outbound.redis_client import OptionalRedis
 from api.platform.outbound.stale_cache import KEY_PREFIX, Cache, CachedAnswer, FetchInProgress
 from api.platform.telemetry import metrics
 from observability.spec import names
-from tests.api.helpers import sample
+from tests.api.platform.helpers import sample
 
 CALLERS = 6
 

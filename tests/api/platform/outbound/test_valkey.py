@@ -12,7 +12,8 @@ from api.platform.outbound import redis_client
 from api.platform.telemetry import metrics
 from observability.spec import names
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES, sample
+from tests.api.helpers import NODES
+from tests.api.platform.helpers import sample
 from tests.api.platform.http.test_limits import (
     LIMITS,
     allowed,

@@ -25,7 +25,8 @@ from api.platform.jobs.worker import Jobs
 from api.platform.telemetry import logs, metrics
 from api.services import nodes, sync
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, UNLIMITED, bearer
+from tests.api.helpers import NODE, NODES
+from tests.api.platform.helpers import UNLIMITED, bearer
 
 Lines = list[dict[str, Any]]
 

@@ -19,7 +19,8 @@ from api.services import nodes
 from observability.spec import loading, names, plan
 from observability.spec.loading import CATALOGUE
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, batch, label_values, reading, sample
+from tests.api.helpers import NODE, NODES, READINGS, batch, reading
+from tests.api.platform.helpers import label_values, sample
 
 PLAN = loading.load_plan()
 ROUTES = {*PLAN.route_ids.values(), names.UNMATCHED}

@@ -27,7 +27,8 @@ from api.services.thingspeak import ThingSpeak
 from observability.spec import names
 from tests.api.collector import Collector, Received, collecting
 from tests.api.conftest import MakeApp, NewDatabase
-from tests.api.helpers import NODE, NODES, READINGS, batch, reading, sample
+from tests.api.helpers import NODE, NODES, READINGS, batch, reading
+from tests.api.platform.helpers import sample
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[4]

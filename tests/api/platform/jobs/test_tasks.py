@@ -1,0 +1,27 @@
+"""The registration of tasks."""
+
+import pytest
+
+from api.platform.jobs import tasks
+from observability.spec import loading
+from tests.api.conftest import AppKind, MakeApp
+from tests.api.platform.other_app import ORDERS
+from tests.api.platform.other_app.app import FOLDER
+from tests.api.platform.other_app.orders import NOTIFY, SHIPPING
+
+
+@pytest.fixture
+def app_kind() -> AppKind:
+    return ORDERS
+
+
+@pytest.mark.parametrize(
+    ("registered", "deliveries"), [((), NOTIFY), ((SHIPPING,), ""), ((SHIPPING,), "orders.print")]
+)
+def test_a_mismatch_of_jobs_stops_the_start(
+    make_app: MakeApp, registered: tuple[tasks.Task, ...], deliveries: str
+) -> None:
+    """The app registers exactly the jobs of the catalogue."""
+    plan = loading.load_plan(FOLDER / "catalogue.yaml")
+    with pytest.raises(RuntimeError, match=r"but catalogue\.yaml declares \['orders\.notify'"):
+        tasks.init_app(make_app(), plan, registered, deliveries)
