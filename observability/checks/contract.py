@@ -1,13 +1,12 @@
 """Check `contract`: the catalogue's routes are the operations of the OpenAPI document."""
 
 from collections.abc import Iterator
-from typing import Any
 
+from observability.lib.json_object import Json
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 from observability.spec.schema.fields import Http
 
-Json = dict[str, Any]
 METHODS = {"get", "post", "put", "patch", "delete"}
 Operations = dict[Http, Json]
 WHERE = "catalogue.yaml: routes"

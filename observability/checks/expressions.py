@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
 
 import promql_parser
 
 from observability.generate import prometheus
+from observability.lib.json_object import Json
 from observability.lib.promql import edge
 from observability.spec import names
 from observability.spec.plan import Plan
 
-Json = dict[str, Any]
 Complaint = tuple[str, str]  # message and fix
 FIX = "correct the catalogue or the emitter, then make generate"
 EDGE_FIX = (

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from observability.checks.expressions import Json, check_expression, known_series, list_rules
+from observability.checks.expressions import check_expression, known_series, list_rules
 from observability.generate import prometheus
 from observability.generate.registry import GENERATED
+from observability.lib.json_object import Json
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem

@@ -1,14 +1,14 @@
 """The words that the comparison of two load reports prints; the numbers are on its page."""
 
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
+from observability.lib.json_object import Json
 from observability.terminal import format_goal, format_percentage, out, print_wrapped
 
 
-def print_comparison(comparison: dict[str, Any], page: Path) -> None:
+def print_comparison(comparison: Json, page: Path) -> None:
     """Print the SLOs that are no longer met, reasons to doubt, and the page's path."""
     unlike = comparison["unlike"]
     if unlike:
@@ -30,7 +30,7 @@ def print_warning(text: str) -> None:
     print_wrapped(f"[yellow]![/yellow] {escape(text)}", 0)
 
 
-def print_broken(row: dict[str, Any]) -> None:
+def print_broken(row: Json) -> None:
     """Print an SLO that was met and is missed now."""
     old = format_percentage(row["old"])
     new = format_percentage(row["new"])

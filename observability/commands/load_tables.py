@@ -3,10 +3,10 @@
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
+from observability.lib.json_object import Json
 from observability.load.report import PAGE
 from observability.terminal import (
     COLOURS,
@@ -25,7 +25,7 @@ SCALES = {"requests": 1, "failed": 1, "rate": 1, "p50": 1000, "p95": 1000, "p99"
 SIDE_COLUMNS = ("route", ">requests", ">failed", ">req/s", ">p50 ms", ">p95 ms", ">p99 ms")
 
 
-def print_load(report: dict[str, Any], folder: Path) -> None:
+def print_load(report: Json, folder: Path) -> None:
     """Print objectives, numbers, errors, disagreements, the verdict and the report's path."""
     print_objectives(report["objectives"])
     print_sides(report)
@@ -37,7 +37,7 @@ def print_load(report: dict[str, Any], folder: Path) -> None:
     out.print(f"  Report: {escape(str(page))}")
 
 
-def print_objectives(objectives: list[dict[str, Any]]) -> None:
+def print_objectives(objectives: list[Json]) -> None:
     """Print each SLO as the clients measured it."""
     table = make_table("", "SLO", ">goal", ">measured", ">requests", "verdict")
     for row in objectives:
@@ -48,7 +48,7 @@ def print_objectives(objectives: list[dict[str, Any]]) -> None:
     out.print(table)
 
 
-def print_sides(report: dict[str, Any]) -> None:
+def print_sides(report: Json) -> None:
     """Print each route's numbers as clients and server counted them.
 
     `≠` marks a disagreement. Without the server's side the clients' numbers stand alone.
@@ -67,7 +67,7 @@ def print_sides(report: dict[str, Any]) -> None:
     out.print(table)
 
 
-def format_sides(row: dict[str, Any], key: str, *, differs: bool) -> str:
+def format_sides(row: Json, key: str, *, differs: bool) -> str:
     """Return one number of a route as clients/server, or the clients' alone."""
     text = format_side(row["clients"], key)
     if row["server"]:
@@ -77,7 +77,7 @@ def format_sides(row: dict[str, Any], key: str, *, differs: bool) -> str:
     return text
 
 
-def format_side(side: dict[str, Any], key: str) -> str:
+def format_side(side: Json, key: str) -> str:
     """Return a count as it is, and anything else with few digits."""
     value = side[key]
     if isinstance(value, int):
@@ -85,14 +85,14 @@ def format_side(side: dict[str, Any], key: str) -> str:
     return format_number(value, SCALES[key])
 
 
-def print_errors(errors: list[dict[str, Any]]) -> None:
+def print_errors(errors: list[Json]) -> None:
     """Print how often each error came."""
     for error in errors:
         text = escape(error["what"])
         out.print(f"  [red]{error['count']} ×[/red] {text}")
 
 
-def print_findings(findings: list[dict[str, Any]]) -> None:
+def print_findings(findings: list[Json]) -> None:
     """Print the disagreements between clients and server, and below each kind what it means."""
     by_meaning = itemgetter("meaning")
     for meaning, group in groupby(sorted(findings, key=by_meaning), by_meaning):
@@ -101,7 +101,7 @@ def print_findings(findings: list[dict[str, Any]]) -> None:
         print_wrapped(f"[dim]{escape(meaning)}[/dim]", 4)
 
 
-def print_verdict(report: dict[str, Any]) -> None:
+def print_verdict(report: Json) -> None:
     """Print the verdict and, unless the summary has it, why the server's side is missing."""
     verdict = report["verdict"]
     colour = COLOURS[verdict]

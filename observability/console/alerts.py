@@ -8,9 +8,10 @@ from typing import Any
 from observability.console.notification_store import unix_seconds
 from observability.console.queries import ActiveAlerts, Queries
 from observability.lib.http import Unreachable
+from observability.lib.json_object import Json
 from observability.spec import names
 
-Alert = dict[str, Any]
+Alert = Json
 Labels = frozenset[tuple[str, str]]
 
 

@@ -6,9 +6,10 @@ from contextlib import suppress
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from observability.lib.json_object import Json
 
 
 class NotifiedAlert(BaseModel):
@@ -37,7 +38,7 @@ class NotificationStore:
     def __init__(self, path: Path):
         self._path = path
         self._lock = threading.Lock()
-        self._alerts: dict[tuple[str, str], dict[str, Any]] = {}  # by fingerprint and start
+        self._alerts: dict[tuple[str, str], Json] = {}  # by fingerprint and start
         self.last_delivery: float | None = None  # Unix time, repeats included
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -70,7 +71,7 @@ class NotificationStore:
                 stored["resolved"] = notification.at
         self.last_delivery = notification.at
 
-    def alerts(self) -> list[dict[str, Any]]:
+    def alerts(self) -> list[Json]:
         """Return a copy of every alert, the latest delivery first."""
         with self._lock:
             alerts = [dict(alert) for alert in self._alerts.values()]

@@ -13,6 +13,7 @@ from observability.console.context import console
 from observability.console.queries import Queries, Stat, jobs_panel
 from observability.generate.runbook.entries import Entry
 from observability.lib.http import Unreachable
+from observability.lib.json_object import Json
 from observability.lib.panels import METRICS, Kind, Panel, Unit
 from observability.lib.prometheus import LabelledValue
 from observability.sli import registry
@@ -38,7 +39,7 @@ def home() -> str:
     )
 
 
-def overview(queries: Queries) -> dict[str, Any]:
+def overview(queries: Queries) -> Json:
     """Return the numbers of the overview; raise Unreachable."""
     current = alerts.current_alerts(queries)
     firing = [alert for alert in current if alert["state"] == "firing"]
@@ -77,7 +78,7 @@ def slo(name: str) -> str:
     shown = next((slo for slo in queries.plan.slos if slo.name == name), None) or abort(404)
     entry = queries.runbook[name]
 
-    def fetch() -> dict[str, Any]:
+    def fetch() -> Json:
         [row] = [row for row in queries.slos() if row.slo == name]
         return {
             "row": row,
@@ -108,7 +109,7 @@ def route(name: str) -> str:
     slos = [slo.name for slo in queries.plan.slos if slo.subject == name]
     entries = [queries.runbook[slo] for slo in slos]
 
-    def fetch() -> dict[str, Any]:
+    def fetch() -> Json:
         return {
             "slos": [row for row in queries.slos() if row.slo in slos],
             "cells": queries.table(panel).get(name, [None] * len(panel.queries)),
@@ -137,7 +138,7 @@ def alert(name: str) -> str:
     if entry is None and not delivered and not sent:
         abort(404)
 
-    def fetch() -> dict[str, Any]:
+    def fetch() -> Json:
         needs_loki = name in {log_alert.name for log_alert in queries.plan.log_alerts}
         return {
             "alerts": alerts.with_label(alerts.current_alerts(queries), "alertname", name),
@@ -148,11 +149,11 @@ def alert(name: str) -> str:
     return render_page("alert.html", fetch, name=name, entry=entry, delivered=delivered)
 
 
-def render_page(template: str, fetch: Callable[[], dict[str, Any]], **known: Any) -> str:
+def render_page(template: str, fetch: Callable[[], Json], **known: Any) -> str:
     """Return a page with what is known and what `fetch` adds, or why Prometheus does not answer."""
     queries = console().queries
     prometheus_error = ""
-    numbers: dict[str, Any] = {}
+    numbers: Json = {}
     try:
         queries.require_prometheus()
         numbers = fetch()

@@ -3,7 +3,6 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from observability.console.cache import NUMBERS_LIFETIME, AnswerCache, CachedPrometheus
 from observability.devstack.addresses import find_addresses
@@ -14,6 +13,7 @@ from observability.generate.runbook import entries
 from observability.lib.alerts import fetch_active_alerts
 from observability.lib.charts import svg
 from observability.lib.http import Unreachable, responds
+from observability.lib.json_object import Json
 from observability.lib.panel_builders import table
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
 from observability.lib.templates import fill
@@ -47,7 +47,7 @@ class ActiveAlerts:
     """The alerts that Alertmanager had not seen end, and when it was asked, Unix time."""
 
     at: float
-    alerts: list[dict[str, Any]]
+    alerts: list[Json]
 
 
 class Queries:
@@ -93,11 +93,11 @@ class Queries:
         rows = measure(self.plan, self.prometheus, self.plan.period)
         return sorted(rows, key=urgency)
 
-    def rule_alerts(self) -> list[dict[str, Any]]:
+    def rule_alerts(self) -> list[Json]:
         """Return the pending and firing alerts of Prometheus and, where it runs, of Loki."""
         return self.prometheus.alerts() + (self.log_alerts() or [])
 
-    def log_alerts(self) -> list[dict[str, Any]] | None:
+    def log_alerts(self) -> list[Json] | None:
         """Return the pending and firing alerts of Loki, None while it does not answer."""
         try:
             return self._loki_rules.alerts()

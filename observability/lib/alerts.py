@@ -1,13 +1,12 @@
 """The alerts of Alertmanager, and those that it delivered to the console."""
 
-from typing import Any
-
 import httpx
 
 from observability.lib.http import TIMEOUT, Unreachable, no_answer, tls_context
+from observability.lib.json_object import Json
 
 
-def fetch_active_alerts(url: str, timeout: float = TIMEOUT) -> list[dict[str, Any]]:
+def fetch_active_alerts(url: str, timeout: float = TIMEOUT) -> list[Json]:
     """Return the alerts that have not ended; raise Unreachable.
 
     Silenced and inhibited alerts are among them: their `status.state` is "suppressed".
@@ -15,12 +14,12 @@ def fetch_active_alerts(url: str, timeout: float = TIMEOUT) -> list[dict[str, An
     return fetch_alerts("Alertmanager", url, "/api/v2/alerts", timeout)
 
 
-def fetch_delivered_alerts(url: str) -> list[dict[str, Any]]:
+def fetch_delivered_alerts(url: str) -> list[Json]:
     """Return the alerts that Alertmanager delivered, newest first; raise Unreachable."""
     return fetch_alerts("the inbox", url, "/api/inbox", TIMEOUT)
 
 
-def fetch_alerts(server: str, url: str, path: str, timeout: float) -> list[dict[str, Any]]:
+def fetch_alerts(server: str, url: str, path: str, timeout: float) -> list[Json]:
     """Return the list of alerts at `url` + `path`, or below its key `alerts`; raise Unreachable."""
     try:
         response = httpx.get(url + path, timeout=timeout, verify=tls_context())

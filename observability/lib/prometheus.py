@@ -1,12 +1,12 @@
 """The HTTP API of Prometheus, and metrics pages."""
 
 from collections import defaultdict
-from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from observability.lib.http import TIMEOUT, QueryServer, Unreachable, tls_context
+from observability.lib.json_object import Json
 
 LabelledValue = tuple[dict[str, str], float]
 Sample = tuple[float, float]  # Unix time, value
@@ -45,15 +45,15 @@ class Prometheus(QueryServer):
         vector = self.query(expr, at)
         return {labels.get(label, ""): value for labels, value in vector}
 
-    def rule_groups(self) -> list[dict[str, Any]]:
+    def rule_groups(self) -> list[Json]:
         """Return every group with its interval in seconds, and its rules with their last error."""
         return list(self._get("rules")["groups"])
 
-    def alerts(self) -> list[dict[str, Any]]:
+    def alerts(self) -> list[Json]:
         """Return the pending and firing alerts."""
         return list(self._get("alerts")["alerts"])
 
-    def targets(self) -> list[dict[str, Any]]:
+    def targets(self) -> list[Json]:
         """Return the active targets with their health."""
         return list(self._get("targets", state="active")["activeTargets"])
 

@@ -2,8 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
+from observability.lib.json_object import Json
 from observability.load import report
 from observability.load.pages import render_page
 from observability.load.report import Report, Verdict
@@ -35,7 +35,7 @@ def read_report(folder: Path) -> Report:
     return data
 
 
-def compare_reports(old: Report, new: Report) -> dict[str, Any]:
+def compare_reports(old: Report, new: Report) -> Json:
     """Return each route's figures in both runs, and the objectives that are no longer met.
 
     `unlike` lists how the runs' load differs, `unsure` says why the comparison proves little.
@@ -48,7 +48,7 @@ def compare_reports(old: Report, new: Report) -> dict[str, Any]:
     }
 
 
-def render(old: Report, new: Report, comparison: dict[str, Any]) -> str:
+def render(old: Report, new: Report, comparison: Json) -> str:
     """Return the page of the comparison."""
     return render_page(
         PAGE,
@@ -60,7 +60,7 @@ def render(old: Report, new: Report, comparison: dict[str, Any]) -> str:
     )
 
 
-def list_profile_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def list_profile_differences(old: Json, new: Json) -> list[str]:
     """Return in words how the load of two runs differs."""
     differences = []
     for key in PROFILE_KEYS:
@@ -82,7 +82,7 @@ def explain_doubt(old: str, new: str) -> str:
     return f"{' and '.join(reasons).capitalize()}, so this comparison proves little."
 
 
-def compare_routes(old: Report, new: Report) -> list[dict[str, Any]]:
+def compare_routes(old: Report, new: Report) -> list[Json]:
     """Return a row with both runs' figures of each route that either run knew."""
     before = collect_figures(old)
     after = collect_figures(new)
@@ -102,7 +102,7 @@ def collect_figures(run: Report) -> dict[str, Figures]:
     return {row["route"]: select_figures(row["clients"]) for row in rows}
 
 
-def select_figures(clients: dict[str, Any]) -> Figures:
+def select_figures(clients: Json) -> Figures:
     """Return the clients' numbers that two runs are compared by.
 
     `failing` is the share of failed requests; None without requests.
@@ -114,7 +114,7 @@ def select_figures(clients: dict[str, Any]) -> Figures:
     return {key: numbers[key] for key in NO_FIGURES}
 
 
-def list_broken(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def list_broken(old: list[Json], new: list[Json]) -> list[Json]:
     """Return the objectives that the old run met and the new one missed.
 
     `old` and `new` are the measured shares of good events.

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any
 
+from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import firing
 from observability.load.server_counts import Increase
@@ -17,7 +17,7 @@ from observability.spec.quantities import format_decimal
 STATISTICS = ("min", "avg", "max")
 
 
-def measure_impact(prometheus: Prometheus, plan: Plan, increase: Increase) -> dict[str, Any]:
+def measure_impact(prometheus: Prometheus, plan: Plan, increase: Increase) -> Json:
     """Return the budgets, the alerts and the resources of the workers in that time."""
     return {
         "budgets": list(measure_budgets(prometheus, plan, increase)),
@@ -26,9 +26,7 @@ def measure_impact(prometheus: Prometheus, plan: Plan, increase: Increase) -> di
     }
 
 
-def measure_budgets(
-    prometheus: Prometheus, plan: Plan, increase: Increase
-) -> Iterator[dict[str, Any]]:
+def measure_budgets(prometheus: Prometheus, plan: Plan, increase: Increase) -> Iterator[Json]:
     """Yield each SLO's events of the run and the share of the period's budget that they spent.
 
     Freshness and probes count seconds. The budget is what the events of the last period allow.
@@ -57,7 +55,7 @@ def measure_budgets(
         }
 
 
-def list_alerts(prometheus: Prometheus, plan: Plan, increase: Increase) -> list[dict[str, Any]]:
+def list_alerts(prometheus: Prometheus, plan: Plan, increase: Increase) -> list[Json]:
     """Return the alerts that fired, and for about how many seconds.
 
     The watchdog is left out: it always fires.

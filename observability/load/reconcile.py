@@ -2,8 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
+from observability.lib.json_object import Json
 from observability.load.buckets import QUANTILES
 from observability.load.server_counts import ServerCounts
 
@@ -70,7 +70,7 @@ WAITING = (
 )
 
 
-def find_disagreements(row: dict[str, Any], server: ServerCounts) -> list[Finding]:
+def find_disagreements(row: Json, server: ServerCounts) -> list[Finding]:
     """Return every number of a route on which the sides disagree.
 
     `row` is Locust's (see loadtests/locustfile.py). The server may have counted a request that was
@@ -82,7 +82,7 @@ def find_disagreements(row: dict[str, Any], server: ServerCounts) -> list[Findin
     return [finding for finding in findings if finding.is_disagreement]
 
 
-def judge_requests(row: dict[str, Any], server: ServerCounts) -> Finding:
+def judge_requests(row: Json, server: ServerCounts) -> Finding:
     """Return the limits of the number of requests that the server may have counted."""
     slack = PROBES_BETWEEN if server.probed else 0
     least = row["answered"] + server.probes - server.probes_failed - slack
@@ -94,7 +94,7 @@ def judge_requests(row: dict[str, Any], server: ServerCounts) -> Finding:
     )
 
 
-def judge_failures(row: dict[str, Any], server: ServerCounts) -> Finding:
+def judge_failures(row: Json, server: ServerCounts) -> Finding:
     """Return the limits of the number of failures that the server may have counted."""
     clients = row["clients"]
     broken = clients["requests"] - row["answered"]  # no answer that the server could count
@@ -111,7 +111,7 @@ def judge_failures(row: dict[str, Any], server: ServerCounts) -> Finding:
     )
 
 
-def judge_p95(row: dict[str, Any], server: ServerCounts) -> Finding:
+def judge_p95(row: Json, server: ServerCounts) -> Finding:
     """Return the limits of the 95th percentile of the clients."""
     p95 = row["clients"]["p95"]
     low, high = compute_p95_limits(row, server)
@@ -120,7 +120,7 @@ def judge_p95(row: dict[str, Any], server: ServerCounts) -> Finding:
     return Finding(row["route"], "p95", p95, of_server, CLIENTS, low, high, meaning)
 
 
-def compute_p95_limits(row: dict[str, Any], server: ServerCounts) -> tuple[float, float]:
+def compute_p95_limits(row: Json, server: ServerCounts) -> tuple[float, float]:
     """Return the seconds between which the clients' p95 must lie.
 
     No client waits for less time than the server works. The rank of the clients' 95th of 100
@@ -171,7 +171,7 @@ def format_number(number: str, value: float) -> str:
     return f"{value:.0f}"
 
 
-def as_dict(finding: Finding) -> dict[str, Any]:
+def as_dict(finding: Finding) -> Json:
     """Return a finding for report.json, which has no infinity."""
     row = vars(finding) | {
         "key": f"{finding.route} {finding.number}",

@@ -4,12 +4,12 @@ import base64
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from observability.generate.dashboards import colours
 from observability.generate.dashboards.boards import load as load_board
 from observability.lib import charts
 from observability.lib.http import Unreachable
+from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus
 from observability.load import impact, scrapes, server_counts
 from observability.load.scrapes import ScrapeTimes
@@ -26,7 +26,7 @@ class Recording:
     increase: Increase | None = None
     unreachable: str = ""  # why Prometheus, which watches the host, could not tell
     unwatched: str = ""  # why no Prometheus here can know anything of the host
-    impact: dict[str, Any] = field(default_factory=dict)
+    impact: Json = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
 
     def start(self, prometheus: Prometheus, plan: Plan) -> ScrapeTimes | None:

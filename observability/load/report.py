@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from observability.devstack.layout import StackLayout
+from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus
 from observability.load import reconcile, run, server_counts
 from observability.load.pages import render_page
@@ -20,7 +20,7 @@ VERSION = 1  # of report.json
 DATA = "report.json"
 PAGE = "index.html"
 SHORTEST_RUN = 0.001  # seconds; no rate divides by zero
-Report = dict[str, Any]
+Report = Json
 
 
 class Verdict(StrEnum):
@@ -92,9 +92,7 @@ def write_report(folder: Path, report: Report, pictures: list[Picture]) -> None:
     (folder / PAGE).write_text(page, encoding="utf-8")
 
 
-def build_report(
-    profile: LoadProfile, locust_report: dict[str, Any], recording: Recording
-) -> Report:
+def build_report(profile: LoadProfile, locust_report: Json, recording: Recording) -> Report:
     """Return the report of a run from what Locust and Prometheus have of it."""
     seconds = max(locust_report["ended"] - locust_report["started"], SHORTEST_RUN)
     increase = recording.increase
@@ -125,9 +123,7 @@ def build_report(
     }
 
 
-def describe_run(
-    profile: LoadProfile, locust_report: dict[str, Any], seconds: float
-) -> dict[str, Any]:
+def describe_run(profile: LoadProfile, locust_report: Json, seconds: float) -> Json:
     """Return the load that was sent, and when."""
     return {
         "host": profile.host,
@@ -140,9 +136,9 @@ def describe_run(
     }
 
 
-def describe_server(recording: Recording) -> dict[str, Any]:
+def describe_server(recording: Recording) -> Json:
     """Return the times of the samples, or why the server's side is missing."""
-    server: dict[str, Any] = {
+    server: Json = {
         "missing": recording.unreachable or recording.unwatched,
         "from": None,
         "to": None,
@@ -159,10 +155,10 @@ def format_time(seconds: float) -> str:
 
 def build_row(
     route: str,
-    clients: dict[str, Any],
+    clients: Json,
     server: server_counts.ServerCounts | None,
     seconds: float,
-) -> dict[str, Any]:
+) -> Json:
     """Return the report's row of a route: the numbers of the clients and of the server."""
     row = {"route": route, "clients": clients, "server": None, "probes": 0}
     if server:
@@ -170,9 +166,7 @@ def build_row(
     return row
 
 
-def judge(
-    objectives: list[dict[str, Any]], disagreements: int, recording: Recording
-) -> tuple[Verdict, str]:
+def judge(objectives: list[Json], disagreements: int, recording: Recording) -> tuple[Verdict, str]:
     """Return the verdict and its reason in one sentence or two."""
     used = [row for row in objectives if row["verdict"] != "idle"]
     if not used:

@@ -8,11 +8,11 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from observability.devstack.layout import HOST, ROOT, StackLayout
+from observability.lib.json_object import Json
 from observability.spec.quantities import parse_duration
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
@@ -64,7 +64,7 @@ class LoadProfile:
         return host == layout.url("api")
 
 
-def run_locust(layout: StackLayout, profile: LoadProfile, folder: Path) -> dict[str, Any]:
+def run_locust(layout: StackLayout, profile: LoadProfile, folder: Path) -> Json:
     """Run Locust and return its report; write its CSV files to `folder`.
 
     Raise LoadRunFailed when it ends without a verdict, or overruns its time and is killed.
@@ -88,7 +88,7 @@ def run_locust(layout: StackLayout, profile: LoadProfile, folder: Path) -> dict[
         if not verdict.exists():
             last_lines = log.read_text(encoding="utf-8").strip().splitlines()[-5:]
             raise LoadRunFailed("locust ended without a verdict: " + " | ".join(last_lines))
-        locust_report: dict[str, Any] = json.loads(verdict.read_text(encoding="utf-8"))
+        locust_report: Json = json.loads(verdict.read_text(encoding="utf-8"))
     return locust_report
 
 

@@ -8,10 +8,10 @@ import math
 from collections import defaultdict
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from observability.generate import prometheus as rules
 from observability.lib.http import Unreachable
+from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus
 from observability.load.buckets import Buckets
 from observability.load.scrapes import ScrapeTimes
@@ -63,7 +63,7 @@ class ServerCounts:
     probed: bool  # the prober calls one of the routes, even if it did not in this time
     buckets: Buckets
 
-    def figures(self, seconds: float) -> dict[str, Any]:
+    def figures(self, seconds: float) -> Json:
         """Return the same numbers as the clients' side has; times in seconds."""
         counts = {"requests": self.requests, "failed": self.failed, "rate": self.requests / seconds}
         return counts | self.buckets.quantiles()

@@ -7,11 +7,12 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from observability.lib.charts.axes import draw_time_axis, draw_value_axis
 from observability.lib.charts.legend import draw_legend, legend_height
 from observability.lib.charts.series import Curve, Grid, fetch_panel, grid_between
+from observability.lib.json_object import Json
 from observability.lib.panels import GREY, YELLOW, Panel
 from observability.lib.prometheus import Prometheus
 
@@ -101,7 +102,7 @@ def draw_lines(
 ) -> None:
     """Draw lines, dashed for thresholds; a series with a single sample is a dot."""
     for curve in curves:
-        style: dict[str, Any] = {}
+        style: Json = {}
         if len(curve.samples) == 1:
             style["marker"] = "o"
         colour = curve.query.colour or colours.get(curve.label)

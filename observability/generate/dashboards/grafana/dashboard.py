@@ -6,7 +6,8 @@ from grafanalib import core
 
 from observability.generate.dashboards.grafana.panels import place_rows
 from observability.generate.dashboards.grafana.variables import data_source, variable
-from observability.generate.dashboards.grafana.vocabulary import Json, reference
+from observability.generate.dashboards.grafana.vocabulary import reference
+from observability.lib.json_object import Json
 from observability.lib.panels import BAD, METRICS, TRACES, Board
 from observability.spec import names
 from observability.spec.board_slugs import LOG

@@ -5,11 +5,11 @@ from typing import Any
 from observability.generate.dashboards.colours import colours_by_legend
 from observability.generate.dashboards.grafana.tables import column_properties
 from observability.generate.dashboards.grafana.vocabulary import (
-    Json,
     fixed_colour,
     null_text,
     ref_id,
 )
+from observability.lib.json_object import Json
 from observability.lib.panels import GOOD, GREY, Kind, Panel
 from observability.spec import names
 from observability.spec.plan import Plan

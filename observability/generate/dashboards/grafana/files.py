@@ -7,8 +7,8 @@ from grafanalib._gen import DashboardEncoder
 
 from observability.generate.dashboards.grafana.dashboard import dashboard
 from observability.generate.dashboards.grafana.provisioning import provisioning
-from observability.generate.dashboards.grafana.vocabulary import Json
 from observability.generate.dashboards.registry import boards
+from observability.lib.json_object import Json
 from observability.spec.plan import Plan
 
 DASHBOARDS = "grafana/dashboards"

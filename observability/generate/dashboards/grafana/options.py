@@ -2,7 +2,7 @@
 
 import json
 
-from observability.generate.dashboards.grafana.vocabulary import Json
+from observability.lib.json_object import Json
 from observability.lib.panel_queries import legend
 from observability.lib.panels import Kind, Panel
 from observability.spec import names

@@ -3,7 +3,8 @@
 from observability.generate.dashboards.grafana.fields import field_config
 from observability.generate.dashboards.grafana.options import options
 from observability.generate.dashboards.grafana.tables import transformations
-from observability.generate.dashboards.grafana.vocabulary import Json, ref_id, reference
+from observability.generate.dashboards.grafana.vocabulary import ref_id, reference
+from observability.lib.json_object import Json
 from observability.lib.panels import LOGS, Board, Kind, Panel, Query, Row
 from observability.spec.plan import Plan
 

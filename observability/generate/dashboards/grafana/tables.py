@@ -3,11 +3,11 @@
 from typing import Any
 
 from observability.generate.dashboards.grafana.vocabulary import (
-    Json,
     fixed_colour,
     null_text,
     ref_id,
 )
+from observability.lib.json_object import Json
 from observability.lib.panels import Kind, Panel, Query
 
 NO_VALUE = "–"

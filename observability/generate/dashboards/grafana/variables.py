@@ -1,6 +1,7 @@
 """The variables of a dashboard in Grafana's model."""
 
-from observability.generate.dashboards.grafana.vocabulary import Json, reference
+from observability.generate.dashboards.grafana.vocabulary import reference
+from observability.lib.json_object import Json
 from observability.lib.panels import METRICS, Variable
 
 ALL_VALUES = {"text": ["All"], "value": ["$__all"]}

@@ -1,8 +1,6 @@
 """Pieces of Grafana's JSON that dashboards, panels and variables share."""
 
-from typing import Any
-
-Json = dict[str, Any]
+from observability.lib.json_object import Json
 
 
 def reference(kind: str) -> dict[str, str]:
