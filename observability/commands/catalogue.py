@@ -3,7 +3,6 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -12,6 +11,7 @@ from observability.commands import options
 from observability.devstack import binaries, packages
 from observability.devstack.layout import StackLayout
 from observability.generate import registry
+from observability.lib.json_object import Json
 from observability.spec import loading
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
@@ -23,7 +23,7 @@ class Compilation:
     """A catalogue's plan, the contract of its service, and the text of each generated file."""
 
     plan: Plan
-    contract: dict[str, Any]
+    contract: Json
     files: dict[Path, str]
 
 

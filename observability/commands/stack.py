@@ -1,7 +1,6 @@
 """Commands that start, inspect and stop the stack."""
 
 import time
-from typing import Any
 
 import click
 from rich.markup import escape
@@ -17,6 +16,7 @@ from observability.devstack.steps import StackError, Steps
 from observability.devstack.supervisor import RUNNING
 from observability.generate import registry
 from observability.lib.http import Unreachable
+from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
 from observability.spec.plan import Plan
@@ -122,7 +122,7 @@ def status(json_: bool) -> None:
     finish(is_fine=states <= FINE_STATES)
 
 
-def print_process(process: dict[str, Any]) -> None:
+def print_process(process: Json) -> None:
     """Print one process, its state in green or red."""
     state = process["statename"]
     colour = "green" if state in FINE_STATES else "red"

@@ -1,23 +1,23 @@
 """The containers of the compose stack and their states."""
 
 import json
-from typing import Any
 
 from observability.devstack.docker import EVERY_PROFILE, run_compose
 from observability.devstack.layout import StackLayout
 from observability.devstack.supervisor import RUNNING
+from observability.lib.json_object import Json
 
 DONE = "DONE"
 FAILED = ("EXITED", "RESTARTING", "DEAD", "UNHEALTHY")
 
 
-def containers(layout: StackLayout) -> list[dict[str, Any]]:
+def containers(layout: StackLayout) -> list[Json]:
     """Return every container, running or not, as Docker describes it."""
     listing = run_compose(layout, *EVERY_PROFILE, "ps", "--all", "--format", "json")
     return [json.loads(line) for line in listing.stdout.splitlines()]
 
 
-def processes(layout: StackLayout) -> list[dict[str, Any]]:
+def processes(layout: StackLayout) -> list[Json]:
     """Return name, statename, pid and description of every container, [] when the stack is down."""
     existing = containers(layout)
     if not any(container["State"] == "running" for container in existing):
@@ -33,7 +33,7 @@ def processes(layout: StackLayout) -> list[dict[str, Any]]:
     ]
 
 
-def state(container: dict[str, Any]) -> str:
+def state(container: Json) -> str:
     """Return RUNNING, DONE for a container that ended with code 0, else Docker's own word.
 
     A running container without a health check counts as healthy.

@@ -3,11 +3,11 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from observability.devstack.docker import run_compose
 from observability.devstack.layout import COMPOSE, StackLayout
 from observability.devstack.steps import StackError
+from observability.lib.json_object import Json
 
 
 def digests_file(layout: StackLayout) -> Path:
@@ -36,7 +36,7 @@ def restart_changed(layout: StackLayout) -> None:
     path.write_text(json.dumps(digests), encoding="utf-8")
 
 
-def compose_config(layout: StackLayout) -> dict[str, Any]:
+def compose_config(layout: StackLayout) -> Json:
     """Return compose.yaml as Compose resolves it for the stack; raise StackError."""
     result = run_compose(layout, "config", "--format", "json")
     if result.returncode:
@@ -44,7 +44,7 @@ def compose_config(layout: StackLayout) -> dict[str, Any]:
     return dict(json.loads(result.stdout))
 
 
-def digest_mounts(config: dict[str, Any], service: dict[str, Any]) -> str:
+def digest_mounts(config: Json, service: Json) -> str:
     """Return a digest of all files of this machine that a service mounts, secrets included."""
     digest = hashlib.sha256()
     for volume in service.get("volumes", ()):

@@ -5,7 +5,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from observability.devstack import binaries
 from observability.devstack.alertmanager_templates import remove_template_link
@@ -32,6 +31,7 @@ from observability.devstack.server_configs import write_server_configs
 from observability.devstack.steps import StackError, Steps
 from observability.devstack.supervisor import RUNNING, Supervisor
 from observability.devstack.targets import target_ports, withdraw_targets
+from observability.lib.json_object import Json
 from observability.lib.prometheus import scrape_metric
 from observability.spec import names
 from observability.spec.plan import Plan
@@ -155,7 +155,7 @@ def doctor(layout: StackLayout) -> list[CheckResult]:
     return rows
 
 
-def processes(layout: StackLayout) -> list[dict[str, Any]]:
+def processes(layout: StackLayout) -> list[Json]:
     """Return name, statename, pid and description of every process, [] when the stack is down."""
     supervisor = Supervisor(layout)
     return supervisor.processes() if supervisor.is_alive() else []

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from observability.devstack.binaries import Server
 from observability.devstack.layout import DEVELOPMENT_KEY, HOST, PORTS, ROOT, StackLayout
 from observability.generate import fluentbit, loki
+from observability.lib.json_object import Json
 from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
 
@@ -75,21 +75,21 @@ def helper_environment(layout: StackLayout, plan: Plan) -> dict[str, str]:
     return environment
 
 
-def helper_address(layout: StackLayout, name: str) -> dict[str, Any]:
+def helper_address(layout: StackLayout, name: str) -> Json:
     """Return the fields in the texts of a helper program."""
     return {"host": HOST, "port": layout.ports[name]}
 
 
-def read_native_yaml() -> dict[str, Any]:
+def read_native_yaml() -> Json:
     return dict(yaml.safe_load(NATIVE_YAML.read_text(encoding="utf-8")))
 
 
-def fill_in(templates: dict[str, str], values: dict[str, Any]) -> dict[str, str]:
+def fill_in(templates: dict[str, str], values: Json) -> dict[str, str]:
     """Return the environment with its fields in braces replaced."""
     return {name: template.format(**values) for name, template in templates.items()}
 
 
-def layout_values(layout: StackLayout) -> dict[str, Any]:
+def layout_values(layout: StackLayout) -> Json:
     """Return the fields that depend on the stack alone."""
     return {
         "layout": layout,
@@ -101,7 +101,7 @@ def layout_values(layout: StackLayout) -> dict[str, Any]:
     }
 
 
-def plan_values(plan: Plan) -> dict[str, Any]:
+def plan_values(plan: Plan) -> Json:
     """Return the fields that depend on the catalogue or on the code."""
     log_configs = loki.render(plan)[loki.CONFIG] + fluentbit.render(plan)[fluentbit.NATIVE]
     releases = {

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 
@@ -13,6 +12,7 @@ from observability.devstack.steps import StackError, Steps
 from observability.devstack.targets import announce_targets
 from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll, responds
+from observability.lib.json_object import Json
 from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import selector
@@ -23,7 +23,7 @@ READY_SECONDS = 120
 POLL_SECONDS = 0.2
 TEST_ALERT_MINUTES = 1
 
-Targets = list[dict[str, Any]]
+Targets = list[Json]
 FailedPrograms = Callable[[], list[str]]  # names of programs that do not stay up
 
 

@@ -15,6 +15,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from observability.devstack.layout import ROOT, StackLayout
 from observability.devstack.processes import clean_environment, end, leftovers
 from observability.devstack.programs import Program
+from observability.lib.json_object import Json
 
 STOP_SECONDS = 25  # gunicorn's graceful time-out and a little
 RUNNING = "RUNNING"
@@ -147,7 +148,7 @@ class Supervisor:
             if process["statename"] in DOWN:
                 self._rpc.startProcess(process["name"], False)
 
-    def processes(self) -> list[dict[str, Any]]:
+    def processes(self) -> list[Json]:
         """Return name, statename, pid, start, now and description of every process."""
         return list(self._rpc.getAllProcessInfo())
 

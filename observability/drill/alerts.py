@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Set
 from operator import itemgetter
-from typing import Any
 
 from observability.drill import DrillFailed
 from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll
+from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus
 from observability.spec import names
 
@@ -120,7 +120,7 @@ class AlertWatch:
                 ends.append(alert["resolved"])
         return bool(ends) and all(ends)
 
-    def _fetch_inbox(self) -> list[dict[str, Any]]:
+    def _fetch_inbox(self) -> list[Json]:
         """Return the alerts that the inbox received; none while it does not answer."""
         try:
             return fetch_delivered_alerts(self._inbox_url)

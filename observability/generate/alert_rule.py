@@ -1,8 +1,8 @@
 """Alerting rules in the form that Prometheus and Loki share, with annotations and links."""
 
 from decimal import Decimal
-from typing import Any
 
+from observability.lib.json_object import Json
 from observability.spec import names
 from observability.spec.board_slugs import LOG
 from observability.spec.plan import Alert, Plan
@@ -12,17 +12,15 @@ from observability.spec.schema.entry import AlertEntry
 
 def build_alert_rule(
     name: str, expr: str, wait: Decimal, labels: dict[str, str], annotations: dict[str, str]
-) -> dict[str, Any]:
+) -> Json:
     """Return the rule of one alert that fires after `wait` seconds."""
-    rule: dict[str, Any] = {"alert": name, "expr": expr}
+    rule: Json = {"alert": name, "expr": expr}
     if wait:
         rule["for"] = format_duration(wait)
     return rule | {"labels": labels, "annotations": annotations}
 
 
-def build_declared_alert(
-    plan: Plan, alert: Alert[AlertEntry], expr: str, board: str
-) -> dict[str, Any]:
+def build_declared_alert(plan: Plan, alert: Alert[AlertEntry], expr: str, board: str) -> Json:
     """Return the rule of an alert that has its own page in the runbook.
 
     `board` is the slug of the dashboard that shows the symptom.

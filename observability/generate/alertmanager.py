@@ -3,9 +3,8 @@
 There is one receiver per owner and severity.
 """
 
-from typing import Any
-
 from observability.generate.yaml_text import generated_yaml
+from observability.lib.json_object import Json
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
@@ -13,7 +12,7 @@ from observability.spec.schema.policy import InhibitionEntry, IntegrationEntry
 
 CONFIG = "alertmanager/alertmanager.yaml"
 SECRETS = "/run/secrets"  # where compose mounts secret files
-Settings = dict[str, Any]
+Settings = Json
 
 
 def render(

@@ -1,14 +1,14 @@
 """Plan and OpenAPI examples → the load scenarios that loadtests/locustfile.py interprets; pure."""
 
 import json
-from typing import Any
 
+from observability.lib.json_object import Json
 from observability.spec.plan import Plan, Route, Slo
 
 SCENARIOS = "scenarios.json"
 
 
-def render(plan: Plan, openapi: dict[str, Any]) -> dict[str, str]:
+def render(plan: Plan, openapi: Json) -> dict[str, str]:
     """Return the file; examples of `openapi`, the committed contract, become request bodies."""
     scenarios = [
         scenario(route, openapi)
@@ -21,7 +21,7 @@ def render(plan: Plan, openapi: dict[str, Any]) -> dict[str, str]:
     return {SCENARIOS: text + "\n"}
 
 
-def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
+def scenario(route: Route, openapi: Json) -> Json:
     """Return what to send to a route, which status is good, and the SLOs that judge the run."""
     operation = openapi.get("paths", {}).get(route.http.path, {}).get(route.http.method.lower(), {})
     content = operation.get("requestBody", {}).get("content", {})
@@ -44,7 +44,7 @@ def scenario(route: Route, openapi: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def objective(slo: Slo) -> dict[str, Any]:
+def objective(slo: Slo) -> Json:
     """Return an SLO; `within` is the slowest good answer in seconds, where durations are judged."""
     return {
         "slo": slo.name,

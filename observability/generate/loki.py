@@ -3,10 +3,9 @@
 Addresses and folders come from the environment; `${…:-default}` is the value in a container.
 """
 
-from typing import Any
-
 from observability.generate.alert_rule import build_declared_alert
 from observability.generate.yaml_text import HEADER, generated_yaml
+from observability.lib.json_object import Json
 from observability.lib.promql import log_lines
 from observability.lib.templates import fill
 from observability.spec import names
@@ -94,7 +93,7 @@ def build_config(plan: Plan) -> str:
     return HEADER + fill(SETTINGS, retention_hours=retention_hours, interval=interval)
 
 
-def build_rule(plan: Plan, alert: Alert[LogEntry]) -> dict[str, Any]:
+def build_rule(plan: Plan, alert: Alert[LogEntry]) -> Json:
     """Return one log alert with the labels and annotations that all alerts have."""
     return build_declared_alert(plan, alert, build_expression(plan, alert), LOG)
 

@@ -8,11 +8,11 @@ of routes.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Any
 
 from observability.generate.alert_rule import build_declared_alert, number_steps
 from observability.generate.burn_rate_alert import burn_rate_alert
 from observability.generate.yaml_text import generated_yaml
+from observability.lib.json_object import Json
 from observability.lib.promql import burn_rate, constants, labelled
 from observability.lib.templates import fill
 from observability.sli import registry as sli
@@ -29,7 +29,7 @@ from observability.spec.plan import (
 from observability.spec.quantities import format_decimal, format_duration
 
 RULES = "prometheus/rules.yaml"
-Rule = dict[str, Any]
+Rule = Json
 
 OF_DECLARED_SLOS = """\
 (
@@ -62,7 +62,7 @@ def render(plan: Plan) -> dict[str, str]:
     return {RULES: generated_yaml({"groups": groups(plan)})}
 
 
-def groups(plan: Plan) -> list[dict[str, Any]]:
+def groups(plan: Plan) -> list[Json]:
     """Return the rule groups in the order in which they feed each other."""
     clock = plan.clock
     fine = [*objectives(plan), *events(plan), *freshness(plan), *window_rules(plan, FINE_PACE)]
@@ -85,7 +85,7 @@ def groups(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def group(name: str, interval: Decimal, rules: list[Rule]) -> dict[str, Any]:
+def group(name: str, interval: Decimal, rules: list[Rule]) -> Json:
     """Return a group that is evaluated every `interval` seconds."""
     return {"name": name, "interval": format_duration(interval), "rules": rules}
 

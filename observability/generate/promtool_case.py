@@ -1,16 +1,16 @@
 """The parts of a promtool file: input series, and the samples that a query has at one moment."""
 
 from decimal import Decimal
-from typing import Any
 
 from observability.generate.yaml_text import generated_yaml
+from observability.lib.json_object import Json
 from observability.lib.promql import firing
 from observability.spec import names
 from observability.spec.plan import Tier
 from observability.spec.quantities import format_duration
 
-Case = dict[str, Any]
-Question = dict[str, Any]
+Case = Json
+Question = Json
 
 
 def document(interval: Decimal, tests: list[Case]) -> str:

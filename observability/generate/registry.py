@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from observability.generate import (
     alertmanager,
@@ -15,6 +14,7 @@ from observability.generate import (
 )
 from observability.generate.dashboards.grafana import files as dashboards
 from observability.generate.runbook import pages
+from observability.lib.json_object import Json
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
 
@@ -27,7 +27,7 @@ CONTRACT_FIX = "flask --app api.app contract write"
 Files = dict[Path, str]  # path relative to the output folder → text
 
 
-def read_contract(path: Path = OPENAPI) -> dict[str, Any]:
+def read_contract(path: Path = OPENAPI) -> Json:
     """Return the API's committed OpenAPI document; raise Invalid when it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def read_contract(path: Path = OPENAPI) -> dict[str, Any]:
         raise Invalid([problem]) from error
 
 
-def render(plan: Plan, openapi: dict[str, Any]) -> Files:
+def render(plan: Plan, openapi: Json) -> Files:
     """Return every generated file.
 
     Only the load scenarios need the contract: they take their bodies from its examples.

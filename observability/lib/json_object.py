@@ -1,4 +1,4 @@
-"""A JSON object, such as an answer of a server, a report, or a part of Grafana's model."""
+"""A mapping as JSON and YAML have it: an answer of a server, a report, a configuration."""
 
 from typing import Any
 

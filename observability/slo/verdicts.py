@@ -3,8 +3,8 @@
 import math
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
 
+from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus
 from observability.lib.templates import fill
 from observability.sli.registry import promise
@@ -102,7 +102,7 @@ def exit_code(rows: list[Row], *, strict: bool) -> int:
     return int(not verdicts.isdisjoint(failures))
 
 
-def as_json(rows: list[Row], window: Window) -> dict[str, Any]:
+def as_json(rows: list[Row], window: Window) -> Json:
     """Return the stable form that scripts read."""
     return {"window": window.name, "slos": [asdict(row) for row in rows]}
 
