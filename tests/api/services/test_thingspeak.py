@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,10 +15,13 @@ import stamina
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.platform.outbound.circuit_breaker import FAILURES
+from api.platform.outbound.guarded_calls import CONNECT_SECONDS, RETRY_SECONDS
 from api.platform.telemetry import metrics
 from api.services.thingspeak import (
     ATTEMPTS,
     DEPENDENCY,
+    INTERACTIVE,
     MAX_ENTRIES,
     TIME_FORMAT,
     Entry,
@@ -33,6 +37,7 @@ from loadtests.thingspeak_stub import HISTORY_SECONDS, ThingSpeakStub
 from observability.spec import loading, names
 from tests.api.platform.helpers import sample
 
+ROOT = Path(__file__).resolve().parents[3]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 END = START + timedelta(hours=1)
 Answerer = Callable[[httpx.Request], httpx.Response]
@@ -408,3 +413,11 @@ def test_no_bytes_break_the_parser(content: bytes) -> None:
 def test_a_text_without_a_finite_number_is_none(text: Any) -> None:
     """Only finite numbers become values."""
     assert parse_number(text) is None
+
+
+def test_the_policies_are_those_of_the_documentation() -> None:
+    """They are those of docs/operations.md, and keep the order that ADR 12 gives reasons for."""
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"{INTERACTIVE.seconds:g} s, with one retry" in operations
+    assert CONNECT_SECONDS <= INTERACTIVE.seconds < RETRY_SECONDS
+    assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others

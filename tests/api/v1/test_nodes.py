@@ -1,5 +1,7 @@
 """/api/v1/nodes as its callers see it."""
 
+from typing import Any
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -196,3 +198,18 @@ def test_alarms_are_stored_changed_and_removed(client: FlaskClient, node: str) -
             client.patch(f"{NODES}/{node}", json={"alarms": alarms}).get_json()["alarms"] == alarms
         )
         assert client.get(f"{NODES}/{node}").get_json()["alarms"] == alarms
+
+
+def test_the_contracts_examples_are_accepted(client: FlaskClient) -> None:
+    """Load is made from the examples, so the API must take them."""
+    paths = client.get("/openapi.json").get_json()["paths"]
+    node = body_example(paths["/api/v1/nodes"]["post"])
+    assert client.post("/api/v1/nodes", json=node).status_code == 201
+    path = "/api/v1/nodes/{node_id}/readings"
+    readings = body_example(paths[path]["post"])
+    assert client.post(path.format(node_id=node["id"]), json=readings).status_code == 201
+
+
+def body_example(operation: dict[str, Any]) -> Any:
+    """Return the example of an operation's request body."""
+    return operation["requestBody"]["content"]["application/json"]["example"]

@@ -12,9 +12,16 @@ from api.platform.db import database
 from api.platform.jobs import dead_letters
 from api.platform.jobs.worker import Jobs
 from api.platform.tables import DeadLetter, Delivery
-from tests.api.conftest import MakeApp
+from tests.api.conftest import AppKind, MakeApp
+from tests.api.platform.other_app import ORDERS
+from tests.api.platform.other_app.orders import NOTIFY, SHIP
 
 KEY = "k" * 32  # of a delivery
+
+
+@pytest.fixture
+def app_kind() -> AppKind:
+    return ORDERS
 
 
 def run(app: Flask, *words: str) -> Result:
@@ -30,11 +37,11 @@ def list_json(app: Flask) -> dict[str, Any]:
 
 @pytest.fixture
 def letter_ids(app: Flask) -> list[str]:
-    """Ids of two dead letters: of a sync and of a delivery."""
-    delivery = {"node_id": "hill-tank", "payload": {"state": "below"}, "headers": {}}
+    """Ids of two dead letters: of a shipment and of a delivery."""
+    delivery = {"node_id": "a-1", "payload": {"order": "a-1"}, "headers": {}}
     with app.app_context(), database().write() as session:
-        dead_letters.record(session, "thingspeak.sync", "hill-tank", "answered -1", 1)
-        dead_letters.record(session, "alarms.deliver", KEY, "answered 500", 12, delivery)
+        dead_letters.record(session, SHIP, "a-1", "answered -1", 1)
+        dead_letters.record(session, NOTIFY, KEY, "answered 500", 12, delivery)
     with app.app_context(), database().read() as session:
         return [str(row.id) for row in session.query(DeadLetter).order_by(DeadLetter.id)]
 
@@ -42,11 +49,11 @@ def letter_ids(app: Flask) -> list[str]:
 def test_dead_letters_are_listed(app: Flask, letter_ids: list[str]) -> None:
     """The table has a line for each; JSON has every column."""
     text = run(app, "list").output
-    assert f"{letter_ids[0]}  thingspeak.sync hill-tank: answered -1 (attempts: 1, " in text
+    assert f"{letter_ids[0]}  {SHIP} a-1: answered -1 (attempts: 1, " in text
     assert text.endswith("2 dead letters, 0 deliveries wait\n")
     listed = list_json(app)
-    assert [row["task"] for row in listed["dead_letters"]] == ["thingspeak.sync", "alarms.deliver"]
-    assert listed["dead_letters"][1]["payload"]["payload"] == {"state": "below"}
+    assert [row["task"] for row in listed["dead_letters"]] == [SHIP, NOTIFY]
+    assert listed["dead_letters"][1]["payload"]["payload"] == {"order": "a-1"}
     assert listed["deliveries_pending"] == 0
 
 
@@ -58,19 +65,19 @@ def test_a_retried_delivery_is_in_the_outbox_with_its_key(
     with app.app_context(), database().read() as session:
         (delivery,) = session.query(Delivery)
         assert (delivery.key, delivery.attempts) == (KEY, 0)
-        assert delivery.payload == {"state": "below"}
-        assert [row.subject for row in session.query(DeadLetter)] == ["hill-tank"]
+        assert delivery.payload == {"order": "a-1"}
+        assert [row.subject for row in session.query(DeadLetter)] == ["a-1"]
     assert run(app, "list").output.endswith("1 dead letters, 1 deliveries wait\n")
 
 
-def test_a_retried_sync_is_in_the_queue(
+def test_a_retried_task_is_in_the_queue(
     make_app: MakeApp, letter_ids: list[str], tmp_path: Path
 ) -> None:
     """A worker finds the task at once."""
     app = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db")
     assert run(app, "retry", letter_ids[0]).exit_code == 0
     (task,) = Jobs(app).huey.pending()
-    assert task.args[0] == "hill-tank"
+    assert task.args[0] == "a-1"
 
 
 def test_a_dropped_letter_is_gone(app: Flask, letter_ids: list[str]) -> None:

@@ -22,14 +22,14 @@ def test_write_refuses_a_break_until_it_is_accepted(app: Flask, committed: Path)
     """The file stays as it was, the reason is named, and --breaking goes through."""
     served = committed.read_text(encoding="utf-8")
     before = json.loads(served)
-    before["paths"]["/api/v1/nodes"]["get"]["parameters"].append(
+    before["paths"]["/api/v1/keys"]["get"]["parameters"].append(
         {"in": "query", "name": "owner", "schema": {}}
     )
     committed.write_text(json.dumps(before), encoding="utf-8")
     runner = app.test_cli_runner()
     refused = runner.invoke(args=["contract", "write"])
     assert refused.exit_code == 1
-    assert "openapi.json: GET /api/v1/nodes: query parameter owner is gone" in refused.stderr
+    assert "openapi.json: GET /api/v1/keys: query parameter owner is gone" in refused.stderr
     assert json.loads(committed.read_text(encoding="utf-8")) == before
     assert runner.invoke(args=["contract", "write", "--breaking"]).exit_code == 0
     assert committed.read_text(encoding="utf-8") == served
@@ -39,7 +39,7 @@ def test_write_takes_an_addition(app: Flask, committed: Path) -> None:
     """An addition is written."""
     served = committed.read_text(encoding="utf-8")
     before = json.loads(served)
-    del before["paths"]["/api/v1/nodes/{node_id}"]["delete"]
+    del before["paths"]["/api/v1/keys/{key_id}"]["delete"]
     committed.write_text(json.dumps(before), encoding="utf-8")
     assert app.test_cli_runner().invoke(args=["contract", "write"]).exit_code == 0
     assert committed.read_text(encoding="utf-8") == served

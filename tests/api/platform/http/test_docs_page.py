@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -58,18 +57,3 @@ def test_the_contract_is_the_committed_one(client: FlaskClient) -> None:
     """What the app serves is what the repository holds."""
     committed = json.loads(COMMITTED.read_text(encoding="utf-8"))
     assert client.get("/openapi.json").get_json() == committed
-
-
-def test_the_contracts_examples_are_accepted(client: FlaskClient) -> None:
-    """Load is made from the examples, so the API must take them."""
-    paths = client.get("/openapi.json").get_json()["paths"]
-    node = body_example(paths["/api/v1/nodes"]["post"])
-    assert client.post("/api/v1/nodes", json=node).status_code == 201
-    path = "/api/v1/nodes/{node_id}/readings"
-    readings = body_example(paths[path]["post"])
-    assert client.post(path.format(node_id=node["id"]), json=readings).status_code == 201
-
-
-def body_example(operation: dict[str, Any]) -> Any:
-    """Return the example of an operation's request body."""
-    return operation["requestBody"]["content"]["application/json"]["example"]

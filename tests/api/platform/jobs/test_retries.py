@@ -3,10 +3,17 @@
 import pytest
 
 from api.platform.jobs.retries import MAX_RETRY_DELAY, retry_delay
-from api.platform.outbound.circuit_breaker import BreakerOpen
+from api.platform.outbound.circuit_breaker import BreakerOpen, CallError
 from api.platform.state import app_state
-from api.services.thingspeak import Unavailable
 from tests.api.conftest import MakeApp
+
+
+class HostError(CallError):
+    """A failed call with the Retry-After of the response, if it has one."""
+
+    def __init__(self, retry_after: float | None = None):
+        super().__init__("failed")
+        self.retry_after = retry_after
 
 
 def test_delays_double_up_to_ten_minutes(make_app: MakeApp) -> None:
@@ -23,8 +30,8 @@ def test_delays_double_up_to_ten_minutes(make_app: MakeApp) -> None:
     ("error", "seconds"),
     [
         (BreakerOpen(12.0), 12.0),
-        (Unavailable("asked too often (429)", 86_400), MAX_RETRY_DELAY),
-        (Unavailable("timed out"), 2.0),
+        (HostError(86_400), MAX_RETRY_DELAY),
+        (HostError(), 2.0),
         (ValueError(), 2.0),
     ],
 )

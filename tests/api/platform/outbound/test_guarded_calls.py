@@ -15,7 +15,7 @@ import httpx
 import pytest
 import stamina
 
-from api.config import Settings
+from api.platform.config import PlatformSettings
 from api.platform.jobs.queue import THREADS
 from api.platform.outbound import guarded_calls
 from api.platform.outbound.circuit_breaker import (
@@ -36,7 +36,6 @@ from api.platform.outbound.guarded_calls import (
     retry_after,
 )
 from api.platform.telemetry import metrics, request_context
-from api.services.thingspeak import ATTEMPTS, INTERACTIVE
 from observability.spec import names
 from tests.api.platform.helpers import sample
 from tests.serving import serving
@@ -170,17 +169,10 @@ def test_the_numbers_are_those_of_the_documentation() -> None:
         f"opens after {FAILURES} failures in a row, lets one trial pass after {OPEN_SECONDS:g} s"
         in promised
     )
-    assert f"{INTERACTIVE.seconds:g} s, with one retry" in promised
-    assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
     threads = runpy.run_path(str(ROOT / "api" / "gunicorn.conf.py"))["threads"]
     # The jobs of a worker do not fill the bulkhead; other routes keep most threads.
     assert THREADS <= CONCURRENT < threads / 2
-    assert (
-        CONNECT_SECONDS
-        <= INTERACTIVE.seconds
-        < RETRY_SECONDS
-        < Settings.model_fields["job_deadline"].default
-    )
+    assert CONNECT_SECONDS < RETRY_SECONDS < PlatformSettings.model_fields["job_deadline"].default
 
 
 def test_our_own_errors_do_not_count(guard: Guard, upstream: Upstream) -> None:
