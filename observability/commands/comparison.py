@@ -12,14 +12,14 @@ def print_comparison(comparison: Json, page: Path) -> None:
     """Print the SLOs that are no longer met, reasons to doubt, and the page's path."""
     unlike = comparison["unlike"]
     if unlike:
-        print_warning(f"The runs are not alike: {'; '.join(unlike)}.")
+        print_warning(f"The runs had different settings: {'; '.join(unlike)}.")
     unsure = comparison["unsure"]
     broken = comparison["broken"]
     for row in broken:
         print_broken(row)
     if not broken:
         tick = "[yellow]?[/yellow]" if unsure else "[green]✓[/green]"
-        out.print(f"{tick} Nothing that was met is missed now.")
+        out.print(f"{tick} No objective got worse.")
     if unsure:
         print_warning(unsure)
     out.print(f"  Numbers of every route: {escape(str(page))}")
@@ -35,5 +35,5 @@ def print_broken(row: Json) -> None:
     old = format_percentage(row["old"])
     new = format_percentage(row["new"])
     goal = format_goal(row["objective"])
-    news = f"was met, is missed now: {old} % → {new} %, promised {goal} %"
+    news = f"was met, is missed now: {old} % → {new} %, objective {goal} %"
     out.print(f"[red]✗[/red] {row['slo']}: {news}")

@@ -53,7 +53,7 @@ def print_sides(report: Json) -> None:
 
     `≠` marks a disagreement. Without the server's side the clients' numbers stand alone.
     """
-    title = "What the clients saw"
+    title = "Client measurements"
     if report["total"]["server"]:
         title = "Each pair is clients/server"
     table = make_table(f"\n{title}", *SIDE_COLUMNS)

@@ -6,7 +6,7 @@ import yaml
 
 HEADER = (
     "# Generated from observability/catalogue.yaml and policy.yaml; "
-    "mend those, then: make generate\n"
+    "edit those, then run: make generate\n"
 )
 
 

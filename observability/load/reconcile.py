@@ -38,24 +38,24 @@ class Finding:
 
 
 OTHERS = (
-    "Somebody else called during the run: a person, a script, another load run. "
-    "The log names every request and its caller (make logs P=api); "
-    "run again while nobody else calls."
+    "Another client sent requests during the run: a person, a script, another load run. "
+    "The log has every request with its API key id (make logs P=api). "
+    "Repeat the run without other clients."
 )
 LOST = (
     "Requests were answered but not counted: a worker's metrics were lost, "
     "or another server answers at this address. "
-    "Compare the metrics page with what one request adds to it, and look at make status."
+    "Send one request, check that the counters at /metrics increase, and run make status."
 )
 UNSEEN = (
-    "The server gave answers that the contract does not promise and that no client saw: "
-    "somebody else called, or a client's library "
-    "hid them. The log has every answer with its status (make logs P=api)."
+    "The server sent responses that the contract does not list and that no client received: "
+    "another client sent requests, or a client library "
+    "retried. The log has every request with its status (make logs P=api)."
 )
 IN_FRONT = (
-    "Clients saw failures that the server does not know: "
-    "something in front of it answered instead, or codes are counted wrongly. "
-    "The errors below have the answers' own words."
+    "Clients received failures that the server did not count: "
+    "a proxy in front of it answered, or status codes are counted wrongly. "
+    "The errors below quote the responses."
 )
 IMPOSSIBLE = (
     "No client can be faster than the server that answers it: "
@@ -63,9 +63,9 @@ IMPOSSIBLE = (
     "Look at the route's buckets in Prometheus and at how the API measures."
 )
 WAITING = (
-    "Requests wait in front of the server, where it does not measure and no promise is judged: "
-    "too few workers or threads for "
-    "this rate, or the clients' own machine is busy. "
+    "Requests wait in front of the server, where it does not measure their time: "
+    "there are too few workers or threads for "
+    "this rate, or the clients' machine is busy. "
     "Look at the workers' CPU below; lower RATE, or raise EVARA_WORKERS."
 )
 

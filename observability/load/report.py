@@ -173,21 +173,21 @@ def judge(objectives: list[Json], disagreements: int, recording: Recording) -> t
         return Verdict.UNKNOWN, "No request was measured."
     missed = sum(row["verdict"] == "missed" for row in used)
     verdict = Verdict.MET
-    result = f"all {len(used)} objectives that had traffic met"
+    result = f"all {len(used)} objectives with traffic are met"
     if missed:
         verdict = Verdict.MISSED
-        result = f"{missed} of {len(used)} objectives missed"
+        result = f"{missed} of {len(used)} objectives are missed"
     if recording.unreachable:
-        problem = f"but the server's side is missing: {recording.unreachable}"
-        return Verdict.UNKNOWN, f"By the clients' count {result}, {problem}"
+        problem = f"but the server's numbers are missing: {recording.unreachable}"
+        return Verdict.UNKNOWN, f"For the clients, {result}, {problem}"
     if disagreements:
         plural = "s" if disagreements > 1 else ""
         summary = (
             f"Clients and server disagree on {disagreements} number{plural}, "
-            f"by more than their error. By the clients' count {result}."
+            f"by more than the measurement error. For the clients, {result}."
         )
         return Verdict.DISAGREE, summary
     sides = "and clients and server agree"
     if recording.unwatched:
-        sides = "by the clients' count alone"
+        sides = "by the clients' numbers only"
     return verdict, f"{result[0].upper()}{result[1:]}, {sides}."

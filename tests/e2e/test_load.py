@@ -188,8 +188,10 @@ def test_somebody_elses_calls_are_noticed(
         "readings.latest",
         STRANGERS,
     )
-    assert "Somebody else called" in disturbed.said
-    assert "The two sides disagree" in (disturbed.folder / "index.html").read_text(encoding="utf-8")
+    assert "Another client sent requests" in disturbed.said
+    assert "Clients and server disagree" in (disturbed.folder / "index.html").read_text(
+        encoding="utf-8"
+    )
     compared = stack.run("load", "--compare", str(run.folder), str(disturbed.folder))
     assert compared.returncode in (0, 1), compared.stderr
     assert "the new run's verdict is disagree" in compared.stdout.lower()

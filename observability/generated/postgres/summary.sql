@@ -1,2 +1,2 @@
--- Generated from observability/catalogue.yaml and policy.yaml; mend those, then: make generate
+-- Generated from observability/catalogue.yaml and policy.yaml; edit those, then run: make generate
 SELECT 'newest reading', max(extract(epoch FROM time)) FROM public.latest;

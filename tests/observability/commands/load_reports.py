@@ -15,7 +15,7 @@ SIDE = {
 REPORT: dict[str, Any] = {
     "verdict": "disagree",
     "summary": "Clients and server disagree on 1 number, so neither can be relied on. "
-    "By the clients' count 1 of 1 objectives missed.",
+    "For the clients, 1 of 1 objectives are missed.",
     "run": {
         "host": "http://localhost:8000",
         "users": 20,

@@ -26,10 +26,10 @@ def test_two_load_reports_are_compared(tmp_path: Path) -> None:
     result = invoke("load", "--compare", *folders)
     assert result.exit_code == 1, result.output
     assert (
-        "nodes.list-availability: was met, is missed now: 100.000 % → 90.000 %, promised 99.9 %"
+        "nodes.list-availability: was met, is missed now: 100.000 % → 90.000 %, objective 99.9 %"
         in result.output
     )
-    assert "The runs are not alike: users was 20, is 21." in result.output
+    assert "The runs had different settings: users was 20, is 21." in result.output
     assert str(tmp_path / "new" / "compare.html") in result.output
     assert "1 objective no longer met" in (tmp_path / "new" / "compare.html").read_text(
         encoding="utf-8"
@@ -69,6 +69,6 @@ def test_a_comparison_says_what_it_is_worth(
     assert result.exit_code == 0, result.output
     page = (tmp_path / "new" / "compare.html").read_text(encoding="utf-8")
     assert "(+100 %)" in page
-    assert f"{sign} Nothing that was met is missed now." in result.output
+    assert f"{sign} No objective got worse." in result.output
     assert ("proves little" in result.output) == (sign == "?")
     assert max(len(line.rstrip()) for line in result.output.splitlines()[:-1]) <= WIDTH

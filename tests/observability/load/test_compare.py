@@ -37,7 +37,7 @@ def test_a_comparison_holds_routes_of_either_run() -> None:
     assert comparison["routes"][1]["new"]["p95"] is None
     assert comparison["unlike"] == ["time was 10s, is 20s"]
     page = compare.render(old, new, comparison)
-    assert "Nothing that was met is missed now" in page
+    assert "No objective got worse" in page
     assert "time was 10s, is 20s" in page
 
 

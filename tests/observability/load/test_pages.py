@@ -25,8 +25,8 @@ def test_the_page_escapes_and_loads_nothing() -> None:
 def test_the_page_marks_what_disagrees() -> None:
     """Words and a sign in the cell, not colour alone."""
     page = render(requests=150)
-    assert "The two sides disagree" in page
-    assert "Somebody else called during the run" in page
+    assert "Clients and server disagree" in page
+    assert "Another client sent requests during the run" in page
     assert page.count('<td class="off ') == 2
     assert "≠" in page
 
