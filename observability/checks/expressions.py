@@ -60,9 +60,9 @@ def check_expression(
 
 def list_selectors(tree: promql_parser.Expr) -> list[promql_parser.VectorSelector]:
     """Return every vector selector of a parsed expression."""
-    nodes: list[promql_parser.Expr] = []
-    promql_parser.walk(tree, nodes.append)
-    return [node for node in nodes if isinstance(node, promql_parser.VectorSelector)]
+    expressions: list[promql_parser.Expr] = []
+    promql_parser.walk(tree, expressions.append)
+    return [one for one in expressions if isinstance(one, promql_parser.VectorSelector)]
 
 
 def has_edge(matcher: promql_parser.Matcher, edges: frozenset[Decimal]) -> bool:

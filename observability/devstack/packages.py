@@ -58,7 +58,7 @@ def download_with_own_lists(package: str, folder: Path, tell: Tell) -> Completed
     own_lists = folder / "apt"
     for part in ("state/lists/partial", "cache/archives/partial"):
         (own_lists / part).mkdir(parents=True, exist_ok=True)
-    tell("reading the distribution's package lists into the stack's own folder")
+    tell("fetching the distribution's package lists into the stack's own folder")
     run_apt(["update", "-q"], folder / "packages", own_lists)
     return run_apt(["download", package], folder / "packages", own_lists)
 

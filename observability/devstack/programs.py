@@ -50,6 +50,8 @@ def programs(
         environment = fill_in(entry.get("environment", {}), values)
         if entry.get("is_api"):
             settings = api_environment(layout, drill=drill) | helper_environment(layout, plan)
+            if drill and plan.drill_route:
+                settings |= plan.drill_route.environment
             environment = settings | environment
         found.append(Program(name, command, entry["priority"], environment))
     return found

@@ -100,7 +100,7 @@ def build_drill_route(catalogue: Catalogue) -> DrillRoute | None:
     if drill is None:
         return None
     path = catalogue.routes[drill.route].http.path
-    return DrillRoute(drill.route, path.format(**drill.parameters))
+    return DrillRoute(drill.route, path.format(**drill.parameters), drill.environment)
 
 
 def collect_rate_limits(catalogue: Catalogue) -> dict[str, str]:

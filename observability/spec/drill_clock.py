@@ -1,16 +1,18 @@
 """The drill's clock: the same Plan with shorter durations, so that alerts arrive within seconds."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal
+from typing import Any
 
-from observability.spec.plan import Alert, Clock, EntryT, Plan, Slo, Tier, Window
+from pydantic import BaseModel
+
+from observability.spec.plan import Clock, Plan, Window
 from observability.spec.quantities import Duration, format_duration, parse_duration
-from observability.spec.schema.catalogue import WatchEntry
-from observability.spec.schema.entry import AlertEntry
-from observability.spec.schema.policy import DrillEntry, SeverityEntry
+from observability.spec.schema.policy import DrillEntry
 
 RANGE = re.compile(r"(?<=\[)\d+(?:ms|s|m|h|d)(?=[]:])")  # of a range selector or a subquery
+UNCHANGED = {"threshold", "buckets", "clock", "log_alerts"}  # `clock` is that of the policy
 
 
 def accelerate(plan: Plan) -> Plan:
@@ -18,34 +20,50 @@ def accelerate(plan: Plan) -> Plan:
 
     Nothing gets shorter than one scrape, and no window shorter than `scrapes_per_window` scrapes.
     """
-    return Accelerator(plan.policy.drill).plan(plan)
+    faster: Plan = Accelerator(plan.policy.drill).convert(plan)
+    return faster
 
 
 class Accelerator:
-    """The conversion of each part of a Plan to the drill's clock."""
+    """The conversion of a Plan and everything in it to the drill's clock."""
 
     def __init__(self, drill: DrillEntry):
         self.speed = drill.speed
         self.scrape = drill.scrape.seconds
         self.shortest_window = self.scrape * drill.scrapes_per_window
 
-    def plan(self, plan: Plan) -> Plan:
-        """Return the Plan on the drill's clock."""
-        severities = {
-            name: self.severity(severity) for name, severity in plan.policy.severities.items()
-        }
-        return replace(
-            plan,
-            period=self.window(plan.period),
-            slos=tuple(map(self.slo, plan.slos)),
-            tiers=tuple(map(self.tier, plan.tiers)),
-            guards=tuple(map(self.guard, plan.guards)),
-            symptoms=tuple(map(self.symptom, plan.symptoms)),
-            windows=tuple(map(self.window, plan.windows)),
-            clock=self.clock(plan.clock),
-            probe_every=self.scrape,
-            policy=plan.policy.model_copy(update={"severities": severities}),
-        )
+    def convert(self, value: Any, field: str = "") -> Any:
+        """Return the value of a field with shorter durations."""
+        if isinstance(value, Window):
+            return replace(value, seconds=self.lookback(value.seconds))
+        if isinstance(value, Clock):
+            return Clock(*map(self.interval, value))
+        if field in UNCHANGED:
+            return value
+        if isinstance(value, Duration):
+            shorten = self.lookback if field == "fresh_within" else self.interval
+            return Duration(value.text, shorten(value.seconds))
+        if field in {"for_", "probe_every"}:
+            return self.interval(value)
+        if field == "expr":
+            return RANGE.sub(self._range, value)
+        return self._convert_parts(value)
+
+    def _convert_parts(self, value: Any) -> Any:
+        if is_dataclass(value) and not isinstance(value, type):
+            names = [field.name for field in fields(value)]
+            return replace(
+                value, **{name: self.convert(getattr(value, name), name) for name in names}
+            )
+        if isinstance(value, BaseModel):
+            names = list(type(value).model_fields)
+            update = {name: self.convert(getattr(value, name), name) for name in names}
+            return value.model_copy(update=update)
+        if isinstance(value, dict):
+            return {key: self.convert(part) for key, part in value.items()}
+        if type(value) is tuple:
+            return tuple(map(self.convert, value))
+        return value
 
     def interval(self, seconds: Decimal) -> Decimal:
         """Return an interval of at least one scrape, in seconds; zero stays zero."""
@@ -60,53 +78,5 @@ class Accelerator:
             return seconds
         return max(Decimal(round(seconds / self.speed)), minimum)
 
-    def window(self, window: Window) -> Window:
-        """Return the window with its name and a shorter length."""
-        return replace(window, seconds=self.lookback(window.seconds))
-
-    def slo(self, slo: Slo) -> Slo:
-        """Return an SLO whose freshness is shorter; thresholds of durations stay."""
-        if slo.fresh_within is None:
-            return slo
-        seconds = self.lookback(slo.fresh_within.seconds)
-        return replace(slo, fresh_within=Duration(slo.fresh_within.text, seconds))
-
-    def tier(self, tier: Tier) -> Tier:
-        """Return a burn-rate alert with shorter windows and `for`."""
-        conditions = tuple(
-            replace(condition, window=self.window(condition.window))
-            for condition in tier.conditions
-        )
-        return replace(
-            tier,
-            for_=self.interval(tier.for_),
-            conditions=conditions,
-            guard_window=self.window(tier.guard_window),
-        )
-
-    def guard(self, guard: Alert[AlertEntry]) -> Alert[AlertEntry]:
-        """Return a guard with a shorter `for`."""
-        return self._with_entry(guard)
-
-    def symptom(self, symptom: Alert[WatchEntry]) -> Alert[WatchEntry]:
-        """Return a symptom with a shorter `for` and shorter ranges in its expression."""
-        return self._with_entry(symptom, expr=RANGE.sub(self._range, symptom.entry.expr))
-
-    def _with_entry(self, alert: Alert[EntryT], **changes: str) -> Alert[EntryT]:
-        wait = Duration("", self.interval(alert.entry.for_.seconds))
-        return replace(alert, entry=alert.entry.model_copy(update={"for_": wait, **changes}))
-
     def _range(self, match: re.Match[str]) -> str:
         return format_duration(self.lookback(parse_duration(match[0]).seconds))
-
-    def clock(self, clock: Clock) -> Clock:
-        """Return the clock with shorter intervals."""
-        return Clock(*map(self.interval, clock))
-
-    def severity(self, severity: SeverityEntry) -> SeverityEntry:
-        """Return a severity with shorter timings of delivery."""
-        timings = {
-            key: Duration("", self.interval(getattr(severity, key).seconds))
-            for key in ("group_wait", "group_interval", "repeat_interval")
-        }
-        return severity.model_copy(update=timings)

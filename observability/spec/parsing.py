@@ -102,28 +102,28 @@ def known_keys(model: type[Entry], location: Sequence[str | int]) -> list[str]:
     Raise nothing for a location that the model does not have: no key is known there.
     """
     schema = model.model_json_schema(by_alias=True)
-    node = resolve(schema, schema)
+    subschema = resolve(schema, schema)
     for part in location:
-        node = resolve(schema, child_schema(node, part))
-    return sorted(node.get("properties", {}))
+        subschema = resolve(schema, child_schema(subschema, part))
+    return sorted(subschema.get("properties", {}))
 
 
-def child_schema(node: JsonSchema, part: str | int) -> Any:
+def child_schema(subschema: JsonSchema, part: str | int) -> Any:
     """Return the schema of a key or of the elements of a list; None where there is none."""
-    properties = node.get("properties", {})
+    properties = subschema.get("properties", {})
     if part in properties:
         return properties[part]
-    return node.get("additionalProperties") or node.get("items")
+    return subschema.get("additionalProperties") or subschema.get("items")
 
 
-def resolve(schema: JsonSchema, node: Any) -> JsonSchema:
+def resolve(schema: JsonSchema, subschema: Any) -> JsonSchema:
     """Return the JSON schema that a reference, or the first of several alternatives, stands for."""
-    while isinstance(node, dict):
-        if "$ref" in node:
-            _, _, name = node["$ref"].rpartition("/")
-            node = schema["$defs"][name]
-        elif "anyOf" in node:
-            node = node["anyOf"][0]
+    while isinstance(subschema, dict):
+        if "$ref" in subschema:
+            _, _, name = subschema["$ref"].rpartition("/")
+            subschema = schema["$defs"][name]
+        elif "anyOf" in subschema:
+            subschema = subschema["anyOf"][0]
         else:
-            return node
+            return subschema
     return {}

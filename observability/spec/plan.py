@@ -144,10 +144,11 @@ class Route:
 
 
 class DrillRoute(NamedTuple):
-    """The route that drills break, and its path with values for all parameters."""
+    """The route that drills break, its path with all parameters, and settings of their API."""
 
     id: str
     path: str
+    environment: dict[str, str]
 
 
 class Clock(NamedTuple):

@@ -207,10 +207,11 @@ class BackupEntry(Entry):
 
 
 class DrillRouteEntry(Entry):
-    """The route that drills break, and that `make up` proposes to call."""
+    """The route that drills break and `make up` proposes to call, and settings of their API."""
 
     route: str
     parameters: dict[str, str] = {}
+    environment: dict[str, str] = {}
 
 
 def expand_exempt(value: Any) -> Any:

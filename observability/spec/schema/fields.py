@@ -17,7 +17,7 @@ MAX_SERVICE_LENGTH = BOARD_UID_LENGTH - len(board_uid("", LONGEST_SLUG))
 
 
 class Http(NamedTuple):
-    """A method and an OpenAPI path, as in `GET /api/v1/nodes/{node_id}`."""
+    """A method and an OpenAPI path, as in `GET /api/v1/orders/{order_id}`."""
 
     method: str
     path: str
@@ -51,7 +51,7 @@ def parse_http(value: Any) -> Http:
     if not match:
         raise ValueError(
             f"{value!r} is no route; write METHOD /path/{{parameter}}, "
-            "as in GET /api/v1/nodes/{node_id}"
+            "as in GET /api/v1/orders/{order_id}"
         )
     return Http(match[1], match[2])
 
@@ -97,7 +97,7 @@ PositiveDuration = Annotated[Duration, BeforeValidator(parse_positive_duration)]
 Percent = Annotated[Decimal, BeforeValidator(parse_percent)]
 HttpField = Annotated[Http, BeforeValidator(parse_http)]
 RateLimit = Annotated[str, matching(r"[1-9]\d*/(second|minute|hour|day)", "120/minute")]
-RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "nodes.list")]
+RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "orders.list")]
 DependencyId = Annotated[str, matching(r"[a-z][a-z0-9_]*", "database")]
 MetricName = Annotated[str, matching(r"[a-z][a-z0-9_]*", "orders_open")]
 AlertName = Annotated[str, matching(r"[A-Z][A-Za-z0-9]*", "TargetDown")]

@@ -12,7 +12,7 @@ from observability.spec.validation.references import Where, repeated
 def check_latencies(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
     """Yield latencies that would make two SLOs of one name, or that another one includes.
 
-    An SLO of latency is named by its threshold, as in `nodes.list-latency-200ms`.
+    An SLO of latency is named by its threshold, as in `orders.list-latency-200ms`.
     """
     yield from check_latency(catalogue.defaults.latency, where("defaults", "latency"))
     for route_id, route in catalogue.routes.items():

@@ -49,7 +49,8 @@ def test_only_drills_have_faults(
         return {variable for program in found for variable in program.environment}
 
     assert not [name for name in variables(drill=False) if "FAULT" in name]
-    assert "EVARA_FAULTS_FILE" in variables(drill=True)
+    assert {"EVARA_FAULTS_FILE", "EVARA_ORDERS_EVERY"} <= variables(drill=True)
+    assert "EVARA_ORDERS_EVERY" not in variables(drill=False)
 
 
 def test_log_servers_start_first_with_every_setting(

@@ -95,7 +95,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "an id that is no id": (
         ("  docs.page: GET /docs\n", "  DocsPage: GET /docs\n"),
-        ("exempt.DocsPage", "'DocsPage' does not fit", "write it like nodes.list"),
+        ("exempt.DocsPage", "'DocsPage' does not fit", "write it like orders.list"),
     ),
     "no next steps": (
         (SYNC_STEPS, ""),
@@ -296,15 +296,15 @@ WRONG_IN_CATALOGUE = {
         ),
     ),
     "a drill of an unknown route": (
-        ("drill: {route: readings.latest,", "drill: {route: readings.last,"),
+        ("  route: readings.latest\n", "  route: readings.last\n"),
         ("drill.route", "route 'readings.last' is not declared", "use one of: nodes.create"),
     ),
     "a drill of a route that changes something": (
-        ("drill: {route: readings.latest,", "drill: {route: readings.ingest,"),
+        ("  route: readings.latest\n", "  route: readings.ingest\n"),
         ("drill.route", "readings.ingest is not a GET", "choose another route"),
     ),
     "a drill without a parameter of its route": (
-        ("parameters: {node_id: main-branch}}", "parameters: {id: main-branch}}"),
+        ("  parameters: {node_id: main-branch}\n", "  parameters: {id: main-branch}\n"),
         (
             "drill.parameters",
             "are not those of GET /api/v1/nodes/{node_id}/latest",

@@ -15,7 +15,7 @@ API = Row(
         *worker_resources(width=6),
         lines(
             "Workers",
-            "Processes that answer requests or sync.",
+            "Processes that answer requests or run jobs.",
             Unit.NUMBER,
             query("<<WORKERS>>", "{{<<INSTANCE>>}}"),
             width=6,

@@ -29,15 +29,17 @@ def to_json(dashboard_model: Json) -> str:
     return json.dumps(without_nulls, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def drop_nulls(node: Any) -> Any:
+def drop_nulls(json_value: Any) -> Any:
     """Return the JSON value without keys that are null.
 
     `value` stays: Grafana requires the null of the lowest threshold step.
     """
-    if isinstance(node, list):
-        return [drop_nulls(item) for item in node]
-    if not isinstance(node, dict):
-        return node
+    if isinstance(json_value, list):
+        return [drop_nulls(item) for item in json_value]
+    if not isinstance(json_value, dict):
+        return json_value
     return {
-        key: drop_nulls(value) for key, value in node.items() if value is not None or key == "value"
+        key: drop_nulls(item)
+        for key, item in json_value.items()
+        if item is not None or key == "value"
     }

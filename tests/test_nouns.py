@@ -1,0 +1,67 @@
+"""What serves any HTTP service knows no noun of the one that ships with it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = (
+    *("spec", "lib", "sli", "generate", "checks", "slo", "load"),
+    *("drill", "console", "devstack", "commands"),
+)
+NOUNS = frozenset(
+    {
+        *("node", "nodes", "reading", "readings", "channel", "channels", "tank", "tanks"),
+        *("device", "devices", "sensor", "sensors", "alarm", "alarms", "thingspeak", "replay"),
+        *("sync", "syncs", "synced", "syncing", "iot"),
+    }
+)
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of snake_case, camelCase and CONSTANTS
+# Files in which such a word means something else.
+ALLOWED = {
+    "console/static/console.js": {"node"},  # of the DOM
+    "console/templates/base.html": {"device"},  # the width of the viewport
+    "load/templates/base.html": {"device"},  # the width of the viewport
+    "spec/documents.py": {"node"},  # of YAML's syntax tree
+    "generate/yaml_text.py": {"node"},  # of YAML's syntax tree
+    "spec/schema/policy.py": {"channel"},  # of Slack
+    "generate/alertmanager.py": {"channel"},  # of Slack
+    "generate/postgres.py": {"replay"},  # of PostgreSQL's log by the replica
+    "devstack/compose/postgres/backup.sh": {"sync"},  # an option of initdb
+}
+
+
+def nouns_in(text: str) -> set[str]:
+    """Return the nouns among the words of a text, and of the identifiers in it."""
+    words = [*WORD.findall(text), *re.findall("thingspeak", text, re.IGNORECASE)]
+    return NOUNS.intersection(word.lower() for word in words)
+
+
+def files() -> list[Path]:
+    """Return every file of the packages: code, shell, SQL, YAML, HTML and configuration."""
+    folders = [ROOT / "observability" / package for package in PACKAGES]
+    found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return sorted(path for path in found if path.suffix != ".pyc")
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_noun_of_the_service_is_named(path: Path) -> None:
+    """Identifiers, texts, docstrings and comments are free of them; the catalogue declares them."""
+    allowed = ALLOWED.get(str(path.relative_to(ROOT / "observability")), set())
+    assert nouns_in(path.read_text(encoding="utf-8")) == allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "nouns"),
+    [
+        ("def read_node_id(): ...", {"node"}),
+        ("STORED_READINGS = 1", {"readings"}),
+        ("class ThingSpeakClient(SyncJob): ...", {"thingspeak", "sync"}),
+        ("SELECT max(time) FROM public.readings -- of a channel", {"readings", "channel"}),
+        ("fsync, resetchannels and an asynchronous thread", set()),
+    ],
+)
+def test_a_noun_is_found_inside_a_name(text: str, nouns: set[str]) -> None:
+    """Alone, in snake_case, in camelCase and in capitals, but not as a part of another word."""
+    assert nouns_in(text) == nouns
