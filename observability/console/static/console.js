@@ -1,4 +1,4 @@
-// Fetches the page again every 10 s and puts its <main> in place: where the reader is, what is unfolded and what has the focus stay.
+// Fetch the page every 10 s and replace <main>; keep scroll positions, unfolded details and focus.
 "use strict";
 
 const EVERY = 10000;
@@ -31,7 +31,7 @@ async function refresh() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const after = document.importNode(page.querySelector("main"), true);
-    // pictures are loaded before they are shown, so that nothing flickers
+    // load pictures before they are shown, to avoid flicker
     await Promise.all([...after.querySelectorAll("img")].map((image) => image.decode().catch(() => {})));
     const restore = keep(before, after);
     before.replaceWith(after);
