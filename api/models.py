@@ -40,7 +40,7 @@ class Node(Base):
 
     @property
     def source(self) -> tuple[int | None, dict[str, str]]:
-        """The values that decide which readings a sync makes of the channel."""
+        """The values that determine the readings of a sync: channel and fields."""
         return self.channel_id, self.fields
 
 

@@ -1,6 +1,6 @@
 """The audit log: one entry per change of an audited object, in the transaction of the change.
 
-The sessions of writes record entries by themselves, so that no view or command can forget to.
+Write sessions record the entries, so that no view or command can omit them.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from api.platform.tables import AuditEntry
 from api.platform.telemetry import metrics, request_context
 
-# An entry as people read it.
+# The text form of an entry.
 LINE = "{time:%Y-%m-%d %H:%M:%S}  {action:<16} {change:<7} {subject:<32} {who!s:<18} {fields}"
 
 
@@ -60,7 +60,7 @@ def _action(change: str) -> str:
         return metrics.current_route()
     command = click.get_current_context(silent=True)
     words: list[str] = []
-    while command and command.parent:  # the outermost is the program that started flask
+    while command and command.parent:  # the outermost is the `flask` program itself
         words.insert(0, command.info_name or "")
         command = command.parent
     if words:
@@ -70,7 +70,7 @@ def _action(change: str) -> str:
 
 @event.listens_for(RecordingSession, "do_orm_execute")
 def _refuse_bulk_changes(statement: ORMExecuteState) -> None:
-    """Raise RuntimeError for a statement over many rows: it does not say which ones it changed."""
+    """Raise RuntimeError for a bulk statement: the rows that it changes are unknown."""
     changes = statement.is_insert or statement.is_update or statement.is_delete
     if not changes or statement.bind_mapper is None:
         return

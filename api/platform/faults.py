@@ -1,4 +1,4 @@
-"""Faults on demand for drills: a file that every worker reads, and that expires by itself."""
+"""Injected faults for drills, from a file that every worker reads; each fault expires."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from api.platform.types import JsonObject
 
 
 class InjectedError(RuntimeError):
-    """The exception of the `exception` fault; its name tells log readers that a drill raised it."""
+    """The exception of the `exception` fault; its name marks it in the log as part of a drill."""
 
 
 def current(path: Path) -> JsonObject:

@@ -1,4 +1,4 @@
-"""API keys and the keyring that caches them; raises werkzeug's HTTP errors and knows no request."""
+"""API keys and the keyring that caches them, independent of requests."""
 
 import hashlib
 import logging
@@ -20,10 +20,10 @@ from api.platform.types import JsonObject
 
 PREFIX = "evara_"
 TOKEN = re.compile(PREFIX + r"[A-Za-z0-9_-]{43}")
-CACHE_SECONDS = 10.0  # a key that another process revoked may work here for so long
+CACHE_SECONDS = 10.0  # so long a key that another process revoked may still work
 MAX_CACHED = 1_000
 USE_SECONDS = 60.0  # the resolution of last_used_at
-# The plain table: an update of it is not audited, because a use of a key is not a change.
+# The table, not the class: a use of a key is not a change, so it is not audited.
 KEYS_TABLE = ApiKey.metadata.tables[ApiKey.__tablename__]
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Keyring:
         self._cached.pop(key.digest, None)
 
     def record_use(self, key_id: str) -> None:
-        """Write the time of use, at most once a minute; log a failure to do so."""
+        """Write the time of use, at most once a minute; log failures."""
         time_of_use = time.monotonic()
         if time_of_use - self._last_recorded.get(key_id, -USE_SECONDS) < USE_SECONDS:
             return
@@ -137,6 +137,6 @@ def revoke(key_id: str) -> None:
         if key_id.isprintable():  # PostgreSQL rejects a query for text with NUL
             key = session.get(ApiKey, key_id)
         if key is None:
-            raise NotFound(f"There is no key {key_id!r}.")
+            raise NotFound(f"Key {key_id!r} does not exist.")
         key.revoked_at = key.revoked_at or now()
     keyring().forget(key)

@@ -26,7 +26,7 @@ SCOPES = ("read", "write", "admin")  # each includes those before it
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime in every database; SQLite alone would drop the zone."""
+    """An aware UTC datetime in every database; SQLite does not store the time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

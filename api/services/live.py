@@ -14,15 +14,15 @@ from api.services.state import service_state
 from api.services.thingspeak import NoAccess, Unavailable
 
 RETRY_AFTER = 5  # seconds
-NO_ANSWER = "ThingSpeak does not respond correctly, and no earlier answer is cached. Try again."
+NO_ANSWER = "ThingSpeak is unavailable, and no earlier answer is cached. Try again."
 LiveResponse = tuple[JsonObject, Headers]  # body and headers
 
 
 def newest(node_id: str) -> LiveResponse:
     """Return body and headers for the newest entry of the node's channel.
 
-    Raise NotFound without node, channel or access to it, and ServiceUnavailable or CallRefused when
-    ThingSpeak gives no answer and none is cached.
+    Raise NotFound without node, channel or access to it. Raise ServiceUnavailable or CallRefused
+    when ThingSpeak is unavailable and no answer is cached.
     """
     node = nodes.get(node_id)
     if node.channel_id is None:
@@ -33,7 +33,7 @@ def newest(node_id: str) -> LiveResponse:
     try:
         cached = cache.answer(key, lambda: fetch_newest(node), (Unavailable, CallRefused))
     except NoAccess as error:
-        message = f"ThingSpeak gives no access to channel {node.channel_id}: it {error}."
+        message = f"ThingSpeak denies access to channel {node.channel_id}: it {error}."
         raise NotFound(message) from error
     except (Unavailable, FetchInProgress) as error:
         raise ServiceUnavailable(NO_ANSWER, retry_after=RETRY_AFTER) from error

@@ -1,4 +1,4 @@
-"""Rules of nodes; raises werkzeug's HTTP errors and knows no request."""
+"""Rules of nodes, independent of requests; errors are werkzeug's HTTP exceptions."""
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
@@ -19,7 +19,7 @@ def require(session: Session, node_id: str) -> Node:
     if node_id.isprintable():  # PostgreSQL rejects a query for text with NUL
         node = session.get(Node, node_id)
     if node is None:
-        raise NotFound(f"There is no node {node_id!r}.")
+        raise NotFound(f"Node {node_id!r} does not exist.")
     return node
 
 
@@ -39,7 +39,7 @@ def create(values: JsonObject) -> Node:
         with database().write() as session:
             session.add(node)
     except IntegrityError as error:
-        raise Conflict(f"There is a node {values['id']!r} already.") from error
+        raise Conflict(f"Node {values['id']!r} already exists.") from error
     return node
 
 
@@ -50,7 +50,7 @@ def get(node_id: str) -> Node:
 
 
 def update(node_id: str, values: JsonObject) -> Node:
-    """Change and return the node; a new channel or new fields make the sync start anew."""
+    """Change and return the node; after a change of channel or fields the sync starts over."""
     with database().write() as session:
         node = require(session, node_id)
         source = node.source

@@ -1,4 +1,4 @@
-"""Storage and queries of readings; storing the same readings again changes nothing."""
+"""Storage and queries of readings; storing readings is idempotent."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def store(node_id: str, rows: list[Row]) -> dict[str, int]:
 def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
     """Store rows in the session's transaction and return the counts that store() returns.
 
-    The first value for a metric and time stays.
+    The first value for a metric and time is kept.
     """
     values = unique_rows(node.id, rows)
     stored = insert_new(session, values)

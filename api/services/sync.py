@@ -21,8 +21,8 @@ from api.services import readings
 from api.services.state import service_state
 from api.services.thingspeak import SYNC_JOB, Entry, ThingSpeak
 
-COMMIT_ROWS = 500  # a commit holds SQLite's only write lock; devices must get their turn in between
-# Devices upload late, in bulk and with old times; storing a reading twice changes nothing.
+COMMIT_ROWS = 500  # short commits: SQLite has one write lock, which devices need, too
+# Devices upload late, in bulk and with old times; storing a reading again has no effect.
 OVERLAP = timedelta(hours=1)
 BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)  # ThingSpeak did not exist before
 
@@ -91,7 +91,7 @@ def furthest_behind(session: Session) -> datetime | None:
 def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
     """Store the new readings of one node and yield after each commit how many it stored.
 
-    The cursor moves with each commit, so that a crash repeats at most one. Raise ThingSpeakError,
+    The cursor moves with each commit, so a crash repeats at most one. Raise ThingSpeakError,
     CallRefused, LeaseLost and Unfinished.
     """
     with database().read() as session:

@@ -26,7 +26,7 @@ MAX_ENTRIES = 8_000  # of one response
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ATTEMPTS = 4
-# For a caller that waits for the response; the sync may take longer.
+# For requests; the sync may take longer.
 INTERACTIVE = RetryPolicy(seconds=2.0, attempts=2, pause=0.5)
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ def split_time(first: datetime, last: datetime, created_at: datetime | None) -> 
     """Return the last second of the earlier part of a span whose response was full.
 
     Imported entries may be older than their channel, so both parts are requested. The later part
-    is at most half of the span, whatever ThingSpeak says about the channel.
+    is at most half of the span, even if the creation time is wrong.
     """
     half = (first + (last - first) / 2).replace(microsecond=0)
     if created_at and half < created_at <= last:
@@ -144,7 +144,7 @@ def split_time(first: datetime, last: datetime, created_at: datetime | None) -> 
 def parse_feed_or_refusal(response: httpx.Response) -> Feed | NoAccess:
     """Return the feed, or a refusal as a value.
 
-    A wrong key is our mistake: raised inside the guard it would count against ThingSpeak.
+    A wrong key is not a failure of ThingSpeak, but raised inside the guard it would count as one.
     """
     try:
         return parse_feed(response)
@@ -159,7 +159,7 @@ def parse_feed(response: httpx.Response) -> Feed:
         data = response.json()
     except (ValueError, RecursionError) as error:
         text = response.text[:80]
-        raise Unavailable(f"sent something that is not JSON: {text!r}") from error
+        raise Unavailable(f"sent invalid JSON: {text!r}") from error
     if data in (-1, "-1"):
         raise NoAccess("answered -1: the channel does not exist, or the key has no access to it")
     if not isinstance(data, dict) or not isinstance(data.get("feeds"), list):
@@ -180,7 +180,7 @@ def raise_for_status(response: httpx.Response) -> None:
     """Raise Unavailable or NoAccess for a status other than 200."""
     status = response.status_code
     if status == 429:
-        raise Unavailable("asked too often (429)", retry_after(response))
+        raise Unavailable("rate limit exceeded (429)", retry_after(response))
     if status in (400, 401, 403, 404):
         raise NoAccess(f"refused with {status}: {error_text(response)}")
     if status != 200:
@@ -204,7 +204,7 @@ def parse_entry(feed: Any) -> Entry | None:
         time = parse_time(feed["created_at"])
         return Entry(int(feed["entry_id"]), time, fields)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
-        log.warning("skipped a feed entry that cannot be read: %.100r", feed)
+        log.warning("skipped an invalid feed entry: %.100r", feed)
         return None
 
 

@@ -49,20 +49,22 @@ class LimitsSchema(Schema):
             raise ValidationError("Must have `below`, `above`, or both with below < above.")
 
 
-# What several schemas have, required in some of them.
+# Fields that several schemas share; some of them require it.
 Name = partial(
     fields.String,
     validate=(validate.Length(1, 200), Whole(PRINTABLE)),
-    metadata={"description": "What people call it"},
+    metadata={"description": "Display name"},
 )
 Kind = partial(
-    fields.String, validate=validate.OneOf(NODE_KINDS), metadata={"description": "What it measures"}
+    fields.String,
+    validate=validate.OneOf(NODE_KINDS),
+    metadata={"description": "Type of equipment"},
 )
 Channel = partial(
     WholeNumber,
     allow_none=True,
     validate=validate.Range(1, 2**31 - 1),
-    metadata={"description": "ThingSpeak channel to pull from"},
+    metadata={"description": "ThingSpeak channel from which readings are synced"},
 )
 Fields = partial(
     fields.Nested,
@@ -81,7 +83,7 @@ class NodePatch(Schema):
         allow_none=True,
         load_only=True,
         validate=Whole(r"[A-Z0-9]{8,64}"),
-        metadata={"description": "Read key of the channel; never given back"},
+        metadata={"description": "Read key of a private channel; never returned"},
     )
     alarms = fields.Dict(
         fields.String(validate=Whole(METRIC)),
@@ -94,8 +96,8 @@ class NodePatch(Schema):
         ),
         validate=validate.Length(max=ALARMS),
         metadata={
-            "description": "Metric → limits; the webhook is told when the newest reading leaves "
-            "them or returns (docs/jobs.md)",
+            "description": "Metric → limits; the webhook is called when the newest reading crosses "
+            "one of them (docs/jobs.md)",
             "example": ALARMED,
         },
     )
@@ -104,7 +106,9 @@ class NodePatch(Schema):
 
 class NodeNew(NodePatch):
     id = fields.String(
-        required=True, validate=Whole(SLUG), metadata={"description": "Lower case, digits, hyphens"}
+        required=True,
+        validate=Whole(SLUG),
+        metadata={"description": "Lower-case letters, digits, hyphens"},
     )
     name = Name(required=True)
     kind = Kind(required=True)
@@ -144,7 +148,7 @@ class NodePage(PageSchema):
 )
 @blueprint.errors(422)
 def list_nodes(query: JsonObject) -> JsonObject:
-    """Nodes by id, all or of one kind"""
+    """List nodes by id, all or of one kind"""
     return nodes.page(**query)
 
 
@@ -154,7 +158,7 @@ def list_nodes(query: JsonObject) -> JsonObject:
 @blueprint.response(201, NodeSchema, example=ANSWER)
 @blueprint.errors(400, 409, 413, 415, 422)
 def create(body: JsonObject) -> Any:
-    """Make a node"""
+    """Create a node"""
     return nodes.create(body)
 
 
@@ -163,7 +167,7 @@ def create(body: JsonObject) -> Any:
 @blueprint.response(200, NodeSchema, example=ANSWER)
 @blueprint.errors(404)
 def get(node_id: str) -> Any:
-    """One node"""
+    """Get a node"""
     return nodes.get(node_id)
 
 
@@ -173,7 +177,7 @@ def get(node_id: str) -> Any:
 @blueprint.response(200, NodeSchema, example=ANSWER)
 @blueprint.errors(400, 404, 413, 415, 422)
 def update(body: JsonObject, node_id: str) -> Any:
-    """Change some fields of a node"""
+    """Change fields of a node"""
     return nodes.update(node_id, body)
 
 
@@ -182,5 +186,5 @@ def update(body: JsonObject, node_id: str) -> Any:
 @blueprint.response(204)
 @blueprint.errors(404)
 def delete(node_id: str) -> None:
-    """Remove a node and all its readings"""
+    """Delete a node and all its readings"""
     nodes.delete(node_id)

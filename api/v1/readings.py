@@ -1,4 +1,4 @@
-"""/api/v1/nodes/{node_id}/readings and /latest: what the nodes measured."""
+"""/api/v1/nodes/{node_id}/readings and /latest: the measurements of a node."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ blueprint = ApiBlueprint(
     "readings",
     __name__,
     url_prefix="/api/v1/nodes/<string:node_id>",
-    description="What the nodes measured",
+    description="Measurements of the nodes",
 )
 BATCH = 1_000
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ EXAMPLE = {"readings": [{"metric": "level_m", "time": "2026-03-01T12:00:00Z", "v
 def plausible(moment: datetime) -> None:
     """Raise ValidationError for a time before 2000 or more than a day ahead."""
     if not EARLIEST <= moment <= now() + MAX_AHEAD:
-        raise ValidationError("Must lie between 2000-01-01 and a day from now.")
+        raise ValidationError("Must be between 2000-01-01 and one day from now.")
 
 
 class ReadingSchema(Schema):
@@ -40,7 +40,7 @@ class ReadingSchema(Schema):
     time = Instant(
         required=True,
         validate=plausible,
-        metadata={"description": "With zone, 2000 to a day ahead; key with the metric"},
+        metadata={"description": "With a time zone, from 2000 to one day ahead; unique per metric"},
     )
     value = StrictFloat(required=True, validate=validate.Range(-LARGEST, LARGEST))
 
@@ -57,14 +57,16 @@ class BatchSchema(Schema):
 
 
 class ReceiptSchema(AnswerSchema):
-    stored = fields.Integer(required=True, metadata={"description": "New readings, now on disk"})
+    stored = fields.Integer(required=True, metadata={"description": "Readings that were stored"})
     duplicates = fields.Integer(
         required=True,
-        metadata={"description": "Readings that were there already with the same value"},
+        metadata={"description": "Readings that were already stored with the same value"},
     )
     conflicts = fields.Integer(
         required=True,
-        metadata={"description": "Readings that were there with another value, which stays"},
+        metadata={
+            "description": "Readings that were already stored with another value, which stays"
+        },
     )
 
 
@@ -75,10 +77,10 @@ class RangeQuery(PageQuery):
     from_ = Instant(
         data_key="from",
         validate=plausible,
-        metadata={"description": "First time, inclusive; a day before `to` by default"},
+        metadata={"description": "Start, inclusive; by default one day before `to`"},
     )
     to = Instant(
-        validate=plausible, metadata={"description": "Last time, exclusive; now by default"}
+        validate=plausible, metadata={"description": "End, exclusive; by default the current time"}
     )
 
 
@@ -93,10 +95,10 @@ class LatestSchema(AnswerSchema):
 class LiveSchema(LatestSchema):
     stale = fields.Boolean(
         required=True,
-        metadata={"description": "ThingSpeak did not answer now; this is what it answered last"},
+        metadata={"description": "ThingSpeak does not respond; this is its last response"},
     )
     age_seconds = fields.Float(
-        required=True, metadata={"description": "How long ago ThingSpeak answered this"}
+        required=True, metadata={"description": "Age of ThingSpeak's response"}
     )
 
 
@@ -106,7 +108,7 @@ class LiveSchema(LatestSchema):
 @blueprint.response(201, ReceiptSchema, example={"stored": 1, "duplicates": 0, "conflicts": 0})
 @blueprint.errors(400, 404, 413, 415, 422)
 def ingest(body: JsonObject, node_id: str) -> dict[str, int]:
-    """Store up to 1 000 readings; sending them again changes nothing"""
+    """Store up to 1 000 readings; idempotent"""
     return readings.store(node_id, body["readings"])
 
 
@@ -120,7 +122,7 @@ def ingest(body: JsonObject, node_id: str) -> dict[str, int]:
 )
 @blueprint.errors(404, 422)
 def range_(query: JsonObject, node_id: str) -> JsonObject:
-    """Readings of a span of time, oldest first"""
+    """List the readings of a time range, oldest first"""
     return readings.page(node_id, **query)
 
 
@@ -129,7 +131,7 @@ def range_(query: JsonObject, node_id: str) -> JsonObject:
 @blueprint.response(200, LatestSchema, example={"items": EXAMPLE["readings"]})
 @blueprint.errors(404)
 def latest(node_id: str) -> JsonObject:
-    """The newest reading of every metric"""
+    """Get the newest reading of every metric"""
     return {"items": readings.latest(node_id)}
 
 
@@ -140,5 +142,5 @@ def latest(node_id: str) -> JsonObject:
 )
 @blueprint.errors(404, 503, 504)
 def live_(node_id: str) -> live.LiveResponse:
-    """The newest entry of the node's ThingSpeak channel, asked for right now"""
+    """Get the newest entry of the node's ThingSpeak channel, fetched now"""
     return live.newest(node_id)

@@ -31,7 +31,7 @@ def test_docs_render_under_the_strict_policy(stack: Stack, watched: Watched) -> 
     watched.page.get_by_label("auth-bearer-value").fill(DEVELOPMENT_KEY)
     watched.page.get_by_role("button", name="Apply credentials").click()
     watched.page.get_by_role("button", name="Close").click()
-    watched.page.get_by_text("Nodes by id, all or of one kind").click()
+    watched.page.get_by_text("List nodes by id, all or of one kind").click()
     watched.page.get_by_role("button", name="Try it out").click()
     watched.page.get_by_role("button", name="Execute").click()
     watched.page.get_by_text('"hill-tank"').first.wait_for()

@@ -15,12 +15,15 @@ from observability.spec.quantities import Duration, parse_positive_duration
 
 @click.command("audit")
 @click.option(
-    "--since", type=parse_positive_duration, metavar="DURATION", help="Only the last 1d, 6h, 30m."
+    "--since",
+    type=parse_positive_duration,
+    metavar="DURATION",
+    help="Entries of the last 1d, 6h, 30m.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @with_appcontext
 def audit(since: Duration | None, as_json: bool) -> None:
-    """Print who changed what, oldest first."""
+    """Print the audit log, oldest entry first."""
     start = None
     if since:
         start = now() - timedelta(seconds=float(since.seconds))

@@ -13,7 +13,7 @@ from api.platform.state import app_state
 @click.command("health")
 @with_appcontext
 def health() -> None:
-    """Print the result of every check as JSON; exit 1 when requests cannot be served."""
+    """Print the results of all health checks as JSON; exit 1 unless the app is ready."""
     body, is_ready = report(app_state().health_checks)
     click.echo(orjson.dumps(body))
     sys.exit(not is_ready)

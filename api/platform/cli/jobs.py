@@ -18,13 +18,13 @@ LINE = (
     "{id}  {task} {subject}: {error} "
     "(attempts: {attempts}, {first_at:%F %T} to {last_at:%F %T} UTC)"
 )
-group = AppGroup("jobs", help="Dead letters: work that failed for good.")
+group = AppGroup("jobs", help="List, retry and drop dead letters: jobs that failed permanently.")
 
 
 def remove(number: int, *, requeue: bool) -> DeadLetter:
     """Delete and return a dead letter; raise ClickException when there is none.
 
-    `requeue` puts a delivery back into the outbox, with the key by which receivers know it.
+    With `requeue`, a delivery returns to the outbox with the same Idempotency-Key.
     """
     with database().write() as session:
         letter = session.get(DeadLetter, number)
@@ -40,9 +40,9 @@ def remove(number: int, *, requeue: bool) -> DeadLetter:
 
 
 @group.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Everything about them, for scripts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with all fields.")
 def list_letters(as_json: bool) -> None:
-    """Show the dead letters, and how many deliveries wait."""
+    """List the dead letters, and the number of pending deliveries."""
     with database().read() as session:
         letters = session.scalars(select(DeadLetter).order_by(DeadLetter.id))
         rows = [{column: getattr(letter, column) for column in COLUMNS} for letter in letters]
@@ -52,23 +52,23 @@ def list_letters(as_json: bool) -> None:
         return
     for row in rows:
         click.echo(LINE.format(**row))
-    click.echo(f"{len(rows)} dead letters, {pending} deliveries wait")
+    click.echo(f"{len(rows)} dead letters, {pending} deliveries pending")
 
 
 @group.command("retry")
 @click.argument("number", type=int)
 def retry(number: int) -> None:
-    """Take a dead letter out, and try again what it is about."""
+    """Delete a dead letter and retry its job."""
     letter = remove(number, requeue=True)
     runner = Jobs(current_app).runners.get(letter.task)
     if runner:
         runner.enqueue(letter.subject)
-    click.echo(f"{letter.task} {letter.subject} will be tried again")
+    click.echo(f"{letter.task} {letter.subject} will be retried")
 
 
 @group.command("drop")
 @click.argument("number", type=int)
 def drop(number: int) -> None:
-    """Take a dead letter out; what it is about is lost."""
+    """Delete a dead letter without a retry."""
     letter = remove(number, requeue=False)
     click.echo(f"dropped {letter.task} {letter.subject}")

@@ -21,7 +21,7 @@ from observability.spec.quantities import parse_positive_duration
 MAX_LISTED = 10_000
 TIMES = ("created_at", "last_used_at", "expires_at", "revoked_at")  # columns of the table
 ROW = "{:<13} {:<6} {:<6} {:<17} {:<17} {:<17} {:<17} {}"
-HEADINGS = ("id", "scope", "limits", "made", "last used", "expires", "revoked", "name")
+HEADINGS = ("id", "scope", "limits", "created", "last used", "expires", "revoked", "name")
 
 
 def parse_lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
@@ -36,7 +36,7 @@ def parse_lifetime(_: click.Context, __: click.Parameter, text: str | None) -> d
 
 
 class KeyCommands(AppGroup):
-    """Commands that report their errors in a sentence."""
+    """Commands that print errors as a sentence instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -47,7 +47,7 @@ class KeyCommands(AppGroup):
             raise click.ClickException(str(error)) from error
 
 
-group = KeyCommands("keys", help="API keys: make, list and revoke them.")
+group = KeyCommands("keys", help="Create, list and revoke API keys.")
 
 
 @group.command("create")
@@ -56,29 +56,27 @@ group = KeyCommands("keys", help="API keys: make, list and revoke them.")
     "--scope",
     type=click.Choice(SCOPES),
     required=True,
-    help="write includes read; admin includes both.",
+    help="`write` includes `read`; `admin` includes both.",
 )
 @click.option(
     "--expires",
     "expires_at",
     callback=parse_lifetime,
-    help="After so long, as in 90d; never by default.",
+    help="Lifetime, such as 90d; by default without end.",
 )
 @click.option("--unlimited", is_flag=True, help="Not rate-limited: for load runs and probers.")
 def create_key(name: str, scope: str, expires_at: datetime | None, unlimited: bool) -> None:
-    """Make a key. The last line is the key alone; it is stored nowhere and never shown again."""
+    """Create a key and print it alone on the last line; it cannot be shown again."""
     values = NewKeySchema().load({"name": name, "scope": scope, "unlimited": unlimited})
     key = keys.create(**values, expires_at=expires_at)
-    click.echo(
-        f"key {key.id} made, scope {scope}; keep it, this is the only time that it is shown:"
-    )
+    click.echo(f"created key {key.id} with scope {scope}; store it now, it is not shown again:")
     click.echo(key.token)
 
 
 @group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 def list_keys(as_json: bool) -> None:
-    """Show all keys, the newest first; none of them can be shown itself."""
+    """List all keys, newest first, without the keys themselves."""
     listed = KeySchema(many=True).dump(keys.page(1, MAX_LISTED)["items"])
     if as_json:
         click.echo(orjson.dumps({"keys": listed}))
@@ -100,6 +98,6 @@ def table_row(key: JsonObject) -> str:
 @group.command("revoke")
 @click.argument("key_id", metavar="ID")
 def revoke_key(key_id: str) -> None:
-    """Revoke a key; doing it again changes nothing."""
+    """Revoke a key; this is idempotent."""
     keys.revoke(key_id)
-    click.echo(f"revoked; running workers refuse it within {keys.CACHE_SECONDS:.0f} s")
+    click.echo(f"revoked; running workers reject it within {keys.CACHE_SECONDS:.0f} s")

@@ -13,22 +13,22 @@ from api.platform.config import PlatformSettings
 from api.platform.state import app_state
 from api.platform.tables import SCOPES, ApiKey
 
-PUBLIC = ("health.", "docs.")  # endpoints that need no key
-# Endpoints that ignore a key, so that they answer without a database.
+PUBLIC = ("health.", "docs.")  # endpoints that require no key
+# Endpoints that ignore a key, so that they respond without a database.
 ANONYMOUS = ("health.live", "health.ready", "docs.")
 SECURITY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A key of `flask --app api.app keys create`",
+    "description": "API key, created by `flask --app api.app keys create`",
 }
-MISSING = "Send your API key in the header Authorization, after the word Bearer and a space."
-# One text for all, so that nobody learns which keys exist.
-UNUSABLE = "This API key is not known here, was revoked, or has expired."
+MISSING = "Send an API key in the Authorization header (RFC 6750)."
+# One text for all reasons, so that callers cannot learn which keys exist.
+UNUSABLE = "The API key is unknown, revoked or expired."
 DEVELOPMENT = ApiKey(id="development", scope="admin", unlimited=False)
 
 
 def identify() -> None:
-    """Set g.key_id, g.key_scope and g.key_unlimited from the request's key; refuse nobody yet."""
+    """Set g.key_id, g.key_scope and g.key_unlimited from the request's key, without a refusal."""
     g.key_id = None
     g.key_scope = None
     g.key_unlimited = False
@@ -49,7 +49,7 @@ def find_key(token: str) -> ApiKey | None:
         return DEVELOPMENT
     if not str(request.endpoint).startswith(PUBLIC):
         return state.keyring.find(token)
-    # /health answers while the database is down, and does not wait for one that hangs.
+    # /health responds while the database is down, and does not wait for one that hangs.
     if not state.health_checks["database"].result()["ok"]:
         return None
     with suppress(SQLAlchemyError):
@@ -111,7 +111,7 @@ def authorise() -> None:
             refuse(401, UNUSABLE, error="invalid_token")
         refuse(401, MISSING)
     if SCOPES.index(g.key_scope) < SCOPES.index(scope):
-        message = f"This needs a key of scope {scope}; yours has scope {g.key_scope}."
+        message = f"This route requires a key of scope {scope}; this key has scope {g.key_scope}."
         refuse(403, message, error="insufficient_scope", scope=scope)
 
 

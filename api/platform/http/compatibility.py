@@ -1,6 +1,6 @@
-"""Which changes between two OpenAPI documents break callers, by the rules of oasdiff.
+"""Changes between two OpenAPI documents that break callers, by the rules of oasdiff.
 
-A narrower request or a wider response is a break; texts, examples and `x-…` are free.
+A narrower request or a wider response is a break; texts, examples and `x-…` may change.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ NO_KEY: JsonObject = {}  # OpenAPI's security requirement that every request mee
 
 
 def breaking_changes(old: JsonObject, new: JsonObject, today: date) -> list[Problem]:
-    """Return what breaks callers that follow `old`, sorted.
+    """Return the changes that break callers of `old`, sorted.
 
     An operation may disappear on its sunset date.
     """
@@ -50,7 +50,7 @@ def operations(document: JsonObject) -> Iterator[tuple[Http, JsonObject]]:
 def match_key(http: Http) -> tuple[str, str]:
     """Return method and path without a trailing slash and without names of parameters.
 
-    Callers notice neither.
+    Neither makes a difference to callers.
     """
     parts = http.path.rstrip("/").split("/")
     anonymous = ["{}" if part.startswith("{") else part for part in parts]
@@ -96,11 +96,11 @@ def operation_breaks(old: JsonObject, new: JsonObject | None, today: date) -> Me
     accepted = new.get("security") or [NO_KEY]
     used = old.get("security") or [NO_KEY]
     if NO_KEY not in accepted and any(requirement not in accepted for requirement in used):
-        yield "a way to authenticate is not taken any more"
+        yield "a security scheme is not accepted any more"
 
 
 def parameters(operation: JsonObject) -> JsonObject:
-    """Return the parameters by what messages call them, without those of the path."""
+    """Return the parameters by their names in messages, without those of the path."""
     return {
         f"{parameter['in']} parameter {parameter['name']}": parameter
         for parameter in operation.get("parameters", ())
@@ -140,7 +140,7 @@ def body_breaks(old: JsonObject | None, new: JsonObject | None) -> Messages:
             successor = new["content"][media_type]
             yield from holder_breaks(content, successor, "request body", REQUEST)
         else:
-            yield f"{media_type} is not taken any more"
+            yield f"{media_type} is not accepted any more"
 
 
 def response_breaks(old: JsonObject, new: JsonObject, status: str) -> Messages:

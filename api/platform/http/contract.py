@@ -14,7 +14,7 @@ from observability.spec.problems import Problem
 
 OUTDATED = Problem(
     "api/openapi.json",
-    "is not what the app serves",
+    "differs from what the app serves",
     "touch api/app.py && make generate",
     "contract",
 )
@@ -27,7 +27,7 @@ def text(document: JsonObject) -> str:
 
 
 def compare(base: Path) -> list[Problem]:
-    """Return what the app breaks of the contract in `base`; nothing if the file is missing."""
+    """Return how the app breaks the contract in `base`; [] if the file is missing."""
     if not base.exists():
         return []
     old = json.loads(base.read_text(encoding="utf-8"))
@@ -35,9 +35,9 @@ def compare(base: Path) -> list[Problem]:
 
 
 @commands.command("write")
-@click.option("--breaking", "accepted", is_flag=True, help="Write it although callers would break.")
+@click.option("--breaking", "accepted", is_flag=True, help="Write it even if it breaks callers.")
 def write(accepted: bool) -> None:
-    """Write the contract; exit 1, with every reason, when callers of the old one would break."""
+    """Write the contract; exit 1 and print all reasons if the change breaks callers."""
     if not accepted:
         exit_on(compare(app_state().contract))
     app_state().contract.write_text(text(app_state().document), encoding="utf-8")
@@ -47,10 +47,10 @@ def write(accepted: bool) -> None:
 @click.option(
     "--base",
     type=click.Path(path_type=Path, exists=True),
-    help="Compare with this instead of the committed one.",
+    help="Compare with this document instead of the committed one.",
 )
 def check(base: Path | None) -> None:
-    """Exit 1 when callers of the contract would break, or the committed one is outdated."""
+    """Exit 1 if the app breaks callers of the contract, or if the committed one is outdated."""
     state = app_state()
     exit_on(compare(base or state.contract))
     if not base and state.contract.read_text(encoding="utf-8") != text(state.document):

@@ -37,22 +37,22 @@ from api.platform.types import JsonObject
 
 QUERY_CANCELED = "57014"  # PostgreSQL's code for the statement time-out
 # PostgreSQL's codes for a missing table, a missing column and a read-only replica: a migration
-# will create them, and a replica is about to be promoted.
+# or a promotion is still to come.
 UNFINISHED = {"42P01", "42703", "25006"}
-AWAY = "The database does not answer in time; nothing was stored. Try again."
+AWAY = "The database is unavailable; nothing was stored. Try again."
 TOO_LONG = (
-    "The database needs too long for this; nothing was stored. Ask for less at once, or try again."
+    "The database query took too long; nothing was stored. Request less at once, or try again."
 )
 CONFLICT = (
-    "This contradicts what is stored: something is there already, or something that it needs is"
-    " gone. Read it again first."
+    "The request conflicts with stored data: a resource already exists, or one that it refers to"
+    " has been deleted. Read the current state, then retry."
 )
 UNFIT = (
-    "The database cannot store one of the values: a number that is too large, or a text that it"
-    " does not take."
+    "The database cannot store one of the values: a number is too large, or a text has characters"
+    " that it does not accept."
 )
-BROKEN = "Something broke on our side. Tell us the request_id."
-NOWHERE = "Nothing is served at this URL; /docs lists what is."
+BROKEN = "Internal error. Report the request_id to the operator."
+NOWHERE = "No resource has this URL; see /docs."
 PROBLEM_JSON = "application/problem+json"
 
 
@@ -63,23 +63,19 @@ class ProblemSchema(AnswerSchema):
         required=True,
         metadata={
             "description": (
-                "A URI for the kind of problem; about:blank says that the status says it all"
+                "URI of the problem type; about:blank: the status describes the problem"
             )
         },
     )
-    title = fields.String(required=True, metadata={"description": "The status in words"})
+    title = fields.String(required=True, metadata={"description": "Reason phrase of the status"})
     status = fields.Integer(required=True)
     detail = fields.String(
-        required=True, metadata={"description": "What was wrong with this request"}
+        required=True, metadata={"description": "What is wrong with this request"}
     )
     request_id = fields.String(
-        required=True, metadata={"description": "Find the request's log line by this"}
+        required=True, metadata={"description": "Identifies the request in the logs"}
     )
-    errors = fields.Dict(
-        metadata={
-            "description": "What was wrong with which field: location, then field, then messages"
-        }
-    )
+    errors = fields.Dict(metadata={"description": "Messages by location and field"})
 
 
 def members(status: HTTPStatus, detail: str, request_id: str) -> JsonObject:
@@ -104,7 +100,7 @@ def problem(error: HTTPException) -> Response:
     body = members(status, detail_of(error, status, data), request_id)
     messages = data.get("messages")
     if messages:
-        body["detail"] = "Some fields are not as the schema wants them."
+        body["detail"] = "Some fields are invalid; see errors."
         body["errors"] = messages
     text = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS).decode()
     response = Response(logs.redact(text), status, mimetype=PROBLEM_JSON)
@@ -138,7 +134,7 @@ def last_resort(error: Exception) -> Response:
     try:
         response = unhandled(error)
     except Exception:
-        current_app.logger.exception("the answer to an exception could not be made")
+        current_app.logger.exception("the response to an exception could not be created")
         body = members(HTTPStatus.INTERNAL_SERVER_ERROR, BROKEN, "")
         response = Response(orjson.dumps(body), 500, mimetype=PROBLEM_JSON)
     return complete(response)
@@ -154,7 +150,7 @@ def complete(response: Response) -> Response:
 
 
 def database_away(error: DBAPIError | PoolTimeout) -> Response:
-    """Answer 503 while the database is locked, full, away, too slow or out of connections."""
+    """Answer 503 while the database is locked, full, unreachable, slow or out of connections."""
     current_app.logger.error("database unavailable: %s", error)
     detail = AWAY
     if sqlstate(error) == QUERY_CANCELED:
@@ -177,18 +173,18 @@ def invalid_statement(error: DBAPIError) -> Response:
 def too_large(_: Exception) -> Response:
     """Answer 413 with the limit in bytes."""
     largest = current_app.config["MAX_CONTENT_LENGTH"]
-    detail = f"The body is larger than {largest} bytes; send less at once."
+    detail = f"The body is larger than {largest} bytes."
     return problem(RequestEntityTooLarge(detail))
 
 
 def broken_body(_: Exception) -> Response:
-    """Answer 400 to malformed chunks, which gunicorn finds when the body is read."""
-    return problem(BadRequest("The body's chunks cannot be told apart."))
+    """Answer 400 to malformed chunks, which gunicorn detects when the body is read."""
+    return problem(BadRequest("The chunked encoding of the body is malformed."))
 
 
 def unfit(error: DBAPIError) -> Response:
-    """Answer 409 or 422 when the database refuses values that no view refused."""
-    current_app.logger.warning("refused by the database: %s", error)
+    """Answer 409 or 422 when the database rejects values that the schemas accept."""
+    current_app.logger.warning("the database rejected a statement: %s", error)
     if isinstance(error, IntegrityError):
         return problem(Conflict(CONFLICT))
     return problem(UnprocessableEntity(UNFIT))

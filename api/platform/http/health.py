@@ -1,6 +1,6 @@
-"""The health routes: live (the process answers), ready (it can serve requests) and all checks.
+"""The health routes: live (the process responds), ready (it can serve requests) and all checks.
 
-No check calls another host; ThingSpeak's shows its circuit breaker.
+No check calls an upstream service; the check of one shows the state of its circuit breaker.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from api.platform.state import app_state
 from api.platform.types import Headers, JsonObject
 
 blueprint = Blueprint(
-    "health", __name__, description="Whether this process lives, is ready, and what it needs"
+    "health", __name__, description="Liveness, readiness and dependencies of this process"
 )
 Answer = tuple[JsonObject, int, Headers]
 OK = "ok"
@@ -32,11 +32,13 @@ UNAVAILABLE = "unavailable"
 class CheckSchema(AnswerSchema):
     ok = fields.Boolean(required=True)
     latency_ms = fields.Float(
-        metadata={"description": "How long the check took; only admins are told, as all below"}
+        metadata={
+            "description": "Duration of the check; this and what follows is for admin keys only"
+        }
     )
-    since = Instant(metadata={"description": "Since when this process has found it so"})
-    state = fields.String(metadata={"description": "Of the circuit breaker, where it has one"})
-    detail = fields.String(metadata={"description": "What was found"})
+    since = Instant(metadata={"description": "Time since which the result is the same"})
+    state = fields.String(metadata={"description": "State of the circuit breaker, if there is one"})
+    detail = fields.String(metadata={"description": "Explanation of the result"})
 
 
 class HealthSchema(AnswerSchema):
@@ -72,7 +74,7 @@ def check_database() -> JsonObject:
         revision = context.get_current_revision()
     newest = newest_migration(current_app.extensions["migrate"].directory)
     if revision == newest:
-        return {"ok": True, "detail": f"answers, at migration {revision}"}
+        return {"ok": True, "detail": f"responds, at migration {revision}"}
     detail = f"is at migration {revision}, not at {newest}; run: flask --app api.app db upgrade"
     return {"ok": False, "detail": detail}
 
@@ -83,7 +85,7 @@ def check_limiter() -> JsonObject:
 
 
 def report(checks: dict[str, Check]) -> tuple[JsonObject, bool]:
-    """Return all results in full, and whether requests can be served."""
+    """Return all results with details, and whether requests can be served."""
     results = {name: check.result() for name, check in checks.items()}
     failed = [checks[name] for name, result in results.items() if not result["ok"]]
     status = OK
@@ -95,7 +97,7 @@ def report(checks: dict[str, Check]) -> tuple[JsonObject, bool]:
 
 
 def answer(checks: dict[str, Check]) -> Answer:
-    """Return the response: everybody gets `ok` of each check, admins get its details, too."""
+    """Return the response: `ok` of each check for everybody, its details for admin keys."""
     body, is_ready = report(checks)
     if g.get("key_scope") != "admin":
         body["checks"] = {name: {"ok": result["ok"]} for name, result in body["checks"].items()}
@@ -109,14 +111,14 @@ not_ready = blueprint.alt_response(
     503,
     schema=HealthSchema,
     example=FAILED,
-    description="Something that every request needs does not work",
+    description="A dependency that every request needs is unavailable",
 )
 
 
 @blueprint.route("/health/live", endpoint="live")
 @blueprint.response(200, HealthSchema, example={"status": OK, "checks": {}})
 def live() -> Answer:
-    """This process answers; nothing else is asked"""
+    """Liveness: this process responds"""
     return answer({})
 
 
@@ -124,7 +126,7 @@ def live() -> Answer:
 @not_ready
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def ready() -> Answer:
-    """Requests can be served: all that is critical works"""
+    """Readiness: all critical dependencies work"""
     checks = app_state().health_checks
     return answer({name: check for name, check in checks.items() if check.critical})
 
@@ -133,7 +135,7 @@ def ready() -> Answer:
 @not_ready
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def detail() -> Answer:
-    """Every dependency by itself"""
+    """State of every dependency"""
     return answer(app_state().health_checks)
 
 
@@ -141,5 +143,5 @@ def init_app(app: Flask, limiter_url: str) -> None:
     """Register the checks of the database and of the limiter's store."""
     register(app, "database", check_database, critical=True)
     if limiter_url != "memory://":
-        # Without its store each worker counts for itself, so it is not critical.
+        # Not critical: without the store each worker counts in memory.
         register(app, "limiter", check_limiter, critical=False)

@@ -1,4 +1,4 @@
-"""Health checks: each asks one dependency and shares its result among the callers of a second."""
+"""Health checks of dependencies; all callers within a second share one result."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from flask import Flask
 
 from api.platform.types import JsonObject
 
-MAX_AGE = 1.0  # seconds; a flood of requests runs each check once
+MAX_AGE = 1.0  # seconds; under load each check runs once in this time
 TIMEOUT = 2.0  # seconds until a check that hangs counts as failed
 
 
@@ -41,7 +41,7 @@ class Check:
         try:
             result = future.result(max(0.0, deadline - time.monotonic()))
         except TimeoutError:
-            result = {"ok": False, "detail": f"has not answered within {TIMEOUT:g} s"}
+            result = {"ok": False, "detail": f"did not respond within {TIMEOUT:g} s"}
         with self._lock:
             if result["ok"] != self._ok:
                 self._ok = result["ok"]
@@ -58,7 +58,7 @@ class Check:
         try:
             with self._app.app_context():
                 result = self._run()
-        except Exception as error:  # any error means that the dependency does not work
-            result = {"ok": False, "detail": f"does not answer ({type(error).__name__})"}
+        except Exception as error:  # any error means that the dependency is unavailable
+            result = {"ok": False, "detail": f"failed ({type(error).__name__})"}
         milliseconds = (time.perf_counter() - started) * 1000
         future.set_result(result | {"latency_ms": round(milliseconds, 2)})

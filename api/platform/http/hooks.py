@@ -15,7 +15,7 @@ from api.platform.telemetry import logs, tracing
 
 @dataclass(frozen=True)
 class Layer:
-    """Hooks that belong together; `enabled` tells whether the settings need them."""
+    """Hooks that belong together; `enabled` returns whether the settings need them."""
 
     before: Callable[[], Response | None] | None = None
     after: Callable[[Response], Response] | None = None
@@ -27,7 +27,7 @@ class Layer:
 # From the outermost layer to the innermost: `before` runs downwards, `after` and `teardown`
 # run upwards.
 LAYERS = (
-    # The outermost layer: the lines of all others have the ids, the request's line covers them all.
+    # The outermost layer: log lines of all layers have the ids, and the request's line covers all.
     Layer(before=logs.begin, after=logs.finish, teardown=logs.end),
     # The span needs the ids and covers the layers below.
     Layer(before=tracing.begin, teardown=tracing.end, enabled=lambda s: bool(s.otlp_endpoint)),
@@ -41,13 +41,13 @@ LAYERS = (
     ),
     # Limits are counted per key, so the key is identified first.
     Layer(before=auth.identify, after=auth.record_use),
-    # A fault hits every caller, whatever the limits and scopes.
+    # A fault affects every caller, independently of limits and scopes.
     Layer(before=faults.inject, enabled=lambda s: s.faults_file is not None),
     Layer(before=deadlines.begin_deadline, teardown=deadlines.end_deadline),
     # Before authorisation, so that guessed keys are counted.
     Layer(extension=limits.register, after=limits.add_headers),
     Layer(before=auth.authorise),
-    # After authorisation: only authorised callers learn what is wrong with their request.
+    # After authorisation: only authorised callers get details about invalid requests.
     Layer(before=openapi.refuse_unknown_input, after=openapi.add_deprecation_headers),
 )
 

@@ -32,29 +32,34 @@ NAME = (validate.Length(1, 100), Whole(PRINTABLE))
 
 def in_future(moment: datetime) -> None:
     if moment <= now():
-        raise ValidationError("Must lie in the future.")
+        raise ValidationError("Must be in the future.")
 
 
 class NewKeySchema(Schema):
-    name = fields.String(required=True, validate=NAME, metadata={"description": "Whose it is"})
+    name = fields.String(
+        required=True,
+        validate=NAME,
+        metadata={"description": "Who uses the key"},
+    )
     scope = fields.String(
         required=True,
         validate=validate.OneOf(SCOPES),
-        metadata={"description": "write may read, admin may all"},
+        metadata={"description": "`write` includes `read`; `admin` includes both"},
     )
     unlimited = StrictBoolean(
-        load_default=False, metadata={"description": "Not rate-limited: for load runs and probers"}
+        load_default=False,
+        metadata={"description": "Not rate-limited: for load runs and probers"},
     )
     expires_at = Instant(
         allow_none=True,
         validate=in_future,
-        metadata={"description": "In the future, and refused from then; null: never"},
+        metadata={"description": "When the key expires, in the future; null: never"},
     )
 
 
 class KeySchema(AnswerSchema):
     id = fields.String(
-        required=True, metadata={"description": "By this it is listed, logged and revoked"}
+        required=True, metadata={"description": "Identifies the key in lists, logs and URLs"}
     )
     name = fields.String(required=True)
     scope = fields.String(required=True, validate=validate.OneOf(SCOPES))
@@ -63,7 +68,7 @@ class KeySchema(AnswerSchema):
     expires_at = Instant(required=True, allow_none=True)
     revoked_at = Instant(required=True, allow_none=True)
     last_used_at = Instant(
-        required=True, allow_none=True, metadata={"description": "To the minute"}
+        required=True, allow_none=True, metadata={"description": "Updated at most once a minute"}
     )
 
 
@@ -71,7 +76,7 @@ class MadeKeySchema(KeySchema):
     key = fields.String(
         required=True,
         attribute="token",
-        metadata={"description": "The key itself; shown now and never again"},
+        metadata={"description": "The key itself; shown only in this response"},
     )
 
 
@@ -87,7 +92,7 @@ class KeyPage(PageSchema):
 )
 @blueprint.errors(422)
 def list_keys(query: JsonObject) -> JsonObject:
-    """Keys, the newest first"""
+    """List the API keys, newest first"""
     return keys.page(**query)
 
 
@@ -97,7 +102,7 @@ def list_keys(query: JsonObject) -> JsonObject:
 @blueprint.response(201, MadeKeySchema, example=ANSWER | {"key": "evara_" + 43 * "x"})
 @blueprint.errors(400, 413, 415, 422)
 def create(body: JsonObject) -> Any:
-    """Make a key; the answer alone has it"""
+    """Create an API key; only this response contains it"""
     return keys.create(**body), {"Cache-Control": "no-store"}
 
 
@@ -106,5 +111,5 @@ def create(body: JsonObject) -> Any:
 @blueprint.response(204)
 @blueprint.errors(404)
 def revoke(key_id: str) -> None:
-    """Revoke a key; other workers learn of it within 10 seconds"""
+    """Revoke an API key; it stops working in all workers within 10 seconds"""
     keys.revoke(key_id)

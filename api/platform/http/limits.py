@@ -63,7 +63,7 @@ class SharedFileStorage(Storage):
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=redis_client.TIMEOUT, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
-        # Counts that a crash loses do no harm.
+        # It is safe to lose counts in a crash.
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute(CREATE)
         return connection
@@ -105,7 +105,7 @@ class SharedFileStorage(Storage):
     def check(self) -> bool:
         """Return True if the file can be written.
 
-        An exception would let the request that asked pass uncounted.
+        An exception would let the current request pass without being counted.
         """
         try:
             return bool(self._run(CHECK))
@@ -131,7 +131,7 @@ def caller() -> str:
     try:
         address = ip_address(request.remote_addr or "")
     except ValueError:
-        return "nowhere"  # a Unix socket, or a proxy that sends no address
+        return "unknown"  # a Unix socket, or a proxy that sends no address
     if address.version == 4:
         return str(address)
     if address.ipv4_mapped:
@@ -150,7 +150,7 @@ def refusal() -> str:
     if not limit:
         return ""
     seconds = seconds_until_reset(limit)
-    return f"At most {limit.limit} from one caller are answered here; try again in {seconds} s."
+    return f"The rate limit is {limit.limit} per caller; try again in {seconds} s."
 
 
 def init_app(app: Flask, plan: Plan, settings: PlatformSettings) -> None:
@@ -174,8 +174,8 @@ def init_app(app: Flask, plan: Plan, settings: PlatformSettings) -> None:
         storage_options=storage_options,
         # While the store is down, each worker counts in memory.
         in_memory_fallback_enabled=True,
-        # The first of several requests that wait for a dead store falls back to memory. Without
-        # this the others would be answered with 500.
+        # When several requests wait for a dead store, only the first falls back to memory;
+        # without this the others would fail with 500.
         swallow_errors=True,
     )
 

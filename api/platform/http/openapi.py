@@ -1,4 +1,4 @@
-"""The published OpenAPI document, and what it means for requests and for deprecated routes."""
+"""The published OpenAPI document: it restricts requests, and marks deprecated routes."""
 
 from datetime import UTC, date, datetime, time
 
@@ -24,11 +24,11 @@ def refuse_unknown_input() -> None:
         abort_with_messages(422, messages={"query": errors})
     has_body = request.content_length or "Transfer-Encoding" in request.headers
     if has_body and "requestBody" not in operation:
-        abort(400, "This operation takes no body.")
+        abort(400, "This operation accepts no body.")
 
 
 def query_errors(operation: JsonObject) -> dict[str, list[str]]:
-    """Return what is wrong with the query by parameter."""
+    """Return the errors of the query by parameter."""
     parameters = operation.get("parameters", ())
     known = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
     errors = {}
@@ -36,7 +36,7 @@ def query_errors(operation: JsonObject) -> dict[str, list[str]]:
         if name not in known:
             errors[name] = ["Unknown field."]
         elif len(values) > 1:
-            errors[name] = ["Given more than once."]
+            errors[name] = ["Must not be repeated."]
     return errors
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what smorest makes of the views, completed with what no view says."""
+"""The OpenAPI document: smorest's, completed with what all operations have in common."""
 
 import copy
 from collections.abc import Iterator
@@ -14,38 +14,35 @@ from observability.spec.schema.fields import Http
 
 METHODS = ("get", "post", "put", "patch", "delete")
 SHARED_STATUSES = (400, 422, 429, 500)
-ROUTE_STATUSES = (*SHARED_STATUSES, 503)  # health, which is no route of the Plan, has its own 503
+ROUTE_STATUSES = (*SHARED_STATUSES, 503)  # health, which the Plan exempts, documents its own 503
 RETRY_STATUSES = (429, 503, 504)
 MEANINGS = {
-    400: "The body is not JSON, is nested too deep, or stands where none belongs",
-    401: "No key was sent, or one that is not known here, was revoked or has expired",
-    403: "The key is of a lower scope than this needs",
-    404: "What the URL names is not there",
-    409: "What the URL or the body names is there already",
-    413: "The body is larger than the server takes",
-    415: "The body is not application/json in UTF-8 without Content-Encoding",
+    400: "The body is not valid JSON, is nested too deeply, or is not expected here",
+    401: "The API key is missing, unknown, revoked or expired",
+    403: "The scope of the API key is not sufficient",
+    404: "The resource does not exist",
+    409: "The request conflicts with a stored resource",
+    413: "The body is larger than the server accepts",
+    415: "The body is not application/json in UTF-8, or has a Content-Encoding",
     422: (
-        "A parameter or a field is unknown, missing, given twice or out of range;"
-        " `errors` says which"
+        "A parameter or a field is unknown, missing, repeated or out of range; `errors` lists them"
     ),
-    429: "Asked too often; wait for Retry-After",
-    500: "Something broke on our side",
-    503: (
-        "What this needs does not answer in time; nothing was stored, try again after Retry-After"
-    ),
-    504: "What this asks did not answer in the time that a request has",
+    429: "Rate limit exceeded; retry after Retry-After",
+    500: "Internal error",
+    503: ("A dependency is unavailable; nothing was stored, retry after Retry-After"),
+    504: "The upstream service did not respond before the request deadline",
 }
 HEADERS = {
     "X-Request-ID": {
         "schema": {"type": "string"},
         "description": (
-            "Find the request's log line by this; a well-formed one that was sent is kept"
+            "Identifies the request in the logs; a valid id that the caller sends is used"
         ),
     },
-    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait"},
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before a retry"},
     "X-RateLimit-Limit": {
         "schema": {"type": "integer"},
-        "description": "Requests that one client may send per window",
+        "description": "Requests that a caller may send per window",
     },
     "X-RateLimit-Remaining": {
         "schema": {"type": "integer"},
@@ -53,7 +50,7 @@ HEADERS = {
     },
     "X-RateLimit-Reset": {
         "schema": {"type": "integer"},
-        "description": "When the window ends, in Unix seconds",
+        "description": "End of the window, in Unix seconds",
     },
 }
 EXAMPLE_REQUEST_ID = "0f8fad5bd9cb469fa165"
@@ -89,7 +86,7 @@ def complete(document: JsonObject, plan: Plan) -> JsonObject:
 
 
 def complete_responses(operation: JsonObject, statuses: tuple[int, ...]) -> None:
-    """Add the responses with these statuses, and what no view says to all responses."""
+    """Add responses with these statuses, and headers and examples to all responses."""
     responses = operation["responses"]
     for status in statuses:
         media_type = {"schema": {"$ref": "#/components/schemas/Problem"}}

@@ -18,12 +18,12 @@ class Count(fields.Integer):
 
 
 class PageQuery(Schema):
-    """The page of a list; `page` counts from 1."""
+    """The page of a list to return; the first page is 1."""
 
     page = Count(
         load_default=1,
         validate=validate.Range(1, 1_000_000),
-        metadata={"description": "Counts from 1"},
+        metadata={"description": "Page number, from 1"},
     )
     page_size = Count(
         load_default=100,
@@ -33,7 +33,7 @@ class PageQuery(Schema):
 
 
 class PageSchema(AnswerSchema):
-    """A page of a list: the page as it was requested, and the number of items in the list."""
+    """A page of a list: the requested page, and the number of items in the whole list."""
 
     page = fields.Integer(required=True, dump_only=True)
     page_size = fields.Integer(required=True, dump_only=True)

@@ -12,14 +12,14 @@ from webargs.flaskparser import FlaskParser
 
 MAX_DEPTH = 16  # levels of lists and objects in a body; the schemas need three
 SLUG = r"[a-z0-9][a-z0-9-]{0,62}"
-PRINTABLE = r"[^\x00-\x1f\x7f]+"  # PostgreSQL stores no NUL, and nobody wants line breaks in a name
+PRINTABLE = r"[^\x00-\x1f\x7f]+"  # PostgreSQL stores no NUL; names have no line breaks
 
 
 class Whole(validate.Regexp):
     """A pattern that all of a text must match.
 
     It is published with ^ and $, which every dialect knows. Python's $ would accept a line break
-    at the end, so the check itself is a full match.
+    at the end, so the check is a full match.
     """
 
     def __init__(self, pattern: str):
@@ -50,7 +50,7 @@ class StrictParser(FlaskParser):
         try:
             data = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
-            abort(400, f"The body is not JSON: {error}.")
+            abort(400, f"The body is not valid JSON: {error}.")
         if is_deeper(data, MAX_DEPTH):
             abort(400, f"The body is nested more than {MAX_DEPTH} levels deep.")
         return data

@@ -1,4 +1,4 @@
-"""Leases in the database: no two workers do the same job, and a killed one blocks it briefly.
+"""Leases in the database: one worker per job, and another one soon after it was killed.
 
 Every worker renews its leases with renew(). A stalled worker finds at its next commit that its
 lease is gone (Lease.renew).

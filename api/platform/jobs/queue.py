@@ -1,7 +1,7 @@
 """The job queue (huey) and the worker that runs its tasks.
 
-The queue only announces work. The database records what has to be done (sync cursors, the outbox,
-dead letters, leases), so a lost queue or worker loses nothing: its work is announced again.
+The queue only announces work. The database has the state of the work (the outbox, dead letters,
+leases, cursors of tasks), so no work is lost with a queue or a worker: it is announced again.
 """
 
 import logging
@@ -59,7 +59,7 @@ def create_worker(queue: Any, tick: Callable[[], None], stop: threading.Event) -
     class Worker(Consumer):  # type: ignore[misc]
         scheduler_class = TickingScheduler
 
-    logging.getLogger("huey").setLevel(logging.WARNING)  # below, it writes a line every second
+    logging.getLogger("huey").setLevel(logging.WARNING)  # at INFO it writes a line every second
     worker = Worker(
         queue,
         THREADS,

@@ -1,7 +1,4 @@
-"""The worker: runs the tasks of the queue and, as the leader, queues what is due.
-
-Of all workers one leads. The threads of every worker run the tasks.
-"""
+"""The worker: its threads run the tasks of the queue; one worker, the leader, queues due tasks."""
 
 import logging
 import threading

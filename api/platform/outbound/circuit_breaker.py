@@ -30,12 +30,12 @@ class CallRefused(CallError):
 
 
 class BreakerOpen(CallRefused):
-    """The host failed several times in a row and is left alone for a while."""
+    """The circuit breaker is open: the host failed several times in a row."""
 
     reason = "breaker"
 
     def __init__(self, wait: float):
-        super().__init__("it failed several times in a row and is left alone for a while")
+        super().__init__("it failed several times in a row, so calls are suspended")
         self.retry_after = max(self.retry_after, wait)
 
 

@@ -21,9 +21,9 @@ from api.platform.outbound.deadlines import DeadlineExceeded, seconds_left
 from api.platform.telemetry import metrics, request_context
 from api.platform.types import JsonObject
 
-CONCURRENT = 3  # calls to one host at a time and process, well below gunicorn's threads
+CONCURRENT = 3  # calls to one host per process, well below gunicorn's threads
 CONNECT_SECONDS = 2.0
-RETRY_SECONDS = 60.0  # of one call with all of its attempts, where no deadline ends it earlier
+RETRY_SECONDS = 60.0  # of one call with all its attempts, unless a deadline is earlier
 FIRST_PAUSE = 0.2  # seconds before the second attempt, at least
 MAX_BYTES = 32 << 20  # of a response
 HEADERS = ("content-type", "retry-after")  # of a response that `read` gets
@@ -31,14 +31,14 @@ T = TypeVar("T")
 
 
 class BulkheadFull(CallRefused):
-    """Enough threads wait for this host already."""
+    """Too many calls to this host are in progress."""
 
     reason = "bulkhead"
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Patience of a caller: seconds for one attempt, attempts, longest pause in seconds."""
+    """Limits of retries: seconds per attempt, attempts, longest pause in seconds."""
 
     seconds: float
     attempts: int
@@ -47,7 +47,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A GET, and the function that makes a result of its response."""
+    """A GET, and the function that converts its response to a result."""
 
     path: str
     params: JsonObject
@@ -85,7 +85,7 @@ class Guard:
         read: Callable[[httpx.Response], T],
         policy: RetryPolicy,
     ) -> T:
-        """Return what `read` makes of the response; raise `failed` or CallRefused.
+        """Return the result of `read` for the response; raise `failed` or CallRefused.
 
         `read` raises `failed` for a response that shows a failure of the host.
         """
@@ -101,7 +101,7 @@ class Guard:
     def _slot(self) -> Iterator[None]:
         """Hold one of the bulkhead's slots; raise BulkheadFull when none is free."""
         if not self._slots.acquire(blocking=False):
-            raise BulkheadFull("enough callers wait for it already")
+            raise BulkheadFull("too many calls to it are in progress")
         try:
             yield
         finally:
@@ -109,7 +109,7 @@ class Guard:
 
     def _with_retries(self, call: Call[T], policy: RetryPolicy) -> T:
         def backoff(error: Exception) -> bool | float:
-            """Return whether to retry, or the seconds that the host asks for before a retry."""
+            """Return whether to retry, or the seconds to wait before it if the host sent them."""
             if not isinstance(error, self._failed):
                 return False
             retry_after: float | None = getattr(error, "retry_after", None)
@@ -139,7 +139,7 @@ class Guard:
     def _through_breaker(self, call: Call[T], seconds: float) -> T:
         timeout = min(seconds, seconds_left())
         if timeout <= 0:
-            raise DeadlineExceeded("no time is left to ask it")
+            raise DeadlineExceeded("the deadline passed before the call")
         trial = self.breaker.enter()
         ok: bool | None = None
         try:
@@ -158,15 +158,15 @@ class Guard:
                 return call.read(self._fetch(call, seconds))
         except httpx.HTTPError as error:
             if cut_short and isinstance(error, httpx.TimeoutException):
-                # No failure of the host: it may have been about to answer.
-                raise DeadlineExceeded("it did not answer in the time that was left") from error
+                # Not a failure of the host: it may have been about to respond.
+                raise DeadlineExceeded("it did not respond before the deadline") from error
             raise self._failed(f"{call.path}: {type(error).__name__} {error}") from error
 
     def _fetch(self, call: Call[T], seconds: float) -> httpx.Response:
         """Return the complete response; raise httpx.HTTPError.
 
-        httpx's time-outs are per read, so that one which drips would never end. The whole may take
-        one read longer than `seconds`.
+        httpx's time-outs are per read, so a slow stream would never end. The call may take one read
+        longer than `seconds`.
         """
         end = time.monotonic() + seconds
         options: dict[str, Any] = {
@@ -179,9 +179,9 @@ class Guard:
             for chunk in response.iter_bytes():
                 body += chunk
                 if time.monotonic() > end:
-                    raise httpx.ReadTimeout("it sends, but too slowly", request=response.request)
+                    raise httpx.ReadTimeout("the response is too slow", request=response.request)
                 if len(body) > MAX_BYTES:
-                    raise httpx.ReadError("its response is too long", request=response.request)
+                    raise httpx.ReadError("the response is too large", request=response.request)
         headers = {name: response.headers[name] for name in HEADERS if name in response.headers}
         return httpx.Response(response.status_code, headers=headers, content=bytes(body))
 
@@ -195,7 +195,7 @@ def check(name: str) -> JsonObject:
     result = {
         "ok": breaker.state == "closed",
         "state": breaker.state,
-        "detail": f"its breaker is {breaker.state}",
+        "detail": f"circuit breaker is {breaker.state}",
     }
     if breaker.open_since:
         result["since"] = breaker.open_since

@@ -17,7 +17,7 @@ from api.platform.telemetry import metrics
 KEY_PREFIX = "evara:"
 MAX_AGE = 86_400  # seconds; an older answer is not used
 MAX_ANSWERS = 1_000  # per process; the one that was stored longest ago is removed first
-MAX_WAIT = 0.2  # seconds that a caller without an answer waits for another one's fetch
+MAX_WAIT = 0.2  # seconds that a caller without an answer waits for another caller's fetch
 Entry = tuple[float, Any]  # Unix seconds of the fetch, and the answer
 
 
@@ -41,13 +41,13 @@ class CachedAnswer:
 
 
 class FetchInProgress(Exception):
-    """Another caller is fetching the answer, that takes long, and there is no earlier one."""
+    """Another caller's fetch takes too long, and there is no earlier answer."""
 
 
 class Cache:
     """The last good answer (a JSON value) of each key.
 
-    One caller at a time fetches a key; the others get the last good answer meanwhile.
+    One caller at a time fetches a key; the others get the last good answer.
     """
 
     def __init__(self, ttl: float, shared: OptionalRedis | None = None):

@@ -1,6 +1,6 @@
 """The server of /metrics: reads the files of all workers, in its own process.
 
-So a scrape adds nothing to the duration of requests.
+Scrapes therefore do not delay requests.
 """
 
 import math
@@ -56,8 +56,8 @@ class Processes(Collector):
 class PlannedBuckets(Collector):
     """The metrics of all workers, without histogram buckets that the Plan no longer has.
 
-    The archives hold the edges of former releases, which present workers do not count: such a
-    bucket would stand still while its neighbours rise. The buckets above it include its counts.
+    The archives have the edges of earlier releases, which workers do not update any more: such a
+    bucket would stay constant while its neighbours increase. Higher buckets include its counts.
     """
 
     def __init__(self, folder: Path, edges: frozenset[float]):

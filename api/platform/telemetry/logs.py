@@ -20,7 +20,7 @@ KEY = r"""(?:
     (?:api|channel|access|private|secret)[-_]?key
     | authorization | password | passwd | secret | token | dsn
 )"""
-# Every secret contains one of these; most paths contain none.
+# Every secret contains one of these; most paths do not.
 MAY_HOLD_SECRET = re.compile(r"[\s:=]|evara_")
 # Values end before quotes and backslashes, so that redacted JSON stays JSON.
 SECRETS = re.compile(
@@ -66,7 +66,7 @@ class ContextFilter(logging.Filter):
 
 
 class RepetitionFilter(logging.Filter):
-    """One line per interval of a library that repeats itself."""
+    """A limit of one line per interval for a library that logs repetitively."""
 
     next_line = 0.0  # on the monotonic clock
 
@@ -108,7 +108,7 @@ class Handler(logging.StreamHandler[Any]):
             logging.ERROR,
             record.pathname,
             record.lineno,
-            "a line could not be written: %s:%s",
+            "a log line could not be written: %s:%s",
             (record.pathname, record.lineno),
             None,
         )
@@ -135,13 +135,13 @@ def configure(service: str, settings: PlatformSettings) -> None:
 
 
 def begin() -> None:
-    """Give the request its ids, and note when it began."""
+    """Start the request context and the request's timer."""
     request_context.begin(request.headers)
     g.started = time.perf_counter()
 
 
 def finish(response: Response) -> Response:
-    """Put the ids on the response and write the request's line."""
+    """Add the ids to the response and write the request's log line."""
     g.status = response.status_code
     context = request_context.current()
     if context:
@@ -174,5 +174,5 @@ def access_fields(response: Response) -> dict[str, Any]:
 
 
 def end(_: BaseException | None) -> None:
-    """Forget the ids of the request."""
+    """End the request context."""
     request_context.end()

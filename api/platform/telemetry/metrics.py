@@ -1,4 +1,4 @@
-"""The API's metrics, with the routes and buckets of the Plan; declared series start at zero."""
+"""The metrics, with the routes and buckets of the Plan; declared series start at zero."""
 
 import inspect
 import re
@@ -27,8 +27,8 @@ MAX_EXCEPTION_TYPES = 50  # classes of unhandled exceptions that have their own 
 class Registry(CollectorRegistry):
     """A registry with its collectors by name.
 
-    prometheus-flask-exporter does not return the collectors that it makes, and the metrics of the
-    catalogue are known by their names alone.
+    prometheus-flask-exporter does not return the collectors that it creates, and the catalogue
+    declares metrics by name.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ def counter(name: str, text: str, *labels: str) -> Counter:
 def gauge(name: str, text: str, *labels: str, across: Across) -> Gauge:
     """Register a gauge in REGISTRY; `across` says how the values of the processes are combined.
 
-    The value of a process that has ended counts in mode max alone, not in the live modes.
+    The value of a process that has ended counts only in mode max, not in the live modes.
     """
     return Gauge(name, text, labels, registry=REGISTRY, multiprocess_mode=across)
 
@@ -80,8 +80,7 @@ RETRIES = counter(names.RETRIES, "Calls that were retried", names.DEPENDENCY)
 REFUSED = counter(
     names.REFUSED, "Calls that were refused before they were made", names.DEPENDENCY, names.REASON
 )
-# The value of the process that wrote last: a process that opened its breaker and has made no call
-# since knows less than one that closed its own later.
+# The value of the process that wrote last: the latest call knows the state of the host best.
 BREAKER = gauge(
     names.BREAKER, "0 closed, 1 half open, 2 open", names.DEPENDENCY, across="livemostrecent"
 )
@@ -96,7 +95,7 @@ SHARED_FAILURES = counter(names.SHARED_FAILURES, "Commands that Redis did not an
 def init_app(app: Flask, plan: Plan) -> None:
     """Register the request metrics of `app`; call it when all routes exist.
 
-    RuntimeError when the catalogue and the app do not name the same routes.
+    Raise RuntimeError when the catalogue and the app do not name the same routes.
     """
     state = app_state(app)
     state.route_ids = route_ids(app, plan)
@@ -193,7 +192,7 @@ def openapi_path(rule: str) -> str:
 def route_ids(app: Flask, plan: Plan) -> dict[tuple[str, str], str]:
     """Return the catalogue's id of each (method, URL rule).
 
-    RuntimeError that names every mismatch and its fix.
+    Raise RuntimeError, with every mismatch and its fix, when they are not the same.
     """
     served = served_rules(app)
     problems = [
@@ -237,7 +236,7 @@ def current_route() -> str:
 def count_exception(error: Exception) -> None:
     """Count an unhandled exception by its class.
 
-    Classes beyond the first MAX_EXCEPTION_TYPES share a series: code may create classes endlessly.
+    Classes after the first MAX_EXCEPTION_TYPES share a series, which limits the cardinality.
     """
     state = app_state()
     known = state.exception_types

@@ -19,7 +19,7 @@ REQUEST_ID = "X-Request-ID"
 TRACEPARENT = "traceparent"
 # The draft's and OpenTelemetry's name; a traceparent on a response would be read as a request's.
 TRACERESPONSE = "traceresponse"
-# An X-Request-ID that does not match is replaced; an API key sent as one never reaches a log.
+# An X-Request-ID that does not match is replaced; an API key is never used as one.
 VALID_REQUEST_ID = re.compile(r"(?!evara_)[A-Za-z0-9_.:-]{8,64}")
 VALID_TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
@@ -76,7 +76,7 @@ def set_sample_ratio(ratio: float) -> None:
 def begin(headers: HttpHeaders | Mapping[str, str]) -> RequestContext:
     """Return a context that continues the headers; it is current until end().
 
-    Ids that the headers lack or that are ill-formed are new.
+    New ids replace missing and malformed ones.
     """
     request_id = headers.get(REQUEST_ID, "")
     if not VALID_REQUEST_ID.fullmatch(request_id):

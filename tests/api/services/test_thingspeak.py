@@ -288,7 +288,7 @@ def test_a_temporary_failure_is_retried_and_then_raised(answer: Answerer) -> Non
 @pytest.mark.parametrize(("header", "seconds"), [({"Retry-After": "7"}, 7.0), ({}, None)])
 def test_throttling_has_a_retry_after(header: dict[str, str], seconds: float | None) -> None:
     """The exception has the seconds of the response's Retry-After."""
-    with pytest.raises(Unavailable, match="asked too often") as error:
+    with pytest.raises(Unavailable, match="rate limit exceeded") as error:
         parse_feed(httpx.Response(429, headers=header))
     assert error.value.retry_after == seconds
 
@@ -322,8 +322,8 @@ def test_a_success_after_failures_is_returned() -> None:
     ("mode", "words"),
     [
         ("fail", "answered 500"),
-        ("throttle", "asked too often"),
-        ("rubbish", "not JSON"),
+        ("throttle", "rate limit exceeded"),
+        ("rubbish", "invalid JSON"),
         ("stall", "ReadTimeout"),
     ],
 )

@@ -50,7 +50,7 @@ def test_dead_letters_are_listed(app: Flask, letter_ids: list[str]) -> None:
     """The table has a line for each; JSON has every column."""
     text = run(app, "list").output
     assert f"{letter_ids[0]}  {SHIP} a-1: answered -1 (attempts: 1, " in text
-    assert text.endswith("2 dead letters, 0 deliveries wait\n")
+    assert text.endswith("2 dead letters, 0 deliveries pending\n")
     listed = list_json(app)
     assert [row["task"] for row in listed["dead_letters"]] == [SHIP, NOTIFY]
     assert listed["dead_letters"][1]["payload"]["payload"] == {"order": "a-1"}
@@ -67,7 +67,7 @@ def test_a_retried_delivery_is_in_the_outbox_with_its_key(
         assert (delivery.key, delivery.attempts) == (KEY, 0)
         assert delivery.payload == {"order": "a-1"}
         assert [row.subject for row in session.query(DeadLetter)] == ["a-1"]
-    assert run(app, "list").output.endswith("1 dead letters, 1 deliveries wait\n")
+    assert run(app, "list").output.endswith("1 dead letters, 1 deliveries pending\n")
 
 
 def test_a_retried_task_is_in_the_queue(

@@ -63,7 +63,7 @@ def test_keys_are_listed_without_secrets(app: Flask) -> None:
         (("create", "x", "--scope", "read", "--expires", "0d"), "no time at all"),
         (("create", "x", "--scope", "read", "--expires", "9999999999d"), "for '--expires'"),
         (("create", "x" * 101, "--scope", "read"), "Length must be between 1 and 100"),
-        (("revoke", "nothing"), "There is no key 'nothing'"),
+        (("revoke", "nothing"), "Key 'nothing' does not exist"),
     ],
 )
 def test_errors_are_reported_in_a_sentence(

@@ -104,7 +104,9 @@ def test_every_route_refuses_lower_scopes(app: Flask) -> None:
                 answer = client.open(path, method=method, headers=bearer(KEYS[held]))
                 requests += 1
                 if SCOPES.index(held) < SCOPES.index(needed):
-                    detail = f"This needs a key of scope {needed}; yours has scope {held}."
+                    detail = (
+                        f"This route requires a key of scope {needed}; this key has scope {held}."
+                    )
                     challenge = (
                         f'Bearer realm="evara", error="insufficient_scope", scope="{needed}"'
                     )

@@ -176,7 +176,7 @@ BREAKS: dict[str, tuple[Edit, str]] = {
     "body": (lambda d: post(d).pop("requestBody"), "request body is gone"),
     "media type of a body": (
         lambda d: post(d)["requestBody"]["content"].clear(),
-        "application/json is not taken any more",
+        "application/json is not accepted any more",
     ),
     "required field": (
         lambda d: new(d)["required"].append("level"),
@@ -211,7 +211,7 @@ BREAKS: dict[str, tuple[Edit, str]] = {
     ),
     "a key for everybody": (
         lambda d: d.update(security=[{"key": []}]),
-        "a way to authenticate is not taken any more",
+        "a security scheme is not accepted any more",
     ),
 }
 

@@ -157,7 +157,7 @@ class Canceled(Exception):
         (
             IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed")),
             409,
-            "contradicts what is stored",
+            "conflicts with stored data",
         ),
         (
             DataError("INSERT", {}, Exception("integer out of range")),
@@ -167,19 +167,19 @@ class Canceled(Exception):
         (
             OperationalError("SELECT", {}, Exception("server closed the connection")),
             503,
-            "does not answer in time",
+            "database is unavailable",
         ),
         (
             OperationalError(
                 "SELECT", {}, Canceled("canceling statement due to statement timeout")
             ),
             503,
-            "needs too long",
+            "took too long",
         ),
         (
             InterfaceError("SELECT", {}, Exception("connection already closed")),
             503,
-            "does not answer in time",
+            "database is unavailable",
         ),
     ],
 )

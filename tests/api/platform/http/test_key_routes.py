@@ -134,7 +134,7 @@ def test_only_admins_manage_keys(app: Flask, scope: str) -> None:
         client.post(PATH, json=KEY, headers=bearer(KEYS[scope])),
         client.delete(f"{PATH}/read", headers=bearer(KEYS[scope])),
     ):
-        assert f"yours has scope {scope}" in is_problem(answer, 403)["detail"]
+        assert f"this key has scope {scope}" in is_problem(answer, 403)["detail"]
 
 
 def test_a_key_is_in_no_log(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:

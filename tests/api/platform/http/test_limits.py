@@ -62,7 +62,7 @@ def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     answer = client.get(NODES)
     wait = int(answer.headers["Retry-After"])
     assert 0 < wait <= 60
-    detail = f"At most 120 per 1 minute from one caller are answered here; try again in {wait} s."
+    detail = f"The rate limit is 120 per 1 minute per caller; try again in {wait} s."
     assert is_problem(answer, 429)["detail"] == detail
     assert client.get(f"{NODES}/x").status_code == 404
     assert client.get(NODES, headers=bearer(KEYS["read"])).status_code == 200

@@ -98,7 +98,7 @@ def test_a_request_has_ids_and_a_log_line(
 def test_health_compares_its_migrations(app: Flask) -> None:
     """The app is ready at its own newest migration."""
     checks = app.test_client().get("/health").get_json()["checks"]
-    assert checks["database"]["detail"] == "answers, at migration 0001"
+    assert checks["database"]["detail"] == "responds, at migration 0001"
     assert app.test_client().get("/health/ready").status_code == 200
 
 
