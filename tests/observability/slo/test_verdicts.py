@@ -181,7 +181,7 @@ def server(fast: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
         "scrape_configs": jobs[:1],
     }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    port = free_ports().prometheus  # within reach of EVARA_PORT_OFFSET
+    port = free_ports()["prometheus"]  # within reach of EVARA_PORT_OFFSET
     command = [
         program("prometheus"),
         f"--config.file={folder}/prometheus.yaml",
