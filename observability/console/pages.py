@@ -15,7 +15,7 @@ from observability.generate.runbook.entries import Entry
 from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
 from observability.lib.panels import METRICS, Kind, Panel, Unit
-from observability.lib.prometheus import LabelledValue
+from observability.lib.prometheus import LabelledValue, Labels
 from observability.sli import registry
 from observability.spec import board_slugs, names
 
@@ -204,7 +204,7 @@ def runbook_answers(entries: Iterable[Entry]) -> dict[str, list[LabelledValue]]:
     return answers
 
 
-def slo_url(labels: dict[str, str]) -> str:
+def slo_url(labels: Labels) -> str:
     """Return the URL of the SLO that an alert is about, "" when the catalogue has no such SLO."""
     name = labels.get(names.SLO)
     if name not in {slo.name for slo in console().queries.plan.slos}:

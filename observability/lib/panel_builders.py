@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from observability.lib.panels import Kind, Panel, Query, Unit
+from observability.lib.panels import Kind, Panel, Query, Step, Unit
 
 AXIS_SOFT_MAX = {Unit.RATIO: 0.01}  # so that an error ratio of 0.1 % does not fill the graph
 FINE_RATIO = 3  # decimals of per cent: 99.95 and 99.99 are not rounded to 100
@@ -15,7 +15,7 @@ def lines(title: str, description: str, unit: Unit, *queries: Query, **options: 
 
 
 def stat(
-    title: str, description: str, unit: Unit, expr: str, *steps: tuple[float, str], **options: Any
+    title: str, description: str, unit: Unit, expr: str, *steps: Step, **options: Any
 ) -> Panel:
     """Return a panel of one number, coloured by steps; `options` are fields of `Panel`."""
     settings = {"width": 4, "height": 4, "steps": steps, **options}

@@ -26,6 +26,9 @@ LOGS = "loki"
 TRACES = "jaeger"
 
 
+Step = tuple[float, str]  # a lowest value and its colour
+
+
 class Unit(StrEnum):
     """Grafana's id of the unit of a panel's values."""
 
@@ -77,7 +80,7 @@ class Panel:
     queries: tuple[Query, ...]
     width: int = 12  # of 24 columns
     height: int = 8
-    steps: tuple[tuple[float, str], ...] = ()  # lowest value and its colour, ascending
+    steps: tuple[Step, ...] = ()  # ascending
     key: str = ""  # the labels, separated by commas, that identify a row of a table
     link: str = ""  # slug of the board that the key of a row opens
     sort_by: tuple[str, ...] = ()  # columns of a table; a leading "-" sorts descending

@@ -8,9 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from observability.lib.http import TIMEOUT, QueryServer, Unreachable, tls_context
 from observability.lib.json_object import Json
 
-LabelledValue = tuple[dict[str, str], float]
+Labels = dict[str, str]
+LabelledValue = tuple[Labels, float]
 Sample = tuple[float, float]  # Unix time, value
-Series = tuple[dict[str, str], list[Sample]]
+Series = tuple[Labels, list[Sample]]
 
 
 class Prometheus(QueryServer):

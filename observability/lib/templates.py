@@ -13,12 +13,12 @@ FIELD = re.compile(r"<<(\w+)>>")
 
 
 def fill(template: str, **values: object) -> str:
-    """Return the template with every field replaced; raise TypeError unless each has a value."""
-    fields = set(FIELD.findall(template))
-    arguments = {field for field in fields if not field.isupper()}
-    if arguments != values.keys():
-        wrong = ", ".join(sorted(arguments ^ values.keys()))
-        raise TypeError(f"the template's fields are not the values given: {wrong}")
-    constants = {field: getattr(names, field) for field in fields - arguments}
-    texts = {**constants, **values}
-    return FIELD.sub(lambda match: str(texts[match[1]]), template)
+    """Return the template with every field replaced; raise KeyError for one without a value."""
+
+    def value_of(field: re.Match[str]) -> str:
+        name = field[1]
+        if name.isupper():
+            return str(getattr(names, name))
+        return str(values[name])
+
+    return FIELD.sub(value_of, template)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from observability.lib.check import Check
 from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import quantile_queries, threshold_query
-from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
+from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Step, Unit
 from observability.lib.promql import by_slo, selector
 from observability.lib.templates import fill
 from observability.sli.kind import EventCounters, EventKind
@@ -73,7 +73,7 @@ def failed_calls(plan: Plan, slo: Slo, traffic: SteadyTraffic) -> int:
 # --- panels ---
 
 
-def colour_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
+def colour_steps(plan: Plan) -> tuple[Step, ...]:
     """Return the colours of a duration: worse above every threshold of the catalogue."""
     edges = sorted({float(slo.threshold.seconds) for slo in plan.slos if slo.threshold})
     below_the_last = ((edge, WARN) for edge in edges[:-1])

@@ -5,6 +5,7 @@ from observability.lib.panels import BAD, BLUE, GOOD, PALETTE, PINK, SKY, WARN
 from observability.spec import names
 from observability.spec.plan import Plan
 
+Colours = dict[str, str]  # by name of a series
 OUTCOMES = {"ok": GOOD, "error": BAD}
 CODES = {"200": GOOD, "201": BLUE, "204": SKY, "404": WARN, "422": PINK, "500": BAD}
 CODE_CLASSES = {"2xx": GOOD, "3xx": SKY, "4xx": WARN, "5xx": BAD}
@@ -12,7 +13,7 @@ LOG_LEVELS = {"debug": SKY, "info": BLUE, "warning": WARN, "error": BAD, "unknow
 CONSTANT_LEGENDS = {"p50": SKY, "p90": BLUE, "p99": PINK, "all": BLUE}
 
 
-def colours_by_legend(plan: Plan) -> dict[str, dict[str, str]]:
+def colours_by_legend(plan: Plan) -> dict[str, Colours]:
     """Return legend template → name of a series → its colour."""
     routes = {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)}
     by_legend = {
@@ -24,9 +25,9 @@ def colours_by_legend(plan: Plan) -> dict[str, dict[str, str]]:
     return by_legend | {name: {name: colour} for name, colour in CONSTANT_LEGENDS.items()}
 
 
-def series_colours(plan: Plan) -> dict[str, str]:
+def series_colours(plan: Plan) -> Colours:
     """Return name of a series → its colour, of all legends."""
-    merged: dict[str, str] = {}
+    merged: Colours = {}
     for colours in colours_by_legend(plan).values():
         merged |= colours
     return merged

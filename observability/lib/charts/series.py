@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from observability.lib.panels import Panel, Query
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import Labels, Prometheus
 
 POINTS = 160  # of a chart, about
 SHORTEST_STEP = 5  # seconds
@@ -63,6 +63,6 @@ def fetch_query(query: Query, prometheus: Prometheus, grid: Grid) -> Iterator[Cu
         yield Curve(label, query, [values.get(moment, math.nan) for moment in grid])
 
 
-def legend_text(legend: str, labels: dict[str, str]) -> str:
+def legend_text(legend: str, labels: Labels) -> str:
     """Return the legend with each `{{label}}` replaced by the series' value, or by nothing."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: labels.get(match[1], ""), legend)

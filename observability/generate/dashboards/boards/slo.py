@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from observability.generate.dashboards.shared_panels import BUDGET_STEPS, alert_annotations
 from observability.lib.panel_builders import FINE_RATIO, lines, stat, table
-from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit, Variable
+from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Step, Unit, Variable
 from observability.lib.templates import fill
 from observability.spec import board_slugs, names
 from observability.spec.plan import LONG_PACE, SHORT_WINDOW, Plan, Tier, Window
@@ -122,7 +122,7 @@ def burn_stats(plan: Plan) -> tuple[Panel, ...]:
     )
 
 
-def burn_steps(plan: Plan) -> tuple[tuple[float, str], ...]:
+def burn_steps(plan: Plan) -> tuple[Step, ...]:
     """Return the colours of a burn rate: good up to 1, bad from the slowest burn that pages."""
     return (0.0, GOOD), (1.0, WARN), (slowest_paging_burn(plan), BAD)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from observability.generate.dashboards.colours import colours_by_legend
+from observability.generate.dashboards.colours import Colours, colours_by_legend
 from observability.generate.dashboards.grafana.tables import column_properties
 from observability.generate.dashboards.grafana.vocabulary import (
     fixed_colour,
@@ -89,7 +89,7 @@ def colour_overrides(plan: Plan, panel: Panel) -> list[Json]:
     if panel.kind != Kind.LINES:
         return []
     by_legend = colours_by_legend(plan)
-    colours: dict[str, str] = {}
+    colours: Colours = {}
     for query in panel.queries:
         colours |= by_legend.get(query.legend, {})
     return [

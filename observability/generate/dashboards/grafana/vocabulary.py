@@ -3,7 +3,7 @@
 from observability.lib.json_object import Json
 
 
-def reference(kind: str) -> dict[str, str]:
+def reference(kind: str) -> Json:
     """Return the reference to a data source, through the variable that names it."""
     return {"type": kind, "uid": "${" + kind + "}"}
 
@@ -13,7 +13,7 @@ def ref_id(number: int) -> str:
     return chr(ord("A") + number)
 
 
-def fixed_colour(colour: str) -> dict[str, str]:
+def fixed_colour(colour: str) -> Json:
     """Return the colour of a field."""
     return {"mode": "fixed", "fixedColor": colour}
 
