@@ -187,7 +187,7 @@ def routes_panel(queries: Queries) -> Panel:
 
 
 def delivered_alerts() -> list[alerts.Alert]:
-    """Return the inbox, newest first, with what has ended in silence."""
+    """Return the inbox, newest first, with alerts that ended without a resolution marked."""
     return alerts.mark_ended(console().queries, console().store.alerts())
 
 

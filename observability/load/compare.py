@@ -1,4 +1,4 @@
-"""Two reports of load runs, one against the other; it sends no load and asks no server."""
+"""The comparison of two load reports; it sends no load and queries no server."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ Figures = dict[str, float | None]
 
 
 class NoReport(Exception):
-    """A folder that should hold a report does not."""
+    """A folder without a readable report."""
 
 
 def read_report(folder: Path) -> Report:

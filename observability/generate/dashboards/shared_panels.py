@@ -16,7 +16,7 @@ BUDGET_STEPS = ((-1e9, BAD), (0.0, WARN), (0.25, GOOD))
 TRAFFIC = (
     lines(
         "Requests by route",
-        "Requests answered, whatever the answer.",
+        "Requests per second, whatever the response.",
         Unit.REQUESTS,
         query(REQUESTS_BY_ROUTE, "{{<<ROUTE>>}}"),
     ),

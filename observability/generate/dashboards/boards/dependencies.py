@@ -11,15 +11,15 @@ from observability.spec.plan import SHORT_WINDOW, Plan
 RESILIENCE = (
     lines(
         "Breaker",
-        "0 closed, 1 half open, 2 open: the host is left alone; as the last caller saw it.",
+        "State as the last caller saw it: 0 closed, 1 half open, 2 open (no calls).",
         Unit.NUMBER,
         query("max by (<<DEPENDENCY>>) (<<BREAKER>>)", "{{<<DEPENDENCY>>}}"),
         width=8,
         axis_soft_max=2,
     ),
     lines(
-        "Calls refused and made again",
-        "Calls that breaker, bulkhead or deadline did not let pass, and retries.",
+        "Refused calls and retries",
+        "Calls that the breaker, the bulkhead or the deadline refused, and retries.",
         Unit.PER_SECOND,
         query(
             "sum by (<<REASON>>) (rate(<<REFUSED>>_total[$__rate_interval]))",
@@ -27,14 +27,14 @@ RESILIENCE = (
         ),
         query(
             "sum by (<<DEPENDENCY>>) (rate(<<RETRIES>>_total[$__rate_interval]))",
-            "made again: {{<<DEPENDENCY>>}}",
+            "retried: {{<<DEPENDENCY>>}}",
         ),
         width=8,
         axis_soft_max=1,
     ),
     lines(
         "Cache",
-        "Answers for callers who wait: fresh, stale, or not there; and Redis not answering.",
+        "Lookups by result (fresh, stale or missing), and failures of Redis.",
         Unit.PER_SECOND,
         query(
             "sum by (<<RESULT>>) (rate(<<CACHE_ANSWERS>>_total[$__rate_interval]))",
@@ -47,13 +47,13 @@ RESILIENCE = (
 POOL_AND_COLLECTOR = (
     lines(
         "Connections",
-        "Of the API's pool of database connections, by what they are doing.",
+        "Connections in the API's database pool, by state.",
         Unit.NUMBER,
         query("sum by (<<STATE>>) (<<POOL>>)", "{{<<STATE>>}}"),
     ),
     lines(
         "Spans",
-        "Handed to the trace collector, or lost because it did not take them.",
+        "Spans sent to the trace collector, or dropped because it did not accept them.",
         Unit.PER_SECOND,
         query(
             "sum by (<<OUTCOME>>) (rate(<<TRACE_SPANS>>_total[$__rate_interval]))",
@@ -67,12 +67,12 @@ def board(plan: Plan) -> Board:
     """Return the board with a row for each dependency, without any row when there is none."""
     rows = [Row(name.capitalize(), calls(plan, name)) for name in plan.dependencies]
     if rows:
-        rows.append(Row("When they are away", RESILIENCE))
+        rows.append(Row("Resilience", RESILIENCE))
         rows.append(Row("Database pool and trace collector", POOL_AND_COLLECTOR))
     return Board(
         board_slugs.DEPENDENCIES,
         "Dependencies",
-        "What the API needs: how often it is called, how often that fails, and how long it takes",
+        "Calls to what the API needs: rate, errors and duration",
         tuple(rows),
     )
 

@@ -43,7 +43,7 @@ def board(plan: Plan) -> Board:
     return Board(
         board_slugs.LOAD,
         "Load run",
-        "The server's side of a load run: choose the run's time, as its report links it",
+        "The server's side of a load run; the report links it with the time of the run",
         (Row("Answers", TRAFFIC), Row("Duration and cost", costs)),
         annotations=alert_annotations(plan),
         time_from="now-15m",

@@ -23,7 +23,7 @@ def board(plan: Plan) -> Board:
     return Board(
         board_slugs.OVERVIEW,
         "Overview",
-        "What is promised, what is kept, and what is paging",
+        "Objectives, measured availability and latency, and firing alerts",
         (
             Row("Now", (*slo_stats(plan), *request_stats(plan))),
             Row("Promises", promises),
@@ -38,7 +38,7 @@ def slo_stats(plan: Plan) -> tuple[Panel, ...]:
     return (
         stat(
             "Paging",
-            "Alerts that somebody is being called for.",
+            "Firing alerts that page somebody.",
             Unit.NUMBER,
             f"count({firing(severity=plan.paging_severity)}) or vector(0)",
             (0, GOOD),
@@ -46,7 +46,7 @@ def slo_stats(plan: Plan) -> tuple[Panel, ...]:
         ),
         stat(
             "Broken SLOs",
-            f"Promises that are broken over {plan.period.name}.",
+            f"SLOs that are missed over {plan.period.name}.",
             Unit.NUMBER,
             fill("count(<<BUDGET_LEFT>> < 0) or vector(0)"),
             (0, GOOD),
@@ -96,8 +96,8 @@ def slo_table(plan: Plan) -> Panel:
     burn = f"max by ({names.SLO}) ({burn_rate(SHORT_WINDOW)})"
     return table(
         "SLOs",
-        f"Every promise with what was measured over {plan.period.name}; budget left is 100 % "
-        "untouched, negative when the promise is broken. "
+        f"Objective and measured share over {plan.period.name}. Budget left: 100 % is "
+        "untouched, negative is a missed SLO. "
         "Burn is of the last 5 minutes: 1 spends the budget exactly within the period.",
         Unit.RATIO,
         query("max by (<<SLO>>) (<<OBJECTIVE>>)", "goal", decimals=FINE_RATIO),
@@ -119,7 +119,7 @@ def firing_alerts(plan: Plan) -> Panel:
     alerts = firing(severity="~" + "|".join(severities))
     return table(
         "Firing",
-        "What fires now; the watchdog, which always does, is left out.",
+        "Firing alerts, without the watchdog, which always fires.",
         Unit.NUMBER,
         Query(f"count by (alertname, {names.SEVERITY}, {names.SLO}) ({alerts})", "alerts"),
         width=8,

@@ -37,7 +37,7 @@ ERROR_RESPONSES = (
 )
 TOP_ERRORS = table(
     "Top errors",
-    "Which answers of 4xx and 5xx there were most of, over the last hour.",
+    "The most frequent responses of 4xx and 5xx in the last hour.",
     Unit.NUMBER,
     query(ERROR_RESPONSES, "answers", decimals=0),
     width=8,
@@ -67,7 +67,7 @@ ERRORS = lines(
 EXCEPTIONS = 'sum by (<<ROUTE>>, <<TYPE>>) (<<HTTP_EXCEPTIONS>>_total{<<ROUTE>>=~"$route"}) > 0'
 UNHANDLED_EXCEPTIONS = lines(
     "Unhandled exceptions",
-    "So far, by class; the log has their tracebacks.",
+    "Exceptions since the start, by class; the log has their tracebacks.",
     Unit.NUMBER,
     query(EXCEPTIONS, "{{<<ROUTE>>}} {{<<TYPE>>}}"),
     width=8,
@@ -79,7 +79,7 @@ REQUESTS_BY_BUCKET = (
 )
 DURATION_HEATMAP = Panel(
     "Duration, every answer",
-    "How many answers took how long.",
+    "Number of responses by duration.",
     Kind.HEATMAP,
     Unit.SECONDS,
     (query(REQUESTS_BY_BUCKET, "{{le}}"),),

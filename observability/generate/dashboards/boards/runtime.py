@@ -8,7 +8,7 @@ from observability.spec import board_slugs
 from observability.spec.plan import Plan
 
 # The native stack has neither gateway nor PostgreSQL.
-IN_CONTAINERS = {"expects_data": False, "no_data_text": "in containers alone"}
+IN_CONTAINERS = {"expects_data": False, "no_data_text": "only in containers"}
 API = Row(
     "The API",
     (
@@ -21,8 +21,8 @@ API = Row(
             width=6,
         ),
         lines(
-            "Limits without their store",
-            "Requests that workers counted alone: the shared store was away.",
+            "Rate limits in memory",
+            "Requests that a worker counted by itself, because the shared store was unavailable.",
             Unit.REQUESTS,
             query("sum(rate(<<LIMITER_FALLBACKS>>_total[$__rate_interval]))", "in memory"),
             width=6,
@@ -38,7 +38,7 @@ GATEWAY_AND_POSTGRES = Row(
     (
         lines(
             "Answers at the gateway",
-            "What callers got, by class; what the gateway itself answered is in it.",
+            "Responses to callers by status class, including those of the gateway itself.",
             Unit.REQUESTS,
             query(GATEWAY_RESPONSES, "{{<<CODE>>}}"),
             width=8,
@@ -47,7 +47,7 @@ GATEWAY_AND_POSTGRES = Row(
         ),
         lines(
             "Replicas of the API",
-            "As many as the gateway finds to be ready, and to live.",
+            "Replicas that the gateway finds ready, and alive.",
             Unit.NUMBER,
             query("max by (<<PROXY>>) (<<GATEWAY_SERVERS>>)", "{{<<PROXY>>}}"),
             width=8,
@@ -56,7 +56,7 @@ GATEWAY_AND_POSTGRES = Row(
         ),
         lines(
             "Connections to PostgreSQL",
-            "By what they are doing.",
+            "Connections by state.",
             Unit.NUMBER,
             query("sum by (<<STATE>>) (<<POSTGRES_CONNECTIONS>>)", "{{<<STATE>>}}"),
             width=8,
@@ -75,21 +75,21 @@ WATCHERS = Row(
     (
         lines(
             "Scrapes",
-            "How long each target takes to answer; a scrape that is slow costs somebody.",
+            "Duration of the scrape of each target, by job.",
             Unit.SECONDS,
             query("max by (job) (<<SCRAPE_SECONDS>>)", "{{job}}"),
             width=8,
         ),
         lines(
             "Rules",
-            "How long each group of rules takes; it must stay below its interval.",
+            "Evaluation time of each group of rules; it must stay below the group's interval.",
             Unit.SECONDS,
             query(RULE_SECONDS, "{{rule_group}}"),
             width=8,
         ),
         lines(
             "Series",
-            "Series in memory, and samples that one scrape brings.",
+            "Series in memory, and samples per scrape.",
             Unit.NUMBER,
             query("<<HEAD_SERIES>>", "series"),
             query("sum(<<SCRAPE_SAMPLES>>)", "samples per scrape"),
@@ -125,6 +125,6 @@ def board(_: Plan) -> Board:
     return Board(
         board_slugs.RUNTIME,
         "Runtime",
-        "What the API and its watchers cost",
+        "Resources that the API and its monitoring use",
         (API, GATEWAY_AND_POSTGRES, WATCHERS),
     )

@@ -19,7 +19,7 @@ BUDGET_GONE_IN = (
 )
 EVENTS = lines(
     "Events and bad events",
-    "Events per second, and those that broke the promise (seconds, for freshness and probes).",
+    "All events and bad events per second (seconds, for freshness and probes).",
     Unit.PER_SECOND,
     Query(names.total_rate(SHORT_WINDOW) + CHOSEN, "all"),
     Query(names.bad_rate(SHORT_WINDOW) + CHOSEN, "bad", colour=BAD),
@@ -41,7 +41,7 @@ def board(plan: Plan) -> Board:
     return Board(
         board_slugs.SLO,
         "SLO detail",
-        "One promise: its budget, how fast it burns, and which alerts that means",
+        "One SLO: its error budget, how fast it burns, and its alerts",
         (
             Row("Promise", (*target_stats(plan), *burn_stats(plan))),
             Row("Budget and burn", history),
@@ -77,7 +77,7 @@ def target_stats(plan: Plan) -> tuple[Panel, ...]:
         ),
         stat(
             "Budget left",
-            "1 is untouched, 0 spent, less than 0 a broken promise.",
+            "1 is untouched, 0 is spent, below 0 the SLO is missed.",
             Unit.RATIO,
             BUDGET_LEFT,
             *BUDGET_STEPS,
@@ -143,7 +143,7 @@ def budget_burn_down(plan: Plan) -> Panel:
     """Return the budget left over time."""
     return lines(
         "Budget burn-down",
-        f"What is left of the budget of {plan.period.name}; below 0 the promise is broken.",
+        f"What is left of the budget of {plan.period.name}; below 0 the SLO is missed.",
         Unit.RATIO,
         Query(BUDGET_LEFT, "budget left"),
         Query("vector(0)", "spent", is_threshold=True, colour=BAD),
