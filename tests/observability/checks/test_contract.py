@@ -7,7 +7,7 @@ from observability.checks import contract
 from observability.spec.plan import Plan
 
 
-def test_the_committed_contract_is_kept(plan: Plan, openapi: dict[str, Any]) -> None:
+def test_the_committed_contract_has_no_problem(plan: Plan, openapi: dict[str, Any]) -> None:
     """The committed catalogue and contract have no problem."""
     assert contract.check(plan, openapi) == []
 

@@ -50,7 +50,7 @@ def test_a_missing_file_is_named(tree: Path) -> None:
 
 
 def test_a_stale_file_is_named(tree: Path) -> None:
-    """What nothing generates any more would be loaded all the same, so it must go."""
+    """A file that nothing generates any more would still be loaded."""
     (tree / GENERATED / "old.yaml").write_text("", encoding="utf-8")
     (tree / "loadtests" / "mine.json").write_text("", encoding="utf-8")
     problems = drift.check(WANTED, tree)

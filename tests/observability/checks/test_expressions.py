@@ -27,7 +27,7 @@ EDGES = frozenset({Decimal("0.2"), Decimal(1), Decimal("2.5")})
     ],
 )
 def test_an_expression_that_can_never_fire_is_a_problem(expr: str, message: str) -> None:
-    """Wherever in the tree it stands, an unknown series or edge is named, once."""
+    """An unknown series or edge is named once, at any depth of the expression."""
     problems = list(check_expression(expr, KNOWN, EDGES))
     assert len(problems) == 1
     assert message in problems[0][0]

@@ -10,7 +10,7 @@ from observability.generate import registry
 from observability.spec.plan import Plan
 
 
-def test_the_real_rules_keep_the_house_rules(plan: Plan) -> None:
+def test_the_committed_rules_have_no_problem(plan: Plan) -> None:
     """The committed catalogue has no problem."""
     assert lint.check(plan, registry.ROOT) == []
 

@@ -21,8 +21,8 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_promtools_words_are_in_the_problem(tree: Path) -> None:
-    """A rule file broken by hand is refused, in promtool's own words."""
+def test_a_problem_quotes_promtool(tree: Path) -> None:
+    """promtool rejects an invalid rule file; the problem has its message."""
     path = tree / registry.GENERATED / prometheus.RULES
     path.write_text(
         path.read_text(encoding="utf-8").replace("clamp_max(", "clamp_most(", 1), encoding="utf-8"
@@ -34,8 +34,8 @@ def test_promtools_words_are_in_the_problem(tree: Path) -> None:
     assert "clamp_most" in problems[0].message
 
 
-def test_amtools_words_are_in_the_problem(tree: Path) -> None:
-    """A route to nobody is refused, in amtool's own words."""
+def test_a_problem_quotes_amtool(tree: Path) -> None:
+    """amtool rejects a route to an unknown receiver; the problem has its message."""
     path = tree / registry.GENERATED / alertmanager.CONFIG
     path.write_text(
         path.read_text(encoding="utf-8").replace(
@@ -49,7 +49,7 @@ def test_amtools_words_are_in_the_problem(tree: Path) -> None:
 
 
 def test_missing_tools_are_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What could not be asked is not passed over."""
+    """A check that did not run is not reported as passed."""
     monkeypatch.setenv("PATH", str(tree))
     assert run_tools(tree, os.pathsep.join([str(tree), "/nowhere"])) == (
         [],
@@ -58,8 +58,10 @@ def test_missing_tools_are_named(tree: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(("code", "problems"), [(0, 0), (1, 1)])
-def test_loki_is_heard_where_there_is_one(code: int, problems: int, tree: Path) -> None:
-    """Loki checks the generated configuration; the problem holds its output."""
+def test_loki_verifies_its_configuration_where_it_is_installed(
+    code: int, problems: int, tree: Path
+) -> None:
+    """The problem quotes Loki's output."""
     program = tree / "loki"
     program.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n', encoding="utf-8")
     program.chmod(0o755)

@@ -77,7 +77,7 @@ def servers() -> Iterator[FakeServers]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -111,7 +111,7 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
-def deaf(layout: StackLayout, plan: Plan) -> FlaskClient:
+def unreachable(layout: StackLayout, plan: Plan) -> FlaskClient:
     """Return a client of a console whose servers do not answer."""
     return create_app(
         replace(layout, ports=layout.ports | {"prometheus": NOBODY, "alertmanager": NOBODY}), plan

@@ -60,7 +60,7 @@ def alert(name: str, severity: str, state: str = "firing", **labels: str) -> dic
 
 
 def held(name: str, severity: str, state: str = "active", **labels: str) -> dict[str, Any]:
-    """As Alertmanager tells of an alert."""
+    """Return an alert as Alertmanager reports it."""
     told = alert(name, severity, **labels)
     return {key: told[key] for key in ("labels", "annotations")} | {
         "startsAt": ENTRY["startsAt"],
@@ -74,7 +74,7 @@ def deliver(client: FlaskClient, labels: dict[str, str], **changes: Any) -> None
 
 
 def measured(servers: FakeServers, plan: Plan, *, bad: float = 0.0, total: float = 1000.0) -> None:
-    """Every SLO is measured, with so many events."""
+    """Set answers with that many events for every SLO."""
     every = [slo.name for slo in plan.slos]
     servers.samples |= {
         f"{names.BAD} or": [({"slo": name}, 1.0) for name in every],

@@ -101,7 +101,7 @@ def test_delivered_alerts_are_shown_and_heartbeats_are_not(client: FlaskClient) 
 def test_log_alerts_come_from_loki(
     app: Flask, layout: StackLayout, servers: FakeServers, plan: Plan
 ) -> None:
-    """They are shown beside those of Prometheus, which is not asked about log lines."""
+    """They are shown beside those of Prometheus, which is not queried for log lines."""
     measured(servers, plan)
     servers.log_alerts = [alert("LogSilence", "page", program="api")]
     assert "No alert is firing" in read(app.test_client()).text

@@ -10,7 +10,7 @@ from tests.observability.console.reading import PAGES, measured, read
 def test_every_response_has_the_strict_policy(
     client: FlaskClient, servers: FakeServers, plan: Plan
 ) -> None:
-    """Nothing inline, nothing from elsewhere, in no frame; pages obey it."""
+    """No inline script, no external source, no framing; the pages comply."""
     measured(servers, plan)
     for path in (*PAGES, "/nothing", "/api/inbox", "/static/console.css"):
         answer = client.get(path)

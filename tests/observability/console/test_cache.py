@@ -9,7 +9,7 @@ from observability.lib.http import Unreachable
 
 
 def test_slow_answers_are_kept_longer() -> None:
-    """A failure is remembered, too, but for the usual time alone, however long it took."""
+    """A failure is cached as well, but only for the usual time."""
     cache = AnswerCache()
     fetched: list[str] = []
 

@@ -31,7 +31,7 @@ def test_every_chart_of_a_page_exists(
 def test_every_route_that_is_linked_has_its_charts(
     client: FlaskClient, servers: FakeServers
 ) -> None:
-    """Also those that the catalogue does not know."""
+    """Routes outside the catalogue have charts, too."""
     servers.samples = {names.HTTP_REQUESTS: [({"route": names.UNMATCHED}, 1.0)]}
     linked = {
         address for address in read(client).all("a", "href") if address.startswith("/routes/")
@@ -60,7 +60,7 @@ def test_every_route_that_is_linked_has_its_charts(
     ],
 )
 def test_other_charts_are_404(client: FlaskClient, servers: FakeServers, path: str) -> None:
-    """Unknown boards and subjects, and panels that are no charts, cause no query."""
+    """Unknown boards and subjects, and other kinds of panels, cause no query."""
     assert client.get(f"/charts/{path}").status_code == 404
     assert not servers.queries
 

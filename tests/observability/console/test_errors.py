@@ -25,7 +25,7 @@ def test_500_names_the_log(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_errors_below_api_are_json(client: FlaskClient) -> None:
-    """A program gets JSON that says what is here."""
+    """The JSON says which path exists."""
     answer = client.get("/api/other")
     assert (answer.status_code, answer.json) == (404, {"error": "only /api/inbox is here"})
     assert client.delete("/api/inbox").status_code == 405

@@ -17,8 +17,8 @@ INVALID += [
 INVALID.append(b'{"alerts": [{"labels": {"slo": "\\ud800"}}]}')  # half of a surrogate pair
 
 
-def test_repeats_and_resolutions_change_one_entry(client: FlaskClient) -> None:
-    """A repeat counts, a resolution closes; both are the same entry."""
+def test_repeats_and_resolutions_update_the_entry(client: FlaskClient) -> None:
+    """A repeat increases the counter, a resolution closes the entry."""
     assert client.get(URL).json == {"alerts": []}
     for changes in ({}, {}, {"status": "resolved", "annotations": {"summary": "over"}}):
         assert client.post(URL, json=notification(**changes)).json == {"status": "kept"}
@@ -31,7 +31,7 @@ def test_repeats_and_resolutions_change_one_entry(client: FlaskClient) -> None:
 
 
 def test_an_alert_that_fires_again_is_another_entry(client: FlaskClient) -> None:
-    """What fires again is not hidden behind what was resolved; the newest is first."""
+    """The newest entry is first."""
     client.post(URL, json=notification(status="resolved"))
     client.post(URL, json=notification(startsAt="2026-01-02T04:00:00Z"))
     alerts = client.get(URL).json["alerts"]
@@ -40,7 +40,7 @@ def test_an_alert_that_fires_again_is_another_entry(client: FlaskClient) -> None
 
 @pytest.mark.parametrize("body", INVALID, ids=range(len(INVALID)))
 def test_other_bodies_are_refused(body: bytes, client: FlaskClient, tmp_path: Path) -> None:
-    """400 with a sentence, and nothing is kept, neither in sight nor on disk."""
+    """The response is 400, and nothing is stored."""
     answer = client.post(URL, data=body)
     assert answer.status_code == 400
     assert "not a notification" in answer.json["error"]

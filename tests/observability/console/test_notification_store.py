@@ -49,7 +49,7 @@ def test_times_have_any_number_of_digits(text: str, value: float | None) -> None
 
 
 def test_lines_are_json(tmp_path: Path) -> None:
-    """The file is one object a line, for whoever reads it with other tools."""
+    """Each line of the file is one JSON object."""
     path = tmp_path / "i"
     NotificationStore(path).deliver(json.dumps(notification()).encode())
     [line] = path.read_text(encoding="utf-8").splitlines()

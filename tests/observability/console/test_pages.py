@@ -113,7 +113,7 @@ def test_routes_are_shown_with_their_numbers(
 def test_an_slo_has_its_numbers_charts_alerts_and_runbook(
     client: FlaskClient, servers: FakeServers, plan: Plan
 ) -> None:
-    """The page is about this SLO alone, and answers the runbook's questions."""
+    """The page shows only this SLO, with the present results of the runbook's queries."""
     measured(servers, plan, bad=1.0)
     for n, name in enumerate(("nodes.list-availability", "nodes.get-availability")):
         deliver(
@@ -150,7 +150,7 @@ def test_a_route_has_its_slos_charts_and_runbooks(
 def test_an_alert_has_its_runbook_and_its_deliveries(
     client: FlaskClient, servers: FakeServers
 ) -> None:
-    """An alert that the catalogue does not know says so."""
+    """The page of an alert outside the catalogue says so."""
     servers.alerts = [alert("TargetDown", "page", job="api")]
     deliver(client, {"alertname": "TargetDown", "job": "prober"})
     deliver(client, {"alertname": "ByHand"}, fingerprint="f2")
@@ -163,22 +163,22 @@ def test_an_alert_has_its_runbook_and_its_deliveries(
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_pages_open_while_the_servers_are_down(deaf: FlaskClient, path: str) -> None:
+def test_pages_open_while_the_servers_are_down(unreachable: FlaskClient, path: str) -> None:
     """They say what is wrong and how to fix it, and still show inbox or runbook, and no chart."""
-    deliver(deaf, {"alertname": "TargetDown", "severity": "page"})
-    page = read(deaf, path)
+    deliver(unreachable, {"alertname": "TargetDown", "severity": "page"})
+    page = read(unreachable, path)
     assert "Prometheus does not answer" in page.text
     assert "make logs P=prometheus" in page.text
     assert "Alertmanager does not answer" in page.text
     assert not [address for address in page.all("img", "src") if address.startswith("/charts")]
     expected = "what was wrong" if path in ("/", "/alerts/TargetDown") else "Users notice"
     assert expected in page.text
-    assert deaf.get("/charts/overview/8.svg").status_code == 503
+    assert unreachable.get("/charts/overview/8.svg").status_code == 503
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_hostile_labels_stay_text(client: FlaskClient, servers: FakeServers, path: str) -> None:
-    """Whatever stands in labels, annotations and series is shown, never run."""
+    """Labels, annotations and series are escaped."""
     labels = {
         "alertname": "TargetDown",
         "severity": "page",
@@ -204,7 +204,7 @@ def test_hostile_labels_stay_text(client: FlaskClient, servers: FakeServers, pat
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_pages_can_be_read_by_all(
+def test_pages_are_accessible(
     client: FlaskClient, servers: FakeServers, plan: Plan, path: str
 ) -> None:
     """Language, title, headings, landmarks, scopes, texts of images and ids are complete."""

@@ -10,7 +10,7 @@ from tests.observability.console.reading import measured
 
 
 def test_many_readers_share_one_answer(app: Flask, servers: FakeServers, plan: Plan) -> None:
-    """Readers at the same moment, and soon after, share the answers of one."""
+    """Concurrent readers, and those soon after, share one answer."""
     measured(servers, plan)
     servers.delay = 0.05
     with ThreadPoolExecutor(8) as readers:

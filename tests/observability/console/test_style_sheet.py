@@ -53,7 +53,7 @@ def test_faint_text_has_enough_contrast(app: Flask) -> None:
 def test_long_words_and_foreign_scripts_are_contained(
     client: FlaskClient, app: Flask, servers: FakeServers
 ) -> None:
-    """What came from outside may break anywhere, and its writing direction ends with it."""
+    """External text may wrap anywhere, and its writing direction is isolated."""
     servers.alerts = [alert("TargetDown", "page", job="api\u202e"), alert("AboutNothing", "page")]
     text = client.get("/").text
     assert "<bdi>api\u202e</bdi>" in text

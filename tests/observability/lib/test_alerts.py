@@ -14,7 +14,7 @@ CLIENTS = (fetch_active_alerts, fetch_delivered_alerts)
 @pytest.mark.parametrize("path", ["", "/json", "/object"])
 @pytest.mark.parametrize("fetch", CLIENTS)
 def test_another_server_is_unreachable(stranger: str, fetch: Fetch, path: str) -> None:
-    """Neither text nor JSON of another shape passes for alerts."""
+    """Text and JSON of another shape are not alerts."""
     with pytest.raises(Unreachable, match=stranger):
         fetch(stranger + path)
 

@@ -13,7 +13,7 @@ from observability.lib.promql import by_slo, constants, edge, labelled, quote, s
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"))))
 def test_any_text_survives_quoting(text: str) -> None:
-    """What is quoted is read back unchanged, whatever it holds."""
+    """A quoted text is parsed back to itself."""
     assert promql_parser.parse(quote(text)).val == text
 
 
@@ -34,7 +34,7 @@ def test_a_selector_compares_or_matches() -> None:
 def test_an_edge_is_found_in_every_spelling(
     seconds: str, matching: list[str], other: list[str]
 ) -> None:
-    """Prometheus 2 keeps le="1", Prometheus 3 stores le="1.0"; nothing else is meant."""
+    """Prometheus 2 keeps le="1", Prometheus 3 stores le="1.0"; no other value matches."""
     value = edge(Decimal(seconds))
     for text, wanted in [*((t, True) for t in matching), *((t, False) for t in other)]:
         found = bool(re.fullmatch(value[1:], text)) if value.startswith("~") else value == text

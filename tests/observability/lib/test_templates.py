@@ -21,7 +21,7 @@ def test_fields_are_arguments_or_names() -> None:
         '{service="x"} |~ "(?P<word>a)" | pattern `<ip> <_>`',
     ],
 )
-def test_the_languages_own_signs_stay(text: str) -> None:
+def test_other_braces_and_dollars_stay(text: str) -> None:
     """PromQL, Go templates and LogQL need no escapes."""
     assert fill(text) == text
 

@@ -9,7 +9,7 @@ from observability.load.run import LoadProfile
 from observability.load.server_counts import Increase
 
 INF = math.inf
-HOSTILE = "nodes.list: 500 <script>alert(1)</script><img src=//evil.example/x>"
+HOSTILE = "orders.list: 500 <script>alert(1)</script><img src=//evil.example/x>"
 FIGURES = {
     "requests": 100,
     "failed": 0,
@@ -25,7 +25,7 @@ PROFILE = LoadProfile(20, 50, "10s", "http://127.0.0.1:8000")
 def locust_report(verdict: str = "met", **changes: Any) -> dict[str, Any]:
     """Return Locust's report of a run, with `changes` to its keys."""
     objective = {
-        "slo": "nodes.list-availability",
+        "slo": "orders.list-availability",
         "objective": 0.999,
         "measured": 1.0,
         "good": 100,
@@ -33,7 +33,7 @@ def locust_report(verdict: str = "met", **changes: Any) -> dict[str, Any]:
         "verdict": verdict,
     }
     route = {
-        "route": "nodes.list",
+        "route": "orders.list",
         "expect": [200],
         "within": 0.2,
         "sent": 100,
@@ -52,8 +52,8 @@ def locust_report(verdict: str = "met", **changes: Any) -> dict[str, Any]:
 
 def increase(requests: int = 100, start: float = 995) -> Increase:
     """Return what the server counted of the route, all of it answered with 200."""
-    buckets = {("nodes.list", edge): float(requests) for edge in ("0.05", "+Inf")}
-    codes = {("nodes.list", "200"): float(requests)}
+    buckets = {("orders.list", edge): float(requests) for edge in ("0.05", "+Inf")}
+    codes = {("orders.list", "200"): float(requests)}
     counters = {"codes": codes, "buckets": buckets, "probes": {}, "total": {}, "bad": {}}
     return Increase(start, 1015, counters)
 

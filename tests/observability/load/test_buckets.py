@@ -20,7 +20,7 @@ def test_quantiles_are_linear_within_a_bucket(share: float, expected: float) -> 
 
 
 def test_quantiles_at_the_ends() -> None:
-    """Without events there is none; beyond the last finite edge it is that edge."""
+    """Without events the quantile is None; beyond the last finite edge it is that edge."""
     assert Buckets((0.1, INF), (0, 0)).quantile(0.95) is None
     assert Buckets((), ()).quantile(0.95) is None
     assert Buckets((0.1, 1.0, INF), (1, 1, 100)).quantile(0.95) == 1.0
@@ -40,7 +40,7 @@ def test_a_quantile_is_in_the_bucket_of_its_event(times: list[float], share: flo
     assert low <= (buckets.quantile(share) or 0) <= high * (1 + 1e-9)
 
 
-def test_more_events_than_there_are_lie_anywhere() -> None:
-    """Nothing is claimed of an event that the server has not counted."""
+def test_a_rank_beyond_all_events_has_no_limits() -> None:
+    """The limits of a rank beyond all events are 0 and infinity."""
     assert Buckets((0.1, INF), (3, 3)).edges_around(4) == (0.0, INF)
     assert Buckets((), ()).edges_around(1) == (0.0, INF)

@@ -12,12 +12,12 @@ from tests.observability.load.support import FIGURES, PROFILE, locust_report, re
 
 
 def test_a_comparison_names_what_is_no_longer_met() -> None:
-    """Met before and missed now is the news; missed before, or idle, is none."""
+    """Only objectives that were met before and are missed now are listed."""
     old, new = (
         build_report(PROFILE, locust_report(verdict), recording()) for verdict in ("met", "missed")
     )
     assert [row["slo"] for row in compare.compare_reports(old, new)["broken"]] == [
-        "nodes.list-availability"
+        "orders.list-availability"
     ]
     assert (
         compare.compare_reports(new, new)["broken"]
@@ -33,7 +33,7 @@ def test_a_comparison_holds_routes_of_either_run() -> None:
     longer = replace(PROFILE, length="20s")
     new = build_report(longer, locust_report(routes=[]), recording())
     comparison = compare.compare_reports(old, new)
-    assert [row["route"] for row in comparison["routes"]] == ["all", "nodes.list"]
+    assert [row["route"] for row in comparison["routes"]] == ["all", "orders.list"]
     assert comparison["routes"][1]["new"]["p95"] is None
     assert comparison["unlike"] == ["time was 10s, is 20s"]
     page = compare.render(old, new, comparison)
@@ -58,7 +58,7 @@ def test_a_comparison_holds_routes_of_either_run() -> None:
 def test_a_comparison_of_doubtful_runs_is_not_green(
     before: int | None, after: int | None, sentence: str
 ) -> None:
-    """Where either run's own numbers cannot be relied on, the page says so and looks like it."""
+    """The page shows a warning when either run's verdict is disagree or unknown."""
     old, new = (
         build_report(PROFILE, locust_report(), recording(requests)) for requests in (before, after)
     )
@@ -80,7 +80,7 @@ def test_changes_of_few_requests_are_faint() -> None:
         comparison = compare.compare_reports(one, other)
         assert [(row["route"], row["few"]) for row in comparison["routes"]] == [
             ("all", False),
-            ("nodes.list", True),
+            ("orders.list", True),
         ]
     page = compare.render(new, old, comparison)
     assert "<td>(+100 %)</td>" in page
@@ -102,7 +102,7 @@ def test_changes_of_few_requests_are_faint() -> None:
     ],
 )
 def test_a_change_in_words(figure: str, old: float | None, new: float | None, text: str) -> None:
-    """Per cent of what was, points for shares, nothing where there is nothing to compare with."""
+    """Per cent of the old value, points for shares, a dash without a value."""
     assert compare.describe_change(figure, old, new) == text
 
 
@@ -118,7 +118,7 @@ def test_a_change_in_words(figure: str, old: float | None, new: float | None, te
 def test_a_folder_without_a_report_is_named(
     tmp_path: Path, content: str | None, words: str
 ) -> None:
-    """What is wrong with which folder, and which to name instead."""
+    """The message has the path and what to do."""
     if content is not None:
         (tmp_path / "report.json").write_text(content)
     with pytest.raises(compare.NoReport, match=re.escape(str(tmp_path))) as caught:

@@ -53,7 +53,7 @@ def test_alerts_leave_the_watchdog_out(plan: Plan) -> None:
 
 
 def test_workers_have_least_mean_and_most(plan: Plan) -> None:
-    """A resource that Prometheus does not know has no statistics."""
+    """A resource without samples has no statistics."""
     prometheus = FakePrometheus(
         **{
             names.WORKER_MEMORY: [],

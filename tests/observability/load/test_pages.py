@@ -14,7 +14,7 @@ def render(requests: int) -> str:
 
 
 def test_the_page_escapes_and_loads_nothing() -> None:
-    """What the API answered is text, not markup; there is no script and no address of elsewhere."""
+    """Responses are escaped; the page has no script and no external address."""
     page = render(requests=100)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "<script" not in page
@@ -23,7 +23,7 @@ def test_the_page_escapes_and_loads_nothing() -> None:
 
 
 def test_the_page_marks_what_disagrees() -> None:
-    """Words and a sign in the cell, not colour alone."""
+    """A disagreement has a sign and a text beside its colour."""
     page = render(requests=150)
     assert "Clients and server disagree" in page
     assert "Another client sent requests during the run" in page

@@ -31,7 +31,7 @@ def clients(
     within: float | None = 0.2,
     **more: int,
 ) -> dict[str, Any]:
-    row = {"route": "nodes.list", "sent": requests, "answered": requests, "within": within} | more
+    row = {"route": "orders.list", "sent": requests, "answered": requests, "within": within} | more
     return row | {"clients": {"requests": requests, "failed": failed, "p95": p95}}
 
 
@@ -75,7 +75,7 @@ def server(
 def test_a_disagreement_is_found(
     row: dict[str, Any], side: ServerCounts, number: str, meaning: str
 ) -> None:
-    """Each number in each direction by the least that is too much, and with what it may mean."""
+    """Each number just outside its limits is found, in both directions, with its explanation."""
     findings = [finding for finding in find_disagreements(row, side) if finding.number == number]
     assert [finding.meaning for finding in findings] == [meaning]
 
@@ -112,14 +112,14 @@ def test_what_may_differ_is_no_disagreement(row: dict[str, Any], side: ServerCou
     assert list(find_disagreements(row, side)) == []
 
 
-def test_a_stranger_explains_his_failures() -> None:
-    """Somebody else's refused requests are one story, not two."""
+def test_other_callers_explain_their_failures() -> None:
+    """Additional requests that failed have one explanation, not two."""
     assert {
         finding.meaning for finding in find_disagreements(clients(), server(150, failed=30))
     } == {OTHERS}
 
 
-def test_a_count_that_is_missing_says_nothing_about_time() -> None:
+def test_missing_counts_allow_no_judgement_of_durations() -> None:
     """Where the server lost most of the requests, their durations are unknown, not impossible."""
     assert [finding.number for finding in find_disagreements(clients(), server(10, slow=0))] == [
         "requests"
@@ -132,32 +132,32 @@ def test_a_count_that_is_missing_says_nothing_about_time() -> None:
         (
             clients(),
             server(150),
-            "nodes.list, requests: clients 100, server 150; the server's must be 100.",
+            "orders.list, requests: clients 100, server 150; the server's must be 100.",
         ),
         (
             clients(),
             server(150, probes=12),
-            "nodes.list, requests: clients 100, server 150; the server's must be 110 to 114.",
+            "orders.list, requests: clients 100, server 150; the server's must be 110 to 114.",
         ),
         (
             clients(failed=3),
             server(),
-            "nodes.list, failures: clients 3, server 0; the server's must be 3.",
+            "orders.list, failures: clients 3, server 0; the server's must be 3.",
         ),
         (
             clients(p95=0.9),
             server(),
-            "nodes.list, p95: clients 900 ms, server 95 ms; the clients' must be 50 ms to 300 ms.",
+            "orders.list, p95: clients 900 ms, server 95 ms; the clients' must be 50 ms to 300 ms.",
         ),
         (
             clients(p95=0.02, within=None),
             server(),
-            "nodes.list, p95: clients 20 ms, server 95 ms; the clients' must be at least 50 ms.",
+            "orders.list, p95: clients 20 ms, server 95 ms; the clients' must be at least 50 ms.",
         ),
     ],
 )
 def test_a_finding_in_words(row: dict[str, Any], side: ServerCounts, words: str) -> None:
-    """Which number, both values, and what would have been allowed."""
+    """The sentence has the number, both values and the limits."""
     finding = next(iter(find_disagreements(row, side)))
     assert reconcile.describe(finding) == words
     assert reconcile.as_dict(finding)["high"] in (None, finding.high)
@@ -187,7 +187,7 @@ def test_a_true_run_never_disagrees(
     probes: list[float],
     late: int,
 ) -> None:
-    """Waits, broken and unfinished requests and probes are never called a disagreement."""
+    """Waits, broken and unfinished requests and probes are not a disagreement."""
     seen = sorted(
         [locust(work + wait) for work, wait in answered]
         + [locust(time) for time, reported, _ in broken if reported]

@@ -14,7 +14,7 @@ AFTER = {"api": 1015.0}
 
 
 def refuse(*_: object) -> None:
-    """Answer as a Prometheus that is gone."""
+    """Raise what an unreachable Prometheus raises."""
     raise Unreachable("Prometheus does not answer")
 
 
@@ -39,10 +39,10 @@ def test_a_recording_holds_what_grew(prometheus: Prometheus, plan: Plan) -> None
     assert record.unreachable == ""
 
 
-def test_nothing_is_recorded_without_a_first_sample(
+def test_nothing_is_recorded_without_a_first_scrape(
     monkeypatch: pytest.MonkeyPatch, prometheus: Prometheus, plan: Plan
 ) -> None:
-    """The run goes on; the reason is kept for the report."""
+    """The run continues, and the report has the reason."""
     monkeypatch.setattr(scrapes, "wait_for_scrapes", refuse)
     record = Recording()
     assert record.start(prometheus, plan) is None
@@ -52,7 +52,7 @@ def test_nothing_is_recorded_without_a_first_sample(
 def test_counts_survive_a_prometheus_that_goes_away(
     monkeypatch: pytest.MonkeyPatch, prometheus: Prometheus, plan: Plan
 ) -> None:
-    """What was counted before stays, with the reason why the rest is missing."""
+    """The counts stay, with the reason why the rest is missing."""
     monkeypatch.setattr(impact, "measure_impact", refuse)
     record = Recording()
     record.finish(prometheus, plan, BEFORE)

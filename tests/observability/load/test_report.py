@@ -65,7 +65,7 @@ def test_the_verdict_says_why(
     verdict: Verdict,
     words: str,
 ) -> None:
-    """Disagreement goes before any verdict, and without the server's side nobody can tell."""
+    """A disagreement outranks the objectives; without the server's side the verdict is unknown."""
     recorded = Recording(increase(requests) if requests else None, unreachable, unwatched)
     built = report.build_report(PROFILE, locust_report(objective), recorded)
     assert built["verdict"] == verdict
@@ -74,8 +74,8 @@ def test_the_verdict_says_why(
     assert EXIT_CODES[built["verdict"]] == exit_codes[verdict]
 
 
-def test_both_sides_stand_beside_each_other() -> None:
-    """The server's rate is over the clients' time, as theirs is; the whole can be JSON."""
+def test_a_row_has_both_sides() -> None:
+    """Both rates are over the clients' time, and the report is valid JSON."""
     built = report.build_report(PROFILE, locust_report(), recording(90))
     parsed = json.loads(json.dumps(built, allow_nan=False))
     row = parsed["routes"][0]
@@ -83,13 +83,13 @@ def test_both_sides_stand_beside_each_other() -> None:
     assert parsed["total"]["server"]["requests"] == 90
     assert (
         parsed["findings"][0]["text"]
-        == "nodes.list, requests: clients 100, server 90; the server's must be 100."
+        == "orders.list, requests: clients 100, server 90; the server's must be 100."
     )
     assert (parsed["run"]["started"], parsed["run"]["seconds"]) == ("1970-01-01T00:16:40+00:00", 10)
 
 
-def test_a_run_without_any_request_divides_by_nothing() -> None:
-    """No time has passed and nothing was counted; there is still a report."""
+def test_a_run_without_any_request_has_a_report() -> None:
+    """A run of no length with no request has rates of 0."""
     built = report.build_report(PROFILE, locust_report(ended=1000.0), recording(0))
     assert built["total"]["server"]["rate"] == 0
 
@@ -149,7 +149,7 @@ GONE = Unreachable("Prometheus does not answer; start the stack with: make up")
 def test_without_the_server_there_is_a_report_and_no_verdict(
     run_load: RunLoad, answers: dict[str, Any], why: str
 ) -> None:
-    """The clients' side is written whenever it is there, and says why the other one is missing."""
+    """The report has the clients' side and the reason why the server's is missing."""
     built, folder = run_load(**answers)
     assert built["verdict"] == "unknown"
     assert why in built["summary"]
@@ -160,7 +160,7 @@ def test_without_the_server_there_is_a_report_and_no_verdict(
 def test_another_host_has_the_clients_side_alone(
     run_load: RunLoad,
 ) -> None:
-    """Nobody asks this Prometheus about an API that it does not watch."""
+    """Prometheus is not queried about an API that it does not watch."""
     built, _ = run_load("http://elsewhere.example", scrape_times=[AssertionError("asked")])
     assert (built["verdict"], built["total"]["server"], built["routes"][0]["server"]) == (
         "met",
@@ -189,7 +189,7 @@ def test_the_stacks_api_is_recognised_by_each_of_its_names(
 
 
 def test_a_broken_run_leaves_no_folder(run_load: RunLoad, tmp_path: Path) -> None:
-    """Half a report would be taken for a whole one."""
+    """An incomplete report is removed."""
     with pytest.raises(run.LoadRunFailed):
         run_load(locust=run.LoadRunFailed("boom"))
     assert list((tmp_path / "reports").iterdir()) == []

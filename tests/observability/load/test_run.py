@@ -24,8 +24,8 @@ def layout(tmp_path: Path) -> StackLayout:
         ("http://", "is the address right?"),
     ],
 )
-def test_silence_is_answered_with_what_can_help(layout: StackLayout, host: str, words: str) -> None:
-    """`make up` starts the stack's own API, and no other."""
+def test_an_unreachable_host_names_the_fix(layout: StackLayout, host: str, words: str) -> None:
+    """`make up` starts only the stack's own API."""
     with pytest.raises(run.LoadRunFailed, match="nothing answers at") as caught:
         run.LoadProfile(1, 1, "1s", host).check(layout)
     assert str(caught.value).endswith(words)
@@ -34,7 +34,7 @@ def test_silence_is_answered_with_what_can_help(layout: StackLayout, host: str, 
 def test_a_locust_that_overruns_its_time_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: StackLayout
 ) -> None:
-    """Its last words are part of the error."""
+    """The error has its last lines of output."""
     script = "import time; print('still running', flush=True); time.sleep(60)"
     monkeypatch.setattr(run, "OVERTIME_SECONDS", 0.5)
     monkeypatch.setattr(run, "locust_command", lambda *_: [sys.executable, "-c", script])

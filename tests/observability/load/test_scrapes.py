@@ -21,8 +21,8 @@ def scraped_at(*newest: tuple[float, float]) -> FakePrometheus:
     )
 
 
-def test_a_sample_waits_for_every_target(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
-    """Not before API and prober were both scraped after the moment does counting begin."""
+def test_counting_waits_for_every_target(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
+    """Counting begins when API and prober were both scraped after the given time."""
     monkeypatch.setattr(scrapes, "POLL_SECONDS", 0)
     assert wait_for_scrapes(scraped_at((90, 98), (101, 98), (101, 103)), plan, 100) == {
         "api": 101,
@@ -41,7 +41,7 @@ def test_a_sample_waits_for_every_target(monkeypatch: pytest.MonkeyPatch, plan: 
 def test_a_target_that_stays_silent_is_named(
     monkeypatch: pytest.MonkeyPatch, plan: Plan, answer: list[Any], silent: str
 ) -> None:
-    """Down, unknown or simply not scraped: somebody has to know which, and where to look."""
+    """The message names the target that is down or was not scraped, and where to look."""
     monkeypatch.setattr(scrapes, "PATIENCE", 0.01)
     with pytest.raises(Unreachable, match=f"no new scrape of {silent}; look at: make status"):
         wait_for_scrapes(FakePrometheus(timestamp=answer), plan, 100)

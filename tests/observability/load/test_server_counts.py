@@ -63,8 +63,8 @@ def test_counters_that_started_anew_are_not_compared(
         server_counts.measure_increase(prometheus, plan, START, END)
 
 
-def test_a_side_counts_its_routes_alone() -> None:
-    """Failed is what the contract does not promise; the prober's calls are counted apart."""
+def test_counts_are_those_of_the_given_routes() -> None:
+    """Status codes outside the contract are failures; probes are counted separately."""
     counters: dict[str, Counts] = {
         "codes": {("a", "200"): 8, ("a", "429"): 2, ("b", "201"): 5, ("c", "500"): 9},
         "buckets": {

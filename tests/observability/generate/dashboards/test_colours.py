@@ -9,7 +9,7 @@ from observability.spec.plan import Plan
 
 
 def test_every_route_has_a_colour_of_the_palette(plan: Plan) -> None:
-    """The colour of a route does not depend on what it is drawn beside."""
+    """The colour of a route is the same on every board."""
     assert {series_colours(plan)[route.id] for route in plan.routes} <= set(PALETTE)
 
 

@@ -42,7 +42,7 @@ def test_text_and_grid_follow_the_scheme_of_the_page() -> None:
     ids=["no series", "no value", "threshold alone"],
 )
 def test_missing_data_are_named(panel: Panel, answers: dict[str, list[Series]]) -> None:
-    """No series, or series without a value, give words; thresholds alone are no data."""
+    """A chart without values has a text instead; thresholds alone are not data."""
     assert "no data in this span" in texts(draw(panel, Recorded(**answers)))
 
 

@@ -23,7 +23,7 @@ def height(svg: str) -> float:
 
 
 def test_labels_stay_text() -> None:
-    """A label is shown as it is: no markup, and dollars start no formula."""
+    """Labels are escaped, and dollars do not start a formula."""
     label = '<script>alert("1")</script> & $\\frac{1}$'
     svg = draw(panel_of(Query("a", "{{x}}")), Recorded(a=[constant_series(1.0, x=label)]))
     assert label in texts(svg)

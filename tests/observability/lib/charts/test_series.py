@@ -14,7 +14,7 @@ from tests.observability.lib.charts.support import (
 
 
 def test_a_gap_stays_a_gap() -> None:
-    """Moments without a sample, and those that are not a number, interrupt the line."""
+    """Missing samples and NaN interrupt the line."""
     labels, samples = constant_series(1.0)
     samples[31:40] = [(moment, math.nan) for moment, _ in samples[31:40]]
     del samples[61:70]

@@ -15,7 +15,7 @@ def test_a_key_links_to_its_board(dashboards: dict[str, Json]) -> None:
 
 
 def test_thresholds_are_dashed(dashboards: dict[str, Json]) -> None:
-    """A promised threshold is a dashed line in the colour of trouble."""
+    """A threshold is a dashed line in the colour for bad values."""
     overrides = field_overrides(dashboards["routes"], "Duration", matcher="byFrameRefID")
     threshold = overrides["D"]
     assert threshold["custom.lineStyle"]["fill"] == "dash"
@@ -52,7 +52,7 @@ def test_the_axis_of_a_ratio_reaches_one_per_cent(dashboards: dict[str, Json]) -
 
 
 def test_texts_are_wrapped(dashboards: dict[str, Json]) -> None:
-    """The next steps are read whole."""
+    """Cells of text are wrapped."""
     assert field_defaults(dashboards["slo"], "Next steps")["custom"]["cellOptions"]["wrapText"]
 
 

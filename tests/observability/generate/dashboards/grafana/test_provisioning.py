@@ -16,14 +16,14 @@ def data_sources(plan: Plan) -> list[dict[str, Any]]:
 
 
 def test_data_sources_have_fixed_names(plan: Plan) -> None:
-    """What boards ask by name is provisioned under that name, at the scrape's pace."""
+    """Data sources have the names that boards use, and the scrape interval."""
     sources = data_sources(plan)
     assert {source["uid"] for source in sources} >= {"prometheus", "loki"}
     assert next(s for s in sources if s["uid"] == "prometheus")["jsonData"]["timeInterval"] == "5s"
 
 
 def test_lines_lead_to_their_trace_and_spans_back(plan: Plan) -> None:
-    """Loki makes a link of trace_id; Jaeger asks Loki for the lines of a trace by it."""
+    """Loki links trace_id to Jaeger; Jaeger queries Loki for the lines of a trace."""
     sources = data_sources(plan)
     more = {source["uid"]: source["jsonData"] for source in sources}
     (derived,) = more["loki"]["derivedFields"]
