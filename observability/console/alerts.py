@@ -11,18 +11,17 @@ from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
 from observability.spec import names
 
-Alert = Json
-Labels = frozenset[tuple[str, str]]
+LabelSet = frozenset[tuple[str, str]]
 
 
-def current_alerts(queries: Queries) -> list[Alert]:
+def current_alerts(queries: Queries) -> list[Json]:
     """Return the alerts, firing before pending, then by severity; raise Unreachable.
 
     The tiers of one burn are one alert. Heartbeats, which always fire, are left out. An alert that
     was sent to Alertmanager directly fires, too, unless it is silenced or inhibited.
     """
     ranks = {severity: rank for rank, severity in enumerate(queries.plan.policy.severities)}
-    merged: dict[tuple[Any, ...], Alert] = {}
+    merged: dict[tuple[Any, ...], Json] = {}
     reported = queries.rule_alerts() + sent_alerts(queries)
     for alert in without_heartbeats(queries, reported):
         labels = dict(alert["labels"])
@@ -39,7 +38,7 @@ def current_alerts(queries: Queries) -> list[Alert]:
     return [merged[key] for key in sorted(merged)]
 
 
-def sent_alerts(queries: Queries) -> list[Alert]:
+def sent_alerts(queries: Queries) -> list[Json]:
     """Return the alerts for which Alertmanager notifies, in the form of Prometheus's alerts."""
     active = queries.active_alerts()
     if active is None:
@@ -51,7 +50,7 @@ def sent_alerts(queries: Queries) -> list[Alert]:
     ]
 
 
-def mark_ended(queries: Queries, delivered: list[Alert]) -> list[Alert]:
+def mark_ended(queries: Queries, delivered: list[Json]) -> list[Json]:
     """Return delivered alerts, newest first, with `ended`: no resolution came, nothing reports it.
 
     While Alertmanager does not answer, none has ended.
@@ -60,7 +59,7 @@ def mark_ended(queries: Queries, delivered: list[Alert]) -> list[Alert]:
     if active is None:
         return [alert | {"ended": False} for alert in delivered]
     reported = reported_labels(queries, active)
-    newer: set[Labels] = set()
+    newer: set[LabelSet] = set()
     marked = []
     for alert in delivered:
         labels = label_set(alert)
@@ -72,7 +71,7 @@ def mark_ended(queries: Queries, delivered: list[Alert]) -> list[Alert]:
     return marked
 
 
-def reported_labels(queries: Queries, active: ActiveAlerts) -> set[Labels]:
+def reported_labels(queries: Queries, active: ActiveAlerts) -> set[LabelSet]:
     """Return the labels of the alerts that Alertmanager or a rule still reports.
 
     The rules are asked because an Alertmanager that has just started hears of the alerts that fire
@@ -85,18 +84,18 @@ def reported_labels(queries: Queries, active: ActiveAlerts) -> set[Labels]:
     return {label_set(alert) for alert in reported}
 
 
-def label_set(alert: Alert) -> Labels:
+def label_set(alert: Json) -> LabelSet:
     """Return what makes two alerts the same one."""
     labels = alert["labels"]
     return frozenset(labels.items())
 
 
-def without_heartbeats(queries: Queries, alerts: Iterable[Alert]) -> list[Alert]:
+def without_heartbeats(queries: Queries, alerts: Iterable[Json]) -> list[Json]:
     """Return the alerts without those that always fire to prove delivery."""
     heartbeat = queries.plan.heartbeat_severity
     return [alert for alert in alerts if alert["labels"].get(names.SEVERITY) != heartbeat]
 
 
-def with_label(alerts: Iterable[Alert], label: str, value: str) -> list[Alert]:
+def with_label(alerts: Iterable[Json], label: str, value: str) -> list[Json]:
     """Return the alerts one of whose labels has this value."""
     return [alert for alert in alerts if alert["labels"].get(label) == value]

@@ -186,7 +186,7 @@ def routes_panel(queries: Queries) -> Panel:
     return next(panel for panel in panels if panel.kind == Kind.TABLE)
 
 
-def delivered_alerts() -> list[alerts.Alert]:
+def delivered_alerts() -> list[Json]:
     """Return the inbox, newest first, with alerts that ended without a resolution marked."""
     return alerts.mark_ended(console().queries, console().store.alerts())
 

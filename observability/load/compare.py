@@ -6,10 +6,10 @@ from pathlib import Path
 from observability.lib.json_object import Json
 from observability.load import report
 from observability.load.pages import render_page
-from observability.load.report import Report, Verdict
+from observability.load.report import Report, RunVerdict
 
 PAGE = "compare.html"
-UNRELIABLE_VERDICTS = (Verdict.DISAGREE, Verdict.UNKNOWN)
+UNRELIABLE_VERDICTS = (RunVerdict.DISAGREE, RunVerdict.UNKNOWN)
 PROFILE_KEYS = ("host", "users", "rate", "time")
 FIGURES = ("rate", "failing", "p50", "p95", "p99")  # comparable between runs of different length
 NO_FIGURES: dict[str, float | None] = dict.fromkeys(("requests", *FIGURES))

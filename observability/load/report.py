@@ -23,7 +23,7 @@ SHORTEST_RUN = 0.001  # seconds; no rate divides by zero
 Report = Json
 
 
-class Verdict(StrEnum):
+class RunVerdict(StrEnum):
     """The verdict of a run; without the server's side it is unknown."""
 
     MET = "met"
@@ -32,7 +32,12 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
-EXIT_CODES = {Verdict.MET: 0, Verdict.MISSED: 1, Verdict.DISAGREE: 1, Verdict.UNKNOWN: 2}
+EXIT_CODES = {
+    RunVerdict.MET: 0,
+    RunVerdict.MISSED: 1,
+    RunVerdict.DISAGREE: 1,
+    RunVerdict.UNKNOWN: 2,
+}
 
 
 def run_load(
@@ -166,27 +171,29 @@ def build_row(
     return row
 
 
-def judge(objectives: list[Json], disagreements: int, recording: Recording) -> tuple[Verdict, str]:
+def judge(
+    objectives: list[Json], disagreements: int, recording: Recording
+) -> tuple[RunVerdict, str]:
     """Return the verdict and its reason in one sentence or two."""
     used = [row for row in objectives if row["verdict"] != "idle"]
     if not used:
-        return Verdict.UNKNOWN, "No request was measured."
+        return RunVerdict.UNKNOWN, "No request was measured."
     missed = sum(row["verdict"] == "missed" for row in used)
-    verdict = Verdict.MET
+    verdict = RunVerdict.MET
     result = f"all {len(used)} objectives with traffic are met"
     if missed:
-        verdict = Verdict.MISSED
+        verdict = RunVerdict.MISSED
         result = f"{missed} of {len(used)} objectives are missed"
     if recording.unreachable:
         problem = f"but the server's numbers are missing: {recording.unreachable}"
-        return Verdict.UNKNOWN, f"For the clients, {result}, {problem}"
+        return RunVerdict.UNKNOWN, f"For the clients, {result}, {problem}"
     if disagreements:
         plural = "s" if disagreements > 1 else ""
         summary = (
             f"Clients and server disagree on {disagreements} number{plural}, "
             f"by more than the measurement error. For the clients, {result}."
         )
-        return Verdict.DISAGREE, summary
+        return RunVerdict.DISAGREE, summary
     sides = "and clients and server agree"
     if recording.unwatched:
         sides = "by the clients' numbers only"

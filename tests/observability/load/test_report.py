@@ -12,7 +12,7 @@ from observability.devstack.layout import StackLayout, stack_ports
 from observability.lib.http import Unreachable
 from observability.load import impact, report, run, scrapes, server_counts
 from observability.load.recording import Recording
-from observability.load.report import EXIT_CODES, Verdict
+from observability.load.report import EXIT_CODES, RunVerdict
 from observability.spec.plan import Plan
 from tests.observability.load.support import PROFILE, increase, locust_report, recording
 
@@ -25,7 +25,7 @@ from tests.observability.load.support import PROFILE, increase, locust_report, r
             100,
             "",
             "",
-            Verdict.MET,
+            RunVerdict.MET,
             "All 1 objectives with traffic are met, and clients and server agree.",
         ),
         (
@@ -33,7 +33,7 @@ from tests.observability.load.support import PROFILE, increase, locust_report, r
             100,
             "",
             "",
-            Verdict.MISSED,
+            RunVerdict.MISSED,
             "1 of 1 objectives are missed, and clients and server agree.",
         ),
         (
@@ -41,20 +41,27 @@ from tests.observability.load.support import PROFILE, increase, locust_report, r
             150,
             "",
             "",
-            Verdict.DISAGREE,
+            RunVerdict.DISAGREE,
             "disagree on 1 number, by more than the measurement error",
         ),
-        ("missed", 150, "", "", Verdict.DISAGREE, "For the clients, 1 of 1 objectives are missed"),
+        (
+            "missed",
+            150,
+            "",
+            "",
+            RunVerdict.DISAGREE,
+            "For the clients, 1 of 1 objectives are missed",
+        ),
         (
             "met",
             None,
             "no scrape",
             "",
-            Verdict.UNKNOWN,
+            RunVerdict.UNKNOWN,
             "the server's numbers are missing: no scrape",
         ),
-        ("met", None, "", "elsewhere", Verdict.MET, "by the clients' numbers only"),
-        ("idle", None, "", "elsewhere", Verdict.UNKNOWN, "No request was measured."),
+        ("met", None, "", "elsewhere", RunVerdict.MET, "by the clients' numbers only"),
+        ("idle", None, "", "elsewhere", RunVerdict.UNKNOWN, "No request was measured."),
     ],
 )
 def test_the_verdict_says_why(
@@ -62,7 +69,7 @@ def test_the_verdict_says_why(
     requests: int | None,
     unreachable: str,
     unwatched: str,
-    verdict: Verdict,
+    verdict: RunVerdict,
     words: str,
 ) -> None:
     """A disagreement outranks the objectives; without the server's side the verdict is unknown."""
