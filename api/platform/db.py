@@ -47,7 +47,7 @@ POOL_EVENTS = {
 INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",  # a reading that was acknowledged is on disk
+    "PRAGMA synchronous=FULL",  # an acknowledged write is on disk
     "PRAGMA foreign_keys=ON",
 )
 

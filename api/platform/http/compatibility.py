@@ -57,25 +57,25 @@ def match_key(http: Http) -> tuple[str, str]:
     return http.method, "/".join(anonymous)
 
 
-def resolve(document: JsonObject, node: Any, parents: tuple[str, ...] = ()) -> Any:
-    """Return the node with each $ref replaced by its target and the keys beside the $ref.
+def resolve(document: JsonObject, part: Any, parents: tuple[str, ...] = ()) -> Any:
+    """Return the part with each $ref replaced by its target and the keys beside the $ref.
 
-    A schema that contains itself stays open there: `parents` are the references around the node.
+    A schema that contains itself stays open there: `parents` are the references around the part.
     """
-    if isinstance(node, list):
-        return [resolve(document, item, parents) for item in node]
-    if not isinstance(node, dict):
-        return node
-    resolved = {key: resolve(document, value, parents) for key, value in node.items()}
-    reference = node.get("$ref")
+    if isinstance(part, list):
+        return [resolve(document, item, parents) for item in part]
+    if not isinstance(part, dict):
+        return part
+    resolved = {key: resolve(document, value, parents) for key, value in part.items()}
+    reference = part.get("$ref")
     if not isinstance(reference, str):
         return resolved
     del resolved["$ref"]
     if reference in parents:
         return resolved
     target: Any = document
-    for part in reference.removeprefix("#/").split("/"):
-        target = target[part]
+    for name in reference.removeprefix("#/").split("/"):
+        target = target[name]
     return resolve(document, target, (*parents, reference)) | resolved
 
 

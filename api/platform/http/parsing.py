@@ -111,7 +111,7 @@ class Instant(fields.AwareDateTime):
     """An ISO 8601 time with its zone, converted to UTC."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
-        if not str(value).isprintable():  # Python stops reading a time at NUL
+        if not str(value).isprintable():  # Python ignores what follows NUL
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
         try:
             moment: datetime = super()._deserialize(value, *args, **kwargs)

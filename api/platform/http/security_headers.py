@@ -10,7 +10,7 @@ from api.platform.telemetry.request_context import REQUEST_ID
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # No page of another site may embed a response; CORS allows reading independently of this.
+    # Pages of other sites cannot embed a response; CORS is independent of this.
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",

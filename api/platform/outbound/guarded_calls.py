@@ -120,7 +120,7 @@ class Guard:
                 return True
             return retry_after
 
-        # stamina's decorator would log the arguments, which hold the keys of channels.
+        # stamina's decorator would log the arguments, which may hold keys.
         attempts = stamina.retry_context(
             on=backoff,
             attempts=policy.attempts,

@@ -185,7 +185,7 @@ def init_process(plan: Plan) -> None:
 
 
 def openapi_path(rule: str) -> str:
-    """Return werkzeug's `/nodes/<string:node_id>` in the form of OpenAPI, `/nodes/{node_id}`."""
+    """Return werkzeug's `/orders/<string:id>` in the form of OpenAPI, `/orders/{id}`."""
     return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)
 
 

@@ -122,7 +122,7 @@ def mark_failed(span: trace.Span, error: str | None) -> None:
 
 
 def remove_query(span: trace.Span, _: RequestInfo) -> None:
-    """Remove the query from the URL of an outbound call; ThingSpeak's holds its API key."""
+    """Remove the query from the URL of an outbound call; it may hold an API key."""
     if not isinstance(span, ReadableSpan):
         return
     attributes = span.attributes or {}
