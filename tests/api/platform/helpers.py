@@ -18,6 +18,8 @@ from tests.contract_validation import mismatch
 
 # Of the keys that the fixtures store, by scope; the client below uses admin.
 KEYS = {scope: f"evara_{scope:-<43}" for scope in SCOPES}
+ORDERS = "/api/v1/orders"  # of the other app
+ORDER = {"id": "a-1", "amount": 9.5}
 UNLIMITED = f"evara_{'unlimited':-<43}"
 
 

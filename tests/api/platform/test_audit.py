@@ -20,9 +20,11 @@ from api.platform.db import database
 from api.platform.state import app_state
 from api.platform.tables import AuditEntry, Base, DeadLetter, Delivery, Lease
 from observability.spec import loading
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, reading
 from tests.api.platform.helpers import KEYS, bearer
+
+APP_KIND = NOUNS
 
 # One change by each route that changes something, in an order in which they work.
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,8 +11,7 @@ from api.platform import faults
 from api.platform.state import app_state
 from observability.spec import names
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES
-from tests.api.platform.helpers import is_problem, sample
+from tests.api.platform.helpers import ORDERS, is_problem, sample
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def client(make_app: MakeApp, migrated: str, file: Path) -> FlaskClient:
 
 def write_fault(file: Path, **fault: object) -> None:
     file.write_text(
-        json.dumps({"route": "nodes.list", "kind": "error", "until": time.time() + 60} | fault),
+        json.dumps({"route": "orders.list", "kind": "error", "until": time.time() + 60} | fault),
         encoding="utf-8",
     )
 
@@ -74,31 +73,31 @@ def test_a_current_fault_is_returned(file: Path) -> None:
 def test_an_error_is_a_500_of_one_route(client: FlaskClient, file: Path, kind: str | None) -> None:
     """The named route fails as a handled error, the others answer; without the file all do."""
     write_fault(file, kind=kind)
-    is_problem(client.get(NODES), 500)
+    is_problem(client.get(ORDERS), 500)
     assert client.get("/health/ready").status_code == 200
     assert (
         sample(
             app_state(client.application).registry,
             f"{names.HTTP_EXCEPTIONS}_total",
-            route="nodes.list",
+            route="orders.list",
             type=names.NO_TYPE,
         )
         == 0
     )
     file.unlink()
-    assert client.get(NODES).status_code == 200
+    assert client.get(ORDERS).status_code == 200
 
 
 def test_an_exception_is_unhandled(client: FlaskClient, file: Path) -> None:
     """The named route raises an unhandled exception, which is counted and not shown."""
     write_fault(file, kind="exception")
-    body = is_problem(client.get(NODES), 500)
+    body = is_problem(client.get(ORDERS), 500)
     assert "drill" not in body["detail"]
     assert (
         sample(
             app_state(client.application).registry,
             f"{names.HTTP_EXCEPTIONS}_total",
-            route="nodes.list",
+            route="orders.list",
             type="InjectedError",
         )
         == 1
@@ -112,9 +111,9 @@ def test_slow_delays_a_correct_answer(
     waits: list[float] = []
     monkeypatch.setattr(faults.time, "sleep", waits.append)
     write_fault(file, kind="slow", seconds=0.7)
-    assert client.get(NODES).status_code == 200
+    assert client.get(ORDERS).status_code == 200
     write_fault(file, kind="slow")
-    assert client.get(NODES).status_code == 200
+    assert client.get(ORDERS).status_code == 200
     assert waits == [0.7, 1.0]
 
 
@@ -122,4 +121,4 @@ def test_slow_delays_a_correct_answer(
 def test_without_the_setting_no_file_is_read(make_app: MakeApp, file: Path) -> None:
     """An app without EVARA_FAULTS_FILE ignores it."""
     write_fault(file)
-    assert make_app().test_client().get(NODES).status_code == 200
+    assert make_app().test_client().get(ORDERS).status_code == 200

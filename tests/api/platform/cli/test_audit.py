@@ -10,8 +10,11 @@ from flask.testing import FlaskClient
 from api.platform.clock import now
 from api.platform.db import database
 from api.platform.tables import AuditEntry
+from tests.api.conftest import NOUNS
 from tests.api.helpers import NODES
 from tests.api.platform.helpers import KEYS, bearer
+
+APP_KIND = NOUNS
 
 
 def run(app: Flask, *options: str) -> str:

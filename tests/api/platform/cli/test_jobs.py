@@ -12,16 +12,10 @@ from api.platform.db import database
 from api.platform.jobs import dead_letters
 from api.platform.jobs.worker import Jobs
 from api.platform.tables import DeadLetter, Delivery
-from tests.api.conftest import AppKind, MakeApp
-from tests.api.platform.other_app import ORDERS
+from tests.api.conftest import MakeApp
 from tests.api.platform.other_app.orders import NOTIFY, SHIP
 
 KEY = "k" * 32  # of a delivery
-
-
-@pytest.fixture
-def app_kind() -> AppKind:
-    return ORDERS
 
 
 def run(app: Flask, *words: str) -> Result:

@@ -8,8 +8,7 @@ import pytest
 from flask import Flask
 
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODE, NODES
-from tests.api.platform.helpers import bearer, is_problem
+from tests.api.platform.helpers import ORDER, ORDERS, bearer, is_problem
 
 
 def run(app: Flask, *words: str) -> list[str]:
@@ -30,13 +29,13 @@ def test_the_last_line_is_the_key_alone(app: Flask) -> None:
     """Scripts take the last line; the key has its scope until it is revoked."""
     token = run(app, "create", "ci", "--scope", "write")[-1]
     client, headers = app.test_client(), bearer(token)
-    assert client.post(NODES, json=NODE, headers=headers).status_code == 201
+    assert client.post(ORDERS, json=ORDER, headers=headers).status_code == 201
     is_problem(client.get("/api/v1/keys/", headers=headers), 403)
     key = listed_key(app, "ci")
     assert (key["scope"], key["unlimited"], key["expires_at"]) == ("write", False, None)
     for _ in range(2):
         assert "revoked" in run(app, "revoke", key["id"])[0]
-    is_problem(client.get(NODES, headers=headers), 401)
+    is_problem(client.get(ORDERS, headers=headers), 401)
 
 
 def test_keys_are_listed_without_secrets(app: Flask) -> None:

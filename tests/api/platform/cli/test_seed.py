@@ -10,9 +10,11 @@ from flask import Flask
 from api.platform import keys
 from api.platform.cli.seed import PROGRAMS
 from api.platform.keys import PREFIX
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import NODES
 from tests.api.platform.helpers import bearer
+
+APP_KIND = NOUNS
 
 HILL_TANK = f"{NODES}/hill-tank"
 

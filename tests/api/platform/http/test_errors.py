@@ -22,9 +22,11 @@ from api.platform.telemetry import metrics
 from api.services import nodes, sync
 from observability.spec import names
 from tests.api.collector import Collector, collecting
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, reading, stored
 from tests.api.platform.helpers import UNLIMITED, bearer, is_problem, label_values, sample
+
+APP_KIND = NOUNS
 
 
 def raising(error: Exception) -> object:

@@ -8,8 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.platform.clock import now
-from tests.api.helpers import NODES
-from tests.api.platform.helpers import KEYS, bearer, is_problem
+from tests.api.platform.helpers import KEYS, ORDERS, bearer, is_problem
 
 PATH = "/api/v1/keys"
 KEY = {"name": "dashboard", "scope": "read"}
@@ -45,7 +44,7 @@ def test_a_new_key_is_shown_once_and_works(client: FlaskClient, app: Flask) -> N
     )
     assert body["key"].startswith("evara_")
     assert body["key"] not in client.get(PATH).text
-    assert app.test_client().get(NODES, headers=bearer(body["key"])).status_code == 200
+    assert app.test_client().get(ORDERS, headers=bearer(body["key"])).status_code == 200
     assert app.test_client().get(PATH, headers=bearer(body["key"])).status_code == 403
 
 
@@ -75,9 +74,9 @@ def test_the_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
 def test_a_revoked_key_is_rejected_and_stays_listed(client: FlaskClient, app: Flask) -> None:
     """Revoking answers 204 each time and keeps the time of the first."""
     key = create(client)
-    assert app.test_client().get(NODES, headers=bearer(key["key"])).status_code == 200
+    assert app.test_client().get(ORDERS, headers=bearer(key["key"])).status_code == 200
     assert client.delete(f"{PATH}/{key['id']}").status_code == 204
-    assert app.test_client().get(NODES, headers=bearer(key["key"])).status_code == 401
+    assert app.test_client().get(ORDERS, headers=bearer(key["key"])).status_code == 401
     first = client.get(PATH).get_json()["items"][0]["revoked_at"]
     assert first
     assert client.delete(f"{PATH}/{key['id']}").status_code == 204
@@ -140,8 +139,8 @@ def test_only_admins_manage_keys(app: Flask, scope: str) -> None:
 def test_a_key_is_in_no_log(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither creating nor using it logs the token."""
     key = create(client)["key"]
-    client.get(NODES, headers=bearer(key))
-    client.get(NODES, headers=bearer(key + "x"))
+    client.get(ORDERS, headers=bearer(key))
+    client.get(ORDERS, headers=bearer(key + "x"))
     output = capsys.readouterr()
     assert key not in output.err + output.out
     assert json.dumps(key) not in output.err

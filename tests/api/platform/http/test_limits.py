@@ -15,22 +15,20 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api import app as app_module
 from api.platform.http.limits import SharedFileStorage
 from api.platform.outbound import redis_client
 from api.platform.telemetry import metrics
-from api.services import nodes
-from observability.spec import loading, names
+from observability.spec import names
 from tests.api.conftest import MakeApp
-from tests.api.helpers import NODES
-from tests.api.platform.helpers import KEYS, UNLIMITED, bearer, is_problem, sample
+from tests.api.platform.helpers import KEYS, ORDERS, UNLIMITED, bearer, is_problem, sample
+from tests.api.platform.other_app import PLAN, orders
+from tests.api.platform.other_app import app as app_module
 from tests.redis_server import RedisServer
 
-PLAN = loading.load_plan()
 LIMITS = {name: int(limit.split("/")[0]) for name, limit in PLAN.rate_limits.items()}
 
 
-def allowed(client: FlaskClient, path: str = NODES, tries: int = 200, **words: object) -> int:
+def allowed(client: FlaskClient, path: str = ORDERS, tries: int = 200, **words: object) -> int:
     """Return the number of requests before the first 429."""
     for number in range(tries):
         if client.get(path, **words).status_code == 429:
@@ -51,21 +49,21 @@ def fallbacks() -> float:
 def limited_to_three(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit every route to three requests a minute."""
     plan = replace(PLAN, rate_limits=dict.fromkeys(PLAN.rate_limits, "3/minute"))
-    monkeypatch.setattr(app_module.loading, "load_plan", lambda: plan)
+    monkeypatch.setattr(app_module.loading, "load_plan", lambda *_: plan)
 
 
 @pytest.mark.usefixtures("migrated")
 def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     """One more request is 429 with the limit and the wait; other routes and keys are free."""
     client = make_app().test_client()
-    assert allowed(client) == LIMITS["nodes.list"]
-    answer = client.get(NODES)
+    assert allowed(client) == LIMITS["orders.list"]
+    answer = client.get(ORDERS)
     wait = int(answer.headers["Retry-After"])
     assert 0 < wait <= 60
     detail = f"The rate limit is 120 per 1 minute per caller; try again in {wait} s."
     assert is_problem(answer, 429)["detail"] == detail
-    assert client.get(f"{NODES}/x").status_code == 404
-    assert client.get(NODES, headers=bearer(KEYS["read"])).status_code == 200
+    assert client.get(f"{ORDERS}/x").status_code == 404
+    assert client.get(ORDERS, headers=bearer(KEYS["read"])).status_code == 200
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
@@ -79,7 +77,7 @@ def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
         "/docs",
         "/docs/start.js",
         "/nothing",
-        "/api/v1/nodes/x/nothing",
+        "/api/v1/orders/x/nothing",
     ],
 )
 def test_every_url_is_limited(make_app: MakeApp, path: str) -> None:
@@ -102,9 +100,9 @@ def test_unmatched_urls_share_one_count(make_app: MakeApp) -> None:
     """Guessing URLs and methods does not make a count for each guess."""
     client = make_app().test_client()
     assert [client.get(f"/guess/{n}").status_code for n in range(2)] == [404, 404]
-    assert client.delete(f"{NODES}/").status_code == 405
+    assert client.delete(f"{ORDERS}/").status_code == 405
     is_problem(client.get("/guess/another"), 429)
-    is_problem(client.put(NODES), 429)
+    is_problem(client.put(ORDERS), 429)
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
@@ -125,22 +123,22 @@ def test_an_unlimited_key_is_spared(make_app: MakeApp) -> None:
     """No 429, and no headers about a limit that does not hold."""
     client = make_app().test_client()
     assert allowed(client, headers=bearer(UNLIMITED)) == 200
-    assert "X-RateLimit-Limit" not in client.get(NODES, headers=bearer(UNLIMITED)).headers
+    assert "X-RateLimit-Limit" not in client.get(ORDERS, headers=bearer(UNLIMITED)).headers
 
 
 @pytest.mark.parametrize("token", [KEYS["admin"], UNLIMITED[:-1], "\xff\xfe", ""])
 @pytest.mark.usefixtures("migrated")
 def test_only_unlimited_keys_are_exempt(make_app: MakeApp, token: str) -> None:
     """Neither a wide scope nor a wrong or odd key helps."""
-    assert allowed(make_app().test_client(), headers=bearer(token)) == LIMITS["nodes.list"]
+    assert allowed(make_app().test_client(), headers=bearer(token)) == LIMITS["orders.list"]
 
 
 @pytest.mark.usefixtures("migrated")
 def test_responses_carry_the_remaining_count(make_app: MakeApp) -> None:
     """Limit, rest and reset (Unix seconds) are on each; Retry-After is on refusals alone."""
     client = make_app().test_client()
-    first = client.get(NODES).headers
-    second = client.get(NODES).headers
+    first = client.get(ORDERS).headers
+    second = client.get(ORDERS).headers
     assert first["X-RateLimit-Limit"] == "120"
     assert first["X-RateLimit-Remaining"] == "119"
     assert second["X-RateLimit-Remaining"] == "118"
@@ -154,11 +152,11 @@ def test_an_error_keeps_its_own_time_to_come_again(
 ) -> None:
     """503 says when the database may be back, not when the limit begins anew."""
 
-    def away(**_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise PoolTimeout("no connection")
 
-    monkeypatch.setattr(nodes, "page", away)
-    answer = make_app().test_client().get(NODES)
+    monkeypatch.setattr(orders, "paged", away)
+    answer = make_app().test_client().get(ORDERS)
     is_problem(answer, 503)
     assert answer.headers["Retry-After"] == "5"
 
@@ -214,8 +212,8 @@ def test_workers_share_one_count(make_app: MakeApp, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/limits.db"
     first, second = (make_app(limiter_url=url).test_client() for _ in range(2))
     assert allowed(first, tries=100) == 100
-    assert allowed(second) == LIMITS["nodes.list"] - 100
-    assert first.get(NODES).status_code == 429
+    assert allowed(second) == LIMITS["orders.list"] - 100
+    assert first.get(ORDERS).status_code == 429
 
 
 @pytest.mark.usefixtures("migrated")
@@ -223,7 +221,7 @@ def test_a_dead_store_neither_stops_nor_unlimits(make_app: MakeApp, tmp_path: Pa
     """Without its store each worker counts for itself."""
     url = f"sqlite:///{tmp_path}/no/such/folder/limits.db"
     assert not SharedFileStorage(url).check()
-    assert allowed(make_app(limiter_url=url).test_client()) == LIMITS["nodes.list"]
+    assert allowed(make_app(limiter_url=url).test_client()) == LIMITS["orders.list"]
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
@@ -246,8 +244,8 @@ def test_a_request_asks_its_store_once(
 
     monkeypatch.setattr(SharedFileStorage, "_run", record)
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
-    answer = client.get(NODES)
-    assert answer.headers["X-RateLimit-Remaining"] == str(LIMITS["nodes.list"] - 1)
+    answer = client.get(ORDERS)
+    assert answer.headers["X-RateLimit-Remaining"] == str(LIMITS["orders.list"] - 1)
     assert len(statements) == 1
 
 
@@ -268,7 +266,7 @@ def test_a_locked_file_is_replaced_by_memory_until_it_is_free(
 ) -> None:
     """Meanwhile requests are answered and limited, and the fallbacks are counted."""
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
-    assert client.get(NODES).status_code == 200
+    assert client.get(ORDERS).status_code == 200
     before = fallbacks()
     other = sqlite3.connect(tmp_path / "limits.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -299,9 +297,9 @@ def test_machines_share_one_count_in_redis(make_app: MakeApp, redis_url: str) ->
     first, second = (make_app(limiter_url=redis_url).test_client() for _ in range(2))
     before = fallbacks()
     assert allowed(first, tries=100) == 100
-    assert second.get(NODES).headers["X-RateLimit-Remaining"] == "19"
-    assert allowed(second) == LIMITS["nodes.list"] - 101
-    is_problem(first.get(NODES), 429)
+    assert second.get(ORDERS).headers["X-RateLimit-Remaining"] == "19"
+    assert allowed(second) == LIMITS["orders.list"] - 101
+    is_problem(first.get(ORDERS), 429)
     assert fallbacks() == before
 
 
@@ -317,7 +315,7 @@ def test_without_redis_memory_limits_until_it_is_back(
     assert callable(away)
     assert callable(again)
     first, second = (make_app(limiter_url=redis.url).test_client() for _ in range(2))
-    assert first.get(NODES).status_code == 200
+    assert first.get(ORDERS).status_code == 200
     before = fallbacks()
     away(redis)
     assert allowed(first) == 3
@@ -334,10 +332,10 @@ def test_requests_that_wait_together_are_all_answered(
 ) -> None:
     """When the store hangs and the first request falls back, those that wait do not fail."""
     app = make_app(limiter_url=redis.url)
-    assert app.test_client().get(NODES).status_code == 200
+    assert app.test_client().get(ORDERS).status_code == 200
     redis.freeze()
     with ThreadPoolExecutor(8) as pool:
-        statuses = list(pool.map(lambda _: app.test_client().get(NODES).status_code, range(16)))
+        statuses = list(pool.map(lambda _: app.test_client().get(ORDERS).status_code, range(16)))
     redis.thaw()
     assert statuses == [200] * 16
 
@@ -346,7 +344,7 @@ def test_requests_that_wait_together_are_all_answered(
 def test_an_app_starts_without_its_redis(make_app: MakeApp) -> None:
     """A store that is away at the start costs nothing but the shared count."""
     client = make_app(limiter_url="redis://127.0.0.1:9/0").test_client()
-    assert allowed(client) == LIMITS["nodes.list"]
+    assert allowed(client) == LIMITS["orders.list"]
 
 
 def test_a_store_that_dies_after_the_count_costs_the_headers_alone(
@@ -360,7 +358,7 @@ def test_a_store_that_dies_after_the_count_costs_the_headers_alone(
 
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
     monkeypatch.setattr(SharedFileStorage, "get_expiry", dead)
-    answer = client.get(NODES)
+    answer = client.get(ORDERS)
     assert answer.status_code == 200
     assert "X-RateLimit-Limit" not in answer.headers
 

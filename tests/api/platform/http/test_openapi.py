@@ -23,10 +23,12 @@ from api.platform.state import app_state
 from api.services import nodes
 from observability.spec import loading
 from observability.spec.loading import CATALOGUE
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, reading
 from tests.api.platform.helpers import is_problem
 from tests.contract_validation import mismatch, validator_of
+
+APP_KIND = NOUNS
 
 ROOT = Path(__file__).resolve().parents[4]
 DOCUMENT = json.loads((ROOT / "api" / "openapi.json").read_text(encoding="utf-8"))

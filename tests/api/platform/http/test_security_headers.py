@@ -19,9 +19,11 @@ from api.platform.http import security_headers
 from api.platform.state import app_state
 from api.services import nodes
 from observability.spec import names
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import NODE, NODES, READINGS
 from tests.api.platform.helpers import is_problem, label_values
+
+APP_KIND = NOUNS
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGE = "https://app.example.org"

@@ -19,10 +19,12 @@ from api.platform.db import database
 from api.platform.jobs import leases, outbox
 from api.platform.state import app_state
 from api.platform.tables import Delivery
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import FINE, HIGH, LIMITS, LOW, NODE, NODES, READINGS, batch, reading, send
 from tests.api.platform.helpers import dead_letters, outbox_payloads
 from tests.receiver import Receiver, receiving
+
+APP_KIND = NOUNS
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "jobs.md"
 

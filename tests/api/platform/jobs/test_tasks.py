@@ -4,15 +4,9 @@ import pytest
 
 from api.platform.jobs import tasks
 from observability.spec import loading
-from tests.api.conftest import AppKind, MakeApp
-from tests.api.platform.other_app import ORDERS
+from tests.api.conftest import MakeApp
 from tests.api.platform.other_app.app import FOLDER
 from tests.api.platform.other_app.orders import NOTIFY, SHIPPING
-
-
-@pytest.fixture
-def app_kind() -> AppKind:
-    return ORDERS
 
 
 @pytest.mark.parametrize(

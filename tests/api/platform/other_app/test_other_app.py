@@ -14,19 +14,13 @@ from api.platform.state import app_state
 from api.platform.tables import AuditEntry
 from api.platform.telemetry import metrics
 from observability.spec import names
-from tests.api.conftest import AppKind, MakeApp
+from tests.api.conftest import MakeApp
 from tests.api.platform.helpers import KEYS, bearer, dead_letters, is_problem, sample
-from tests.api.platform.other_app import ORDERS
 from tests.api.platform.other_app.orders import LARGE, LOST, NOTIFY, SHIP, SHIPPED
 from tests.receiver import receiving
 
 PATH = "/api/v1/orders"
 ORDER = {"id": "a-1", "amount": 9.5}
-
-
-@pytest.fixture
-def app_kind() -> AppKind:
-    return ORDERS
 
 
 def registry(app: Flask) -> Any:

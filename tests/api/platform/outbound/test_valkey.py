@@ -11,7 +11,7 @@ from api.platform.jobs.worker import Jobs
 from api.platform.outbound import redis_client
 from api.platform.telemetry import metrics
 from observability.spec import names
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import NODES
 from tests.api.platform.helpers import sample
 from tests.api.platform.http.test_limits import (
@@ -22,6 +22,8 @@ from tests.api.platform.http.test_limits import (
     wait_for_store,
 )
 from tests.redis_server import RedisServer
+
+APP_KIND = NOUNS
 
 CONFIG = (
     Path(__file__).resolve().parents[4]

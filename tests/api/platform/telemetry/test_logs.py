@@ -24,9 +24,11 @@ from api.platform.db import database
 from api.platform.jobs.worker import Jobs
 from api.platform.telemetry import logs, metrics
 from api.services import nodes, sync
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import NODE, NODES
 from tests.api.platform.helpers import UNLIMITED, bearer
+
+APP_KIND = NOUNS
 
 Lines = list[dict[str, Any]]
 

@@ -18,9 +18,11 @@ from api.platform.telemetry import metrics
 from api.services import nodes
 from observability.spec import loading, names, plan
 from observability.spec.loading import CATALOGUE
-from tests.api.conftest import MakeApp
+from tests.api.conftest import NOUNS, MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, batch, reading
 from tests.api.platform.helpers import label_values, sample
+
+APP_KIND = NOUNS
 
 PLAN = loading.load_plan()
 ROUTES = {*PLAN.route_ids.values(), names.UNMATCHED}

@@ -26,10 +26,12 @@ from api.services import nodes, sync
 from api.services.thingspeak import ThingSpeak
 from observability.spec import names
 from tests.api.collector import Collector, Received, collecting
-from tests.api.conftest import MakeApp, NewDatabase
+from tests.api.conftest import NOUNS, MakeApp, NewDatabase
 from tests.api.helpers import NODE, NODES, READINGS, batch, reading
 from tests.api.platform.helpers import sample
 from tests.waiting import until
+
+APP_KIND = NOUNS
 
 ROOT = Path(__file__).resolve().parents[4]
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

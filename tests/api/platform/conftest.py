@@ -1,0 +1,13 @@
+"""Tests of the platform run the other app, so that they do not depend on the nouns."""
+
+import pytest
+
+from tests.api.conftest import AppKind
+from tests.api.platform.other_app import ORDERS_APP
+
+
+@pytest.fixture
+def app_kind(request: pytest.FixtureRequest) -> AppKind:
+    """Return the other app, unless the module names another one."""
+    kind: AppKind = getattr(request.module, "APP_KIND", ORDERS_APP)
+    return kind
