@@ -44,7 +44,7 @@ def threshold_query(threshold: Duration, expr: str = "") -> Query:
     """Return the line of a threshold in seconds; `expr` draws it under a condition."""
     return Query(
         expr or f"vector({format_decimal(threshold.seconds)})",
-        f"promised: {threshold.text}",
+        f"objective: {threshold.text}",
         is_threshold=True,
         colour=BAD,
     )

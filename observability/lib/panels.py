@@ -90,7 +90,7 @@ class Panel:
     decimals: int | None = None
     source: str = METRICS
     expects_data: bool = True  # a healthy stack with a little traffic has data here
-    no_data_text: str = "nothing yet"
+    no_data_text: str = "no data"
 
     def bind(self, **values: str) -> "Panel":
         """Return the panel with variables replaced; values of `route` are regular expressions.

@@ -36,7 +36,7 @@ def age_panel(plan: Plan) -> Panel:
     limits = plan.slos_by_limit(JOB_SOURCE, FRESHNESS)
     return lines(
         "Age of the last success",
-        "How long ago each job last succeeded.",
+        "Time since each job last succeeded.",
         Unit.SECONDS,
         query("time() - max by (<<JOB>>) (<<JOB_LAST_SUCCESS>>)", "{{<<JOB>>}}"),
         *map(threshold_query, limits),

@@ -33,7 +33,7 @@ def age_panel() -> Panel:
     """Return the age of each probed route's last answer."""
     return lines(
         "Age of the last answer",
-        "How long ago each probed route last answered.",
+        "Time since each probed route last answered.",
         Unit.SECONDS,
         query("time() - max by (<<ROUTE>>) (<<PROBE_LAST_SUCCESS>>)", "{{<<ROUTE>>}}"),
     )

@@ -22,7 +22,7 @@ TRAFFIC = (
     ),
     lines(
         "Failing requests by route",
-        "Share of requests that ended in 5xx.",
+        "Ratio of requests that ended in 5xx.",
         Unit.RATIO,
         Query(failing_ratio(".*", by=names.ROUTE), legend(names.ROUTE)),
     ),
@@ -33,7 +33,7 @@ def burn_rates(**options: Any) -> Panel:
     """Return the panel of the SLOs that burn fastest."""
     return lines(
         "Burn rates",
-        "The five SLOs that burn fastest: 1 spends the budget exactly within the period.",
+        "The five SLOs with the highest burn rates; at 1 the budget lasts exactly for the period.",
         Unit.TIMES,
         Query(f"topk(5, {burn_rate(SHORT_WINDOW)} > 0)", legend(names.SLO)),
         expects_data=False,
@@ -46,7 +46,7 @@ def worker_resources(width: int) -> tuple[Panel, ...]:
     return (
         lines(
             "CPU",
-            "Processor seconds per second of all workers: 1 is one core.",
+            "CPU seconds per second of all workers; 1 is one core.",
             Unit.NUMBER,
             query("rate(<<WORKER_CPU>>_total[$__rate_interval])", "{{<<INSTANCE>>}}"),
             width=width,

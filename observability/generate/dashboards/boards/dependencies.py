@@ -10,7 +10,7 @@ from observability.spec.plan import SHORT_WINDOW, Plan
 
 RESILIENCE = (
     lines(
-        "Breaker",
+        "Circuit breaker",
         "State as the last caller saw it: 0 closed, 1 half open, 2 open (no calls).",
         Unit.NUMBER,
         query("max by (<<DEPENDENCY>>) (<<BREAKER>>)", "{{<<DEPENDENCY>>}}"),
@@ -40,7 +40,7 @@ RESILIENCE = (
             "sum by (<<RESULT>>) (rate(<<CACHE_ANSWERS>>_total[$__rate_interval]))",
             "{{<<RESULT>>}}",
         ),
-        query("sum(rate(<<SHARED_FAILURES>>_total[$__rate_interval]))", "no Redis"),
+        query("sum(rate(<<SHARED_FAILURES>>_total[$__rate_interval]))", "Redis errors"),
         width=8,
     ),
 )
@@ -94,7 +94,7 @@ def calls(plan: Plan, dependency: str) -> tuple[Panel, ...]:
         ),
         lines(
             f"{dependency}: failing",
-            "Share of calls that failed.",
+            "Ratio of calls that failed.",
             Unit.RATIO,
             Query(f"sum({failed_calls}) / (sum({all_calls}) > 0)", "failing", colour=BAD),
             width=8,
@@ -102,7 +102,7 @@ def calls(plan: Plan, dependency: str) -> tuple[Panel, ...]:
         ),
         lines(
             f"{dependency}: duration",
-            "How long successful calls took; dashed is what was promised.",
+            "Duration of successful calls; dashed lines are the objectives' thresholds.",
             Unit.SECONDS,
             *quantile_queries(
                 names.DEPENDENCY_DURATION, over=window, dependency=dependency, outcome="ok"

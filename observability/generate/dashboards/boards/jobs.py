@@ -18,7 +18,7 @@ RUNS_AND_LETTERS = (
     ),
     lines(
         "Waiting and failed",
-        "Deliveries in the outbox, and work that failed for good.",
+        "Deliveries in the outbox, and dead letters (work that failed permanently).",
         Unit.NUMBER,
         query("max(<<DELIVERIES_PENDING>>)", "deliveries waiting"),
         query("max by (<<JOB>>) (<<DEAD_LETTERS>>)", "dead letters, {{<<JOB>>}}", colour=BAD),
@@ -46,7 +46,7 @@ def board(plan: Plan) -> Board:
     if plan.jobs:
         rows.append(Row("Jobs", (freshness.age_panel(plan), *RUNS_AND_LETTERS)))
     if plan.probe_routes:
-        rows.append(Row("From outside", PROBES))
+        rows.append(Row("Prober", PROBES))
     return Board(
         board_slugs.JOBS,
         "Jobs and probes",

@@ -18,13 +18,13 @@ from observability.spec.plan import Plan
 P95_BY_ROUTE = quantile(P95, names.HTTP_DURATION, by=names.ROUTE, route="~.*", **GOOD_RESPONSES)
 SLOWEST_ROUTES = lines(
     "p95 by route",
-    "95 of 100 good answers of the route took no longer than this.",
+    "95 % of the route's successful requests took at most this long.",
     Unit.SECONDS,
     Query(f"{P95_BY_ROUTE} > 0", legend(names.ROUTE)),
 )
 DATABASE_TIME = lines(
     "Database time",
-    "How long successful statements took.",
+    "Duration of successful statements.",
     Unit.SECONDS,
     *quantile_queries(names.DEPENDENCY_DURATION, dependency=names.DATABASE, outcome="ok"),
 )
@@ -32,7 +32,7 @@ DATABASE_TIME = lines(
 
 def board(plan: Plan) -> Board:
     """Return the board, whose panels the report of a load run shows as well."""
-    description = "Good answers of all routes; dashed is what was promised."
+    description = "Duration of successful requests; dashed lines are the objectives' thresholds."
     costs = (
         durations_panel(plan, description, ".*"),
         SLOWEST_ROUTES,
@@ -44,7 +44,7 @@ def board(plan: Plan) -> Board:
         board_slugs.LOAD,
         "Load run",
         "The server's side of a load run; the report links it with the time of the run",
-        (Row("Answers", TRAFFIC), Row("Duration and cost", costs)),
+        (Row("Traffic", TRAFFIC), Row("Duration and cost", costs)),
         annotations=alert_annotations(plan),
         time_from="now-15m",
     )

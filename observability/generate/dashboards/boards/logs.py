@@ -44,8 +44,8 @@ def board(plan: Plan) -> Board:
     return Board(
         board_slugs.LOG,
         "Logs",
-        "Every line that the processes wrote, by level, program and request",
-        (Row("How many", volumes), Row("Which", (search(plan, streams),))),
+        "Log lines of all processes, by level, program and request",
+        (Row("Volume", volumes), Row("Log lines", (search(plan, streams),))),
         (
             Variable("program", "Program", values=programs, multi=True),
             Variable("level", "Level", values=LEVELS, multi=True),

@@ -1,4 +1,4 @@
-"""The overview board: what is promised, what is kept, and what is paging."""
+"""The overview board: SLOs, firing alerts and traffic."""
 
 from observability.generate.dashboards.shared_panels import (
     BUDGET_STEPS,
@@ -26,7 +26,7 @@ def board(plan: Plan) -> Board:
         "Objectives, measured availability and latency, and firing alerts",
         (
             Row("Now", (*slo_stats(plan), *request_stats(plan))),
-            Row("Promises", promises),
+            Row("All SLOs", promises),
             Row("Traffic", TRAFFIC),
         ),
         annotations=alert_annotations(plan),
@@ -45,7 +45,7 @@ def slo_stats(plan: Plan) -> tuple[Panel, ...]:
             (1, BAD),
         ),
         stat(
-            "Broken SLOs",
+            "Missed SLOs",
             f"SLOs that are missed over {plan.period.name}.",
             Unit.NUMBER,
             fill("count(<<BUDGET_LEFT>> < 0) or vector(0)"),
@@ -53,7 +53,7 @@ def slo_stats(plan: Plan) -> tuple[Panel, ...]:
             (1, BAD),
         ),
         stat(
-            "Least budget",
+            "Smallest budget left",
             f"The smallest of all SLOs over {plan.period.name}.",
             Unit.RATIO,
             fill("min(<<BUDGET_LEFT>>)"),
@@ -67,13 +67,13 @@ def request_stats(plan: Plan) -> tuple[Panel, ...]:
     return (
         stat(
             "Requests",
-            "Requests that the API answered, of all routes.",
+            "Requests per second, of all routes.",
             Unit.REQUESTS,
             fill("sum(rate(<<HTTP_REQUESTS>>_total[$__rate_interval]))"),
         ),
         stat(
             "Failing",
-            "Share of requests that end in 5xx.",
+            "Ratio of requests that end in 5xx.",
             Unit.RATIO,
             failing_ratio(".*"),
             (0, GOOD),
@@ -82,7 +82,7 @@ def request_stats(plan: Plan) -> tuple[Panel, ...]:
         ),
         stat(
             "p95",
-            "95 of 100 good answers took no longer than this.",
+            "95 % of successful requests took at most this long.",
             Unit.SECONDS,
             quantile(P95, names.HTTP_DURATION, route="~.*", **GOOD_RESPONSES),
             *colour_steps(plan),
@@ -100,7 +100,7 @@ def slo_table(plan: Plan) -> Panel:
         "untouched, negative is a missed SLO. "
         "Burn is of the last 5 minutes: 1 spends the budget exactly within the period.",
         Unit.RATIO,
-        query("max by (<<SLO>>) (<<OBJECTIVE>>)", "goal", decimals=FINE_RATIO),
+        query("max by (<<SLO>>) (<<OBJECTIVE>>)", "objective", decimals=FINE_RATIO),
         Query(measured, "measured", decimals=FINE_RATIO),
         query("max by (<<SLO>>) (<<BUDGET_LEFT>>)", "budget left", gauge=True),
         Query(burn, "burn", Unit.TIMES),
@@ -126,5 +126,5 @@ def firing_alerts(plan: Plan) -> Panel:
         height=10,
         key=f"alertname,{names.SEVERITY},{names.SLO}",
         expects_data=False,
-        no_data_text="nothing fires",
+        no_data_text="no alert is firing",
     )

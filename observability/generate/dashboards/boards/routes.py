@@ -20,7 +20,7 @@ QUANTILES_BY_ROUTE = quantile_queries(
 DURATION_COLUMNS = [replace(quantile, unit=Unit.SECONDS) for quantile in QUANTILES_BY_ROUTE]
 ROUTE_TABLE = table(
     "Routes",
-    "Rate, errors and duration of every route over the last minutes.",
+    "Rate, errors and duration of every route in the last minutes.",
     Unit.NUMBER,
     Query(fill(REQUESTS_BY_ROUTE, window=SHORT_WINDOW), "requests/s", Unit.REQUESTS),
     Query(failing_ratio(".*", over=SHORT_WINDOW, by=names.ROUTE), "failing", Unit.RATIO),
@@ -39,7 +39,7 @@ TOP_ERRORS = table(
     "Top errors",
     "The most frequent responses of 4xx and 5xx in the last hour.",
     Unit.NUMBER,
-    query(ERROR_RESPONSES, "answers", decimals=0),
+    query(ERROR_RESPONSES, "responses", decimals=0),
     width=8,
     height=11,
     key=f"{names.ROUTE},{names.CODE}",
@@ -51,7 +51,7 @@ REQUESTS_BY_CODE = (
 )
 RATE_BY_STATUS = lines(
     "Rate by status",
-    "Requests answered, by exact status.",
+    "Requests per second, by status code.",
     Unit.REQUESTS,
     query(REQUESTS_BY_CODE, "{{<<CODE>>}}"),
     width=8,
@@ -59,7 +59,7 @@ RATE_BY_STATUS = lines(
 )
 ERRORS = lines(
     "Errors",
-    "Share of requests that ended in 5xx.",
+    "Ratio of requests that ended in 5xx.",
     Unit.RATIO,
     Query(failing_ratio("$route", by=names.ROUTE), legend(names.ROUTE)),
     width=8,
@@ -78,7 +78,7 @@ REQUESTS_BY_BUCKET = (
     'sum by (le) (increase(<<HTTP_DURATION>>_bucket{<<ROUTE>>=~"$route"}[$__rate_interval]))'
 )
 DURATION_HEATMAP = Panel(
-    "Duration, every answer",
+    "Distribution of durations",
     "Number of responses by duration.",
     Kind.HEATMAP,
     Unit.SECONDS,
@@ -90,7 +90,7 @@ def board(plan: Plan) -> Board:
     """Return the board with all routes in tables, and the chosen ones over time."""
     durations = durations_panel(
         plan,
-        "Good answers, from dispatch to answer; the dashed lines are what was promised.",
+        "Duration of successful requests; dashed lines are the objectives' thresholds.",
         "$route",
         route="~$route",
     )
@@ -99,7 +99,7 @@ def board(plan: Plan) -> Board:
         board_slugs.ROUTES,
         "Routes",
         "Rate, errors and duration (RED) of every route",
-        (Row("All routes", (ROUTE_TABLE, TOP_ERRORS)), Row("Chosen: $route", chosen)),
+        (Row("All routes", (ROUTE_TABLE, TOP_ERRORS)), Row("Selected: $route", chosen)),
         (Variable("route", "Route", fill(ROUTE_VALUES), multi=True),),
         alert_annotations(plan, **{names.SUBJECT: "~$route"}),
     )

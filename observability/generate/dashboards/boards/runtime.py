@@ -15,7 +15,7 @@ API = Row(
         *worker_resources(width=6),
         lines(
             "Workers",
-            "Processes that answer requests or run jobs.",
+            "Number of processes that answer requests or run jobs.",
             Unit.NUMBER,
             query("<<WORKERS>>", "{{<<INSTANCE>>}}"),
             width=6,
@@ -34,10 +34,10 @@ GATEWAY_RESPONSES = (
     'sum by (<<CODE>>) (rate(<<GATEWAY_RESPONSES>>{<<PROXY>>="<<GATEWAY>>"}[$__rate_interval])) > 0'
 )
 GATEWAY_AND_POSTGRES = Row(
-    "Gateway and PostgreSQL, in containers",
+    "Gateway and PostgreSQL (compose stack)",
     (
         lines(
-            "Answers at the gateway",
+            "Responses of the gateway",
             "Responses to callers by status class, including those of the gateway itself.",
             Unit.REQUESTS,
             query(GATEWAY_RESPONSES, "{{<<CODE>>}}"),
@@ -46,7 +46,7 @@ GATEWAY_AND_POSTGRES = Row(
             **IN_CONTAINERS,
         ),
         lines(
-            "Replicas of the API",
+            "API replicas",
             "Replicas that the gateway finds ready, and alive.",
             Unit.NUMBER,
             query("max by (<<PROXY>>) (<<GATEWAY_SERVERS>>)", "{{<<PROXY>>}}"),
@@ -103,7 +103,7 @@ WATCHERS = Row(
         ),
         lines(
             "Notifications",
-            "Delivered and failed notifications, by integration.",
+            "Notifications delivered and failed, by integration.",
             Unit.PER_SECOND,
             query(
                 "sum by (integration) (rate(<<NOTIFICATIONS>>[$__rate_interval])) > 0",

@@ -27,7 +27,7 @@ EVENTS = lines(
 )
 NEXT_STEPS = table(
     "Next steps",
-    "What the person on call does first; the runbook has more.",
+    "First steps for the engineer on call; the runbook has more.",
     Unit.TEXT,
     Query(names.NEXT_STEPS_INFO + CHOSEN, ""),
     key=names.NEXT_STEPS,
@@ -43,7 +43,7 @@ def board(plan: Plan) -> Board:
         "SLO detail",
         "One SLO: its error budget, how fast it burns, and its alerts",
         (
-            Row("Promise", (*target_stats(plan), *burn_stats(plan))),
+            Row("Summary", (*target_stats(plan), *burn_stats(plan))),
             Row("Budget and burn", history),
         ),
         (Variable("slo", "SLO", fill("label_values(<<OBJECTIVE>>, <<SLO>>)")),),
@@ -62,15 +62,15 @@ def target_stats(plan: Plan) -> tuple[Panel, ...]:
     period = plan.period.name
     return (
         stat(
-            "Goal",
-            "The promised share of good events.",
+            "Objective",
+            "The required ratio of good events.",
             Unit.RATIO,
             OBJECTIVE,
             decimals=FINE_RATIO,
         ),
         stat(
             "Measured",
-            f"The share of good events over {period}.",
+            f"The ratio of good events over {period}.",
             Unit.RATIO,
             f"1 - {names.error_ratio(period)}{CHOSEN}",
             decimals=FINE_RATIO,
@@ -98,7 +98,7 @@ def burn_stats(plan: Plan) -> tuple[Panel, ...]:
     return (
         stat(
             "Burn rate",
-            "Of the last 5 minutes; 1 spends the budget exactly within the period.",
+            "Burn rate of the last 5 minutes; at 1 the budget lasts exactly for the period.",
             Unit.TIMES,
             f"{names.error_ratio(SHORT_WINDOW)}{CHOSEN} / {BUDGET}",
             *burn_steps(plan),
@@ -106,7 +106,7 @@ def burn_stats(plan: Plan) -> tuple[Panel, ...]:
         ),
         stat(
             "Budget gone in",
-            f"At the pace of the last {window}; a dash while nothing burns.",
+            f"Time until the budget is spent at the rate of the last {window}.",
             Unit.SECONDS,
             gone_in,
             expects_data=False,
@@ -143,7 +143,7 @@ def budget_burn_down(plan: Plan) -> Panel:
     """Return the budget left over time."""
     return lines(
         "Budget burn-down",
-        f"What is left of the budget of {plan.period.name}; below 0 the SLO is missed.",
+        f"Error budget of {plan.period.name} that is left; below 0 the SLO is missed.",
         Unit.RATIO,
         Query(BUDGET_LEFT, "budget left"),
         Query("vector(0)", "spent", is_threshold=True, colour=BAD),
@@ -159,9 +159,9 @@ def burn_rate_lines(plan: Plan) -> Panel:
         for window in short_windows(plan)
     ]
     return lines(
-        "Burn rates and the tiers' lines",
-        "Bad share ÷ budget in each window. "
-        "A tier fires when its windows are above its line for long enough (policy.yaml).",
+        "Burn rates and tiers",
+        "Burn rate of each window. A tier fires when all its windows are above its dashed line for "
+        "the time in policy.yaml.",
         Unit.TIMES,
         *burn_queries,
         *(tier_line(plan, tier, rate) for tier, rate in burn_rates_by_tier(plan).items()),

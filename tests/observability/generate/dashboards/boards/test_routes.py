@@ -1,4 +1,4 @@
-"""The routes board: durations beside what was promised."""
+"""The routes board: durations with the objectives' thresholds."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ from tests.observability.generate.dashboards.support import board_panel, thresho
 def test_a_changed_threshold_moves_its_line(plan: Plan, plan_of: Callable[..., Plan]) -> None:
     """A line has the threshold's value, and a condition that only routes with it fulfil."""
     lines = thresholds(board_panel(plan, "routes", "Duration"))
-    expr = lines["promised: 200ms"].expr
+    expr = lines["objective: 200ms"].expr
     assert expr == '0.2 + 0 * max(slo:objective:ratio{slo=~"$route-latency-200ms"})'
     edit = ("{threshold: 200ms, objective: 95}", "{threshold: 150ms, objective: 95}")
     changed_lines = thresholds(board_panel(plan_of((edit,)), "routes", "Duration"))
-    assert changed_lines.keys() - lines.keys() == {"promised: 150ms"}
-    assert changed_lines["promised: 150ms"].expr.startswith("0.15 + ")
+    assert changed_lines.keys() - lines.keys() == {"objective: 150ms"}
+    assert changed_lines["objective: 150ms"].expr.startswith("0.15 + ")

@@ -7,7 +7,7 @@ from tests.observability.generate.dashboards.support import board_panel, thresho
 
 def test_every_tier_with_a_burn_rate_has_a_line(plan: Plan) -> None:
     """A line has the policy's burn rate, and ends at the policy's highest threshold."""
-    lines = thresholds(board_panel(plan, "slo", "Burn rates and the tiers' lines"))
+    lines = thresholds(board_panel(plan, "slo", "Burn rates and tiers"))
     tiers = burn_rates_by_tier(plan)
     assert set(lines) == {f"{tier.name} {tier.severity}s" for tier in tiers}
     assert "T0 pages" not in lines

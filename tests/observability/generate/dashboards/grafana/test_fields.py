@@ -31,10 +31,10 @@ def test_the_lowest_step_keeps_its_null(dashboards: dict[str, Json]) -> None:
 
 def test_a_missing_value_is_neither_good_nor_bad(dashboards: dict[str, Json]) -> None:
     """The text for a missing value has the colour of text."""
-    [mapping] = field_defaults(dashboards["overview"], "Least budget")["mappings"]
-    result = {"text": "nothing yet", "color": "text"}
+    [mapping] = field_defaults(dashboards["overview"], "Smallest budget left")["mappings"]
+    result = {"text": "no data", "color": "text"}
     assert mapping["options"] == {"match": "null", "result": result}
-    assert field_defaults(dashboards["overview"], "Firing")["noValue"] == "nothing fires"
+    assert field_defaults(dashboards["overview"], "Firing")["noValue"] == "no alert is firing"
 
 
 def test_stacked_areas_have_no_line(dashboards: dict[str, Json]) -> None:
@@ -58,7 +58,7 @@ def test_texts_are_wrapped(dashboards: dict[str, Json]) -> None:
 
 def test_an_objective_has_three_decimals(dashboards: dict[str, Json]) -> None:
     """99.95 and 99.99 % are not rounded to 100."""
-    assert field_defaults(dashboards["slo"], "Goal")["decimals"] == 3
+    assert field_defaults(dashboards["slo"], "Objective")["decimals"] == 3
 
 
 def test_series_keep_their_colours(dashboards: dict[str, Json]) -> None:

@@ -10,7 +10,7 @@ def test_queries_are_joined_by_the_key(dashboards: dict[str, Json]) -> None:
     assert (join["id"], join["options"]["byField"]) == ("joinByField", "slo")
     assert keep["id"] == "filterFieldsByName"
     assert rename["options"]["renameByName"] == {
-        "Value #A": "goal",
+        "Value #A": "objective",
         "Value #B": "measured",
         "Value #C": "budget left",
         "Value #D": "burn",
@@ -21,6 +21,6 @@ def test_queries_are_joined_by_the_key(dashboards: dict[str, Json]) -> None:
 def test_columns_have_their_own_format(dashboards: dict[str, Json]) -> None:
     """99.95 and 99.99 % are not rounded to 100; a budget is a gauge, a burn rate a factor."""
     columns = field_overrides(dashboards["overview"], "SLOs")
-    assert columns["goal"]["decimals"] == columns["measured"]["decimals"] == 3
+    assert columns["objective"]["decimals"] == columns["measured"]["decimals"] == 3
     assert columns["budget left"]["custom.cellOptions"]["type"] == "gauge"
     assert columns["burn"]["unit"] == "suffix:×"
