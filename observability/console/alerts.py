@@ -33,8 +33,7 @@ def current_alerts(queries: Queries) -> list[Json]:
         entry = merged.setdefault(key, alert | {"since": math.inf, "tiers": set()})
         started = unix_seconds(alert["activeAt"]) or math.inf
         entry["since"] = min(entry["since"], started)
-        if tier is not None:
-            entry["tiers"].add(tier)
+        entry["tiers"] |= {tier} - {None}
     return [merged[key] for key in sorted(merged)]
 
 

@@ -12,7 +12,7 @@ from observability.lib.panels import Unit
 def ago(moment: float | None) -> str:
     """Return the time since a Unix time, in words."""
     if moment is None:
-        return charts.text(None, Unit.SECONDS)
+        return "–"
     return charts.text(max(0.0, time.time() - moment), Unit.SECONDS)
 
 

@@ -26,7 +26,7 @@ HEALTH_TIMEOUT = 1.0
 CHART_LIFETIME = 15.0  # seconds for which an image is kept
 LINKS_LIFETIME = 30.0
 LOOKS = {GOOD: "good", WARN: "warn", BAD: "bad"}
-URGENT = (Verdict.MISSED, Verdict.UNMEASURED)  # in the order in which they are shown
+URGENCY = {Verdict.MISSED: 0, Verdict.UNMEASURED: 1}  # shown before the others
 
 AGE = f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})"
 FAILED = f'sum by ({names.JOB}) ({names.JOB_RUNS}_total{{{names.OUTCOME}="error"}})'
@@ -69,14 +69,12 @@ class Queries:
 
         Pages ask this first, so that they wait for one short timeout at most.
         """
-        if not self._is_ready("prometheus"):
+        if not self.is_ready("prometheus"):
             url = self._layout.url("prometheus")
             raise Unreachable(f"{url} is not ready within {HEALTH_TIMEOUT:.0f} s")
 
-    def alertmanager_is_ready(self) -> bool:
-        return self._is_ready("alertmanager")
-
-    def _is_ready(self, server: str) -> bool:
+    def is_ready(self, server: str) -> bool:
+        """Return whether Prometheus or Alertmanager is ready."""
         url = self._layout.url(server) + "/-/ready"
         return self._cache.get(server, NUMBERS_LIFETIME, lambda: responds(url, HEALTH_TIMEOUT))
 
@@ -91,7 +89,7 @@ class Queries:
     def slos(self) -> list[Row]:
         """Return the rows of the command `slo`, the urgent ones first."""
         rows = measure(self.plan, self.prometheus, self.plan.period)
-        return sorted(rows, key=urgency)
+        return sorted(rows, key=lambda row: URGENCY.get(row.verdict, len(URGENCY)))
 
     def rule_alerts(self) -> list[Json]:
         """Return the pending and firing alerts of Prometheus and, where it runs, of Loki."""
@@ -165,8 +163,3 @@ def jobs_panel(plan: Plan) -> Panel:
         Query(FAILED, "failed runs"),
         key=names.JOB,
     )
-
-
-def urgency(row: Row) -> int:
-    """Return the place of a row among others, 0 first."""
-    return URGENT.index(row.verdict) if row.verdict in URGENT else len(URGENT)

@@ -6,14 +6,6 @@ from jinja2 import Environment, PackageLoader
 
 from observability.lib import charts, panels
 
-COLOURS = {
-    "good": panels.GOOD,
-    "bad": panels.BAD,
-    "warn": panels.WARN,
-    "blue": panels.BLUE,
-    "grey": panels.GREY,
-}
-
 
 def render_page(template: str, **values: Any) -> str:
     """Render one of templates/*.html; values are escaped."""
@@ -23,13 +15,8 @@ def render_page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"unit": format_value, "count": format_count}
-    return environment.get_template(template).render(colours=COLOURS, **values)
-
-
-def format_value(value: float | None, unit: str) -> str:
-    """Return a value in a unit of Grafana's, as the charts write it."""
-    return charts.text(value, panels.Unit(unit))
+    environment.filters |= {"unit": charts.text, "count": format_count}
+    return environment.get_template(template).render(colours=panels, **values)
 
 
 def format_count(number: float) -> str:

@@ -6,7 +6,7 @@ and of one after it, so that every request of the run, and next to nothing else,
 
 import math
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 
 from observability.generate import prometheus as rules
@@ -115,24 +115,25 @@ def measure_increase(
 
 def count_routes(increase: Increase, expected_codes: ExpectedCodes) -> ServerCounts:
     """Return the server's counts of the routes in `expected_codes`, taken together."""
-    requests = failed = 0.0
-    for route, code, count in select_routes(increase, "codes", expected_codes):
-        requests += count
-        if int(code) not in expected_codes[route]:
-            failed += count
+    codes = sum_by_value(increase, "codes", expected_codes)
+    failed = sum(
+        count
+        for (route, code), count in increase.counters["codes"].items()
+        if route in expected_codes and int(code) not in expected_codes[route]
+    )
     probes = sum_by_value(increase, "probes", expected_codes)
     probes_failed = sum(count for outcome, count in probes.items() if outcome != OK)
-    edges = sum_by_value(increase, "buckets", expected_codes)
-    counts_by_edge = sorted((float(edge), count) for edge, count in edges.items())
+    buckets = sum_by_value(increase, "buckets", expected_codes)
+    edges = sorted(buckets, key=float)
     return ServerCounts(
-        requests=round(requests),
+        requests=round(sum(codes.values())),
         failed=round(failed),
         probes=round(sum(probes.values())),
         probes_failed=round(probes_failed),
         probed=bool(probes),
         buckets=Buckets(
-            edges=tuple(edge for edge, _ in counts_by_edge),
-            counts=tuple(count for _, count in counts_by_edge),
+            edges=tuple(map(float, edges)),
+            counts=tuple(buckets[edge] for edge in edges),
         ),
     )
 
@@ -140,15 +141,7 @@ def count_routes(increase: Increase, expected_codes: ExpectedCodes) -> ServerCou
 def sum_by_value(increase: Increase, counter: str, routes: Container[str]) -> dict[str, float]:
     """Return a counter's increase on some routes by the value of its other label."""
     sums: dict[str, float] = defaultdict(float)
-    for _, value, count in select_routes(increase, counter, routes):
-        sums[value] += count
-    return sums
-
-
-def select_routes(
-    increase: Increase, counter: str, routes: Container[str]
-) -> Iterator[tuple[str, str, float]]:
-    """Yield route, value of the other label, and increase of a counter on some routes."""
     for (route, value), count in increase.counters[counter].items():
         if route in routes:
-            yield route, value, count
+            sums[value] += count
+    return sums

@@ -1,5 +1,6 @@
 """The picture of a panel: matplotlib's figure with its axes and its legend, as SVG."""
 
+import math
 import re
 import threading
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from observability.lib.charts.axes import draw_time_axis, draw_value_axis
-from observability.lib.charts.legend import draw_legend, legend_height
 from observability.lib.charts.series import Curve, Grid, fetch_panel, grid_between
 from observability.lib.json_object import Json
 from observability.lib.panels import GREY, YELLOW, Panel
@@ -28,6 +28,9 @@ LEFT = 58  # of the plot, as the two that follow
 TOP = 8
 BOTTOM = 24
 DPI = 72  # so that a point is a pixel
+ROW_HEIGHT = 17  # of the legend
+LETTER_WIDTH = 6.4
+KEY_WIDTH = 38
 SECONDS_OF_DAY = 86_400  # matplotlib's times are days since 1970
 MOST = 9  # series that are drawn
 METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -68,7 +71,8 @@ def draw(panel: Panel, grid: Grid, curves: list[Curve], colours: Mapping[str, st
 
     style.use(LOOK)
     shown = select_curves(curves)
-    below = BOTTOM + legend_height(shown, PLOT_WIDTH)
+    columns = column_count(shown, PLOT_WIDTH)
+    below = BOTTOM + math.ceil(len(shown) / columns) * ROW_HEIGHT
     height = TOP + PLOT_HEIGHT + below
     figure = Figure(figsize=(WIDTH / DPI, height / DPI))
     plot = (LEFT / WIDTH, below / height, PLOT_WIDTH / WIDTH, PLOT_HEIGHT / height)
@@ -78,10 +82,17 @@ def draw(panel: Panel, grid: Grid, curves: list[Curve], colours: Mapping[str, st
     if shown:
         draw_lines(axes, days, shown, colours)
         draw_value_axis(axes, panel, shown)
-        draw_legend(axes, shown, PLOT_WIDTH, BOTTOM / PLOT_HEIGHT)
+        place = (0, -BOTTOM / PLOT_HEIGHT)
+        axes.legend(handles=axes.lines, loc="upper left", bbox_to_anchor=place, ncols=columns)
     else:
         draw_no_data(axes, panel)
     return figure_as_svg(figure)
+
+
+def column_count(curves: list[Curve], width: int) -> int:
+    """Return how many columns of the legend fit into that width in pixels."""
+    longest = max((len(curve.label) for curve in curves), default=0)
+    return max(1, int(width / (longest * LETTER_WIDTH + KEY_WIDTH)))
 
 
 def select_curves(curves: list[Curve]) -> list[Curve]:

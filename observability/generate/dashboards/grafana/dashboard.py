@@ -75,13 +75,7 @@ def links(plan: Plan) -> list[core.DashboardLink]:
 def link(title: str, url: str, tooltip: str = "", *, keep_time: bool = False) -> core.DashboardLink:
     """Return a link to one page."""
     return core.DashboardLink(
-        title=title,
-        uri=url,
-        type="link",
-        keepTime=keep_time,
-        includeVars=False,
-        tooltip=tooltip,
-        icon="external link",
+        title=title, uri=url, type="link", keepTime=keep_time, tooltip=tooltip
     )
 
 
