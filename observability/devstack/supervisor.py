@@ -156,6 +156,14 @@ class Supervisor:
         """Return the names of the programs that supervisor no longer restarts."""
         return [process["name"] for process in self.processes() if process["statename"] == "FATAL"]
 
+    def start_program(self, name: str) -> None:
+        """Start one program and wait until it runs."""
+        self._rpc.startProcess(name)
+
+    def stop_program(self, name: str) -> None:
+        """Stop one program and wait for its end; it stays stopped."""
+        self._rpc.stopProcess(name)
+
     def reload(self, names: set[str]) -> None:
         """Make those of the programs that run read their configuration again."""
         for process in self.processes():

@@ -55,21 +55,19 @@ class AlertWatch:
         self._paging_severity = paging_severity
         self._seen: dict[str, set[Alert]] = {"pending": set(), "firing": set()}
 
-    @property
     def firing(self) -> set[Alert]:
-        """The alerts that have fired."""
+        """Return the alerts that have fired."""
         return self._seen["firing"]
 
-    @property
     def active(self) -> set[Alert]:
-        """The alerts that were pending or have fired."""
+        """Return the alerts that were pending or have fired."""
         return self._seen["pending"] | self._seen["firing"]
 
     def observe(self) -> None:
         """Add the present alerts; raise DrillFailed when one fires that is not allowed."""
         for alert in self._prometheus.alerts():
             self._seen[alert["state"]].add(identify(alert["labels"]))
-        unexpected = {alert for alert in self.firing if not self._is_allowed(alert)}
+        unexpected = {alert for alert in self.firing() if not self._is_allowed(alert)}
         if unexpected:
             alerts = format_alerts(unexpected)
             raise DrillFailed(f"{alerts} fired, which this drill neither wants nor allows")
@@ -78,47 +76,36 @@ class AlertWatch:
         name, _ = alert
         return alert in self._allowed or (name, ANY_SLO) in self._allowed
 
-    def wait_until(self, state: str, reached: Callable[[], bool]) -> None:
-        """Observe until the state is reached; raise DrillFailed after STEP_SECONDS."""
+    def wait_for(self, state: str, reached: Callable[[], Set[Alert]]) -> None:
+        """Observe until every required alert is in the state; raise DrillFailed after STEP_SECONDS.
+
+        `reached` returns the alerts that are or were in it.
+        """
         for _ in poll(STEP_SECONDS, POLL_SECONDS):
             self.observe()
-            if reached():
+            missing = self.required - reached()
+            if not missing:
                 return
-        seen = self.firing if state == "firing" else self.active
-        alerts = format_alerts(self.required - seen or self.required)
-        raise DrillFailed(f"not {state} after {STEP_SECONDS:.0f} s: {alerts}")
+        raise DrillFailed(f"not {state} after {STEP_SECONDS:.0f} s: {format_alerts(missing)}")
 
-    def required_are_pending(self) -> bool:
-        """Return whether every required alert was pending or has fired."""
-        return self.required <= self.active
+    def delivered(self) -> set[Alert]:
+        """Return the alerts that the inbox received."""
+        return {identify(alert["labels"]) for alert in self._fetch_inbox()}
 
-    def required_are_firing(self) -> bool:
-        """Return whether every required alert has fired."""
-        return self.required <= self.firing
-
-    def required_are_delivered(self) -> bool:
-        """Return whether the inbox received every required alert."""
-        delivered = {identify(alert["labels"]) for alert in self._fetch_inbox()}
-        return self.required <= delivered
-
-    def required_are_resolved(self) -> bool:
-        """Return whether the inbox has the end of every required alert that can end.
+    def resolved(self) -> frozenset[Alert]:
+        """Return the required alerts when the inbox has the end of each that can end.
 
         Of an alert that fired several times the last one counts: when it fires again before its
         end was due to be delivered, that end is never delivered.
         """
-        latest = {}
+        end_by_labels = {}
         for alert in sorted(self._fetch_inbox(), key=itemgetter("started")):
-            identity = tuple(sorted(alert["labels"].items()))
-            latest[identity] = alert
-        ends = []
-        for alert in latest.values():
             labels = alert["labels"]
-            if outlasts_drill(labels, self._paging_severity):
-                continue
-            if identify(labels) in self.required:
-                ends.append(alert["resolved"])
-        return bool(ends) and all(ends)
+            can_end = not outlasts_drill(labels, self._paging_severity)
+            if can_end and identify(labels) in self.required:
+                end_by_labels[tuple(sorted(labels.items()))] = alert["resolved"]
+        has_ended = end_by_labels and all(end_by_labels.values())
+        return self.required if has_ended else frozenset()
 
     def _fetch_inbox(self) -> list[Json]:
         """Return the alerts that the inbox received; none while it does not answer."""

@@ -112,17 +112,17 @@ def perform(
         fault.enter_context(drill.fault.inject(sandbox))
         timeline.add("fault", drill.description)
         check_effect(drill, sandbox, traffic)
-        watch.wait_until("pending", watch.required_are_pending)
+        watch.wait_for("pending", watch.active)
         timeline.add("pending", format_alerts(drill.required))
-        watch.wait_until("firing", watch.required_are_firing)
+        watch.wait_for("firing", watch.firing)
         timeline.add("firing", format_alerts(drill.required))
         if drill.breaks_delivery:
             undo_fault()
-        watch.wait_until("delivered", watch.required_are_delivered)
+        watch.wait_for("delivered", watch.delivered)
         timeline.add("delivered", "to the inbox")
         if not drill.breaks_delivery:
             undo_fault()
-    watch.wait_until("resolved", watch.required_are_resolved)
+    watch.wait_for("resolved", watch.resolved)
     timeline.add("resolved", "in the inbox")
 
 
@@ -143,7 +143,7 @@ def check_baseline(watch: AlertWatch, traffic: Traffic) -> None:
     """
     for _ in poll(BASELINE_SECONDS, POLL_SECONDS):
         watch.observe()
-        early = watch.firing & watch.required
+        early = watch.firing() & watch.required
         if early or traffic.failed:
             alerts = format_alerts(early) or "no alert"
             raise DrillFailed(

@@ -3,21 +3,19 @@
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 from pathlib import Path
 
 from observability.devstack import native
 from observability.devstack.binaries import ensure_servers
 from observability.devstack.database import prepare_database
-from observability.devstack.layout import ROOT, StackLayout, servers_folder, stack_ports
+from observability.devstack.layout import StackLayout, servers_folder, stack_ports
 from observability.devstack.ports import is_free
-from observability.devstack.processes import clean_environment, end, leftovers
-from observability.devstack.programs import Program, programs
+from observability.devstack.programs import programs
 from observability.devstack.readiness import wait_until_working
 from observability.devstack.server_configs import write_server_configs
 from observability.devstack.steps import StackError, Steps
-from observability.devstack.supervisor import STOP_SECONDS
+from observability.devstack.supervisor import Supervisor
 from observability.spec.plan import Plan
 
 FIRST_OFFSET = 10_000
@@ -38,8 +36,7 @@ class Sandbox:
         ports = free_ports()
         self.folder = Path(tempfile.mkdtemp(prefix="evara-drill-"))
         self.layout = StackLayout(self.folder, ports, servers_folder())
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._programs: dict[str, Program] = {}
+        self._supervisor = Supervisor(self.layout)
 
     def __enter__(self) -> "Sandbox":
         try:
@@ -53,48 +50,27 @@ class Sandbox:
         self._stop_all()
 
     def start(self, name: str) -> None:
-        """Start a program with its log below the layout's folder."""
-        program = self._programs[name]
-        with (self.layout.logs / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(  # noqa: S603 - our own programs
-                program.command,
-                cwd=ROOT,
-                env=clean_environment(self.layout) | program.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        """Start a program that was stopped."""
+        self._supervisor.start_program(name)
 
     def stop(self, name: str) -> None:
-        """Stop a program and wait for its end; kill it after STOP_SECONDS."""
-        process = self._running.pop(name)
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def exited(self) -> list[str]:
-        """Return the names of programs that ended by themselves."""
-        return [name for name, process in self._running.items() if process.poll() is not None]
+        """Stop a program and wait for its end."""
+        self._supervisor.stop_program(name)
 
     def _start_all(self) -> None:
         """Write the configurations, start every program and wait until all work."""
         servers = ensure_servers(self.layout.servers, lambda _: None)
         write_server_configs(self.layout, self.plan)
         prepare_database(self.layout, drill=True)
-        for program in programs(self.layout, self.plan, servers, drill=True):
-            self._programs[program.name] = program
-            self.start(program.name)
+        self._supervisor.start(programs(self.layout, self.plan, servers, drill=True))
         before, after = native.waits(self.layout, self.plan, 0)
         silent = Steps(lambda _: None)
-        wait_until_working(self.layout, before, after, self.exited, silent)
+        failed_programs = self._supervisor.failed_programs
+        wait_until_working(self.layout, before, after, failed_programs, silent)
 
     def _stop_all(self) -> None:
         """Stop every program with its children, and remove the folder."""
-        end(leftovers(self.layout), STOP_SECONDS)
-        self._running.clear()
+        self._supervisor.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

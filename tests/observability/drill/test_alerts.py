@@ -31,8 +31,8 @@ def test_the_watchdog_and_pending_alerts_are_allowed() -> None:
         alert(names.BURN_ALERT, "pending", slo=SLO),
     )
     observed.observe()
-    assert observed.required_are_pending()
-    assert not observed.required_are_firing()
+    assert observed.required <= observed.active()
+    assert not observed.required <= observed.firing()
 
 
 def test_an_alert_may_be_allowed_for_every_slo() -> None:
@@ -49,13 +49,13 @@ def test_a_missing_alert_fails_the_drill(monkeypatch: pytest.MonkeyPatch) -> Non
     """The message names the alert that did not come."""
     monkeypatch.setattr(alerts, "STEP_SECONDS", 0.3)
     with pytest.raises(DrillFailed, match=f"not firing after .*{SLO}"):
-        watch(alert(names.BURN_ALERT, "pending", slo=SLO)).wait_until("firing", lambda: False)
+        watch(alert(names.BURN_ALERT, "pending", slo=SLO)).wait_for("firing", frozenset)
 
 
 def test_an_unreachable_inbox_is_empty() -> None:
     """While the inbox starts again, nothing is delivered and nothing is resolved."""
-    assert not watch().required_are_delivered()
-    assert not watch().required_are_resolved()
+    assert not watch().delivered()
+    assert not watch().resolved()
 
 
 def test_the_last_time_that_an_alert_fired_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,14 +66,14 @@ def test_the_last_time_that_an_alert_fired_counts(monkeypatch: pytest.MonkeyPatc
         {"labels": labels, "started": 1.0, "resolved": 1.5},
     ]
     monkeypatch.setattr(alerts, "fetch_delivered_alerts", lambda _: inbox)
-    assert watch().required_are_delivered()
-    assert not watch().required_are_resolved()
+    assert watch().required <= watch().delivered()
+    assert not watch().resolved()
     inbox[0]["resolved"] = 3.0
-    assert watch().required_are_resolved()
+    assert watch().resolved()
     inbox.append({"labels": labels | {"tier": "T1"}, "started": 1.0, "resolved": None})
-    assert not watch().required_are_resolved()
+    assert not watch().resolved()
     inbox[-1]["labels"] |= {names.SEVERITY: "ticket"}
-    assert watch().required_are_resolved()
+    assert watch().resolved()
 
 
 def test_tickets_about_budgets_outlast_a_drill() -> None:

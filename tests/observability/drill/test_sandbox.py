@@ -52,13 +52,12 @@ def test_children_end_with_the_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     class OneProgram(Sandbox):
         def _start_all(self) -> None:
-            self.layout.logs.mkdir()
-            self._programs["api"] = Program("api", ("sh", "-c", "sleep 60 & echo $!; wait"), 1)
-            self.start("api")
+            command = ("sh", "-c", "sleep 60 & echo $!; wait")
+            self._supervisor.start([Program("api", command, 1)])
 
     with OneProgram(load_plan()) as running:
         log = running.layout.logs / "api.log"
-        until(log.read_text)
+        until(lambda: log.exists() and log.read_text())
         worker = psutil.Process(int(log.read_text()))
     assert not worker.is_running()
     assert not running.folder.exists()
