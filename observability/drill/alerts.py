@@ -31,7 +31,7 @@ def format_alerts(alerts: Set[Alert]) -> str:
 def outlasts_drill(labels: dict[str, str], paging_severity: str) -> bool:
     """Return whether an alert stays until the budget has recovered.
 
-    Burn alerts that call nobody look back over days, even on the drill's clock.
+    Burn-rate alerts that do not page look back over days, even on the drill's clock.
     """
     is_burn = labels["alertname"] == names.BURN_ALERT
     return is_burn and labels[names.SEVERITY] != paging_severity

@@ -66,7 +66,7 @@ def route_drills(plan: Plan) -> Iterator[Drill]:
     )
     yield Drill(
         "route-exception",
-        f"{route} raises an exception that nobody handles",
+        f"{route} raises an unhandled exception",
         RouteFault("exception", route),
         burn_alerts(available),
     )
@@ -83,26 +83,26 @@ def program_drills(plan: Plan) -> Iterator[Drill]:
     overdue = burn_alerts(plan.slos_of(JOB_SOURCE, FRESHNESS))
     yield Drill(
         "stop-api",
-        "the API and its metrics are gone",
+        "the API and its metrics server are stopped",
         StoppedPrograms(("api", "metrics")),
         burn_alerts(plan.slos_of(PROBE_SOURCE, PROBE)),
         overdue | {(names.UNMEASURED_ALERT, ANY_SLO)},
     )
     yield Drill(
         "stop-inbox",
-        "nobody takes what Alertmanager delivers",
+        "Alertmanager cannot deliver notifications",
         StoppedPrograms(("console",)),
         breaks_delivery=True,
     )
     yield Drill(
         "hold-limiter",
-        "the store of rate limits takes no counts",
+        "the store of rate limits is locked",
         LockedDatabase("limits.db"),
     )
     for name, program in plan.stack.programs.items():
         yield Drill(
             f"stop-{name}",
-            f"{name} is gone, which answers in the place of {program.replaces}",
+            f"{name}, which stands in for {program.replaces}, is stopped",
             StoppedPrograms((name,)),
             allowed=overdue
             | burn_alerts(slo for slo in plan.slos if slo.subject == program.replaces),

@@ -159,7 +159,4 @@ def check_effect(drill: Drill, sandbox: Sandbox, traffic: Traffic) -> None:
         if drill.fault.has_effect(sandbox, traffic):
             return
     seconds = f"{EFFECT_SECONDS:.0f} s"
-    raise DrillFailed(
-        f"the fault had no effect: nobody noticed anything for {seconds}; "
-        "look at api/platform/faults.py"
-    )
+    raise DrillFailed(f"the fault had no effect within {seconds}; look at api/platform/faults.py")

@@ -29,7 +29,7 @@ class Prober:
             headers["Authorization"] = f"Bearer {key}"
         self._http = httpx.Client(base_url=base_url, timeout=TIMEOUT, headers=headers)
         self._probes = Counter(
-            names.PROBES, "Probes made", (names.ROUTE, names.OUTCOME), registry=self.registry
+            names.PROBES, "Probes of a route", (names.ROUTE, names.OUTCOME), registry=self.registry
         )
         self._seconds = Histogram(
             names.PROBE_DURATION,

@@ -14,11 +14,11 @@ from observability.spec.plan import FINE_PACE, LONG_PACE, SHORT_WINDOW, Plan, Sl
 from observability.spec.quantities import format_decimal, parse_duration
 
 NO_EVENT = 0.5  # increase() interpolates: less than half an event is none
-MEASURED = "<<BAD>> or <<FRESH>>"  # there while somebody measures
+MEASURED = "<<BAD>> or <<FRESH>>"  # has a series while the SLO is measured
 
 
 class Verdict(StrEnum):
-    """Idle is no success: nothing happened. Unmeasured is no failure: nobody looked."""
+    """The verdict on an SLO: idle means no events, unmeasured means no series."""
 
     MET = "met"
     MISSED = "missed"

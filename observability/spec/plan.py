@@ -219,7 +219,7 @@ class Plan:
 
     @cached_property
     def paging_severity(self) -> str:
-        """Return the severity that calls somebody: the policy's first."""
+        """Return the severity that pages: the policy's first."""
         return next(iter(self.policy.severities))
 
     @cached_property

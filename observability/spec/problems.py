@@ -17,7 +17,7 @@ class Problem:
 
 
 class Invalid(Exception):
-    """All problems of files that nothing can be made of."""
+    """All problems of files from which no plan can be built."""
 
     def __init__(self, problems: list[Problem]):
         super().__init__("\n".join(map(str, problems)))

@@ -62,7 +62,7 @@ def check_availability(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
             place = where("routes", route_id, "availability")
             limit = dependency.availability
             message = (
-                f"{objective} cannot be kept: it needs {name}, which is promised for {limit} only"
+                f"{objective} cannot be met: the route needs {name}, whose availability is {limit}"
             )
-            fix = f"promise at most {limit} here, or raise dependencies.{name}.availability"
+            fix = f"write at most {limit} here, or raise dependencies.{name}.availability"
             yield Problem(place, message, fix)

@@ -50,7 +50,7 @@ def check_reachable_owners(policy: Policy, where: Where) -> Iterator[Problem]:
             place = where("owners", owner_name, "only")
             message = (
                 f"severity {severity_name} has no integration left, "
-                "so its alerts would reach nobody"
+                "so its alerts would not be delivered"
             )
             yield Problem(place, message, f"add one of: {', '.join(severity.integrations)}")
 

@@ -40,7 +40,7 @@ WRONG_REFERENCES = (
 )
 
 REFERENCE_PROBLEMS = (
-    "routes.readings.ingest.availability: 99.999 cannot be kept",
+    "routes.readings.ingest.availability: 99.999 cannot be met",
     "probe.routes: route 'nodes.lst' is not declared",
     "tiers.T4.severity: severity 'tikcet' is not declared",
 )

@@ -168,8 +168,8 @@ WRONG_IN_CATALOGUE = {
         ("    availability: 99.99\n", "    availability: 99.9\n"),
         (
             "routes.readings.ingest.availability",
-            "99.95 cannot be kept: it needs database",
-            "promise at most 99.9 here, or raise",
+            "99.95 cannot be met: the route needs database",
+            "write at most 99.9 here, or raise",
         ),
     ),
     "a rate limit that is none": (
@@ -434,7 +434,7 @@ WRONG_IN_POLICY = {
         ("upstream: {only: [inbox, mail, slack, deadman]}", "upstream: {only: [slack, deadman]}"),
         (
             "owners.upstream.only",
-            "severity page has no integration left, so its alerts would reach nobody",
+            "severity page has no integration left, so its alerts would not be delivered",
             "add one of: inbox, mail",
         ),
     ),
