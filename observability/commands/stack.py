@@ -68,7 +68,7 @@ def print_overview(layout: StackLayout, plan: Plan) -> None:
     key = modes.key_for_shell(layout)
     if plan.drill_route:
         url = layout.url("api") + plan.drill_route.path
-        out.print(f'\nAsk it: curl -H "Authorization: Bearer {key}" {url}', soft_wrap=True)
+        out.print(f'\nTry it: curl -H "Authorization: Bearer {key}" {url}', soft_wrap=True)
     out.print("Next: make load, make slo, make drill; make down stops it.")
 
 
@@ -111,7 +111,7 @@ def status(json_: bool) -> None:
     layout = StackLayout.main()
     processes = modes.current_stack(layout).processes(layout)
     if not processes:
-        fail("the stack does not run; start it with: make up", UNKNOWN)
+        fail("the stack does not run; fix: make up", UNKNOWN)
     if json_:
         listed = [{key: process[key] for key in JSON_KEYS} for process in processes]
         out.print_json(data=listed)

@@ -57,7 +57,7 @@ def ensure_servers(folder: Path, tell: Tell) -> dict[str, Server]:
     if missing := [name for name in SERVERS if name not in servers]:
         listed = ", ".join(missing)
         raise MissingServers(
-            f"{listed} could not be found or unpacked; install them so that they are on PATH"
+            f"{listed} could not be found or unpacked; fix: install them so that they are on PATH"
         )
     path = servers["alertmanager"].path
     return servers | {"alertmanager": Server(path, template_wrapper(path, folder))}

@@ -45,7 +45,9 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
     """Start the containers, or bring running ones up to date; raise StackError."""
     has_engine, explanation = find_engine()
     if not has_engine:
-        raise StackError(f"{explanation}; start Docker, or run without it: make up MODE=native")
+        raise StackError(
+            f"{explanation}; fix: start Docker, or run without it: make up MODE=native"
+        )
     since = time.time()
     with step("checking ports and disk, making secrets and configuration"):
         require_disk_space(layout.state)
@@ -72,7 +74,7 @@ def start_containers(layout: StackLayout) -> None:
     words = ("up", "--detach", "--build", "--remove-orphans")
     if run_compose(layout, *words, shown=True).returncode:
         raise StackError(
-            "the containers did not come up; docker compose says why above, make logs P=NAME more"
+            "the containers did not start; fix: read the output above, and make logs P=NAME"
         )
     restart_changed(layout)
 

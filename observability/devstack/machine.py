@@ -63,7 +63,7 @@ def require_free_ports(port_by_name: dict[str, int]) -> None:
     if taken:
         listed = "; ".join(taken)
         raise StackError(
-            f"{listed}. Stop that process, or move this stack: EVARA_PORT_OFFSET=100 make up"
+            f"{listed}; fix: stop that process, or move this stack: EVARA_PORT_OFFSET=100 make up"
         )
 
 
@@ -80,5 +80,5 @@ def require_disk_space(folder: Path) -> None:
     if free < NEEDED_MEGABYTES:
         raise StackError(
             f"{folder} has {free} MB free, {NEEDED_MEGABYTES} MB are needed;"
-            " free some, or set EVARA_STACK_DIR"
+            " fix: free some space, or set EVARA_STACK_DIR"
         )

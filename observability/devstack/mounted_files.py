@@ -40,7 +40,7 @@ def compose_config(layout: StackLayout) -> Json:
     """Return compose.yaml as Compose resolves it for the stack; raise StackError."""
     result = run_compose(layout, "config", "--format", "json")
     if result.returncode:
-        raise StackError(f"docker compose does not take compose.yaml: {result.stderr.strip()}")
+        raise StackError(f"docker compose rejects compose.yaml: {result.stderr.strip()}")
     return dict(json.loads(result.stdout))
 
 

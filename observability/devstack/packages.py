@@ -11,7 +11,7 @@ CompletedProcess = subprocess.CompletedProcess[str]
 
 
 class MissingServers(StackError):
-    """A server can neither be found nor unpacked; the message says what helps."""
+    """A server is neither on PATH nor could it be unpacked; the message says how to fix it."""
 
 
 def unpacked_files(folder: Path) -> Path:
@@ -32,7 +32,7 @@ def unpack(package: str, folder: Path, tell: Tell, *, optional: bool) -> None:
     """
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise MissingServers(
-            f"{package} is not on PATH, and there is no apt-get to fetch it with; install {package}"
+            f"{package} is not on PATH, and apt-get is missing; fix: install {package}"
         )
     downloads = folder / "packages"
     downloads.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def unpack(package: str, folder: Path, tell: Tell, *, optional: bool) -> None:
         errors = result.stderr.strip().splitlines() or ["apt-get said nothing"]
         raise MissingServers(
             f"{package} cannot be downloaded ({errors[-1]});"
-            f" check the network, or install {package} so that it is on PATH"
+            f" fix: check the network, or install {package} so that it is on PATH"
         )
 
 

@@ -60,7 +60,7 @@ def wait_until(wait: Wait, failed_programs: FailedPrograms) -> None:
 
     Raise StackError with the log to read after READY_SECONDS, or when a program has failed.
     """
-    reason = "it stayed false"
+    reason = "the condition is still false"
     for _ in poll(READY_SECONDS, POLL_SECONDS):
         try:
             if wait.is_true():
@@ -69,9 +69,9 @@ def wait_until(wait: Wait, failed_programs: FailedPrograms) -> None:
             reason = str(error)
         if failed := failed_programs():
             listed = ", ".join(failed)
-            raise StackError(f"{listed} does not stay up; read: make logs P={failed[0]}")
+            raise StackError(f"{listed} does not stay up; fix: read make logs P={failed[0]}")
     raise StackError(
-        f"waited {READY_SECONDS} s in vain until {wait.label} ({reason}); read: {wait.look_at}"
+        f"not within {READY_SECONDS} s: {wait.label} ({reason}); fix: read {wait.look_at}"
     )
 
 

@@ -8,7 +8,7 @@ Tell = Callable[[str], None]
 
 
 class StackError(Exception):
-    """What was asked of the stack is impossible; the message says why, and what to do."""
+    """A command on the stack failed; the message says why and how to fix it."""
 
 
 class Steps:

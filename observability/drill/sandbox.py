@@ -84,7 +84,7 @@ def free_ports() -> dict[str, int]:
         ports = stack_ports(offset)
         if all(is_free(port) for port in ports.values()) and claim(offset):
             return ports
-    raise StackError(f"no free ports above {FIRST_OFFSET}; stop other drills")
+    raise StackError(f"no free ports above {FIRST_OFFSET}; fix: stop other drills")
 
 
 def claim(offset: int) -> bool:

@@ -27,9 +27,7 @@ def test_without_apt_the_error_names_the_fix(
 ) -> None:
     """On another system there is nothing to unpack with."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        MissingServers, match="there is no apt-get to fetch it with; install prometheus"
-    ):
+    with pytest.raises(MissingServers, match="apt-get is missing; fix: install prometheus"):
         binaries.ensure_servers(tmp_path, lambda _: None)
 
 

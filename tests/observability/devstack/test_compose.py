@@ -27,7 +27,7 @@ def test_a_failed_start_is_remembered_as_compose(
 ) -> None:
     """A start that breaks off is a compose stack already, so that `make logs` shows why."""
     docker.fails = lambda words: "up" in words
-    with pytest.raises(StackError, match="docker compose says why above, make logs P=NAME more"):
+    with pytest.raises(StackError, match="fix: read the output above"):
         compose.up(layout, plan, Steps(lambda _: None))
     assert layout.mode == "compose"
     assert filled_secrets(layout.state / "compose") == {"alertmanager.yaml"}

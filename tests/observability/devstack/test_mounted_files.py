@@ -53,5 +53,5 @@ def test_changed_mounts_restart_their_services(
 def test_an_invalid_compose_file_is_reported(layout: StackLayout, docker: FakeDocker) -> None:
     """With Compose's own words."""
     docker.fails = lambda words: "config" in words
-    with pytest.raises(StackError, match=r"does not take compose\.yaml: because"):
+    with pytest.raises(StackError, match=r"rejects compose\.yaml: because"):
         mounted_files.compose_config(layout)
