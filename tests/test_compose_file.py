@@ -325,3 +325,10 @@ def test_helper_programs_are_those_of_the_catalogue(name: str) -> None:
     for setting, text in program.environment.items():
         expected = text.format(host=name, port=program.port)
         assert SERVICES["api"]["environment"][setting] == expected
+
+
+def test_the_documented_restore_uses_the_password_of_the_superuser() -> None:
+    """The restore command in docs/operations.md reads the secret that PostgreSQL starts with."""
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    passwords = re.findall(r"PGPASSWORD=\$\(cat (\S+)\) pg_restore -U postgres", operations)
+    assert passwords == [SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD_FILE"]]
