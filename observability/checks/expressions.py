@@ -12,7 +12,7 @@ from observability.spec import names
 from observability.spec.plan import Plan
 
 Complaint = tuple[str, str]  # message and fix
-FIX = "correct the catalogue or the emitter, then make generate"
+FIX = "correct the catalogue or the generator, then make generate"
 EDGE_FIX = (
     'add it to buckets in policy.yaml; a whole number needs both spellings, as in le=~"1|1[.]0"'
 )

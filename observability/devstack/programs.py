@@ -1,6 +1,6 @@
 """The programs of the native stack, read from native.yaml.
 
-`up` runs them under supervisor; drills start them alone.
+`up` runs them under supervisor; drills start them without it.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Program:
 def programs(
     layout: StackLayout, plan: Plan, servers: dict[str, Server], *, drill: bool = False
 ) -> list[Program]:
-    """Return the helper programs, then those of the file without those whose server is missing."""
+    """Return the helper programs, then those of native.yaml whose server is installed."""
     executables = servers | {"python": Server(Path(sys.executable))}
     values = layout_values(layout) | plan_values(plan)
     found = list(helper_programs(layout, plan, drill=drill))
@@ -63,7 +63,7 @@ def helper_programs(layout: StackLayout, plan: Plan, *, drill: bool) -> Iterator
         text = entry.command
         if drill:
             text += f" {entry.drill_arguments}"
-        _, *arguments = text.format(**helper_address(layout, name)).split()
+        _, *arguments = text.format(**helper_values(layout, name)).split()  # python -m MODULE …
         package, _, _ = arguments[1].partition(".")
         environment = {"EVARA_RELEASE": source_digest(package)}
         yield Program(name, [sys.executable, *arguments], HELPER_PRIORITY, environment)
@@ -73,12 +73,12 @@ def helper_environment(layout: StackLayout, plan: Plan) -> dict[str, str]:
     """Return the settings with which the API finds the helper programs."""
     environment: dict[str, str] = {}
     for name, entry in plan.stack.programs.items():
-        environment |= fill_in(entry.environment, helper_address(layout, name))
+        environment |= fill_in(entry.environment, helper_values(layout, name))
     return environment
 
 
-def helper_address(layout: StackLayout, name: str) -> Json:
-    """Return the fields in the texts of a helper program."""
+def helper_values(layout: StackLayout, name: str) -> Json:
+    """Return the values for the braces in a helper program's command and environment."""
     return {"host": HOST, "port": layout.ports[name]}
 
 
@@ -121,7 +121,7 @@ def plan_values(plan: Plan) -> Json:
 def api_environment(layout: StackLayout, *, drill: bool = False) -> dict[str, str]:
     """Return the settings of the API's processes.
 
-    Those of the user are among them, but not in a drill, whose API reads the faults file instead.
+    `up` adds the settings of the user's environment that native.yaml lists; a drill adds its own.
     """
     native = read_native_yaml()
     environment = fill_in(native["api_environment"], layout_values(layout))

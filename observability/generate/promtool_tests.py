@@ -1,6 +1,6 @@
 """Plan → promtool cases on the real clock; pure.
 
-Every alert fires, stays silent below its threshold, and behaves without data.
+Every alert has a case in which it fires, one below its threshold, and one without data.
 """
 
 from decimal import Decimal
@@ -23,7 +23,7 @@ from observability.spec.plan import Plan, Tier
 FOLDER = "prometheus/tests"
 HEALTHY_STEP = Decimal(20)  # fine enough for the shortest window of any tier
 HEALTHY_LENGTH = Decimal(20 * 60)
-GUARD_STEP = Decimal(60)
+OTHERS_STEP = Decimal(60)
 TIDY_STEPS = (1, 5, 20, 60, 120, 300)  # seconds
 ALL_BAD = Decimal(1)
 JUST_ABOVE = Decimal("1.1")
@@ -31,12 +31,12 @@ JUST_BELOW = Decimal("0.9")
 
 
 def render(plan: Plan) -> dict[str, str]:
-    """Return one file per tier (a file has one clock), of healthy traffic, and of the rest."""
+    """Return one file per tier, because a file has one clock, healthy.yaml and others.yaml."""
     files = {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
     files[f"{FOLDER}/healthy.yaml"] = document(HEALTHY_STEP, [healthy_traffic(plan)])
-    symptom_tests = [test.render(GUARD_STEP) for test in shared_tests(plan.symptoms)]
+    symptom_tests = [test.render(OTHERS_STEP) for test in shared_tests(plan.symptoms)]
     tests = [without_data(plan), broken_rules(plan), *symptom_tests]
-    files[f"{FOLDER}/others.yaml"] = document(GUARD_STEP, tests)
+    files[f"{FOLDER}/others.yaml"] = document(OTHERS_STEP, tests)
     return files
 
 
@@ -52,7 +52,7 @@ def tier_file(plan: Plan, tier: Tier) -> str:
 def above_threshold(plan: Plan, tier: Tier) -> Case:
     """Return the case in which the alert fires for every SLO of the tier.
 
-    Seconds are wholly good or wholly bad; there is no share in between.
+    A second is good or bad as a whole, so SLOs that count seconds get only bad ones.
     """
     shares = {}
     for slo, threshold in thresholds(plan, tier).items():
@@ -65,9 +65,9 @@ def above_threshold(plan: Plan, tier: Tier) -> Case:
 
 
 def below_threshold(plan: Plan, tier: Tier) -> Case:
-    """Return the case in which the alert is silent, but for SLOs that count seconds.
+    """Return the case in which the alert fires only for SLOs that count seconds.
 
-    The targets of those are up and expose nothing, which is bad.
+    Their targets are up, but the gauge is missing, which counts as bad.
     """
     timed = slos_that_count_seconds(plan, tier)
     shares = {}
@@ -79,7 +79,7 @@ def below_threshold(plan: Plan, tier: Tier) -> Case:
     for job in (names.SCRAPE_API, names.SCRAPE_PROBER):
         inputs[selector(names.UP, job=job)] = gauge(1)
     fires = tier_question(tier, firing_time(tier), timed)
-    name = f"{tier.name} stays silent below it, and fires for silence of targets that are there"
+    name = f"{tier.name} is silent below its threshold, and fires where a target lacks its gauge"
     return case(name, inputs, step, [fires])
 
 
@@ -109,7 +109,7 @@ def sample_step(tier: Tier) -> Decimal:
 
 
 def firing_time(tier: Tier) -> Decimal:
-    """Return the second at which the tier's alert has fired."""
+    """Return a second at which the alert certainly fires: its `for`, and time for its rules."""
     return tier.for_ + max(Decimal(60), 4 * sample_step(tier))
 
 
@@ -131,7 +131,7 @@ def healthy_traffic(plan: Plan) -> Case:
 
 
 def without_data(plan: Plan) -> Case:
-    """Return the case of a Prometheus that scrapes nothing: only guards against that fire."""
+    """Return the case without any series: only SLOUnmeasured and the watchdog fire."""
     unmeasured = f"count by ({names.SLO}) ({firing(alertname=names.UNMEASURED_ALERT)})"
     every_slo = sorted(slo.name for slo in plan.slos)
     questions = [
@@ -145,19 +145,19 @@ def without_data(plan: Plan) -> Case:
         questions.append(alert_question(alert.name, end, fires=False))
     for tier in plan.tiers:
         questions.append(tier_question(tier, tier.for_ + SETTLING, []))
-    return case("without any series", {}, GUARD_STEP, questions)
+    return case("without any series", {}, OTHERS_STEP, questions)
 
 
 def broken_rules(plan: Plan) -> Case:
     """Return the case of failing evaluations and of an objective that is not declared."""
     stranger = {selector(names.OBJECTIVE, slo="stranger"): gauge(1)}
-    healthy = steady_series(plan, SteadyTraffic({}, GUARD_STEP))
+    healthy = steady_series(plan, SteadyTraffic({}, OTHERS_STEP))
     inputs = healthy | stranger | rule_failures(counter(1))
     questions = [
         alert_question(names.RULES_ALERT, Decimal(600), fires=True),
         alert_question(names.COUNT_ALERT, Decimal(600), fires=True),
     ]
-    return case("failing evaluations and a strange objective", inputs, GUARD_STEP, questions)
+    return case("failing evaluations and a strange objective", inputs, OTHERS_STEP, questions)
 
 
 def rule_failures(values: str) -> dict[str, str]:

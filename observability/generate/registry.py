@@ -22,7 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 OPENAPI = ROOT / "api" / "openapi.json"
 GENERATED = Path("observability/generated")
 SCENARIOS = Path("loadtests")
-EMITTERS = (prometheus, alertmanager, promtool_tests, dashboards, pages, loki, fluentbit, postgres)
+GENERATORS = (
+    prometheus,
+    alertmanager,
+    promtool_tests,
+    dashboards,
+    pages,
+    loki,
+    fluentbit,
+    postgres,
+)
 CONTRACT_FIX = "flask --app api.app contract write"
 Files = dict[Path, str]  # path relative to the output folder → text
 
@@ -43,8 +52,8 @@ def render(plan: Plan, openapi: Json) -> Files:
     Only the load scenarios need the contract: they take their bodies from its examples.
     """
     files = {}
-    for emitter in EMITTERS:
-        for name, text in emitter.render(plan).items():
+    for generator in GENERATORS:
+        for name, text in generator.render(plan).items():
             files[GENERATED / name] = text
     for name, text in locust.render(plan, openapi).items():
         files[SCENARIOS / name] = text

@@ -1,4 +1,4 @@
-"""The kinds of SLI, one line each, and what rules and promtool cases ask of all of them."""
+"""The list of the kinds of SLI, and what rules and promtool cases need from all of them."""
 
 from observability.sli.availability import Availability
 from observability.sli.freshness import Freshness

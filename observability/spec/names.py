@@ -1,7 +1,8 @@
 """Names of every metric, label, recorded series, alert and scrape job that this project uses.
 
 No other module writes such a name as a literal (tests/observability/spec/test_names.py holds that),
-so that renaming one here renames it in the app, the rules, the tests and the runbook alike.
+so that renaming one here renames it everywhere in Python. `make check` then lists the expressions
+of the catalogue that still have the old name; tests/rules has it in its cases.
 """
 
 # --- what the API and its helpers expose ---

@@ -183,7 +183,7 @@ def test_an_outage_is_retried_and_then_a_dead_letter(
     replay.set_mode("fail", 60)
     before, ids = runs(), []
     do = jobs.runners[SYNC].run
-    jobs.runners[SYNC].queued.task_class.execute = lambda task: (
+    jobs.runners[SYNC].queued_run.task_class.execute = lambda task: (
         ids.append(task.args[1][request_context.REQUEST_ID]),
         do(*task.args),
     )
@@ -226,7 +226,7 @@ def test_a_backfill_past_its_deadline_continues(
     with app.app_context(), database().write() as session:
         record(session, SYNC, NODE["id"], "an earlier outage", 3)
     with caplog.at_level(logging.INFO):
-        jobs.runners[SYNC].queued(NODE["id"], {})
+        jobs.runners[SYNC].queued_run(NODE["id"], {})
         run_tasks(jobs)
     lines = [record.__dict__ for record in caplog.records if record.message == "job done"]
     assert len(lines) > 1
@@ -244,7 +244,7 @@ def test_a_backfill_without_progress_is_a_failure(
     for size, calls in ((200, 6), (20, 4)):
         before = runs()
         pages(size, calls)
-        jobs.runners[SYNC].queued(NODE["id"], {})
+        jobs.runners[SYNC].queued_run(NODE["id"], {})
         run_tasks(jobs)
         assert runs() == [before[0], before[1] + 3]
         (letter,) = dead_letters(app)
@@ -272,12 +272,12 @@ def test_a_node_is_queued_once(app: Flask, jobs: Jobs, replay: ThingSpeakStub) -
     replay.set_mode("fail", 60)
     app_state(app).settings.retry_seconds = 1000
     for _ in range(3):
-        jobs.runners[SYNC].due_at = 0
+        jobs.runners[SYNC].next_enqueue_at = 0
         jobs.tick()
     assert jobs.huey.pending_count() == 1
     for _ in range(2):
         jobs.huey.execute(jobs.huey.dequeue())  # the attempt, and putting the next one aside
-    jobs.runners[SYNC].due_at = 0
+    jobs.runners[SYNC].next_enqueue_at = 0
     jobs.tick()
     assert (jobs.huey.pending_count(), jobs.huey.scheduled_count()) == (0, 1)
 
@@ -310,7 +310,7 @@ def test_a_refusal_is_not_retried(app: Flask, jobs: Jobs) -> None:
         lambda: client.delete(f"{NODES}/tank-01"),
     ):
         client.patch(f"{NODES}/tank-01", json={"channel_id": 4711})
-        jobs.runners[SYNC].queued("tank-01", {})
+        jobs.runners[SYNC].queued_run("tank-01", {})
         assert run_tasks(jobs) == 1
         (letter,) = dead_letters(app)
         assert (letter.attempts, "-1" in letter.error) == (1, True)
@@ -354,6 +354,6 @@ def test_a_lost_lease_is_neither_success_nor_failure(
 
 def test_a_deleted_node_is_no_failure(app: Flask, jobs: Jobs) -> None:
     """It may be deleted while its task is in the queue."""
-    jobs.runners[SYNC].queued("nobody", {})
+    jobs.runners[SYNC].queued_run("nobody", {})
     assert run_tasks(jobs) == 1
     assert dead_letters(app) == []

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def run_context(app: Flask, lease_name: str, headers: Headers) -> Iterator[Lease | None]:
-    """Run a block in the context of the app and of the headers, under the lease of that name.
+    """Run a block in the app context and the request context of `headers`, holding a lease.
 
     Yield None when another worker has the lease.
     """
@@ -40,21 +40,22 @@ def run_context(app: Flask, lease_name: str, headers: Headers) -> Iterator[Lease
 
 
 class Runner:
-    """The runs of one task of an app, in a queue and at once."""
+    """The runs of one task: from the queue (`enqueue`) or immediately (`run_all`)."""
 
     def __init__(self, app: Flask, queue: Any, task: Task, stop: threading.Event):
         self.task = task
-        self.due_at = 0.0  # monotonic seconds
-        self.queued = queue.task(name=task.queue_name)(self.run)
+        self.next_enqueue_at = 0.0  # monotonic seconds
+        self.queued_run = queue.task(name=task.queue_name)(self.run)
         self._app = app
         self._queue = queue
         self._stop = stop
 
     def run(self, subject: str, headers: Headers, attempt: int = 1, retry: bool = True) -> bool:
-        """Run one attempt; return False when it failed or, without `retry`, is unfinished.
+        """Run one attempt; return False when it failed, or is unfinished and `retry` is false.
 
         With `retry`, queue the next run of an attempt that failed or reached its deadline. A
-        failure that no retry follows becomes a dead letter.
+        failure that no retry follows becomes a dead letter. A run that another worker has taken
+        over counts as done.
         """
         name = self.task.name
         with run_context(self._app, f"{name}/{subject}", headers) as lease:
@@ -84,7 +85,7 @@ class Runner:
     def _work(self, subject: str, lease: Lease) -> tuple[int, bool]:
         """Return the number of new rows, and whether the work is finished.
 
-        It is not when the deadline is reached or the worker stops.
+        It is unfinished when the deadline is reached or the worker stops.
         """
         stored = 0
         with tracing.job(self.task.name), deadline(app_state().settings.job_deadline):
@@ -100,7 +101,7 @@ class Runner:
     def _schedule(self, subject: str, attempt: int, delay: float) -> None:
         """Queue a run in `delay` seconds that continues the current context."""
         arguments = (subject, request_context.outbound_headers(), attempt)
-        self.queued.schedule(args=arguments, delay=delay)
+        self.queued_run.schedule(args=arguments, delay=delay)
 
     def _handle_failure(self, error: Exception, subject: str, attempt: int, retry: bool) -> None:
         """Report a failed attempt; queue the next one if it may help, else write a dead letter."""
@@ -134,19 +135,22 @@ class Runner:
         return all(results)
 
     def enqueue(self, subject: str) -> None:
-        """Queue a run with a new request context; it expires after a period."""
+        """Queue a run with a new request context.
+
+        It is dropped when it has waited for longer than the period of the task.
+        """
         expires = max(MIN_EXPIRES, self.task.every)
         with request_context.activate({}) as context:
-            self.queued(subject, context.outbound_headers(), expires=expires)
+            self.queued_run(subject, context.outbound_headers(), expires=expires)
 
     def enqueue_all(self) -> None:
-        """Queue a run of each subject that has none in the queue, now or for later."""
+        """Queue a run of each subject that has neither a pending nor a scheduled one."""
         subjects = self._subjects()
         if not subjects:
             return
-        self.due_at = time.monotonic() + self.task.every
-        tasks = [*self._queue.pending(), *self._queue.scheduled()]
+        self.next_enqueue_at = time.monotonic() + self.task.every
+        entries = [*self._queue.pending(), *self._queue.scheduled()]
         # A second run of a subject would crowd out the retries of those that fail.
-        queued = {task.args[0] for task in tasks if task.name == self.task.queue_name}
+        queued = {entry.args[0] for entry in entries if entry.name == self.task.queue_name}
         for subject in set(subjects) - queued:
             self.enqueue(subject)

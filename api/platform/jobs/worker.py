@@ -66,7 +66,7 @@ class Jobs:
             with request_context.activate({}) as context:
                 self.deliver(context.outbound_headers(), expires=DELIVER_EXPIRES)
         for runner in self.runners.values():
-            if time.monotonic() >= runner.due_at:
+            if time.monotonic() >= runner.next_enqueue_at:
                 runner.enqueue_all()
 
     def _measure(self) -> None:

@@ -200,7 +200,8 @@ def route_ids(app: Flask, plan: Plan) -> dict[tuple[str, str], str]:
         for http in served.keys() - plan.route_ids
     ]
     problems += [
-        f"{http} ({plan.route_ids[http]}) is in the catalogue, but not served: correct `http:`"
+        f"{http} ({plan.route_ids[http]}) is in the catalogue, but not served: "
+        "add its view and its blueprint, or correct `http:`"
         for http in plan.route_ids.keys() - served
     ]
     if problems:

@@ -72,7 +72,7 @@ class OwnerEntry(Entry):
 
 
 class IntegrationEntry(Entry):
-    """A notification channel."""
+    """An integration of Alertmanager: a webhook, mail, Slack or PagerDuty."""
 
     one_of = ("webhook", "webhook_url_file", "email", "slack_url_file", "pagerduty_key_file")
     webhook: str | None = None

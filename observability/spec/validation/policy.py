@@ -20,7 +20,7 @@ def check_policy(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator
 def references(policy: Policy) -> Iterator[Reference]:
     """Yield the names that other sections must declare.
 
-    An integration is a way to a person: a webhook, mail, Slack, PagerDuty.
+    An integration delivers to people: a webhook, mail, Slack, PagerDuty.
     """
     integrations = policy.integrations
     for name, severity in policy.severities.items():

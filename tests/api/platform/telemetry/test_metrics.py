@@ -141,7 +141,10 @@ def changed(tmp_path: Path, change: str) -> plan.Plan:
     [
         (
             "absent",
-            ["GET /ghost (docs.ghost) is in the catalogue, but not served", "correct `http:`"],
+            [
+                "GET /ghost (docs.ghost) is in the catalogue, but not served",
+                "add its view and its blueprint, or correct `http:`",
+            ],
         ),
         (
             "unknown",
