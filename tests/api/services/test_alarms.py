@@ -1,12 +1,20 @@
 """Alarms: a delivery when the latest reading crosses a limit, and only then."""
 
+import re
 import threading
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from pydantic import SecretStr
 
+from api.platform.db import database
+from api.platform.jobs import leases, outbox
+from api.platform.state import app_state
 from api.services import alarms, readings
 from tests.api.conftest import MakeApp
 from tests.api.helpers import (
@@ -23,6 +31,9 @@ from tests.api.helpers import (
     send,
 )
 from tests.api.platform.helpers import outbox_payloads
+from tests.receiver import receiving
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "jobs.md"
 
 
 @pytest.fixture
@@ -166,3 +177,41 @@ def test_a_failed_transaction_stores_neither_reading_nor_delivery(
     assert alarmed.get(f"{NODES}/tank-01/readings").get_json()["total"] == 1
     send(alarmed, reading(1, LOW))
     assert len(outbox_payloads(app)) == 1
+
+
+def test_a_delivery_outlives_its_node(app: Flask, alarmed: FlaskClient) -> None:
+    """Deleting the node does not delete its deliveries."""
+    send(alarmed, reading(0, LOW))
+    assert alarmed.delete(f"{NODES}/tank-01").status_code == 204
+    with receiving() as receiver, app.app_context(), httpx.Client() as http:
+        app_state(app).settings.webhook_url = receiver.url
+        with leases.hold(alarms.JOB) as lease:
+            assert lease
+            assert outbox.deliver_next(http, lease)
+        assert receiver.states() == [("tank-01", "below")]
+
+
+def test_the_documented_receiver_accepts_each_delivery_once(
+    app: Flask,
+    alarmed: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The example of docs/jobs.md accepts a signature, drops repeats, and refuses forgeries."""
+    monkeypatch.setenv("EVARA_WEBHOOK_SECRET", "s3cret")
+    example = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    assert example
+    names: dict[str, Any] = {"__name__": "receiver"}
+    exec(example[1], names)  # noqa: S102 - our own document
+    send(alarmed, reading(0, LOW))
+    with app.app_context(), httpx.Client(transport=httpx.WSGITransport(names["app"])) as http:
+        app_state(app).settings.webhook_url = "http://receiver/alarms"
+        app_state(app).settings.webhook_secret = SecretStr("s3cret")
+        with database().read() as session:
+            delivery = outbox.next_due(session)
+        assert delivery
+        capsys.readouterr()
+        assert [outbox.send(http, delivery) for _ in range(2)] == [None, None]
+        assert capsys.readouterr().out == "tank-01: level_m is below\n"
+        app_state(app).settings.webhook_secret = SecretStr("another")
+        assert outbox.send(http, delivery) == "answered 401"

@@ -1,6 +1,8 @@
 """/api/v1/nodes as its callers see it."""
 
+import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -213,3 +215,32 @@ def test_the_contracts_examples_are_accepted(client: FlaskClient) -> None:
 def body_example(operation: dict[str, Any]) -> Any:
     """Return the example of an operation's request body."""
     return operation["requestBody"]["content"]["application/json"]["example"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "' OR '1'='1",
+        "tank-01'; DROP TABLE nodes; --",
+        'tank-01" --',
+        "%' UNION SELECT channel_key FROM nodes --",
+    ],
+)
+def test_sql_in_a_value_is_a_value(client: FlaskClient, node: str, value: str) -> None:
+    """Quotes and statements in ids, filters and bodies find nothing, and harm nothing."""
+    path = f"{NODES}/{quote(value, safe='')}"
+    assert client.get(path).status_code == 404
+    assert client.delete(path).status_code == 404
+    assert client.get(f"{path}/latest").status_code == 404
+    assert client.get(NODES, query_string={"kind": value}).status_code == 422
+    assert client.get(READINGS, query_string={"metric": value}).status_code == 422
+    assert client.patch(f"{NODES}/{node}", json={"name": value}).get_json()["name"] == value
+    assert [item["id"] for item in client.get(NODES).get_json()["items"]] == [node]
+
+
+def test_no_request_names_a_host(client: FlaskClient) -> None:
+    """No field or parameter is an address, and the number of a channel cannot be made one."""
+    contract = client.get("/openapi.json").text
+    assert not re.search(r'"format": *"(uri|url|hostname|ipv4|ipv6)', contract)
+    for channel in ("http://169.254.169.254/", "1001/../..", "1001@evil.org"):
+        is_problem(client.post(NODES, json=NODE | {"channel_id": channel}), 422)

@@ -19,14 +19,20 @@ from api.platform.http import errors
 from api.platform.jobs.worker import Jobs
 from api.platform.state import app_state
 from api.platform.telemetry import metrics
-from api.services import nodes, sync
 from observability.spec import names
 from tests.api.collector import Collector, collecting
-from tests.api.conftest import NOUNS, MakeApp
-from tests.api.helpers import NODE, NODES, READINGS, batch, reading, stored
-from tests.api.platform.helpers import UNLIMITED, bearer, is_problem, label_values, sample
-
-APP_KIND = NOUNS
+from tests.api.conftest import MakeApp
+from tests.api.platform.helpers import (
+    ORDER,
+    ORDERS,
+    UNLIMITED,
+    bearer,
+    is_problem,
+    label_values,
+    sample,
+)
+from tests.api.platform.other_app import orders
+from tests.api.platform.other_app.orders import LOST, SHIP
 
 
 def raising(error: Exception) -> object:
@@ -64,18 +70,18 @@ def test_http_exceptions_keep_their_headers(
     header: tuple[str, str],
 ) -> None:
     """Status, description and headers of an HTTP exception reach the caller as a problem."""
-    monkeypatch.setattr(nodes, "page", raising(error))
+    monkeypatch.setattr(orders, "paged", raising(error))
     assert migrated
     client = make_app().test_client()
     client.holds_contract = False  # no view documents a 418
-    answer = client.get(NODES, headers=bearer(UNLIMITED))
+    answer = client.get(ORDERS, headers=bearer(UNLIMITED))
     assert is_problem(answer, error.code or 0)["detail"] == error.description
     assert answer.headers[header[0]] == header[1]
 
 
 def test_every_answer_carries_the_protective_headers(client: FlaskClient) -> None:
     """Good answers and errors alike forbid sniffing, framing and referrers."""
-    for path in (NODES, "/nothing"):
+    for path in (ORDERS, "/nothing"):
         headers = client.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "no-referrer"
@@ -91,15 +97,15 @@ def test_an_unhandled_exception_is_logged_and_not_exposed(
     """It is a 500 without details, one log line with the traceback, and one count."""
     assert migrated
     app = make_app()
-    monkeypatch.setattr(nodes, "page", raising(ZeroDivisionError("the secret inside")))
-    body = is_problem(app.test_client().get(NODES), 500)
+    monkeypatch.setattr(orders, "paged", raising(ZeroDivisionError("the secret inside")))
+    body = is_problem(app.test_client().get(ORDERS), 500)
     assert "secret" not in json.dumps(body)
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     [error] = [line for line in lines if line["level"] == "ERROR"]
     assert "ZeroDivisionError: the secret inside" in error["exc_info"]
     assert error["request_id"] == body["request_id"]
-    assert exceptions(app, "nodes.list", "ZeroDivisionError") == 1
-    assert server_errors(app, "nodes.list") == 1
+    assert exceptions(app, "orders.list", "ZeroDivisionError") == 1
+    assert server_errors(app, "orders.list") == 1
 
 
 @pytest.mark.sqlite_only("its one lock for writers")
@@ -111,40 +117,36 @@ def test_a_locked_database_is_unavailable(
     app = make_app()
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
-    client.post(NODES, json=NODE)
     other = sqlite3.connect(database_file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    answer = client.post(READINGS, json=batch(reading()))
+    answer = client.post(ORDERS, json=ORDER)
     is_problem(answer, 503)
     assert answer.headers["Retry-After"] == "5"
-    assert client.get(READINGS).status_code == 200
+    assert client.get(ORDERS).get_json()["total"] == 0
     other.execute("ROLLBACK")
     other.close()
-    assert stored(app) == 0
-    assert client.post(READINGS, json=batch(reading())).status_code == 201
-    assert exceptions(app, "readings.ingest", names.NO_TYPE) == 0
+    assert client.post(ORDERS, json=ORDER).status_code == 201
+    assert exceptions(app, "orders.create", names.NO_TYPE) == 0
 
 
 def test_running_out_of_connections_is_unavailable(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pool that has no connection left in time is 503, not an unforeseen exception."""
-    monkeypatch.setattr(nodes, "page", raising(PoolTimeout("no connection")))
-    is_problem(client.get(NODES), 503)
+    monkeypatch.setattr(orders, "paged", raising(PoolTimeout("no connection")))
+    is_problem(client.get(ORDERS), 503)
 
 
 def test_before_the_migration_routes_are_unavailable(make_app: MakeApp) -> None:
     """Without tables every route of the database is 503."""
-    is_problem(make_app().test_client().get(NODES), 503)
+    is_problem(make_app().test_client().get(ORDERS), 503)
 
 
-def test_validation_names_the_field(client: FlaskClient, app: Flask) -> None:
-    """422 tells where, which field and why."""
-    body = is_problem(client.post(NODES, json=NODE | {"kind": "house"}), 422)
-    assert body["errors"] == {
-        "json": {"kind": ["Must be one of: water_tank, bore_well, flow_meter."]}
-    }
-    assert stored(app) == 0
+def test_validation_names_the_field(client: FlaskClient) -> None:
+    """A 422 has the location, the field and the reason."""
+    body = is_problem(client.post(ORDERS, json=ORDER | {"amount": "much"}), 422)
+    assert body["errors"] == {"json": {"amount": ["Not a valid number."]}}
+    assert client.get(ORDERS).get_json()["total"] == 0
 
 
 class Canceled(Exception):
@@ -195,11 +197,11 @@ def test_database_errors_are_problems(
 ) -> None:
     """Refused values and a slow or unavailable database have their own status and message."""
     assert migrated
-    monkeypatch.setattr(nodes, "page", raising(error))
+    monkeypatch.setattr(orders, "paged", raising(error))
     app = make_app()
     client = app.test_client()
     client.holds_contract = False  # no view documents all of these
-    answer = client.get(NODES)
+    answer = client.get(ORDERS)
     body = is_problem(answer, status)
     assert words in body["detail"]
     assert "SELECT" not in answer.text
@@ -267,8 +269,8 @@ def test_a_failing_error_handler_is_still_a_problem(
 ) -> None:
     """The last resort does not need problem()."""
     monkeypatch.setattr(errors, "problem", raising(ZeroDivisionError()))
-    monkeypatch.setattr(nodes, "page", raising(ZeroDivisionError()))
-    answer = client.get(NODES)
+    monkeypatch.setattr(orders, "paged", raising(ZeroDivisionError()))
+    answer = client.get(ORDERS)
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert answer.get_json()["detail"] == errors.BROKEN
 
@@ -279,11 +281,11 @@ def test_classes_of_exceptions_have_a_limit(
     """Classes beyond it share a series, so that endless new classes cannot flood Prometheus."""
     monkeypatch.setattr(metrics, "MAX_EXCEPTION_TYPES", 2)
     for name in ("A", "B", "C", "D", "A"):
-        monkeypatch.setattr(nodes, "page", raising(type(name, (Exception,), {})()))
-        client.get(NODES)
+        monkeypatch.setattr(orders, "paged", raising(type(name, (Exception,), {})()))
+        client.get(ORDERS)
     registry = app_state(app).registry
     counted = {
-        kind: sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route="nodes.list", type=kind)
+        kind: sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route="orders.list", type=kind)
         for kind in ("A", "B", names.OTHER_TYPE)
     }
     assert counted == {"A": 2, "B": 1, names.OTHER_TYPE: 2}
@@ -304,17 +306,16 @@ def test_sentry_gets_unhandled_exceptions(
     """Each is one event with release, environment, route and ids, without data of the request."""
     assert migrated
     app = make_app(sentry_dsn=sentry.url.replace("://", "://public@") + "/1", version="1.2.3")
-    with app.app_context():
-        nodes.create(NODE | {"id": "pulled", "channel_id": 7})
-    monkeypatch.setattr(
-        nodes, "create", raising(ZeroDivisionError("at postgresql://evara:hunter2@db/evara"))
-    )
     client = app.test_client()
+    assert client.post(ORDERS, json=ORDER | {"id": LOST}).status_code == 201
+    error = ZeroDivisionError("at postgresql://evara:hunter2@db/evara")
+    monkeypatch.setattr(orders, "Order", raising(error))
     assert client.get("/nowhere").status_code == 404
-    answer = client.post(NODES, json=NODE | {"name": "hunter2"}, headers=bearer(UNLIMITED))
+    answer = client.post(ORDERS, json=ORDER | {"id": "hunter2"}, headers=bearer(UNLIMITED))
     assert answer.status_code == 500
-    monkeypatch.setattr(sync, "sync_node", raising(KeyError("of a job")))
-    assert not Jobs(app).runners["thingspeak.sync"].run_all()
+    monkeypatch.undo()
+    monkeypatch.setattr(orders, "ShippingError", KeyError)
+    assert not Jobs(app).runners[SHIP].run_all()
     sentry_sdk.flush(10)
     assert b"hunter2" not in b"".join(sentry.bodies)
     assert UNLIMITED.encode() not in b"".join(sentry.bodies)
@@ -327,6 +328,6 @@ def test_sentry_gets_unhandled_exceptions(
         assert (event["release"], event["environment"]) == ("1.2.3", "test")
         assert not event.keys() & {"request", "user", "modules"}
         assert event.get("breadcrumbs", {"values": []}) == {"values": []}
-    assert events[0]["tags"]["route"] == "nodes.create"
+    assert events[0]["tags"]["route"] == "orders.create"
     assert events[0]["tags"]["request_id"] == answer.headers["X-Request-ID"]
     assert events[1]["tags"].keys() == {"request_id", "trace_id"}

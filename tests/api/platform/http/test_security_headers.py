@@ -7,23 +7,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 import stamina
 from flask.testing import FlaskClient
 from pydantic import ValidationError
 
-from api.config import Settings
+from api.platform.config import PlatformSettings
 from api.platform.http import security_headers
 from api.platform.state import app_state
-from api.services import nodes
 from observability.spec import names
-from tests.api.conftest import NOUNS, MakeApp
-from tests.api.helpers import NODE, NODES, READINGS
-from tests.api.platform.helpers import is_problem, label_values
-
-APP_KIND = NOUNS
+from tests.api.conftest import MakeApp
+from tests.api.platform.helpers import ORDER, ORDERS, is_problem, label_values
+from tests.api.platform.other_app import orders
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGE = "https://app.example.org"
@@ -34,7 +30,7 @@ STACK = re.compile(
 
 
 @pytest.mark.parametrize(
-    "path", [NODES, f"{NODES}/nobody", "/nothing", "/health/live", "/openapi.json"]
+    "path", [ORDERS, f"{ORDERS}/nobody", "/nothing", "/health/live", "/openapi.json"]
 )
 def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
     """Errors, too: no script runs, no page frames or embeds them, no cache stores them."""
@@ -80,11 +76,11 @@ def test_hsts_only_behind_tls(
 def test_without_origins_there_is_no_cors(make_app: MakeApp) -> None:
     """By default no page of another origin reads anything."""
     client = make_app().test_client()
-    for answer in (client.get(NODES, headers={"Origin": PAGE}), preflight(client, PAGE)):
+    for answer in (client.get(ORDERS, headers={"Origin": PAGE}), preflight(client, PAGE)):
         assert not [key for key, _ in answer.headers if key.startswith("Access-Control")]
 
 
-def preflight(client: FlaskClient, origin: str, path: str = f"{NODES}/") -> object:
+def preflight(client: FlaskClient, origin: str, path: str = f"{ORDERS}/") -> object:
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
@@ -104,7 +100,7 @@ def test_declared_origins_may_call(make_app: MakeApp) -> None:
     assert answer.headers["Access-Control-Allow-Headers"] == "content-type"
     assert int(answer.headers["Access-Control-Max-Age"]) > 0
     for answer in (
-        client.get(NODES, headers={"Origin": PAGE}),
+        client.get(ORDERS, headers={"Origin": PAGE}),
         client.get("/nothing", headers={"Origin": PAGE}),
     ):
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
@@ -130,9 +126,9 @@ def test_undeclared_origins_get_no_cors_headers(make_app: MakeApp, origin: str) 
     """Origins match exactly; Vary keeps a cache from mixing the answers for two pages."""
     client = make_app(cors_origins=PAGE).test_client()
     answers = (
-        client.get(NODES, headers={"Origin": origin}),
+        client.get(ORDERS, headers={"Origin": origin}),
         preflight(client, origin),
-        client.get(NODES),
+        client.get(ORDERS),
     )
     for answer in answers:
         assert "Access-Control-Allow-Origin" not in answer.headers
@@ -160,14 +156,14 @@ def test_a_preflight_of_an_unknown_url_is_404(make_app: MakeApp) -> None:
 def test_origins_are_exact(wrong: str) -> None:
     """A wildcard, a path or a name alone would allow nobody, or everybody; it stops the start."""
     with pytest.raises(ValidationError):
-        Settings(_env_file=None, cors_origins=wrong)
+        PlatformSettings(_env_file=None, cors_origins=wrong)
 
 
 def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists come from one variable, and an empty one is an empty list."""
     monkeypatch.setenv("EVARA_TRUSTED_HOSTS", "api.example.org, .internal, ")
     monkeypatch.setenv("EVARA_CORS_ORIGINS", "")
-    settings = Settings(_env_file=None)
+    settings = PlatformSettings(_env_file=None)
     assert settings.trusted_hosts == ("api.example.org", ".internal")
     assert settings.cors_origins == ()
 
@@ -197,7 +193,7 @@ def test_only_trusted_hosts_are_served(make_app: MakeApp, host: str, status: int
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "X" * 200])
 def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
     """They are 405 with Allow, are not echoed, and share one label."""
-    answer = client.open(f"{NODES}/", method=method, headers={"X-Secret": "of a proxy"})
+    answer = client.open(f"{ORDERS}/", method=method, headers={"X-Secret": "of a proxy"})
     is_problem(answer, 405)
     assert "GET" in answer.headers["Allow"]
     assert "of a proxy" not in answer.text
@@ -214,57 +210,28 @@ def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
 
 
 def test_errors_name_no_part_of_the_stack(
-    client: FlaskClient, node: str, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever goes wrong, neither body nor headers say what it is built of."""
     answers = [
         client.get("/nothing"),
-        client.get(f"{NODES}/nobody"),
-        client.put(f"{NODES}/"),
-        client.post(NODES, json=NODE),
-        client.post(NODES, json={"id": 1}),
-        client.post(NODES, data=b"{", content_type="application/json"),
-        client.post(NODES, data=b"id=1", content_type="text/plain"),
-        client.post(READINGS, data=b" " * 2_000_000, content_type="application/json"),
-        client.get(f"{NODES}?page=%00"),
+        client.delete("/api/v1/keys/nothing"),
+        client.put(f"{ORDERS}/"),
+        client.post(ORDERS, json=ORDER),
+        client.post(ORDERS, json=ORDER),
+        client.post(ORDERS, json={"id": 1}),
+        client.post(ORDERS, data=b"{", content_type="application/json"),
+        client.post(ORDERS, data=b"id=1", content_type="text/plain"),
+        client.post(ORDERS, data=b" " * 2_000_000, content_type="application/json"),
+        client.get(f"{ORDERS}?page=%00"),
         client.get(f"/docs/{'x' * 5000}"),
     ]
-    monkeypatch.setattr(nodes, "page", lambda **_: 1 / 0)
-    answers.append(client.get(NODES))
-    assert node
+    monkeypatch.setattr(orders, "paged", lambda *_, **__: 1 / 0)
+    answers.append(client.get(ORDERS))
     assert {answer.status_code for answer in answers} >= {400, 404, 405, 409, 413, 415, 422, 500}
     for answer in answers:
         assert not STACK.search(answer.text), answer.text
         assert not STACK.search(str(answer.headers)), answer.headers
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "' OR '1'='1",
-        "tank-01'; DROP TABLE nodes; --",
-        'tank-01" --',
-        "%' UNION SELECT channel_key FROM nodes --",
-    ],
-)
-def test_sql_in_a_value_is_a_value(client: FlaskClient, node: str, value: str) -> None:
-    """Quotes and statements in ids, filters and bodies find nothing, and harm nothing."""
-    path = f"{NODES}/{quote(value, safe='')}"
-    assert client.get(path).status_code == 404
-    assert client.delete(path).status_code == 404
-    assert client.get(f"{path}/latest").status_code == 404
-    assert client.get(NODES, query_string={"kind": value}).status_code == 422
-    assert client.get(READINGS, query_string={"metric": value}).status_code == 422
-    assert client.patch(f"{NODES}/{node}", json={"name": value}).get_json()["name"] == value
-    assert [item["id"] for item in client.get(NODES).get_json()["items"]] == [node]
-
-
-def test_no_request_names_a_host(client: FlaskClient) -> None:
-    """No field or parameter is an address, and the number of a channel cannot be made one."""
-    contract = client.get("/openapi.json").text
-    assert not re.search(r'"format": *"(uri|url|hostname|ipv4|ipv6)', contract)
-    for channel in ("http://169.254.169.254/", "1001/../..", "1001@evil.org"):
-        is_problem(client.post(NODES, json=NODE | {"channel_id": channel}), 422)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import re
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,16 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from api.models import Node
 from api.platform import db
-from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs.worker import Jobs
+from api.platform.state import app_state
 from api.platform.telemetry import logs, metrics
-from api.services import nodes, sync
-from tests.api.conftest import NOUNS, MakeApp
-from tests.api.helpers import NODE, NODES
-from tests.api.platform.helpers import UNLIMITED, bearer
-
-APP_KIND = NOUNS
+from tests.api.conftest import MakeApp
+from tests.api.platform.helpers import ORDER, ORDERS, UNLIMITED, bearer
+from tests.api.platform.other_app import orders
+from tests.api.platform.other_app.models import Order
+from tests.api.platform.other_app.orders import SHIP, SHIPPING
 
 Lines = list[dict[str, Any]]
 
@@ -50,9 +49,9 @@ def lines_of(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("path", "method", "route", "status"),
     [
-        (NODES, "GET", "nodes.list", 200),
-        (f"{NODES}/x", "DELETE", "nodes.delete", 404),
-        (f"{NODES}?page=0", "GET", "nodes.list", 422),
+        (ORDERS, "GET", "orders.list", 200),
+        ("/api/v1/keys/x", "DELETE", "keys.revoke", 404),
+        (f"{ORDERS}?page=0", "GET", "orders.list", 422),
         ("/no\nthing", "GET", "unmatched", 404),
         ("/%ff%00", "GET", "unmatched", 404),
         ("/health", "BREW", "unmatched", 405),
@@ -67,7 +66,7 @@ def test_every_request_is_one_line(
     assert (line["route"], line["method"], line["status"]) == (route, method, status)
     assert line["request_id"] == answer.headers["X-Request-ID"]
     assert line["duration_ms"] >= 0
-    assert (line["service"], line["env"], line["level"]) == ("evara-api", "test", "INFO")
+    assert (line["service"], line["env"], line["level"]) == ("orders-api", "test", "INFO")
     assert line["timestamp"]
 
 
@@ -189,14 +188,14 @@ def test_secrets_of_a_request_are_nowhere(
         "Cookie": f"session={SECRET}",
     }
     answers = [
-        client.get(f"{NODES}/evara_k1_{SECRET}", headers=headers),
-        client.get(f"{NODES}?api_key={SECRET}&api_key={SECRET}", headers=headers),
+        client.get(f"{ORDERS}/evara_k1_{SECRET}", headers=headers),
+        client.get(f"{ORDERS}?api_key={SECRET}&api_key={SECRET}", headers=headers),
         client.get(f"/token={SECRET}", headers=headers),
-        client.get(NODES, headers=headers | bearer(SECRET)),
+        client.get(ORDERS, headers=headers | bearer(SECRET)),
         client.post(
-            NODES, json={"id": "x", "api_key": SECRET, f"api_key={SECRET}": 1}, headers=headers
+            ORDERS, json={"id": "x", "api_key": SECRET, f"api_key={SECRET}": 1}, headers=headers
         ),
-        client.post(NODES, data=SECRET, content_type="application/json", headers=headers),
+        client.post(ORDERS, data=SECRET, content_type="application/json", headers=headers),
     ]
 
     def away(*_: object, **__: object) -> None:
@@ -211,8 +210,8 @@ def test_secrets_of_a_request_are_nowhere(
         raise RuntimeError(f"redis://:{SECRET}@cache, api_key={SECRET}, {headers}")
 
     for error in (away, broken):
-        monkeypatch.setattr(nodes, "page", error)
-        answers.append(client.get(NODES, headers=headers | odd))
+        monkeypatch.setattr(orders, "paged", error)
+        answers.append(client.get(ORDERS, headers=headers | odd))
     assert [answer.status_code for answer in answers] == [404, 422, 404, 401, 422, 400, 503, 500]
     out = capsys.readouterr()
     assert SECRET not in out.err + out.out
@@ -226,9 +225,7 @@ def test_values_of_statements_are_in_no_line(
 ) -> None:
     """A statement that fails is logged with its placeholders; its values may be keys."""
     client = make_app(env="development", development_key="known").test_client()  # without tables
-    answer = client.post(
-        NODES, json={"id": SECRET, "name": SECRET, "kind": "water_tank"}, headers=bearer("known")
-    )
+    answer = client.post(ORDERS, json={"id": SECRET, "amount": 1}, headers=bearer("known"))
     assert answer.status_code == 503
     out = capsys.readouterr().err
     assert re.search("no such table|does not exist", out)
@@ -236,20 +233,12 @@ def test_values_of_statements_are_in_no_line(
 
 
 def test_rows_that_the_database_refuses_are_in_no_line(app: Flask) -> None:
-    """PostgreSQL quotes the row, with the channel's key; that is cut off before it is logged."""
-    row = {
-        "id": "a",
-        "name": "A",
-        "kind": "house",
-        "channel_key": SECRET,
-        "fields": {},
-        "created_at": now(),
-        "updated_at": now(),
-    }
+    """PostgreSQL quotes the row, which may hold secrets; that is cut off before it is logged."""
+    row = {"id": SECRET, "amount": None}
     with app.app_context(), pytest.raises(IntegrityError) as refused, database().write() as session:
-        session.execute(insert(Node.__table__).values(row))
+        session.execute(insert(Order.__table__).values(row))
     lines = "".join(traceback.format_exception(refused.value))
-    assert "kind" in lines
+    assert "amount" in lines
     assert SECRET not in lines
 
 
@@ -266,7 +255,7 @@ def test_a_line_has_the_usage_of_its_request(
         with db.database().read() as session:
             for _ in range(3):
                 session.execute(text("SELECT 1"))
-        with metrics.dependency_call("thingspeak"):
+        with metrics.dependency_call("warehouse"):
             time.sleep(0.02)
         return ""
 
@@ -283,13 +272,13 @@ def test_a_line_has_the_usage_of_its_request(
 
 @pytest.mark.usefixtures("migrated")
 def test_a_job_has_an_identity_of_its_own(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    make_app: MakeApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All lines of a run share ids and the last has its sums; the next run has others, and a
     failure is one line."""
     app = make_app()
-    with app.app_context():
-        nodes.create(NODE | {"channel_id": 7})
+    assert app.test_client().post(ORDERS, json=ORDER).status_code == 201
+    capsys.readouterr()
 
     def work(*_: object) -> Iterator[int]:
         logging.getLogger("somewhere").info("in the middle")
@@ -299,8 +288,8 @@ def test_a_job_has_an_identity_of_its_own(
         raise ZeroDivisionError
 
     for job in (work, work, broken):
-        monkeypatch.setattr(sync, "sync_node", job)
-        Jobs(app).runners["thingspeak.sync"].run_all()
+        app_state(app).tasks = (replace(SHIPPING, run=job),)
+        Jobs(app).runners[SHIP].run_all()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["message"] for line in lines] == ["in the middle", "job done"] * 2 + ["job failed"]
     ids = [(line["request_id"], line["trace_id"]) for line in lines]
@@ -334,7 +323,7 @@ def test_a_repetitive_library_logs_once_a_minute(
 
 def test_every_field_of_a_line_is_documented(lines_of: Any) -> None:
     """docs/logs.md has each field of a request's line in its table."""
-    _, [line] = lines_of(NODES)
+    _, [line] = lines_of(ORDERS)
     page = Path(__file__).resolve().parents[4] / "docs" / "logs.md"
     documented = page.read_text(encoding="utf-8")
     assert [name for name in line if f"| `{name}` |" not in documented] == []
