@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from observability.lib.check import Check
 from observability.lib.promql import by_slo, selector
+from observability.lib.runbook_check import RunbookCheck
 from observability.sli.kind import EventCounters, EventKind
 from observability.sli.sources import SOURCES, EventSource
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
@@ -45,6 +45,6 @@ class Availability(EventKind):
         """Return the catalogue's words, else the source's."""
         return slo.impact or SOURCES[slo.source].impact_of_failure.format(subject=slo.subject)
 
-    def checks(self, slo: Slo) -> tuple[Check, ...]:
+    def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return what the source shows about failures."""
         return SOURCES[slo.source].checks_of_failure(slo.subject)

@@ -1,10 +1,10 @@
 """Freshness: the share of the time in which a job's last success is recent enough."""
 
-from observability.lib.check import Check
 from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import query, threshold_query
 from observability.lib.panels import Panel, Unit
 from observability.lib.promql import increases
+from observability.lib.runbook_check import RunbookCheck
 from observability.sli.last_success import LastSuccess
 from observability.spec import names
 from observability.spec.plan import FRESHNESS, JOB_SOURCE, Plan, Slo
@@ -22,12 +22,12 @@ class Freshness(LastSuccess):
     label = names.JOB
     scrape_job = names.SCRAPE_API
 
-    def checks(self, slo: Slo) -> tuple[Check, ...]:
+    def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return the age of the last success, and the outcomes of the job's runs."""
         runs = increases(names.OUTCOME, names.JOB_RUNS + "_total", "1h", task=slo.subject)
         return (
-            Check("How long ago did it last succeed?", self._age(slo), Unit.SECONDS),
-            Check("Do its runs fail, or does it not run at all?", runs),
+            RunbookCheck("How long ago did it last succeed?", self._age(slo), Unit.SECONDS),
+            RunbookCheck("Do its runs fail, or does it not run at all?", runs),
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from observability.lib.check import Check
+from observability.lib.runbook_check import RunbookCheck
 from observability.sli.sources import SOURCES, EventSource
 from observability.sli.steady_traffic import SteadyTraffic
 from observability.spec.plan import Plan, Slo
@@ -41,7 +41,7 @@ class Kind(ABC):
         """Return what users notice while the SLO is burning."""
 
     @abstractmethod
-    def checks(self, slo: Slo) -> tuple[Check, ...]:
+    def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return what to look at first while the SLO is burning."""
 
     @abstractmethod

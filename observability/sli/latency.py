@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from observability.lib.check import Check
 from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import quantile_queries, threshold_query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Step, Unit
 from observability.lib.promql import by_slo, selector
+from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
 from observability.sli.kind import EventCounters, EventKind
 from observability.sli.sources import GOOD_RESPONSES, SOURCES, EventSource
@@ -57,7 +57,7 @@ class Latency(EventKind):
         sentence = SOURCES[slo.source].impact_of_delay
         return sentence.format(subject=slo.subject, threshold=slo.limit.text)
 
-    def checks(self, slo: Slo) -> tuple[Check, ...]:
+    def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return what the source shows about durations."""
         return SOURCES[slo.source].checks_of_delay(slo.subject)
 

@@ -1,9 +1,9 @@
 """Probe: the share of the time in which the prober reached a route from outside."""
 
-from observability.lib.check import Check
 from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import query
 from observability.lib.panels import Panel, Unit
+from observability.lib.runbook_check import RunbookCheck
 from observability.sli.last_success import LastSuccess
 from observability.spec import names
 from observability.spec.plan import PROBE, PROBE_SOURCE, Slo
@@ -21,11 +21,13 @@ class Probe(LastSuccess):
     label = names.ROUTE
     scrape_job = names.SCRAPE_PROBER
 
-    def checks(self, slo: Slo) -> tuple[Check, ...]:
+    def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return the age of the last answer, and the targets that are up."""
         return (
-            Check("How long ago was the last successful probe?", self._age(slo), Unit.SECONDS),
-            Check("Which targets are up?", names.UP),
+            RunbookCheck(
+                "How long ago was the last successful probe?", self._age(slo), Unit.SECONDS
+            ),
+            RunbookCheck("Which targets are up?", names.UP),
         )
 
 

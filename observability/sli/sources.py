@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from observability.lib.check import Check
 from observability.lib.panels import Unit
 from observability.lib.promql import edge, event_rates, p99, selector
+from observability.lib.runbook_check import RunbookCheck
 from observability.spec import names
 from observability.spec.plan import DEPENDENCY_SOURCE, GATEWAY_SOURCE, HTTP_SOURCE
 from observability.spec.quantities import Duration
@@ -65,10 +65,10 @@ class EventSource(ABC):
         return one_match(self.failed)
 
     @abstractmethod
-    def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
+    def checks_of_failure(self, subject: str) -> tuple[RunbookCheck, ...]:
         """Return what to look at while calls fail."""
 
-    def checks_of_delay(self, subject: str) -> tuple[Check, ...]:
+    def checks_of_delay(self, subject: str) -> tuple[RunbookCheck, ...]:
         """Return what to look at while calls are slow."""
         return self.checks_of_failure(subject)
 
@@ -84,21 +84,23 @@ class Requests(EventSource):
     succeeded = GOOD_RESPONSES
     has_drills = True
 
-    def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
+    def checks_of_failure(self, subject: str) -> tuple[RunbookCheck, ...]:
         """Return the status codes of the route, and failures of any dependency."""
         query = event_rates(names.CODE, names.HTTP_REQUESTS + "_total", route=subject)
-        return Check("Which status codes are sent?", query, Unit.REQUESTS), self._dependencies()
+        return RunbookCheck(
+            "Which status codes are sent?", query, Unit.REQUESTS
+        ), self._dependencies()
 
-    def checks_of_delay(self, subject: str) -> tuple[Check, ...]:
+    def checks_of_delay(self, subject: str) -> tuple[RunbookCheck, ...]:
         """Return the durations of the route, and failures of any dependency."""
         query = p99(names.HTTP_DURATION, route=subject)
-        durations = Check("How long do successful requests take (p99)?", query, Unit.SECONDS)
+        durations = RunbookCheck("How long do successful requests take (p99)?", query, Unit.SECONDS)
         return durations, self._dependencies()
 
-    def _dependencies(self) -> Check:
+    def _dependencies(self) -> RunbookCheck:
         calls = names.DEPENDENCY_DURATION + "_count"
         query = event_rates(names.DEPENDENCY, calls, outcome="error")
-        return Check("Does one of its dependencies fail?", query, Unit.PER_SECOND)
+        return RunbookCheck("Does one of its dependencies fail?", query, Unit.PER_SECOND)
 
 
 class DependencyCalls(EventSource):
@@ -114,13 +116,15 @@ class DependencyCalls(EventSource):
     impact_of_failure = "Routes that need {subject} become slow, fail, or return old data."
     impact_of_delay = impact_of_failure
 
-    def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
+    def checks_of_failure(self, subject: str) -> tuple[RunbookCheck, ...]:
         """Return the outcomes and the durations of the calls."""
         outcomes = event_rates(names.OUTCOME, self.count, dependency=subject)
         durations = p99(names.DEPENDENCY_DURATION, dependency=subject, outcome="ok")
         return (
-            Check("How often is it called, and with which outcome?", outcomes, Unit.PER_SECOND),
-            Check("How long do successful calls take (p99)?", durations, Unit.SECONDS),
+            RunbookCheck(
+                "How often is it called, and with which outcome?", outcomes, Unit.PER_SECOND
+            ),
+            RunbookCheck("How long do successful calls take (p99)?", durations, Unit.SECONDS),
         )
 
 
@@ -133,13 +137,13 @@ class GatewayResponses(EventSource):
     failed: ClassVar[Labels] = {names.CODE: "5xx"}
     succeeded: ClassVar[Labels] = {names.CODE: "~2xx|3xx"}
 
-    def checks_of_failure(self, subject: str) -> tuple[Check, ...]:
+    def checks_of_failure(self, subject: str) -> tuple[RunbookCheck, ...]:
         """Return the status classes of the responses, and the replicas behind the gateway."""
         responses = event_rates(names.CODE, self.count, proxy=subject)
         servers = f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})"
         return (
-            Check("Which status classes do clients get?", responses, Unit.REQUESTS),
-            Check("How many replicas are ready, and how many are alive?", servers),
+            RunbookCheck("Which status classes do clients get?", responses, Unit.REQUESTS),
+            RunbookCheck("How many replicas are ready, and how many are alive?", servers),
         )
 
 

@@ -5,9 +5,9 @@
 
 from dataclasses import dataclass
 
-from observability.lib.check import Check
 from observability.lib.panels import LOGS, Unit
 from observability.lib.promql import burn_rate, firing, log_lines, selector
+from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
 from observability.sli.registry import kind_of, promise
 from observability.spec import names
@@ -45,13 +45,13 @@ class Entry:
     severity: str
     meaning: str
     users: str  # what users notice
-    checks: tuple[Check, ...]
+    checks: tuple[RunbookCheck, ...]
     steps: tuple[str, ...]
     drill: str
     over: str  # when it is resolved
 
 
-WHAT_ELSE = Check("Which other alerts are firing?", firing())
+WHAT_ELSE = RunbookCheck("Which other alerts are firing?", firing())
 
 
 def entries(plan: Plan) -> dict[str, Entry]:
@@ -80,8 +80,8 @@ def burn_rate_entry(plan: Plan) -> Entry:
         meaning=fill(BURN_MEANING, period=plan.period.name, tiers=tiers),
         users="That depends on the SLO; see its own page.",
         checks=(
-            Check("Which SLOs burn faster than 1, and how fast?", fast_burn, Unit.TIMES),
-            Check("How much error budget is left?", least_budget, Unit.RATIO),
+            RunbookCheck("Which SLOs burn faster than 1, and how fast?", fast_burn, Unit.TIMES),
+            RunbookCheck("How much error budget is left?", least_budget, Unit.RATIO),
             WHAT_ELSE,
         ),
         steps=("Open the page of the SLO that the alert names, and follow it.",),
@@ -111,7 +111,7 @@ def slo_entry(plan: Plan, slo: Slo) -> Entry:
     # A tier lists its longest window first.
     shortest_windows = (f"{tier.name} {tier.conditions[-1].window.name}" for tier in tiers)
     bad_share = selector(names.error_ratio(SHORT_WINDOW), **{names.SLO: slo.name})
-    still_bad = Check("What is the current ratio of bad events?", bad_share, Unit.RATIO)
+    still_bad = RunbookCheck("What is the current ratio of bad events?", bad_share, Unit.RATIO)
     drill = kind.drill(plan, slo)
     proof = f"`make drill D={drill}`" if drill else CASES
     return Entry(
@@ -138,14 +138,18 @@ def symptom_entry(symptom: Alert[WatchEntry]) -> Entry:
     proof = f"`{symptom.entry.drilled_by}`"
     if symptom.entry.drill:
         proof = f"`make drill D={symptom.entry.drill}`"
-    return alert_entry(symptom, proof, Check("Is the condition still true?", symptom.entry.expr))
+    return alert_entry(
+        symptom, proof, RunbookCheck("Is the condition still true?", symptom.entry.expr)
+    )
 
 
-def alert_entry(alert: Alert[AlertEntry], proof: str, first_look: Check | None = None) -> Entry:
+def alert_entry(
+    alert: Alert[AlertEntry], proof: str, first_look: RunbookCheck | None = None
+) -> Entry:
     """Return the page of a guard or a watched symptom."""
     entry = alert.entry
     firing_series = selector(names.ALERTS, alertname=alert.name)
-    first_look = first_look or Check("Is it firing, and with which labels?", firing_series)
+    first_look = first_look or RunbookCheck("Is it firing, and with which labels?", firing_series)
     return Entry(
         name=alert.name,
         kind=ALERT,
@@ -153,7 +157,7 @@ def alert_entry(alert: Alert[AlertEntry], proof: str, first_look: Check | None =
         severity=entry.severity,
         meaning=entry.meaning,
         users=entry.impact,
-        checks=(first_look, WHAT_ELSE, Check("Is every target up?", names.UP)),
+        checks=(first_look, WHAT_ELSE, RunbookCheck("Is every target up?", names.UP)),
         steps=entry.next_steps,
         drill=proof,
         over=f"`{firing_series}` returns no series, and the inbox shows the alert as resolved.",
@@ -177,8 +181,8 @@ def log_alert_entry(plan: Plan, alert: Alert[LogEntry]) -> Entry:
         meaning=entry.meaning,
         users=entry.impact,
         checks=(
-            Check(question, these_lines, Unit.TEXT, LOGS),
-            Check("How many lines are there, by level? (Loki)", volume, source=LOGS),
+            RunbookCheck(question, these_lines, Unit.TEXT, LOGS),
+            RunbookCheck("How many lines are there, by level? (Loki)", volume, source=LOGS),
             WHAT_ELSE,
         ),
         steps=entry.next_steps,

@@ -14,8 +14,8 @@ import pytest
 from observability.generate import prometheus, promtool_tests
 from observability.generate.registry import ROOT
 from observability.generate.runbook.entries import entries
-from observability.lib.check import Check
 from observability.lib.promql import by_slo, selector
+from observability.lib.runbook_check import RunbookCheck
 from observability.sli import registry
 from observability.sli.kind import EventCounters, EventKind
 from observability.sli.sources import EventSource
@@ -70,11 +70,11 @@ class Retried(EventKind):
         """Return what users notice."""
         return f"Routes that need {slo.subject} are slower."
 
-    def checks(self, slo: Slo) -> tuple[Check, ...]:
+    def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return what to look at."""
-        return Check("How many retries?", selector(RETRIES, dependency=slo.subject)), Check(
-            "Up?", "up"
-        )
+        return RunbookCheck(
+            "How many retries?", selector(RETRIES, dependency=slo.subject)
+        ), RunbookCheck("Up?", "up")
 
 
 @pytest.fixture

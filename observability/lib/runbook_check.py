@@ -1,4 +1,4 @@
-"""One look at the running system, as runbook pages and the console show it."""
+"""What to look at in the running system, as runbook pages and the console show it."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ from observability.lib.panels import METRICS, Unit
 
 
 @dataclass(frozen=True)
-class Check:
-    """A question in words, and the query that answers it."""
+class RunbookCheck:
+    """A question for the person on call, and the query that answers it."""
 
     text: str
     query: str
