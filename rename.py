@@ -140,7 +140,7 @@ def main(new: str) -> None:
     except Refused as refusal:
         sys.exit(str(refusal))
     rename(old, new)
-    print(f"✓ {old} is now {new}; undo: git reset --hard; keep: make lint check test, git commit")
+    print(f"✓ {old} is now {new} (undo: git reset --hard)")
 
 
 if __name__ == "__main__":

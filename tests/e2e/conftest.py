@@ -36,6 +36,7 @@ LONGEST_FIRST = (
     "stop-api",
     "stop-inbox",
     "workers",
+    "template",
     "resilience",
     "jobs",
     "gateway",
