@@ -3,6 +3,7 @@
 import csv
 import http.client
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,13 +21,21 @@ from loadtests.thingspeak_stub import (
     build_feed,
     read_recording,
 )
+from tests.serving import serving
 
 NOW = 1_800_000_000.0
 
 
 @pytest.fixture
+def replay() -> Iterator[ThingSpeakStub]:
+    """Serve the whole history on a free port."""
+    with serving(ThingSpeakStub(("127.0.0.1", 0), HISTORY_SECONDS)) as server:
+        yield server
+
+
+@pytest.fixture
 def client(replay: ThingSpeakStub) -> httpx.Client:
-    replay.history = HISTORY_SECONDS
+    """Return a client of the stub."""
     return httpx.Client(base_url=f"http://127.0.0.1:{replay.server_port}", timeout=5)
 
 
