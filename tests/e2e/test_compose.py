@@ -1,7 +1,7 @@
-"""The compose stack on a real engine, with its own name, ports and secrets, while parts of it die.
+"""The compose stack on a real engine, with its own name, ports and secrets, while parts fail.
 
-Images that can neither be found nor pulled leave out their service, by name; without an engine or
-one of the images that everything needs, the file is skipped.
+A service whose image can neither be found nor pulled is left out, by name. Without an engine, or
+without an image that everything needs, the file is skipped.
 """
 
 import json
@@ -32,22 +32,22 @@ from observability.spec import names
 from observability.spec.loading import load_plan
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
-from tests.e2e.wire import connected, flooded, statuses
+from tests.e2e.wire import open_connection, read_statuses, send_flood
 
 OPTIONAL = (
     "loki",
     "fluent-bit",
     "grafana",
     "jaeger",
-)  # in no distribution, so there may be no stand-in for their images
+)  # no distribution packages them, so an image may be missing
 PULL_SECONDS = 60
-MOST = 2_000  # requests until a limit of 60 a minute is met in each of six processes
+MOST = 2_000  # requests that exceed 60 a minute in each of six processes
 NODE = {"id": "kept", "name": "Kept", "kind": "water_tank", "fields": {"field1": "level"}}
 
 
 @dataclass(frozen=True)
 class Containers(Stack):
-    """A compose stack, the key of load runs, and what it does without."""
+    """A compose stack, the key of load runs, and the services that it runs without."""
 
     key: str = ""
     without: list[str] = field(default_factory=list)
@@ -55,52 +55,57 @@ class Containers(Stack):
 
     @property
     def secrets(self) -> Path:
+        """Return the folder of secrets."""
         return Path(self.environment["EVARA_SECRETS_DIR"])
 
-    def compose(self, *words: str) -> str:
-        asked = subprocess.run(
-            ["docker", "compose", *words],
+    def compose(self, *arguments: str) -> str:
+        """Run `docker compose` and return its output; fail if it fails."""
+        result = subprocess.run(
+            ["docker", "compose", *arguments],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert asked.returncode == 0, asked.stderr
-        return asked.stdout
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
-    def call(self, method: str, path: str, **words: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.key}"} | words.pop("headers", {})
-        return self.http.request(method, self.layout.url("api") + path, headers=headers, **words)
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Return the API's response to a request with the key of load runs."""
+        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        return self.http.request(method, self.layout.url("api") + path, headers=headers, **options)
 
-    def statuses(self, path: str) -> set[int]:
+    def collect_statuses(self, path: str) -> set[int]:
         """Return the statuses of requests that reach several replicas and workers.
 
-        After an outage each process finds by itself that it is over.
+        After an outage each process notices the recovery independently.
         """
         return {self.call("GET", path).status_code for _ in range(20)}
 
-    def needs(self, *services: str) -> None:
-        """Skips, by name, what a stack without one of these cannot show."""
-        if gone := sorted({*services} & {*self.without}):
-            pytest.skip(f"{', '.join(gone)} left out: no registry here offers the image")
+    def require(self, *services: str) -> None:
+        """Skip the test, by name, if one of these services is left out."""
+        if missing := sorted({*services} & {*self.without}):
+            pytest.skip(f"{', '.join(missing)} left out: the image is not available")
 
-    def lines(self, **metadata: str) -> dict[str, str]:
+    def log_lines(self, **metadata: str) -> dict[str, str]:
         """Return one line of each program from the last minutes with this metadata."""
-        asked = "".join(f' | {key}="{value}"' for key, value in metadata.items())
+        filters = "".join(f' | {key}="{value}"' for key, value in metadata.items())
         stream = selector("", **{names.LOG_SERVICE: "evara-api"})
-        found = Loki(self.layout.url("loki")).query_lines(stream + asked, time.time() - 300)
-        return {labels[names.LOG_PROGRAM]: line for labels, line in found}
+        labelled_lines = Loki(self.layout.url("loki")).query_lines(
+            stream + filters, time.time() - 300
+        )
+        return {labels[names.LOG_PROGRAM]: line for labels, line in labelled_lines}
 
-    def mails(self, *words: str) -> bool:
-        """Whether a mail about all of these lies in the mailbox."""
+    def has_mail(self, *words: str) -> bool:
+        """Return whether the subject of a mail contains all of these words."""
         messages = httpx.get(f"{self.layout.url('mailpit')}/api/v1/messages", timeout=5).json()[
             "messages"
         ]
         return any(all(word in message["Subject"] for word in words) for message in messages)
 
     def containers(self, *services: str) -> list[dict[str, Any]]:
-        """What the engine itself says of them."""
+        """Return the engine's description of the containers of these services."""
         ids = self.compose("ps", "--all", "--quiet", *services).split()
         return list(
             json.loads(
@@ -112,29 +117,29 @@ class Containers(Stack):
 
 
 def missing_images(services: dict[str, dict[str, Any]]) -> list[str]:
-    """Services whose image is neither here nor to be had; our own are built."""
+    """Return the services whose image is neither present nor pullable; our own are built."""
     built = {service["image"] for service in services.values() if "build" in service}
     pulled = {service["image"] for service in services.values()} - built
-    gone = set()
+    missing = set()
     for image in pulled:
         if subprocess.run(
             ["docker", "image", "inspect", image], capture_output=True, check=False
         ).returncode:
             try:
-                got = subprocess.run(
+                exit_code = subprocess.run(
                     ["docker", "pull", "--quiet", image],
                     capture_output=True,
                     timeout=PULL_SECONDS,
                     check=False,
                 ).returncode
             except subprocess.TimeoutExpired:
-                got = 1
-            gone |= {image} if got else set()
-    return sorted(name for name, service in services.items() if service["image"] in gone)
+                exit_code = 1
+            missing |= {image} if exit_code else set()
+    return sorted(name for name, service in services.items() if service["image"] in missing)
 
 
-def left_out(services: dict[str, dict[str, Any]], without: list[str], folder: Path) -> Path:
-    """Return an override that leaves services out: no profile in use starts them, no one waits."""
+def write_override(services: dict[str, dict[str, Any]], without: list[str], folder: Path) -> Path:
+    """Write a Compose override that leaves services out, and return its path."""
     jobs = yaml.safe_load(
         (ROOT / "observability/devstack/compose/prometheus.yaml").read_text(encoding="utf-8")
     )
@@ -161,10 +166,10 @@ def left_out(services: dict[str, dict[str, Any]], without: list[str], folder: Pa
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
-    """A stack that is up, and gone with its volumes afterwards."""
-    fine, how = docker.find_engine()
-    if not fine:
-        pytest.skip(f"no compose stack here: {how}")
+    """Yield a stack that is up; remove it with its volumes afterwards."""
+    available, reason = docker.find_engine()
+    if not available:
+        pytest.skip(f"no compose stack here: {reason}")
     folder = tmp_path_factory.mktemp("compose")
     ports = free_ports()
     settings = {
@@ -181,41 +186,36 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     )
     services = json.loads(plain.compose("config", "--format", "json"))["services"]
     without = missing_images(services)
-    if needed := sorted(set(without) - set(OPTIONAL)):
-        images = ", ".join(services[name]["image"] for name in needed)
+    if required := sorted(set(without) - set(OPTIONAL)):
+        images = ", ".join(services[name]["image"] for name in required)
         pytest.skip(f"images are missing and cannot be pulled: {images}")
     files = [
         "compose.yaml",
         "tests/e2e/compose.offline.yaml",
-        str(left_out(services, without, folder)),
+        str(write_override(services, without, folder)),
     ]
     environment = plain.environment | {"COMPOSE_FILE": ":".join(files)}
-    made = Containers(plain.layout, environment, without=without)
+    offline = Containers(plain.layout, environment, without=without)
     (folder / "secrets").mkdir()
     (folder / "secrets" / "deadman_url").write_text(
         "http://127.0.0.1:9/beat", encoding="utf-8"
-    )  # Alertmanager takes the setting; nobody is there
+    )  # Alertmanager accepts the URL, where nothing listens
     try:
-        up = made.run("up", "--mode", "compose", timeout=1200)
+        up = offline.run("up", "--mode", "compose", timeout=1200)
         assert up.returncode == 0, up.stdout + up.stderr
-        print(
-            f"left out, because their images are not to be had: {', '.join(without) or 'nothing'}"
-        )
+        print(f"left out, because their images are missing: {', '.join(without) or 'nothing'}")
         yield Containers(
-            made.layout,
+            offline.layout,
             environment,
             (folder / "secrets" / "load_key").read_text(encoding="utf-8"),
             without,
         )
     finally:
-        made.run("clean")
+        offline.run("clean")
 
 
-def test_everything_is_up(stack: Containers) -> None:
-    """Every container runs and is healthy, or has done what it had to.
-
-    The commands know the stack.
-    """
+def test_all_services_are_healthy(stack: Containers) -> None:
+    """Every container is healthy or has completed; `status`, `logs` and `doctor` agree."""
     states = {process["name"]: process["statename"] for process in stack.json("status")}
     assert states.pop("migrate") == states.pop("prepare") == "DONE"
     assert set(states.values()) == {"RUNNING"}
@@ -244,8 +244,8 @@ def test_everything_is_up(stack: Containers) -> None:
     assert doctor.returncode == 0, doctor.stdout
 
 
-def test_a_request_goes_through_the_gateway(stack: Containers) -> None:
-    """It comes back with its id, and the caller's own id is kept."""
+def test_requests_pass_the_gateway(stack: Containers) -> None:
+    """A response has a request id, which is the caller's own when there is one."""
     answer = stack.call("GET", "/api/v1/nodes")
     assert answer.status_code == 200
     assert {node["id"] for node in answer.json()["items"]} >= {
@@ -262,11 +262,8 @@ def test_a_request_goes_through_the_gateway(stack: Containers) -> None:
     )
 
 
-def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
-    """Metrics, other methods, bodies above the limit, and heads that never end.
-
-    It answers by itself.
-    """
+def test_gateway_refuses_invalid_requests(stack: Containers) -> None:
+    """The gateway refuses /metrics, TRACE, large bodies and heads that never end."""
     begun = b"POST /api/v1/nodes HTTP/1.1\r\nHost: x\r\n"
     sent = {
         b"404": b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -274,71 +271,65 @@ def test_the_gateway_keeps_out_what_must_not_come_in(stack: Containers) -> None:
         b"413": begun + b"Content-Length: 1048577\r\n\r\n",
         b"408": begun + b"X-Slow",
     }
-    assert statuses(
-        [connected(stack.layout.ports["api"], request) for request in sent.values()]
+    assert read_statuses(
+        [open_connection(stack.layout.ports["api"], request) for request in sent.values()]
     ) == [*sent]
 
 
-def test_a_request_is_found_in_log_and_trace(stack: Containers) -> None:
-    """By its id in the lines of gateway and API, and by its trace id in one trace.
-
-    Gateway, API, and below it the database.
-    """
-    stack.needs("loki", "fluent-bit", "jaeger")
+def test_request_appears_in_logs_and_trace(stack: Containers) -> None:
+    """The request id finds log lines of gateway and API; the trace has both and the database."""
+    stack.require("loki", "fluent-bit", "jaeger")
     trace, request = secrets.token_hex(16), f"followed-{secrets.token_hex(8)}"
     headers = {"X-Request-ID": request, "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
     assert stack.call("GET", "/api/v1/nodes/main-branch/live", headers=headers).status_code == 200
-    assert eventually(lambda: stack.lines(request_id=request).keys() >= {"gateway", "api"})
-    assert all(trace in line for line in stack.lines(request_id=request).values())
+    assert eventually(lambda: stack.log_lines(request_id=request).keys() >= {"gateway", "api"})
+    assert all(trace in line for line in stack.log_lines(request_id=request).values())
 
-    def spans() -> dict[str, str]:
-        """Operation → service, of the trace as far as it is there."""
+    def service_by_operation() -> dict[str, str]:
+        """Return operation → service for the spans of the trace so far."""
         data = httpx.get(f"{stack.layout.url('jaeger')}/api/traces/{trace}", timeout=5).json()[
             "data"
         ]
         return {
-            span["operationName"]: one["processes"][span["processID"]]["serviceName"]
-            for one in data or ()
-            for span in one["spans"]
+            span["operationName"]: found_trace["processes"][span["processID"]]["serviceName"]
+            for found_trace in data or ()
+            for span in found_trace["spans"]
         }
 
     assert eventually(
         lambda: (
-            {"gateway", "evara-api"} <= set(spans().values())
-            and {"SELECT", "GET"} <= spans().keys()
+            {"gateway", "evara-api"} <= set(service_by_operation().values())
+            and {"SELECT", "GET"} <= service_by_operation().keys()
         )
-    ), spans()
+    ), service_by_operation()
 
 
-def test_lines_wait_for_loki(stack: Containers) -> None:
-    """What is logged while Loki is away arrives when it is back."""
-    stack.needs("loki", "fluent-bit")
+def test_log_lines_survive_a_loki_outage(stack: Containers) -> None:
+    """Lines that are logged while Loki is stopped arrive when it is back."""
+    stack.require("loki", "fluent-bit")
     request = f"waiting-{secrets.token_hex(8)}"
     stack.compose("stop", "loki")
     assert stack.call("GET", "/api/v1/nodes", headers={"X-Request-ID": request}).status_code == 200
     stack.compose("start", "loki")
-    assert eventually(lambda: stack.lines(request_id=request).keys() >= {"gateway", "api"})
+    assert eventually(lambda: stack.log_lines(request_id=request).keys() >= {"gateway", "api"})
 
 
-def test_grafana_lets_in_who_has_the_password(stack: Containers) -> None:
-    """Nobody without it.
-
-    With the secret's, every board is there, and each source of data answers.
-    """
-    stack.needs("grafana")
+def test_grafana_requires_its_password(stack: Containers) -> None:
+    """Without the password 401; with it every board exists and every data source responds."""
+    stack.require("grafana")
     grafana = f"{stack.layout.url('grafana')}/api"
     assert httpx.get(f"{grafana}/search").status_code == 401
     password = (stack.secrets / "grafana_password").read_text(encoding="utf-8").strip()
     with httpx.Client(base_url=grafana, auth=("admin", password), timeout=10) as admin:
-        found = {board["uid"] for board in admin.get("/search", params={"type": "dash-db"}).json()}
-        assert found == {names.board_uid("evara-api", board.slug) for board in boards(load_plan())}
+        uids = {board["uid"] for board in admin.get("/search", params={"type": "dash-db"}).json()}
+        assert uids == {names.board_uid("evara-api", board.slug) for board in boards(load_plan())}
         for source in {"prometheus", "loki", "jaeger"} - {*stack.without}:
             health = admin.get(f"/datasources/uid/{source}/health")
             assert health.json()["status"] == "OK", f"{source}: {health.text}"
 
 
-def test_everything_is_watched(stack: Containers) -> None:
-    """Every target is scraped, every replica of its own; no rule fails; every SLO is measured."""
+def test_all_targets_rules_and_slos_are_healthy(stack: Containers) -> None:
+    """Every target and replica is scraped, no rule fails, and every SLO is measured."""
     prometheus = Prometheus(stack.layout.url("prometheus"))
     assert eventually(
         lambda: {target["health"] for target in prometheus.targets()} == {"up"}
@@ -354,19 +345,19 @@ def test_everything_is_watched(stack: Containers) -> None:
     assert "unmeasured" not in {row["verdict"] for row in stack.json("slo")["slos"]}
 
 
-def test_only_the_gateway_listens_for_others(stack: Containers) -> None:
-    """The engine's own word on who is published where."""
+def test_only_the_gateway_is_published(stack: Containers) -> None:
+    """Only the gateway is published beyond 127.0.0.1; three networks are internal."""
     hosts: dict[str, set[str]] = {}
     for container in stack.containers():
         bindings = [
             binding
-            for found in container["HostConfig"]["PortBindings"].values()
-            for binding in found
+            for addresses in container["HostConfig"]["PortBindings"].values()
+            for binding in addresses
         ]
         hosts.setdefault(container["Config"]["Labels"]["com.docker.compose.service"], set()).update(
             b["HostIp"] for b in bindings
         )
-    assert {name for name, found in hosts.items() if found - {"127.0.0.1"}} == {"gateway"}
+    assert {name for name, addresses in hosts.items() if addresses - {"127.0.0.1"}} == {"gateway"}
     networks = json.loads(
         subprocess.run(
             [
@@ -386,11 +377,8 @@ def test_only_the_gateway_listens_for_others(stack: Containers) -> None:
     assert [network["Internal"] for network in networks] == [True] * 3
 
 
-def test_containers_may_little(stack: Containers) -> None:
-    """What compose.yaml asks for is what the engine does.
-
-    No root, no capability, no writing, bounded memory.
-    """
+def test_containers_are_hardened(stack: Containers) -> None:
+    """Containers run without root, capabilities or a writable root, and with bounded memory."""
     for container in stack.containers():
         name, host = (
             container["Config"]["Labels"]["com.docker.compose.service"],
@@ -406,18 +394,18 @@ def test_containers_may_little(stack: Containers) -> None:
     status = stack.compose("exec", "-T", "api", "cat", "/proc/1/status")
     assert "CapEff:\t0000000000000000" in status
     assert "Uid:\t0\t" not in status
-    touched = subprocess.run(
+    result = subprocess.run(
         ["docker", "compose", "exec", "-T", "api", "touch", "/srv/evara/x"],
         cwd=ROOT,
         env=stack.environment,
         capture_output=True,
         check=False,
     )
-    assert touched.returncode != 0
+    assert result.returncode != 0
 
 
-def test_an_alert_reaches_the_mailbox(stack: Containers) -> None:
-    """A page is mailed, beside the inbox."""
+def test_pages_are_mailed(stack: Containers) -> None:
+    """A page arrives by mail."""
     now = datetime.now(UTC).isoformat()
     alert = {
         "labels": {"alertname": "MailTest", "severity": "page", "owner": "platform"},
@@ -427,11 +415,11 @@ def test_an_alert_reaches_the_mailbox(stack: Containers) -> None:
         f"{stack.layout.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5
     ).raise_for_status()
 
-    assert eventually(lambda: stack.mails("MailTest"))
+    assert eventually(lambda: stack.has_mail("MailTest"))
 
 
-def test_load_is_measured_on_both_sides(stack: Containers) -> None:
-    """`load` and `slo` work against containers as they do natively; no answer fails."""
+def test_load_and_slo_work_with_containers(stack: Containers) -> None:
+    """`load` and `slo` measure containers as they do native processes; no request fails."""
     report = stack.json("load", "--users", "4", "--rate", "10", "--time", "10s")
     assert report["verdict"] != "unknown", report
     assert {row["clients"]["failed"] for row in report["routes"]} == {0}
@@ -445,31 +433,30 @@ def test_load_is_measured_on_both_sides(stack: Containers) -> None:
     )
 
 
-def test_without_valkey_requests_are_answered_and_limited(stack: Containers) -> None:
-    """Each process counts by itself meanwhile, which is counted too, and the API stays ready."""
-    prometheus, counted = (
+def test_valkey_outage_falls_back_to_local_limits(stack: Containers) -> None:
+    """Without Valkey each process counts in memory, the fallback is counted, the API is ready."""
+    prometheus, fallbacks = (
         Prometheus(stack.layout.url("prometheus")),
         f"sum({names.LIMITER_FALLBACKS}_total)",
     )
-    [(_, before)] = prometheus.query(counted)
+    [(_, before)] = prometheus.query(fallbacks)
     stack.compose("stop", "valkey")
-    assert stack.statuses("/api/v1/nodes/hill-tank") == {200}
-    assert stack.statuses("/health/ready") == {200}
-    strangers = (
+    assert stack.collect_statuses("/api/v1/nodes/hill-tank") == {200}
+    assert stack.collect_statuses("/health/ready") == {200}
+    responses = (
         stack.http.post(f"{stack.layout.url('api')}/api/v1/keys") for _ in range(MOST)
-    )  # the key of load runs has no limit
+    )  # without a key: the key of load runs has no limit
     assert any(
-        answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0 for answer in strangers
+        answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0 for answer in responses
     )
-    assert eventually(lambda: prometheus.query(counted)[0][1] > before)
+    assert eventually(lambda: prometheus.query(fallbacks)[0][1] > before)
     stack.compose("start", "valkey")
 
 
-def test_a_replica_that_is_killed_is_not_noticed(stack: Containers) -> None:
-    """Three replicas under load.
+def test_killed_replica_fails_no_get(stack: Containers) -> None:
+    """One of three replicas is killed under load: no GET fails but those in progress.
 
-    One is killed, and not one GET fails, save an answer that had begun
-    (docs/adr/0019-gateway.md).
+    See docs/adr/0019-gateway.md.
     """
     stack.compose("up", "--detach", "--no-recreate", "--scale", "api=3", "api")
     prometheus = Prometheus(stack.layout.url("prometheus"))
@@ -478,61 +465,60 @@ def test_a_replica_that_is_killed_is_not_noticed(stack: Containers) -> None:
             sum(t["scrapePool"] == "api" and t["health"] == "up" for t in prometheus.targets()) == 4
         )
     )
-    stop, statuses, broken = threading.Event(), list[int](), list[httpx.RemoteProtocolError]()
+    stop, codes, interrupted = threading.Event(), list[int](), list[httpx.RemoteProtocolError]()
 
-    def ask() -> None:
+    def send_requests() -> None:
+        """Send requests until the test stops."""
         while not stop.is_set():
             try:
-                statuses.append(stack.call("GET", "/api/v1/nodes/hill-tank").status_code)
+                codes.append(stack.call("GET", "/api/v1/nodes/hill-tank").status_code)
             except httpx.RemoteProtocolError as error:
-                broken.append(error)
-            time.sleep(0.02)  # 200 a second from one address is what the gateway lets through
+                interrupted.append(error)
+            time.sleep(0.02)  # the gateway allows 200 requests a second per address
 
     with ThreadPoolExecutor(4) as clients:
-        asked = [clients.submit(ask) for _ in range(4)]
-        assert eventually(lambda: len(statuses) > 100)
+        running_clients = [clients.submit(send_requests) for _ in range(4)]
+        assert eventually(lambda: len(codes) > 100)
         [victim, *_] = stack.containers("api")
         subprocess.run(["docker", "kill", victim["Id"]], check=True, capture_output=True)
-        after = len(statuses)
-        assert eventually(lambda: len(statuses) > after + 300)
+        after = len(codes)
+        assert eventually(lambda: len(codes) > after + 300)
         stop.set()
-        for one in asked:
-            one.result()
-    assert set(statuses) == {200}, (
-        f"{sum(status != 200 for status in statuses)} of {len(statuses)} failed"
-    )
-    assert len(broken) <= 4, "each client at most the one that was being answered"
+        for client in running_clients:
+            client.result()
+    assert set(codes) == {200}, f"{sum(status != 200 for status in codes)} of {len(codes)} failed"
+    assert len(interrupted) <= 4, "at most one response in progress per client"
     subprocess.run(["docker", "start", victim["Id"]], check=True, capture_output=True)
 
 
-def test_without_its_database_the_api_says_so_and_comes_back(stack: Containers) -> None:
-    """503 with Retry-After while PostgreSQL is away; nobody has to do anything but start it."""
+def test_database_outage_gives_503_and_recovers(stack: Containers) -> None:
+    """503 with Retry-After while PostgreSQL is stopped; the API recovers without a restart."""
     stack.compose("stop", "postgres")
     assert eventually(lambda: stack.call("GET", "/health/ready").status_code == 503)
     refused = stack.call("GET", "/api/v1/nodes/hill-tank")
     assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (503, True)
     assert stack.call("GET", "/health/live").status_code == 200
-    assert eventually(lambda: stack.mails("FIRING", "DatabaseDown"))
+    assert eventually(lambda: stack.has_mail("FIRING", "DatabaseDown"))
     stack.compose("start", "postgres")
-    assert eventually(lambda: stack.statuses("/health/ready") == {200})
-    assert eventually(lambda: stack.statuses("/api/v1/nodes/hill-tank") == {200})
+    assert eventually(lambda: stack.collect_statuses("/health/ready") == {200})
+    assert eventually(lambda: stack.collect_statuses("/api/v1/nodes/hill-tank") == {200})
 
 
-def test_a_flood_is_refused(stack: Containers) -> None:
-    """Above the rate of one address it is told to wait; later it is let in again."""
-    with connected(stack.layout.ports["api"]) as connection:
-        head, _ = flooded(connection, 2100)
+def test_429_for_a_flood(stack: Containers) -> None:
+    """An address above its rate gets 429, and is served again later."""
+    with open_connection(stack.layout.ports["api"]) as connection:
+        head, _ = send_flood(connection, 2100)
     assert head[:3] == b"429"
     assert eventually(lambda: stack.call("GET", "/health/live").status_code == 200)
 
 
-def test_the_mailbox_is_told_that_it_is_over(stack: Containers) -> None:
-    """The page about the database is resolved by itself."""
-    assert eventually(lambda: stack.mails("RESOLVED", "DatabaseDown"))
+def test_resolved_alerts_are_mailed(stack: Containers) -> None:
+    """A mail says that the alert about the database is resolved."""
+    assert eventually(lambda: stack.has_mail("RESOLVED", "DatabaseDown"))
 
 
 def test_data_survives_down_and_up(stack: Containers) -> None:
-    """Containers go and come; nodes, silences, and what Prometheus knows, stay."""
+    """Nodes, silences and Prometheus' data survive `down` and `up`."""
     assert stack.call("POST", "/api/v1/nodes", json=NODE).status_code in (201, 409)
     silences = f"{stack.layout.url('alertmanager')}/api/v2/silences"
     matcher = {"name": "alertname", "value": "Kept", "isRegex": False}

@@ -1,6 +1,6 @@
 """Every operation of the contract under generated requests.
 
-No server error, and no answer that the contract does not describe.
+There is no server error and no response that the contract does not describe.
 """
 
 import copy
@@ -46,11 +46,9 @@ CASES = [
     or "requestBody" in operation
     or any(p["in"] == "query" for p in operation.get("parameters", []))
 ]
-SENT: Counter[int] = Counter()  # status → how many
-BROKEN: list[str] = []  # answers that do not keep to the contract
-TAKEN: Counter[str] = (
-    Counter()
-)  # field that `mended` is about → how often one with a value was taken
+RESPONSES: Counter[int] = Counter()  # status → number
+MISMATCHES: list[str] = []  # responses that do not match the contract
+ACCEPTED: Counter[str] = Counter()  # field that `correct_body` corrects → number of accepted values
 
 # JSON Schema cannot say that a time must lie between 2000 and tomorrow: generate such times.
 schemathesis.openapi.format(
@@ -61,35 +59,32 @@ schemathesis.openapi.format(
 )
 
 
-def note(answer: Response) -> Response:
-    """Counts what came of a request."""
-    SENT[answer.status_code] += 1
-    wrong = mismatch(current_app, request.method, request.path, answer)
-    if wrong:
-        BROKEN.append(wrong)
+def count_response(answer: Response) -> Response:
+    """Count a response, and whether it matches the contract."""
+    RESPONSES[answer.status_code] += 1
+    difference = mismatch(current_app, request.method, request.path, answer)
+    if difference:
+        MISMATCHES.append(difference)
     if answer.status_code in (200, 201):
         body = request.get_json(silent=True) or {}
-        TAKEN.update(name for name in ("alarms", "expires_at") if body.get(name))
+        ACCEPTED.update(name for name in ("alarms", "expires_at") if body.get(name))
     return answer
 
 
-def keyless(document: dict[str, Any]) -> dict[str, Any]:
-    """The contract without keys, which every request here carries.
+def remove_security(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the contract without keys, which every request here has.
 
-    Tests/api/platform/http/test_auth.py tries what happens without.
+    tests/api/platform/http/test_auth.py covers requests without a key.
     """
     document = copy.deepcopy(document)
-    for item in document["paths"].values():
-        for method in item.keys() & {"get", "post", "patch", "delete"}:
-            item[method].pop("security", None)
+    for path_item in document["paths"].values():
+        for method in path_item.keys() & {"get", "post", "patch", "delete"}:
+            path_item[method].pop("security", None)
     return document
 
 
-def mended(case: Case) -> None:
-    """Puts right in valid bodies what JSON Schema cannot say.
-
-    Below < above, and an end in the future.
-    """
+def correct_body(case: Case) -> None:
+    """Correct in valid bodies what JSON Schema cannot express: below < above, future expiry."""
     if not isinstance(case.body, dict) or case.meta.generation.mode is not GenerationMode.POSITIVE:
         return
     for limits in case.body.get("alarms", {}).values():
@@ -103,75 +98,73 @@ def mended(case: Case) -> None:
 
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
-    """The contract of an app on a migrated, seeded database, in process.
+    """Yield the contract of an app in process, on a migrated and seeded database.
 
-    What it raises is seen here. ThingSpeak is the replay server.
+    ThingSpeak is the replay server. Exceptions of the app propagate to the test.
     """
     upstream = ThingSpeakStub(("127.0.0.1", 0))
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     folder: Path = tmp_path_factory.mktemp("fuzz")
-    generous = dict.fromkeys(PLAN.rate_limits, "1000000/second")  # some checks leave the key out
+    unlimited = dict.fromkeys(PLAN.rate_limits, "1000000/second")  # some checks leave the key out
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(factory.loading, "load_plan", lambda: replace(PLAN, rate_limits=generous))
-        where = {
+        patch.setattr(factory.loading, "load_plan", lambda: replace(PLAN, rate_limits=unlimited))
+        urls = {
             "database_url": f"sqlite:///{folder}/fuzz.db",
             "thingspeak_url": f"http://127.0.0.1:{upstream.server_port}",
             "development_key": KEY,
         }
         app = factory.create_app(
-            Settings(env="development", log_level="ERROR", _env_file=None, **where)
+            Settings(env="development", log_level="ERROR", _env_file=None, **urls)
         )
     assert app.test_cli_runner().invoke(args=["seed", "--migrate"]).exit_code == 0
-    app.after_request(note)
-    app.add_url_rule("/fuzz.json", view_func=lambda: keyless(openapi.document(app)))
-    found = schemathesis.openapi.from_wsgi("/fuzz.json", app)
-    found.config.checks.positive_data_acceptance.expected_statuses = [
+    app.after_request(count_response)
+    app.add_url_rule("/fuzz.json", view_func=lambda: remove_security(openapi.document(app)))
+    loaded = schemathesis.openapi.from_wsgi("/fuzz.json", app)
+    loaded.config.checks.positive_data_acceptance.expected_statuses = [
         "2xx",
         "404",
         "409",
     ]  # ids of nodes are not in the contract
-    found.config.checks.ensure_resource_availability.enabled = (
+    loaded.config.checks.ensure_resource_availability.enabled = (
         False  # a new node without a channel has nothing live
     )
-    yield found
+    yield loaded
     upstream.shutdown()
 
 
 @pytest.mark.parametrize(("http", "mode"), CASES)
-def test_no_request_breaks_the_contract(
+def test_every_request_matches_the_contract(
     schema: schemathesis.BaseSchema, http: tuple[str, str], mode: GenerationMode
 ) -> None:
-    """Valid requests are accepted, invalid ones refused.
-
-    Each gets a response that the contract describes, never a 5xx.
-    """
+    """Valid requests are accepted, invalid ones refused, with a documented response and no 5xx."""
     method, path = http
 
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     @settings(
         max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
-    def send(case: Case) -> None:
-        mended(case)
+    def send_case(case: Case) -> None:
+        """Send a generated request and validate its response."""
+        correct_body(case)
         case.call_and_validate(headers=HEADERS)
 
-    send()
-    assert BROKEN == []
+    send_case()
+    assert MISMATCHES == []
 
 
-def test_no_sequence_of_requests_breaks_the_contract(schema: schemathesis.BaseSchema) -> None:
-    """New nodes are read, changed, written to and removed in any order, and used after that."""
+def test_every_sequence_of_requests_matches_the_contract(schema: schemathesis.BaseSchema) -> None:
+    """Nodes are created, read, changed, written to and deleted in any order without a 5xx."""
     machine = schema.as_state_machine()
 
     class Sequence(machine):
         def setup(self) -> None:
-            """Every sequence finds the same: what may be drawn next follows from the answers."""
+            """Start every sequence without nodes, so that draws depend on responses alone."""
             super().setup()
             with app_state(schema.app).database.write() as session:
                 session.execute(delete(Node.__table__))
 
         def before_call(self, case: Case) -> None:
-            mended(case)
+            correct_body(case)
 
         def get_call_kwargs(self, _: Case) -> dict[str, object]:
             return {"headers": HEADERS}
@@ -188,15 +181,12 @@ def test_no_sequence_of_requests_breaks_the_contract(schema: schemathesis.BaseSc
             suppress_health_check=list(HealthCheck),
         )
     )
-    assert BROKEN == []
+    assert MISMATCHES == []
 
 
-def test_enough_was_tried() -> None:
-    """The numbers are those of the answers, not of the intentions.
-
-    Every kind of answer was among them.
-    """
-    assert SENT.total() >= AT_LEAST, SENT
-    assert {200, 201, 204, 400, 404, 409, 422} <= SENT.keys()
-    assert not [status for status in SENT if status >= 500]
-    assert {"alarms", "expires_at"} <= TAKEN.keys()
+def test_enough_requests_were_sent() -> None:
+    """The requests sent number at least AT_LEAST and met every kind of response."""
+    assert RESPONSES.total() >= AT_LEAST, RESPONSES
+    assert {200, 201, 204, 400, 404, 409, 422} <= RESPONSES.keys()
+    assert not [status for status in RESPONSES if status >= 500]
+    assert {"alarms", "expires_at"} <= ACCEPTED.keys()

@@ -29,8 +29,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from observability.spec import names
 from tests.api.collector import Collector, collecting
-from tests.e2e.test_workers import answers, free_port, seeded, until
-from tests.e2e.wire import connected, flooded, statuses
+from tests.e2e.test_workers import free_port, responds, seed_database, until
+from tests.e2e.wire import open_connection, read_statuses, send_flood
 from tests.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,7 +137,7 @@ class Gateway:
 
     def connect(self, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
         """Return a connection to the gateway on which these bytes have been sent."""
-        return connected(self.port, *parts, source=source)
+        return open_connection(self.port, *parts, source=source)
 
     @property
     def url(self) -> str:
@@ -180,7 +180,7 @@ def run_gateway(
                 base_url=f"http://127.0.0.1:{listen}", headers=headers, timeout=60
             ) as client:
                 gateway = Gateway(listen, metrics, log, client)
-                until(lambda: answers(f"http://127.0.0.1:{metrics}/metrics"), 20, "HAProxy")
+                until(lambda: responds(f"http://127.0.0.1:{metrics}/metrics"), 20, "HAProxy")
                 until(
                     lambda: gateway.ready_replicas() == len(addresses),
                     20,
@@ -222,7 +222,7 @@ class Replicas:
                 )
         for address in REPLICAS:
             until(
-                lambda: answers(f"http://{address}:{self.port}/health/ready"),  # noqa: B023
+                lambda: responds(f"http://{address}:{self.port}/health/ready"),  # noqa: B023
                 60,
                 "a ready replica",
             )
@@ -264,7 +264,7 @@ def replicas(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> 
         "EVARA_PROXY_HOPS": "1",
         "EVARA_FAULTS_FILE": f"{folder}/fault.json",
     }
-    key = seeded(environment)
+    key = seed_database(environment)
     environment |= {"EVARA_OTLP_ENDPOINT": collector.url}
     running = Replicas(
         free_port(),
@@ -472,7 +472,7 @@ def test_log_line_is_complete_and_redacted(gateway: Gateway) -> None:
     target = b'/api/v1/nodes/"\\evara_ABCDEFGH12345678?token=hunter2'
     headers = b"Host: x\r\nX-Request-ID: line-0001\r\n\r\n"
     request = b"GET " + target + b" HTTP/1.1\r\n" + headers
-    assert statuses([gateway.connect(request)]) == [b"401"]
+    assert read_statuses([gateway.connect(request)]) == [b"401"]
     line = gateway.log_line(request_id)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["timestamp"])
     assert line["path"] == '/api/v1/nodes/"\\[redacted]'
@@ -604,7 +604,7 @@ def test_405_lists_the_allowed_methods(gateway: Gateway, method: str) -> None:
         answer = connection.recv(4096)
     assert answer[9:12] == b"405"
     assert b"\r\nallow: GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE\r\n" in answer
-    assert statuses(
+    assert read_statuses(
         [gateway.connect(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n")]
     ) == [b"405"]
 
@@ -684,13 +684,13 @@ def test_slow_requests_time_out_without_blocking_others(gateway: Gateway) -> Non
         for incomplete_request in kind
     ]
     assert {gateway.client.get(NODES).status_code for _ in range(20)} == {200}
-    assert statuses(incomplete) == [b"408"] * len(incomplete)
+    assert read_statuses(incomplete) == [b"408"] * len(incomplete)
 
 
 def test_429_for_one_flooding_address(gateway: Gateway) -> None:
     """Above 2000 requests in 10 s an address gets 429 with Retry-After; others are served."""
     with gateway.connect(source="127.0.0.9") as connection:
-        head, body = flooded(connection, 2100)
+        head, body = send_flood(connection, 2100)
     assert head[:3] == b"429"
     assert b"\r\nretry-after: 10\r\n" in head
     assert json.loads(body)["status"] == 429

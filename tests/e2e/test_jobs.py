@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, HISTORY_SECONDS, ThingSpeakStub
-from tests.e2e.test_workers import ROOT, answers, seeded, until
+from tests.e2e.test_workers import ROOT, responds, seed_database, until
 from tests.receiver import Receiver, receiving
 
 KILLS = 3
@@ -100,7 +100,7 @@ def receiver() -> Iterator[Receiver]:
 @contextmanager
 def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]:
     """A real gunicorn on a migrated, seeded database: its address, and a key to it."""
-    key = seeded(environment)
+    key = seed_database(environment)
     command = [
         sys.executable,
         "-m",
@@ -123,7 +123,7 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]
             60,
             "listening",
         )
-        until(lambda: answers(f"{found[0]}/health/ready"), 60, "a ready API")
+        until(lambda: responds(f"{found[0]}/health/ready"), 60, "a ready API")
         yield found[0], key
     finally:
         process.terminate()

@@ -1,6 +1,6 @@
-"""PostgreSQL that is away, hangs, is killed, copied and restored.
+"""PostgreSQL that is stopped, hangs, is killed, copied and restored.
 
-What the API does, and the scripts of the compose stack, for real.
+Covers the API's behaviour and the scripts of the compose stack.
 """
 
 import os
@@ -36,7 +36,7 @@ from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.spec import names
 from tests.api.helpers import NODES
 from tests.api.platform.helpers import KEYS, KeyedClient, is_problem, store_keys
-from tests.e2e.test_workers import ROOT, answers, free_port, seeded, until
+from tests.e2e.test_workers import ROOT, free_port, responds, seed_database, until
 from tests.postgres_server import OTHER, PostgresServer, programs
 from tests.processes import child_names
 
@@ -47,15 +47,15 @@ CLIENTS = 3
 MOST = 5_000  # requests per client at most
 
 
-class Shipped(PostgresServer):
-    """With the settings, roles and rules of the compose stack, and its secrets.
+class ComposePostgres(PostgresServer):
+    """A PostgreSQL with the settings, roles, rules and secrets of the compose stack.
 
-    On a port of this machine, as on the network `data`.
+    It listens on a local port instead of the network `data`.
     """
 
     superuser = "postgres"
 
-    def __init__(self, model: "Shipped | None" = None) -> None:
+    def __init__(self, model: "ComposePostgres | None" = None) -> None:
         super().__init__()
         self.model = model
         self.key = model.key if model else ""  # of the API
@@ -87,7 +87,7 @@ class Shipped(PostgresServer):
             subprocess.run(["cp", "-a", self.model.data, self.data], check=True, **OTHER)
             return
         (self.folder / "first").write_text("secret")
-        made = (
+        options = (
             "-U",
             "postgres",
             "--pwfile",
@@ -98,18 +98,18 @@ class Shipped(PostgresServer):
             "-E",
             "UTF8",
         )
-        self.run("initdb", "-D", str(self.data), *made)
+        self.run("initdb", "-D", str(self.data), *options)
         self.start()
-        self.script("init.sh", PGHOST=str(self.folder), PGPASSWORD="secret")
+        self.run_script("init.sh", PGHOST=str(self.folder), PGPASSWORD="secret")
         self.stop()
         self.start()
-        self.key = seeded(settings_for(self, "evara", self.folder))
+        self.key = seed_database(build_environment(self, "evara", self.folder))
         self.stop()
 
-    def script(
+    def run_script(
         self, name: str, *words: str, check: bool = True, **settings: str
     ) -> "subprocess.CompletedProcess[str]":
-        """A script of the stack, at its end."""
+        """Run a script of the stack and return its result."""
         command = ["bash", str(self.files / name), *words]
         environment = self.environment | settings
         return subprocess.run(
@@ -123,27 +123,27 @@ class Shipped(PostgresServer):
         )
 
     def url(self, database: str = "evara") -> str:
-        """As the API gets it."""
+        """Return the URL of a database for the API's role."""
         return f"postgresql+psycopg://evara:postgres-word@127.0.0.1:{self.port}/{database}"
 
     def connect(
         self, user: str, database: str = "evara", port: int | None = None
     ) -> "psycopg.Connection[Any]":
-        """By the network, as that role."""
-        word = {"evara": "postgres-word", "postgres": "secret"}.get(user, f"{user}-word")
+        """Return a connection over the network with this role."""
+        password = {"evara": "postgres-word", "postgres": "secret"}.get(user, f"{user}-word")
         return psycopg.connect(
             host="127.0.0.1",
             port=port or self.port,
             user=user,
-            password=word,
+            password=password,
             dbname=database,
             autocommit=True,
         )
 
-    def series(self, prefix: str) -> dict[str, Any]:
-        """What the exporter finds for one question of queries.yaml, by column."""
+    def query_exporter(self, prefix: str) -> dict[str, Any]:
+        """Return the result of one query of queries.yaml by column; empty without a row."""
         with self.connect("exporter") as connection:
-            cursor = connection.execute(questions()[prefix]["query"])
+            cursor = connection.execute(read_queries()[prefix]["query"])
             row = cursor.fetchone()
             return (
                 dict(zip((column.name for column in cursor.description or ()), row, strict=True))
@@ -152,33 +152,39 @@ class Shipped(PostgresServer):
             )
 
 
-def questions() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((GENERATED / "queries.yaml").read_text(encoding="utf-8"))
-    return found
+def read_queries() -> dict[str, Any]:
+    """Return the exporter's queries by prefix."""
+    queries: dict[str, Any] = yaml.safe_load(
+        (GENERATED / "queries.yaml").read_text(encoding="utf-8")
+    )
+    return queries
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    with PostgresServer("fsync=off") as made:
-        yield made
+    """Yield a running server with default settings."""
+    with PostgresServer("fsync=off") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[Shipped]:
+def model() -> Iterator[ComposePostgres]:
     """Yield a stopped server whose seeded data the servers of the tests begin with."""
-    with Shipped() as server:
+    with ComposePostgres() as server:
         server.stop()
         yield server
 
 
 @pytest.fixture
-def shipped(model: Shipped) -> Iterator[Shipped]:
-    with Shipped(model) as server:
+def postgres(model: ComposePostgres) -> Iterator[ComposePostgres]:
+    """Yield a running server of the compose stack with seeded data."""
+    with ComposePostgres(model) as server:
         yield server
 
 
 @contextmanager
-def app_on(url: str, **settings: Any) -> Iterator[Flask]:
+def create_app_on(url: str, **settings: Any) -> Iterator[Flask]:
+    """Yield an app on the database at this URL, and close its connections afterwards."""
     app = create_app(
         Settings(_env_file=None, env="test", database_url=url, log_level="WARNING", **settings)
     )
@@ -188,11 +194,11 @@ def app_on(url: str, **settings: Any) -> Iterator[Flask]:
 
 
 @contextmanager
-def migrated(server: PostgresServer, **settings: Any) -> Iterator[Flask]:
-    """An app with tables and keys, in a database of its own."""
+def create_migrated_app(server: PostgresServer, **settings: Any) -> Iterator[Flask]:
+    """Yield an app with tables and keys in a database of its own."""
     name = f"t{time.monotonic_ns()}"
     server.execute(f"CREATE DATABASE {name}")
-    with app_on(server.url(name), **settings) as app:
+    with create_app_on(server.url(name), **settings) as app:
         with app.app_context():
             upgrade()
         with app_state(app).database.write() as session:
@@ -200,18 +206,14 @@ def migrated(server: PostgresServer, **settings: Any) -> Iterator[Flask]:
         yield app
 
 
-# --- slow, full, hanging --------------------
+# --- slow, exhausted, unresponsive --------------------
 
 
-def test_a_statement_that_takes_too_long_is_stopped_and_told(
+def test_slow_statement_times_out_with_503(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL itself ends it.
-
-    The caller gets 503 with Retry-After and the reason, and the connection is good for the next
-    one.
-    """
-    with migrated(server, database_statement_timeout=0.2) as app:
+    """503 with Retry-After and the reason; the connection remains usable."""
+    with create_migrated_app(server, database_statement_timeout=0.2) as app:
 
         def slow(*_: Any, **__: Any) -> None:
             with app_state(app).database.read() as session:
@@ -225,8 +227,8 @@ def test_a_statement_that_takes_too_long_is_stopped_and_told(
         assert app.test_client().get(NODES).status_code == 200
 
 
-def test_a_migration_may_take_longer_than_a_request(server: PostgresServer, tmp_path: Path) -> None:
-    """The time-out of statements is for requests."""
+def test_migrations_have_no_statement_timeout(server: PostgresServer, tmp_path: Path) -> None:
+    """A migration may take longer than the statement timeout of requests."""
     folder = Path(shutil.copytree(ROOT / "migrations", tmp_path / "migrations"))
     slow = """from alembic import op
 
@@ -237,92 +239,89 @@ def upgrade():
     op.execute("SELECT pg_sleep(1)")
 """
     (folder / "versions" / "9999_slow.py").write_text(slow)
-    with migrated(server, database_statement_timeout=0.2) as app, app.app_context():
+    with create_migrated_app(server, database_statement_timeout=0.2) as app, app.app_context():
         upgrade(directory=str(folder))
         with app_state(app).database.read() as session:
             assert session.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
 
 
-def test_running_out_of_connections_is_told(
-    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_exhausted_pool_gives_503(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request without a free connection waits, then gets 503 with Retry-After.
 
-    The next one is served as soon as a connection is given back.
+    The next request is served as soon as a connection is returned.
     """
     monkeypatch.setattr("api.platform.db.BUSY_SECONDS", 0.2)
-    with migrated(server) as app:
-        assert app.test_client().get(NODES).status_code == 200  # the key is known from now on
+    with create_migrated_app(server) as app:
+        assert app.test_client().get(NODES).status_code == 200  # the key is cached from now on
         engine = app_state(app).database.engine
-        taken = [engine.connect() for _ in range(10)]
+        connections = [engine.connect() for _ in range(10)]
         answer = app.test_client().get(NODES)
         is_problem(answer, 503)
         assert answer.headers["Retry-After"] == "5"
-        for connection in taken:
+        for connection in connections:
             connection.close()
         assert app.test_client().get(NODES).status_code == 200
 
 
-def test_nobody_waits_for_ever_for_a_server_that_takes_connections_and_says_nothing() -> None:
-    """503 for requests and for readiness, and /health tells it to whoever shows a key.
-
-    Without a time-out none would answer.
-    """
+def test_unresponsive_server_gives_503() -> None:
+    """A server that accepts connections and never responds gives 503 instead of a hang."""
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
-        app_on(f"postgresql+psycopg://a@127.0.0.1:{silent.getsockname()[1]}/a") as app,
+        create_app_on(f"postgresql+psycopg://a@127.0.0.1:{silent.getsockname()[1]}/a") as app,
     ):
-        got: dict[str, Any] = {}
+        responses: dict[str, Any] = {}
         paths = (NODES, "/health/ready", "/health")
 
         def ask(path: str) -> None:
-            got[path] = app.test_client().get(path)
+            responses[path] = app.test_client().get(path)
 
         threads = [threading.Thread(target=ask, args=(path,), daemon=True) for path in paths]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(60)
-        assert {path: got[path].status_code for path in got} == dict.fromkeys(paths, 503)
-        assert {got[path].headers["Retry-After"] for path in paths} == {"5"}
-        assert got["/health"].get_json()["checks"]["database"] == {"ok": False}
+        assert {path: responses[path].status_code for path in responses} == dict.fromkeys(
+            paths, 503
+        )
+        assert {responses[path].headers["Retry-After"] for path in paths} == {"5"}
+        assert responses["/health"].get_json()["checks"]["database"] == {"ok": False}
         assert app.test_client().get("/health/live").status_code == 200
 
 
-def test_a_frozen_server_does_not_hang_the_answer_about_it(server: PostgresServer) -> None:
-    """While established connections hang, /health says so to an admin whose key is not cached."""
-    with migrated(server) as app:
+def test_health_responds_while_the_server_is_frozen(server: PostgresServer) -> None:
+    """Readiness and /health respond 503 while connections hang, for an uncached key too."""
+    with create_migrated_app(server) as app:
         assert app.test_client().get("/health").status_code == 200
         backend = server.execute(
             "SELECT pid FROM pg_stat_activity"
             " WHERE datname LIKE 't%' AND backend_type = 'client backend'"
         )
-        everybody = [pid for (pid,) in backend] + [server.pid]
-        for pid in everybody:
+        pids = [pid for (pid,) in backend] + [server.pid]
+        for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
             until(lambda: app.test_client().get("/health/ready").status_code == 503, 30, "noticing")
-            got: list[Any] = []
-            other = {"Authorization": f"Bearer {KEYS['read']}"}  # not remembered yet
-            asking = threading.Thread(
-                target=lambda: got.append(app.test_client().get("/health", headers=other)),
+            responses: list[Any] = []
+            headers = {"Authorization": f"Bearer {KEYS['read']}"}  # not cached yet
+            thread = threading.Thread(
+                target=lambda: responses.append(app.test_client().get("/health", headers=headers)),
                 daemon=True,
             )
-            asking.start()
-            asking.join(60)
-            assert [answer.status_code for answer in got] == [503]
+            thread.start()
+            thread.join(60)
+            assert [answer.status_code for answer in responses] == [503]
         finally:
-            for pid in everybody:
+            for pid in pids:
                 os.kill(pid, signal.SIGCONT)
         until(lambda: app.test_client().get("/health").status_code == 200, 60, "recovery")
 
 
-# --- away, and back --------------------
+# --- outages --------------------
 
 
 @contextmanager
-def processes(environment: dict[str, str], folder: Path) -> Iterator[str]:
-    """A real API and a worker; the API's address."""
+def run_api_and_worker(environment: dict[str, str], folder: Path) -> Iterator[str]:
+    """Run an API and a worker; yield the API's address."""
     python = [sys.executable, "-m"]
     commands = {
         "api": [*python, "gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()"]
@@ -337,7 +336,7 @@ def processes(environment: dict[str, str], folder: Path) -> Iterator[str]:
         until(lambda: "Listening at" in log.read_text(), 60, "listening")
         yield re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())[0]
         assert [process.poll() for process in started.values()] == [None, None], (
-            "one of them ended by itself"
+            "a process ended unexpectedly"
         )
     finally:
         for process in started.values():
@@ -345,35 +344,36 @@ def processes(environment: dict[str, str], folder: Path) -> Iterator[str]:
             process.wait(60)
 
 
-def settings_for(
-    server: PostgresServer, database: str, folder: Path, **more: str
+def build_environment(
+    server: PostgresServer, database: str, folder: Path, **overrides: str
 ) -> dict[str, str]:
-    kept = {
+    """Return the environment of an API on a database of the server."""
+    inherited = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("EVARA_", "PROMETHEUS_"))
     }
-    return kept | {
+    return inherited | {
         "EVARA_DATABASE_URL": server.url(database),
         "EVARA_JOBS_URL": f"sqlite:///{folder}/jobs.db",
         "EVARA_LIMITER_URL": "memory://",
         "EVARA_LOG_LEVEL": "WARNING",
         "EVARA_BIND": "127.0.0.1:0",
         "EVARA_WORKERS": "2",
-        **more,
+        **overrides,
     }
 
 
-def is_away(api: str) -> bool:
+def reports_outage(api: str) -> bool:
     """Return whether readiness and requests both report a missing database as documented."""
-    asked = httpx.get(
+    answer = httpx.get(
         f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {KEYS['read']}"}, timeout=30
     )
     ready = httpx.get(f"{api}/health/ready", timeout=30)
     assert httpx.get(f"{api}/health/live", timeout=30).status_code == 200
-    if (asked.status_code, ready.status_code) != (503, 503):
+    if (answer.status_code, ready.status_code) != (503, 503):
         return False
-    assert (asked.headers["Content-Type"], asked.headers["Retry-After"]) == (
+    assert (answer.headers["Content-Type"], answer.headers["Retry-After"]) == (
         "application/problem+json",
         "5",
     )
@@ -381,22 +381,20 @@ def is_away(api: str) -> bool:
     return True
 
 
-def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: ThingSpeakStub) -> None:
-    """They start without it, say so, and work as soon as it is there.
-
-    The same when it goes and comes back. Nobody is restarted.
-    """
+def test_api_and_worker_survive_database_outages(tmp_path: Path, replay: ThingSpeakStub) -> None:
+    """API and worker start without a database, report it, and recover without a restart."""
     with PostgresServer("fsync=off") as server:
         server.execute("CREATE DATABASE evara")
-        given = {
+        overrides = {
             "EVARA_THINGSPEAK_URL": f"http://127.0.0.1:{replay.server_port}",
             "EVARA_SYNC_EVERY": "1",
             "EVARA_LEASE_SECONDS": "2",
         }
-        environment = settings_for(server, "evara", tmp_path, **given)
+        environment = build_environment(server, "evara", tmp_path, **overrides)
         server.stop()
 
-        def syncs() -> list[Any]:
+        def finished_syncs() -> list[Any]:
+            """Return the time of the last sync of each node."""
             return server.execute(
                 "SELECT finished_at FROM sync_states"
                 " WHERE finished_at IS NOT NULL ORDER BY node_id",
@@ -404,40 +402,38 @@ def test_api_and_worker_outlive_their_database(tmp_path: Path, replay: ThingSpea
             )
 
         def synced_since(before: list[Any]) -> bool:
-            return all(now > then for now, then in zip(syncs(), before, strict=True))
+            return all(now > then for now, then in zip(finished_syncs(), before, strict=True))
 
-        with processes(environment, tmp_path) as api:
-            until(lambda: is_away(api), 30, "an API that says that its database is away")
+        with run_api_and_worker(environment, tmp_path) as api:
+            until(lambda: reports_outage(api), 30, "an API that reports the outage")
             server.start()
-            key = seeded(environment)
-            until(lambda: answers(f"{api}/health/ready"), 30, "readiness")
-            until(lambda: len(syncs()) == 3, 60, "the first sync of every node")
+            key = seed_database(environment)
+            until(lambda: responds(f"{api}/health/ready"), 30, "readiness")
+            until(lambda: len(finished_syncs()) == 3, 60, "the first sync of every node")
             for end in (server.stop, server.kill):
                 end()
-                until(lambda: is_away(api), 30, "an API that says that its database is away")
+                until(lambda: reports_outage(api), 30, "an API that reports the outage")
                 server.start()
-                until(lambda: answers(f"{api}/health/ready"), 30, "readiness")
-                before = syncs()
+                until(lambda: responds(f"{api}/health/ready"), 30, "readiness")
+                before = finished_syncs()
                 until(partial(synced_since, before), 60, "another sync of every node")
-            asked = httpx.get(
+            answer = httpx.get(
                 f"{api}/api/v1/nodes", headers={"Authorization": f"Bearer {key}"}, timeout=30
             )
-            assert asked.status_code == 200
+            assert answer.status_code == 200
 
 
-def test_kills_of_the_database_lose_nothing_that_was_acknowledged(
-    tmp_path: Path, shipped: Shipped
+def test_database_kills_lose_no_acknowledged_reading(
+    tmp_path: Path, postgres: ComposePostgres
 ) -> None:
-    """kill -9 of the postmaster under load, with the stack's settings.
-
-    Every reading that was answered with 201 is there afterwards.
-    """
-    environment, key = settings_for(shipped, "evara", tmp_path), shipped.key
+    """After kill -9 of the postmaster under load every reading with a 201 is stored."""
+    environment, key = build_environment(postgres, "evara", tmp_path), postgres.key
     first, stop = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12), threading.Event()
-    taken: list[list[datetime]] = [[] for _ in range(CLIENTS)]
+    acknowledged: list[list[datetime]] = [[] for _ in range(CLIENTS)]
     statuses: list[set[int]] = [set() for _ in range(CLIENTS)]
 
-    def send(client: int) -> None:
+    def send_readings(client: int) -> None:
+        """Send readings of one node until the test stops."""
         url = f"{api}/api/v1/nodes/{('main-branch', 'north-well', 'hill-tank')[client]}/readings"
         with httpx.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as http:
             for number in range(MOST):
@@ -454,67 +450,71 @@ def test_kills_of_the_database_lose_nothing_that_was_acknowledged(
                 )
                 statuses[client].add(answer.status_code)
                 if answer.status_code == 201:
-                    taken[client].append(moment)
+                    acknowledged[client].append(moment)
 
-    with processes(environment, tmp_path) as api:
-        until(lambda: answers(f"{api}/health/ready"), 60, "readiness")
-        threads = [threading.Thread(target=send, args=(client,)) for client in range(CLIENTS)]
+    with run_api_and_worker(environment, tmp_path) as api:
+        until(lambda: responds(f"{api}/health/ready"), 60, "readiness")
+        threads = [
+            threading.Thread(target=send_readings, args=(client,)) for client in range(CLIENTS)
+        ]
         for thread in threads:
             thread.start()
         try:
             for _ in range(KILLS):
-                before = [len(moments) for moments in taken]
+                before = [len(moments) for moments in acknowledged]
                 until(
                     lambda: all(
                         len(now) > then + 5
-                        for now, then in zip(taken, before, strict=True)  # noqa: B023
+                        for now, then in zip(acknowledged, before, strict=True)  # noqa: B023
                     ),
                     60,
                     "load",
                 )
-                shipped.kill()
-                shipped.start()
+                postgres.kill()
+                postgres.start()
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
     assert set().union(*statuses) <= {201, 503, 429}
-    with shipped.connect("evara") as connection:
-        for node, moments in zip(("main-branch", "north-well", "hill-tank"), taken, strict=True):
+    with postgres.connect("evara") as connection:
+        for node, moments in zip(
+            ("main-branch", "north-well", "hill-tank"), acknowledged, strict=True
+        ):
             rows = connection.execute(
                 "SELECT time FROM readings WHERE metric = 'level_m' AND node_id = %s", [node]
             )
-            kept = {moment for (moment,) in rows}
-            assert set(moments) <= kept
+            stored = {moment for (moment,) in rows}
+            assert set(moments) <= stored
             assert len(moments) > 5 * KILLS
 
 
 # --- the compose stack's settings and roles --------------------
 
 
-def test_roles_may_what_they_need_and_no_more(shipped: Shipped) -> None:
+def test_roles_have_least_privileges(postgres: ComposePostgres) -> None:
     """The API's role is no superuser, the exporter's is read-only, and commits are on disk.
 
-    No role reaches a database that it does not need, the superuser none over the network.
+    Roles reach only the databases that they need, the superuser none over the network.
     """
     with pytest.raises(psycopg.OperationalError, match="rejects connection"):
-        shipped.connect("postgres", "postgres")
+        postgres.connect("postgres", "postgres")
     for user, database in (
         ("evara", "postgres"),
         ("exporter", "postgres"),
         ("replication", "evara"),
     ):
         with pytest.raises(psycopg.OperationalError, match="no pg_hba"):
-            shipped.connect(user, database)
-    with shipped.connect("evara") as connection:
+            postgres.connect(user, database)
+    with postgres.connect("evara") as connection:
         assert connection.execute(
             "SELECT usesuper FROM pg_user WHERE usename = current_user"
         ).fetchone() == (False,)
-        found = {
+        settings = {
             name: connection.execute(f"SHOW {name}").fetchone()
             for name in ("fsync", "synchronous_commit", "password_encryption")
         }
-        assert found == {
+        assert settings == {
             "fsync": ("on",),
             "synchronous_commit": ("on",),
             "password_encryption": ("scram-sha-256",),
@@ -522,25 +522,25 @@ def test_roles_may_what_they_need_and_no_more(shipped: Shipped) -> None:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("COPY (SELECT 1) TO PROGRAM 'true'")
     with (
-        shipped.connect("exporter") as connection,
+        postgres.connect("exporter") as connection,
         pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
     ):
         connection.execute("DELETE FROM operations.backups")
-    assert "-word" not in shipped.log()
+    assert "-word" not in postgres.log()
 
 
-def test_every_question_of_the_exporter_has_its_columns(shipped: Shipped) -> None:
-    """Each query works as the exporter's role and returns the declared columns.
-
-    Alerts use only names that are exposed.
-    """
-    shipped.execute("INSERT INTO operations.backups (name, bytes) VALUES ('x', 1)", "evara")
-    shipped.execute("SELECT pg_create_physical_replication_slot('replica', true)")
-    for prefix, question in questions().items():
-        columns = [name for metric in question["metrics"] for name in metric]
-        assert list(shipped.series(prefix)) == columns, prefix
+def test_exporter_queries_return_the_declared_columns(postgres: ComposePostgres) -> None:
+    """Each query works with the exporter's role; alerts use only exposed names."""
+    postgres.execute("INSERT INTO operations.backups (name, bytes) VALUES ('x', 1)", "evara")
+    postgres.execute("SELECT pg_create_physical_replication_slot('replica', true)")
+    for prefix, query in read_queries().items():
+        columns = [name for metric in query["metrics"] for name in metric]
+        assert list(postgres.query_exporter(prefix)) == columns, prefix
     exposed = {
-        f"{prefix}_{name}" for prefix, q in questions().items() for m in q["metrics"] for name in m
+        f"{prefix}_{name}"
+        for prefix, q in read_queries().items()
+        for m in q["metrics"]
+        for name in m
     }
     assert {name for name in names.FOREIGN if name.startswith("evara_postgres_")} <= exposed
 
@@ -549,18 +549,18 @@ def test_every_question_of_the_exporter_has_its_columns(shipped: Shipped) -> Non
 
 
 @contextmanager
-def following(shipped: Shipped, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """The stack's replica."""
-    folder = shipped.folder / "replica"
+def run_replica(postgres: ComposePostgres, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the stack's replica and yield its process."""
+    folder = postgres.folder / "replica"
     settings = {
         "PGDATA": str(folder),
         "EVARA_PRIMARY_HOST": "127.0.0.1",
-        "EVARA_PRIMARY_PORT": str(shipped.port),
+        "EVARA_PRIMARY_PORT": str(postgres.port),
     }
-    settings["EVARA_POSTGRES_CONFIG"] = f"{shipped.files}/postgresql.conf"
+    settings["EVARA_POSTGRES_CONFIG"] = f"{postgres.files}/postgresql.conf"
     options = [
         "-c",
-        f"hba_file={shipped.files}/pg_hba.conf",
+        f"hba_file={postgres.files}/pg_hba.conf",
         "-c",
         f"port={port}",
         "-c",
@@ -568,18 +568,18 @@ def following(shipped: Shipped, port: int) -> Iterator["subprocess.Popen[bytes]"
     ]
     command = [
         "bash",
-        str(shipped.files / "replica.sh"),
+        str(postgres.files / "replica.sh"),
         *options,
         "-c",
-        f"unix_socket_directories={shipped.folder}",
+        f"unix_socket_directories={postgres.folder}",
     ]
-    with (shipped.folder / "replica.log").open("ab") as log:
+    with (postgres.folder / "replica.log").open("ab") as log:
         process = subprocess.Popen(
             command,
-            env=shipped.environment | settings,
+            env=postgres.environment | settings,
             stdout=log,
             stderr=log,
-            cwd=shipped.folder,
+            cwd=postgres.folder,
             **OTHER,
         )
     try:
@@ -589,143 +589,156 @@ def following(shipped: Shipped, port: int) -> Iterator["subprocess.Popen[bytes]"
         process.wait(60)
 
 
-def count(shipped: Shipped, port: int) -> int:
-    """Nodes that this server shows; -1 when it does not answer."""
+def count_nodes(postgres: ComposePostgres, port: int) -> int:
+    """Return the number of nodes on the server at this port; -1 when it does not respond."""
     try:
-        with shipped.connect("evara", port=port) as connection:
+        with postgres.connect("evara", port=port) as connection:
             row = connection.execute("SELECT count(*) FROM nodes").fetchone()
             return int(row[0]) if row else -1
     except psycopg.OperationalError:
         return -1
 
 
-def test_a_replica_follows_shows_its_lag_and_can_be_promoted(shipped: Shipped) -> None:
-    """A replica copies once, follows, is missed while away, and catches up.
-
-    Promoted, it stays a primary.
-    """
+def test_replica_follows_and_can_be_promoted(postgres: ComposePostgres) -> None:
+    """A replica copies the data once, reports its lag, catches up, and can become the primary."""
     port = free_port()
-    with following(shipped, port):
-        until(lambda: count(shipped, port) == 3, 60, "the copy")
-        shipped.execute(
+    with run_replica(postgres, port):
+        until(lambda: count_nodes(postgres, port) == 3, 60, "the copy")
+        postgres.execute(
             "INSERT INTO nodes SELECT 'n4', name, kind, 1, null, fields, created_at, updated_at"
             " FROM nodes LIMIT 1",
             "evara",
         )
-        until(lambda: count(shipped, port) == 4, 30, "a row of the primary")
+        until(lambda: count_nodes(postgres, port) == 4, 30, "a row of the primary")
         until(
-            lambda: shipped.series("evara_postgres_replication")["lag_seconds"] == 0,
+            lambda: postgres.query_exporter("evara_postgres_replication")["lag_seconds"] == 0,
             30,
-            "a replica that has everything",
+            "a replica without lag",
         )
         with (
-            shipped.connect("evara", port=port) as connection,
+            postgres.connect("evara", port=port) as connection,
             pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
         ):
             connection.execute("DELETE FROM nodes")
-    assert shipped.series("evara_postgres_replication")["connected"] == 0
-    shipped.execute("DELETE FROM nodes WHERE id = 'n4'", "evara")
-    assert shipped.series("evara_postgres_replication")["lag_bytes"] > 0
-    with following(shipped, port):
-        until(lambda: count(shipped, port) == 3, 60, "what happened meanwhile")
-        assert (shipped.folder / "replica.log").read_text().count("replica: copied") == 1
-        shipped.kill()
-        shipped.run("pg_ctl", "promote", "-w", "-D", str(shipped.folder / "replica"))
-        with shipped.connect("evara", port=port) as connection:
+    assert postgres.query_exporter("evara_postgres_replication")["connected"] == 0
+    postgres.execute("DELETE FROM nodes WHERE id = 'n4'", "evara")
+    assert postgres.query_exporter("evara_postgres_replication")["lag_bytes"] > 0
+    with run_replica(postgres, port):
+        until(lambda: count_nodes(postgres, port) == 3, 60, "the missed changes")
+        assert (postgres.folder / "replica.log").read_text().count("replica: copied") == 1
+        postgres.kill()
+        postgres.run("pg_ctl", "promote", "-w", "-D", str(postgres.folder / "replica"))
+        with postgres.connect("evara", port=port) as connection:
             connection.execute("DELETE FROM nodes WHERE id = 'hill-tank'")
-    with following(shipped, port):
-        until(lambda: count(shipped, port) == 2, 60, "the new primary")
-        with shipped.connect("evara", port=port) as connection:
+    with run_replica(postgres, port):
+        until(lambda: count_nodes(postgres, port) == 2, 60, "the new primary")
+        with postgres.connect("evara", port=port) as connection:
             connection.execute("DELETE FROM nodes WHERE id = 'north-well'")
-        assert count(shipped, port) == 1
+        assert count_nodes(postgres, port) == 1
 
 
 # --- backups --------------------
 
 
 @pytest.fixture
-def stocked(shipped: Shipped) -> Shipped:
-    """With nodes, keys and readings."""
-    shipped.execute(
+def filled_postgres(postgres: ComposePostgres) -> ComposePostgres:
+    """Return a server of the compose stack with nodes, keys and readings."""
+    postgres.execute(
         "INSERT INTO readings SELECT 'main-branch', 'flow_lps', now() - n * interval '1 minute', n"
         " FROM generate_series(0, 999) n",
         "evara",
     )
-    shipped.execute(
+    postgres.execute(
         "INSERT INTO latest SELECT node_id, metric, max(time), 1 FROM readings GROUP BY 1, 2",
         "evara",
     )
-    (shipped.folder / "backups").mkdir()
-    os.chown(shipped.folder / "backups", OTHER.get("user", -1), OTHER.get("group", -1))
-    return shipped
+    (postgres.folder / "backups").mkdir()
+    os.chown(postgres.folder / "backups", OTHER.get("user", -1), OTHER.get("group", -1))
+    return postgres
 
 
 def await_next_second() -> None:
-    """Wait until the name of a dump, which is its second, is another."""
+    """Wait for the next second, which gives the next dump another name."""
     time.sleep(1 - time.time() % 1)
 
 
-def dumps(shipped: Shipped) -> list[Path]:
-    return sorted((shipped.folder / "backups").glob("evara-*.dump"))
+def list_dumps(postgres: ComposePostgres) -> list[Path]:
+    """Return the dumps, oldest first."""
+    return sorted((postgres.folder / "backups").glob("evara-*.dump"))
 
 
-def test_a_backup_is_checked_noted_and_can_be_restored_over_a_loss(stocked: Shipped) -> None:
+def test_backup_can_be_restored(filled_postgres: ComposePostgres) -> None:
     """The restore of docs/operations.md brings back everything, with the audit log's triggers.
 
     Old dumps are removed.
     """
-    before = stocked.execute(
+    before = filled_postgres.execute(
         "SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara"
     )
-    kept = [stocked.script("backup.sh", "once", EVARA_BACKUP_KEEP="2").stdout for _ in range(1)]
+    kept = [
+        filled_postgres.run_script("backup.sh", "once", EVARA_BACKUP_KEEP="2").stdout
+        for _ in range(1)
+    ]
     assert "restored and compared" in kept[0]
     assert "readings|1000" in kept[0]
-    assert stocked.series("evara_postgres_backup")["size_bytes"] == dumps(stocked)[0].stat().st_size
-    stocked.execute("DROP TABLE latest; DELETE FROM readings; DELETE FROM nodes", "evara")
+    assert (
+        filled_postgres.query_exporter("evara_postgres_backup")["size_bytes"]
+        == list_dumps(filled_postgres)[0].stat().st_size
+    )
+    filled_postgres.execute("DROP TABLE latest; DELETE FROM readings; DELETE FROM nodes", "evara")
     commands = re.findall(
         r"PGPASSWORD=\$\(cat \S+\) (pg_restore .*)'",
         (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"),
     )
     assert len(commands) == 1
-    words = (
+    options = (
         commands[0]
-        .replace("-U postgres", f"-U postgres -h {stocked.folder} -p {stocked.port}")
+        .replace(
+            "-U postgres", f"-U postgres -h {filled_postgres.folder} -p {filled_postgres.port}"
+        )
         .split()[1:]
     )
-    stocked.run(
+    filled_postgres.run(
         "pg_restore",
-        *words,
-        str(dumps(stocked)[0]),
-        env=stocked.environment | {"PGPASSWORD": "secret"},
+        *options,
+        str(list_dumps(filled_postgres)[0]),
+        env=filled_postgres.environment | {"PGPASSWORD": "secret"},
     )
     assert (
-        stocked.execute("SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara")
+        filled_postgres.execute(
+            "SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara"
+        )
         == before
     )
-    with app_on(stocked.url()) as app:
+    with create_app_on(filled_postgres.url()) as app:
         assert app.test_client().get("/health/ready").status_code == 200
         with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
-            stocked.execute("DELETE FROM audit", "evara")
+            filled_postgres.execute("DELETE FROM audit", "evara")
     for _ in range(3):
         await_next_second()
-        stocked.script("backup.sh", "once", EVARA_BACKUP_KEEP="2")
-    assert len(dumps(stocked)) == 2
-    assert stocked.script("backup.sh", "check", dumps(stocked)[0].name).returncode == 0
-    assert not list((stocked.folder / "backups").glob(".scratch*"))
+        filled_postgres.run_script("backup.sh", "once", EVARA_BACKUP_KEEP="2")
+    assert len(list_dumps(filled_postgres)) == 2
+    assert (
+        filled_postgres.run_script(
+            "backup.sh", "check", list_dumps(filled_postgres)[0].name
+        ).returncode
+        == 0
+    )
+    assert not list((filled_postgres.folder / "backups").glob(".scratch*"))
 
 
-def test_a_broken_dump_is_noticed(stocked: Shipped) -> None:
-    """One that was damaged on disk, and one whose noted contents are others."""
-    stocked.script("backup.sh", "once")
-    (dump,) = dumps(stocked)
+def test_check_rejects_damaged_dumps(filled_postgres: ComposePostgres) -> None:
+    """The check fails for a dump that is damaged or whose contents differ from its summary."""
+    filled_postgres.run_script("backup.sh", "once")
+    (dump,) = list_dumps(filled_postgres)
     summary = dump.with_name(f"{dump.name}.summary")
     summary.write_text(summary.read_text().replace("readings|1000", "readings|1001"))
-    other = stocked.script("backup.sh", "check", dump.name, check=False)
+    other = filled_postgres.run_script("backup.sh", "check", dump.name, check=False)
     assert (other.returncode, "> readings|1000" in other.stderr) == (1, True)
     damaged = bytearray(dump.read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     dump.write_bytes(damaged)
-    assert stocked.script("backup.sh", "check", dump.name, check=False).returncode == 1
+    assert filled_postgres.run_script("backup.sh", "check", dump.name, check=False).returncode == 1
 
 
 @pytest.mark.parametrize(
@@ -738,62 +751,63 @@ def test_a_broken_dump_is_noticed(stocked: Shipped) -> None:
     ],
     ids=["cut off", "rows missing", "refused", "killed"],
 )
-def test_a_dump_that_cannot_be_trusted_does_not_count(stocked: Shipped, broken: str) -> None:
-    """A bad dump is removed, says so, leaves no transaction, and does not count as a backup."""
-    bin_ = stocked.folder / "bin"
+def test_failed_dumps_are_no_backups(filled_postgres: ComposePostgres, broken: str) -> None:
+    """A failed dump is reported, removed and not recorded, and leaves no transaction open."""
+    bin_ = filled_postgres.folder / "bin"
     bin_.mkdir()
     fake = bin_ / "pg_dump"
     fake.write_text(f'#!/bin/bash\nreal={programs()}/pg_dump\nfile="${{@: -1}}"\n{broken}\n')
     for path in (bin_, fake):
         path.chmod(0o755)
-    result = stocked.script(
-        "backup.sh", "once", check=False, PATH=f"{bin_}:{stocked.environment['PATH']}"
+    result = filled_postgres.run_script(
+        "backup.sh", "once", check=False, PATH=f"{bin_}:{filled_postgres.environment['PATH']}"
     )
     assert result.returncode != 0
-    assert stocked.series("evara_postgres_backup") == {}
+    assert filled_postgres.query_exporter("evara_postgres_backup") == {}
     until(
         lambda: (
-            stocked.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'evara'")
+            filled_postgres.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'evara'")
             == [(0,)]
         ),
         30,
-        "no session of it",
+        "no session of the dump",
     )
     if "PPID" not in broken:
         assert "FAILED" in result.stderr
-        assert dumps(stocked) == []
+        assert list_dumps(filled_postgres) == []
     await_next_second()
-    assert stocked.script("backup.sh", "once").returncode == 0
+    assert filled_postgres.run_script("backup.sh", "once").returncode == 0
 
 
-def test_the_service_makes_the_first_backup_at_once_and_owes_the_next(
-    stocked: Shipped, tmp_path: Path
+def test_backup_service_starts_with_a_backup(
+    filled_postgres: ComposePostgres, tmp_path: Path
 ) -> None:
-    """The service waits for the database, notes that a backup is owed, and makes it.
-
-    A restart makes none before it is due.
-    """
-    stocked.stop()
-    command, log = ["bash", str(stocked.files / "backup.sh"), "run"], tmp_path / "backup.log"
+    """The service waits for the database and makes the first backup; a restart makes none early."""
+    filled_postgres.stop()
+    command, log = (
+        ["bash", str(filled_postgres.files / "backup.sh"), "run"],
+        tmp_path / "backup.log",
+    )
     for start in range(2):
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command,
-                env=stocked.environment,
-                cwd=stocked.folder,
+                env=filled_postgres.environment,
+                cwd=filled_postgres.folder,
                 stderr=output,
                 start_new_session=True,
                 **OTHER,
             )
         try:
             if start == 0:
-                stocked.start()
+                filled_postgres.start()
                 until(
                     lambda: (
-                        len(stocked.execute("SELECT name FROM operations.backups", "evara")) == 2
+                        len(filled_postgres.execute("SELECT name FROM operations.backups", "evara"))
+                        == 2
                     ),
                     60,
-                    "owed, and made",
+                    "the first backup",
                 )
             else:
                 until(lambda: "sleep" in child_names(psutil.Process(process.pid)), 30, "rest")  # noqa: B023
@@ -801,9 +815,11 @@ def test_the_service_makes_the_first_backup_at_once_and_owes_the_next(
             process.terminate()
             status = process.wait(30)
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # its sleep, as the container's end would
+                os.killpg(
+                    process.pid, signal.SIGKILL
+                )  # its child, which also ends with the container
         assert status == 0, log.read_text()
-    assert len(dumps(stocked)) == 1
-    assert stocked.execute(
+    assert len(list_dumps(filled_postgres)) == 1
+    assert filled_postgres.execute(
         "SELECT name FROM operations.backups ORDER BY checked_at LIMIT 1", "evara"
     ) == [("scheduled",)]

@@ -1,7 +1,4 @@
-"""The native stack as its user meets it.
-
-Up, readings, rules, load, verdicts, kills, refusals, down.
-"""
+"""The native stack from `up` to `clean`, as its user sees it."""
 
 import os
 import signal
@@ -27,7 +24,7 @@ def test_the_api_is_ready(stack: Stack) -> None:
     assert stack.get("/api/v1/nodes/").json()["total"] == 3
 
 
-def test_recorded_readings_flow(stack: Stack) -> None:
+def test_recorded_readings_are_synced(stack: Stack) -> None:
     """The sync has brought the recording into every seeded node, each minute once."""
     for node in ("main-branch", "north-well", "hill-tank"):
         page = stack.get(f"/api/v1/nodes/{node}/readings", params={"page_size": 1000}).json()
@@ -47,8 +44,8 @@ def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
     )
 
 
-def test_up_twice_is_harmless(stack: Stack) -> None:
-    """A second `up` restarts nothing and ends well."""
+def test_up_is_idempotent(stack: Stack) -> None:
+    """A second `up` restarts nothing and succeeds."""
     before = stack.pid("api"), stack.pid("prometheus")
     again = stack.run("up", "--mode", "native")
     assert again.returncode == 0, again.stdout + again.stderr
@@ -56,7 +53,7 @@ def test_up_twice_is_harmless(stack: Stack) -> None:
 
 
 def test_load_is_judged_by_the_catalogue(stack: Stack, tmp_path: Path) -> None:
-    """A load run has the catalogue's SLOs, no failure and no 429, and leaves no node behind."""
+    """A load run has the catalogue's SLOs, no failures and no 429, and leaves no node behind."""
     report = stack.json("load", "--time", "15s", "--rate", "50", "--reports", str(tmp_path))
     assert report["total"]["clients"]["failed"] == 0, report["errors"]
     assert report["total"]["clients"]["requests"] > 400
@@ -69,7 +66,7 @@ def test_load_is_judged_by_the_catalogue(stack: Stack, tmp_path: Path) -> None:
     assert stack.get("/api/v1/nodes/").json()["total"] == 3
 
 
-def test_slo_json_knows_every_slo_and_counts_the_load(stack: Stack) -> None:
+def test_slo_json_lists_every_slo_and_counts_the_load(stack: Stack) -> None:
     """`slo --json` has the stable fields for every SLO and counts what the load run sent."""
     assert eventually(
         lambda: all(
@@ -93,8 +90,8 @@ def test_slo_json_knows_every_slo_and_counts_the_load(stack: Stack) -> None:
     assert ingest["verdict"] == "met"
 
 
-def test_a_load_run_without_an_api_cannot_tell(stack: Stack, tmp_path: Path) -> None:
-    """Load against nothing is no success, and leaves no report."""
+def test_load_without_an_api_exits_2(stack: Stack, tmp_path: Path) -> None:
+    """A load run against a closed port exits 2 and leaves no report."""
     result = stack.run(
         "load",
         "--time",
@@ -111,11 +108,12 @@ def test_a_load_run_without_an_api_cannot_tell(stack: Stack, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_killed_workers_lose_no_count(stack: Stack) -> None:
+def test_request_counter_survives_killed_workers(stack: Stack) -> None:
     """The request counter that Prometheus scrapes never decreases when workers are killed."""
     url = stack.layout.url("metrics") + "/metrics"
 
-    def total() -> float:
+    def count_requests() -> float:
+        """Return the sum of the request counters."""
         lines = httpx.get(url).text.splitlines()
         return sum(
             float(line.rsplit(" ", 1)[1])
@@ -123,20 +121,20 @@ def test_killed_workers_lose_no_count(stack: Stack) -> None:
             if line.startswith("evara_http_requests_total{")
         )
 
-    assert eventually(lambda: total() > 0)
+    assert eventually(lambda: count_requests() > 0)
     for _ in range(3):
-        before = total()
+        before = count_requests()
         workers = psutil.Process(stack.pid("api")).children()
         assert workers
         workers[0].kill()
         assert eventually(
             lambda: httpx.get(stack.layout.url("api") + "/health/live", timeout=2).is_success
         )
-        assert total() >= before
+        assert count_requests() >= before
 
 
-def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:
-    """A second stack on the same ports refuses, and names port, process and mend."""
+def test_up_names_the_owner_of_a_taken_port(stack: Stack, tmp_path: Path) -> None:
+    """A second stack on the same ports fails and names port, process and fix."""
     other = Stack(stack.layout, stack.environment | {"EVARA_STACK_DIR": str(tmp_path / "other")})
     result = other.run("up", "--mode", "native")
     assert result.returncode == 1
@@ -144,8 +142,8 @@ def test_a_taken_port_is_named(stack: Stack, tmp_path: Path) -> None:
     assert "EVARA_PORT_OFFSET" in result.stderr
 
 
-def test_logs_and_doctor_speak(stack: Stack) -> None:
-    """`status` and `doctor` are fine; `logs` shows JSON lines and lists the known names."""
+def test_status_logs_and_doctor_succeed(stack: Stack) -> None:
+    """`status` and `doctor` succeed; `logs` shows JSON lines and lists the known programs."""
     assert stack.run("status").returncode == 0
     assert '"route":' in stack.run("logs", "api").stdout
     assert "known: alertmanager, api" in stack.run("logs", "nonsense").stderr
@@ -154,21 +152,22 @@ def test_logs_and_doctor_speak(stack: Stack) -> None:
 
 
 def test_every_rule_is_healthy(stack: Stack) -> None:
-    """Every rule of every group, the slow ones too, has been evaluated without an error."""
+    """Every rule of every group has been evaluated without an error."""
     prometheus = Prometheus(stack.layout.url("prometheus"))
 
-    def health() -> set[str]:
+    def rule_health() -> set[str]:
+        """Return the health of the rules."""
         return {rule["health"] for group in prometheus.rule_groups() for rule in group["rules"]}
 
-    assert eventually(lambda: health() == {"ok"}, LONGEST_INTERVAL), health()
+    assert eventually(lambda: rule_health() == {"ok"}, LONGEST_INTERVAL), rule_health()
 
 
 @pytest.mark.parametrize(
     "program",
     ["api", "prometheus", "alertmanager", "replay", "worker", "metrics", "prober", "console"],
 )
-def test_a_killed_process_is_back_by_itself(stack: Stack, program: str) -> None:
-    """kill -9 of any process is mended within seconds, without anybody's help."""
+def test_killed_processes_restart(stack: Stack, program: str) -> None:
+    """Every process runs again within seconds of kill -9."""
     dead = stack.pid(program)
     os.kill(dead, signal.SIGKILL)
     assert eventually(
@@ -180,8 +179,8 @@ def test_a_killed_process_is_back_by_itself(stack: Stack, program: str) -> None:
         )
 
 
-def test_alerts_are_delivered_and_kept(stack: Stack) -> None:
-    """The pipeline's test alert of each `up` lies in the inbox, and a killed inbox still has it."""
+def test_delivered_alerts_survive_a_killed_inbox(stack: Stack) -> None:
+    """The test alert of each `up` is in the inbox, which was killed meanwhile."""
     assert eventually(
         lambda: (
             sum(
@@ -193,7 +192,7 @@ def test_alerts_are_delivered_and_kept(stack: Stack) -> None:
     )
 
 
-def processes_of(stack: Stack) -> list[psutil.Process]:
+def find_processes(stack: Stack) -> list[psutil.Process]:
     """Return the processes whose command line names the stack's folder."""
     state = str(stack.layout.state)
     return [
@@ -203,16 +202,13 @@ def processes_of(stack: Stack) -> list[psutil.Process]:
     ]
 
 
-def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None:
-    """After `down` no process of the stack is left and all ports are free.
-
-    After `up` counters have not gone back.
-    """
-    family = processes_of(stack)
-    assert family
+def test_down_ends_everything_and_up_keeps_the_data(stack: Stack) -> None:
+    """After `down` no process of the stack is left; after the next `up` totals are kept."""
+    processes = find_processes(stack)
+    assert processes
     before = stack.json("slo", "--window", "1h")["slos"]
     assert "stopped" in stack.run("down").stdout
-    assert not [process for process in family if is_running(process)]
+    assert not [process for process in processes if is_running(process)]
     assert "nothing was running" in stack.run("down").stdout
     assert stack.run("status").returncode == 2
     assert stack.run("slo").returncode == 2
@@ -226,11 +222,8 @@ def test_down_leaves_nothing_running_and_up_keeps_the_data(stack: Stack) -> None
     )
 
 
-def test_a_stale_run_is_ended_and_replaced(stack: Stack) -> None:
-    """When supervisord itself is killed, its orphans hold the ports.
-
-    The next `up` ends them, says so, and works.
-    """
+def test_up_replaces_a_stale_run(stack: Stack) -> None:
+    """When supervisord was killed, `up` ends its orphans, says so, and starts the stack."""
     orphan = stack.pid("alertmanager")
     os.kill(int((stack.layout.state / "supervisord.pid").read_text()), signal.SIGKILL)
     up = stack.run("up", "--mode", "native")
@@ -239,10 +232,10 @@ def test_a_stale_run_is_ended_and_replaced(stack: Stack) -> None:
     assert stack.pid("alertmanager") != orphan
 
 
-def test_clean_leaves_nothing_behind(stack: Stack) -> None:
+def test_clean_removes_the_stack(stack: Stack) -> None:
     """`clean` stops the stack and removes its folder."""
-    family = processes_of(stack)
-    assert family
+    processes = find_processes(stack)
+    assert processes
     assert stack.run("clean").returncode == 0
     assert not stack.layout.state.exists()
-    assert not [process for process in family if is_running(process)]
+    assert not [process for process in processes if is_running(process)]

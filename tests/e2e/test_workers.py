@@ -1,6 +1,6 @@
 """Workers that are killed under load.
 
-No acknowledged reading is lost, no answer uncounted, and no counter ever decreases.
+No acknowledged reading is lost, every response is counted, and no counter decreases.
 """
 
 import os
@@ -48,6 +48,8 @@ print(made.output.splitlines()[-1])
 
 @dataclass(frozen=True)
 class Servers:
+    """A running API with its metrics process, database and key."""
+
     master: psutil.Process
     api: str
     metrics: str
@@ -56,10 +58,11 @@ class Servers:
     key: str
 
     def workers(self) -> list[psutil.Process]:
+        """Return the worker processes that have not ended."""
         return running_children(self.master)
 
-    def counted(self) -> dict[str, float]:
-        """Every cumulative series of the exporter."""
+    def read_counters(self) -> dict[str, float]:
+        """Return the cumulative series of the exporter."""
         text = httpx.get(f"{self.metrics}/metrics", timeout=20).text
         return {
             f"{s.name}{sorted(s.labels.items())}": s.value
@@ -70,18 +73,18 @@ class Servers:
             and not s.name.endswith("_created")
         }
 
-    def answered(self) -> float:
-        """Requests to ROUTE that any worker, dead or alive, counted."""
+    def count_requests(self) -> float:
+        """Return the number of requests to ROUTE that workers counted, ended ones included."""
         prefix = f"{names.HTTP_REQUESTS}_total"
         return sum(
             value
-            for series, value in self.counted().items()
+            for series, value in self.read_counters().items()
             if series.startswith(prefix) and f"'{ROUTE}'" in series
         )
 
 
-def seeded(environment: dict[str, str]) -> str:
-    """Migrates and seeds the database of these settings; an unlimited key that may write."""
+def seed_database(environment: dict[str, str]) -> str:
+    """Migrate and seed the database of these settings; return an unlimited key for writing."""
     command = [sys.executable, "-c", SEED]
     return subprocess.run(
         command, cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True, text=True
@@ -94,7 +97,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     tmp_path = tmp_path_factory.mktemp("servers")
     folder, database, log = tmp_path / "metrics", tmp_path / "evara.db", tmp_path / "gunicorn.log"
     folder.mkdir()
-    kept = {
+    inherited = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("EVARA_", "PROMETHEUS_"))
@@ -106,8 +109,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         "EVARA_BIND": "127.0.0.1:0",
         "EVARA_WORKERS": "2",
     }
-    environment = kept | settings
-    key = seeded(environment)
+    environment = inherited | settings
+    key = seed_database(environment)
     environment |= {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
     metrics_port = free_port()
     gunicorn = [
@@ -131,27 +134,27 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             for command in (gunicorn, exporter)
         ]
     try:
-        found: list[str] = []
+        addresses: list[str] = []
         until(
             lambda: (
-                found.extend(
+                addresses.extend(
                     re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())
                 )
-                or found
+                or addresses
             ),
             60,
             "listening",
         )
         running = Servers(
             psutil.Process(processes[0].pid),
-            found[0],
+            addresses[0],
             f"http://127.0.0.1:{metrics_port}",
             database,
             folder,
             key,
         )
-        until(lambda: answers(f"{found[0]}/health/ready"), 60, "a ready API")
-        until(lambda: answers(f"{running.metrics}/metrics"), 60, "a metrics process")
+        until(lambda: responds(f"{addresses[0]}/health/ready"), 60, "a ready API")
+        until(lambda: responds(f"{running.metrics}/metrics"), 60, "a metrics process")
         yield running
     finally:
         for process in processes:
@@ -164,7 +167,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
                 process.wait()
 
 
-def answers(url: str) -> bool:
+def responds(url: str) -> bool:
+    """Return whether the URL responds with 200."""
     try:
         return httpx.get(url, timeout=20).status_code == 200
     except httpx.HTTPError:
@@ -173,10 +177,9 @@ def answers(url: str) -> bool:
 
 @dataclass
 class Client:
-    """One device.
+    """A device that sends one reading per request.
 
-    Stores one reading per request, and remembers what was acknowledged and what it does not
-    know of.
+    It remembers the values that were acknowledged, the refusals, and the number of lost responses.
     """
 
     api: str
@@ -188,6 +191,7 @@ class Client:
     unknown: int = 0
 
     def run(self) -> None:
+        """Send readings until the test stops."""
         first = datetime.now(UTC) - timedelta(days=1)
         with httpx.Client(base_url=self.api, headers=self.headers, timeout=30) as http:
             for number in range(MOST):
@@ -208,11 +212,8 @@ class Client:
                     self.refused.append(f"{answer.status_code} {answer.text}")
 
 
-def test_kills_lose_nothing(servers: Servers) -> None:
-    """Ten workers die by SIGKILL under load.
-
-    Acknowledged readings are stored, answers counted, and counters only rise.
-    """
+def test_killed_workers_lose_no_reading_and_no_count(servers: Servers) -> None:
+    """Ten workers are killed under load: acknowledged readings are stored, counters only rise."""
     headers = {"Authorization": f"Bearer {servers.key}"}
     assert httpx.post(f"{servers.api}/api/v1/nodes/", json=NODE, headers=headers).status_code == 201
     stop = threading.Event()
@@ -233,25 +234,25 @@ def test_kills_lose_nothing(servers: Servers) -> None:
             victim = servers.workers()[0]
             os.kill(victim.pid, signal.SIGKILL)
             killed.add(victim.pid)
-            scrapes.append(servers.counted())
+            scrapes.append(servers.read_counters())
             until(
                 lambda: len([w for w in servers.workers() if w.pid not in killed]) == 2,
                 60,
-                "two living workers",
+                "two running workers",
             )
-            scrapes.append(servers.counted())
+            scrapes.append(servers.read_counters())
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    scrapes.append(servers.counted())
+    scrapes.append(servers.read_counters())
 
-    stored_for_sure = {value for client in clients for value in client.acknowledged}
-    known = len(stored_for_sure) + sum(len(client.refused) for client in clients)
+    acknowledged_values = {value for client in clients for value in client.acknowledged}
+    known = len(acknowledged_values) + sum(len(client.refused) for client in clients)
     unknown = sum(client.unknown for client in clients)
     assert [client.refused for client in clients] == [[]] * CLIENTS
     assert len(killed) == KILLS
-    assert known <= servers.answered() <= known + unknown
+    assert known <= servers.count_requests() <= known + unknown
     for earlier, later in pairwise(scrapes):
         assert not {
             series: (value, later.get(series))
@@ -266,17 +267,14 @@ def test_kills_lose_nothing(servers: Servers) -> None:
         )
     }
     connection.close()
-    assert stored_for_sure <= stored
+    assert acknowledged_values <= stored
     assert len(stored) <= known + unknown
     left = {path.stem.rpartition("_")[2] for path in servers.folder.glob("*.db")}
     assert not left & {str(pid) for pid in killed}
 
 
-def test_draining_cuts_nobody_off(servers: Servers) -> None:
-    """Kept connections of clients that never retry lose no request while every worker is replaced.
-
-    One by one, then all by HUP.
-    """
+def test_replaced_workers_finish_their_requests(servers: Servers) -> None:
+    """Persistent connections lose no request while workers are replaced one by one, then by HUP."""
     stop = threading.Event()
     answered: list[int] = []
     failed: list[str] = []
@@ -298,12 +296,12 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
                     closed.append(answer.headers["Connection"])
                 stop.wait(wait.choice((0, 0.01, 0.2)))
 
-    def replaced(before: set[int]) -> None:
-        """Until none of the old workers is left, and the new ones answer."""
+    def wait_until_replaced(before: set[int]) -> None:
+        """Wait until none of these workers is left and the new ones respond."""
         until(
             lambda: not before & {worker.pid for worker in servers.workers()},
             60,
-            "the end of old workers",
+            "the end of the old workers",
         )
         count = len(answered)
         until(lambda: len(answered) >= count + 20 or failed, 60, "answers of new workers")
@@ -315,10 +313,10 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
         until(lambda: len(answered) >= 50, 60, "fifty answers")
         for worker in servers.workers():
             os.kill(worker.pid, signal.SIGTERM)
-            replaced({worker.pid})
+            wait_until_replaced({worker.pid})
         old = {worker.pid for worker in servers.workers()}
         servers.master.send_signal(signal.SIGHUP)
-        replaced(old)
+        wait_until_replaced(old)
     finally:
         stop.set()
         for thread in threads:
@@ -327,28 +325,29 @@ def test_draining_cuts_nobody_off(servers: Servers) -> None:
     assert set(answered) == {200}
     assert (
         0 < len(closed) < len(answered)
-    )  # draining workers say so, instead of closing without a word; all others keep connections
+    )  # workers that end send `Connection: close`; all others keep connections
 
 
-def raw(key: str, line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+def encode_request(key: str, line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+    """Return a request with the key as raw bytes."""
     return b"\r\n".join(
         (line, b"Host: x", b"Authorization: Bearer " + key.encode(), *headers, b"", body)
     )
 
 
-def broken(choose: random.Random, key: str) -> bytes:
-    """One request that something is wrong with."""
-    request = partial(raw, key)
+def create_malformed_request(rng: random.Random, key: str) -> bytes:
+    """Return a random malformed request."""
+    request = partial(encode_request, key)
     json, post = b"Content-Type: application/json", b"POST /api/v1/nodes HTTP/1.1"
-    noise = choose.randbytes(choose.randint(1, 200))
-    word = bytes(choose.choices(range(33, 127), k=12))
-    kinds = (
+    noise = rng.randbytes(rng.randint(1, 200))
+    word = bytes(rng.choices(range(33, 127), k=12))
+    variants = (
         lambda: noise,
         lambda: request(word + b" /api/v1/nodes HTTP/1.1"),
         lambda: request(b"GET /" + noise.replace(b"\n", b"") + b" HTTP/1.1"),
         lambda: request(b"GET /api/v1/nodes/%" + word + b" HTTP/1.1"),
         lambda: request(b"GET /api/v1/nodes?" + word + b"=%ff%00 HTTP/1.1"),
-        lambda: request(b"GET /health HTTP/" + choose.choice((b"9.9", b"0.1", b"x", b""))),
+        lambda: request(b"GET /health HTTP/" + rng.choice((b"9.9", b"0.1", b"x", b""))),
         lambda: request(b"GET /health HTTP/1.1", b"X-Large: " + b"a" * 20_000),
         lambda: request(b"GET /health HTTP/1.1", *(b"X-%d: 1" % number for number in range(200))),
         lambda: request(b"GET /" + b"a" * 10_000 + b" HTTP/1.1"),
@@ -389,45 +388,44 @@ def broken(choose: random.Random, key: str) -> bytes:
             b"X-Request-ID: " + noise,
             b"Content-Length: 2",
             body=b"{}",
-        )[: choose.randint(1, 90)],
+        )[: rng.randint(1, 90)],
     )
-    return choose.choice(kinds)()
+    return rng.choice(variants)()
 
 
-def test_bad_requests_are_the_callers_fault(servers: Servers) -> None:
-    """A thousand broken requests, many cut off half-way.
-
-    No 5xx but for what HTTP itself wants, no traceback, and the API goes on.
-    """
-    choose = random.Random(7)
+def test_malformed_requests_cause_no_5xx(servers: Servers) -> None:
+    """A thousand malformed or truncated requests cause no traceback and no 5xx but 501."""
+    rng = random.Random(7)
     address = (servers.api.split("//")[1].split(":")[0], int(servers.api.rpartition(":")[2]))
-    seen: dict[bytes, bytes] = {}
+    request_by_status: dict[bytes, bytes] = {}
     answered = 0
     for _ in range(1_000):
-        sent = broken(choose, servers.key)
+        sent = create_malformed_request(rng, servers.key)
         with socket.create_connection(address, timeout=30) as connection:
             try:
                 connection.sendall(sent)
                 connection.shutdown(socket.SHUT_WR)
                 status = connection.recv(64)
-            except OSError:  # it closed the connection while we were still sending
+            except OSError:  # the server closed the connection while the test was sending
                 continue
         if status:
             answered += 1
-            seen.setdefault(status[9:12], sent)
+            request_by_status.setdefault(status[9:12], sent)
     too_large = (
         b"".join(b"%x\r\n%s\r\n" % (60_000, b"[" * 60_000) for _ in range(20)) + b"0\r\n\r\n"
     )
     headers = (b"Content-Type: application/json", b"Transfer-Encoding: chunked")
     with socket.create_connection(address, timeout=30) as connection:
         connection.sendall(
-            raw(servers.key, b"POST /api/v1/nodes HTTP/1.1", *headers, body=too_large)
+            encode_request(servers.key, b"POST /api/v1/nodes HTTP/1.1", *headers, body=too_large)
         )
         assert connection.recv(64)[9:12] == b"413"
     log = (servers.folder.parent / "gunicorn.log").read_text(encoding="utf-8", errors="replace")
     assert answered > 500
     assert {
-        status: sent for status, sent in seen.items() if status[:1] == b"5" and status != b"501"
+        status: sent
+        for status, sent in request_by_status.items()
+        if status[:1] == b"5" and status != b"501"
     } == {}  # 501: an unknown transfer coding (RFC 9112, 6.1)
     assert "Traceback" not in log
-    assert answers(f"{servers.api}/health/ready")
+    assert responds(f"{servers.api}/health/ready")

@@ -1,4 +1,4 @@
-"""Waiting for servers."""
+"""Waits for servers."""
 
 import time
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from observability.lib.http import Unreachable
 DEADLINE = 120.0  # a rule's evaluation and a ticket's group_wait are 30 s each
 
 
-def eventually(true: Callable[[], bool], seconds: float = DEADLINE) -> bool:
-    """Polls until it is true; errors of servers that are just starting count as not yet."""
+def eventually(is_true: Callable[[], bool], seconds: float = DEADLINE) -> bool:
+    """Return whether the condition becomes true; errors of starting servers count as not yet."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            if true():
+            if is_true():
                 return True
         except (httpx.HTTPError, OSError, Unreachable):
             pass

@@ -1,4 +1,4 @@
-"""Requests as bytes on a connection, as no client library would send them."""
+"""Requests as raw bytes on a connection, which no client library would send."""
 
 import socket
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 BURST = 100
 
 
-def connected(port: int, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
-    """A connection to a port of this machine, on which these bytes have been sent."""
+def open_connection(port: int, *parts: bytes, source: str = "127.0.0.1") -> socket.socket:
+    """Return a connection to a local port on which these bytes have been sent."""
     connection = socket.create_connection(
         ("127.0.0.1", port), timeout=30, source_address=(source, 0)
     )
@@ -16,32 +16,29 @@ def connected(port: int, *parts: bytes, source: str = "127.0.0.1") -> socket.soc
     return connection
 
 
-def statuses(connections: Sequence[socket.socket]) -> list[bytes]:
-    """What comes first on each connection.
-
-    The status of an answer, or nothing where it was closed.
-    """
-    found = []
+def read_statuses(connections: Sequence[socket.socket]) -> list[bytes]:
+    """Return the status code of the response on each connection, empty if it was closed."""
+    statuses = []
     for connection in connections:
         with connection:
             try:
-                found.append(connection.recv(64)[9:12])
+                statuses.append(connection.recv(64)[9:12])
             except ConnectionResetError:
-                found.append(b"")
-    return found
+                statuses.append(b"")
+    return statuses
 
 
-def flooded(connection: socket.socket, requests: int) -> tuple[bytes, bytes]:
-    """Head and body of the last answer to so many requests, which the gateway answers itself.
+def send_flood(connection: socket.socket, requests: int) -> tuple[bytes, bytes]:
+    """Send many requests that the gateway answers itself, in bursts of a hundred.
 
-    Sent in bursts of a hundred.
+    Return head and body of the last response.
     """
     for _ in range(requests // BURST):
         connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * BURST)
-        seen = b""
-        while (seen.count(b"HTTP/1.1 ") < BURST or not seen.endswith(b"}")) and (
+        received = b""
+        while (received.count(b"HTTP/1.1 ") < BURST or not received.endswith(b"}")) and (
             more := connection.recv(65536)
         ):
-            seen += more
-    head, _, body = seen.rpartition(b"\r\n\r\n")
+            received += more
+    head, _, body = received.rpartition(b"\r\n\r\n")
     return head.rpartition(b"HTTP/1.1 ")[2], body
