@@ -23,7 +23,6 @@ from sqlalchemy import delete
 from api import app as factory
 from api.config import Settings
 from api.models import Node
-from api.platform.http import openapi
 from api.platform.state import app_state
 from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.checks.contract import list_operations
@@ -118,7 +117,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.Ba
         )
     assert app.test_cli_runner().invoke(args=["seed", "--migrate"]).exit_code == 0
     app.after_request(count_response)
-    app.add_url_rule("/fuzz.json", view_func=lambda: remove_security(openapi.document(app)))
+    app.add_url_rule("/fuzz.json", view_func=lambda: remove_security(app_state(app).document))
     loaded = schemathesis.openapi.from_wsgi("/fuzz.json", app)
     loaded.config.checks.positive_data_acceptance.expected_statuses = [
         "2xx",

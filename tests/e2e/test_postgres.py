@@ -222,7 +222,7 @@ def test_slow_statement_times_out_with_503(
         with monkeypatch.context() as patched:
             patched.setattr(nodes, "page", slow)
             answer = app.test_client().get(NODES)
-        assert "needs too long" in is_problem(answer, 503)["detail"]
+        assert "took too long" in is_problem(answer, 503)["detail"]
         assert answer.headers["Retry-After"] == "5"
         assert app.test_client().get(NODES).status_code == 200
 
