@@ -1,7 +1,5 @@
 """The app: its contract, its scopes, and one app beside another."""
 
-from flask import Flask
-
 from api.platform.http import contract
 from api.platform.state import app_state
 from tests.api.conftest import MakeApp
@@ -23,10 +21,3 @@ def test_an_app_leaves_nothing_for_the_next(make_app: MakeApp) -> None:
     """What one app publishes does not depend on the apps that the process created before it."""
     document = app_state(make_app()).document
     assert app_state(make_app()).document == document
-
-
-def test_health_has_a_check_of_each_dependency(app: Flask) -> None:
-    """An open circuit breaker of ThingSpeak degrades the app, and it stays ready."""
-    checks = app.test_client().get("/health").get_json()["checks"]
-    assert checks.keys() == {"database", "thingspeak"}
-    assert app.test_client().get("/health/ready").get_json()["checks"].keys() == {"database"}

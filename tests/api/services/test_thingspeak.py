@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import stamina
+from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -421,3 +422,10 @@ def test_the_policies_are_those_of_the_documentation() -> None:
     assert f"{INTERACTIVE.seconds:g} s, with one retry" in operations
     assert CONNECT_SECONDS <= INTERACTIVE.seconds < RETRY_SECONDS
     assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
+
+
+def test_health_has_a_check_of_each_dependency(app: Flask) -> None:
+    """An open circuit breaker of ThingSpeak degrades the app, and it stays ready."""
+    checks = app.test_client().get("/health").get_json()["checks"]
+    assert checks.keys() == {"database", "thingspeak"}
+    assert app.test_client().get("/health/ready").get_json()["checks"].keys() == {"database"}

@@ -10,13 +10,8 @@ from flask import Flask
 from api.platform import keys
 from api.platform.cli.seed import PROGRAMS
 from api.platform.keys import PREFIX
-from tests.api.conftest import NOUNS, MakeApp
-from tests.api.helpers import NODES
-from tests.api.platform.helpers import bearer
-
-APP_KIND = NOUNS
-
-HILL_TANK = f"{NODES}/hill-tank"
+from tests.api.conftest import MakeApp
+from tests.api.platform.helpers import ORDER, ORDERS, bearer
 
 
 def seed(app: Flask, *options: str) -> str:
@@ -31,10 +26,10 @@ def read_keys(folder: Path) -> dict[str, str]:
     return {name: (folder / name).read_text(encoding="utf-8").strip() for name in PROGRAMS}
 
 
-def rename_status(app: Flask, token: str) -> int:
-    """Return the status with which a key may rename a node: 200, 401 or 403."""
-    answer = app.test_client().patch(HILL_TANK, json={"name": "X"}, headers=bearer(token))
-    return answer.status_code
+def create_status(app: Flask, token: str) -> int:
+    """Return the status with which a key may create an order: 201, 401 or 403."""
+    order = ORDER | {"id": secrets.token_hex(5)}
+    return app.test_client().post(ORDERS, json=order, headers=bearer(token)).status_code
 
 
 def test_seeding_without_migrations_says_what_to_run(make_app: MakeApp) -> None:
@@ -49,7 +44,7 @@ def test_seeding_without_migrations_says_what_to_run(make_app: MakeApp) -> None:
 def test_seeding_can_migrate_first(make_app: MakeApp) -> None:
     """--migrate brings an empty database to the newest migration."""
     app = make_app()
-    assert seed(app, "--migrate").splitlines()[-1] == "3 nodes created, 0 existed"
+    seed(app, "--migrate")
     assert app.test_client().get("/health/ready").status_code == 200
 
 
@@ -59,8 +54,8 @@ def test_seeding_creates_keys_for_the_programs(app: Flask, tmp_path: Path) -> No
     output = seed(app, "--keys", str(folder))
     tokens = read_keys(folder)
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
-    statuses = {name: rename_status(app, token) for name, token in tokens.items()}
-    assert statuses == {"prober": 403, "load": 200}
+    statuses = {name: create_status(app, token) for name, token in tokens.items()}
+    assert statuses == {"prober": 403, "load": 201}
     assert not [token for token in tokens.values() if token in output]
     with app.app_context():
         unlimited = {key.name for key in keys.page(1, 100)["items"] if key.unlimited}
@@ -89,8 +84,8 @@ def test_a_key_that_was_generated_elsewhere_is_adopted(app: Flask, tmp_path: Pat
     for _ in range(2):
         seed(app, "--keys", str(tmp_path))
     assert read_keys(tmp_path) == tokens
-    assert rename_status(app, tokens["load"]) == 200
-    assert rename_status(app, tokens["prober"]) == 403
+    assert create_status(app, tokens["load"]) == 201
+    assert create_status(app, tokens["prober"]) == 403
 
 
 def test_a_revoked_key_is_not_adopted(app: Flask, tmp_path: Path) -> None:
@@ -102,8 +97,8 @@ def test_a_revoked_key_is_not_adopted(app: Flask, tmp_path: Path) -> None:
             if key.name == "load":
                 keys.revoke(key.id)
     seed(app, "--keys", str(tmp_path))
-    assert rename_status(app, revoked) == 401
-    assert rename_status(app, read_keys(tmp_path)["load"]) == 200
+    assert create_status(app, revoked) == 401
+    assert create_status(app, read_keys(tmp_path)["load"]) == 201
 
 
 def test_a_key_that_cannot_be_replaced_is_reported_with_its_fix(

@@ -9,11 +9,11 @@ from redis.exceptions import ResponseError
 
 from api.platform.jobs.worker import Jobs
 from api.platform.outbound import redis_client
+from api.platform.outbound.stale_cache import Cache
 from api.platform.telemetry import metrics
 from observability.spec import names
-from tests.api.conftest import NOUNS, MakeApp
-from tests.api.helpers import NODES
-from tests.api.platform.helpers import sample
+from tests.api.conftest import MakeApp
+from tests.api.platform.helpers import ORDER, ORDERS, sample
 from tests.api.platform.http.test_limits import (
     LIMITS,
     allowed,
@@ -22,8 +22,6 @@ from tests.api.platform.http.test_limits import (
     wait_for_store,
 )
 from tests.redis_server import RedisServer
-
-APP_KIND = NOUNS
 
 CONFIG = (
     Path(__file__).resolve().parents[4]
@@ -72,7 +70,7 @@ def test_limits_are_counted_in_memory_while_a_full_store_refuses(
     """Meanwhile requests are limited and the fallback is counted; with room, the store counts."""
     app = make_app(limiter_url=valkey, redis_url=valkey)
     client = app.test_client()
-    assert client.get(NODES).status_code == 200
+    assert client.get(ORDERS).status_code == 200
     operator.rpush("huey.redis.evara", "work")  # which stays
     operator.config_set("maxmemory", 1)
     before, failures = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
@@ -108,22 +106,13 @@ def test_the_apis_user_may_what_the_api_does_and_not_more(
     before = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
     app = make_app(limiter_url=valkey, redis_url=valkey, jobs_url=valkey)
     client = app.test_client()
-    assert allowed(client) == LIMITS["nodes.list"]
-    client.post(
-        NODES,
-        json={
-            "id": "a",
-            "name": "A",
-            "kind": "bore_well",
-            "channel_id": 1,
-            "fields": {"field1": "x"},
-        },
-    )
-    assert client.get(f"{NODES}/a/live").status_code in (503, 504)
+    assert allowed(client) == LIMITS["orders.list"]
+    assert Cache(15.0, redis_client.OptionalRedis(valkey)).answer("x", lambda: 1, ()).stored
+    assert client.post(ORDERS, json=ORDER).status_code == 201
     jobs = Jobs(app)
     jobs.tick()
-    assert [task.name for task in jobs.huey.pending()] == ["sync"]
-    assert jobs.huey.dequeue().name == "sync"
+    assert [task.name for task in jobs.huey.pending()] == ["ship"]
+    assert jobs.huey.dequeue().name == "ship"
     with app.app_context():
         assert jobs.leadership.lease
     assert (fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")) == before
