@@ -67,7 +67,10 @@ DELIVERIES_PENDING = gauge(
     names.DELIVERIES_PENDING, "Deliveries in the outbox", across="livemostrecent"
 )
 DEAD_LETTERS = gauge(
-    names.DEAD_LETTERS, "Tasks that failed for good", names.JOB, across="livemostrecent"
+    names.DEAD_LETTERS,
+    "Jobs that failed permanently",
+    names.JOB,
+    across="livemostrecent",
 )
 TRACE_SPANS = counter(
     names.TRACE_SPANS, "Spans handed to the collector, or lost on the way", names.OUTCOME
@@ -78,7 +81,10 @@ LIMITER_FALLBACKS = counter(
 )
 RETRIES = counter(names.RETRIES, "Calls that were retried", names.DEPENDENCY)
 REFUSED = counter(
-    names.REFUSED, "Calls that were refused before they were made", names.DEPENDENCY, names.REASON
+    names.REFUSED,
+    "Calls refused, or cut off by a deadline",
+    names.DEPENDENCY,
+    names.REASON,
 )
 # The value of the process that wrote last: the latest call knows the state of the host best.
 BREAKER = gauge(
@@ -89,7 +95,7 @@ CACHE_ANSWERS = counter(
     names.CACHE_ANSWERS, "Cache lookups for data of other services, by result", names.RESULT
 )
 CACHE_RESULTS = ("fresh", "stale", "miss")
-SHARED_FAILURES = counter(names.SHARED_FAILURES, "Commands that Redis did not answer")
+SHARED_FAILURES = counter(names.SHARED_FAILURES, "Commands to Redis that failed")
 
 
 def init_app(app: Flask, plan: Plan) -> None:
@@ -118,13 +124,13 @@ def measure_requests(app: Flask, plan: Plan) -> None:
     route = with_signature(current_route)
     count_time = metrics.histogram(
         names.HTTP_DURATION,
-        "Seconds from dispatch to answer",
+        "Seconds from dispatch to response",
         labels={names.ROUTE: route, names.STATUS: with_signature(status_class)},
         buckets=plan.bucket_edges,
     )
     count_code = metrics.counter(
         names.HTTP_REQUESTS,
-        "Requests answered",
+        "Responses sent",
         labels={names.ROUTE: route, names.CODE: with_signature(status_code)},
     )
     dispatch = partial(Flask.full_dispatch_request, app)
