@@ -21,7 +21,8 @@ CASES = "`make check`, which runs its promtool cases in observability/generated/
 LOG_CASES = "`tests/e2e/test_logs.py`, with alerts of this kind (needs Loki on PATH)"
 BURN_MEANING = (
     "An SLO spends its error budget of <<period>> too fast: act now (page) or soon (ticket). "
-    "The label <<SLO>> names the SLO, the label <<TIER>> says how fast: <<tiers>>. "
+    "The label <<SLO>> names the SLO, the label <<TIER>> says how fast "
+    "(docs/alert-policy.md lists the tiers). "
     "At a burn rate of 1 the budget lasts exactly for the period."
 )
 SLO_MEANING = (
@@ -29,8 +30,8 @@ SLO_MEANING = (
     "spent before the period ends if the current rate continues."
 )
 SLO_OVER = (
-    "`<<query>>` stays below <<budget>> %. After the recovery, an alert resolves at the latest "
-    "when the shortest window of its tier has passed: <<windows>>."
+    "`<<query>>` stays below <<budget>> %. After the recovery, the alert of each tier resolves "
+    "about when its shortest window has passed: <<windows>>."
 )
 LINES_BY_LEVEL = "sum by (<<LOG_LEVEL>>) (count_over_time(<<lines>> [<<window>>]))"
 
@@ -68,7 +69,6 @@ def entries(plan: Plan) -> dict[str, Entry]:
 
 def burn_rate_entry(plan: Plan) -> Entry:
     """Return the one alert of all SLOs; which SLO it is about stands in its label."""
-    tiers = "; ".join(map(tier_text, plan.tiers))
     fast_burn = f"topk(10, {burn_rate(SHORT_WINDOW)} > 1)"
     least_budget = f"bottomk(10, {names.BUDGET_LEFT})"
     first_drill = next(iter(plan.policy.drill.by_sli.values()))
@@ -77,26 +77,20 @@ def burn_rate_entry(plan: Plan) -> Entry:
         kind=ALERT,
         owner=plan.owner,
         severity=severities(plan.tiers),
-        meaning=fill(BURN_MEANING, period=plan.period.name, tiers=tiers),
-        users="That depends on the SLO; see its own page.",
+        meaning=fill(BURN_MEANING, period=plan.period.name),
+        users="That depends on the SLO; see its section.",
         checks=(
             RunbookCheck("Which SLOs burn faster than 1, and how fast?", fast_burn, Unit.TIMES),
             RunbookCheck("How much error budget is left?", least_budget, Unit.RATIO),
             WHAT_ELSE,
         ),
-        steps=("Open the page of the SLO that the alert names, and follow it.",),
+        steps=(
+            "Open the section of the SLO that the alert names, and follow it: "
+            "/slo/NAME in the console, or the list in runbook.md.",
+        ),
         drill=f"`make drill D={first_drill}`",
-        over="no SLO burns that fast any more; the page of each SLO says how long that can take.",
+        over="no SLO burns that fast any more; each section says how long that can take.",
     )
-
-
-def tier_text(tier: Tier) -> str:
-    """Return severity, threshold and window of a tier."""
-    condition = tier.conditions[0]
-    threshold = f"over {format_decimal(condition.ratio * 100)} % bad"
-    if condition.factor:
-        threshold = f"burn rate over {format_decimal(condition.factor)}"
-    return f"{tier.name} ({tier.severity}) {threshold} in {condition.window.name}"
 
 
 def severities(tiers: tuple[Tier, ...]) -> str:
@@ -157,7 +151,7 @@ def alert_entry(
         severity=entry.severity,
         meaning=entry.meaning,
         users=entry.impact,
-        checks=(first_look, WHAT_ELSE, RunbookCheck("Is every target up?", names.UP)),
+        checks=(first_look, WHAT_ELSE),
         steps=entry.next_steps,
         drill=proof,
         over=f"`{firing_series}` returns no series, and the inbox shows the alert as resolved.",

@@ -4,6 +4,7 @@ Subjects are routes, dependencies, jobs and the gateway.
 """
 
 import re
+from functools import partial
 
 from jinja2 import Environment, StrictUndefined
 
@@ -15,6 +16,7 @@ from observability.spec.plan import Plan
 
 INDEX = "runbook.md"
 FOLDER = "runbook"
+NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 HEADER = (
     "<!-- Generated from observability/catalogue.yaml and policy.yaml; edit those, "
     "then run: make generate -->\n"
@@ -54,6 +56,19 @@ PAGE = """\
 {% endif %}
 {{ entry.meaning }}
 
+{% if entry.name == BURN_ALERT %}
+| Tier | SLOs | Threshold | Severity |
+|---|---|---|---|
+{% for tier in tiers %}
+| {{ tier.name }} | {{ tier.slis | join(", ") }} | \
+{% for condition in tier.conditions %}
+{% if condition.factor %}burn rate over {{ condition.factor }}\
+{% else %}over {{ "%g" % (condition.ratio * 100) }} %{% endif %} \
+in {{ condition.window.name }}{{ "" if loop.last else " and " }}\
+{% endfor %} | {{ tier.severity }} |
+{% endfor %}
+
+{% endif %}
 **Users notice:** {{ entry.users }}
 
 **Owner:** {{ entry.owner }}. **Severity:** {{ entry.severity }}.
@@ -71,7 +86,7 @@ PAGE = """\
 **Next steps:**
 
 {% for step in entry.steps %}
-{{ loop.index }}. {{ step }}
+{{ loop.index }}. {{ step | link_slos }}
 {% endfor %}
 
 **Resolved when** {{ entry.over }}
@@ -92,8 +107,9 @@ def render(plan: Plan) -> dict[str, str]:
     environment = Environment(  # noqa: S701 - Markdown
         trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
-    environment.filters.update(anchor=anchor, promise=promise)
-    environment.globals.update(LOGS=LOGS, BURN_ALERT=names.BURN_ALERT)
+    links = {slo.name: f"[{slo.name}]({slo.subject}.md#{anchor(slo.name)})" for slo in slos}
+    environment.filters.update(anchor=anchor, link_slos=partial(link_slos, links), promise=promise)
+    environment.globals.update(LOGS=LOGS, BURN_ALERT=names.BURN_ALERT, tiers=plan.tiers)
     page = environment.from_string(HEADER + PAGE)
     index = environment.from_string(HEADER + INDEX_PAGE)
     pages = {
@@ -106,3 +122,8 @@ def render(plan: Plan) -> dict[str, str]:
 def anchor(title: str) -> str:
     """Return the fragment that Markdown viewers make of a heading."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def link_slos(links: dict[str, str], text: str) -> str:
+    """Return a text in which each name of an SLO is a link to its section."""
+    return NAME.sub(lambda name: links.get(name[0], name[0]), text)

@@ -18,9 +18,9 @@ def test_every_alert_and_every_slo_has_an_entry(plan: Plan) -> None:
 
 
 def test_an_entry_is_complete(plan: Plan) -> None:
-    """An entry has three checks, and no empty text."""
+    """An entry has at least two checks, and no empty text."""
     for entry in entries(plan).values():
-        assert len(entry.checks) == 3, entry.name
+        assert len(entry.checks) >= 2, entry.name
         assert all(vars(entry).values()), entry
 
 

@@ -24,3 +24,19 @@ def test_queries_are_marked_by_their_language(plan: Plan) -> None:
     """Prometheus and Loki have two languages."""
     page = pages.render(plan)["runbook/LogErrorBurst.md"]
     assert (page.count("```logql"), page.count("```promql")) == (2, 1)
+
+
+def test_steps_link_to_the_section_of_an_slo(plan: Plan) -> None:
+    """The name of an SLO in a next step links to a heading of its page."""
+    files = pages.render(plan)
+    links = LINK.findall(files["runbook/nodes.list.md"])
+    assert ("database.md", "database-availability") in links
+    headings = HEADING.findall(files["runbook/database.md"])
+    assert "database-availability" in [pages.anchor(heading) for heading in headings]
+
+
+def test_the_page_of_the_burn_rate_alert_lists_the_tiers(plan: Plan) -> None:
+    """Each tier has a row with its windows, thresholds and severity."""
+    page = pages.render(plan)["runbook/ErrorBudgetBurn.md"]
+    assert "| T0 | availability | over 90 % in 1m | page |" in page
+    assert "burn rate over 14.4 in 30m and burn rate over 7.2 in 5m | page |" in page
