@@ -1,6 +1,6 @@
 """Groups of end-to-end tests, and the real stacks that they run against.
 
-Every stack has ports and a folder of its own: one that a developer has brought up is left alone.
+Every stack has its own ports and folder, apart from those of a stack that a developer started.
 """
 
 import json
@@ -48,7 +48,7 @@ LONGEST_FIRST = (
 
 
 class Groups(LoadScopeScheduling):
-    """pytest-xdist's scheduler, for groups: each runs in one process."""
+    """A scheduler of pytest-xdist that runs each group in one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
@@ -60,16 +60,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the groups that take longest, so that none of them is waited for alone."""
+    """Sort the groups that take longest first, so that no one is left to run alone."""
 
-    def rank(item: pytest.Item) -> tuple[int, int]:
+    def sort_key(item: pytest.Item) -> tuple[int, int]:
+        """Return the position of a test's group, then of its file."""
         group, name = group_of(item.nodeid), file_of(item.nodeid)
         return (
             LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST),
             ON_THE_SHARED_STACK.index(name) if name in ON_THE_SHARED_STACK else 0,
         )
 
-    items.sort(key=rank)
+    items.sort(key=sort_key)
 
 
 def group_of(nodeid: str) -> str:
@@ -89,12 +90,13 @@ def file_of(nodeid: str) -> str:
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack, and the command line that works on it."""
+    """A stack and its command line."""
 
     layout: StackLayout
     environment: dict[str, str]
 
     def run(self, *words: str, timeout: float = 240) -> "subprocess.CompletedProcess[str]":
+        """Run a command of the stack and return its result."""
         command = [sys.executable, "-m", "observability", *words]
         return subprocess.run(
             command,
@@ -112,17 +114,20 @@ class Stack:
         return httpx.get(self.layout.url("api") + path, headers=headers, **words)
 
     def json(self, *words: str) -> Any:
+        """Return the JSON output of a command."""
         return json.loads(self.run(*words, "--json").stdout)
 
     def processes(self) -> list[dict[str, Any]]:
+        """Return the state of each process."""
         return Supervisor(self.layout).processes()
 
     def pid(self, program: str) -> int:
+        """Return the process id of a program."""
         return next(int(p["pid"]) for p in self.processes() if p["name"] == program)
 
     @contextmanager
-    def halted(self, program: str) -> Iterator[None]:
-        """Stop a program meanwhile: it accepts connections and does not respond."""
+    def paused(self, program: str) -> Iterator[None]:
+        """Pause a program meanwhile: it accepts connections and does not respond."""
         pid = self.pid(program)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -132,8 +137,8 @@ class Stack:
 
 
 @contextmanager
-def running(state: Path) -> Iterator[Stack]:
-    """Yield a stack that is up; bring it down afterwards whatever the tests did."""
+def run_stack(state: Path) -> Iterator[Stack]:
+    """Run a stack and yield it; bring it down afterwards, whatever the tests did."""
     ports = free_ports()
     offset = ports["api"] - PORTS["api"]
     settings = {
@@ -153,48 +158,47 @@ def running(state: Path) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Yield the stack that all tests of a group share."""
-    with running(tmp_path_factory.mktemp("stack") / "state") as made:
-        yield made
+    with run_stack(tmp_path_factory.mktemp("stack") / "state") as running_stack:
+        yield running_stack
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Yield the distribution's chromium."""
+    """Yield the Chromium of the distribution."""
     chromium = shutil.which("chromium")
     assert chromium, "chromium is missing; install it: sudo apt install chromium"
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(
+        running_browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
         )
-        yield opened
-        opened.close()
+        yield running_browser
+        running_browser.close()
 
 
 @dataclass
-class Watched:
+class PageRecorder:
     """A page with its error messages and the URLs that it requested."""
 
     page: Page
-    complaints: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    requested_urls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.on(
             "console",
-            lambda message: (
-                self.complaints.append(message.text) if message.type == "error" else None
-            ),
+            lambda message: self.errors.append(message.text) if message.type == "error" else None,
         )
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requested_urls.append(request.url))
 
-    def elsewhere(self, home: str) -> set[str]:
-        return {url for url in self.asked if not url.startswith((home, "data:"))}
+    def requests_to_other_hosts(self, home: str) -> set[str]:
+        """Return the requested URLs outside `home`."""
+        return {url for url in self.requested_urls if not url.startswith((home, "data:"))}
 
 
 @pytest.fixture
-def watched(browser: Browser) -> Iterator[Watched]:
-    """Yield a new page, watched from its beginning."""
-    made = Watched(browser.new_page())
-    yield made
-    made.page.close()
+def recorder(browser: Browser) -> Iterator[PageRecorder]:
+    """Yield a new page whose errors and requests are recorded."""
+    recorder = PageRecorder(browser.new_page())
+    yield recorder
+    recorder.page.close()

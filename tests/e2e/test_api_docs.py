@@ -1,7 +1,4 @@
-"""docs/api.md is true.
-
-Every command in it runs against the stack, from top to bottom, and answers what stands below it.
-"""
+"""docs/api.md: every command runs against the stack, from top to bottom, as written."""
 
 import re
 import subprocess
@@ -20,28 +17,28 @@ EXPECTED = re.compile(r"^# → (.*)$", re.M)
 
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one block sets, the next ones know, as in the reader's shell."""
+    """Return the file that carries the shell variables from one block to the next."""
     path = tmp_path_factory.mktemp("shell") / "variables"
     path.touch()
     return path
 
 
-def test_there_is_something_to_run() -> None:
-    """Blocks are found, and each says what is to be seen."""
+def test_every_block_has_expected_output() -> None:
+    """More than 20 blocks are found, each with the output to expect."""
     assert len(BLOCKS) > 20
     assert [block for block in BLOCKS if not EXPECTED.search(block)] == []
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: re.sub(r"\W+", "-", block[:60]))
-def test_a_command_answers_as_written(stack: Stack, variables: Path, block: str) -> None:
+def test_commands_print_the_documented_output(stack: Stack, variables: Path, block: str) -> None:
     """The texts after each arrow occur in the block's output, in this order."""
     ports = stack.layout.ports
-    here = {
+    replacements = {
         "localhost:8000": f"localhost:{ports['api']}",
         "localhost:8091": f"localhost:{ports['replay']}",
         "$PWD/.stack": str(stack.layout.state),
     }
-    for written, real in here.items():
+    for written, real in replacements.items():
         block = block.replace(written, real)
     script = f"set -a; . {variables}\n{block}\nexport -p > {variables}"
     result = subprocess.run(
@@ -49,8 +46,8 @@ def test_a_command_answers_as_written(stack: Stack, variables: Path, block: str)
     )
     position = 0
     for text in EXPECTED.findall(block):
-        found = result.stdout.find(text, position)
-        assert found >= 0, (
+        start = result.stdout.find(text, position)
+        assert start >= 0, (
             f"{text!r} is not in the output of\n{block}\n{result.stdout}{result.stderr}"
         )
-        position = found + len(text)
+        position = start + len(text)

@@ -1,4 +1,4 @@
-"""The cost of being observed stays near the committed one, and a dearer app is noticed."""
+"""The request benchmark: its verdicts on the app, on a slower one and on one that refuses."""
 
 import json
 import subprocess
@@ -35,29 +35,29 @@ print(json.dumps([by_name, settings(variants["all"]), settings(variants["bare"])
 """
 
 
-def bench(*words: str) -> tuple[int, dict[str, Any], str]:
+def run_benchmark(*arguments: str) -> tuple[int, dict[str, Any], str]:
     """Return exit code, report and standard error of a quick run."""
-    command = [sys.executable, "-m", "loadtests.bench", "request", "--quick", "--json", *words]
+    command = [sys.executable, "-m", "loadtests.bench", "request", "--quick", "--json", *arguments]
     run = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     return run.returncode, json.loads(run.stdout or "{}"), run.stderr
 
 
-def dear() -> Flask:
+def create_slow_app() -> Flask:
     """Return an app that adds a hundred thousand numbers in each request."""
     from api.app import create_app
 
     app = create_app()
 
     @app.before_request
-    def burn() -> None:
+    def burn_cpu() -> None:
         sum(range(100_000))
 
     return app
 
 
-def forbidding() -> Flask:
+def create_refusing_app() -> Flask:
     """Return an app that refuses every request."""
     from api.app import create_app
 
@@ -66,23 +66,23 @@ def forbidding() -> Flask:
     return app
 
 
-def test_requests_cost_what_was_committed() -> None:
+def test_cost_is_near_the_baseline() -> None:
     """In process, every measured request is within 20 % of its committed ratio."""
-    for _ in range(3):  # a busy machine may leave it open
-        code, report, said = bench()
+    for _ in range(3):  # a busy machine may give no verdict
+        code, report, stderr = run_benchmark()
         if report.get("verdict") != measure.UNKNOWN:
             break
-    assert code == 0, said + json.dumps(report, indent=2)
+    assert code == 0, stderr + json.dumps(report, indent=2)
     assert {row["request"] for row in report["requests"]} == json.loads(
         BASELINE.read_text(encoding="utf-8")
     ).keys()
     assert all(row["ratios"]["in process"]["ratio"] > 1 for row in report["requests"])
 
 
-def test_a_dearer_app_is_seen() -> None:
-    """A hook that burns CPU ends in exit 1, and the ratio says so."""
-    code, report, said = bench("--app", "tests.e2e.test_bench:dear")
-    assert (code, report["verdict"]) == (1, measure.WORSE), said
+def test_slower_app_exits_1() -> None:
+    """An app with a hook that burns CPU exits 1 with a ratio above the limit."""
+    code, report, stderr = run_benchmark("--app", "tests.e2e.test_bench:create_slow_app")
+    assert (code, report["verdict"]) == (1, measure.WORSE), stderr
     [get, *_] = report["requests"]
     assert (
         get["ratios"]["in process"]["ratio"]
@@ -90,15 +90,15 @@ def test_a_dearer_app_is_seen() -> None:
     )
 
 
-def test_an_app_that_does_not_answer_is_no_measurement() -> None:
-    """Refused requests are cheap: they end in exit 2 with the status, not in a verdict."""
-    code, report, said = bench("--app", "tests.e2e.test_bench:forbidding")
+def test_refusing_app_exits_2() -> None:
+    """An app that refuses requests exits 2 with the status, without a verdict."""
+    code, report, stderr = run_benchmark("--app", "tests.e2e.test_bench:create_refusing_app")
     assert (code, report) == (2, {})
-    assert "403" in said
+    assert "403" in stderr
 
 
-def test_pieces_have_words_and_can_be_left_out(tmp_path: Path) -> None:
-    """pieces.yaml names every piece; all variants answer alike, over the same database settings."""
+def test_every_piece_is_described_and_removable(tmp_path: Path) -> None:
+    """pieces.yaml names every piece; all variants respond alike, with equal database settings."""
     run = subprocess.run(
         [sys.executable, "-c", ANSWERS_OF_VARIANTS, str(tmp_path)],
         cwd=ROOT,
@@ -108,10 +108,10 @@ def test_pieces_have_words_and_can_be_left_out(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    answers, whole, bare = json.loads(run.stdout)
-    assert set(answers.values()) == {answers["all"]}
-    assert whole == bare
-    words = yaml.safe_load(
+    responses, full, bare = json.loads(run.stdout)
+    assert set(responses.values()) == {responses["all"]}
+    assert full == bare
+    descriptions = yaml.safe_load(
         (ROOT / "loadtests" / "bench" / "pieces.yaml").read_text(encoding="utf-8")
     )
-    assert answers.keys() - {apps.ALL, apps.BARE} == words.keys() - {"rest"}
+    assert responses.keys() - {apps.ALL, apps.BARE} == descriptions.keys() - {"rest"}

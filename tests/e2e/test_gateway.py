@@ -571,9 +571,9 @@ def test_forged_proxy_headers_are_replaced(dropping_stack: DroppingStack) -> Non
         "X-Request-Parent": SPAN,
     }
     httpx.post(f"{dropping_stack.gateway.url}{NODES}", headers=forged)
-    [(_, seen)] = dropping_stack.received
+    [(_, headers)] = dropping_stack.received
     [began], [trace], [used] = (
-        seen.pop(name) for name in ("x-request-start", "traceparent", "x-request-id")
+        headers.pop(name) for name in ("x-request-start", "traceparent", "x-request-id")
     )
     assert re.fullmatch(
         rf"00-{dropping_stack.gateway.log_line(used)['trace_id']}-(?!0+-)[0-9a-f]{{16}}-0[01]",
@@ -581,7 +581,9 @@ def test_forged_proxy_headers_are_replaced(dropping_stack: DroppingStack) -> Non
     )
     assert 0 <= time.time() - int(began) / 1000 < 60
     forwarded = {
-        name: values for name, values in seen.items() if name.startswith(("x-", "x_", "forwarded"))
+        name: values
+        for name, values in headers.items()
+        if name.startswith(("x-", "x_", "forwarded"))
     }
     assert forwarded == {"x-forwarded-for": ["127.0.0.1"], "x-forwarded-proto": ["http"]}
 
@@ -592,9 +594,9 @@ def test_api_receives_the_parent_span(dropping_stack: DroppingStack) -> None:
         f"{dropping_stack.gateway.url}{NODES}",
         headers={"traceparent": f"00-{TRACE}-{SPAN}-00", "X-Request-Parent": "f" * 16},
     )
-    [(_, seen)] = dropping_stack.received
-    assert seen["x-request-parent"] == [SPAN]
-    assert re.fullmatch(rf"00-{TRACE}-(?!{SPAN})[0-9a-f]{{16}}-00", *seen["traceparent"])
+    [(_, headers)] = dropping_stack.received
+    assert headers["x-request-parent"] == [SPAN]
+    assert re.fullmatch(rf"00-{TRACE}-(?!{SPAN})[0-9a-f]{{16}}-00", *headers["traceparent"])
 
 
 @pytest.mark.parametrize("method", ["TRACE", "BREW", "get"])

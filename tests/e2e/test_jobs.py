@@ -1,6 +1,6 @@
-"""A worker that is killed again and again under load.
+"""A worker that is killed repeatedly under load.
 
-Every crossing reaches the webhook, and no reading is lost or doubled.
+Every crossing reaches the webhook, and no reading is lost or duplicated.
 """
 
 import itertools
@@ -37,18 +37,19 @@ LIMITS = {"level_m": {"below": 0.5, "above": 3.0}}
 
 @dataclass
 class Device:
-    """A device that sends readings, and knows which of them the webhook must receive, in order."""
+    """A device that sends readings and records the crossings that the webhook must receive."""
 
     api: str
     key: str
     node: str
     stop: threading.Event
-    sent: list[str] = field(default_factory=list)  # times, as the API gives them back
+    sent: list[str] = field(default_factory=list)  # times, as the API returns them
     edges: list[tuple[str, str]] = field(default_factory=list)  # time and state
     refused: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        chance, before = random.Random(self.node), "within"
+        """Send readings until the test stops."""
+        rng, before = random.Random(self.node), "within"
         first = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
         with httpx.Client(
             base_url=self.api, headers={"Authorization": f"Bearer {self.key}"}, timeout=30
@@ -57,7 +58,7 @@ class Device:
                 if self.stop.wait(PAUSE):
                     return
                 state, moment = (
-                    chance.choice(list(VALUES)),
+                    rng.choice(list(VALUES)),
                     (first + timedelta(seconds=number)).isoformat(),
                 )
                 body = {"readings": [{"metric": "level_m", "time": moment, "value": VALUES[state]}]}
@@ -74,18 +75,20 @@ class Device:
 
 
 class Worker:
-    """A worker, and who starts it again."""
+    """A worker process that can be killed and started again."""
 
     def __init__(self, environment: dict[str, str], log: Path):
         self._environment, self._log = environment, log
         self.process = self.start()
 
     def start(self) -> "subprocess.Popen[bytes]":
+        """Start the worker and return its process."""
         command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
         with self._log.open("ab") as log:
             return subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log)
 
     def kill(self) -> None:
+        """Kill the worker and start another one."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.process = self.start()
@@ -93,13 +96,13 @@ class Worker:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with receiving() as made:
-        yield made
+    with receiving() as running:
+        yield running
 
 
 @contextmanager
-def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]:
-    """A real gunicorn on a migrated, seeded database: its address, and a key to it."""
+def run_api(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]:
+    """Run gunicorn on a migrated, seeded database; yield its address and a key."""
     key = seed_database(environment)
     command = [
         sys.executable,
@@ -112,36 +115,35 @@ def serving(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]
     with log.open("w") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output)
     try:
-        found: list[str] = []
+        addresses: list[str] = []
         until(
             lambda: (
-                found.extend(
+                addresses.extend(
                     re.findall(r"Listening at: (http://127\.0\.0\.1:\d+)", log.read_text())
                 )
-                or found
+                or addresses
             ),
             60,
             "listening",
         )
-        until(lambda: responds(f"{found[0]}/health/ready"), 60, "a ready API")
-        yield found[0], key
+        until(lambda: responds(f"{addresses[0]}/health/ready"), 60, "a ready API")
+        yield addresses[0], key
     finally:
         process.terminate()
         process.wait(30)
 
 
-def test_kills_lose_no_crossing(tmp_path: Path, replay: ThingSpeakStub, receiver: Receiver) -> None:
-    """By their keys exactly the crossings of acknowledged readings arrive, each node's in order.
-
-    The synced recording is whole.
-    """
+def test_killed_workers_lose_no_crossing(
+    tmp_path: Path, replay: ThingSpeakStub, receiver: Receiver
+) -> None:
+    """The webhook gets the crossings of acknowledged readings, in order; the sync has no gap."""
     database, replay.history = tmp_path / "evara.db", HISTORY_SECONDS  # more than one call gives
-    kept = {
+    inherited = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("EVARA_", "PROMETHEUS_"))
     }
-    environment = kept | {
+    environment = inherited | {
         "EVARA_DATABASE_URL": f"sqlite:///{database}",
         "EVARA_JOBS_URL": f"sqlite:///{tmp_path}/jobs.db",
         "EVARA_LIMITER_URL": f"sqlite:///{tmp_path}/limits.db",
@@ -154,7 +156,7 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: ThingSpeakStub, receiver
         "EVARA_BIND": "127.0.0.1:0",
         "EVARA_WORKERS": "2",
     }
-    with serving(environment, tmp_path / "api.log") as (api, key):
+    with run_api(environment, tmp_path / "api.log") as (api, key):
         for number in range(CLIENTS):
             node = {
                 "id": f"device-{number}",
@@ -178,7 +180,8 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: ThingSpeakStub, receiver
             for kill in range(KILLS):
                 arrived = len(receiver.sent)
                 until(lambda: len(receiver.sent) > arrived, 60, "another delivery")  # noqa: B023
-                receiver.status = 503 if kill % 2 else 204  # some are refused while the worker dies
+                # some deliveries are refused while the worker ends
+                receiver.status = 503 if kill % 2 else 204
                 time.sleep(BETWEEN * random.Random(kill).random())
                 worker.kill()
                 receiver.status = 204
@@ -186,10 +189,11 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: ThingSpeakStub, receiver
             for thread in threads:
                 thread.join()
             expected = {device.node: device.edges for device in devices}
-            until(lambda: count(database, "deliveries") == 0, 150, "an empty outbox")
+            until(lambda: count_rows(database, "deliveries") == 0, 150, "an empty outbox")
             until(
                 lambda: (
-                    count(database, "sync_states WHERE finished_at IS NOT NULL") == len(CHANNELS)
+                    count_rows(database, "sync_states WHERE finished_at IS NOT NULL")
+                    == len(CHANNELS)
                 ),
                 60,
                 "every node synced",
@@ -200,10 +204,12 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: ThingSpeakStub, receiver
             worker.process.kill()
             worker.process.wait()
     assert [device.refused for device in devices] == [[]] * CLIENTS
-    taken = {sent.key: sent.json for sent in reversed(receiver.taken)}  # the first of each key
-    told = sorted(taken.values(), key=lambda payload: payload["time"])
+    # reversed, so that the first delivery of each key stays
+    delivery_by_key = {sent.key: sent.json for sent in reversed(receiver.taken)}
+    deliveries = sorted(delivery_by_key.values(), key=lambda payload: payload["time"])
     assert {
-        node: [(p["time"], p["state"]) for p in told if p["node"] == node] for node in expected
+        node: [(p["time"], p["state"]) for p in deliveries if p["node"] == node]
+        for node in expected
     } == expected
     for node in expected:
         keys = [
@@ -212,33 +218,36 @@ def test_kills_lose_no_crossing(tmp_path: Path, replay: ThingSpeakStub, receiver
                 sent.key for sent in receiver.taken if sent.json["node"] == node
             )
         ]
-        assert [taken[key]["time"] for key in keys] == [moment for moment, _ in expected[node]]
+        assert [delivery_by_key[key]["time"] for key in keys] == [
+            moment for moment, _ in expected[node]
+        ]
     for device in devices:
-        assert count(database, f"readings WHERE node_id = '{device.node}'") == len(device.sent)
+        assert count_rows(database, f"readings WHERE node_id = '{device.node}'") == len(device.sent)
     for node in ("main-branch", "north-well", "hill-tank"):
-        found, first, last = whole(database, node)
+        number_of_readings, first, last = summarize_readings(database, node)
         assert (
-            found == (last - first) // ENTRY_SECONDS + 1
-        )  # each entry once, and none between is missing
+            number_of_readings == (last - first) // ENTRY_SECONDS + 1
+        )  # each entry once, without a gap
         assert (
             first - ENTRY_SECONDS < synced - HISTORY_SECONDS
-        )  # what the channel has forgotten by the time that it is asked is not owed
+        )  # entries that the channel no longer has cannot be synced
         assert last + ENTRY_SECONDS > began
-    assert count(database, "dead_letters") == 0
+    assert count_rows(database, "dead_letters") == 0
 
 
-def ask(database: Path, query: str) -> tuple[int, ...]:
-    """The first row of the answer."""
+def fetch_row(database: Path, query: str) -> tuple[int, ...]:
+    """Return the first row of a query."""
     with closing(sqlite3.connect(database, timeout=10)) as connection:
         row: tuple[int, ...] = connection.execute(query).fetchone()
         return row
 
 
-def count(database: Path, what: str) -> int:
-    return ask(database, f"SELECT count(*) FROM {what}")[0]  # noqa: S608 - the test's own words
+def count_rows(database: Path, what: str) -> int:
+    """Return the number of rows of a table, with an optional condition."""
+    return fetch_row(database, f"SELECT count(*) FROM {what}")[0]  # noqa: S608 - the test's own words
 
 
-def whole(database: Path, node: str) -> tuple[int, ...]:
-    """How many readings the node has, and the Unix seconds of the oldest and of the newest."""
+def summarize_readings(database: Path, node: str) -> tuple[int, ...]:
+    """Return a node's number of readings and the Unix seconds of the oldest and newest."""
     times = "count(*), min(unixepoch(time)), max(unixepoch(time))"
-    return ask(database, f"SELECT {times} FROM readings WHERE node_id = '{node}'")  # noqa: S608
+    return fetch_row(database, f"SELECT {times} FROM readings WHERE node_id = '{node}'")  # noqa: S608

@@ -1,6 +1,7 @@
 """The load report against the real stack.
 
-Its numbers are Locust's and Prometheus' own, its page stands alone, and it sees a lie.
+Its numbers are those of Locust and Prometheus, its page is self-contained, and traffic of others
+is reported.
 """
 
 import csv
@@ -16,7 +17,7 @@ from playwright.sync_api import Page
 
 from observability.lib.prometheus import Prometheus, scrape_metric
 from observability.spec import names
-from tests.e2e.conftest import Stack, Watched
+from tests.e2e.conftest import PageRecorder, Stack
 from tests.e2e.waiting import eventually
 
 LATEST = "/api/v1/nodes/main-branch/latest"
@@ -24,22 +25,32 @@ STRANGERS = 50
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one load run left behind."""
+class LoadRun:
+    """The results of one load run."""
 
     code: int
-    said: str
+    output: str
     report: dict[str, Any]
     folder: Path
 
 
-def load(stack: Stack, reports: Path, *words: str) -> Run:
+def run_load(stack: Stack, reports: Path, *arguments: str) -> LoadRun:
+    """Run a load and return its results."""
     result = stack.run(
-        "load", "--time", "12s", "--users", "8", "--rate", "30", "--reports", str(reports), *words
+        "load",
+        "--time",
+        "12s",
+        "--users",
+        "8",
+        "--rate",
+        "30",
+        "--reports",
+        str(reports),
+        *arguments,
     )
     folder = max(reports.iterdir(), key=lambda path: path.stat().st_mtime)
     assert f"Report: {folder}/index.html" in result.stdout, result.stdout + result.stderr
-    return Run(
+    return LoadRun(
         result.returncode,
         result.stdout,
         json.loads((folder / "report.json").read_text(encoding="utf-8")),
@@ -48,36 +59,36 @@ def load(stack: Stack, reports: Path, *words: str) -> Run:
 
 
 @pytest.fixture(scope="module")
-def run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that nobody disturbs, right after somebody else has called."""
+def load_run(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> LoadRun:
+    """Return an undisturbed run that follows requests of another client."""
     for _ in range(5):
         assert stack.get(LATEST).is_success
-    return load(stack, tmp_path_factory.mktemp("reports"))
+    return run_load(stack, tmp_path_factory.mktemp("reports"))
 
 
-def test_an_undisturbed_run_agrees(run: Run) -> None:
-    """Both sides count the same requests, without those from before the run."""
-    waited = [
-        f for f in run.report["findings"] if f["number"] == "p95" and f["clients"] > f["high"]
-    ]  # on a busy machine they truly do
-    assert run.report["findings"] == waited
-    assert run.report["verdict"] in (["disagree"] if waited else ["met", "missed"])
-    assert run.code == (0 if run.report["verdict"] == "met" else 1)
-    for row in run.report["routes"]:
+def test_both_sides_of_an_undisturbed_run_agree(load_run: LoadRun) -> None:
+    """Both sides count the same requests, without those before the run."""
+    latency_findings = [
+        f for f in load_run.report["findings"] if f["number"] == "p95" and f["clients"] > f["high"]
+    ]  # on a busy machine clients do wait longer
+    assert load_run.report["findings"] == latency_findings
+    assert load_run.report["verdict"] in (["disagree"] if latency_findings else ["met", "missed"])
+    assert load_run.code == (0 if load_run.report["verdict"] == "met" else 1)
+    for row in load_run.report["routes"]:
         assert row["server"]["requests"] == pytest.approx(
             row["clients"]["requests"] + row["probes"], abs=2 if row["probes"] else 0
         )
-    assert run.report["workers"]["memory"]["min"] > 1e6
-    assert 0 < run.report["workers"]["cpu"]["avg"] < 8
-    assert run.report["alerts"] == []
+    assert load_run.report["workers"]["memory"]["min"] > 1e6
+    assert 0 < load_run.report["workers"]["cpu"]["avg"] < 8
+    assert load_run.report["alerts"] == []
 
 
-def test_the_clients_numbers_are_locusts(run: Run) -> None:
-    """Every number of the clients' side stands in Locust's own CSV file."""
-    with (run.folder / "locust_stats.csv").open(encoding="utf-8") as file:
+def test_client_numbers_equal_locusts_csv(load_run: LoadRun) -> None:
+    """Every number of the clients' side is in Locust's own CSV file."""
+    with (load_run.folder / "locust_stats.csv").open(encoding="utf-8") as file:
         rows = {row["Name"]: row for row in csv.DictReader(file)}
-    for route in (run.report["total"] | {"route": "Aggregated"}, *run.report["routes"]):
-        if route["clients"]["requests"] == 0:  # so rare that its turn did not come
+    for route in (load_run.report["total"] | {"route": "Aggregated"}, *load_run.report["routes"]):
+        if route["clients"]["requests"] == 0:  # too rare to be drawn
             assert route["route"] not in rows
             continue
         row, clients = rows[route["route"]], route["clients"]
@@ -90,25 +101,26 @@ def test_the_clients_numbers_are_locusts(run: Run) -> None:
             assert clients[key] == pytest.approx(float(row[column]) / 1000)
 
 
-def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
-    """Prometheus gives the same counts and quantiles for the difference of the two moments."""
+def test_server_numbers_equal_prometheus(stack: Stack, load_run: LoadRun) -> None:
+    """Prometheus gives the same counts and quantiles between start and end."""
     prometheus = Prometheus(stack.layout.url("prometheus"))
-    start, end = run.report["server"]["from"], run.report["server"]["to"]
+    start, end = load_run.report["server"]["from"], load_run.report["server"]["to"]
 
-    def grown(metric: str, *labels: str) -> str:
+    def build_increase_query(metric: str, *labels: str) -> str:
+        """Return the PromQL of a metric's increase between start and end."""
         by = f"sum by ({', '.join(labels)})"
         before, after = f"{by} ({metric} @ {start})", f"{by} ({metric} @ {end})"
         return f"({after} - ({before} or 0 * {after}))"
 
     requests = prometheus.query_by_label(
-        grown(names.HTTP_REQUESTS + "_total", names.ROUTE), names.ROUTE
+        build_increase_query(names.HTTP_REQUESTS + "_total", names.ROUTE), names.ROUTE
     )
-    buckets = grown(names.HTTP_DURATION + "_bucket", names.ROUTE, "le")
+    buckets = build_increase_query(names.HTTP_DURATION + "_bucket", names.ROUTE, "le")
     for key, share in (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99)):
         quantiles = prometheus.query_by_label(
             f"histogram_quantile({share}, {buckets})", names.ROUTE
         )
-        for row in run.report["routes"]:
+        for row in load_run.report["routes"]:
             value = row["server"][key]
             assert (math.nan if value is None else value) == pytest.approx(
                 quantiles.get(row["route"], math.nan), nan_ok=True
@@ -119,14 +131,14 @@ def test_the_servers_numbers_are_prometheus(stack: Stack, run: Run) -> None:
     totals = prometheus.query_by_label(
         f"sum by ({names.SLO}) ({names.TOTAL} @ {end + 6} - {names.TOTAL} @ {start})", names.SLO
     )
-    spent = {row["slo"]: row["total"] for row in run.report["budgets"]}
+    spent = {row["slo"]: row["total"] for row in load_run.report["budgets"]}
     assert spent["readings.ingest-availability"] == pytest.approx(
         totals["readings.ingest-availability"]
     )
 
 
-def fits_a_phone(page: Page) -> None:
-    """The page does not scroll sideways, and the table of routes shows its last column whole."""
+def require_phone_layout(page: Page) -> None:
+    """Fail if the page scrolls sideways or hides the last column of the table of routes."""
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.locator(".scroll:has(.pair)").evaluate("box => box.scrollWidth <= box.clientWidth")
@@ -135,9 +147,9 @@ def fits_a_phone(page: Page) -> None:
     assert last_column["x"] < 340
 
 
-def test_the_page_stands_alone(run: Run, watched: Watched) -> None:
-    """It opens from disk in light and dark, requests nothing, logs no error and fits a phone."""
-    page, address = watched.page, (run.folder / "index.html").as_uri()
+def test_report_page_is_self_contained(load_run: LoadRun, recorder: PageRecorder) -> None:
+    """The page opens from disk, light and dark, without requests and errors, and fits a phone."""
+    page, address = recorder.page, (load_run.folder / "index.html").as_uri()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(address)
@@ -151,32 +163,36 @@ def test_the_page_stands_alone(run: Run, watched: Watched) -> None:
         .inner_text()
         .strip()
         .lower()
-        .endswith(run.report["verdict"])
+        .endswith(load_run.report["verdict"])
     )
     assert page.get_by_role("rowheader", name="readings.ingest").count() == 1
-    fits_a_phone(page)
-    assert watched.elsewhere(address) == set()
-    assert watched.complaints == []
+    require_phone_layout(page)
+    assert recorder.requests_to_other_hosts(address) == set()
+    assert recorder.errors == []
 
 
-def test_somebody_elses_calls_are_noticed(
-    stack: Stack, run: Run, tmp_path: Path, watched: Watched
+def test_requests_of_other_clients_fail_the_run(
+    stack: Stack, load_run: LoadRun, tmp_path: Path, recorder: PageRecorder
 ) -> None:
-    """Fifty calls from outside the run make it fail, with the route, both counts and a reason."""
+    """Fifty requests from outside the run fail it, with the route, both counts and a reason."""
     answers: list[int] = []
 
-    def created() -> float:
+    def count_created_nodes() -> float:
+        """Return the number of requests that created nodes."""
         return scrape_metric(
             stack.layout.url("metrics"), names.HTTP_REQUESTS + "_total", names.ROUTE
         )["nodes.create"]
 
-    def stranger(before: float) -> None:
-        if eventually(lambda: created() > before):  # each client begins with a node of its own
+    def send_foreign_requests(before: float) -> None:
+        """Send requests once the run has begun."""
+        if eventually(
+            lambda: count_created_nodes() > before
+        ):  # each client begins with a node of its own
             answers.extend(stack.get(LATEST).status_code for _ in range(STRANGERS))
 
-    thread = threading.Thread(target=stranger, args=(created(),))
+    thread = threading.Thread(target=send_foreign_requests, args=(count_created_nodes(),))
     thread.start()
-    disturbed = load(stack, tmp_path)
+    disturbed = run_load(stack, tmp_path)
     thread.join()
     assert len(answers) == STRANGERS
     assert disturbed.code == 1
@@ -188,12 +204,12 @@ def test_somebody_elses_calls_are_noticed(
         "readings.latest",
         STRANGERS,
     )
-    assert "Another client sent requests" in disturbed.said
+    assert "Another client sent requests" in disturbed.output
     assert "Clients and server disagree" in (disturbed.folder / "index.html").read_text(
         encoding="utf-8"
     )
-    compared = stack.run("load", "--compare", str(run.folder), str(disturbed.folder))
+    compared = stack.run("load", "--compare", str(load_run.folder), str(disturbed.folder))
     assert compared.returncode in (0, 1), compared.stderr
     assert "the new run's verdict is disagree" in compared.stdout.lower()
-    watched.page.goto((disturbed.folder / "compare.html").as_uri())
-    fits_a_phone(watched.page)
+    recorder.page.goto((disturbed.folder / "compare.html").as_uri())
+    require_phone_layout(recorder.page)

@@ -1,6 +1,6 @@
 """A real stack whose ThingSpeak hangs and fails under load.
 
-Other routes do not notice, live answers are marked, and it heals.
+Other routes are not affected, live responses are marked as stale, and the stack recovers.
 """
 
 import threading
@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from observability.spec import names
-from tests.e2e.conftest import Stack, running
+from tests.e2e.conftest import Stack, run_stack
 from tests.e2e.waiting import eventually
 
 NODES = ("main-branch", "north-well", "hill-tank")
@@ -24,19 +24,19 @@ LIVE = tuple(f"/api/v1/nodes/{node}/live" for node in NODES)
 MANY = 24  # callers of live answers: more than the 16 threads of both workers
 SECONDS = 6.0  # of each load
 PAUSE = 0.05  # between two requests of one caller, so that a load is bounded
-SLOWER = 10  # times; if callers of ThingSpeak held the threads, it would be hundreds
+SLOWER = 10  # times; it would be hundreds if live callers occupied all threads
 
 
 @pytest.fixture(scope="module")
 def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of its own: what is broken here stays in alerts and budgets for days."""
-    with running(tmp_path_factory.mktemp("away") / "state") as made:
-        yield made
+    """Yield a stack that no other file uses: alerts and budgets show the faults for days."""
+    with run_stack(tmp_path_factory.mktemp("away") / "state") as stack:
+        yield stack
 
 
 @dataclass
-class Seen:
-    """What one load met: statuses and durations of other routes, and the live answers."""
+class LoadResults:
+    """Statuses and durations of other routes, and the live responses, under one load."""
 
     others: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -44,42 +44,48 @@ class Seen:
 
     @property
     def p95(self) -> float:
+        """Return the 95th percentile of the durations in seconds."""
         return sorted(self.seconds)[int(len(self.seconds) * 0.95)]
 
 
-def client(stack: Stack) -> httpx.Client:
-    """Every request of this file comes from here; it is not rate-limited."""
-    headers, free = (
+def create_client(stack: Stack) -> httpx.Client:
+    """Return a client with a key that is not rate-limited."""
+    headers, limits = (
         {"Authorization": f"Bearer {stack.layout.key('load')}"},
         httpx.Limits(max_connections=None),
     )
-    return httpx.Client(base_url=stack.layout.url("api"), headers=headers, timeout=60, limits=free)
+    return httpx.Client(
+        base_url=stack.layout.url("api"), headers=headers, timeout=60, limits=limits
+    )
 
 
-def load(stack: Stack, seconds: float = SECONDS) -> Seen:
-    """Four callers of other routes and many of live answers, for a while."""
-    seen, lock, http = Seen(), threading.Lock(), client(stack)
+def run_load(stack: Stack, seconds: float = SECONDS) -> LoadResults:
+    """Run four callers of other routes and many of live routes for a while."""
+    results, lock, http = LoadResults(), threading.Lock(), create_client(stack)
     end = time.monotonic() + seconds
 
-    def call(
-        paths: tuple[str, ...], number: int, keep: Callable[[httpx.Response, float], None]
+    def send_requests(
+        paths: tuple[str, ...], number: int, record: Callable[[httpx.Response, float], None]
     ) -> None:
         while time.monotonic() < end:
             started = time.monotonic()
             answer = http.get(paths[number % len(paths)])
             with lock:
-                keep(answer, time.monotonic() - started)
+                record(answer, time.monotonic() - started)
             number += 1
             time.sleep(PAUSE)
 
-    def other(answer: httpx.Response, took: float) -> None:
-        seen.others[answer.status_code] += 1
-        seen.seconds.append(took)
+    def record_other(answer: httpx.Response, seconds_taken: float) -> None:
+        results.others[answer.status_code] += 1
+        results.seconds.append(seconds_taken)
 
-    threads = [threading.Thread(target=call, args=(OTHERS, number, other)) for number in range(4)]
+    threads = [
+        threading.Thread(target=send_requests, args=(OTHERS, number, record_other))
+        for number in range(4)
+    ]
     threads += [
         threading.Thread(
-            target=call, args=(LIVE, number, lambda answer, _: seen.live.append(answer))
+            target=send_requests, args=(LIVE, number, lambda answer, _: results.live.append(answer))
         )
         for number in range(MANY)
     ]
@@ -88,17 +94,18 @@ def load(stack: Stack, seconds: float = SECONDS) -> Seen:
     for thread in threads:
         thread.join()
     http.close()
-    return seen
+    return results
 
 
-def behave(stack: Stack, mode: str) -> None:
+def set_mode(stack: Stack, mode: str) -> None:
+    """Set the mode of the replay server."""
     assert httpx.post(
         stack.layout.url("replay") + "/control", json={"mode": mode, "seconds": 300}
     ).is_success
 
 
-def metric(stack: Stack, name: str, **labels: str) -> float:
-    """The sum of the series with these labels."""
+def sum_metric(stack: Stack, name: str, **labels: str) -> float:
+    """Return the sum of the series with these labels."""
     text = httpx.get(stack.layout.url("metrics") + "/metrics").text
     samples = (
         sample
@@ -109,35 +116,33 @@ def metric(stack: Stack, name: str, **labels: str) -> float:
     return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
 
-def newest(stack: Stack, node: str = "main-branch") -> dict[str, Any]:
-    with client(stack) as http:
+def fetch_live(stack: Stack, node: str = "main-branch") -> dict[str, Any]:
+    """Return a live response with its Age header."""
+    with create_client(stack) as http:
         answer = http.get(f"/api/v1/nodes/{node}/live")
         assert answer.status_code == 200, answer.text
         return answer.json() | {"age_header": answer.headers["Age"]}
 
 
 def is_fresh(stack: Stack) -> bool:
-    """Return whether many callers get new live answers: each worker has a cache of its own."""
-    answers = load(stack, 1).live
+    """Return whether all live responses are new, in every worker's cache."""
+    answers = run_load(stack, 1).live
     return all(answer.is_success and not answer.json()["stale"] for answer in answers)
 
 
-def test_a_stalled_thingspeak_is_noticed_by_nobody_else(own_stack: Stack) -> None:
-    """With more callers of live answers than there are threads, other routes keep answering.
-
-    The breaker opens, and closes by itself.
-    """
-    before = load(own_stack)
+def test_stalled_thingspeak_does_not_affect_other_routes(own_stack: Stack) -> None:
+    """With more live callers than threads other routes respond; the breaker opens and closes."""
+    before = run_load(own_stack)
     assert before.others.keys() == {200}
     assert {answer.status_code for answer in before.live} == {200}
-    good = {node: newest(own_stack, node)["items"] for node in NODES}
+    good = {node: fetch_live(own_stack, node)["items"] for node in NODES}
     assert all(good.values())
 
-    behave(own_stack, "stall")
-    assert eventually(lambda: load(own_stack, 1).live[-1].json().get("stale")), (
+    set_mode(own_stack, "stall")
+    assert eventually(lambda: run_load(own_stack, 1).live[-1].json().get("stale")), (
         "answers never became stale"
     )
-    during = load(own_stack)
+    during = run_load(own_stack)
     assert during.others.keys() == {200}
     assert during.p95 < SLOWER * before.p95, (before.p95, during.p95)
     assert sum(during.others.values()) > sum(before.others.values()) / SLOWER
@@ -149,50 +154,52 @@ def test_a_stalled_thingspeak_is_noticed_by_nobody_else(own_stack: Stack) -> Non
         int(answer.headers["Age"]) <= answer.json()["age_seconds"] + 0.1 for answer in during.live
     )
     assert eventually(
-        lambda: load(own_stack, 1) and metric(own_stack, names.BREAKER, dependency="thingspeak") > 0
+        lambda: (
+            run_load(own_stack, 1)
+            and sum_metric(own_stack, names.BREAKER, dependency="thingspeak") > 0
+        )
     )
     assert eventually(
         lambda: (
-            load(own_stack, 1) and metric(own_stack, f"{names.REFUSED}_total", reason="breaker") > 0
+            run_load(own_stack, 1)
+            and sum_metric(own_stack, f"{names.REFUSED}_total", reason="breaker") > 0
         )
     )
-    assert metric(own_stack, f"{names.CACHE_ANSWERS}_total", result="stale") > 0
+    assert sum_metric(own_stack, f"{names.CACHE_ANSWERS}_total", result="stale") > 0
 
-    with client(own_stack) as http:
-        made = {
+    with create_client(own_stack) as http:
+        node = {
             "id": "unknown-yet",
             "name": "Unknown yet",
             "kind": "bore_well",
             "channel_id": 1001,
             "fields": {"field1": "flow_lps"},
         }
-        assert http.post("/api/v1/nodes/", json=made).status_code == 201
-        nothing = http.get("/api/v1/nodes/unknown-yet/live")
-        assert nothing.status_code == 503
-        assert int(nothing.headers["Retry-After"]) > 0
+        assert http.post("/api/v1/nodes/", json=node).status_code == 201
+        uncached = http.get("/api/v1/nodes/unknown-yet/live")
+        assert uncached.status_code == 503
+        assert int(uncached.headers["Retry-After"]) > 0
         assert http.delete("/api/v1/nodes/unknown-yet").status_code == 204
 
-    behave(own_stack, "ok")
+    set_mode(own_stack, "ok")
     assert eventually(lambda: is_fresh(own_stack))
     assert eventually(
         lambda: (
-            load(own_stack, 1) and metric(own_stack, names.BREAKER, dependency="thingspeak") == 0
+            run_load(own_stack, 1)
+            and sum_metric(own_stack, names.BREAKER, dependency="thingspeak") == 0
         )
     )
 
 
 @pytest.mark.parametrize("mode", ["fail", "rubbish", "page", "throttle"])
-def test_what_is_wrong_is_not_passed_on(own_stack: Stack, mode: str) -> None:
-    """Failures, broken JSON, pages and throttling become the last good answer, marked as stale.
-
-    Afterwards the new one is sent.
-    """
+def test_invalid_upstream_responses_give_stale_data(own_stack: Stack, mode: str) -> None:
+    """Errors, broken JSON, HTML and throttling give the last good response, marked as stale."""
     assert eventually(lambda: is_fresh(own_stack))
-    good = newest(own_stack)["items"]
-    behave(own_stack, mode)
-    assert eventually(lambda: newest(own_stack)["stale"])
-    stale = newest(own_stack)
+    good = fetch_live(own_stack)["items"]
+    set_mode(own_stack, mode)
+    assert eventually(lambda: fetch_live(own_stack)["stale"])
+    stale = fetch_live(own_stack)
     assert stale["items"][0]["metric"] == good[0]["metric"]
     assert stale["age_seconds"] >= int(stale["age_header"]) > 0
-    behave(own_stack, "ok")
-    assert eventually(lambda: not newest(own_stack)["stale"])
+    set_mode(own_stack, "ok")
+    assert eventually(lambda: not fetch_live(own_stack)["stale"])

@@ -1,8 +1,4 @@
-"""docs/template.md is true: its commands and edits, in order, in a copy of the checkout.
-
-After each section lint and check pass. After the last one the tests of the added noun, of the
-other app on the platform, of the documents and of the architecture pass; `make test` takes minutes.
-"""
+"""docs/template.md: its commands and edits, in order, in a copy of the checkout."""
 
 import re
 import shutil
@@ -24,7 +20,7 @@ ENTRIES = re.compile(r"^\| `(\w+)` \| (.*) \|$", re.MULTILINE)  # of a section o
 SHARED = (".venv", ".stack/servers")  # links to those of the checkout
 
 
-def run(copy: Path, script: str) -> str:
+def run_script(copy: Path, script: str) -> str:
     """Return what the script prints in the copy; fail with its output if it exits nonzero."""
     result = subprocess.run(
         ["bash", "-ec", script],
@@ -42,14 +38,14 @@ def run(copy: Path, script: str) -> str:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with the tracked files as they are in the checkout."""
     folder = tmp_path_factory.mktemp("template") / "copy"
-    for name in run(ROOT, "git ls-files").splitlines():
+    for name in run_script(ROOT, "git ls-files").splitlines():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     for name in SHARED:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(ROOT / name)
-    run(folder, "git init -q && git config user.name x && git config user.email x@localhost")
-    run(folder, "git add --all && git commit -qm x")
+    run_script(folder, "git init -q && git config user.name x && git config user.email x@localhost")
+    run_script(folder, "git add --all && git commit -qm x")
     return folder
 
 
@@ -75,8 +71,8 @@ def without(catalogue: str, section: str, names: list[str]) -> str:
     return catalogue
 
 
-def follow(copy: Path, number: int) -> None:
-    """Do what a section of the page says, except for `make test`."""
+def run_section(copy: Path, number: int) -> None:
+    """Run the commands of a section of the page, without tests, which take minutes."""
     section = dict(SECTION.findall(PAGE))[str(number)]
     catalogue = copy / "observability" / "catalogue.yaml"
     for name, entries in ENTRIES.findall(section):
@@ -85,7 +81,7 @@ def follow(copy: Path, number: int) -> None:
     for name, language, text in BLOCK.findall(section):
         path = copy / name
         if language == "sh":
-            run(copy, text.replace(" check test\n", " check\n"))
+            run_script(copy, text.replace(" check test\n", " check\n"))
         elif language == "diff":
             path.write_text(edited(path.read_text("utf-8"), text), "utf-8")
         else:
@@ -96,16 +92,16 @@ def test_the_product_is_renamed(copy: Path) -> None:
     """Only licence and changelog still contain the old name."""
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     [old_name] = re.findall(r'^name = "(\w+)"$', pyproject, re.MULTILINE)
-    follow(copy, 1)
-    assert run(copy, f"git grep -il {old_name}").split() == ["CHANGELOG.md", "LICENSE"]
-    assert old_name not in run(copy, "git ls-files")
-    assert run(copy, "git status --porcelain") == ""
+    run_section(copy, 1)
+    assert run_script(copy, f"git grep -il {old_name}").split() == ["CHANGELOG.md", "LICENSE"]
+    assert old_name not in run_script(copy, "git ls-files")
+    assert run_script(copy, "git status --porcelain") == ""
 
 
 def test_the_nouns_are_removed(copy: Path) -> None:
     """No module of theirs is left; lint and check pass."""
-    follow(copy, 2)
-    assert run(copy, "git ls-files 'api/v1/*.py' 'api/services/*.py'").split() == [
+    run_section(copy, 2)
+    assert run_script(copy, "git ls-files 'api/v1/*.py' 'api/services/*.py'").split() == [
         "api/services/__init__.py",
         "api/v1/__init__.py",
     ]
@@ -113,8 +109,8 @@ def test_the_nouns_are_removed(copy: Path) -> None:
 
 def test_another_noun_is_added(copy: Path) -> None:
     """The platform gives it metrics, limits, SLOs and jobs; a selection of tests passes."""
-    follow(copy, 3)
+    run_section(copy, 3)
     tests = (
         "tests/api/v1 tests/api/platform/other_app tests/test_docs.py tests/test_architecture.py"
     )
-    run(copy, f".venv/bin/python -m pytest -q -x -p no:xdist {tests}")
+    run_script(copy, f".venv/bin/python -m pytest -q -x -p no:xdist {tests}")

@@ -40,9 +40,9 @@ from api.app import create_app
 run = create_app().test_cli_runner().invoke
 keys = ["keys", "create", "devices", "--scope", "write", "--unlimited"]
 for words in (["seed", "--migrate"], keys):
-    made = run(args=words, catch_exceptions=False)
-    assert made.exit_code == 0, made.output
-print(made.output.splitlines()[-1])
+    result = run(args=words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+print(result.output.splitlines()[-1])
 """
 
 
