@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,19 +19,19 @@ import pytest
 from flask import Flask
 
 from api.platform.db import database
+from api.platform.jobs.leases import Lease
 from api.platform.jobs.worker import Jobs
+from api.platform.outbound.guarded_calls import Guard, RetryPolicy
 from api.platform.state import app_state
 from api.platform.telemetry import metrics, request_context
-from api.services import nodes, sync
-from api.services.thingspeak import ThingSpeak
 from observability.spec import names
 from tests.api.collector import Collector, Received, collecting
-from tests.api.conftest import NOUNS, MakeApp, NewDatabase
-from tests.api.helpers import NODE, NODES, READINGS, batch, reading
-from tests.api.platform.helpers import sample
+from tests.api.conftest import MakeApp, NewDatabase
+from tests.api.platform.helpers import ORDER, ORDERS, sample
+from tests.api.platform.other_app import orders
+from tests.api.platform.other_app.models import Order
+from tests.api.platform.other_app.orders import SHIP, SHIPPING
 from tests.waiting import until
-
-APP_KIND = NOUNS
 
 ROOT = Path(__file__).resolve().parents[4]
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -61,6 +61,13 @@ def traced(make_app: MakeApp, migrated: str, collector: Collector) -> Iterator[T
     request_context.set_sample_ratio(0.0)
 
 
+def call_warehouse(collector: Collector) -> int:
+    """Call another service with a secret in the query; return the status of its response."""
+    guard = Guard("warehouse", collector.url, ConnectionError)
+    policy = RetryPolicy(seconds=5.0, attempts=1, pause=0.1)
+    return guard.get("/parcels", {"key": SECRET}, lambda response: response.status_code, policy)
+
+
 def received(app: Flask, collector: Collector) -> list[Received]:
     app_state(app).tracing._provider.force_flush()
     return collector.spans()
@@ -76,9 +83,8 @@ def test_a_request_is_a_span_with_its_statements(
     """The span continues the caller's trace with the ids of log line and response; statements are
     its children."""
     app = traced()
-    app.test_client().post(NODES, json=NODE)
     answer = app.test_client().post(
-        READINGS, json=batch(reading(value=42.125)), headers=SAMPLED | {"Cookie": SECRET}
+        ORDERS, json=ORDER | {"amount": 42.125}, headers=SAMPLED | {"Cookie": SECRET}
     )
     assert answer.status_code == 201
     *statements, server = received(app, collector)
@@ -86,16 +92,16 @@ def test_a_request_is_a_span_with_its_statements(
     assert (server.trace_id, server.parent_id, server.kind) == (TRACE, SPAN, SERVER)
     assert answer.headers["traceresponse"] == f"00-{TRACE}-{server.span_id}-01"
     assert line["trace_id"] == TRACE
-    assert server.name == "POST /api/v1/nodes/{node_id}/readings"
+    assert server.name == "POST /api/v1/orders"
     assert server.attributes == {
         "http.request.method": "POST",
-        "http.route": "/api/v1/nodes/{node_id}/readings",
+        "http.route": "/api/v1/orders",
         "http.response.status_code": 201,
-        "url.path": READINGS,
+        "url.path": ORDERS,
         "url.scheme": "http",
         "evara.request_id": line["request_id"],
     }
-    assert server.resource["service.name"] == "evara-api"
+    assert server.resource["service.name"] == "orders-api"
     assert server.resource["service.version"] == "1.2.3"
     assert server.resource["deployment.environment.name"] == "test"
     assert {(span.trace_id, span.parent_id, span.kind) for span in statements} == {
@@ -146,15 +152,13 @@ def test_unsampled_requests_are_not_exported(
 ) -> None:
     """No span leaves, whatever the request calls, and the caller's trace is passed on with flag
     00."""
-    app = traced(thingspeak_url=collector.url)
-    client = ThingSpeak(collector.url, 5)
+    app = traced()
 
     @app.get("/call")
     def call() -> str:
-        start = datetime(2026, 1, 1, tzinfo=UTC)
-        list(client.feeds(1, SECRET, start, start + timedelta(days=1)))
+        call_warehouse(collector)
         with database().read() as session:
-            session.get(nodes.Node, "x")
+            session.get(Order, "x")
         return ""
 
     answer = app.test_client().get("/call", headers=headers)
@@ -171,20 +175,26 @@ def test_unsampled_requests_are_not_exported(
 def test_a_job_is_a_span_with_its_calls(
     traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run has a trace of its own, with calls to ThingSpeak without their query and key, and its
+    """A run has a trace of its own, with outbound calls without their query and key, and its
     lines have the same ids."""
-    app = traced(trace_ratio=1.0, thingspeak_url=collector.url)
-    with app.app_context():
-        nodes.create(
-            NODE | {"channel_id": 7, "channel_key": SECRET, "fields": {"field1": "level_m"}}
-        )
-    assert Jobs(app).runners["thingspeak.sync"].run_all()
+    app = traced(trace_ratio=1.0)
+
+    def ship(order_id: str, lease: Lease) -> Iterator[int]:
+        with database().write() as session:
+            lease.renew(session)
+            session.get(Order, order_id)
+        call_warehouse(collector)
+        yield 1
+
+    assert app.test_client().post(ORDERS, json=ORDER, headers=UNSAMPLED).status_code == 201
+    app_state(app).tasks = (replace(SHIPPING, run=ship),)
+    assert Jobs(app).runners[SHIP].run_all()
     spans = received(app, collector)
     job = spans[-1]
     [call] = [span for span in spans if span.attributes.get("http.request.method")]
-    assert (job.name, job.kind, job.parent_id) == ("thingspeak.sync", INTERNAL, "")
+    assert (job.name, job.kind, job.parent_id) == (SHIP, INTERNAL, "")
     assert (call.kind, call.parent_id, call.trace_id) == (CLIENT, job.span_id, job.trace_id)
-    assert call.attributes["url.full"] == f"{collector.url}/channels/7/feeds.json"
+    assert call.attributes["url.full"] == f"{collector.url}/parcels"
     assert call.attributes["http.response.status_code"] == 200
     [asked] = collector.asked
     assert SECRET in asked["path"]
@@ -199,9 +209,7 @@ def test_a_job_is_a_span_with_its_calls(
     assert SECRET.encode() not in b"".join(collector.bodies)
 
 
-def test_each_run_of_a_job_is_its_own_trace(
-    traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_run_of_a_job_is_its_own_trace(traced: Traced, collector: Collector) -> None:
     """Each run of a job is a trace of its own; one that raises is marked with the class alone, and
     nothing stays open."""
     app = traced(trace_ratio=1.0)
@@ -209,13 +217,12 @@ def test_each_run_of_a_job_is_its_own_trace(
     def broken(*_: object) -> Any:
         raise ValueError(SECRET)
 
-    with app.app_context():
-        nodes.create(NODE | {"channel_id": 7})
-    monkeypatch.setattr(sync, "sync_node", broken)
-    assert not Jobs(app).runners["thingspeak.sync"].run_all()
+    assert app.test_client().post(ORDERS, json=ORDER, headers=UNSAMPLED).status_code == 201
+    app_state(app).tasks = (replace(SHIPPING, run=broken),)
+    assert not Jobs(app).runners[SHIP].run_all()
     with app.app_context(), database().read() as session:
-        session.get(nodes.Node, "of nobody")
-    assert not Jobs(app).runners["thingspeak.sync"].run_all()
+        session.get(Order, "of nobody")
+    assert not Jobs(app).runners[SHIP].run_all()
     spans = received(app, collector)
     assert len(spans) == len({span.trace_id for span in spans}) == 2
     for span in spans:
@@ -253,7 +260,7 @@ def test_the_gateway_is_in_the_trace(
     )
     assert (server.parent_id, server.trace_id) == (SPAN, TRACE)
     assert gateway.resource["service.name"] == "gateway"
-    assert server.resource["service.name"] == "evara-api"
+    assert server.resource["service.name"] == "orders-api"
     assert gateway.name == server.name == "GET /health/live"
     assert gateway.attributes["http.response.status_code"] == answer.status_code == 200
     assert 2 <= gateway.seconds < 60
@@ -288,7 +295,7 @@ def test_an_implausible_gateway_is_in_no_trace(
     there is our span alone."""
     app = traced(proxy_hops=hops, trace_ratio=1.0)
     assert app.test_client().get("/health/live", headers=headers()).status_code == 200
-    assert [span.resource["service.name"] for span in received(app, collector)] == ["evara-api"]
+    assert [span.resource["service.name"] for span in received(app, collector)] == ["orders-api"]
 
 
 def test_failures_are_marked(
@@ -300,12 +307,12 @@ def test_failures_are_marked(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError(SECRET)
 
-    app.test_client().get(f"{NODES}/x", headers=SAMPLED)
-    monkeypatch.setattr(nodes, "page", broken)
-    app.test_client().get(NODES, headers=SAMPLED)
+    app.test_client().delete("/api/v1/keys/x", headers=SAMPLED)
+    monkeypatch.setattr(orders, "paged", broken)
+    app.test_client().get(ORDERS, headers=SAMPLED)
     spans = received(app, collector)
     failed = [(span.name, span.attributes["error.type"]) for span in spans if span.failed]
-    assert failed == [("GET /api/v1/nodes", "ZeroDivisionError")]
+    assert failed == [("GET /api/v1/orders", "ZeroDivisionError")]
     assert SECRET.encode() not in b"".join(collector.bodies)
 
 
@@ -314,13 +321,13 @@ def test_a_failed_statement_is_marked(
 ) -> None:
     """Without tables the statement and the request have failed, each with its own class."""
     app = traced(database_url=new_database("empty"))
-    app.test_client().get(NODES, headers=SAMPLED)
+    app.test_client().get(ORDERS, headers=SAMPLED)
     failed = {
         span.name: span.attributes["error.type"] for span in received(app, collector) if span.failed
     }
     # SQLite's name for it, and PostgreSQL's.
     assert failed.pop("SELECT") in ("OperationalError", "UndefinedTable")
-    assert failed == {"GET /api/v1/nodes": "503"}
+    assert failed == {"GET /api/v1/orders": "503"}
 
 
 def test_libraries_make_no_traces_of_their_own(traced: Traced, collector: Collector) -> None:
@@ -336,8 +343,8 @@ def test_commands_of_redis_are_children(
     """What the limiter asks Redis is below the request's span, without its values; unsampled,
     nothing is."""
     app = traced(limiter_url=redis_url)
-    app.test_client().get(NODES, headers=UNSAMPLED)
-    app.test_client().get(NODES, headers=SAMPLED)
+    app.test_client().get(ORDERS, headers=UNSAMPLED)
+    app.test_client().get(ORDERS, headers=SAMPLED)
     *children, server = received(app, collector)
     commands = [
         span
@@ -346,7 +353,7 @@ def test_commands_of_redis_are_children(
     ]
     assert commands
     assert {span.parent_id for span in commands} == {server.span_id}
-    assert b"127.0.0.1:nodes.list" not in b"".join(collector.bodies)
+    assert b"127.0.0.1:orders.list" not in b"".join(collector.bodies)
 
 
 def spans_counted(outcome: str) -> float:
@@ -431,7 +438,7 @@ def test_a_worker_sends_queued_spans_before_it_exits(
     try:
         until(lambda: re.search(r"Listening at: (http://\S+)", log.read_text()))
         url = re.findall(r"Listening at: (http://\S+)", log.read_text())[0]
-        until(lambda: is_ready(url))
+        until(lambda: is_live(url))
         assert httpx.get(f"{url}/health/live", headers=SAMPLED).status_code == 200
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -444,8 +451,8 @@ def test_a_worker_sends_queued_spans_before_it_exits(
     )
 
 
-def is_ready(url: str) -> bool:
+def is_live(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", timeout=10, headers=UNSAMPLED).is_success
+        return httpx.get(f"{url}/health/live", timeout=10, headers=UNSAMPLED).is_success
     except httpx.HTTPError:
         return False
