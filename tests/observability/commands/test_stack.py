@@ -11,6 +11,7 @@ from observability.devstack.layout import StackLayout
 from observability.devstack.steps import StackError
 from observability.lib.http import Unreachable
 from observability.slo import verdicts
+from observability.spec.loading import load_plan
 from observability.spec.plan import Plan
 from tests.observability.commands.support import invoke, rows
 
@@ -25,7 +26,7 @@ def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan
     assert result.exit_code == 0, result.output
     assert "http://localhost:8000/docs" in result.output
     assert "1 missed" in result.output
-    assert f"8000{plan.drill_route.path}\n" in result.output
+    assert f"8000{load_plan().drill_route.path}\n" in result.output
     assert "make down" in result.output
 
 

@@ -11,6 +11,7 @@ from observability.devstack import docker as docker_commands
 from observability.devstack.binaries import LOG_SERVERS, SERVERS, Server
 from observability.devstack.docker import CompletedProcess
 from observability.devstack.layout import StackLayout, stack_ports
+from observability.spec.plan import Plan
 
 HEALTHY = {
     "Service": "api",
@@ -22,10 +23,11 @@ HEALTHY = {
 
 
 @pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackLayout:
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: Plan) -> StackLayout:
     """Return the layout of a stack that does not exist, with secrets of its own."""
     monkeypatch.setenv("EVARA_SECRETS_DIR", str(tmp_path / "secrets"))
-    return StackLayout(tmp_path / "state", stack_ports(30_000), tmp_path / "servers")
+    helper_ports = {name: program.port + 30_000 for name, program in plan.stack.programs.items()}
+    return StackLayout(tmp_path / "state", stack_ports(30_000) | helper_ports, tmp_path / "servers")
 
 
 @pytest.fixture

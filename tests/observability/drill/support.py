@@ -10,7 +10,7 @@ CLOSED_URL = "http://127.0.0.1:9"  # nothing listens there
 PLAN = load_plan()
 DRILLS = drills(PLAN)
 ROUTE_ERRORS = DRILLS["route-errors"]
-SLO = "readings.latest-availability"
+[(_, SLO)] = ROUTE_ERRORS.required
 
 
 class FakePrometheus:
