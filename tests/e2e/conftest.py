@@ -20,12 +20,16 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
+from loadtests.thingspeak_stub import ThingSpeakStub
 from observability.devstack.layout import DEVELOPMENT_KEY, PORTS, ROOT, StackLayout, servers_folder
 from observability.devstack.supervisor import Supervisor
 from observability.drill.sandbox import free_ports
+from tests.serving import serving
+
+DAY = 86_400  # seconds
 
 ON_THE_SHARED_STACK = ("load", "browser", "api_docs", "logs", "panels")
-# load first: it needs a stack that nothing has happened to; panels last: the budget takes minutes
+# load first, because it needs a fresh stack; panels last, because the budget takes minutes
 LONGEST_FIRST = (
     "compose",
     "shared_stack",
@@ -202,3 +206,10 @@ def recorder(browser: Browser) -> Iterator[PageRecorder]:
     recorder = PageRecorder(browser.new_page())
     yield recorder
     recorder.page.close()
+
+
+@pytest.fixture
+def replay() -> Iterator[ThingSpeakStub]:
+    """Serve a day of recorded readings on a free port."""
+    with serving(ThingSpeakStub(("127.0.0.1", 0), DAY)) as server:
+        yield server
