@@ -12,7 +12,7 @@ promises (`expect`), its share of the load (`weight`) and its `objectives`; by p
 
     provides    {parameter: field of the answer that holds the new resource's id}
     consumes    the parameter whose resource the request removes
-    fixed       {parameter: the one resource that is always asked for}
+    fixed       {parameter: the one resource that is always requested}
     vary        {field of the body: `unique` or `now`}
 """
 

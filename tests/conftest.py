@@ -35,10 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Over another database, run what meets a database.
-
-    Name at the end what is about SQLite itself.
-    """
+    """Run tests of databases alone with another database; run tests of SQLite itself last."""
     if config.getoption("--database") == "sqlite":
         return
     about_sqlite: dict[pytest.Item, str] = {}
@@ -56,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Leave what imports and collection made out of garbage collection; it lives until the end."""
+    """Exclude objects of imports and collection from garbage collection."""
     gc.freeze()
     gc.set_threshold(50_000)
 
@@ -84,6 +81,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def redis_url() -> Iterator[str]:
-    """The address of a real Redis of the test's own."""
+    """Yield the URL of a Redis that only this test uses."""
     with RedisServer() as server:
         yield server.url

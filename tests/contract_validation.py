@@ -1,4 +1,4 @@
-"""Validation of answers against the contract that an app publishes."""
+"""Validation of responses against the contract that an app publishes."""
 
 from typing import Any
 
@@ -16,10 +16,7 @@ VALIDATORS = "tests_contract_validators"  # key of the app's extensions
 
 
 def mismatch(app: Flask, method: str, path: str, answer: Response) -> str | None:
-    """Return how answer and contract differ; None if they do not.
-
-    Nothing is said of what is outside the contract: unknown paths and methods.
-    """
+    """Return how response and contract differ; None if they do not, or outside the contract."""
     operation = operation_of(app, method, path)
     if operation is None:
         return None
@@ -68,9 +65,9 @@ def validator_of(
 
 
 def closed(node: Any) -> Any:
-    """Return a schema in which no object may have a property that is not written down.
+    """Return a schema in which no object may have undeclared properties.
 
-    Readers must bear new properties, but the API must publish what it sends.
+    Clients must tolerate new properties, but the API must publish what it sends.
     """
     if isinstance(node, list):
         return [closed(item) for item in node]

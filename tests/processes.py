@@ -1,4 +1,4 @@
-"""Processes that tests look at; one may end between two questions about it."""
+"""Processes that tests inspect; a process may end between two calls."""
 
 from contextlib import suppress
 
@@ -6,7 +6,7 @@ import psutil
 
 
 def is_running(process: psutil.Process) -> bool:
-    """Tell whether the process exists and is no zombie."""
+    """Return whether the process exists and is no zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

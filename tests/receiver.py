@@ -1,4 +1,4 @@
-"""A webhook receiver for tests: remembers what it was sent, and answers what the test wants."""
+"""A webhook receiver that records deliveries and responds with a status of the test's choice."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class Sent:
-    """One request that arrived."""
+    """A request that arrived."""
 
     headers: dict[str, str]
     body: bytes
@@ -27,7 +27,7 @@ class Sent:
 
 @dataclass
 class Receiver:
-    """A webhook: its address, the deliveries so far in order, and the status it answers with."""
+    """A webhook with its URL, the deliveries so far in order, and the status of its responses."""
 
     url: str = ""
     status: int = 204
@@ -36,40 +36,40 @@ class Receiver:
     taken: list[Sent] = field(default_factory=list)  # of these, the ones answered 2xx
 
     def states(self) -> list[tuple[str, str]]:
-        """Node and state of what was taken, in order."""
+        """Return node and state of the accepted deliveries, in order."""
         return [(sent.json["node"], sent.json["state"]) for sent in self.taken]
 
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver on a free port."""
-    made = Receiver()
+    """Run a receiver on a free port and yield it."""
+    receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             sent = Sent(
                 dict(self.headers.items()), self.rfile.read(int(self.headers["Content-Length"]))
             )
-            status = made.status_of.get(sent.json.get("node"), made.status)
-            made.sent.append(sent)
+            status = receiver.status_of.get(sent.json.get("node"), receiver.status)
+            receiver.sent.append(sent)
             if status < 300:
-                made.taken.append(sent)
+                receiver.taken.append(sent)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Silence."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    made.url = f"http://127.0.0.1:{server.server_port}/alarms"
+    receiver.url = f"http://127.0.0.1:{server.server_port}/alarms"
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
     )
     thread.start()
     try:
-        yield made
+        yield receiver
     finally:
         server.shutdown()
         server.server_close()

@@ -15,9 +15,9 @@ from tests.serving import free_port
 
 
 class RedisServer:
-    """On a port of its own that stays the same when it is started again.
+    """A server on its own port, which stays the same after a restart.
 
-    It keeps nothing on disk.
+    It stores nothing on disk.
     """
 
     def __init__(self, *options: str) -> None:
@@ -63,7 +63,7 @@ class RedisServer:
             self._process = None
 
     def freeze(self) -> None:
-        """It still takes connections, and answers nobody."""
+        """Stop the process: connections are accepted, and no command gets a response."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

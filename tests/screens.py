@@ -1,7 +1,7 @@
-"""`python -m tests.screens` takes the pictures of docs/screens.md from the running stack.
+"""`python -m tests.screens` writes the images of docs/screens.md from the running stack.
 
-Each is a row of SCREENS. Boards are taken when a Grafana answers, at EVARA_GRAFANA_URL or at its
-port beside the stack's; else they stay as they are.
+Each is a row of SCREENS. Images of boards are written when a Grafana responds, at
+EVARA_GRAFANA_URL or at its port beside the stack's; otherwise they stay as they are.
 """
 
 import json
@@ -33,7 +33,7 @@ COLOURS = 128  # pages have few: a third of the size, and nobody sees it
 
 @dataclass(frozen=True)
 class Screen:
-    """One picture: whose page, at which path, seen how. `whole` takes the page to its end."""
+    """One image: its server, path and viewport; `whole` includes the page to its end."""
 
     name: str
     server: str
@@ -74,7 +74,7 @@ SCREENS = (
 
 
 def grafana() -> str:
-    """Where Grafana is, or "" where none answers."""
+    """Return the URL of a Grafana that responds, else ""."""
     url = os.environ.get(
         "EVARA_GRAFANA_URL", f"http://{HOST}:{GRAFANA_PORT + port_offset()}"
     ).rstrip("/")
@@ -85,7 +85,7 @@ def grafana() -> str:
 
 
 def viewport(screen: Screen) -> tuple[int, int]:
-    """Of a board as high as it is: Grafana draws only what can be seen."""
+    """Return the size of a board in full height, since Grafana draws only visible panels."""
     if screen.server != GRAFANA:
         return screen.viewport
     slug = screen.name.removeprefix("board-")
@@ -98,7 +98,7 @@ def viewport(screen: Screen) -> tuple[int, int]:
 
 
 def address(screen: Screen, layout: StackLayout) -> str:
-    """Where the page is; raises when it does not open, or when there is no report."""
+    """Return the URL of the page; raise if it does not open or there is no report."""
     if screen.server == REPORT:
         reports = sorted(layout.reports.glob(f"*/{screen.path}"))
         if not reports:
@@ -110,7 +110,7 @@ def address(screen: Screen, layout: StackLayout) -> str:
 
 
 def main() -> int:
-    """Takes every picture; 2 when a page cannot be had."""
+    """Write every image; return 2 when a page is not available."""
     layout, chromium = StackLayout.main(), shutil.which("chromium")
     if not chromium:
         print("chromium is missing; install it: sudo apt install chromium", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Servers of the standard library that tests run in a thread of their own, and ports for others."""
+"""Servers of the standard library in threads, and free ports for other servers."""
 
 import random
 import socket
@@ -15,11 +15,11 @@ CLAIMS: list[socket.socket] = []  # of this process, until it ends
 
 
 def free_port() -> int:
-    """A port that nothing uses, on any address of this machine, and no other test is given.
+    """Return a port that nothing uses on any local address, and that no other test gets.
 
-    A server listens some time after its port was chosen. Until then the port is safe: no
-    connection gets one of this range from the kernel, and a claim, an abstract socket's name, holds
-    until this process ends.
+    A server listens some time after its port was chosen. Until then the port is safe: the kernel
+    gives connections no port of this range, and the name of an abstract socket claims it until this
+    process ends.
     """
     for port in random.sample(PORTS, len(PORTS)):
         if is_unused(port) and claim(port):
@@ -28,6 +28,7 @@ def free_port() -> int:
 
 
 def is_unused(port: int) -> bool:
+    """Return whether nothing listens on the port, on any local address."""
     with socket.socket() as probe:
         try:
             probe.bind(("", port))
@@ -37,6 +38,7 @@ def is_unused(port: int) -> bool:
 
 
 def claim(port: int) -> bool:
+    """Claim the port for this process; return whether nobody else has."""
     name = socket.socket(socket.AF_UNIX)
     try:
         name.bind(f"\0evara-test-port-{port}")
@@ -49,7 +51,7 @@ def claim(port: int) -> bool:
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    """The server at work; gone afterwards, its thread too."""
+    """Run the server in a thread and yield it; stop both afterwards."""
     thread = threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
     )

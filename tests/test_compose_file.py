@@ -1,4 +1,4 @@
-"""compose.yaml: what is promised of every service holds, and what is excepted says why."""
+"""compose.yaml: the guarantees hold for every service, and exceptions have a reason."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def test_services_have_no_privileges(name: str) -> None:
 
 @each
 def test_files_of_the_code_are_mounted_read_only(name: str) -> None:
-    """What a service writes goes into a volume of its own, which no image fills."""
+    """Services write only to their own volumes, which no image fills."""
     for volume in SERVICES[name].get("volumes", ()):
         source, options = volume.split(":")[0], volume.rsplit(":", 1)[-1]
         if source in FILE["volumes"]:
@@ -77,7 +77,7 @@ def test_files_of_the_code_are_mounted_read_only(name: str) -> None:
 
 @each
 def test_resources_are_limited(name: str) -> None:
-    """Memory, processors and processes are bounded; so is the time that stopping takes."""
+    """Memory, processors, processes and the time to stop are bounded."""
     service = SERVICES[name]
     assert re.fullmatch(r"\d+[mg]", str(service["mem_limit"]))
     assert 0 < service["cpus"] <= 1, "an engine refuses more processors than the machine has"
@@ -87,7 +87,7 @@ def test_resources_are_limited(name: str) -> None:
 
 @each
 def test_services_have_a_health_check(name: str) -> None:
-    """A check for every service that runs on, with a reason where there is none."""
+    """Every long-running service has a health check, or a reason why not."""
     check = SERVICES[name].get("healthcheck", {"disable": True})
     assert check.get("disable", False) == (name in WITHOUT_HEALTH_CHECK)
     assert (
@@ -98,13 +98,13 @@ def test_services_have_a_health_check(name: str) -> None:
 
 @each
 def test_services_restart(name: str) -> None:
-    """Services that run once do not restart."""
+    """Services that run once do not restart; all others do."""
     assert SERVICES[name]["restart"] == ("no" if name in ONCE else "unless-stopped")
 
 
 @each
 def test_images_are_pinned(name: str) -> None:
-    """A release, to the last digit; our own are built from pinned ones."""
+    """Images have a full release number; our own are built from pinned ones."""
     service = SERVICES[name]
     built = {one["image"]: one for one in SERVICES.values() if "build" in one}
     assert ("build" in service) == (service.get("pull_policy") == "build")
@@ -162,8 +162,8 @@ def test_no_environment_contains_a_secret(name: str) -> None:
 
 
 @each
-def test_up_makes_every_secret(name: str, tmp_path: Path) -> None:
-    """Every file that a service mounts is made by the first `make up`."""
+def test_up_creates_every_secret(name: str, tmp_path: Path) -> None:
+    """The first `make up` creates every file that a service mounts as a secret."""
     compose_secrets.make_secrets(tmp_path)
     for secret in SERVICES[name].get("secrets", ()):
         source = secret if isinstance(secret, str) else secret["source"]
@@ -173,7 +173,7 @@ def test_up_makes_every_secret(name: str, tmp_path: Path) -> None:
 
 @each
 def test_logs_are_shipped(name: str) -> None:
-    """They carry the label that names the program; the size of log files is limited."""
+    """Services have the label that names the program, and log files have a limited size."""
     logging = SERVICES[name]["logging"]
     if name in NOT_SHIPPED:
         assert (logging["driver"], {"max-size", "max-file"} <= logging["options"].keys()) == (
@@ -191,8 +191,8 @@ def test_logs_are_shipped(name: str) -> None:
     ).read_text()
 
 
-def test_stopping_waits_longer_than_what_is_stopped() -> None:
-    """gunicorn's graceful time < supervisord's patience < Docker's."""
+def test_stop_timeouts_are_nested() -> None:
+    """gunicorn's graceful timeout < supervisord's stop timeout < Docker's."""
     graceful = re.search(
         r"^graceful_timeout = (\d+)", (ROOT / "api/gunicorn.conf.py").read_text(), re.MULTILINE
     )
@@ -209,7 +209,7 @@ def test_stopping_waits_longer_than_what_is_stopped() -> None:
         )
 
 
-def test_numbers_are_those_of_the_plan() -> None:
+def test_intervals_and_retention_equal_the_plan() -> None:
     """Retention, probe interval and scrape interval are those of the plan."""
     plan = load_plan()
     assert (
@@ -233,11 +233,11 @@ def test_prometheus_reaches_its_targets() -> None:
         "scrape_configs"
     ]
     for job in jobs:
-        hosts = [name for found in job.get("dns_sd_configs", ()) for name in found["names"]]
+        hosts = [name for config in job.get("dns_sd_configs", ()) for name in config["names"]]
         hosts += [
             target.split(":")[0]
-            for found in job.get("static_configs", ())
-            for target in found["targets"]
+            for config in job.get("static_configs", ())
+            for target in config["targets"]
         ]
         for host in set(hosts) - {"localhost"}:
             assert set(SERVICES[host]["networks"]) & set(SERVICES["prometheus"]["networks"]), host
@@ -249,7 +249,7 @@ def texts(folder: Path) -> dict[str, str]:
     }
 
 
-def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
+def test_secrets_are_created_once_with_private_modes(tmp_path: Path) -> None:
     """Modes are 700 and 600; existing secrets stay; the API accepts the keys."""
     folder = tmp_path / "secrets"
     folder.mkdir(mode=0o755)
@@ -270,8 +270,8 @@ def test_secrets_are_made_once_and_for_one_reader(tmp_path: Path) -> None:
     other = tmp_path / "other"
     compose_secrets.make_secrets(other)
     again = texts(other)
-    made = [name for name in first if first[name] and name != "slack_url"]
-    assert not [name for name in made if again[name] == first[name]]
+    created = [name for name in first if first[name] and name != "slack_url"]
+    assert not [name for name in created if again[name] == first[name]]
 
 
 def docker_compose(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -291,12 +291,12 @@ def docker_compose(*words: str, **environment: str) -> "subprocess.CompletedProc
 
 
 @pytest.mark.parametrize("profile", ["", *PROFILES, "*"])
-def test_compose_takes_the_file(profile: str, tmp_path: Path) -> None:
-    """Every profile, without .env and before any secret exists."""
+def test_docker_compose_accepts_the_file(profile: str, tmp_path: Path) -> None:
+    """Docker Compose accepts every profile, without .env and before any secret exists."""
     if not shutil.which("docker") or docker_compose("version").returncode:
         pytest.skip("docker compose is not installed")
     words = ["--profile", profile] if profile else []
-    asked = docker_compose(
+    result = docker_compose(
         "--env-file",
         os.devnull,
         *words,
@@ -305,8 +305,8 @@ def test_compose_takes_the_file(profile: str, tmp_path: Path) -> None:
         "json",
         EVARA_SECRETS_DIR=str(tmp_path / "none"),
     )
-    assert (asked.returncode, asked.stderr) == (0, "")
-    described = json.loads(asked.stdout)["services"]
+    assert (result.returncode, result.stderr) == (0, "")
+    described = json.loads(result.stdout)["services"]
     wanted = {
         name
         for name, service in SERVICES.items()
@@ -317,8 +317,8 @@ def test_compose_takes_the_file(profile: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", load_plan().stack.programs)
-def test_helper_programs_are_those_of_the_catalogue(name: str) -> None:
-    """Command and port are the declared ones, and the API finds the program by its service."""
+def test_helper_programs_match_the_catalogue(name: str) -> None:
+    """Command and port are the declared ones, and the API reaches the program by its service."""
     program = load_plan().stack.programs[name]
     words = program.command.format(host="0.0.0.0", port=program.port).split()
     assert SERVICES[name]["command"] == words

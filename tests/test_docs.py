@@ -1,7 +1,4 @@
-"""The documents say what the code does.
-
-Every target, command, option, setting and key appears where a reader looks for it.
-"""
+"""The documents agree with the code: targets, commands, options, settings and keys."""
 
 import re
 from pathlib import Path
@@ -24,7 +21,7 @@ OF_GENERATE = {"--catalogue", "--policy", "--openapi", "--out"}
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_make_target_is_documented(target: str) -> None:
-    """Each target of `make help` stands in docs/operations.md."""
+    """Each target of `make help` is in docs/operations.md."""
     assert f"`make {target}`" in OPERATIONS
 
 
@@ -41,7 +38,7 @@ def test_every_command_is_a_target(name: str) -> None:
 
 @pytest.mark.parametrize("field", sorted(Settings.model_fields))
 def test_every_setting_is_in_the_example(field: str) -> None:
-    """Each setting of the API stands in .env.example with its EVARA_ name."""
+    """Each setting of the API is in .env.example with its EVARA_ name."""
     assert f"EVARA_{field.upper()}=" in (ROOT / ".env.example").read_text(encoding="utf-8")
 
 
@@ -89,7 +86,7 @@ def test_every_catalogue_key_is_documented(model: type[BaseModel]) -> None:
 
 @pytest.mark.parametrize(("name", "port"), sorted(stack_ports().items()))
 def test_every_port_is_documented(name: str, port: int) -> None:
-    """Each port of the stack stands in the table of the process that uses it."""
+    """Each process of the stack is in the table with its port."""
     assert re.search(rf"^\| `.+` \| [^|]*\b{port}\b[^|]* \|", OPERATIONS, re.MULTILINE), name
 
 
@@ -117,7 +114,7 @@ def test_lock_files_name_no_index_and_no_path() -> None:
 
 
 def test_every_defence_names_a_test_that_exists() -> None:
-    """Each row of the threat model ends in a test, which is there."""
+    """Each row of the threat model names a test that exists."""
     rows = [
         line
         for line in (ROOT / "docs" / "security.md").read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""What serves any HTTP service knows no noun of the one that ships with it."""
+"""Code that serves any HTTP service has no noun of the service that ships with it."""
 
 import re
 from pathlib import Path
@@ -44,13 +44,13 @@ def files() -> list[Path]:
     """Return every file of the packages: code, shell, SQL, YAML, HTML and configuration."""
     folders = [ROOT / "observability" / package for package in PACKAGES]
     folders.append(ROOT / "api" / "platform")
-    found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    return sorted(path for path in found if path.suffix != ".pyc")
+    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return sorted(path for path in paths if path.suffix != ".pyc")
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_noun_of_the_service_is_named(path: Path) -> None:
-    """Identifiers, texts, docstrings and comments are free of them; the catalogue declares them."""
+    """Identifiers, texts, docstrings and comments have no noun; the catalogue declares them."""
     allowed = ALLOWED.get(str(path.relative_to(ROOT)), set())
     assert nouns_in(path.read_text(encoding="utf-8")) == allowed
 
@@ -65,6 +65,6 @@ def test_no_noun_of_the_service_is_named(path: Path) -> None:
         ("fsync, resetchannels and an asynchronous thread", set()),
     ],
 )
-def test_a_noun_is_found_inside_a_name(text: str, nouns: set[str]) -> None:
-    """Alone, in snake_case, in camelCase and in capitals, but not as a part of another word."""
+def test_nouns_are_detected_inside_names(text: str, nouns: set[str]) -> None:
+    """A noun is detected in snake_case, camelCase and capitals, but not in another word."""
     assert nouns_in(text) == nouns

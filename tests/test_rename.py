@@ -86,7 +86,7 @@ def test_licence_changelog_and_binary_files_stay(repository: Path) -> None:
     assert (repository / "logo.png").read_bytes() == BINARY
 
 
-def test_git_undoes_a_rename(repository: Path) -> None:
+def test_git_reset_undoes_a_rename(repository: Path) -> None:
     """After `git reset --hard` every file is as it was."""
     assert rename(repository, "zebra").returncode == 0
     git(repository, "reset", "--quiet", "--hard")
@@ -108,7 +108,7 @@ def test_a_product_can_be_renamed_again(repository: Path) -> None:
     "name", ["", "z", "Zebra", "2zebra", "ze-bra", "ze_bra", "zebra\n", "zèbre", "z" * 21]
 )
 def test_a_malformed_name_is_refused(repository: Path, name: str) -> None:
-    """The message has the pattern that a name must match."""
+    """The message of a malformed name has the pattern that names must match."""
     assert is_refused(repository, name, "[a-z][a-z0-9]{1,19}")
 
 
@@ -122,19 +122,19 @@ def test_a_malformed_name_is_refused(repository: Path, name: str) -> None:
     ],
 )
 def test_a_name_that_occurs_is_refused(repository: Path, name: str, example: str) -> None:
-    """A word of the tree, or a part of one, could not be renamed again."""
+    """A name that occurs in the tree is refused, because it could not be renamed again."""
     assert is_refused(repository, name, f"{name!r} already occurs in", example)
 
 
 @pytest.mark.parametrize("name", ["README.md", "notes.txt"])
 def test_uncommitted_changes_are_refused(repository: Path, name: str) -> None:
-    """A changed file or a new one; git could not tell its changes from those of the rename."""
+    """A changed or new file is refused, because git could not tell its changes from the rename."""
     (repository / name).write_text("x\n", encoding="utf-8")
     assert is_refused(repository, "zebra", f"1 files are not committed, for example {name}")
 
 
 def test_a_tree_without_git_is_refused(tmp_path: Path) -> None:
-    """An unpacked archive has no tracked files, and nothing would undo the rename."""
+    """An unpacked archive is refused: nothing would undo the rename."""
     (tmp_path / "pyproject.toml").write_text(FILES["pyproject.toml"], encoding="utf-8")
     result = rename(tmp_path, "zebra")
     assert result.returncode == 1
@@ -151,10 +151,10 @@ def test_a_tree_without_git_is_refused(tmp_path: Path) -> None:
         (".env", "OLDNAME_PORT=1\n", ".env sets variables that begin with OLDNAME_"),
     ],
 )
-def test_what_uses_the_old_name_is_refused(
+def test_state_with_the_old_name_is_refused(
     repository: Path, path: str, text: str, reason: str
 ) -> None:
-    """State, keys, a database and settings, none of which git tracks."""
+    """State, keys, a database and settings, which git does not track, are refused."""
     (repository / path).parent.mkdir(exist_ok=True)
     (repository / path).write_text(text, encoding="utf-8")
     assert is_refused(repository, "zebra", reason)
@@ -164,14 +164,14 @@ def test_what_uses_the_old_name_is_refused(
 def test_folders_elsewhere_are_examined(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, folder: str
 ) -> None:
-    """State and secrets are looked for where the variables of the stack say that they are."""
+    """State and secrets are searched in the folders that the stack's variables name."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "file").touch()
     assert is_refused(repository, "zebra", str(elsewhere), **{f"OLDNAME_{folder}": str(elsewhere)})
 
 
 def test_a_checkout_without_a_stack_is_accepted(repository: Path) -> None:
-    """Downloaded servers, an empty folder of secrets and other settings are no obstacle."""
+    """Downloaded servers, an empty folder of secrets and other settings are accepted."""
     (repository / ".stack" / "servers").mkdir(parents=True)
     (repository / "secrets").mkdir()
     (repository / ".env").write_text("OTHER=1\n", encoding="utf-8")

@@ -1,11 +1,11 @@
-"""Waiting for what other threads and processes do."""
+"""Waits for other threads and processes."""
 
 import time
 from collections.abc import Callable
 
 
 def until(condition: Callable[[], object], seconds: float = 60, what: str = "it") -> None:
-    """Returns when the condition is true; fails when it is not after so many seconds."""
+    """Return when the condition is true; fail if it is not after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"

@@ -29,7 +29,7 @@ from observability.spec.loading import CATALOGUE
 NODE = {"id": "bench", "name": "Measured tank", "kind": "water_tank"}
 NODE_URL = "/api/v1/nodes/bench"
 NEVER_REACHED = "100000000/minute"  # the limiter counts and refuses nobody
-NO_COLLECTOR = "http://127.0.0.1:9"  # spans are made and sent to where nobody listens
+NO_COLLECTOR = "http://127.0.0.1:9"  # spans are created and sent to a port where nothing listens
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
 ALL = "all"
 BARE = "bare"
@@ -95,7 +95,7 @@ def prepare(app: Flask) -> dict[str, str]:
     created = app.test_client().post("/api/v1/nodes/", json=NODE, headers=headers)
     if created.status_code != 201:
         reason = f"{created.status} {created.text}"
-        raise RuntimeError(f"the node to measure with could not be made: {reason}")
+        raise RuntimeError(f"the node to measure with could not be created: {reason}")
     return headers
 
 

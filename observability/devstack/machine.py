@@ -1,4 +1,4 @@
-"""What a stack needs of the machine: tools, servers, ports and disk space.
+"""The requirements of a stack on the machine: tools, servers, ports and disk space.
 
 `up` requires them, `doctor` lists them.
 """

@@ -21,7 +21,7 @@ Picture = dict[str, str]
 
 @dataclass
 class Recording:
-    """What the server counted during a run, or the reason why that is missing."""
+    """The server's counts during a run, or the reason why they are missing."""
 
     increase: Increase | None = None
     unreachable: str = ""  # why Prometheus, which watches the host, could not tell

@@ -1,4 +1,4 @@
-"""What freshness and probes share: a gauge of the last success, compared with the clock."""
+"""The base of freshness and probes: the age of the last success, which a gauge exposes."""
 
 from collections.abc import Iterator
 from typing import ClassVar

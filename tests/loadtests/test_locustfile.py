@@ -38,7 +38,7 @@ class Client:
         self.sent.append([name, path, json])
         status = self.status(name)
         self.created += method == "POST"
-        self.answers.append(Answer(status, {"id": f"made-{self.created}"}))
+        self.answers.append(Answer(status, {"id": f"created-{self.created}"}))
         return self.answers[-1]
 
 def user(status=lambda name: by_id[name]["expect"][0]):
@@ -60,7 +60,7 @@ result["deep"] = l.find_holders(nested, ["a", "b"])
 ingest, create = by_id["readings.ingest"], by_id["nodes.create"]
 before = json.dumps(ingest)
 bodies = [l.build_body(ingest) for _ in range(3)]
-result["kept"] = json.dumps(ingest) == before
+result["unchanged"] = json.dumps(ingest) == before
 result["varied"] = len({b["readings"][0]["time"] for b in bodies})
 result["same"] = [b["readings"][0]["value"] for b in bodies]
 result["ids"] = len({l.build_body(create)["id"] for _ in range(50)})
@@ -136,8 +136,8 @@ api_user = user()
 api_user.client.status = lambda name: 500
 l.random.choices = lambda choices, weights: [by_id["nodes.delete"]]
 api_user.draw()
-result["kept"] = api_user.pool["node_id"]
-result["asked"] = api_user.client.sent[-1][0]
+result["pool"] = api_user.pool["node_id"]
+result["requested"] = api_user.client.sent[-1][0]
 result["verdict"] = api_user.client.answers[-1].verdict
 empty = user(lambda name: 500)
 size = len(empty.client.sent)
@@ -151,7 +151,7 @@ result["recovered"] = [name for name, _, _ in empty.client.sent[-2:]]
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return the results of all cases, from one process because starting it is slow."""
     verdict = tmp_path_factory.mktemp("load") / "verdict.json"
     scenarios = verdict.with_name("scenarios.json")
@@ -185,26 +185,26 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return dict(json.loads(line) for line in run.stdout.splitlines())
 
 
-def test_holders_find_every_mapping(answers: dict[str, Any]) -> None:
-    """A list on the way means each of its elements."""
-    assert answers["holders"] == {
+def test_find_holders_visits_every_list_element(results: dict[str, Any]) -> None:
+    """A list on the path means each of its elements."""
+    assert results["holders"] == {
         "one": [{"x": 1}],
         "list": [{"x": 1}, {"x": 2}],
         "deep": [{"c": 1}, {"c": 2}],
     }
 
 
-def test_bodies_vary_only_what_the_catalogue_names(answers: dict[str, Any]) -> None:
+def test_bodies_vary_only_what_the_catalogue_names(results: dict[str, Any]) -> None:
     """Times and ids are new in every request; the rest is the contract's example, unchanged."""
-    result = answers["body"]
-    assert result["kept"]
+    result = results["body"]
+    assert result["unchanged"]
     assert result["varied"] == 3
     assert len(set(result["same"])) == 1
     assert result["ids"] == 50
     assert result["none"] is None
 
 
-def test_figures_are_locusts_own(answers: dict[str, Any]) -> None:
+def test_figures_equal_locusts_csv(results: dict[str, Any]) -> None:
     """Counts and percentiles are those of Locust's CSV, in seconds; None without requests."""
     none = {
         "requests": 0,
@@ -215,20 +215,20 @@ def test_figures_are_locusts_own(answers: dict[str, Any]) -> None:
         "p95": None,
         "p99": None,
     }
-    assert answers["figures"]["none"] == [none, none]
-    hundred = answers["figures"]["hundred"]
+    assert results["figures"]["none"] == [none, none]
+    hundred = results["figures"]["hundred"]
     assert (hundred["requests"], hundred["failed"]) == (100, 1)
     assert [hundred[key] for key in ("p50", "p90", "p95", "p99")] == [0.15, 0.27, 0.29, 0.3]
 
 
-def test_a_fixed_resource_is_asked_for(answers: dict[str, Any]) -> None:
-    """Where the catalogue names the resource, no other is asked for, and none is made."""
-    assert answers["user"]["fixed"] == "/api/v1/nodes/always-me"
+def test_fixed_resource_is_requested(results: dict[str, Any]) -> None:
+    """Where the catalogue names a resource, it is requested and none is created."""
+    assert results["user"]["fixed"] == "/api/v1/nodes/always-me"
 
 
-def test_the_run_is_judged_by_the_objectives(answers: dict[str, Any]) -> None:
+def test_the_run_is_judged_by_the_objectives(results: dict[str, Any]) -> None:
     """Availability counts all requests, latency the good ones; without events it is idle."""
-    assert answers["judge"] == {
+    assert results["judge"] == {
         "nodes.list-availability": [1000, 1000, 1.0, "met"],
         "nodes.list-latency-200ms": [960, 1000, 0.96, "met"],
         "nodes.get-availability": [0, 1, 0.0, "missed"],
@@ -239,54 +239,54 @@ def test_the_run_is_judged_by_the_objectives(answers: dict[str, Any]) -> None:
     }
 
 
-def test_the_exit_code_is_the_verdict(answers: dict[str, Any]) -> None:
-    """2 when nothing was measured, 0 when all was met, 1 when something was missed."""
-    assert answers["conclude"]["codes"] == [2, 0, 1]
-    report = answers["conclude"]["report"]
+def test_exit_code_follows_the_verdict(results: dict[str, Any]) -> None:
+    """2 when nothing was measured, 1 when an objective was missed, else 0."""
+    assert results["conclude"]["codes"] == [2, 0, 1]
+    report = results["conclude"]["report"]
     row = next(row for row in report["routes"] if row["route"] == "nodes.list")
     assert (row["expect"], row["within"]) == ([200], 0.2)
     assert row["clients"]["requests"] == 1
     assert report["total"]["p95"] == 0.012
 
 
-def test_what_was_not_answered_is_known(answers: dict[str, Any]) -> None:
-    """Requests that were cut off or broke are counted apart: the server may not know them."""
+def test_unanswered_requests_are_counted_apart(results: dict[str, Any]) -> None:
+    """Interrupted requests are counted apart, since the server may not count them."""
     row = next(
-        row for row in answers["conclude"]["report"]["routes"] if row["route"] == "nodes.list"
+        row for row in results["conclude"]["report"]["routes"] if row["route"] == "nodes.list"
     )
     assert (row["sent"], row["answered"]) == (13, 11)
-    errors = answers["conclude"]["report"]["errors"]
+    errors = results["conclude"]["report"]["errors"]
     assert errors == [
         {"what": "nodes.list: 500 oops�[31m", "count": 10},
         {"what": "nodes.list: gone", "count": 1},
     ]
 
 
-def test_the_end_waits_for_the_last_rows(answers: dict[str, Any]) -> None:
-    """Locust writes its CSV files once a second: the process stays for one more turn."""
-    assert all(nap > 1 for nap in answers["conclude"]["naps"])
-    assert len(answers["conclude"]["naps"]) == 4
+def test_end_waits_for_the_last_csv_rows(results: dict[str, Any]) -> None:
+    """Locust writes its CSV files once a second, so the process waits for more than a second."""
+    assert all(nap > 1 for nap in results["conclude"]["naps"])
+    assert len(results["conclude"]["naps"]) == 4
 
 
-def test_a_user_makes_uses_and_removes_its_own_nodes(answers: dict[str, Any]) -> None:
-    """It starts with a node, deletes only extra ones, and leaves nothing behind."""
-    result = answers["user"]
+def test_user_creates_uses_and_deletes_its_own_nodes(results: dict[str, Any]) -> None:
+    """A user starts with a node, deletes only extra ones, and leaves none behind."""
+    result = results["user"]
     assert result["start"] == ["nodes.create"]
-    assert result["path"] == "/api/v1/nodes/made-1/readings"
+    assert result["path"] == "/api/v1/nodes/created-1/readings"
     assert [name for name, _ in result["consumed"]] == ["nodes.create", "nodes.delete"]
-    assert result["consumed"][1][1] != "/api/v1/nodes/made-1"
-    assert result["left"] == ["made-1"]
-    assert result["stopped"] == [["nodes.delete", "/api/v1/nodes/made-1"], []]
+    assert result["consumed"][1][1] != "/api/v1/nodes/created-1"
+    assert result["left"] == ["created-1"]
+    assert result["stopped"] == [["nodes.delete", "/api/v1/nodes/created-1"], []]
     assert result["verdicts"] == ["good"]
     assert result["sent"]
     assert result["headers"] == {"Authorization": "Bearer evara_t"}
 
 
-def test_a_user_outlives_failures(answers: dict[str, Any]) -> None:
-    """A failed creation keeps its own node; without any node it tries to create one first."""
-    result = answers["failing"]
-    assert result["kept"] == ["made-1"]
-    assert result["asked"] == "nodes.create"
+def test_user_survives_failures(results: dict[str, Any]) -> None:
+    """A user keeps its node when a creation fails; without a node it creates one first."""
+    result = results["failing"]
+    assert result["pool"] == ["created-1"]
+    assert result["requested"] == "nodes.create"
     assert result["verdict"].startswith("500")
     assert result["tried"] == ["nodes.create"]
     assert result["recovered"] == ["nodes.create", "nodes.get"]

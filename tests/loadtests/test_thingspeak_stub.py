@@ -39,16 +39,16 @@ def client(replay: ThingSpeakStub) -> httpx.Client:
     return httpx.Client(base_url=f"http://127.0.0.1:{replay.server_port}", timeout=5)
 
 
-def test_the_recording_is_the_real_one() -> None:
-    """All 1 268 values, as texts, in the file's order."""
+def test_recording_has_all_values() -> None:
+    """All 1 268 values are texts in the order of the file."""
     with RECORDING.open(encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert read_recording() == [row[1] for row in rows[1:]]
     assert len(read_recording()) == 1268
 
 
-def test_a_minute_has_one_entry_forever() -> None:
-    """Whenever and in whatever range a minute is asked for, its entry is the same."""
+def test_entries_do_not_depend_on_the_request() -> None:
+    """The entry of a minute is the same in every range and at every time."""
     values = read_recording()
     whole = {
         entry["entry_id"]: entry
@@ -67,7 +67,7 @@ def test_a_minute_has_one_entry_forever() -> None:
     )
 
 
-def test_channels_play_from_different_places() -> None:
+def test_channels_have_different_values() -> None:
     """Three channels give three curves from one recording."""
     values = read_recording()
     curves = {
@@ -91,8 +91,8 @@ def test_channels_play_from_different_places() -> None:
         (0, NOW - HISTORY_SECONDS - 1, 0),
     ],
 )
-def test_a_range_holds_its_ends_and_at_most_a_page(first: float, last: float, count: int) -> None:
-    """Both ends count, the future and the forgotten are empty, the newest 8 000 are a page."""
+def test_ranges_include_their_ends_up_to_a_page(first: float, last: float, count: int) -> None:
+    """Both ends are included; future and expired entries are not; a page has 8 000 entries."""
     feeds = build_feed(read_recording(), 1001, first, last, NOW)["feeds"]
     assert len(feeds) == count
     if count == PAGE_ENTRIES:
@@ -100,7 +100,7 @@ def test_a_range_holds_its_ends_and_at_most_a_page(first: float, last: float, co
     assert [entry["entry_id"] for entry in feeds] == sorted(entry["entry_id"] for entry in feeds)
 
 
-def test_it_answers_as_thingspeak_does(client: httpx.Client) -> None:
+def test_feeds_have_thingspeaks_format(client: httpx.Client) -> None:
     """A feed has the channel's description, and entries with texts as values up to `end`."""
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 600, UTC)
     params = {"start": "2020-01-01 00:00:00", "end": end.strftime(module.REQUEST_TIME_FORMAT)}
@@ -130,10 +130,10 @@ def test_it_answers_as_thingspeak_does(client: httpx.Client) -> None:
         ("/", 404, None),
     ],
 )
-def test_mistakes_are_answered_as_thingspeak_does(
+def test_errors_have_thingspeaks_format(
     client: httpx.Client, path: str, status: int, body: Any
 ) -> None:
-    """-1 for channels without access, and its error shape for everything else."""
+    """-1 for channels without access, and ThingSpeak's error shape for everything else."""
     answer = client.get(path)
     assert answer.status_code == status
     if body is None:
@@ -148,8 +148,10 @@ FEEDS = "/channels/1001/feeds.json"
 @pytest.mark.parametrize(
     ("results", "count"), [("1", 1), ("3", 3), ("0", 0), ("-5", 0), ("99999", PAGE_ENTRIES)]
 )
-def test_the_newest_results_are_given(client: httpx.Client, results: str, count: int) -> None:
-    """As many as were asked for, at most a page, and the newest of them."""
+def test_results_limits_to_the_newest_entries(
+    client: httpx.Client, results: str, count: int
+) -> None:
+    """`results` gives that many of the newest entries, at most a page."""
     body = client.get(FEEDS, params={"results": results}).json()
     assert len(body["feeds"]) == count
     assert not count or body["feeds"][-1]["entry_id"] == body["channel"]["last_entry_id"]
@@ -158,10 +160,10 @@ def test_the_newest_results_are_given(client: httpx.Client, results: str, count:
 @pytest.mark.parametrize(
     ("mode", "status"), [("fail", 500), ("throttle", 429), ("rubbish", 200), ("page", 200)]
 )
-def test_a_mode_holds_until_it_ends_by_itself(
+def test_modes_expire(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, mode: str, status: int
 ) -> None:
-    """It fails from the control call on for so many seconds, and then answers well by itself."""
+    """A mode is in force for the given seconds; then feeds are served again."""
     assert client.post("/control", json={"mode": mode, "seconds": 100}).json() == {
         "mode": mode,
         "seconds_left": 100.0,
@@ -184,8 +186,8 @@ def test_a_mode_holds_until_it_ends_by_itself(
     assert client.get(FEEDS).json()["feeds"]
 
 
-def test_a_stall_gives_no_answer_and_ends_by_itself(client: httpx.Client) -> None:
-    """While it stalls a caller waits in vain; afterwards all is well."""
+def test_stalls_expire(client: httpx.Client) -> None:
+    """While the stub stalls a request gets no response; afterwards feeds are served."""
     client.post("/control", json={"mode": "stall", "seconds": 0.3})
     with pytest.raises(httpx.HTTPError):
         client.get(FEEDS, timeout=0.05)
@@ -195,7 +197,7 @@ def test_a_stall_gives_no_answer_and_ends_by_itself(client: httpx.Client) -> Non
 
 
 def test_ok_ends_any_mode(client: httpx.Client) -> None:
-    """A mode can be taken back before its time."""
+    """`ok` ends a mode before its time."""
     client.post("/control", json={"mode": "fail"})
     client.post("/control", json={"mode": "ok"})
     assert client.get(FEEDS).status_code == 200
@@ -218,17 +220,15 @@ def test_ok_ends_any_mode(client: httpx.Client) -> None:
         ("/elsewhere", b'{"mode": "fail"}'),
     ],
 )  # fmt: skip
-def test_a_bad_control_call_changes_nothing(
-    client: httpx.Client, path: str, content: bytes
-) -> None:
-    """Anything but a known mode for a bounded time is 400 and told how to ask."""
+def test_400_for_invalid_control_calls(client: httpx.Client, path: str, content: bytes) -> None:
+    """Anything but a known mode for a bounded time gets 400 with the usage, and changes nothing."""
     answer = client.post(path, content=content)
     assert answer.status_code == 400
     assert "POST /control" in answer.json()["error"]
     assert client.get("/control").json()["mode"] == "ok"
 
 
-def test_the_program_takes_a_shorter_history(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_option_sets_the_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--history` is the number of seconds that the channels remember."""
     histories: list[int] = []
 
@@ -244,8 +244,8 @@ def test_the_program_takes_a_shorter_history(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("length", ["-1", "x"])
-def test_a_bad_length_does_not_hang_it(replay: ThingSpeakStub, length: str) -> None:
-    """A length that no body has is a bad call, not a wait without end."""
+def test_400_for_an_invalid_content_length(replay: ThingSpeakStub, length: str) -> None:
+    """An invalid Content-Length gets 400 instead of an endless wait."""
     connection = http.client.HTTPConnection("127.0.0.1", replay.server_port, timeout=5)
     connection.putrequest("POST", "/control")
     connection.putheader("Content-Length", length)

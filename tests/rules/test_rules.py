@@ -1,6 +1,6 @@
-"""The hand-written promtool cases of this folder, against the policy's rules for a fixed service.
+"""The hand-written promtool cases of this folder, on the rules of a fixed service.
 
-What they promise holds on left-open ranges, too. The catalogue has generated cases of its own.
+They also hold on left-open ranges. The catalogue has generated cases of its own.
 """
 
 import re
@@ -55,17 +55,17 @@ def run(path: Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("path", sorted(HERE.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_rules_keep_what_the_policy_promises(path: Path, tmp_path: Path) -> None:
-    """Detection, silence and clearing, second by second."""
+def test_rules_fire_and_resolve_as_the_policy_says(path: Path, tmp_path: Path) -> None:
+    """Alerts fire, stay silent and resolve at the expected second."""
     (tmp_path / "rules.yaml").write_text(RULES, encoding="utf-8")
     result = run(Path(shutil.copy(path, tmp_path)))
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_left_open_ranges_page_for_the_outage_and_not_for_the_blip(tmp_path: Path) -> None:
-    """Prometheus 3 leaves out the sample at the left end of a range.
+def test_rules_hold_on_left_open_ranges(tmp_path: Path) -> None:
+    """The cases hold in Prometheus 3, which leaves out the sample at the left end of a range.
 
-    A range shorter by a millisecond does the same in 2.42.
+    A range that is shorter by a millisecond does the same in 2.42.
     """
 
     def shorter(match: "re.Match[str]") -> str:
@@ -79,8 +79,8 @@ def test_left_open_ranges_page_for_the_outage_and_not_for_the_blip(tmp_path: Pat
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_a_case_that_is_wrong_is_noticed(tmp_path: Path) -> None:
-    """The runner itself can fail: an outage that is said to be silent is red."""
+def test_wrong_case_fails(tmp_path: Path) -> None:
+    """A case that declares an outage silent fails."""
     text = BLIP.replace(
         "exp_samples: [{labels: '{slo=\"nodes.list-availability\"}', value: 1}]", "exp_samples: []"
     )
