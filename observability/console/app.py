@@ -38,7 +38,9 @@ def main() -> Flask:
 def create_app(layout: StackLayout, plan: Plan) -> Flask:
     """Return the console of a stack."""
     app = Flask(__name__)
-    app.extensions["console"] = Console(Queries(layout, plan), NotificationStore(layout.inbox))
+    app.extensions["console"] = Console(
+        Queries(layout, plan), NotificationStore(layout.state / "inbox.jsonl")
+    )
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(
         unit=charts.text, ago=ago, clock=clock, prose=prose, promise=registry.promise

@@ -125,10 +125,6 @@ class StackLayout:
         return self.state / "config"
 
     @property
-    def inbox(self) -> Path:
-        return self.state / "inbox.jsonl"
-
-    @property
     def reports(self) -> Path:
         """Load reports: beside the code for the stack of `make up`, else in the stack's folder."""
         is_main = self.state == ROOT / ".stack"

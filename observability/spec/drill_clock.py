@@ -1,7 +1,7 @@
 """The drill's clock: the same Plan with shorter durations, so that alerts arrive within seconds."""
 
 import re
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -50,13 +50,12 @@ class Accelerator:
         return self._convert_parts(value)
 
     def _convert_parts(self, value: Any) -> Any:
-        if is_dataclass(value) and not isinstance(value, type):
-            names = [field.name for field in fields(value)]
-            return replace(
-                value, **{name: self.convert(getattr(value, name), name) for name in names}
-            )
+        if hasattr(value, "__dataclass_fields__"):
+            names = value.__dataclass_fields__
+            update = {name: self.convert(getattr(value, name), name) for name in names}
+            return replace(value, **update)
         if isinstance(value, BaseModel):
-            names = list(type(value).model_fields)
+            names = type(value).model_fields
             update = {name: self.convert(getattr(value, name), name) for name in names}
             return value.model_copy(update=update)
         if isinstance(value, dict):

@@ -227,10 +227,6 @@ class Plan:
         """Return the severity of the watchdog, which only shows that delivery works."""
         return self.policy.guards[names.WATCHDOG_ALERT].severity
 
-    def slo(self, name: str) -> Slo:
-        """Return the SLO of that name; raise KeyError where there is none."""
-        return {slo.name: slo for slo in self.slos}[name]
-
     def slos_of(self, source: str, sli: str) -> tuple[Slo, ...]:
         """Return the SLOs of one kind of SLI whose events come from `source`."""
         return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))

@@ -5,7 +5,7 @@ from typing import Any
 
 from observability.devstack import binaries
 from observability.devstack.layout import servers_folder
-from observability.spec.plan import Plan
+from observability.spec.plan import Plan, Slo
 
 SERVICE = Path(__file__).parent / "service" / "catalogue.yaml"
 CONTRACT = SERVICE.with_name("openapi.json")
@@ -42,3 +42,8 @@ def openapi_for(plan: Plan) -> dict[str, Any]:
         operations = document["paths"].setdefault(http.path, {})
         operations[http.method.lower()] = {"responses": {"200": {}}}
     return document
+
+
+def slo_of(plan: Plan, name: str) -> Slo:
+    """Return the SLO of that name; raise KeyError where there is none."""
+    return {slo.name: slo for slo in plan.slos}[name]

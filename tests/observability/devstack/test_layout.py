@@ -23,8 +23,7 @@ def test_two_settings_move_the_whole_stack(monkeypatch: pytest.MonkeyPatch, tmp_
     made = StackLayout.main()
     assert (made.state, made.ports["api"]) == (tmp_path.resolve(), 8100)
     assert {
-        path.parent
-        for path in (made.database, made.metrics, made.logs, made.config, made.inbox, made.fault)
+        path.parent for path in (made.database, made.metrics, made.logs, made.config, made.fault)
     } == {made.state}
 
 

@@ -23,6 +23,7 @@ from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
 from observability.spec import names
 from observability.spec.plan import AVAILABILITY, FRESHNESS, LATENCY, PROBE, Plan, Slo
 from observability.spec.schema.policy import SliKind
+from tests.observability.compiler_support import slo_of
 
 OUTSIDE = sorted(
     path
@@ -81,7 +82,7 @@ class Retried(EventKind):
 def with_retried(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """The plan with one SLO of a kind that was registered by one line."""
     monkeypatch.setitem(registry.KINDS, Retried.name, Retried())
-    model = plan.slo("database-availability")
+    model = slo_of(plan, "database-availability")
     slo = replace(model, name="database-retried", sli=Retried.name, objective=Decimal("0.99"))
     tiers = tuple(replace(tier, slis=(*tier.slis, Retried.name)) for tier in plan.tiers)
     return replace(plan, slos=(*plan.slos, slo), tiers=tiers)
@@ -171,4 +172,4 @@ def test_kinds_are_those_that_a_tier_may_name() -> None:
 )
 def test_promises_read_as_sentences(plan: Plan, slo: str, promise: str) -> None:
     """Tables show what is promised in words."""
-    assert registry.promise(plan.slo(slo)) == promise
+    assert registry.promise(slo_of(plan, slo)) == promise

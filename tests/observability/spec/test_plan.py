@@ -16,7 +16,7 @@ from observability.generate import prometheus, registry
 from observability.spec import names
 from observability.spec.loading import load_plan
 from observability.spec.plan import FINE_PACE, LONG_PACE, SHORT_WINDOW, THIN_PACE, Plan, Slo
-from tests.observability.compiler_support import CONTRACT, SERVICE
+from tests.observability.compiler_support import CONTRACT, SERVICE, slo_of
 
 HASH = """
 import hashlib, pathlib, sys
@@ -71,7 +71,7 @@ def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -
 
 def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan]) -> None:
     """Its availability is an SLO; a stack or a service without gateway has none, and counts so."""
-    slo = plan.slo("gateway-availability")
+    slo = slo_of(plan, "gateway-availability")
     assert (slo.objective, slo.owner, slo.subject) == (Decimal("0.999"), "upstream", "gateway")
     bare = plan.without_gateway()
     assert [slo.name for slo in plan.slos if slo not in bare.slos] == ["gateway-availability"]
@@ -93,8 +93,8 @@ def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan])
 
 def test_owners_of_dependencies_are_kept(plan: Plan) -> None:
     """A dependency may be somebody else's; a job without owner is the service's."""
-    assert plan.slo("thingspeak-availability").owner == "upstream"
-    assert plan.slo("thingspeak.sync-freshness").owner == "platform"
+    assert slo_of(plan, "thingspeak-availability").owner == "upstream"
+    assert slo_of(plan, "thingspeak.sync-freshness").owner == "platform"
 
 
 def test_every_threshold_is_a_bucket(plan: Plan) -> None:
@@ -119,9 +119,9 @@ def test_windows_ascend_and_have_the_pace_of_their_length(plan: Plan) -> None:
 def test_slo_names_are_unique(plan: Plan) -> None:
     """Every join is on the name alone, so two of a kind would silence both."""
     assert len({slo.name for slo in plan.slos}) == len(plan.slos)
-    assert plan.slo("nodes.list-probe").sli == "probe"
+    assert slo_of(plan, "nodes.list-probe").sli == "probe"
     with pytest.raises(KeyError):
-        plan.slo("none")
+        slo_of(plan, "none")
 
 
 def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan]) -> None:

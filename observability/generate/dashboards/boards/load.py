@@ -33,18 +33,19 @@ DATABASE_TIME = lines(
 def board(plan: Plan) -> Board:
     """Return the board, whose panels the report of a load run shows as well."""
     description = "Duration of successful requests; dashed lines are the objectives' thresholds."
-    costs = (
+    costs = [
         durations_panel(plan, description, ".*"),
         SLOWEST_ROUTES,
         *worker_resources(width=12),
-        DATABASE_TIME,
         burn_rates(),
-    )
+    ]
+    if names.DATABASE in plan.dependencies:
+        costs.insert(-1, DATABASE_TIME)
     return Board(
         board_slugs.LOAD,
         "Load run",
         "The server's side of a load run; the report links it with the time of the run",
-        (Row("Traffic", TRAFFIC), Row("Duration and cost", costs)),
+        (Row("Traffic", TRAFFIC), Row("Duration and cost", tuple(costs))),
         annotations=alert_annotations(plan),
         time_from="now-15m",
     )

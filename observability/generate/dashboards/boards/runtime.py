@@ -5,7 +5,7 @@ from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import query
 from observability.lib.panels import BAD, Board, Row, Unit
 from observability.spec import board_slugs
-from observability.spec.plan import Plan
+from observability.spec.plan import GATEWAY_SOURCE, Plan
 
 # The native stack has neither gateway nor PostgreSQL.
 IN_CONTAINERS = {"expects_data": False, "no_data_text": "only in containers"}
@@ -120,11 +120,14 @@ WATCHERS = Row(
 )
 
 
-def board(_: Plan) -> Board:
-    """Return the board, which is the same for every plan."""
+def board(plan: Plan) -> Board:
+    """Return the board, with the servers in containers where the catalogue has a gateway."""
+    rows = [API, WATCHERS]
+    if GATEWAY_SOURCE in {slo.source for slo in plan.slos}:
+        rows.insert(1, GATEWAY_AND_POSTGRES)
     return Board(
         board_slugs.RUNTIME,
         "Runtime",
         "Resources that the API and its monitoring use",
-        (API, GATEWAY_AND_POSTGRES, WATCHERS),
+        tuple(rows),
     )

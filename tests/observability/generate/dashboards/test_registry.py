@@ -37,6 +37,16 @@ def test_a_service_without_dependencies_and_jobs_has_no_boards_for_them(
     assert board_slugs.JOBS in {board.slug for board in boards(probed)}
 
 
+def test_panels_of_a_gateway_and_a_database_need_them_in_the_catalogue(
+    plan: Plan, plan_of: Callable[..., Plan]
+) -> None:
+    """A service without them has no panel that stays empty."""
+    titles = {"Database time", "Connections to PostgreSQL"}
+    for declared, expected in ((plan, titles), (plan_of(SMALL), set())):
+        panels = [panel.title for board in boards(declared) for panel in board.panels]
+        assert titles.intersection(panels) == expected
+
+
 @pytest.mark.parametrize("probed_routes", ["[]", "[things.list]"])
 def test_every_query_of_a_small_service_is_promql(
     plan_of: Callable[..., Plan], probed_routes: str
