@@ -51,8 +51,8 @@ def test_the_verdict_on_a_load_run_decides_the_exit_code(
     assert ("Elsewhere." in result.output) == (verdict != "unknown")
 
 
-def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a verdict the exit code is 2, and Locust's last words are shown."""
+def test_aborted_load_run_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a verdict the exit code is 2, and Locust's last lines are shown."""
 
     def broken(*_: object) -> None:
         raise LoadRunFailed("locust ended without a verdict: boom")
@@ -73,8 +73,8 @@ def test_a_load_run_that_breaks_off_cannot_tell(monkeypatch: pytest.MonkeyPatch)
         (("--rate", "0"), "--rate"),
     ],
 )
-def test_load_that_makes_no_sense_is_refused(words: tuple[str, ...], message: str) -> None:
-    """Each with what is wrong; a run without end would be the worst of answers."""
+def test_invalid_load_options_are_refused(words: tuple[str, ...], message: str) -> None:
+    """Each invalid option is refused with the reason."""
     result = invoke("load", *words)
     assert result.exit_code == 2
     assert message in result.stderr

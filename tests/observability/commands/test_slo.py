@@ -26,8 +26,8 @@ def test_verdicts_decide_the_exit_code(
     assert len(json.loads(invoke("slo", "--json", *words).output)["slos"]) == len(indexes)
 
 
-def test_an_unreachable_prometheus_is_no_verdict() -> None:
-    """Exit code 2 says that nothing could be told, and what starts the stack."""
+def test_unreachable_prometheus_exits_2() -> None:
+    """Exit code 2, with the command that starts the stack."""
     result = run("slo", "--json", EVARA_PORT_OFFSET="41000")
     assert result.returncode == 2
     assert "start the stack with: make up" in result.stderr
@@ -35,8 +35,8 @@ def test_an_unreachable_prometheus_is_no_verdict() -> None:
 
 
 @pytest.mark.parametrize("window", ["31d", "1s", "soon"])
-def test_a_window_that_nothing_is_kept_for_is_refused(window: str) -> None:
-    """Exit code 2, and the bounds or the notation in words."""
+def test_window_beyond_retention_is_refused(window: str) -> None:
+    """Exit code 2, with the bounds or the notation."""
     result = run("slo", "--window", window, EVARA_PORT_OFFSET="41000")
     assert result.returncode == 2
     assert window in result.stderr

@@ -44,6 +44,6 @@ def test_a_narrow_terminal_gets_fewer_columns(
         (-9.99, "░░░░░ -999%"),
     ],
 )
-def test_a_budget_is_drawn(left: float | None, text: str) -> None:
-    """Blocks for the eye, per cent for the mind, and no overflow."""
+def test_budget_bar_shows_blocks_and_percent(left: float | None, text: str) -> None:
+    """The bar has blocks and a percentage, and does not overflow."""
     assert draw_bar(left) == text

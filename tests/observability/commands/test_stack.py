@@ -71,10 +71,10 @@ class FakeSupervisor:
 
 
 @pytest.mark.parametrize(("state", "code"), [("RUNNING", 0), ("FATAL", 1), ("DOWN", 2)])
-def test_status_tells_by_its_exit_code(
+def test_status_exit_codes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str, code: int
 ) -> None:
-    """0 all run, 1 one does not, 2 the stack is down."""
+    """0 when all run, 1 when one does not, 2 when the stack is down."""
     monkeypatch.setenv(
         "EVARA_STACK_DIR", str(tmp_path)
     )  # whatever this checkout's own stack was last
@@ -96,8 +96,10 @@ def test_logs_are_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "known: api" in refused.stderr
 
 
-def test_clean_and_down_on_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Both are harmless when there is nothing, and touch no other stack."""
+def test_clean_and_down_without_a_stack_are_harmless(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both succeed without a stack, and change no other stack."""
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path / "none"))
     assert StackLayout.main().reports.is_relative_to(tmp_path)
     assert "nothing was running" in invoke("down").output

@@ -46,7 +46,7 @@ def test_an_overlay_is_the_first_choice(
 def test_root_is_the_last_choice(
     user: int, server: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root makes a link that is taken back; any other user is told what to install."""
+    """Root creates a temporary link; for any other user the error says what to install."""
     monkeypatch.setattr(alertmanager_templates, "succeeds", lambda _: False)
     monkeypatch.setattr(alertmanager_templates.os, "geteuid", lambda: user)
     if user:

@@ -13,7 +13,7 @@ from tests.observability.devstack.executables import executable, printing
 def test_path_comes_before_unpacked_servers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the system has is used; the unpacked one stands in; else there is none."""
+    """A server on PATH is preferred, then an unpacked one; without either there is none."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert binaries.find_server("alertmanager", tmp_path / "s") is None
     unpacked = executable(tmp_path / "s" / "root" / "usr" / "bin" / "prometheus-alertmanager")
@@ -39,17 +39,17 @@ def test_existing_servers_are_not_downloaded(
     for name in binaries.SERVERS:
         executable(tmp_path / "bin" / name)
     said: list[str] = []
-    found = binaries.ensure_servers(tmp_path / "s", said.append)
-    assert {name: server.path.name for name, server in found.items()} == {
+    servers = binaries.ensure_servers(tmp_path / "s", said.append)
+    assert {name: server.path.name for name, server in servers.items()} == {
         name: name for name in binaries.SERVERS
     }
     assert said == []
 
 
-def test_loki_and_fluent_bit_take_part_together(
+def test_loki_and_fluent_bit_are_used_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One alone is of no use; both are known by what they say about themselves."""
+    """One alone is not used; both are identified by their version output."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     printing(tmp_path / "loki", "loki, version 3.7.6 (branch: x)")
     printing(tmp_path / "fluent-bit", "something else")

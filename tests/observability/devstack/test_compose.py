@@ -16,7 +16,7 @@ from tests.observability.devstack.conftest import HEALTHY, FakeDocker
 def test_up_without_an_engine_suggests_native(
     layout: StackLayout, plan: Plan, docker: FakeDocker
 ) -> None:
-    """Whoever asks for containers where there are none is told what works."""
+    """`up` with containers but without an engine names the native mode."""
     docker.fails = lambda _: True
     with pytest.raises(StackError, match=r"no Docker engine answers; .* make up MODE=native"):
         compose.up(layout, plan, Steps(lambda _: None))
@@ -47,7 +47,7 @@ def test_integrations_need_their_secret(layout: StackLayout, plan: Plan, tmp_pat
 
 
 def test_a_stack_of_ended_containers_is_down(layout: StackLayout, docker: FakeDocker) -> None:
-    """What ended some time ago does not run, but `down` takes it away."""
+    """Containers that ended do not count as running, but `down` removes them."""
     docker.containers = [HEALTHY | {"State": "exited", "Health": ""}]
     assert containers.processes(layout) == []
     assert compose.down(layout)
@@ -57,7 +57,7 @@ def test_a_stack_of_ended_containers_is_down(layout: StackLayout, docker: FakeDo
 
 
 def test_logs_name_the_known_services(layout: StackLayout, docker: FakeDocker) -> None:
-    """An unknown name is told with the known ones; Compose itself would say nothing."""
+    """An unknown name gives an error with the known ones."""
     docker.containers = [HEALTHY]
     assert list(compose.tail(layout, "api", 5)) == ["api-1  | a line"]
     assert "--tail=5" in docker.commands_with("logs")[-1]

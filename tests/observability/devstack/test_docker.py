@@ -51,8 +51,8 @@ def test_containers_run_as_the_owner_of_the_secrets(
     """Never as root; what is set already, as a rootless engine needs it, stays."""
     monkeypatch.setattr(os, "getuid", lambda: user)
     monkeypatch.setattr(os, "getgid", lambda: user)
-    found = docker_commands.compose_environment(layout)
-    assert (found["EVARA_UID"], found["EVARA_GID"]) == (str(wanted), str(wanted))
+    environment = docker_commands.compose_environment(layout)
+    assert (environment["EVARA_UID"], environment["EVARA_GID"]) == (str(wanted), str(wanted))
     monkeypatch.setenv("EVARA_UID", "0")
     assert docker_commands.compose_environment(layout)["EVARA_UID"] == "0"
 
@@ -62,10 +62,10 @@ def test_the_environment_has_ports_secrets_and_certificates(
 ) -> None:
     """The variables are those of the stack; TLS is on when there is a certificate."""
     make_secrets(tmp_path / "secrets")
-    found = docker_commands.compose_environment(layout)
-    assert (found["EVARA_PORT_API"], found["EVARA_PORT_GRAFANA"]) == ("38000", "33000")
-    assert found["EVARA_SECRETS_DIR"] == str(tmp_path / "secrets")
-    assert found["EVARA_GATEWAY_CERTIFICATES"] == ""
+    environment = docker_commands.compose_environment(layout)
+    assert (environment["EVARA_PORT_API"], environment["EVARA_PORT_GRAFANA"]) == ("38000", "33000")
+    assert environment["EVARA_SECRETS_DIR"] == str(tmp_path / "secrets")
+    assert environment["EVARA_GATEWAY_CERTIFICATES"] == ""
     certificate = tmp_path / "secrets" / "certificates" / "site.pem"
     certificate.write_text("a certificate and its key", encoding="utf-8")
     certificate.chmod(0o644)

@@ -20,11 +20,12 @@ def test_two_settings_move_the_whole_stack(monkeypatch: pytest.MonkeyPatch, tmp_
     """Its folder and its offset; everything else follows."""
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
     monkeypatch.setenv("EVARA_PORT_OFFSET", "100")
-    made = StackLayout.main()
-    assert (made.state, made.ports["api"]) == (tmp_path.resolve(), 8100)
+    layout = StackLayout.main()
+    assert (layout.state, layout.ports["api"]) == (tmp_path.resolve(), 8100)
     assert {
-        path.parent for path in (made.database, made.metrics, made.logs, made.config, made.fault)
-    } == {made.state}
+        path.parent
+        for path in (layout.database, layout.metrics, layout.logs, layout.config, layout.fault)
+    } == {layout.state}
 
 
 @pytest.mark.parametrize(("mode", "there"), [("", False), ("native", False), ("compose", True)])
@@ -43,9 +44,7 @@ def test_an_invalid_port_offset_is_named(monkeypatch: pytest.MonkeyPatch, wrong:
         StackLayout.main()
 
 
-def test_a_container_asks_by_service_name(
-    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_containers_use_service_names(layout: StackLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses for people have this machine's name and ports."""
     monkeypatch.setenv("EVARA_INSIDE", "1")
     monkeypatch.setenv("EVARA_PORT_OFFSET", "100")

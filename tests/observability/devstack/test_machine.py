@@ -1,4 +1,4 @@
-"""What a stack needs of the machine."""
+"""The check of the machine before a start."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ def taken_port() -> Iterator[int]:
 
 
 def test_a_taken_port_stops_the_start(taken_port: int) -> None:
-    """The error has the port, its use, its owner, and the way around it."""
+    """The error has the port, its use, its owner, and the fix."""
     reason = rf"port {taken_port} \(api\) is taken by pid {os.getpid()}.*EVARA_PORT_OFFSET"
     with pytest.raises(StackError, match=reason):
         machine.require_free_ports({"api": taken_port})

@@ -45,8 +45,8 @@ def test_only_drills_have_faults(
     """Nothing in the main stack reads a faults file."""
 
     def variables(*, drill: bool) -> set[str]:
-        found = programs(layout, plan, servers, drill=drill)
-        return {variable for program in found for variable in program.environment}
+        started = programs(layout, plan, servers, drill=drill)
+        return {variable for program in started for variable in program.environment}
 
     assert not [name for name in variables(drill=False) if "FAULT" in name]
     assert {"EVARA_FAULTS_FILE", "EVARA_ORDERS_EVERY"} <= variables(drill=True)

@@ -20,8 +20,8 @@ def failing() -> Iterator[None]:
     assert "make logs P=api" in str(caught.value)
 
 
-def test_waiting_in_vain_names_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that gives up, and a wait that lasts too long, both name what to read."""
+def test_failed_wait_names_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends and a wait that times out both name the log to read."""
     wait = readiness.Wait("the API answers", lambda: False, "make logs P=api")
     with failing():
         readiness.wait_until(wait, lambda: ["api"])

@@ -13,11 +13,13 @@ def test_targets_are_announced_and_withdrawn(layout: StackLayout, plan: Plan) ->
     write_server_configs(layout, plan)
     config = yaml.safe_load((layout.config / "prometheus.yaml").read_text(encoding="utf-8"))
     jobs = [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
-    wanted = {name for job in jobs for found in job["file_sd_configs"] for name in found["files"]}
+    expected = {
+        name for job in jobs for config in job["file_sd_configs"] for name in config["files"]
+    }
     folder = layout.config / "targets"
     assert list(folder.iterdir()) == []
     announce_targets(layout)
-    assert {f"targets/{path.name}" for path in folder.iterdir()} == wanted
+    assert {f"targets/{path.name}" for path in folder.iterdir()} == expected
     assert yaml.safe_load((folder / "api.yaml").read_text(encoding="utf-8")) == [
         {"targets": ["127.0.0.1:39101"]}
     ]

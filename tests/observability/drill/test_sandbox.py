@@ -64,7 +64,7 @@ def test_children_end_with_the_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert not running.folder.exists()
 
 
-def test_without_free_ports_no_folder_is_made(
+def test_without_free_ports_no_folder_is_created(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The folder would stay, because there is no sandbox that removes it."""

@@ -66,8 +66,8 @@ def test_an_alert_reaches_its_owner_at_its_severity(
     assert result.stdout.strip() == f"{owner}-{severity}"
 
 
-def test_an_alert_of_nobody_reaches_the_service_as_a_page(config: Path, amtool: Run) -> None:
-    """Labels that the policy does not know are no way to be lost."""
+def test_unknown_owner_or_severity_pages_the_service(config: Path, amtool: Run) -> None:
+    """An alert with labels that the policy does not know is a page."""
     result = amtool(
         "config", "routes", "test", f"--config.file={config}", "severity=loud", "alertname=X"
     )
@@ -87,19 +87,19 @@ def test_pages_are_never_grouped_by_tier(plan: Plan) -> None:
 def kinds(plan: Plan, secrets: frozenset[str]) -> dict[str, list[str]]:
     """Return the kinds of each receiver; `deadman` is the webhook that is read from a file."""
     config = yaml.safe_load(alertmanager.render(plan, secrets, "/s")[alertmanager.CONFIG])
-    found = {}
+    kinds_by_receiver = {}
     for receiver in config["receivers"]:
         name = receiver.pop("name")
-        found[name] = [
+        kinds_by_receiver[name] = [
             "deadman" if "url_file" in settings else kind.removesuffix("_configs")
             for kind, listed in receiver.items()
             for settings in listed
         ]
-    return found
+    return kinds_by_receiver
 
 
-def test_integrations_take_part_when_their_secret_is_there(plan: Plan) -> None:
-    """Inbox and mail always; others when their secret is there and the policy allows them."""
+def test_integrations_need_their_secret(plan: Plan) -> None:
+    """Inbox and mail always; others when their secret exists and the policy allows them."""
     bare = kinds(plan, frozenset())
     assert {name: found for name, found in bare.items() if "heartbeat" in name} == {
         "platform-heartbeat": ["webhook"],
@@ -116,8 +116,8 @@ def test_integrations_take_part_when_their_secret_is_there(plan: Plan) -> None:
     assert kinds(plan, frozenset({"slack_url"}))["platform-page"] == ["webhook", "email"]
 
 
-def test_the_dead_mans_switch_hears_the_heartbeat_alone(plan: Plan) -> None:
-    """It hears no end of the heartbeat, which would be one more beat, and no pages."""
+def test_dead_mans_switch_receives_only_the_heartbeat(plan: Plan) -> None:
+    """It receives neither pages nor the end of the heartbeat, which would be one more beat."""
     config = yaml.safe_load(alertmanager.render(plan, SECRETS, "/s")[alertmanager.CONFIG])
     heard = {
         receiver["name"]: [
@@ -134,7 +134,7 @@ def test_the_dead_mans_switch_hears_the_heartbeat_alone(plan: Plan) -> None:
     assert heard["platform-heartbeat"] == [False]
 
 
-def test_mail_says_from_whom_and_by_which_server(plan: Plan) -> None:
+def test_mail_has_sender_and_server(plan: Plan) -> None:
     """Alertmanager refuses mail without a sender; TLS is required except inside the stack."""
     config = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])
     [mail] = config["receivers"][0]["email_configs"]
@@ -152,8 +152,8 @@ def test_secrets_are_read_from_files(plan: Plan) -> None:
     assert "routing_key_file: /s/pagerduty_key" in text
 
 
-def test_a_page_silences_the_ticket_of_its_slo_alone(plan: Plan) -> None:
-    """Inhibition compares the SLO; the reverse rule does not exist."""
+def test_page_inhibits_the_ticket_of_its_slo(plan: Plan) -> None:
+    """Inhibition compares the SLO; a ticket inhibits no page."""
     rules = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])["inhibit_rules"]
     alertname = f'alertname="{names.BURN_ALERT}"'
     [burn] = [rule for rule in rules if alertname in rule["source_matchers"]]

@@ -27,25 +27,25 @@ def output(plan: Plan, file: str) -> dict[str, Any]:
 @pytest.mark.parametrize("file", FILES)
 def test_streams_have_three_labels_and_lines_their_ids(file: str, plan: Plan) -> None:
     """Both ways up give the same labels, so that boards and alerts serve both."""
-    made = output(plan, file)
-    labels = dict(pair.split("=") for pair in made["labels"].split(", "))
+    loki_output = output(plan, file)
+    labels = dict(pair.split("=") for pair in loki_output["labels"].split(", "))
     assert list(labels) == [names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL]
     assert labels[names.LOG_SERVICE] == plan.service
-    assert made["structured_metadata"] == "request_id=$request_id, trace_id=$trace_id"
+    assert loki_output["structured_metadata"] == "request_id=$request_id, trace_id=$trace_id"
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_what_cannot_be_delivered_waits_on_disk(file: str, plan: Plan) -> None:
-    """Tried again without end, before an alert about silence would take the wait for silence."""
-    made = config(plan, file)
-    assert made["pipeline"]["inputs"][0]["storage.type"] == "filesystem"
+def test_undelivered_lines_are_buffered_on_disk(file: str, plan: Plan) -> None:
+    """Delivery is retried without end, more often than the alert about silence waits."""
+    settings = config(plan, file)
+    assert settings["pipeline"]["inputs"][0]["storage.type"] == "filesystem"
     assert output(plan, file)["retry_limit"] == "no_limits"
     waits = [alert.entry.for_.seconds for alert in plan.log_alerts if alert.entry.silence]
-    assert all(made["service"]["scheduler.cap"] < seconds for seconds in waits)
+    assert all(settings["service"]["scheduler.cap"] < seconds for seconds in waits)
 
 
 def test_lines_about_shipping_are_not_shipped(plan: Plan) -> None:
-    """Each of them would make another one."""
+    """A line about a delivery would cause another one."""
     native, docker = (config(plan, file)["pipeline"] for file in FILES)
     assert native["inputs"][0]["exclude_path"] == "*/fluent-bit.log,*/loki.log"
     grep = next(step for step in docker["filters"] if step["name"] == "grep")
@@ -78,9 +78,7 @@ def test_lines_about_shipping_are_not_shipped(plan: Plan) -> None:
         ("an ERROR in the middle of words", None),
     ],
 )
-def test_levels_of_foreign_lines_are_found_and_spelt_alike(
-    line: str, level: str | None, plan: Plan
-) -> None:
+def test_levels_of_other_programs_are_normalized(line: str, level: str | None, plan: Plan) -> None:
     """Prometheus 2 and 3, Alertmanager, gunicorn, supervisord; other lines have no level."""
     patterns = [
         parser["regex"].replace("(?<", "(?P<")
@@ -88,18 +86,18 @@ def test_levels_of_foreign_lines_are_found_and_spelt_alike(
         if parser["format"] == "regex"
     ]
     matches = filter(None, (re.search(pattern, line) for pattern in patterns))
-    found = [match["level"] for match in matches][:1]
+    levels = [match["level"] for match in matches][:1]
     levels = [
         name
         for name, spelling in fluentbit.SPELLINGS.items()
-        for word in found
+        for word in levels
         if re.match(f"(?i:{spelling})", word)
     ]
     assert levels == ([level] if level else [])
 
 
-def test_levels_are_spelt_in_known_words_alone(plan: Plan) -> None:
-    """A level that nobody foresaw makes no stream of its own."""
+def test_unknown_levels_create_no_stream(plan: Plan) -> None:
+    """A level that is not in the list creates no stream of its own."""
     assert set(fluentbit.SPELLINGS) == set(names.LOG_LEVELS)
     last = config(plan, fluentbit.NATIVE)["pipeline"]["filters"][-1]
     assert last["set"] == "level unknown"
@@ -112,6 +110,6 @@ def test_levels_are_spelt_in_known_words_alone(plan: Plan) -> None:
 def test_a_file_names_its_program(path: str, program: str, plan: Plan) -> None:
     """The label comes from the file's name, whatever the folder is called."""
     [source] = config(plan, fluentbit.NATIVE)["pipeline"]["inputs"]
-    found = re.search(source["tag_regex"].replace("(?<", "(?P<"), path)
-    assert found
-    assert found["program"] == program
+    match = re.search(source["tag_regex"].replace("(?<", "(?P<"), path)
+    assert match
+    assert match["program"] == program

@@ -15,31 +15,31 @@ def scenarios(plan: Plan, openapi: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_loaded_route_has_a_scenario(plan: Plan, openapi: dict[str, Any]) -> None:
     """Weights are those of the catalogue, defaults included."""
-    found = scenarios(plan, openapi)
-    assert {name: entry["weight"] for name, entry in found.items()} == {
+    scenario_by_id = scenarios(plan, openapi)
+    assert {name: entry["weight"] for name, entry in scenario_by_id.items()} == {
         route.id: route.load.weight for route in plan.routes
     }
-    assert found["readings.ingest"]["weight"] == 50
+    assert scenario_by_id["readings.ingest"]["weight"] == 50
 
 
 def test_bodies_are_the_contracts_examples(plan: Plan, openapi: dict[str, Any]) -> None:
     """A request is what the API's own documentation shows; reading ones have no body."""
-    found = scenarios(plan, openapi)
-    for name, entry in found.items():
+    scenario_by_id = scenarios(plan, openapi)
+    for name, entry in scenario_by_id.items():
         operation = openapi["paths"][entry["path"]][entry["method"].lower()]
         content = operation.get("requestBody", {}).get("content", {})
         assert entry["body"] == next((media["example"] for media in content.values()), None), name
         assert (entry["body"] is None) == (entry["content_type"] is None)
-    assert found["nodes.create"]["body"]
+    assert scenario_by_id["nodes.create"]["body"]
 
 
-def test_good_answers_are_the_contracts_successes(plan: Plan, openapi: dict[str, Any]) -> None:
-    """What the contract calls a success is expected, and nothing else."""
-    found = scenarios(plan, openapi)
-    assert found["nodes.create"]["expect"] == [201]
+def test_expected_statuses_are_the_contracts_successes(plan: Plan, openapi: dict[str, Any]) -> None:
+    """Only the contract's success statuses are expected."""
+    scenario_by_id = scenarios(plan, openapi)
+    assert scenario_by_id["nodes.create"]["expect"] == [201]
     assert all(
         entry["expect"] and all(200 <= code < 300 for code in entry["expect"])
-        for entry in found.values()
+        for entry in scenario_by_id.values()
     )
 
 
@@ -62,21 +62,21 @@ def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, A
 
 def test_parameters_come_from_the_catalogue(plan: Plan, openapi: dict[str, Any]) -> None:
     """Which routes create and remove resources, and which fields differ between requests."""
-    found = scenarios(plan, openapi)
-    assert (found["nodes.create"]["provides"], found["nodes.create"]["vary"]) == (
+    scenario_by_id = scenarios(plan, openapi)
+    assert (scenario_by_id["nodes.create"]["provides"], scenario_by_id["nodes.create"]["vary"]) == (
         {"node_id": "id"},
         {"id": "unique"},
     )
-    assert found["nodes.delete"]["consumes"] == "node_id"
+    assert scenario_by_id["nodes.delete"]["consumes"] == "node_id"
 
 
-def test_a_route_may_ask_for_one_resource_alone(
+def test_fixed_resource_is_in_the_scenario(
     plan_of: Callable[..., Plan], openapi: dict[str, Any]
 ) -> None:
-    """Where only some resources have an answer, the catalogue names one."""
-    made = plan_of((("vary: {readings.time: now}}", "fixed: {node_id: main-branch}}"),))
-    assert scenarios(made, openapi)["readings.ingest"]["fixed"] == {"node_id": "main-branch"}
-    assert scenarios(made, openapi)["nodes.get"]["fixed"] == {}
+    """Where only some resources have a response, the catalogue names one."""
+    fixed_plan = plan_of((("vary: {readings.time: now}}", "fixed: {node_id: main-branch}}"),))
+    assert scenarios(fixed_plan, openapi)["readings.ingest"]["fixed"] == {"node_id": "main-branch"}
+    assert scenarios(fixed_plan, openapi)["nodes.get"]["fixed"] == {}
 
 
 def test_a_route_that_the_contract_lacks_has_no_body(plan: Plan) -> None:

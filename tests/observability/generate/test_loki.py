@@ -26,31 +26,35 @@ def rules(plan: Plan) -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
 
 
-def test_lines_are_kept_a_day_longer_than_the_period(plan_of: Callable[..., Plan]) -> None:
-    """And they are really deleted then: without the compactor a retention is only a wish."""
-    made = config(plan_of((("period: 30d", "period: 7d"),)))
-    assert made["limits_config"]["retention_period"] == "192h"
-    assert made["compactor"]["retention_enabled"] is True
+def test_retention_is_a_day_longer_than_the_period(plan_of: Callable[..., Plan]) -> None:
+    """The compactor is enabled, without which nothing is deleted."""
+    settings = config(plan_of((("period: 30d", "period: 7d"),)))
+    assert settings["limits_config"]["retention_period"] == "192h"
+    assert settings["compactor"]["retention_enabled"] is True
     assert (
-        made["compactor"]["delete_request_store"]
-        == made["schema_config"]["configs"][0]["object_store"]
+        settings["compactor"]["delete_request_store"]
+        == settings["schema_config"]["configs"][0]["object_store"]
         == "filesystem"
     )
 
 
 def test_nothing_is_reported_and_no_label_is_added(plan: Plan) -> None:
     """No usage statistics, no labels but the shipper's, and private parts listen locally."""
-    made = config(plan)
-    assert made["analytics"] == {"reporting_enabled": False}
-    assert made["limits_config"]["discover_service_name"] == []
-    assert made["server"]["grpc_listen_address"] == made["common"]["instance_addr"] == "127.0.0.1"
+    settings = config(plan)
+    assert settings["analytics"] == {"reporting_enabled": False}
+    assert settings["limits_config"]["discover_service_name"] == []
+    assert (
+        settings["server"]["grpc_listen_address"]
+        == settings["common"]["instance_addr"]
+        == "127.0.0.1"
+    )
 
 
-def test_questions_reach_the_memory_as_long_as_lines_may_stay_there(plan: Plan) -> None:
-    """A chunk may be in memory alone for a day, so queries must reach as far back."""
-    made = config(plan)
-    assert made["ingester"]["max_chunk_age"] == "24h"
-    assert made["querier"]["query_ingesters_within"] == "0s"
+def test_queries_reach_all_lines_in_memory(plan: Plan) -> None:
+    """A chunk may be in memory for a day, so queries reach as far back."""
+    settings = config(plan)
+    assert settings["ingester"]["max_chunk_age"] == "24h"
+    assert settings["querier"]["query_ingesters_within"] == "0s"
 
 
 def test_expressions_count_or_miss_lines_of_the_service(plan: Plan) -> None:
@@ -65,41 +69,41 @@ def test_expressions_count_or_miss_lines_of_the_service(plan: Plan) -> None:
     }
 
 
-def test_any_text_can_be_looked_for(plan_of: Callable[..., Plan]) -> None:
-    """Quotes and backslashes in a text are matched as they are."""
-    made = plan_of((("    text: unhandled exception\n", "    text: 'say \"hi\" \\d'\n"),))
-    assert '|= "say \\"hi\\" \\\\d" [5m]' in rules(made)["LogUnhandledException"]["expr"]
+def test_text_is_quoted_in_expressions(plan_of: Callable[..., Plan]) -> None:
+    """Quotes and backslashes in a text are matched literally."""
+    changed_plan = plan_of((("    text: unhandled exception\n", "    text: 'say \"hi\" \\d'\n"),))
+    assert '|= "say \\"hi\\" \\\\d" [5m]' in rules(changed_plan)["LogUnhandledException"]["expr"]
 
 
-def test_a_log_alert_says_what_every_alert_says(plan: Plan) -> None:
+def test_log_alerts_have_all_labels_and_annotations(plan: Plan) -> None:
     """Severity and owner are labels; summary and numbered next steps are annotations."""
-    made = rules(plan)
-    assert {alert.name for alert in plan.log_alerts} == set(made)
-    for rule in made.values():
+    rule_by_alert = rules(plan)
+    assert {alert.name for alert in plan.log_alerts} == set(rule_by_alert)
+    for rule in rule_by_alert.values():
         assert rule["labels"][names.SEVERITY] in plan.policy.severities
         assert rule["labels"][names.OWNER] in plan.policy.owners
         assert rule["annotations"]["summary"]
         assert rule["annotations"][names.NEXT_STEPS].startswith("1. ")
-    assert {name: rule.get("for") for name, rule in made.items()} == {
+    assert {name: rule.get("for") for name, rule in rule_by_alert.items()} == {
         "LogErrorBurst": None,
         "LogUnhandledException": None,
         "LogSilence": "2m",
     }
 
 
-def test_an_owner_of_its_own_is_told(plan_of: Callable[..., Plan]) -> None:
-    """The entry's owner goes before the catalogue's."""
-    made = plan_of(((BURST, BURST + "    owner: upstream\n"),))
-    assert rules(made)["LogErrorBurst"]["labels"][names.OWNER] == "upstream"
+def test_entry_overrides_the_owner(plan_of: Callable[..., Plan]) -> None:
+    """The entry's owner has precedence over the catalogue's."""
+    changed_plan = plan_of(((BURST, BURST + "    owner: upstream\n"),))
+    assert rules(changed_plan)["LogErrorBurst"]["labels"][names.OWNER] == "upstream"
 
 
-def test_no_log_alert_makes_no_group(plan_of: Callable[..., Plan]) -> None:
+def test_no_log_alerts_give_an_empty_file(plan_of: Callable[..., Plan]) -> None:
     """A service without the section has a valid, empty file."""
     assert yaml.safe_load(loki.render(plan_of(SMALL))[loki.RULES]) == {"groups": []}
 
 
 @pytest.mark.parametrize("key", ["http_listen_port", "grpc_listen_port"])
-def test_ports_are_numbers_where_nothing_is_given(key: str, plan: Plan) -> None:
+def test_default_ports_are_numbers(key: str, plan: Plan) -> None:
     """A value from the environment is not quoted, so that Loki reads a number."""
     line = next(line for line in loki.render(plan)[loki.CONFIG].splitlines() if key in line)
     assert line.split(": ", 1)[1].startswith("${")

@@ -70,24 +70,26 @@ def test_every_alert_has_what_its_reader_needs(plan: Plan) -> None:
         assert alert["annotations"][names.NEXT_STEPS], alert["alert"]
 
 
-def test_nothing_reads_what_nothing_records(plan_of: Callable[..., Plan]) -> None:
-    """Without jobs and probes there is no freshness series, so no rule may ask for one."""
-    made = plan_of(SMALL)
-    assert all(rule["expr"].strip() for rule in rules(made))
+def test_rules_read_only_recorded_series(plan_of: Callable[..., Plan]) -> None:
+    """Without jobs and probes there is no freshness series, and no rule reads one."""
+    small_plan = plan_of(SMALL)
+    assert all(rule["expr"].strip() for rule in rules(small_plan))
     assert not [
         rule
-        for rule in rules(made)
+        for rule in rules(small_plan)
         if names.FRESH in rule["expr"] or rule.get("record", "").startswith(names.FRESH)
     ]
     known = (
-        frozenset(rule["record"] for rule in rules(made) if "record" in rule)
-        | expressions.exposed_series(made)
+        frozenset(rule["record"] for rule in rules(small_plan) if "record" in rule)
+        | expressions.exposed_series(small_plan)
         | names.FOREIGN
     )
     assert not [
         text
-        for rule in rules(made)
-        for text, _ in expressions.check_expression(rule["expr"], known, frozenset(made.buckets))
+        for rule in rules(small_plan)
+        for text, _ in expressions.check_expression(
+            rule["expr"], known, frozenset(small_plan.buckets)
+        )
     ]
 
 
@@ -118,7 +120,7 @@ def test_thinned_freshness_is_a_mean(plan: Plan) -> None:
 def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(
     plan: Plan, promtool: Run, tmp_path: Path
 ) -> None:
-    """What Prometheus makes of it, sample by sample."""
+    """Prometheus evaluates the thinned freshness to the expected value at each sample."""
     [thin] = [rule for rule in rules(plan) if rule.get("record") == names.FRESH + names.THIN]
     case = {
         "interval": "5s",

@@ -28,7 +28,7 @@ OTHERS = sorted(rule["alert"] for rule in ALERTS if names.TIER not in rule["labe
 
 @cache
 def documents() -> dict[str, Any]:
-    """File → what is in it; reading them takes a second each time."""
+    """Return file → parsed contents, which take a second each to read."""
     return {
         path: yaml.safe_load(text)
         for path, text in promtool_tests.render(load_plan(SERVICE)).items()
@@ -36,7 +36,7 @@ def documents() -> dict[str, Any]:
 
 
 def cases(mark: str) -> Iterator[tuple[bool, bool]]:
-    """(something fires, there is data) of every case whose question has `mark` in it."""
+    """Return (something fires, there is data) of every case whose query contains `mark`."""
     for document in documents().values():
         for test in document["tests"]:
             for question in test["promql_expr_test"]:
@@ -67,7 +67,7 @@ def test_every_other_alert_fires_is_silent_and_stands_no_data(name: str) -> None
 
 
 def test_alerts_about_absence_fire_without_data() -> None:
-    """What guards against missing data needs none to fire; the watchdog is never silent."""
+    """Alerts about missing data fire without data; the watchdog is never silent."""
     assert {(True, False), (False, True)} <= set(cases(f'alertname="{names.UNMEASURED_ALERT}"'))
     assert set(cases(f'alertname="{names.WATCHDOG_ALERT}"')) == {(True, False)}
 

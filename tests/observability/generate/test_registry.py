@@ -1,4 +1,4 @@
-"""What is written, what is left alone, and what is removed."""
+"""Generated files: which are written, left alone and removed."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ def test_only_differences_are_written(tmp_path: Path) -> None:
         assert path.read_bytes() == b"text\n"
 
 
-def test_what_nothing_generates_is_removed(tmp_path: Path) -> None:
-    """Below the folder of generated files alone: what people wrote elsewhere stays."""
+def test_stale_files_are_removed(tmp_path: Path) -> None:
+    """Files below the generated folder that nothing generates are removed; no others are."""
     old, mine = tmp_path / registry.GENERATED / "old.yaml", tmp_path / "loadtests" / "mine.json"
     for path in (old, mine):
         path.parent.mkdir(parents=True, exist_ok=True)

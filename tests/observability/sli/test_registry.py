@@ -80,7 +80,7 @@ class Retried(EventKind):
 
 @pytest.fixture
 def with_retried(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    """The plan with one SLO of a kind that was registered by one line."""
+    """Return the plan with one SLO of a kind that one line registered."""
     monkeypatch.setitem(registry.KINDS, Retried.name, Retried())
     model = slo_of(plan, "database-availability")
     slo = replace(model, name="database-retried", sli=Retried.name, objective=Decimal("0.99"))
@@ -125,8 +125,8 @@ def kinds_named(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_other_module_asks_for_a_kind(path: Path) -> None:
-    """What depends on the kind of an SLI is a method of that kind."""
+def test_no_other_module_depends_on_a_kind(path: Path) -> None:
+    """Everything that depends on the kind of an SLI is a method of that kind."""
     assert kinds_named(path.read_text(encoding="utf-8")) == []
 
 
@@ -140,13 +140,13 @@ def test_no_other_module_asks_for_a_kind(path: Path) -> None:
         "match slo.sli:\n    case 'probe':\n        pass",
     ],
 )
-def test_a_module_that_asks_for_a_kind_is_found(source: str) -> None:
-    """The test above can fail."""
+def test_dependency_on_a_kind_is_detected(source: str) -> None:
+    """A module that compares a kind fails the test above."""
     assert len(kinds_named(source)) == 1
 
 
-def test_no_template_asks_for_a_kind() -> None:
-    """Pages show what the kind says of itself."""
+def test_no_template_depends_on_a_kind() -> None:
+    """Pages show the texts of the kind."""
     templates = sorted((ROOT / "observability").rglob("*.html"))
     assert templates
     quoted = re.compile("|".join(f"[\"']{kind}[\"']" for kind in registry.KINDS))

@@ -19,5 +19,5 @@ def test_whole_events_stay_on_their_side_of_every_threshold(plan: Plan) -> None:
 
 
 def test_an_slo_without_a_share_has_no_bad_events() -> None:
-    """What a case does not mention is healthy."""
+    """An SLO that a case does not mention has no bad events."""
     assert SteadyTraffic({}, step=Decimal(60)).bad_of(1000, "x") == 0

@@ -20,7 +20,7 @@ STATUSES = {"/moved": 301, "/broken": 500, "/refused": 429}
 
 
 class Paths(BaseHTTPRequestHandler):
-    """A status by path; /slow holds its answer back until the test is over."""
+    """A handler with a status by path; /slow responds after the test."""
 
     release = threading.Event()
     keys: list[str | None] = []  # noqa: RUF012 - of all requests so far
@@ -34,7 +34,7 @@ class Paths(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -64,10 +64,10 @@ def probes(prober: Prober, route: str, outcome: str) -> float | None:
     ("path", "ok"),
     [("/ok", True), ("/moved", False), ("/broken", False), ("/refused", False), ("/slow", False)],
 )
-def test_only_a_good_answer_counts_as_reached(
+def test_only_success_counts_as_reached(
     path: str, ok: bool, url: str, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Errors, redirections, refusals and time-outs are failures, and leave no success behind."""
+    """Errors, redirections, refusals and timeouts are failures, and record no success."""
     monkeypatch.setattr(module, "TIMEOUT", 0.2 if path == "/slow" else 5.0)
     prober = Prober(plan, url, "k")
     started = time.time()
@@ -107,7 +107,7 @@ def test_outcomes_are_there_from_the_start(plan: Plan, url: str) -> None:
     assert f"{names.PROBE_LAST_SUCCESS}{{" not in text
 
 
-def test_every_route_is_probed_until_told_to_stop(plan: Plan, url: str) -> None:
+def test_every_route_is_probed_until_stopped(plan: Plan, url: str) -> None:
     """A route that hangs does not delay the others."""
     routes = (("a.slow", Http("GET", "/slow")), ("b.ok", Http("GET", "/ok")))
     prober = Prober(replace(plan, probe_routes=routes, probe_every=Decimal("0.01")), url, "k")

@@ -8,7 +8,7 @@ from observability.spec.plan import FINE_PACE, Plan, Window
 
 
 def test_long_windows_read_thinned_series_and_fall_back(plan: Plan) -> None:
-    """What was not known six hours ago is counted from every sample."""
+    """Without thinned series six hours ago, the window is counted from every sample."""
     total, bad = total_and_bad_events(plan, plan.period)
     assert f"increase({names.TOTAL}{names.THIN}[30d])" in total
     assert f"and on (slo) {names.OBJECTIVE} offset 6h)" in total

@@ -47,10 +47,10 @@ DEADLINE = 60  # seconds in which a server must have answered
         (1000.0, 1000.0, Verdict.MISSED, -999.0),
     ],
 )
-def test_a_verdict_is_one_of_four(
+def test_verdicts_distinguish_idle_and_unmeasured(
     total: float | None, bad: float | None, verdict: Verdict, left: float | None
 ) -> None:
-    """Nothing that happened is no success, and nothing that was seen is no failure."""
+    """Without events the verdict is idle, without data it is unmeasured."""
     row = verdicts.judge(PROMISE, total, bad, 0.0)
     assert row.verdict == verdict
     assert row.budget_remaining == (left if left is None else pytest.approx(left))
@@ -59,8 +59,8 @@ def test_a_verdict_is_one_of_four(
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1))
-def test_met_is_what_leaves_budget(total: int, share: float) -> None:
-    """The verdict and the sign of what is left never disagree, and good and bad add up."""
+def test_met_means_budget_remains(total: int, share: float) -> None:
+    """The verdict and the sign of the remaining budget agree, and good and bad add up."""
     bad = total * share
     row = verdicts.judge(PROMISE, float(total), bad, 0.0)
     assert row.budget_remaining is not None
@@ -81,8 +81,10 @@ def test_met_is_what_leaves_budget(total: int, share: float) -> None:
         ([Verdict.MET, Verdict.UNMEASURED, Verdict.IDLE], 2, 2),
     ],
 )
-def test_exit_codes_say_the_worst(found: list[Verdict], relaxed: int, strict: int) -> None:
-    """2 could not tell, 1 missed, 0 fine; strict does not take idleness for success."""
+def test_exit_code_is_that_of_the_worst_verdict(
+    found: list[Verdict], relaxed: int, strict: int
+) -> None:
+    """2 unmeasured, 1 missed, 0 met; with strict idle counts as missed."""
     rows = [
         verdicts.Row("x", "", "", 0.9, None, None, None, None, None, verdict) for verdict in found
     ]
@@ -102,7 +104,7 @@ def test_exit_codes_say_the_worst(found: list[Verdict], relaxed: int, strict: in
         ("30d", LONG_PACE),
     ],
 )
-def test_windows_have_the_pace_that_suits_them(text: str, pace: str, plan: Plan) -> None:
+def test_windows_select_their_series(text: str, pace: str, plan: Plan) -> None:
     """Up to six hours every sample is read, beyond that thinned ones."""
     window = verdicts.parse_window(plan, text)
     assert (window.name, window.pace) == (text, pace)
@@ -159,12 +161,12 @@ class Target(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="session")
 def server(fast: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """A real Prometheus with the drill's rules, which has seen a minute of the drill's time."""
+    """Yield a Prometheus with the drill's rules after a minute of the drill's time."""
     folder = tmp_path_factory.mktemp("prometheus")
     target = ThreadingHTTPServer(("127.0.0.1", 0), Target)
     threading.Thread(
@@ -286,7 +288,7 @@ def test_every_rule_of_the_drill_is_evaluated(server: Prometheus) -> None:
     assert {alert["labels"]["alertname"] for alert in server.alerts()}
 
 
-def test_a_question_that_is_refused_says_so(server: Prometheus) -> None:
-    """The server's own words come through."""
+def test_refused_query_shows_the_servers_error(server: Prometheus) -> None:
+    """The error has the message of the server."""
     with pytest.raises(Unreachable, match="refused 'sum\\('"):
         server.query("sum(")

@@ -17,7 +17,7 @@ NUMBER = re.compile(r"^(\s*)(range|val): ([\d.]+(?:e[+-]?\d+)?)(s|ms|ns|µs)?,$"
 
 
 def durations(plan: Plan, fast: Plan) -> dict[Fraction, set[Fraction]]:
-    """Every length of the shipped plan, in seconds, with what it may have become."""
+    """Return every duration of the shipped plan in seconds, with its drill values."""
     pairs: list[tuple[Decimal, Decimal]] = [
         (a.seconds, b.seconds) for a, b in zip(plan.windows, fast.windows, strict=True)
     ]
@@ -79,7 +79,7 @@ def test_the_drills_rules_are_the_shipped_ones_but_for_durations(plan: Plan, fas
     assert different > 40
 
 
-def test_the_proof_sees_what_is_no_duration(plan: Plan, fast: Plan) -> None:
+def test_comparison_detects_other_differences(plan: Plan, fast: Plan) -> None:
     """Another name, operator, label, factor or function in the drill's rules would be noticed."""
     allowed = durations(plan, fast)
     shipped = next(

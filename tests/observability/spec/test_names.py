@@ -60,7 +60,7 @@ IMPURE_MODULES = {
 
 
 def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and text of every string but docstrings."""
+    """Return line and text of every string but docstrings."""
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -120,7 +120,7 @@ def test_no_name_is_written_outside_names(path: Path) -> None:
         'x = {"a": ["sum(evara_probes_total)"]}',
     ],
 )
-def test_a_name_is_seen_wherever_it_stands(source: str) -> None:
+def test_names_are_detected_in_every_literal(source: str) -> None:
     """Alone, inside an f-string, as an argument or deep in a literal."""
     assert len(offences(source)) == 1
 
@@ -143,8 +143,8 @@ def test_generators_are_pure(path: Path) -> None:
     "source",
     ["open('x')", "p.write_text('x')", "datetime.now()", "import random", "from os import environ"],
 )
-def test_an_impure_generator_is_found(source: str) -> None:
-    """The test above can fail."""
+def test_impure_generator_is_detected(source: str) -> None:
+    """A generator that reads a file fails the test above."""
     assert impurities(source)
 
 

@@ -32,27 +32,27 @@ def matching(problems: list[Problem], file: str, key: str, message: str, fix: st
 
 
 @pytest.mark.parametrize("case", sorted(WRONG_IN_CATALOGUE))
-def test_a_mistake_in_the_catalogue_is_named_with_its_mend(
+def test_catalogue_mistakes_are_reported_with_their_fix(
     case: str, problems_of: Callable[..., list[Problem]]
 ) -> None:
-    """Each mistake gives a problem that names the file, the key and the edit that mends it."""
+    """Each mistake gives a problem with file, key and fix."""
     edit, expected = WRONG_IN_CATALOGUE[case]
     problems = problems_of((edit,))
     assert matching(problems, "catalogue.yaml", *expected), [str(p) for p in problems]
 
 
 @pytest.mark.parametrize("case", sorted(WRONG_IN_POLICY))
-def test_a_mistake_in_the_policy_is_named_with_its_mend(
+def test_policy_mistakes_are_reported_with_their_fix(
     case: str, problems_of: Callable[..., list[Problem]]
 ) -> None:
-    """The policy is held to the same form: file, key, and the edit that mends it."""
+    """Each mistake in the policy gives a problem with file, key and fix."""
     edit, expected = WRONG_IN_POLICY[case]
     problems = problems_of((), (edit,))
     assert matching(problems, "policy.yaml", *expected), [str(p) for p in problems]
 
 
 def test_a_missing_guard_is_a_problem(problems_of: Callable[..., list[Problem]]) -> None:
-    """Renaming a guard away is no way to switch it off."""
+    """Renaming a guard does not disable it."""
     problems = problems_of((), (("  Watchdog:\n", "  Watchdgo:\n"),))
     assert matching(problems, "policy.yaml", "guards.Watchdog", "is missing", "add `Watchdog:`")
 
@@ -115,8 +115,8 @@ def test_a_file_of_another_form_is_a_problem(content: bytes, message: str, tmp_p
     assert all(p.where.startswith("catalogue.yaml") for p in error.value.problems)
 
 
-def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
-    """A missing file names its whole path and the option that names another."""
+def test_missing_file_is_a_problem(tmp_path: Path) -> None:
+    """A missing file gives its whole path and the option that names another."""
     with pytest.raises(Invalid) as error:
         load_entries(tmp_path / "none.yaml")
     assert [(p.where, p.fix) for p in error.value.problems] == [
@@ -174,10 +174,10 @@ def test_edges_of_objectives_and_routes_are_read() -> None:
         "5",
     ],
 )
-def test_a_document_of_another_shape_is_a_list_of_problems(
+def test_documents_of_another_shape_give_problems(
     files: Callable[..., tuple[Path, Path]], text: str
 ) -> None:
-    """Whatever stands in the file, the answer is problems and never a crash."""
+    """Any contents give problems and no exception."""
     with pytest.raises(Invalid) as caught:
         load_entries(*files(text))
     assert caught.value.problems
