@@ -47,7 +47,7 @@ def test_changed_mounts_restart_their_services(
     compose.down(layout)
     paths["config"].write_text("newest", encoding="utf-8")
     mounted_files.restart_changed(layout)
-    assert len(docker.commands_with("restart")) == 3, "containers that were made anew have read it"
+    assert len(docker.commands_with("restart")) == 3, "recreated containers have read it"
 
 
 def test_an_invalid_compose_file_is_reported(layout: StackLayout, docker: FakeDocker) -> None:

@@ -100,8 +100,8 @@ def test_a_new_configuration_restarts_the_log_servers(
     """Neither of them reads it again by itself; rules are read again, so they restart nothing."""
 
     def settings(changed_plan: Plan) -> list[dict[str, str]]:
-        found = programs(layout, changed_plan, all_servers)
-        return [program.environment for program in found if program.name in LOG_SERVERS]
+        started = programs(layout, changed_plan, all_servers)
+        return [program.environment for program in started if program.name in LOG_SERVERS]
 
     assert settings(plan_of((("period: 30d", "period: 7d"),))) != settings(plan)
     assert settings(plan_of((("more_than: 20", "more_than: 30"),))) == settings(plan)
@@ -121,8 +121,8 @@ def test_changed_code_restarts_the_programs_that_load_it(
     monkeypatch.setattr(stack_programs, "ROOT", tmp_path)
 
     def releases() -> dict[str, str]:
-        found = programs(layout, plan, servers)
-        return {program.name: program.environment.get("EVARA_RELEASE", "") for program in found}
+        started = programs(layout, plan, servers)
+        return {program.name: program.environment.get("EVARA_RELEASE", "") for program in started}
 
     restarted = {}
     for folder in ("api", "observability", "loadtests"):

@@ -39,9 +39,10 @@ def test_amtool_accepts_the_configuration(
     for name in secrets:
         (tmp_path / name).write_text("https://hooks.example/x", encoding="utf-8")
     path = tmp_path / "alertmanager.yaml"
-    made = request.getfixturevalue(clock)
+    chosen_plan = request.getfixturevalue(clock)
     path.write_text(
-        alertmanager.render(made, secrets, str(tmp_path))[alertmanager.CONFIG], encoding="utf-8"
+        alertmanager.render(chosen_plan, secrets, str(tmp_path))[alertmanager.CONFIG],
+        encoding="utf-8",
     )
     result = amtool("check-config", path)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -101,11 +102,11 @@ def kinds(plan: Plan, secrets: frozenset[str]) -> dict[str, list[str]]:
 def test_integrations_need_their_secret(plan: Plan) -> None:
     """Inbox and mail always; others when their secret exists and the policy allows them."""
     bare = kinds(plan, frozenset())
-    assert {name: found for name, found in bare.items() if "heartbeat" in name} == {
+    assert {name: receivers for name, receivers in bare.items() if "heartbeat" in name} == {
         "platform-heartbeat": ["webhook"],
         "upstream-heartbeat": ["webhook"],
     }
-    assert {tuple(found) for name, found in bare.items() if "heartbeat" not in name} == {
+    assert {tuple(receivers) for name, receivers in bare.items() if "heartbeat" not in name} == {
         ("webhook", "email")
     }
     full = kinds(plan, SECRETS)
@@ -127,7 +128,7 @@ def test_dead_mans_switch_receives_only_the_heartbeat(plan: Plan) -> None:
         ]
         for receiver in config["receivers"]
     }
-    assert {name for name, found in heard.items() if found} == {
+    assert {name for name, receivers in heard.items() if receivers} == {
         "platform-heartbeat",
         "upstream-heartbeat",
     }

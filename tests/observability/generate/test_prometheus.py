@@ -50,12 +50,12 @@ def test_promtool_accepts_the_rules(
     texts["jobs alone"] = (
         SMALL + "jobs: {a.b: {fresh_within: 1h, objective: 99, next_steps: [Look.]}}\n"
     )
-    made = {"real": plan, "fast": fast}.get(which) or plan_of(texts[which])
+    chosen = {"real": plan, "fast": fast}.get(which) or plan_of(texts[which])
     path = tmp_path / "rules.yaml"
-    path.write_text(prometheus.render(made)[prometheus.RULES], encoding="utf-8")
+    path.write_text(prometheus.render(chosen)[prometheus.RULES], encoding="utf-8")
     result = promtool("check", "rules", path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert f"{len(rules(made))} rules found" in result.stdout
+    assert f"{len(rules(chosen))} rules found" in result.stdout
 
 
 def test_every_alert_has_what_its_reader_needs(plan: Plan) -> None:
@@ -148,13 +148,13 @@ def test_labels_of_an_objective_may_hold_any_text(
 ) -> None:
     """Quotes, backslashes and dollars in next steps reach the reader as they were written."""
     steps = r"""'Say "hello" to C:\temp for $1 and ${x}'"""
-    made = plan_of(
+    chosen = plan_of(
         SMALL.replace(
             "GET /things/, next_steps: [Look at it.]", f"GET /things/, next_steps: [{steps}]"
         )
     )
     (tmp_path / "rules.yaml").write_text(
-        prometheus.render(made)[prometheus.RULES], encoding="utf-8"
+        prometheus.render(chosen)[prometheus.RULES], encoding="utf-8"
     )
     case = r"""
 rule_files: [rules.yaml]

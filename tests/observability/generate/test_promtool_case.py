@@ -7,8 +7,8 @@ from observability.generate import promtool_case
 
 def test_a_case_is_written_as_promtool_reads_it() -> None:
     """Series in order, and one expected sample for each name."""
-    asked = promtool_case.question("expr", Decimal(60), ["x"])
-    case = promtool_case.case("n", {"b": "1", "a": "2"}, Decimal(15), [asked])
+    query = promtool_case.question("expr", Decimal(60), ["x"])
+    case = promtool_case.case("n", {"b": "1", "a": "2"}, Decimal(15), [query])
     assert [row["series"] for row in case["input_series"]] == ["a", "b"]
     assert case["promql_expr_test"] == [
         {"expr": "expr", "eval_time": "1m", "exp_samples": [{"labels": '{slo="x"}', "value": 1}]}

@@ -62,8 +62,8 @@ def test_every_tier_fires_is_silent_and_stands_no_data(tier: str, plan: Plan) ->
 )
 def test_every_other_alert_fires_is_silent_and_stands_no_data(name: str) -> None:
     """Guards and watched symptoms, too."""
-    found = set(cases(f'alertname="{name}"'))
-    assert {(True, True), (False, True), (False, False)} <= found
+    kinds_of_cases = set(cases(f'alertname="{name}"'))
+    assert {(True, True), (False, True), (False, False)} <= kinds_of_cases
 
 
 def test_alerts_about_absence_fire_without_data() -> None:

@@ -25,13 +25,16 @@ def test_only_differences_are_written(tmp_path: Path) -> None:
 
 def test_stale_files_are_removed(tmp_path: Path) -> None:
     """Files below the generated folder that nothing generates are removed; no others are."""
-    old, mine = tmp_path / registry.GENERATED / "old.yaml", tmp_path / "loadtests" / "mine.json"
-    for path in (old, mine):
+    old, unrelated = (
+        tmp_path / registry.GENERATED / "old.yaml",
+        tmp_path / "loadtests" / "unrelated.json",
+    )
+    for path in (old, unrelated):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x", encoding="utf-8")
     assert registry.write(WANTED, tmp_path) == [registry.GENERATED / "old.yaml", *WANTED]
     assert not old.exists()
-    assert mine.exists()
+    assert unrelated.exists()
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[1]", b"3"])

@@ -129,6 +129,6 @@ def test_ranges_in_watched_expressions_are_scaled_and_other_brackets_kept(
     plan_of: Callable[..., Plan],
 ) -> None:
     """A regular expression's brackets are no range."""
-    made = plan_of((("expr: up == 0", 'expr: sum_over_time(up{job=~"a[0]|b[1-9]"}[10m]) == 0'),))
-    alert = next(alert for alert in accelerate(made).symptoms if alert.name == "TargetDown")
+    changed = plan_of((("expr: up == 0", 'expr: sum_over_time(up{job=~"a[0]|b[1-9]"}[10m]) == 0'),))
+    alert = next(alert for alert in accelerate(changed).symptoms if alert.name == "TargetDown")
     assert alert.entry.expr == 'sum_over_time(up{job=~"a[0]|b[1-9]"}[10s]) == 0'

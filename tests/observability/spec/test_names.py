@@ -87,22 +87,22 @@ def offences(source: str) -> list[tuple[int, str]]:
 
 def impurities(source: str) -> list[str]:
     """Return calls and imports with which a module could do more than compute."""
-    found = []
+    impure = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = (
                 node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
             )
-            found += [name] if name in IMPURE_CALLS else []
+            impure += [name] if name in IMPURE_CALLS else []
         elif isinstance(node, ast.Import):
-            found += [
+            impure += [
                 alias.name for alias in node.names if alias.name.split(".")[0] in IMPURE_MODULES
             ]
         elif (
             isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in IMPURE_MODULES
         ):
-            found.append(node.module or "")
-    return found
+            impure.append(node.module or "")
+    return impure
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -30,8 +30,8 @@ print(hashlib.sha256(text.encode()).hexdigest())
 """
 
 
-def route(made: Plan, name: str) -> Any:
-    return next(entry for entry in made.routes if entry.id == name)
+def route(of: Plan, name: str) -> Any:
+    return next(entry for entry in of.routes if entry.id == name)
 
 
 def test_defaults_fill_what_an_entry_leaves_out(plan: Plan) -> None:
@@ -54,7 +54,7 @@ def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -
         "600/minute",
         50,
     )
-    made = plan_of(
+    changed = plan_of(
         (
             (
                 "    availability: 99.95\n",
@@ -62,11 +62,11 @@ def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -
             ),
         )
     )
-    assert [slo.name for slo in route(made, "readings.ingest").slos] == [
+    assert [slo.name for slo in route(changed, "readings.ingest").slos] == [
         "readings.ingest-availability"
     ]
-    assert {slo.owner for slo in route(made, "readings.ingest").slos} == {"upstream"}
-    assert len(route(made, "nodes.list").slos) == 3
+    assert {slo.owner for slo in route(changed, "readings.ingest").slos} == {"upstream"}
+    assert len(route(changed, "nodes.list").slos) == 3
 
 
 def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan]) -> None:
@@ -75,10 +75,13 @@ def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan])
     assert (slo.objective, slo.owner, slo.subject) == (Decimal("0.999"), "upstream", "gateway")
     bare = plan.without_gateway()
     assert [slo.name for slo in plan.slos if slo not in bare.slos] == ["gateway-availability"]
-    for made in (plan, bare):
-        text = prometheus.render(made)[prometheus.RULES]
-        assert f"(count({names.OBJECTIVE}) or vector(0)) != {len(made.slos)}" in text
-        assert (names.GATEWAY_RESPONSES in text, "gateway" in text) == (made is plan, made is plan)
+    for changed in (plan, bare):
+        text = prometheus.render(changed)[prometheus.RULES]
+        assert f"(count({names.OBJECTIVE}) or vector(0)) != {len(changed.slos)}" in text
+        assert (names.GATEWAY_RESPONSES in text, "gateway" in text) == (
+            changed is plan,
+            changed is plan,
+        )
     undeclared = plan_of(
         (
             (
@@ -131,20 +134,20 @@ def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan
         .read_text(encoding="utf-8")
         .splitlines(keepends=True)
     )
-    kept = "".join(line for line in lines if not re.match(r"  (P0|T[1-5]): ", line))
-    made = plan_of((), kept)
-    assert [tier.name for tier in made.tiers] == ["T0"]
-    assert SHORT_WINDOW in {w.name for w in made.windows}
-    assert prometheus.render(made)
+    remaining = "".join(line for line in lines if not re.match(r"  (P0|T[1-5]): ", line))
+    changed = plan_of((), remaining)
+    assert [tier.name for tier in changed.tiers] == ["T0"]
+    assert SHORT_WINDOW in {w.name for w in changed.windows}
+    assert prometheus.render(changed)
 
 
 def test_one_edit_moves_everything_that_follows_from_it(
     plan: Plan, plan_of: Callable[..., Plan], openapi: dict[str, Any]
 ) -> None:
     """200ms → 150ms changes bucket, rules, promtool cases, panels, runbook and load scenarios."""
-    made = plan_of((("{threshold: 200ms, objective: 95}", "{threshold: 150ms, objective: 95}"),))
-    assert set(plan.buckets) ^ set(made.buckets) == {Decimal("0.2"), Decimal("0.15")}
-    before, after = registry.render(plan, openapi), registry.render(made, openapi)
+    changed = plan_of((("{threshold: 200ms, objective: 95}", "{threshold: 150ms, objective: 95}"),))
+    assert set(plan.buckets) ^ set(changed.buckets) == {Decimal("0.2"), Decimal("0.15")}
+    before, after = registry.render(plan, openapi), registry.render(changed, openapi)
     moved = {str(path) for path in before if before[path] != after[path]}
     assert moved == {
         str(path)
@@ -176,11 +179,13 @@ def test_one_edit_moves_everything_that_follows_from_it(
 def test_output_is_the_same_every_time(plan: Plan, openapi: dict[str, Any]) -> None:
     """Another process with another hash seed writes the same bytes."""
     files = registry.render(plan, openapi)
-    mine = hashlib.sha256(repr(sorted((str(p), t) for p, t in files.items())).encode()).hexdigest()
+    digest = hashlib.sha256(
+        repr(sorted((str(p), t) for p, t in files.items())).encode()
+    ).hexdigest()
     assert files == registry.render(load_plan(SERVICE), openapi)
     for seed in ("1", "4711"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
-        said = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", HASH, str(SERVICE), str(CONTRACT)],
             env=environment,
             cwd=registry.ROOT,
@@ -188,7 +193,7 @@ def test_output_is_the_same_every_time(plan: Plan, openapi: dict[str, Any]) -> N
             text=True,
             check=True,
         )
-        assert said.stdout.strip() == mine
+        assert result.stdout.strip() == digest
 
 
 def test_budget_is_what_the_objective_leaves() -> None:

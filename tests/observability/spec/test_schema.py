@@ -126,9 +126,9 @@ def test_missing_file_is_a_problem(tmp_path: Path) -> None:
 
 def test_a_drill_in_watch_is_any_word(plan_of: Callable[..., plans.Plan]) -> None:
     """The catalogue does not know the drills, so another service may have its own."""
-    made = plan_of((("    drill: stop-inbox", "    drill: some-other-drill"),))
+    changed = plan_of((("    drill: stop-inbox", "    drill: some-other-drill"),))
     assert [
-        alert.entry.drill for alert in made.symptoms if alert.name == "AlertDeliveryFailing"
+        alert.entry.drill for alert in changed.symptoms if alert.name == "AlertDeliveryFailing"
     ] == ["some-other-drill"]
 
 
