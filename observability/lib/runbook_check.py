@@ -1,4 +1,4 @@
-"""What to look at in the running system, as runbook pages and the console show it."""
+"""Checks of the running system, as runbook pages and the console show them."""
 
 from dataclasses import dataclass
 

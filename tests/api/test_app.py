@@ -18,6 +18,6 @@ def test_the_committed_contract_is_what_the_app_serves(make_app: MakeApp) -> Non
 
 
 def test_an_app_leaves_nothing_for_the_next(make_app: MakeApp) -> None:
-    """What one app publishes does not depend on the apps that the process created before it."""
+    """The document of an app does not depend on the apps that the process created before it."""
     document = app_state(make_app()).document
     assert app_state(make_app()).document == document

@@ -24,7 +24,7 @@ def test_both_spellings_answer_without_a_redirect(client: FlaskClient, path: str
 
 
 def test_a_node_is_created_and_read(client: FlaskClient) -> None:
-    """What was sent comes back, with times, and with the channel's key withheld."""
+    """A created node is returned as sent, with times, and without the channel's key."""
     sent = NODE | {"channel_id": 7, "channel_key": "ABCDEFGH12", "fields": {"field1": "flow_lps"}}
     created = client.post(NODES, json=sent).get_json()
     assert created == client.get(f"{NODES}/tank-01").get_json()

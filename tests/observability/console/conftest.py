@@ -24,7 +24,7 @@ NOBODY = 1  # a port at which nothing answers
 
 @dataclass
 class FakeServers:
-    """What the servers know: samples by a part of the query, and alerts."""
+    """The data of the servers: samples by a part of the query, and alerts."""
 
     samples: dict[str, list[tuple[dict[str, str], float]]] = field(default_factory=dict)
     alerts: list[dict[str, Any]] = field(default_factory=list)

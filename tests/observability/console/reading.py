@@ -1,4 +1,4 @@
-"""What the tests do with the console: read pages, deliver alerts, fill the servers."""
+"""Helpers of the console's tests: read pages, deliver alerts, fill the servers."""
 
 from html.parser import HTMLParser
 from typing import Any
@@ -50,9 +50,8 @@ def read(client: FlaskClient, path: str = "/", code: int = 200) -> Page:
 
 
 def alert(name: str, severity: str, state: str = "firing", **labels: str) -> dict[str, Any]:
-    told = {"alertname": name, "severity": severity, **labels}
     return {
-        "labels": told,
+        "labels": {"alertname": name, "severity": severity, **labels},
         "state": state,
         "activeAt": "2026-01-02T03:04:05Z",
         "annotations": {"summary": "what is wrong"},
@@ -61,8 +60,8 @@ def alert(name: str, severity: str, state: str = "firing", **labels: str) -> dic
 
 def held(name: str, severity: str, state: str = "active", **labels: str) -> dict[str, Any]:
     """Return an alert as Alertmanager reports it."""
-    told = alert(name, severity, **labels)
-    return {key: told[key] for key in ("labels", "annotations")} | {
+    firing = alert(name, severity, **labels)
+    return {key: firing[key] for key in ("labels", "annotations")} | {
         "startsAt": ENTRY["startsAt"],
         "status": {"state": state},
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from observability.devstack import compose
 from observability.devstack import docker as docker_commands
 from observability.devstack.binaries import LOG_SERVERS, SERVERS, Server
 from observability.devstack.docker import CompletedProcess
@@ -52,6 +53,7 @@ class FakeDocker:
         self.fails: Callable[[tuple[str, ...]], bool] = lambda _: False
         monkeypatch.setattr(docker_commands, "run_docker", self)
         monkeypatch.setattr(docker_commands.shutil, "which", lambda _: "/usr/bin/docker")
+        monkeypatch.setattr(compose, "require_free_ports", lambda _: None)
 
     def __call__(self, *words: str, **_: object) -> CompletedProcess:
         self.commands.append(words)

@@ -16,6 +16,17 @@ from observability.spec.loading import load_plan
 from tests.waiting import until
 
 
+def test_no_port_of_a_sandbox_is_used_by_the_main_stack_or_by_a_connection() -> None:
+    """Linux gives ports of ip_local_port_range to connections at any moment."""
+    path = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first_of_connections = int(path.read_text(encoding="utf-8").split()[0])
+    main = set(stack_ports().values())
+    for turn in range(sandbox.PORT_TRIES):
+        ports = set(stack_ports(sandbox.FIRST_OFFSET + sandbox.OFFSET_STEP * turn).values())
+        assert max(ports) < first_of_connections
+        assert not ports & main
+
+
 def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A set of ports is taken when one of them is; without a free set there is no sandbox."""
     first = stack_ports(sandbox.FIRST_OFFSET)

@@ -5,4 +5,4 @@ from observability.generate.alert_rule import number_steps
 
 def test_next_steps_are_numbered() -> None:
     """One line, in the order of the catalogue."""
-    assert number_steps(("Look.", "Mend.")) == "1. Look. 2. Mend."
+    assert number_steps(("Look.", "Repair.")) == "1. Look. 2. Repair."

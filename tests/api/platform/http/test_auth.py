@@ -117,7 +117,7 @@ def test_every_route_refuses_lower_scopes(app: Flask) -> None:
 
 
 def test_reading_needs_read_and_writing_needs_write(app: Flask) -> None:
-    """What a view does and the scope that it declares fit together; keys are for admins."""
+    """A view's scope fits its method: GET reads, other methods write, keys need admin."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith(("health.", "docs.")):
             continue

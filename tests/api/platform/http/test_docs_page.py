@@ -52,6 +52,6 @@ def test_nothing_else_is_served(client: FlaskClient, name: str) -> None:
 
 
 def test_the_document_is_served(client: FlaskClient) -> None:
-    """What the app serves is the document that `flask contract` compares."""
+    """The app serves the document that `flask contract` compares."""
     document = json.loads(json.dumps(app_state(client.application).document))
     assert client.get("/openapi.json").get_json() == document

@@ -61,7 +61,7 @@ def test_archives_grow(folder: Path, dead: list[int]) -> None:
 
 
 def test_files_of_other_kinds_stay(folder: Path, dead: list[int]) -> None:
-    """What cannot be merged, or is no worker's file, is left alone."""
+    """Files that cannot be merged, or are no worker's, stay unchanged."""
     write(folder, "gauge_all", dead[0], {LAST: 1.0})
     (folder / "counter_x.db").write_bytes(b"")
     metric_files.merge_dead(folder)

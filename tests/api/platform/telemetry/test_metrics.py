@@ -43,7 +43,7 @@ def test_every_route_and_status_class_starts_at_zero(app: Flask) -> None:
 
 @pytest.mark.usefixtures("app")
 def test_dependencies_and_jobs_start_with_their_series() -> None:
-    """What is measured outside requests has its series from the start, too."""
+    """Metrics outside requests have their series from the start, too."""
     for outcome in names.OUTCOMES:
         for dependency in PLAN.dependencies:
             sample(

@@ -340,8 +340,10 @@ def test_libraries_make_no_traces_of_their_own(traced: Traced, collector: Collec
 def test_commands_of_redis_are_children(
     traced: Traced, collector: Collector, redis_url: str
 ) -> None:
-    """What the limiter asks Redis is below the request's span, without its values; unsampled,
-    nothing is."""
+    """The limiter's Redis commands have spans below the request's span, without values.
+
+    An unsampled request has none.
+    """
     app = traced(limiter_url=redis_url)
     app.test_client().get(ORDERS, headers=UNSAMPLED)
     app.test_client().get(ORDERS, headers=SAMPLED)
@@ -361,7 +363,7 @@ def spans_counted(outcome: str) -> float:
 
 
 def test_sent_spans_are_counted(traced: Traced, collector: Collector) -> None:
-    """What the collector took counts as ok."""
+    """Spans that the collector accepted count as ok."""
     app = traced()
     before = spans_counted("ok")
     app.test_client().get("/health/live", headers=SAMPLED)
