@@ -229,7 +229,7 @@ def judge_objective(name: str, objective: Row) -> Row:
 
 def read_figures(entry: locust_stats.StatsEntry | None) -> Row:
     """Return Locust's own numbers, as its CSV files have them, with times in seconds."""
-    if entry is None or not entry.num_requests:
+    if not entry or not entry.num_requests:
         return NO_REQUESTS
     numbers = {
         "requests": entry.num_requests,

@@ -12,7 +12,7 @@ VIEW_LINES = 8
 FUNCTION_LINES = 40
 FILE_LINES = 300
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-BUDGETS = {"api": 37_200, "observability": 71_028, "loadtests": 8_400}  # AST nodes
+BUDGETS = {"api": 37_177, "observability": 71_291, "loadtests": 8_398}  # AST nodes
 
 
 def test_import_contracts_hold() -> None:

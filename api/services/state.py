@@ -32,6 +32,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     )
 
 
-def service_state(app: Flask | None = None) -> ServiceState:
-    """Return the state of `app`, by default of the current app."""
-    return cast(ServiceState, (app or current_app).extensions[EXTENSION])
+def service_state() -> ServiceState:
+    """Return the state of the current app."""
+    return cast(ServiceState, current_app.extensions[EXTENSION])

@@ -224,7 +224,7 @@ def test_a_backfill_past_its_deadline_continues(
     pages(200, 12)
     before = runs()
     with app.app_context(), database().write() as session:
-        record(session, SYNC, NODE["id"], "an earlier outage", 3)
+        record(session, SYNC, NODE["id"], "an earlier outage", 3, {})
     with caplog.at_level(logging.INFO):
         jobs.runners[SYNC].queued_run(NODE["id"], {})
         run_tasks(jobs)
@@ -322,8 +322,10 @@ def test_the_text_of_an_unexpected_error_is_only_logged(
     app: Flask, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The dead letter has its type alone: the text may hold secrets."""
+    with app.app_context():
+        thingspeak = service_state().thingspeak
     monkeypatch.setattr(
-        service_state(app).thingspeak,
+        thingspeak,
         "feeds",
         lambda *_: (_ for _ in ()).throw(ValueError("a key")),
     )

@@ -18,7 +18,7 @@ def record(
     subject: str,
     error: str,
     attempts: int,
-    payload: JsonObject | None = None,
+    payload: JsonObject,
 ) -> None:
     """Write the dead letter; when there is one already, update its error and add the attempts."""
     time = now()
@@ -27,7 +27,7 @@ def record(
         subject=subject,
         error=error[:MAX_ERROR_LENGTH],
         attempts=attempts,
-        payload=payload or {},
+        payload=payload,
         first_at=time,
         last_at=time,
     )

@@ -115,8 +115,8 @@ def record_attempt(session: Session, delivery: Delivery, error: str | None) -> N
         session.execute(retry.values(attempts=attempts, due_at=due_at))
         return
     removal = delete(Delivery).where(Delivery.id == delivery.id).returning(Delivery.id)
-    was_there = session.execute(removal).first() is not None  # else another worker delivered it
-    if error and was_there:
+    removed = session.execute(removal).first()  # none: another worker delivered it
+    if error and removed:
         payload = {
             SUBJECT_COLUMN: delivery.subject,
             "payload": delivery.payload,

@@ -107,7 +107,6 @@ class Runner:
         """Report a failed attempt; queue the next one if it may help, else write a dead letter."""
         name = self.task.name
         text = type(error).__name__  # the text of an unexpected error may hold secrets
-        is_expected = isinstance(error, CallError)
         may_retry = retry and attempt < app_state().settings.job_attempts
         if isinstance(error, CallError):
             text = str(error)
@@ -117,12 +116,12 @@ class Runner:
         metrics.JOB_RUNS.labels(name, "error").inc()
         fields = {"job": name, "subject": subject, "attempt": attempt, "error": text}
         fields |= request_context.usage_fields()
-        log.warning("job failed", extra=fields, exc_info=not is_expected)
+        log.warning("job failed", extra=fields, exc_info=not isinstance(error, CallError))
         if may_retry:
             self._schedule(subject, attempt + 1, retry_delay(attempt, error))
             return
         with database().write() as session:
-            dead_letters.record(session, name, subject, text, attempt)
+            dead_letters.record(session, name, subject, text, attempt, {})
 
     def _subjects(self) -> list[str]:
         with database().read() as session:

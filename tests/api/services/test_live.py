@@ -188,9 +188,11 @@ def test_callers_of_one_node_cause_one_call(
 ) -> None:
     """Concurrent callers without a cached answer cause one request."""
     calls, app = [], client.application
-    real = service_state(app).thingspeak.newest
+    with app.app_context():
+        thingspeak = service_state().thingspeak
+    real = thingspeak.newest
     monkeypatch.setattr(
-        service_state(app).thingspeak,
+        thingspeak,
         "newest",
         lambda *arguments: (calls.append(1), real(*arguments))[1],
     )

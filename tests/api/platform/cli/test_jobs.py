@@ -34,7 +34,7 @@ def letter_ids(app: Flask) -> list[str]:
     """Ids of two dead letters: of a shipment and of a delivery."""
     delivery = {"node_id": "a-1", "payload": {"order": "a-1"}, "headers": {}}
     with app.app_context(), database().write() as session:
-        dead_letters.record(session, SHIP, "a-1", "answered -1", 1)
+        dead_letters.record(session, SHIP, "a-1", "answered -1", 1, {})
         dead_letters.record(session, NOTIFY, KEY, "answered 500", 12, delivery)
     with app.app_context(), database().read() as session:
         return [str(row.id) for row in session.query(DeadLetter).order_by(DeadLetter.id)]
