@@ -30,24 +30,26 @@ DAY = 86_400  # seconds
 
 ON_THE_SHARED_STACK = ("load", "browser", "api_docs", "logs", "panels")
 # load first, because it needs a fresh stack; panels last, because the budget takes minutes
+# A worker is given its next group two tests ahead. So groups of one long test come before the
+# files of many short tests, or a worker would run them one by one while the others are idle.
 LONGEST_FIRST = (
     "compose",
     "shared_stack",
-    "stack",
     "stop-replay",
-    "fuzz",
+    "template",
+    "stack",
     "postgres",
     "stop-api",
     "stop-inbox",
-    "workers",
-    "template",
-    "resilience",
-    "jobs",
-    "gateway",
-    "route-errors",
-    "route-exception",
     "route-slow",
+    "route-exception",
+    "route-errors",
     "hold-limiter",
+    "workers",
+    "fuzz",
+    "jobs",
+    "resilience",
+    "gateway",
 )
 
 
