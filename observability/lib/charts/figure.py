@@ -128,7 +128,7 @@ def draw_no_data(axes: "Axes", panel: Panel) -> None:
     """Write why there is nothing to draw: data are missing, or nothing happened."""
     reason = "no data in this span"
     if not panel.expects_data:
-        reason = "nothing to show: none of it happened in this span"
+        reason = "no data in this period"
     axes.set_yticks([])
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center")
 

@@ -53,7 +53,7 @@ def test_missing_data_are_named(panel: Panel, answers: dict[str, list[Series]]) 
 def test_a_panel_may_be_empty_in_a_healthy_stack() -> None:
     """A panel that expects no data says that nothing happened."""
     shown = texts(draw(replace(PANEL, expects_data=False), Recorded()))
-    assert shown[-1] == "nothing to show: none of it happened in this span"
+    assert shown[-1] == "no data in this period"
 
 
 def test_the_size_is_in_pixels() -> None:
