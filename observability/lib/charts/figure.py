@@ -126,9 +126,9 @@ def draw_lines(
 
 def draw_no_data(axes: "Axes", panel: Panel) -> None:
     """Write why there is nothing to draw: data are missing, or nothing happened."""
-    reason = "no data in this span"
+    reason = "no data in this period"
     if not panel.expects_data:
-        reason = "no data in this period"
+        reason = "no such events in this period"
     axes.set_yticks([])
     axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center")
 

@@ -47,13 +47,13 @@ def test_text_and_grid_follow_the_scheme_of_the_page() -> None:
 )
 def test_missing_data_are_named(panel: Panel, answers: dict[str, list[Series]]) -> None:
     """A chart without values has a text instead; thresholds alone are not data."""
-    assert "no data in this span" in texts(draw(panel, Recorded(**answers)))
+    assert "no data in this period" in texts(draw(panel, Recorded(**answers)))
 
 
 def test_a_panel_may_be_empty_in_a_healthy_stack() -> None:
     """A panel that expects no data says that nothing happened."""
     shown = texts(draw(replace(PANEL, expects_data=False), Recorded()))
-    assert shown[-1] == "no data in this period"
+    assert shown[-1] == "no such events in this period"
 
 
 def test_the_size_is_in_pixels() -> None:
