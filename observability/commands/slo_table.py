@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from observability.slo.verdicts import Row, Verdict
+from observability.slo.verdicts import SloResult, Verdict
 from observability.terminal import format_goal, format_percentage, format_verdict, make_table, out
 
 BAR_BLOCKS = 5
@@ -12,7 +12,7 @@ FULL_COLUMNS = ("SLO", ">goal", ">measured", ">events", "budget left", ">burn", 
 NARROW_COLUMNS = ("SLO", ">goal", ">measured", ">left", "verdict")
 
 
-def print_slos(rows: list[Row], window: str) -> None:
+def print_slos(rows: list[SloResult], window: str) -> None:
     """Print the rows and the number of each verdict; a narrow terminal gets fewer columns."""
     is_wide = out.width >= FULL_WIDTH
     columns = FULL_COLUMNS if is_wide else NARROW_COLUMNS
@@ -24,7 +24,7 @@ def print_slos(rows: list[Row], window: str) -> None:
     out.print("[dim]Events are counted by scrapes: those of the last 10 s may be missing.[/dim]")
 
 
-def format_cells(row: Row, *, is_wide: bool) -> list[str]:
+def format_cells(row: SloResult, *, is_wide: bool) -> list[str]:
     """Return the cells of an SLO, for the columns of a wide or a narrow terminal."""
     goal = format_goal(row.objective)
     measured = format_percentage(row.measured)
@@ -37,7 +37,7 @@ def format_cells(row: Row, *, is_wide: bool) -> list[str]:
     return [row.slo, goal, measured, percent, verdict]
 
 
-def print_counts(rows: list[Row]) -> None:
+def print_counts(rows: list[SloResult]) -> None:
     """Print the number of SLOs by verdict, as in `3 met, 1 missed`."""
     count_by_verdict = Counter(row.verdict for row in rows)
     counts = []

@@ -11,7 +11,7 @@ from observability.console import alerts
 from observability.console.chart_images import images_of_board, route_variable, selected_span
 from observability.console.context import console
 from observability.console.queries import Queries, Stat, jobs_panel
-from observability.generate.runbook.entries import Entry
+from observability.generate.runbook.entries import RunbookEntry
 from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
 from observability.lib.panels import METRICS, Kind, Panel, Unit
@@ -191,7 +191,7 @@ def delivered_alerts() -> list[Json]:
     return alerts.mark_ended(console().queries, console().store.alerts())
 
 
-def runbook_answers(entries: Iterable[Entry]) -> dict[str, list[LabelledValue]]:
+def runbook_answers(entries: Iterable[RunbookEntry]) -> dict[str, list[LabelledValue]]:
     """Return the present answer of each query in the runbook's checks; raise Unreachable.
 
     Queries for Loki are left out, and so are samples that are no number.

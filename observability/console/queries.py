@@ -17,7 +17,7 @@ from observability.lib.json_object import Json
 from observability.lib.panel_builders import table
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
 from observability.lib.templates import fill
-from observability.slo.verdicts import Row, Verdict, measure
+from observability.slo.verdicts import SloResult, Verdict, measure
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -86,7 +86,7 @@ class Queries:
         )
         return [(label, url) for label, url in addresses if url != own_url]
 
-    def slos(self) -> list[Row]:
+    def slos(self) -> list[SloResult]:
         """Return the rows of the command `slo`, the urgent ones first."""
         rows = measure(self.plan, self.prometheus, self.plan.period)
         return sorted(rows, key=lambda row: URGENCY.get(row.verdict, len(URGENCY)))

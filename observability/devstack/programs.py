@@ -41,7 +41,7 @@ def programs(
     """Return the helper programs, then those of native.yaml whose server is installed."""
     executables = servers | {"python": Server(Path(sys.executable))}
     values = layout_values(layout) | plan_values(plan)
-    found = list(helper_programs(layout, plan, drill=drill))
+    result = list(helper_programs(layout, plan, drill=drill))
     for name, entry in read_native_yaml()["programs"].items():
         executable, *arguments = entry["command"].split()
         if executable not in executables:
@@ -53,8 +53,8 @@ def programs(
             if drill and plan.drill_route:
                 settings |= plan.drill_route.environment
             environment = settings | environment
-        found.append(Program(name, command, entry["priority"], environment))
-    return found
+        result.append(Program(name, command, entry["priority"], environment))
+    return result
 
 
 def helper_programs(layout: StackLayout, plan: Plan, *, drill: bool) -> Iterator[Program]:

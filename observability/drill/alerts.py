@@ -10,20 +10,20 @@ from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus
 from observability.spec import names
 
-Alert = tuple[str, str]  # alertname, slo
+AlertId = tuple[str, str]  # alertname, slo
 
 ANY_SLO = "*"
-ALWAYS_FIRING: frozenset[Alert] = frozenset({(names.WATCHDOG_ALERT, "")})
+ALWAYS_FIRING: frozenset[AlertId] = frozenset({(names.WATCHDOG_ALERT, "")})
 STEP_SECONDS = 120.0  # no step may take longer, on a busy machine either
 POLL_SECONDS = 0.25
 
 
-def identify(labels: dict[str, str]) -> Alert:
+def identify(labels: dict[str, str]) -> AlertId:
     """Return the identity of an alert with these labels."""
     return labels["alertname"], labels.get(names.SLO, "")
 
 
-def format_alerts(alerts: Set[Alert]) -> str:
+def format_alerts(alerts: Set[AlertId]) -> str:
     """Return the alerts as text, each with its SLO where it has one."""
     return ", ".join(f"{name} {slo}".strip() for name, slo in sorted(alerts))
 
@@ -42,8 +42,8 @@ class AlertWatch:
 
     def __init__(
         self,
-        required: frozenset[Alert],
-        allowed: frozenset[Alert],
+        required: frozenset[AlertId],
+        allowed: frozenset[AlertId],
         prometheus: Prometheus,
         inbox_url: str,
         paging_severity: str,
@@ -53,13 +53,13 @@ class AlertWatch:
         self._prometheus = prometheus
         self._inbox_url = inbox_url
         self._paging_severity = paging_severity
-        self._seen: dict[str, set[Alert]] = {"pending": set(), "firing": set()}
+        self._seen: dict[str, set[AlertId]] = {"pending": set(), "firing": set()}
 
-    def firing(self) -> set[Alert]:
+    def firing(self) -> set[AlertId]:
         """Return the alerts that have fired."""
         return self._seen["firing"]
 
-    def active(self) -> set[Alert]:
+    def active(self) -> set[AlertId]:
         """Return the alerts that were pending or have fired."""
         return self._seen["pending"] | self._seen["firing"]
 
@@ -72,11 +72,11 @@ class AlertWatch:
             alerts = format_alerts(unexpected)
             raise DrillFailed(f"{alerts} fired, which this drill neither wants nor allows")
 
-    def _is_allowed(self, alert: Alert) -> bool:
+    def _is_allowed(self, alert: AlertId) -> bool:
         name, _ = alert
         return alert in self._allowed or (name, ANY_SLO) in self._allowed
 
-    def wait_for(self, state: str, reached: Callable[[], Set[Alert]]) -> None:
+    def wait_for(self, state: str, reached: Callable[[], Set[AlertId]]) -> None:
         """Observe until every required alert is in the state; raise DrillFailed after STEP_SECONDS.
 
         `reached` returns the alerts that are or were in it.
@@ -88,11 +88,11 @@ class AlertWatch:
                 return
         raise DrillFailed(f"not {state} after {STEP_SECONDS:.0f} s: {format_alerts(missing)}")
 
-    def delivered(self) -> set[Alert]:
+    def delivered(self) -> set[AlertId]:
         """Return the alerts that the inbox received."""
         return {identify(alert["labels"]) for alert in self._fetch_inbox()}
 
-    def resolved(self) -> frozenset[Alert]:
+    def resolved(self) -> frozenset[AlertId]:
         """Return the required alerts when the inbox has the end of each that can end.
 
         Of an alert that fired several times the last one counts: when it fires again before its

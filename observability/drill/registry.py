@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from observability.drill.alerts import ANY_SLO, Alert
+from observability.drill.alerts import ANY_SLO, AlertId
 from observability.drill.faults import Fault, LockedDatabase, RouteFault, StoppedPrograms
 from observability.spec import names
 from observability.spec.plan import (
@@ -29,8 +29,8 @@ class Drill:
     name: str
     description: str  # of what is broken
     fault: Fault
-    required: frozenset[Alert] = frozenset()
-    allowed: frozenset[Alert] = frozenset()
+    required: frozenset[AlertId] = frozenset()
+    allowed: frozenset[AlertId] = frozenset()
     breaks_delivery: bool = False  # undone before the alert can be delivered
 
 
@@ -45,7 +45,7 @@ def drills(plan: Plan) -> dict[str, Drill]:
     return by_name
 
 
-def burn_alerts(slos: Iterable[Slo]) -> frozenset[Alert]:
+def burn_alerts(slos: Iterable[Slo]) -> frozenset[AlertId]:
     """Return the burn-rate alerts of SLOs."""
     return frozenset((names.BURN_ALERT, slo.name) for slo in slos)
 

@@ -27,7 +27,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Row:
+class SloResult:
     """One SLO over one window.
 
     Ratios are 0..1; `good` and `total` count events, or seconds for freshness and probes.
@@ -45,9 +45,9 @@ class Row:
     verdict: Verdict
 
 
-def judge(slo: Slo, total: float | None, bad: float | None, burn_rate: float | None) -> Row:
+def judge(slo: Slo, total: float | None, bad: float | None, burn_rate: float | None) -> SloResult:
     """Return the verdict on one SLO; `total` None means that its series are missing."""
-    unmeasured = Row(
+    unmeasured = SloResult(
         slo=slo.name,
         promise=promise(slo),
         owner=slo.owner,
@@ -76,7 +76,7 @@ def judge(slo: Slo, total: float | None, bad: float | None, burn_rate: float | N
     )
 
 
-def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[Row]:
+def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[SloResult]:
     """Return every SLO of the plan over a window ending now; raise Unreachable."""
     total_query, bad_query = total_and_bad_events(plan, window)
     totals = prometheus.query_by_label(total_query, names.SLO)
@@ -93,7 +93,7 @@ def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[Row]:
     return rows
 
 
-def exit_code(rows: list[Row], *, strict: bool) -> int:
+def exit_code(rows: list[SloResult], *, strict: bool) -> int:
     """Return 0 if all are met (or idle, unless strict), 1 if one is missed, 2 if unmeasured."""
     verdicts = {row.verdict for row in rows}
     if Verdict.UNMEASURED in verdicts:
@@ -102,7 +102,7 @@ def exit_code(rows: list[Row], *, strict: bool) -> int:
     return int(not verdicts.isdisjoint(failures))
 
 
-def as_json(rows: list[Row], window: Window) -> Json:
+def as_json(rows: list[SloResult], window: Window) -> Json:
     """Return the stable form that scripts read."""
     return {"window": window.name, "slos": [asdict(row) for row in rows]}
 

@@ -37,7 +37,7 @@ LINES_BY_LEVEL = "sum by (<<LOG_LEVEL>>) (count_over_time(<<lines>> [<<window>>]
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunbookEntry:
     """One alert, or one SLO, whose alerts share a page."""
 
     name: str
@@ -55,7 +55,7 @@ class Entry:
 WHAT_ELSE = RunbookCheck("Which other alerts are firing?", firing())
 
 
-def entries(plan: Plan) -> dict[str, Entry]:
+def entries(plan: Plan) -> dict[str, RunbookEntry]:
     """Return every alert and every SLO by name."""
     burn_rate_alert = burn_rate_entry(plan)
     guards = [alert_entry(guard, CASES) for guard in plan.guards]
@@ -67,12 +67,12 @@ def entries(plan: Plan) -> dict[str, Entry]:
     }
 
 
-def burn_rate_entry(plan: Plan) -> Entry:
+def burn_rate_entry(plan: Plan) -> RunbookEntry:
     """Return the one alert of all SLOs; which SLO it is about stands in its label."""
     fast_burn = f"topk(10, {burn_rate(SHORT_WINDOW)} > 1)"
     least_budget = f"bottomk(10, {names.BUDGET_LEFT})"
     first_drill = next(iter(plan.policy.drill.by_sli.values()))
-    return Entry(
+    return RunbookEntry(
         name=names.BURN_ALERT,
         kind=ALERT,
         owner=plan.owner,
@@ -98,7 +98,7 @@ def severities(tiers: tuple[Tier, ...]) -> str:
     return " or ".join(sorted({tier.severity for tier in tiers}))
 
 
-def slo_entry(plan: Plan, slo: Slo) -> Entry:
+def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
     """Return the page of an SLO, with the words and checks of its kind."""
     kind = kind_of(slo)
     tiers = tuple(tier for tier in plan.tiers if slo.sli in tier.slis)
@@ -108,7 +108,7 @@ def slo_entry(plan: Plan, slo: Slo) -> Entry:
     still_bad = RunbookCheck("What is the current ratio of bad events?", bad_share, Unit.RATIO)
     drill = kind.drill(plan, slo)
     proof = f"`make drill D={drill}`" if drill else CASES
-    return Entry(
+    return RunbookEntry(
         name=slo.name,
         kind=PROMISE,
         owner=slo.owner,
@@ -127,7 +127,7 @@ def slo_entry(plan: Plan, slo: Slo) -> Entry:
     )
 
 
-def symptom_entry(symptom: Alert[WatchEntry]) -> Entry:
+def symptom_entry(symptom: Alert[WatchEntry]) -> RunbookEntry:
     """Return the page of a watched symptom."""
     proof = f"`{symptom.entry.drilled_by}`"
     if symptom.entry.drill:
@@ -139,12 +139,12 @@ def symptom_entry(symptom: Alert[WatchEntry]) -> Entry:
 
 def alert_entry(
     alert: Alert[AlertEntry], proof: str, first_look: RunbookCheck | None = None
-) -> Entry:
+) -> RunbookEntry:
     """Return the page of a guard or a watched symptom."""
     entry = alert.entry
     firing_series = selector(names.ALERTS, alertname=alert.name)
     first_look = first_look or RunbookCheck("Is it firing, and with which labels?", firing_series)
-    return Entry(
+    return RunbookEntry(
         name=alert.name,
         kind=ALERT,
         owner=alert.owner,
@@ -158,7 +158,7 @@ def alert_entry(
     )
 
 
-def log_alert_entry(plan: Plan, alert: Alert[LogEntry]) -> Entry:
+def log_alert_entry(plan: Plan, alert: Alert[LogEntry]) -> RunbookEntry:
     """Return a symptom that Loki evaluates."""
     entry = alert.entry
     all_lines = log_lines(plan.service, entry.program, None, None)
@@ -167,7 +167,7 @@ def log_alert_entry(plan: Plan, alert: Alert[LogEntry]) -> Entry:
     if entry.silence:
         question = "When did the last line arrive? (Loki)"
     these_lines = log_lines(plan.service, entry.program, entry.level, entry.text)
-    return Entry(
+    return RunbookEntry(
         name=alert.name,
         kind=ALERT,
         owner=alert.owner,

@@ -8,7 +8,7 @@ from functools import partial
 
 from jinja2 import Environment, StrictUndefined
 
-from observability.generate.runbook.entries import ALERT, Entry, entries
+from observability.generate.runbook.entries import ALERT, RunbookEntry, entries
 from observability.lib.panels import LOGS
 from observability.sli.registry import promise
 from observability.spec import names
@@ -101,7 +101,7 @@ def render(plan: Plan) -> dict[str, str]:
     entry_by_name = entries(plan)
     alerts = [entry for entry in entry_by_name.values() if entry.kind == ALERT]
     slos = sorted(plan.slos, key=lambda slo: (slo.subject, slo.name))
-    entries_by_page: dict[str, list[Entry]] = {alert.name: [alert] for alert in alerts}
+    entries_by_page: dict[str, list[RunbookEntry]] = {alert.name: [alert] for alert in alerts}
     for slo in slos:
         entries_by_page.setdefault(slo.subject, []).append(entry_by_name[slo.name])
     environment = Environment(  # noqa: S701 - Markdown

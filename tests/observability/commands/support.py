@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from observability.__main__ import cli
 from observability.generate import registry
-from observability.slo.verdicts import Row, Verdict
+from observability.slo.verdicts import SloResult, Verdict
 from observability.spec.plan import Plan
 
 WIDTH = 80
@@ -32,14 +32,16 @@ def invoke(*words: str) -> Result:
     return CliRunner(env={"NO_COLOR": "1", "COLUMNS": str(WIDTH)}).invoke(cli, list(words))
 
 
-def rows(plan: Plan) -> list[Row]:
+def rows(plan: Plan) -> list[SloResult]:
     """Return one row of each verdict, with the longest name and the worst numbers."""
     longest = max((slo.name for slo in plan.slos), key=len)
     return [
-        Row(
+        SloResult(
             longest, "", "platform", 0.9995, 0.123456, 1.0, 123456.0, -999.0, 1234.5, Verdict.MISSED
         ),
-        Row("met", "", "platform", 0.95, 1.0, 10.0, 10.0, 1.0, 0.0, Verdict.MET),
-        Row("idle", "", "platform", 0.95, None, 0.0, 0.0, 1.0, 0.0, Verdict.IDLE),
-        Row("unmeasured", "", "platform", 0.95, None, None, None, None, None, Verdict.UNMEASURED),
+        SloResult("met", "", "platform", 0.95, 1.0, 10.0, 10.0, 1.0, 0.0, Verdict.MET),
+        SloResult("idle", "", "platform", 0.95, None, 0.0, 0.0, 1.0, 0.0, Verdict.IDLE),
+        SloResult(
+            "unmeasured", "", "platform", 0.95, None, None, None, None, None, Verdict.UNMEASURED
+        ),
     ]

@@ -5,7 +5,7 @@ import pytest
 from observability.load import impact
 from observability.load.server_counts import Increase
 from observability.slo import queries, verdicts
-from observability.slo.verdicts import Row, Verdict
+from observability.slo.verdicts import SloResult, Verdict
 from observability.spec import names
 from observability.spec.plan import Plan
 from tests.observability.load.support import FakePrometheus
@@ -14,9 +14,9 @@ COUNTED = "nodes.list-availability"
 TIMED = "thingspeak.sync-freshness"
 
 
-def row(slo: str, total: float | None) -> Row:
+def row(slo: str, total: float | None) -> SloResult:
     """Return the verdict on an SLO of 99 % with so many events in the last period."""
-    return Row(slo, "", "platform", 0.99, None, None, total, 0.5, None, Verdict.MET)
+    return SloResult(slo, "", "platform", 0.99, None, None, total, 0.5, None, Verdict.MET)
 
 
 def test_budgets_are_spent_by_events_or_seconds(

@@ -86,7 +86,8 @@ def test_exit_code_is_that_of_the_worst_verdict(
 ) -> None:
     """2 unmeasured, 1 missed, 0 met; with strict idle counts as missed."""
     rows = [
-        verdicts.Row("x", "", "", 0.9, None, None, None, None, None, verdict) for verdict in found
+        verdicts.SloResult("x", "", "", 0.9, None, None, None, None, None, verdict)
+        for verdict in found
     ]
     assert (verdicts.exit_code(rows, strict=False), verdicts.exit_code(rows, strict=True)) == (
         relaxed,
