@@ -79,7 +79,7 @@ class Collector(ThreadingHTTPServer):
     def spans(self) -> list[Received]:
         """Every span so far, in the order of their ends."""
         requests = [ExportTraceServiceRequest.FromString(body) for body in self.bodies]
-        found = [
+        spans = [
             Received(
                 span.name,
                 span.kind,
@@ -97,7 +97,7 @@ class Collector(ThreadingHTTPServer):
             for scope in resource.scope_spans
             for span in scope.spans
         ]
-        return sorted(found, key=lambda span: span.end)
+        return sorted(spans, key=lambda span: span.end)
 
 
 def value(given: Any) -> Any:

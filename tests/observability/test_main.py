@@ -48,8 +48,8 @@ def test_every_command_explains_itself(command: str) -> None:
 )
 def test_colours_can_be_switched_off(settings: dict[str, str], coloured: bool) -> None:
     """NO_COLOR is respected, and so is a terminal that wants them."""
-    kept = {key: value for key, value in settings.items() if value}
-    result = run("drill", "no-such-drill", **kept)
+    environment = {key: value for key, value in settings.items() if value}
+    result = run("drill", "no-such-drill", **environment)
     assert ("\x1b[31m" in result.stderr) is coloured
 
 

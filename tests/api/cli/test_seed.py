@@ -20,8 +20,8 @@ def test_seeds_are_nodes_that_the_api_accepts(app: Flask) -> None:
     """Every seed passes the schema of the API."""
     seed(app)
     client = app.test_client()
-    kept = ("id", "name", "kind", "channel_id", "fields")
+    columns = ("id", "name", "kind", "channel_id", "fields")
     for node in client.get(NODES).get_json()["items"]:
         assert client.delete(f"{NODES}/{node['id']}").status_code == 204
-        values = {name: node[name] for name in kept}
+        values = {name: node[name] for name in columns}
         assert client.post(NODES, json=values).status_code == 201

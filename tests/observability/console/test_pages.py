@@ -139,9 +139,9 @@ def test_a_route_has_its_slos_charts_and_runbooks(
     """The variable of its charts is a regular expression; routes without SLO have a page, too."""
     measured(servers, plan)
     page = read(client, "/routes/nodes.list")
-    mine = [slo.name for slo in plan.slos if slo.subject == "nodes.list"]
-    assert page.all("tr", "data-slo") == mine
-    assert page.all("details", "id") == mine
+    slo_names = [slo.name for slo in plan.slos if slo.subject == "nodes.list"]
+    assert page.all("tr", "data-slo") == slo_names
+    assert page.all("details", "id") == slo_names
     assert any("route=nodes%5B.%5Dlist" in address for address in page.all("img", "src"))
     for name in (plan.exempt[0][0], names.UNMATCHED):
         assert "no SLO and no runbook page" in read(client, f"/routes/{name}").text

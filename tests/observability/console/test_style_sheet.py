@@ -14,7 +14,7 @@ from tests.observability.console.reading import alert
 def test_the_style_sheet_has_the_palette(app: Flask) -> None:
     """Colours of verdicts are those of the charts and of Grafana."""
     sheet = (Path(app.static_folder or "") / "console.css").read_text(encoding="utf-8")
-    found = dict(re.findall(r"--(\w+): (#[0-9A-F]{6});", sheet))
+    colour_by_name = dict(re.findall(r"--(\w+): (#[0-9A-F]{6});", sheet))
     palette = {
         "good": panels.GOOD,
         "bad": panels.BAD,
@@ -22,7 +22,7 @@ def test_the_style_sheet_has_the_palette(app: Flask) -> None:
         "blue": panels.BLUE,
         "idle": panels.GREY,
     }
-    assert {name: found[name] for name in palette} == palette
+    assert {name: colour_by_name[name] for name in palette} == palette
 
 
 def test_faint_text_has_enough_contrast(app: Flask) -> None:
