@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from socketserver import BaseServer
 from typing import TypeVar
 
+from observability.devstack.ports import reserve
+
 Server = TypeVar("Server", bound=BaseServer)
 
 PORTS = range(61_000, 65_536)  # above those that Linux gives to connections (ip_local_port_range)
@@ -39,14 +41,10 @@ def is_unused(port: int) -> bool:
 
 def claim(port: int) -> bool:
     """Claim the port for this process; return whether nobody else has."""
-    name = socket.socket(socket.AF_UNIX)
-    try:
-        name.bind(f"\0evara-test-port-{port}")
-    except OSError:
-        name.close()
-        return False
-    CLAIMS.append(name)
-    return True
+    reservation = reserve(f"evara-test-port-{port}")
+    if reservation:
+        CLAIMS.append(reservation)
+    return reservation is not None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which ports are free, and which process listens on a port."""
+"""Free ports, claims on them, and the process that listens on a port."""
 
 import socket
 
@@ -17,6 +17,20 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def reserve(name: str) -> socket.socket | None:
+    """Return a claim on a name that processes of this machine share; None when one has it.
+
+    The claim is an abstract socket's name. It ends when it is closed, or with the process.
+    """
+    reservation = socket.socket(socket.AF_UNIX)
+    try:
+        reservation.bind(f"\0{name}")
+    except OSError:
+        reservation.close()
+        return None
+    return reservation
 
 
 def port_owner(port: int) -> str:

@@ -10,7 +10,7 @@ from observability.devstack import native
 from observability.devstack.binaries import ensure_servers
 from observability.devstack.database import prepare_database
 from observability.devstack.layout import StackLayout, servers_folder, stack_ports
-from observability.devstack.ports import is_free
+from observability.devstack.ports import is_free, reserve
 from observability.devstack.programs import programs
 from observability.devstack.readiness import wait_until_working
 from observability.devstack.server_configs import write_server_configs
@@ -91,16 +91,10 @@ def free_ports() -> dict[str, int]:
 def claim(offset: int) -> bool:
     """Return whether the ports of an offset are this process' to use.
 
-    A stack listens seconds after it has chosen its ports. The claim, an abstract socket's name,
-    ends with the process.
+    A stack listens seconds after it has chosen its ports.
     """
-    if offset in CLAIMS:
-        return True
-    name = socket.socket(socket.AF_UNIX)
-    try:
-        name.bind(f"\0evara-ports-{offset}")
-    except OSError:
-        name.close()
-        return False
-    CLAIMS[offset] = name
-    return True
+    if offset not in CLAIMS:
+        reservation = reserve(f"evara-ports-{offset}")
+        if reservation:
+            CLAIMS[offset] = reservation
+    return offset in CLAIMS
