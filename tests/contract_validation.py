@@ -1,4 +1,4 @@
-"""Validation of responses against the contract that an app publishes."""
+"""Validation of the contract that an app publishes, and of responses against it."""
 
 from typing import Any
 
@@ -9,8 +9,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response
 
+from api.platform.http import openapi_document
 from api.platform.state import app_state
 from api.platform.telemetry.metrics import openapi_path
+from observability.spec.plan import Plan
+from observability.spec.schema.fields import Http
 
 VALIDATORS = "tests_contract_validators"  # key of the app's extensions
 
@@ -62,6 +65,49 @@ def validator_of(
         validators[key] = Draft202012Validator(schema)
     validator: Draft202012Validator = validators[key]
     return validator
+
+
+def assert_documented(plan: Plan, http: Http, operation: dict[str, Any]) -> None:
+    """Fail unless the operation documents itself, its parameters, its body and its responses."""
+    assert operation["operationId"] == plan.route_ids[http]
+    assert operation["summary"]
+    assert operation["tags"]
+    assert all(parameter["description"] for parameter in operation.get("parameters", ()))
+    responses = operation["responses"]
+    assert {"400", "422", "429", "500"} <= responses.keys()
+    if http in {route.http for route in plan.routes}:
+        assert "503" in responses
+    if "{" in http.path:
+        assert "404" in responses
+    if "requestBody" in operation:
+        assert {"413", "415"} <= responses.keys()
+        assert all(media["example"] for media in operation["requestBody"]["content"].values())
+    successes = [status for status in responses if status.startswith("2")]
+    assert len(successes) == 1, f"{http} documents {successes}"
+    for status, response in responses.items():
+        assert_response_documented(status, response)
+
+
+def assert_response_documented(status: str, response: dict[str, Any]) -> None:
+    """Fail unless the response has a description, the shared headers, a schema and an example."""
+    assert response["description"]
+    assert {"X-Request-ID", "X-RateLimit-Remaining"} <= response["headers"].keys()
+    if status in {"429", "503"}:
+        assert "Retry-After" in response["headers"]
+    assert response.get("content") or status == "204"
+    for media in response.get("content", {}).values():
+        assert media["schema"]
+        assert media["example"]
+
+
+def assert_examples_match(app: Flask) -> None:
+    """Fail unless every documented example of a response matches its schema."""
+    for http, operation in openapi_document.operations(app_state(app).document):
+        for status, response in operation["responses"].items():
+            for mimetype, media in response.get("content", {}).items():
+                validator = validator_of(app, operation["operationId"], status, mimetype, media)
+                errors = list(validator.iter_errors(media["example"]))
+                assert errors == [], f"{http} {status}"
 
 
 def closed(node: Any) -> Any:

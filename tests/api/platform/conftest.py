@@ -7,7 +7,6 @@ from tests.api.platform.other_app import ORDERS_APP
 
 
 @pytest.fixture
-def app_kind(request: pytest.FixtureRequest) -> AppKind:
-    """Return the other app, unless the module names another one."""
-    kind: AppKind = getattr(request.module, "APP_KIND", ORDERS_APP)
-    return kind
+def app_kind() -> AppKind:
+    """Return the other app."""
+    return ORDERS_APP

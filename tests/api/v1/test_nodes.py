@@ -8,7 +8,9 @@ from urllib.parse import quote
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
 
+from api.platform.state import app_state
 from api.services import nodes
 from observability.spec import loading
 from tests.api.conftest import MakeApp
@@ -265,3 +267,29 @@ def test_log_alerts_match_the_lines_of_the_app(
     texts = {alert.entry.text for alert in loading.load_plan().log_alerts if alert.entry.text}
     assert texts
     assert [text for text in texts if text not in lines] == []
+
+
+@pytest.mark.parametrize(
+    ("alarms", "is_valid"),
+    [
+        ({"level_m": {"below": 1}, "m2": {"above": -1.5}, "m3": {"below": 1, "above": 2}}, True),
+        ({}, True),
+        ({f"m{number}": {"below": 1} for number in range(20)}, True),
+        ({f"m{number}": {"below": 1} for number in range(21)}, False),
+        ({"Level": {"below": 1}}, False),
+        ({"level_m": {}}, False),
+        ({"level_m": {"beneath": 1}}, False),
+        ({"level_m": {"below": "1"}}, False),
+    ],
+)
+def test_api_and_schema_accept_the_same_alarms(
+    app: Flask, client: FlaskClient, alarms: dict[str, Any], is_valid: bool
+) -> None:
+    """JSON Schema cannot express below < above, so the description says it."""
+    components = app_state(app).document["components"]
+    schema = {"$ref": "#/components/schemas/NodeNew", "components": components}
+    body = NODE | {"alarms": alarms}
+    assert Draft202012Validator(schema).is_valid(body) is is_valid
+    assert client.post(NODES, json=body).status_code == (201 if is_valid else 422)
+    properties = components["schemas"]["NodeNew"]["properties"]
+    assert "below < above" in properties["alarms"]["additionalProperties"]["description"]

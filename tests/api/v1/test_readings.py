@@ -346,3 +346,18 @@ def test_a_range_equals_a_plain_list(
         page,
         page_size,
     )
+
+
+def test_largest_batch_is_stored_and_read_back(client: FlaskClient, node: str) -> None:
+    """The client validates the 1 000 readings of the response against the schema."""
+    assert node
+    readings = [reading(second) for second in range(1_000)]
+    assert client.post(READINGS, json=batch(*readings)).status_code == 201
+    assert client.get(f"{READINGS}?page_size=1000").get_json()["total"] == 1_000
+
+
+def test_repeated_metric_in_the_query_is_refused(client: FlaskClient, node: str) -> None:
+    """422 names the parameter."""
+    assert node
+    answer = client.get(f"{READINGS}?metric=a&metric=b")
+    assert list(is_problem(answer, 422)["errors"]["query"]) == ["metric"]

@@ -14,6 +14,8 @@ from tests.api.platform.other_app import orders
 from tests.api.platform.other_app.models import Order
 
 FOLDER = Path(__file__).resolve().parent
+CATALOGUE = FOLDER / "catalogue.yaml"
+BLUEPRINTS = (orders.blueprint, key_routes.blueprint)
 
 
 def store_data() -> None:
@@ -24,14 +26,14 @@ def store_data() -> None:
 
 def create_app(settings: PlatformSettings) -> Flask:
     """Return a ready app; raise RuntimeError when the app and the catalogue disagree."""
-    plan = loading.load_plan(FOLDER / "catalogue.yaml")
+    plan = loading.load_plan(CATALOGUE)
     app = factory.create_app(
         __name__,
         settings,
         plan,
         title="Orders",
         info={"description": "Orders of a shop."},
-        blueprints=(orders.blueprint, key_routes.blueprint),
+        blueprints=BLUEPRINTS,
         migrations=FOLDER / "migrations",
         contract=FOLDER / "openapi.json",
     )
