@@ -140,51 +140,47 @@ class NodePage(PageSchema):
     items = fields.List(fields.Nested(NodeSchema), required=True)
 
 
-@blueprint.route("", methods=["GET"], endpoint="list")
+@blueprint.get("", endpoint="list")
 @blueprint.scope("read")
 @blueprint.arguments(NodeQuery, location="query")
 @blueprint.response(
     200, NodePage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1}
 )
-@blueprint.errors(422)
 def list_nodes(query: JsonObject) -> JsonObject:
     """List nodes by id, all or of one kind"""
     return nodes.page(**query)
 
 
-@blueprint.route("", methods=["POST"], endpoint="create")
+@blueprint.post("", endpoint="create")
 @blueprint.scope("write")
 @blueprint.arguments(NodeNew, example=EXAMPLE)
 @blueprint.response(201, NodeSchema, example=ANSWER)
-@blueprint.errors(400, 409, 413, 415, 422)
+@blueprint.errors(409)
 def create(body: JsonObject) -> Any:
     """Create a node"""
     return nodes.create(body)
 
 
-@blueprint.route("/<string:node_id>", methods=["GET"], endpoint="get")
+@blueprint.get("/<string:node_id>", endpoint="get")
 @blueprint.scope("read")
 @blueprint.response(200, NodeSchema, example=ANSWER)
-@blueprint.errors(404)
 def get(node_id: str) -> Any:
     """Get a node"""
     return nodes.get(node_id)
 
 
-@blueprint.route("/<string:node_id>", methods=["PATCH"], endpoint="update")
+@blueprint.patch("/<string:node_id>", endpoint="update")
 @blueprint.scope("write")
 @blueprint.arguments(NodePatch, example={"name": "Roof tank, west block"})
 @blueprint.response(200, NodeSchema, example=ANSWER)
-@blueprint.errors(400, 404, 413, 415, 422)
 def update(body: JsonObject, node_id: str) -> Any:
     """Change fields of a node"""
     return nodes.update(node_id, body)
 
 
-@blueprint.route("/<string:node_id>", methods=["DELETE"], endpoint="delete")
+@blueprint.delete("/<string:node_id>", endpoint="delete")
 @blueprint.scope("write")
 @blueprint.response(204)
-@blueprint.errors(404)
 def delete(node_id: str) -> None:
     """Delete a node and all its readings"""
     nodes.delete(node_id)

@@ -102,17 +102,16 @@ class LiveSchema(LatestSchema):
     )
 
 
-@blueprint.route("/readings", methods=["POST"], endpoint="ingest")
+@blueprint.post("/readings", endpoint="ingest")
 @blueprint.scope("write")
 @blueprint.arguments(BatchSchema, example=EXAMPLE)
 @blueprint.response(201, ReceiptSchema, example={"stored": 1, "duplicates": 0, "conflicts": 0})
-@blueprint.errors(400, 404, 413, 415, 422)
 def ingest(body: JsonObject, node_id: str) -> dict[str, int]:
     """Store up to 1 000 readings; idempotent"""
     return readings.store(node_id, body["readings"])
 
 
-@blueprint.route("/readings", methods=["GET"], endpoint="range")
+@blueprint.get("/readings", endpoint="range")
 @blueprint.scope("read")
 @blueprint.arguments(RangeQuery, location="query")
 @blueprint.response(
@@ -120,27 +119,25 @@ def ingest(body: JsonObject, node_id: str) -> dict[str, int]:
     ReadingPage,
     example={"items": EXAMPLE["readings"], "page": 1, "page_size": 100, "total": 1},
 )
-@blueprint.errors(404, 422)
 def range_(query: JsonObject, node_id: str) -> JsonObject:
     """List the readings of a time range, oldest first"""
     return readings.page(node_id, **query)
 
 
-@blueprint.route("/latest", methods=["GET"], endpoint="latest")
+@blueprint.get("/latest", endpoint="latest")
 @blueprint.scope("read")
 @blueprint.response(200, LatestSchema, example={"items": EXAMPLE["readings"]})
-@blueprint.errors(404)
 def latest(node_id: str) -> JsonObject:
     """Get the newest reading of every metric"""
     return {"items": readings.latest(node_id)}
 
 
-@blueprint.route("/live", methods=["GET"], endpoint="live")
+@blueprint.get("/live", endpoint="live")
 @blueprint.scope("read")
 @blueprint.response(
     200, LiveSchema, example={"items": EXAMPLE["readings"], "stale": False, "age_seconds": 0.4}
 )
-@blueprint.errors(404, 503, 504)
+@blueprint.errors(503, 504)
 def live_(node_id: str) -> live.LiveResponse:
     """Get the newest entry of the node's ThingSpeak channel, fetched now"""
     return live.newest(node_id)

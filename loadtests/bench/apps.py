@@ -4,7 +4,6 @@ The API is loaded by its name, never imported. A piece is left out through Flask
 and view functions, so that a new hook is a row of the table at once.
 """
 
-import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -179,7 +178,7 @@ def create_served_app(kind: str, factory: str) -> Flask:
 
 def without_log_lines() -> AbstractContextManager[object]:
     """Return a context in which requests write no log line."""
-    return patch.object(logging.getLogger("evara.access"), "disabled", True)
+    return patch(f"{LOGS}.ACCESS_LOG.disabled", True)
 
 
 def leave_out_completion(app: Flask) -> None:

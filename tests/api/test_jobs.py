@@ -22,7 +22,7 @@ from api.platform.outbound import guarded_calls
 from api.platform.outbound.circuit_breaker import BreakerOpen
 from api.platform.state import app_state
 from api.platform.tables import Delivery, Lease
-from api.platform.telemetry import metrics, request_context
+from api.platform.telemetry import logs, metrics, request_context
 from api.services import sync, thingspeak
 from api.services.alarms import JOB as DELIVERIES
 from api.services.state import service_state
@@ -228,7 +228,7 @@ def test_a_backfill_past_its_deadline_continues(
     with caplog.at_level(logging.INFO):
         jobs.runners[SYNC].queued_run(NODE["id"], {})
         run_tasks(jobs)
-    lines = [record.__dict__ for record in caplog.records if record.message == "job done"]
+    lines = [record.__dict__ for record in caplog.records if record.message == logs.JOB_DONE]
     assert len(lines) > 1
     assert [line["finished"] for line in lines] == [False] * (len(lines) - 1) + [True]
     assert {line["attempt"] for line in lines} == {1}
@@ -332,7 +332,7 @@ def test_the_text_of_an_unexpected_error_is_only_logged(
     assert not jobs.runners[SYNC].run_all()
     assert dead_letters(app)[0].error == "ValueError"
     assert [
-        bool(record.exc_info) for record in caplog.records if record.message == "job failed"
+        bool(record.exc_info) for record in caplog.records if record.message == logs.JOB_FAILED
     ] == [True]
 
 

@@ -18,6 +18,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
+from api.platform.telemetry import logs
 from observability.devstack.binaries import log_servers
 from observability.devstack.supervisor import socket_path
 from observability.generate import loki as emitter
@@ -182,7 +183,8 @@ def test_null_request_id_is_not_indexed(stack: Stack, loki: Loki) -> None:
 
 def test_job_lines_have_an_id(loki: Loki) -> None:
     """The lines of a sync are found by its id, like those of a request."""
-    stream = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="worker"}} |= "job done"'
+    worker = f'{{{names.LOG_SERVICE}="evara-api", {names.LOG_PROGRAM}="worker"}}'
+    stream = f'{worker} |= "{logs.JOB_DONE}"'
     assert eventually(lambda: bool(loki.query_lines(stream, time.time() - 3600)))
     for labels, line in loki.query_lines(stream, time.time() - 3600):
         assert labels["request_id"] == json.loads(line)["request_id"]
@@ -211,7 +213,7 @@ def test_error_burst_is_delivered(stack: Stack) -> None:
     burst = entries["LogErrorBurst"].entry.more_than
     assert burst is not None
     append_lines(
-        stack, "unhandled exception", [f"burst-{uuid.uuid4().hex}" for _ in range(burst + 5)]
+        stack, logs.UNHANDLED_EXCEPTION, [f"burst-{uuid.uuid4().hex}" for _ in range(burst + 5)]
     )
 
     def delivered_alerts() -> dict[str, dict[str, dict[str, str]]]:

@@ -31,6 +31,7 @@ from werkzeug.exceptions import (
 
 from api.platform.http import security_headers
 from api.platform.http.parsing import AnswerSchema
+from api.platform.http.response_headers import RETRY_AFTER
 from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.telemetry import error_reports, logs, metrics, request_context
 from api.platform.types import JsonObject
@@ -124,7 +125,7 @@ def unhandled(error: Exception) -> Response:
     """Count, log and report an exception that has no handler; answer 500 without its details."""
     g.exception_type = type(error).__name__
     metrics.count_exception(error)
-    current_app.logger.error("unhandled exception", exc_info=error)
+    current_app.logger.error(logs.UNHANDLED_EXCEPTION, exc_info=error)
     error_reports.report(error)
     return problem(InternalServerError(BROKEN))
 
@@ -197,7 +198,7 @@ def refused(error: CallRefused) -> Response:
     if error.status == HTTPStatus.GATEWAY_TIMEOUT:
         exception = GatewayTimeout(detail)
     response = problem(exception)
-    response.headers["Retry-After"] = str(ceil(error.retry_after))
+    response.headers[RETRY_AFTER] = str(ceil(error.retry_after))
     return response
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from api.platform.db import database
 from api.platform.http.health_checks import Check
 from api.platform.http.parsing import AnswerSchema, Instant
+from api.platform.http.response_headers import RETRY_AFTER
 from api.platform.outbound import guarded_calls
 from api.platform.state import app_state
 from api.platform.types import Headers, JsonObject
@@ -101,10 +102,9 @@ def answer(checks: dict[str, Check]) -> Answer:
     body, is_ready = report(checks)
     if g.get("key_scope") != "admin":
         body["checks"] = {name: {"ok": result["ok"]} for name, result in body["checks"].items()}
-    headers = {"Cache-Control": "no-store"}
     if is_ready:
-        return body, 200, headers
-    return body, 503, {**headers, "Retry-After": "5"}
+        return body, 200, {}
+    return body, 503, {RETRY_AFTER: "5"}
 
 
 not_ready = blueprint.alt_response(

@@ -84,32 +84,29 @@ class KeyPage(PageSchema):
     items = fields.List(fields.Nested(KeySchema), required=True)
 
 
-@blueprint.route("", methods=["GET"], endpoint="list")
+@blueprint.get("", endpoint="list")
 @blueprint.scope("admin")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(
     200, KeyPage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1}
 )
-@blueprint.errors(422)
 def list_keys(query: JsonObject) -> JsonObject:
     """List the API keys, newest first"""
     return keys.page(**query)
 
 
-@blueprint.route("", methods=["POST"], endpoint="create")
+@blueprint.post("", endpoint="create")
 @blueprint.scope("admin")
 @blueprint.arguments(NewKeySchema, example=EXAMPLE)
 @blueprint.response(201, MadeKeySchema, example=ANSWER | {"key": "evara_" + 43 * "x"})
-@blueprint.errors(400, 413, 415, 422)
 def create(body: JsonObject) -> Any:
     """Create an API key; only this response contains it"""
-    return keys.create(**body), {"Cache-Control": "no-store"}
+    return keys.create(**body)
 
 
-@blueprint.route("/<string:key_id>", methods=["DELETE"], endpoint="revoke")
+@blueprint.delete("/<string:key_id>", endpoint="revoke")
 @blueprint.scope("admin")
 @blueprint.response(204)
-@blueprint.errors(404)
 def revoke(key_id: str) -> None:
     """Revoke an API key; it stops working in all workers within 10 seconds"""
     keys.revoke(key_id)

@@ -14,6 +14,7 @@ from limits.storage import Storage
 from redis.exceptions import RedisError
 
 from api.platform.config import PlatformSettings
+from api.platform.http.response_headers import LIMIT, REMAINING, RESET, RETRY_AFTER
 from api.platform.outbound import redis_client
 from api.platform.state import app_state
 from api.platform.telemetry import metrics
@@ -196,11 +197,11 @@ def add_headers(response: Response) -> Response:
     # The store may die after the count; then the next request falls back to memory.
     with suppress(sqlite3.Error, RedisError):
         headers = {
-            "X-RateLimit-Limit": str(limit.limit.amount),
-            "X-RateLimit-Remaining": str(limit.remaining),
-            "X-RateLimit-Reset": str(limit.reset_at),
+            LIMIT: str(limit.limit.amount),
+            REMAINING: str(limit.remaining),
+            RESET: str(limit.reset_at),
         }
         response.headers.update(headers)
         if limit.breached:
-            response.headers["Retry-After"] = str(seconds_until_reset(limit))
+            response.headers[RETRY_AFTER] = str(seconds_until_reset(limit))
     return response

@@ -72,8 +72,7 @@ def unix_seconds(day: date) -> int:
 
 def add_deprecation_headers(response: Response) -> Response:
     """Add the headers of a deprecated route."""
-    deprecations = app_state().deprecations
-    if deprecations:
-        headers = deprecations.get(metrics.current_route(), {})
+    headers = app_state().deprecations.get(metrics.current_route())
+    if headers:
         response.headers.update(headers)
     return response

@@ -1,20 +1,19 @@
 """The OpenAPI document: smorest's, completed with what all operations have in common."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from marshmallow import fields
 
 from api.platform.http import errors
+from api.platform.http.response_headers import DOCUMENTED, RETRY_AFTER
 from api.platform.types import JsonObject
 from observability.spec.plan import Plan
 from observability.spec.schema.fields import Http
 
 METHODS = ("get", "post", "put", "patch", "delete")
-SHARED_STATUSES = (400, 422, 429, 500)
-ROUTE_STATUSES = (*SHARED_STATUSES, 503)  # health, which the Plan exempts, documents its own 503
 RETRY_STATUSES = (429, 503, 504)
 MEANINGS = {
     400: "The body is not valid JSON, is nested too deeply, or is not expected here",
@@ -32,27 +31,6 @@ MEANINGS = {
     503: ("A dependency is unavailable; nothing was stored, retry after Retry-After"),
     504: "The upstream service did not respond before the request deadline",
 }
-HEADERS = {
-    "X-Request-ID": {
-        "schema": {"type": "string"},
-        "description": (
-            "Identifies the request in the logs; a valid id that the caller sends is used"
-        ),
-    },
-    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before a retry"},
-    "X-RateLimit-Limit": {
-        "schema": {"type": "integer"},
-        "description": "Requests that a caller may send per window",
-    },
-    "X-RateLimit-Remaining": {
-        "schema": {"type": "integer"},
-        "description": "Requests left in this window",
-    },
-    "X-RateLimit-Reset": {
-        "schema": {"type": "integer"},
-        "description": "End of the window, in Unix seconds",
-    },
-}
 EXAMPLE_REQUEST_ID = "0f8fad5bd9cb469fa165"
 
 
@@ -68,29 +46,42 @@ def complete(document: JsonObject, plan: Plan) -> JsonObject:
     """Return a copy of smorest's document with operation ids, shared responses and deprecations."""
     document = copy.deepcopy(document)
     components = document["components"]
-    components["headers"] = HEADERS
-    del components["schemas"]["PaginationMetadata"]  # smorest adds it, no operation uses it
+    components["headers"] = DOCUMENTED
+    # No operation uses what smorest adds.
+    del components["schemas"]["PaginationMetadata"]
+    components.pop("responses", None)
     routes = {route.http: route for route in plan.routes}
     for http, operation in operations(document):
         operation["operationId"] = plan.route_ids.get(http, str(http))
         route = routes.get(http)
-        if not route:
-            complete_responses(operation, SHARED_STATUSES)
-            continue
-        complete_responses(operation, ROUTE_STATUSES)
-        if route.deprecated:
+        complete_responses(operation, common_errors(http, operation, bool(route)))
+        if route and route.deprecated:
             operation["deprecated"] = True
             if route.deprecated.sunset:
                 operation["x-sunset"] = str(route.deprecated.sunset)
     return document
 
 
-def complete_responses(operation: JsonObject, statuses: tuple[int, ...]) -> None:
+def common_errors(http: Http, operation: JsonObject, is_watched: bool) -> Iterator[int]:
+    """Yield the error statuses that a view need not declare.
+
+    Health, which the Plan exempts, declares its own 503.
+    """
+    yield from (400, 422, 429, 500)
+    if is_watched:
+        yield 503
+    if "{" in http.path:
+        yield 404
+    if "requestBody" in operation:
+        yield from (413, 415)
+
+
+def complete_responses(operation: JsonObject, statuses: Iterable[int]) -> None:
     """Add responses with these statuses, and headers and examples to all responses."""
     responses = operation["responses"]
     for status in statuses:
         media_type = {"schema": {"$ref": "#/components/schemas/Problem"}}
-        responses.setdefault(str(status), {"content": {errors.PROBLEM_JSON: media_type}})
+        responses[str(status)] = {"content": {errors.PROBLEM_JSON: media_type}}
     for status, response in responses.items():
         complete_response(HTTPStatus(int(status)), response)
     operation["responses"] = dict(sorted(responses.items()))
@@ -100,8 +91,8 @@ def complete_response(status: HTTPStatus, response: JsonObject) -> None:
     """Add the headers of every response; add description and example to an error."""
     headers = {
         name: {"$ref": f"#/components/headers/{name}"}
-        for name in HEADERS
-        if name != "Retry-After" or status in RETRY_STATUSES
+        for name in DOCUMENTED
+        if name != RETRY_AFTER or status in RETRY_STATUSES
     }
     response["headers"] = response.get("headers", {}) | headers
     media_type = response.get("content", {}).get(errors.PROBLEM_JSON)

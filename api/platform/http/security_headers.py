@@ -4,8 +4,8 @@ from flask import Flask, Response, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.platform.config import PlatformSettings
+from api.platform.http.response_headers import EXPOSED
 from api.platform.state import app_state
-from api.platform.telemetry.request_context import REQUEST_ID
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -18,10 +18,6 @@ HEADERS = {
     "Cache-Control": "no-store",  # a view may set its own
 }
 HSTS = "max-age=31536000"
-EXPOSED = (
-    f"{REQUEST_ID}, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset,"
-    " Location, ETag, Link"
-)
 
 
 def add_headers(response: Response) -> Response:

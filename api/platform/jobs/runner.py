@@ -17,7 +17,7 @@ from api.platform.jobs.tasks import LeaseLost, Task, Unfinished
 from api.platform.outbound.circuit_breaker import CallError
 from api.platform.outbound.deadlines import deadline
 from api.platform.state import app_state
-from api.platform.telemetry import error_reports, metrics, request_context, tracing
+from api.platform.telemetry import error_reports, logs, metrics, request_context, tracing
 from api.platform.types import Headers
 
 MIN_EXPIRES = 60.0  # seconds that a run may wait in the queue, unless its period is longer
@@ -79,7 +79,7 @@ class Runner:
             seconds = round(time.perf_counter() - started, 2)
             fields |= {"stored": stored, "seconds": seconds, "finished": finished}
             metrics.JOB_RUNS.labels(name, "ok").inc()
-            log.info("job done", extra=fields | request_context.usage_fields())
+            log.info(logs.JOB_DONE, extra=fields | request_context.usage_fields())
             return finished or retry
 
     def _work(self, subject: str, lease: Lease) -> tuple[int, bool]:
@@ -116,7 +116,7 @@ class Runner:
         metrics.JOB_RUNS.labels(name, "error").inc()
         fields = {"job": name, "subject": subject, "attempt": attempt, "error": text}
         fields |= request_context.usage_fields()
-        log.warning("job failed", extra=fields, exc_info=not isinstance(error, CallError))
+        log.warning(logs.JOB_FAILED, extra=fields, exc_info=not isinstance(error, CallError))
         if may_retry:
             self._schedule(subject, attempt + 1, retry_delay(attempt, error))
             return

@@ -8,7 +8,7 @@ from typing import Any
 
 import pybreaker
 
-from api.platform.telemetry import metrics
+from api.platform.telemetry import logs, metrics
 
 FAILURES = 5  # in a row, until it opens
 OPEN_SECONDS = 15.0  # until it admits a trial
@@ -49,7 +49,7 @@ class StateReporter(pybreaker.CircuitBreakerListener):
             "was": old_state and old_state.name,
             "is": new_state.name,
         }
-        log.warning("breaker changed", extra=fields)
+        log.warning(logs.BREAKER_CHANGED, extra=fields)
 
 
 class Failure(Exception):

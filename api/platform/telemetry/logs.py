@@ -13,6 +13,12 @@ from api.platform.config import PlatformSettings
 from api.platform.telemetry import metrics, request_context
 
 ACCESS = "evara.access"
+ACCESS_LOG = logging.getLogger(ACCESS)  # one line per request
+# Messages that alerts, documentation or tests search for; tests compare the catalogue with them.
+UNHANDLED_EXCEPTION = "unhandled exception"
+JOB_DONE = "job done"
+JOB_FAILED = "job failed"
+BREAKER_CHANGED = "breaker changed"
 # Logs each batch, and each span that finds the queue full, while the collector is unreachable.
 REPETITIVE = "opentelemetry"
 REPETITIVE_INTERVAL = 60.0  # seconds between its lines
@@ -147,13 +153,12 @@ def finish(response: Response) -> Response:
     if context:
         response.headers[request_context.REQUEST_ID] = context.request_id
         response.headers[request_context.TRACERESPONSE] = context.traceparent()
-    logger = logging.getLogger(ACCESS)
-    if logger.isEnabledFor(logging.INFO):
+    if ACCESS_LOG.isEnabledFor(logging.INFO):
         # Logger.info() would search the stack for its caller at every request.
-        record = logger.makeRecord(
+        record = ACCESS_LOG.makeRecord(
             ACCESS, logging.INFO, __file__, 0, "request", (), None, extra=access_fields(response)
         )
-        logger.handle(record)
+        ACCESS_LOG.handle(record)
     return response
 
 

@@ -2,7 +2,6 @@
 
 import re
 from typing import Any
-from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
@@ -11,9 +10,6 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
 from api.platform.state import app_state
-from api.services import nodes
-from observability.spec import loading
-from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES, READINGS, reading, send, stored
 from tests.api.platform.helpers import is_problem
 
@@ -250,23 +246,6 @@ def test_no_request_names_a_host(client: FlaskClient) -> None:
     assert not re.search(r'"format": *"(uri|url|hostname|ipv4|ipv6)', contract)
     for channel in ("http://169.254.169.254/", "1001/../..", "1001@evil.org"):
         is_problem(client.post(NODES, json=NODE | {"channel_id": channel}), 422)
-
-
-def test_log_alerts_match_the_lines_of_the_app(
-    make_app: MakeApp,
-    migrated: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """A failed request writes the texts that the log alerts of the catalogue look for."""
-    assert migrated
-    client = make_app().test_client()
-    monkeypatch.setattr(nodes, "page", Mock(side_effect=ZeroDivisionError))
-    assert client.get(NODES).status_code == 500
-    lines = capsys.readouterr().err
-    texts = {alert.entry.text for alert in loading.load_plan().log_alerts if alert.entry.text}
-    assert texts
-    assert [text for text in texts if text not in lines] == []
 
 
 @pytest.mark.parametrize(

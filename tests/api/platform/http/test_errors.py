@@ -18,7 +18,7 @@ from api.platform import db
 from api.platform.http import errors
 from api.platform.jobs.worker import Jobs
 from api.platform.state import app_state
-from api.platform.telemetry import metrics
+from api.platform.telemetry import logs, metrics
 from observability.spec import names
 from tests.api.collector import Collector, collecting
 from tests.api.conftest import MakeApp
@@ -234,7 +234,7 @@ def error_lines(
     """Return the lines of level ERROR and the lines of requests."""
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     failures = [line for line in lines if line["level"] == "ERROR"]
-    requests = [line for line in lines if line["logger"] == "evara.access"]
+    requests = [line for line in lines if line["logger"] == logs.ACCESS]
     return failures, requests
 
 

@@ -44,7 +44,7 @@ def new_blueprint() -> ApiBlueprint:
         "orders2", __name__, url_prefix=ORDERS_V2, description="Orders, second version"
     )
 
-    @blueprint.route("", methods=["GET"], endpoint="list")
+    @blueprint.get("", endpoint="list")
     @blueprint.scope("read")
     @blueprint.response(200, OrdersV2, example={"ids": ["a-1"]})
     def list_ids() -> JsonObject:

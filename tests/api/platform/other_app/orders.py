@@ -55,24 +55,23 @@ class OrderPage(PageSchema):
     items = fields.List(fields.Nested(OrderSchema), required=True)
 
 
-@blueprint.route("", methods=["GET"], endpoint="list")
+@blueprint.get("", endpoint="list")
 @blueprint.scope("read")
 @blueprint.arguments(PageQuery, location="query")
 @blueprint.response(
     200, OrderPage, example={"items": [ANSWER], "page": 1, "page_size": 100, "total": 1}
 )
-@blueprint.errors(422)
 def list_orders(query: JsonObject) -> JsonObject:
     """List orders by id"""
     with database().read() as session:
         return paged(session, select(Order).order_by(Order.id), **query)
 
 
-@blueprint.route("", methods=["POST"], endpoint="create")
+@blueprint.post("", endpoint="create")
 @blueprint.scope("write")
 @blueprint.arguments(NewOrder, example=EXAMPLE)
 @blueprint.response(201, OrderSchema, example=ANSWER)
-@blueprint.errors(400, 409, 413, 415, 422)
+@blueprint.errors(409)
 def create(body: JsonObject) -> Any:
     """Create an order"""
     order = Order(**body)

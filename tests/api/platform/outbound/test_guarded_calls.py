@@ -35,7 +35,7 @@ from api.platform.outbound.guarded_calls import (
     RetryPolicy,
     retry_after,
 )
-from api.platform.telemetry import metrics, request_context
+from api.platform.telemetry import logs, metrics, request_context
 from observability.spec import names
 from tests.api.platform.helpers import sample
 from tests.serving import serving
@@ -365,6 +365,6 @@ def test_a_change_of_the_breaker_is_logged(
     changes = [
         (record.was, record.__dict__["is"])
         for record in caplog.records
-        if record.message == "breaker changed"
+        if record.message == logs.BREAKER_CHANGED
     ]
     assert changes == [("closed", "open")]

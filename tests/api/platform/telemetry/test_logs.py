@@ -291,7 +291,8 @@ def test_a_job_has_an_identity_of_its_own(
         app_state(app).tasks = (replace(SHIPPING, run=job),)
         Jobs(app).runners[SHIP].run_all()
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["message"] for line in lines] == ["in the middle", "job done"] * 2 + ["job failed"]
+    done = ["in the middle", logs.JOB_DONE]
+    assert [line["message"] for line in lines] == [*done, *done, logs.JOB_FAILED]
     ids = [(line["request_id"], line["trace_id"]) for line in lines]
     assert ids[0] == ids[1] != ids[2] == ids[3] != ids[4]
     assert all(all(pair) for pair in ids)

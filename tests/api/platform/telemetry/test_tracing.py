@@ -23,7 +23,7 @@ from api.platform.jobs.leases import Lease
 from api.platform.jobs.worker import Jobs
 from api.platform.outbound.guarded_calls import Guard, RetryPolicy
 from api.platform.state import app_state
-from api.platform.telemetry import metrics, request_context
+from api.platform.telemetry import logs, metrics, request_context
 from observability.spec import names
 from tests.api.collector import Collector, Received, collecting
 from tests.api.conftest import MakeApp, NewDatabase
@@ -205,7 +205,7 @@ def test_a_job_is_a_span_with_its_calls(
         "GET",
     }
     done = lines(capsys)[-1]
-    assert (done["message"], done["trace_id"]) == ("job done", job.trace_id)
+    assert (done["message"], done["trace_id"]) == (logs.JOB_DONE, job.trace_id)
     assert SECRET.encode() not in b"".join(collector.bodies)
 
 
