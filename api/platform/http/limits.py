@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from ipaddress import IPv6Network, ip_address
+from ipaddress import IPv6Network
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -14,6 +14,7 @@ from limits.storage import Storage
 from redis.exceptions import RedisError
 
 from api.platform.config import PlatformSettings
+from api.platform.http.addresses import parse_address
 from api.platform.http.response_headers import LIMIT, REMAINING, RESET, RETRY_AFTER
 from api.platform.outbound import redis_client
 from api.platform.state import app_state
@@ -129,10 +130,9 @@ def caller() -> str:
     key_id = g.get("key_id")
     if key_id:
         return f"key:{key_id}"
-    try:
-        address = ip_address(request.remote_addr or "")
-    except ValueError:
-        return "unknown"  # a Unix socket, or a proxy that sends no address
+    address = parse_address(request.remote_addr or "")
+    if address is None:
+        return "unknown"  # a Unix socket
     if address.version == 4:
         return str(address)
     if address.ipv4_mapped:

@@ -1,6 +1,8 @@
 """Strict parsing of requests: JSON, types and texts; and the blueprint that uses it."""
 
+import json
 import math
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 
 MAX_DEPTH = 16  # levels of lists and objects in a body; the schemas need three
+MAX_SHOWN = 100  # characters of a key in a message
 SLUG = r"[a-z0-9][a-z0-9-]{0,62}"
 PRINTABLE = r"[^\x00-\x1f\x7f]+"  # PostgreSQL stores no NUL; names have no line breaks
 
@@ -33,7 +36,7 @@ class Whole(validate.Regexp):
 
 
 class StrictParser(FlaskParser):
-    """A parser that refuses other content types, charsets, encodings, NaN and deep nesting."""
+    """A parser that refuses other types and encodings, NaN, repeated keys and deep nesting."""
 
     def load_json(self, req: Request, _: Schema) -> Any:
         """Return the body; abort with 400, 413 or 415 when it is not plain JSON."""
@@ -53,7 +56,26 @@ class StrictParser(FlaskParser):
             abort(400, f"The body is not valid JSON: {error}.")
         if is_deeper(data, MAX_DEPTH):
             abort(400, f"The body is nested more than {MAX_DEPTH} levels deep.")
+        refuse_repeated_keys(raw)
         return data
+
+
+def refuse_repeated_keys(raw: bytes) -> None:
+    """Abort with 400 when an object of the JSON text has a key twice; orjson takes the last value.
+
+    Numbers stay texts, because json limits the digits of an integer.
+    """
+    json.loads(raw.decode(), object_pairs_hook=refuse_repeated_key, parse_int=str, parse_float=str)
+
+
+def refuse_repeated_key(pairs: list[tuple[str, Any]]) -> None:
+    """Abort with 400 when two pairs of an object have the same key."""
+    if len(dict(pairs)) == len(pairs):
+        return
+    counts = Counter(key for key, _ in pairs)
+    [(key, _)] = counts.most_common(1)
+    shown = key[:MAX_SHOWN]
+    abort(400, f"The body has the key {shown!r} more than once in one object.")
 
 
 def is_deeper(data: Any, levels: int) -> bool:

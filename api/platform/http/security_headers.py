@@ -1,11 +1,18 @@
 """Security headers, CORS, trusted hosts and trusted proxies."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from flask import Flask, Response, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.platform.config import PlatformSettings
+from api.platform.http.addresses import parse_address
 from api.platform.http.response_headers import EXPOSED
 from api.platform.state import app_state
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -39,8 +46,25 @@ def init_app(app: Flask, settings: PlatformSettings) -> None:
     app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
     if settings.proxy_hops:
         hops = settings.proxy_hops
-        proxied = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)
+        proxied = ProxyFix(with_plain_address(app.wsgi_app), x_for=hops, x_proto=hops)
         app.wsgi_app = proxied  # type: ignore[method-assign]
+
+
+def with_plain_address(app: "WSGIApplication") -> "WSGIApplication":
+    """Return the app behind ProxyFix with the client's address alone in REMOTE_ADDR.
+
+    Azure and IIS add a port. What is no address is replaced by the proxy's own.
+    """
+
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        address = parse_address(environ["REMOTE_ADDR"])
+        if address:
+            environ["REMOTE_ADDR"] = str(address)
+        else:
+            environ["REMOTE_ADDR"] = environ["werkzeug.proxy_fix.orig"]["REMOTE_ADDR"]
+        return app(environ, start_response)
+
+    return serve
 
 
 def answer_preflight() -> Response | None:

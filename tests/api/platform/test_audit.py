@@ -54,12 +54,25 @@ def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("forwarded_for", "address"),
+    [
+        ("6.6.6.6, 10.0.0.9", "10.0.0.9"),
+        ("10.0.0.9:40000", "10.0.0.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("x" * 100, "127.0.0.1"),
+    ],
+)
 @pytest.mark.usefixtures("migrated")
-def test_the_address_is_the_one_behind_declared_proxies(make_app: MakeApp) -> None:
-    """A forged X-Forwarded-For does not get into the log."""
+def test_the_address_is_the_one_behind_declared_proxies(
+    make_app: MakeApp, forwarded_for: str, address: str
+) -> None:
+    """A forged X-Forwarded-For does not get into the log, nor a port, nor what is no address."""
     app = make_app(proxy_hops=1)
-    app.test_client().post(ORDERS, json=ORDER, headers={"X-Forwarded-For": "6.6.6.6, 10.0.0.9"})
-    assert entries_of(app)[0].address == "10.0.0.9"
+    client = app.test_client()
+    answer = client.post(ORDERS, json=ORDER, headers={"X-Forwarded-For": forwarded_for})
+    assert answer.status_code == 201
+    assert entries_of(app)[0].address == address
 
 
 def test_a_refused_change_leaves_no_entry(app: Flask, client: FlaskClient) -> None:
@@ -97,13 +110,50 @@ def test_a_change_that_cannot_be_recorded_is_rolled_back(app: Flask, client: Fla
 def test_entries_cannot_be_changed(app: Flask, client: FlaskClient, statement: str) -> None:
     """Triggers refuse it for every client."""
     client.post(ORDERS, json=ORDER)
+    refuse_statement(app, statement)
+    assert [entry.action for entry in entries_of(app)] == ["orders.create"]
+
+
+COLUMNS = "(id, time, action, subject, change, fields)"
+VALUES = "VALUES (1, '2020-01-01', 'forged', 's', 'insert', '[]')"
+UPSERT = f"INSERT INTO audit {COLUMNS} {VALUES} ON CONFLICT (id) DO UPDATE SET action = 'forged'"
+REPLACEMENTS = {
+    "sqlite": [
+        UPSERT,
+        f"REPLACE INTO audit {COLUMNS} {VALUES}",
+        f"INSERT OR REPLACE INTO audit {COLUMNS} {VALUES}",
+        f"REPLACE INTO audit {COLUMNS.replace('id', 'rowid', 1)} {VALUES}",
+        "REPLACE INTO audit SELECT * FROM audit",
+        "UPDATE OR REPLACE audit SET action = 'forged'",
+    ],
+    "postgresql": [
+        UPSERT,
+        "MERGE INTO audit USING (SELECT 1 AS id) AS source ON audit.id = source.id"
+        " WHEN MATCHED THEN UPDATE SET action = 'forged'",
+        "TRUNCATE audit",
+    ],
+}
+
+
+def test_entries_cannot_be_replaced(app: Flask, client: FlaskClient) -> None:
+    """An insert that replaces an entry is refused, and new entries are still recorded."""
+    client.post(ORDERS, json=ORDER)
+    dialect = app_state(app).database.engine.name
+    for statement in REPLACEMENTS[dialect]:
+        refuse_statement(app, statement)
+    assert client.post(ORDERS, json=ORDER | {"id": "a-2"}).status_code == 201
+    entries = [(entry.id, entry.action) for entry in entries_of(app)]
+    assert entries == [(1, "orders.create"), (2, "orders.create")]
+
+
+def refuse_statement(app: Flask, statement: str) -> None:
+    """Run the statement and assert that a trigger refuses it."""
     with (
         app.app_context(),
         pytest.raises(DatabaseError, match="append-only"),
         database().write() as session,
     ):
         session.execute(text(statement))
-    assert [entry.action for entry in entries_of(app)] == ["orders.create"]
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,33 @@ def test_only_declared_proxies_are_believed(
 @pytest.mark.parametrize(
     ("one", "other", "together"),
     [
+        ("198.51.100.1:40000", "198.51.100.1:40001", True),
+        ("198.51.100.1:40000", "198.51.100.1", True),
+        ("198.51.100.1:40000", "198.51.100.2:40000", False),
+        ("[2001:db8::1]:443", "2001:db8::1", True),
+        ("[2001:db8::1]:443", "[2001:db8::2]:444", True),
+        ("[2001:db8::1]", "[2001:db8:0:1::1]", False),
+        ('"[2001:db8::1]"', "[2001:db8::1]:443", True),
+        ('"[2001:db8::1]:443"', "2001:db8::1", True),
+        ("fe80::1%eth0", "fe80::1%eth1", True),
+        ("[::ffff:198.51.100.1]:443", "198.51.100.1", True),
+        ("unknown", "_hidden:9", True),
+        ("", "198.51.100.300", True),
+    ],
+)
+@pytest.mark.usefixtures("migrated", "limited_to_three")
+def test_a_forwarded_address_may_have_a_port(
+    make_app: MakeApp, one: str, other: str, together: bool
+) -> None:
+    """Ports, brackets and quotes do not separate callers; other texts share the proxy's count."""
+    client = stranger(make_app(proxy_hops=1))
+    assert allowed(client, headers={"X-Forwarded-For": one}) == 3
+    assert allowed(client, headers={"X-Forwarded-For": other}) == (0 if together else 3)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
         ("2001:db8::1", "2001:db8::ffff:1", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
         ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),

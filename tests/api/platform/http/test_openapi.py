@@ -88,6 +88,33 @@ def test_body_that_is_not_plain_json_is_refused(
     assert client.post(ORDERS, data=json.dumps(ORDER), headers=headers).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ('{"amount": 1, "id": "a", "id": "b"}', "id"),
+        ('{"amount": 1, "id": "a", "\\u0069d": "a"}', "id"),
+        ('{"x": [{"y": {"k": 1, "k": null}}]}', "k"),
+        ('[{"a": 1}, {"a": 2, "b": {"": 1, "": 2}}]', ""),
+        ('{"n": 1e300, "n": 123456789012345678901234567890}', "n"),
+    ],
+)
+def test_body_with_a_repeated_key_is_refused(client: FlaskClient, body: str, key: str) -> None:
+    """Parsers differ in which of the values they take, so the answer names the key."""
+    answer = client.post(ORDERS, data=body, content_type="application/json")
+    problem = is_problem(answer, 400)
+    assert problem["detail"] == f"The body has the key {key!r} more than once in one object."
+
+
+def test_detail_of_a_repeated_key_is_short_and_redacted(client: FlaskClient) -> None:
+    """A key of any length and content gives a short answer, without the secrets in it."""
+    for key in ("k" * 100_000, "evara_" + "Ab3" * 14):
+        body = f'{{"{key}": 1, "{key}": 2}}'
+        answer = client.post(ORDERS, data=body, content_type="application/json")
+        problem = is_problem(answer, 400)
+        assert len(problem["detail"]) < 200
+        assert "Ab3" not in problem["detail"]
+
+
 @pytest.mark.parametrize(("depth", "status"), [(16, 422), (17, 400), (1_000, 400), (100_000, 400)])
 def test_body_nested_more_than_16_levels_is_refused(
     client: FlaskClient, depth: int, status: int

@@ -14,15 +14,19 @@ branch_labels = None
 depends_on = None
 
 PLATFORM = (ApiKey, AuditEntry, Lease, Delivery, DeadLetter)
-AUDIT = Path(__file__).resolve().parents[6] / "migrations" / "versions" / "0003_audit.py"
-TRIGGERS = runpy.run_path(str(AUDIT))["UP"]
+VERSIONS = Path(__file__).resolve().parents[6] / "migrations" / "versions"
+TRIGGERS = [
+    runpy.run_path(str(VERSIONS / name))["UP"]
+    for name in ("0003_audit.py", "0005_audit_replace.py")
+]
 
 
 def upgrade() -> None:
     for table in PLATFORM:
         table.__table__.create(op.get_bind())
-    for statement in TRIGGERS[op.get_bind().dialect.name]:
-        op.execute(statement)
+    for statements in TRIGGERS:
+        for statement in statements[op.get_bind().dialect.name]:
+            op.execute(statement)
     op.create_table(
         "orders",
         sa.Column("id", sa.String(20), nullable=False),
