@@ -3,9 +3,9 @@
     locust -f loadtests/locustfile.py --host http://localhost:8000
 
 Every request is named by its catalogue id, and the run is judged by the same objectives as the
-service: the exit code is 0 when all that had traffic were met, 1 when one was missed, 2 when
-nothing was measured. The module imports nothing of the project, because `import locust` replaces
-the sockets of its process.
+service: the exit code is 0 when all that had traffic were met, 1 when one was missed, 2 when none
+was missed but some had too few requests, or nothing was measured. The module imports nothing of
+the API and of the compiler, because `import locust` replaces the sockets of its process.
 
 A scenario has the request (`id`, `method`, `path`, `body`), the status codes that the contract
 promises (`expect`), its share of the load (`weight`) and its `objectives`; by path parameter:
@@ -32,11 +32,14 @@ from locust import HttpUser, constant_throughput, events
 from locust import stats as locust_stats
 from locust.env import Environment
 
+from loadtests import verdicts
+
 Scenario = dict[str, Any]  # see generate/locust.py
 Row = dict[str, Any]
 OWN_SCENARIOS = Path(__file__).parent / "scenarios.json"
 SCENARIOS_FILE = Path(os.environ.get("EVARA_LOAD_SCENARIOS", OWN_SCENARIOS))
 SCENARIOS = json.loads(SCENARIOS_FILE.read_text(encoding="utf-8"))["scenarios"]
+verdicts.require_known_kinds(SCENARIOS)
 RATE = float(os.environ.get("EVARA_LOAD_RATE", "50"))  # requests per second of all users together
 USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
 KEY = os.environ.get("EVARA_API_KEY", "")  # an unlimited write key
@@ -190,43 +193,6 @@ def find_holders(node: Any, path: list[str]) -> list[Any]:
     return mappings
 
 
-def judge() -> list[Row]:
-    """Return one row per objective: promised and measured share, and the verdict."""
-    return [
-        judge_objective(scenario["id"], objective)
-        for scenario in SCENARIOS
-        for objective in scenario["objectives"]
-    ]
-
-
-def judge_objective(name: str, objective: Row) -> Row:
-    """Return the row of one objective.
-
-    Availability counts all requests; latency counts the good answers within its threshold.
-    """
-    within = objective["within"]
-    if within is None:
-        total = TALLY.total[name]
-        good = total - TALLY.failed[name]
-    else:
-        times = TALLY.good[name]
-        total = len(times)
-        good = sum(seconds <= within for seconds in times)
-    row = {
-        "slo": objective["slo"],
-        "objective": objective["objective"],
-        "measured": None,
-        "good": good,
-        "total": total,
-        "verdict": "idle",
-    }
-    if total:
-        row["measured"] = good / total
-        is_met = good >= objective["objective"] * total
-        row["verdict"] = "met" if is_met else "missed"
-    return row
-
-
 def read_figures(entry: locust_stats.StatsEntry | None) -> Row:
     """Return Locust's own numbers, as its CSV files have them, with times in seconds."""
     if not entry or not entry.num_requests:
@@ -253,8 +219,9 @@ def count(
 @events.quitting.add_listener
 def conclude(environment: Environment, **_: Any) -> None:
     """Judge the run, write its report and set the exit code."""
-    rows = judge()
-    environment.process_exit_code = choose_exit_code({row["verdict"] for row in rows})
+    rows = verdicts.judge(SCENARIOS, TALLY)
+    found = {row["verdict"] for row in rows}
+    environment.process_exit_code = verdicts.choose_exit_code(found)
     if VERDICT:
         report = build_report(environment.stats, rows)
         Path(VERDICT).write_text(json.dumps(report, indent=1), encoding="utf-8")
@@ -262,15 +229,6 @@ def conclude(environment: Environment, **_: Any) -> None:
     if options and options.csv_prefix:
         # Locust writes its CSV files every second, not at its end: wait for the last requests
         time.sleep(2 * locust_stats.CSV_STATS_INTERVAL_SEC)
-
-
-def choose_exit_code(verdicts: set[str]) -> int:
-    """Return 1 when an objective was missed, 2 when nothing was measured, else 0."""
-    if "missed" in verdicts:
-        return 1
-    if "met" in verdicts:
-        return 0
-    return 2
 
 
 def build_report(stats: locust_stats.RequestStats, objectives: list[Row]) -> Row:

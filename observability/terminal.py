@@ -19,6 +19,7 @@ UNKNOWN = 2
 COLOURS = {
     "met": "green",
     "missed": "red",
+    "too few": "cyan",
     "idle": "dim",
     "unmeasured": "yellow",
     "disagree": "red",

@@ -9,7 +9,7 @@ from observability.terminal import format_goal, format_percentage, out, print_wr
 
 
 def print_comparison(comparison: Json, page: Path) -> None:
-    """Print the SLOs that are no longer met, reasons to doubt, and the page's path."""
+    """Print the SLOs that are newly missed, reasons to doubt, and the page's path."""
     unlike = comparison["unlike"]
     if unlike:
         print_warning(f"The runs had different settings: {'; '.join(unlike)}.")
@@ -31,9 +31,10 @@ def print_warning(text: str) -> None:
 
 
 def print_broken(row: Json) -> None:
-    """Print an SLO that was met and is missed now."""
+    """Print an SLO that is missed now and was not before."""
     old = format_percentage(row["old"])
     new = format_percentage(row["new"])
     goal = format_goal(row["objective"])
-    news = f"was met, is missed now: {old} % → {new} %, objective {goal} %"
+    before = "was met" if row["was"] == "met" else "was not missed"
+    news = f"{before}, is missed now: {old} % → {new} %, objective {goal} %"
     out.print(f"[red]✗[/red] {row['slo']}: {news}")

@@ -19,7 +19,7 @@ from observability.terminal import (
     print_wrapped,
 )
 
-MARKS = {"met": "✓", "missed": "✗", "disagree": "≠", "unknown": "?"}
+MARKS = {"met": "✓", "missed": "✗", "too few": "~", "disagree": "≠", "unknown": "?"}
 LISTED_ERRORS = 10
 SCALES = {"requests": 1, "failed": 1, "rate": 1, "p50": 1000, "p95": 1000, "p99": 1000}
 SIDE_COLUMNS = ("route", ">requests", ">failed", ">req/s", ">p50 ms", ">p95 ms", ">p99 ms")
@@ -44,8 +44,16 @@ def print_objectives(objectives: list[Json]) -> None:
         goal = format_goal(row["objective"])
         measured = format_percentage(row["measured"])
         verdict = format_verdict(row["verdict"])
-        table.add_row(row["slo"], goal, measured, str(row["total"]), verdict)
+        table.add_row(row["slo"], goal, measured, format_requests(row), verdict)
     out.print(table)
+
+
+def format_requests(objective: Json) -> str:
+    """Return the number of requests; where a verdict needs more, as in `8 of 20`."""
+    total = objective["total"]
+    if objective["verdict"] == "too few":
+        return f"{total} of {objective['events_needed']}"
+    return str(total)
 
 
 def print_sides(report: Json) -> None:

@@ -45,10 +45,14 @@ def scenario(route: Route, openapi: Json) -> Json:
 
 
 def objective(slo: Slo) -> Json:
-    """Return an SLO; `within` is the slowest good answer in seconds, where durations are judged."""
+    """Return an SLO; `within` is the slowest good answer in seconds, where durations are judged.
+
+    `events_needed` is the number of events below which there is no verdict.
+    """
     return {
         "slo": slo.name,
         "objective": float(slo.objective),
         "within": float(slo.threshold.seconds) if slo.threshold else None,
         "kind": slo.sli,
+        "events_needed": slo.events_needed,
     }

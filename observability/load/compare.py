@@ -36,13 +36,13 @@ def read_report(folder: Path) -> Report:
 
 
 def compare_reports(old: Report, new: Report) -> Json:
-    """Return each route's figures in both runs, and the objectives that are no longer met.
+    """Return each route's figures in both runs, and the objectives that are newly missed.
 
     `unlike` lists how the runs' load differs, `unsure` says why the comparison proves little.
     """
     return {
         "unlike": list_profile_differences(old["run"], new["run"]),
-        "unsure": explain_doubt(old["verdict"], new["verdict"]),
+        "unsure": explain_doubt(old, new),
         "routes": compare_routes(old, new),
         "broken": list_broken(old["objectives"], new["objectives"]),
     }
@@ -69,17 +69,26 @@ def list_profile_differences(old: Json, new: Json) -> list[str]:
     return differences
 
 
-def explain_doubt(old: str, new: str) -> str:
+def explain_doubt(old: Report, new: Report) -> str:
     """Return why the comparison proves little; empty where both runs are reliable."""
-    verdicts = {"old": old, "new": new}
+    verdicts = {"old": old["verdict"], "new": new["verdict"]}
     reasons = [
         f"the {run} run's verdict is {verdict}"
         for run, verdict in verdicts.items()
         if verdict in UNRELIABLE_VERDICTS
     ]
+    undecided = count_undecided(old["objectives"], new["objectives"])
+    if undecided:
+        reasons.append(f"of the objectives that were met, {undecided} had too few requests now")
     if not reasons:
         return ""
     return f"{' and '.join(reasons).capitalize()}, so this comparison proves little."
+
+
+def count_undecided(old: list[Json], new: list[Json]) -> int:
+    """Return how many objectives the old run met and the new one had too few requests for."""
+    met = {row["slo"] for row in old if row["verdict"] == "met"}
+    return sum(row["verdict"] == "too few" and row["slo"] in met for row in new)
 
 
 def compare_routes(old: Report, new: Report) -> list[Json]:
@@ -115,20 +124,21 @@ def select_figures(clients: Json) -> Figures:
 
 
 def list_broken(old: list[Json], new: list[Json]) -> list[Json]:
-    """Return the objectives that the old run met and the new one missed.
+    """Return the objectives that the new run missed and the old one did not.
 
-    `old` and `new` are the measured shares of good events.
+    `was` is the verdict of the old run; `old` and `new` are the measured shares of good events.
     """
-    measured_before = {row["slo"]: row["measured"] for row in old if row["verdict"] == "met"}
+    not_missed = {row["slo"]: row for row in old if row["verdict"] in ("met", "too few")}
     return [
         {
             "slo": row["slo"],
             "objective": row["objective"],
-            "old": measured_before[row["slo"]],
+            "was": not_missed[row["slo"]]["verdict"],
+            "old": not_missed[row["slo"]]["measured"],
             "new": row["measured"],
         }
         for row in new
-        if row["verdict"] == "missed" and row["slo"] in measured_before
+        if row["verdict"] == "missed" and row["slo"] in not_missed
     ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -24,10 +25,14 @@ Report = Json
 
 
 class RunVerdict(StrEnum):
-    """The verdict of a run; without the server's side it is unknown."""
+    """The verdict of a run; without the server's side it is unknown.
+
+    Too few: nothing was missed, but some objectives had too few requests for a verdict.
+    """
 
     MET = "met"
     MISSED = "missed"
+    TOO_FEW = "too few"
     DISAGREE = "disagree"
     UNKNOWN = "unknown"
 
@@ -35,6 +40,7 @@ class RunVerdict(StrEnum):
 EXIT_CODES = {
     RunVerdict.MET: 0,
     RunVerdict.MISSED: 1,
+    RunVerdict.TOO_FEW: 2,
     RunVerdict.DISAGREE: 1,
     RunVerdict.UNKNOWN: 2,
 }
@@ -178,12 +184,7 @@ def judge(
     used = [row for row in objectives if row["verdict"] != "idle"]
     if not used:
         return RunVerdict.UNKNOWN, "No request was measured."
-    missed = sum(row["verdict"] == "missed" for row in used)
-    verdict = RunVerdict.MET
-    result = f"all {len(used)} objectives with traffic are met"
-    if missed:
-        verdict = RunVerdict.MISSED
-        result = f"{missed} of {len(used)} objectives are missed"
+    verdict, result = judge_objectives(used)
     if recording.unreachable:
         problem = f"but the server's numbers are missing: {recording.unreachable}"
         return RunVerdict.UNKNOWN, f"For the clients, {result}, {problem}"
@@ -197,4 +198,20 @@ def judge(
     sides = "and clients and server agree"
     if recording.unwatched:
         sides = "by the clients' numbers only"
-    return verdict, f"{result[0].upper()}{result[1:]}, {sides}."
+    advice = ""
+    if verdict == RunVerdict.TOO_FEW:
+        advice = " Send more requests to decide the others: raise TIME or RATE."
+    return verdict, f"{result[0].upper()}{result[1:]}, {sides}.{advice}"
+
+
+def judge_objectives(used: list[Json]) -> tuple[RunVerdict, str]:
+    """Return the verdict on the objectives that had traffic, and its reason as a clause."""
+    numbers = Counter(row["verdict"] for row in used)
+    missed = numbers["missed"]
+    too_few = numbers["too few"]
+    if missed:
+        return RunVerdict.MISSED, f"{missed} of {len(used)} objectives are missed"
+    if too_few:
+        clause = f"no objective is missed, {numbers['met']} of {len(used)} are met"
+        return RunVerdict.TOO_FEW, f"{clause}, {too_few} had too few requests for a verdict"
+    return RunVerdict.MET, f"all {len(used)} objectives with traffic are met"

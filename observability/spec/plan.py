@@ -3,6 +3,7 @@
 The API registers its metrics from it, generators render it, and `slo` and `drill` judge by it.
 """
 
+import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -59,6 +60,11 @@ class Slo:
     def budget(self) -> Decimal:
         """Return the share of events that may be bad, 0..1."""
         return 1 - self.objective
+
+    @property
+    def events_needed(self) -> int:
+        """Return how many events a verdict needs: of these, one may be bad."""
+        return math.ceil(1 / self.budget)
 
     @property
     def limit(self) -> Duration:

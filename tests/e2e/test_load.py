@@ -72,8 +72,9 @@ def test_both_sides_of_an_undisturbed_run_agree(load_run: LoadRun) -> None:
         f for f in load_run.report["findings"] if f["number"] == "p95" and f["clients"] > f["high"]
     ]  # on a busy machine clients do wait longer
     assert load_run.report["findings"] == latency_findings
-    assert load_run.report["verdict"] in (["disagree"] if latency_findings else ["met", "missed"])
-    assert load_run.code == (0 if load_run.report["verdict"] == "met" else 1)
+    decided = ["too few", "missed"]  # 360 requests are too few for an objective of 99.9 %
+    assert load_run.report["verdict"] in (["disagree"] if latency_findings else decided)
+    assert load_run.code == (2 if load_run.report["verdict"] == "too few" else 1)
     for row in load_run.report["routes"]:
         assert row["server"]["requests"] == pytest.approx(
             row["clients"]["requests"] + row["probes"], abs=2 if row["probes"] else 0

@@ -79,12 +79,16 @@ tally = l.TALLY
 for number in range(1000):
     tally.add("nodes.list", 0.5 if number < 40 else 0.01, "")
 tally.add("nodes.get", 0.01, "500 oops")
+tally.add("nodes.get", 0.01, "500 oops")
+for number in range(8):
+    tally.add("nodes.update", 0.5 if number == 0 else 0.01, "")
 for number in range(100):
     tally.add("readings.latest", 0.5, "")
-rows = {row["slo"]: row for row in l.judge()}
+rows = {row["slo"]: row for row in l.verdicts.judge(l.SCENARIOS, tally)}
 for name in (
     "nodes.list-availability", "nodes.list-latency-200ms", "nodes.get-availability",
     "nodes.get-latency-200ms", "readings.latest-latency-200ms", "nodes.create-availability",
+    "nodes.update-latency-200ms", "nodes.update-availability",
 ):
     result[name] = [rows[name][key] for key in ("good", "total", "measured", "verdict")]
 result["errors"] = dict(tally.errors)
@@ -98,7 +102,7 @@ class Broken: status_code = 0
 class Fine: status_code = 200
 codes, naps = [], []
 l.time.sleep = naps.append
-for good, bad in ((0, 0), (10, 0), (0, 10)):
+for good, bad in ((0, 0), (1000, 0), (10, 0), (10, 1), (0, 10)):
     l.TALLY.__init__()
     for _ in range(good): l.TALLY.add("nodes.list", 0.01, "")
     for _ in range(bad): l.TALLY.add("nodes.list", 0.01, "500 oops\\x1b[31m")
@@ -228,20 +232,23 @@ def test_fixed_resource_is_requested(results: dict[str, Any]) -> None:
 
 def test_the_run_is_judged_by_the_objectives(results: dict[str, Any]) -> None:
     """Availability counts all requests, latency the good ones; without events it is idle."""
-    assert results["judge"] == {
+    verdicts = {slo: row for slo, row in results["judge"].items() if slo.startswith("nodes.")}
+    assert verdicts == {
         "nodes.list-availability": [1000, 1000, 1.0, "met"],
         "nodes.list-latency-200ms": [960, 1000, 0.96, "met"],
-        "nodes.get-availability": [0, 1, 0.0, "missed"],
+        "nodes.get-availability": [0, 2, 0.0, "missed"],
         "nodes.get-latency-200ms": [0, 0, None, "idle"],
-        "readings.latest-latency-200ms": [0, 100, 0.0, "missed"],
         "nodes.create-availability": [0, 0, None, "idle"],
-        "errors": {"nodes.get: 500 oops": 1},
+        "nodes.update-latency-200ms": [7, 8, 0.875, "too few"],
+        "nodes.update-availability": [8, 8, 1.0, "too few"],
     }
+    assert results["judge"]["readings.latest-latency-200ms"] == [0, 100, 0.0, "missed"]
+    assert results["judge"]["errors"] == {"nodes.get: 500 oops": 2}
 
 
 def test_exit_code_follows_the_verdict(results: dict[str, Any]) -> None:
-    """2 when nothing was measured, 1 when an objective was missed, else 0."""
-    assert results["conclude"]["codes"] == [2, 0, 1]
+    """1 when an objective was missed, 2 with too few requests or without any, else 0."""
+    assert results["conclude"]["codes"] == [2, 0, 2, 2, 1]
     report = results["conclude"]["report"]
     row = next(row for row in report["routes"] if row["route"] == "nodes.list")
     assert (row["expect"], row["within"]) == ([200], 0.2)
@@ -265,7 +272,7 @@ def test_unanswered_requests_are_counted_apart(results: dict[str, Any]) -> None:
 def test_end_waits_for_the_last_csv_rows(results: dict[str, Any]) -> None:
     """Locust writes its CSV files once a second, so the process waits for more than a second."""
     assert all(nap > 1 for nap in results["conclude"]["naps"])
-    assert len(results["conclude"]["naps"]) == 4
+    assert len(results["conclude"]["naps"]) == 6
 
 
 def test_user_creates_uses_and_deletes_its_own_nodes(results: dict[str, Any]) -> None:

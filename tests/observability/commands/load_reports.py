@@ -60,6 +60,15 @@ REPORT: dict[str, Any] = {
             "total": 0,
             "verdict": "idle",
         },
+        {
+            "slo": "nodes.list-latency-200ms",
+            "objective": 0.95,
+            "measured": 0.875,
+            "good": 7,
+            "total": 8,
+            "events_needed": 20,
+            "verdict": "too few",
+        },
     ],
     "version": 1,
 }

@@ -10,7 +10,7 @@ from tests.observability.commands.support import WIDTH, invoke
 
 
 def test_two_load_reports_are_compared(tmp_path: Path) -> None:
-    """The page is beside the new report; an objective that is no longer met fails."""
+    """The page is beside the new report; an objective that is newly missed fails."""
     better = REPORT | {
         "objectives": [
             row | {"verdict": "met", "measured": 1.0} for row in REPORT["objectives"][:1]
@@ -31,7 +31,7 @@ def test_two_load_reports_are_compared(tmp_path: Path) -> None:
     )
     assert "The runs had different settings: users was 20, is 21." in result.output
     assert str(tmp_path / "new" / "compare.html") in result.output
-    assert "1 objective no longer met" in (tmp_path / "new" / "compare.html").read_text(
+    assert "1 objective newly missed" in (tmp_path / "new" / "compare.html").read_text(
         encoding="utf-8"
     )
     assert not (tmp_path / "old" / "compare.html").exists()

@@ -19,6 +19,7 @@ def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Each pair is clients/server" in result.output
     for words in (
         "nodes.list-availability",
+        "8 of 20 too few",
         "1200/1200",
         "80/1200≠",
         "3 × nodes.list: 500 [boom]",
@@ -33,12 +34,13 @@ def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("verdict", "code"), [("met", 0), ("missed", 1), ("disagree", 1), ("unknown", 2)]
+    ("verdict", "code"),
+    [("met", 0), ("missed", 1), ("too few", 2), ("disagree", 1), ("unknown", 2)],
 )
 def test_the_verdict_on_a_load_run_decides_the_exit_code(
     monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
 ) -> None:
-    """0 met, 1 missed or disagreeing, 2 without the server's side; the reason is said once."""
+    """0 met, 1 missed or disagreeing, 2 undecided; a missing server's side is said once."""
     changes = {
         "verdict": verdict,
         "summary": "So it is.",

@@ -54,9 +54,22 @@ def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, A
             "objective": 0.999,
             "within": None,
             "kind": "availability",
+            "events_needed": 1000,
         },
-        {"slo": "nodes.list-latency-200ms", "objective": 0.95, "within": 0.2, "kind": "latency"},
-        {"slo": "nodes.list-latency-1s", "objective": 0.995, "within": 1.0, "kind": "latency"},
+        {
+            "slo": "nodes.list-latency-200ms",
+            "objective": 0.95,
+            "within": 0.2,
+            "kind": "latency",
+            "events_needed": 20,
+        },
+        {
+            "slo": "nodes.list-latency-1s",
+            "objective": 0.995,
+            "within": 1.0,
+            "kind": "latency",
+            "events_needed": 200,
+        },
     ]
 
 

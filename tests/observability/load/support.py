@@ -30,6 +30,7 @@ def locust_report(verdict: str = "met", **changes: Any) -> dict[str, Any]:
         "measured": 1.0,
         "good": 100,
         "total": 100,
+        "events_needed": 1000,
         "verdict": verdict,
     }
     route = {

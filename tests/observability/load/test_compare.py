@@ -27,6 +27,19 @@ def test_a_comparison_names_what_is_no_longer_met() -> None:
     assert compare.compare_reports(old, old)["unlike"] == []
 
 
+def test_a_comparison_with_too_few_requests_names_what_is_missed_now() -> None:
+    """Too few requests before do not hide a miss, and too few now are a reason to doubt."""
+    met, few, missed = (
+        build_report(PROFILE, locust_report(verdict), recording())
+        for verdict in ("met", "too few", "missed")
+    )
+    [broken] = compare.compare_reports(few, missed)["broken"]
+    assert (broken["slo"], broken["was"]) == ("orders.list-availability", "too few")
+    doubt = "Of the objectives that were met, 1 had too few requests now"
+    assert compare.compare_reports(met, few)["unsure"].startswith(doubt)
+    assert compare.compare_reports(few, met)["unsure"] == ""
+
+
 def test_a_comparison_holds_routes_of_either_run() -> None:
     """A route of one run has no figures in the other; runs of different length say so."""
     old = build_report(PROFILE, locust_report(), recording())

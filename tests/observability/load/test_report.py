@@ -62,6 +62,16 @@ from tests.observability.load.support import PROFILE, increase, locust_report, r
         ),
         ("met", None, "", "elsewhere", RunVerdict.MET, "by the clients' numbers only"),
         ("idle", None, "", "elsewhere", RunVerdict.UNKNOWN, "No request was measured."),
+        (
+            "too few",
+            100,
+            "",
+            "",
+            RunVerdict.TOO_FEW,
+            "No objective is missed, 0 of 1 are met, 1 had too few requests for a verdict, "
+            "and clients and server agree. Send more requests to decide the others: raise TIME",
+        ),
+        ("too few", 150, "", "", RunVerdict.DISAGREE, "1 had too few requests for a verdict."),
     ],
 )
 def test_the_verdict_says_why(
@@ -77,8 +87,36 @@ def test_the_verdict_says_why(
     built = report.build_report(PROFILE, locust_report(objective), recorded)
     assert built["verdict"] == verdict
     assert words in built["summary"]
-    exit_codes = {"met": 0, "missed": 1, "disagree": 1, "unknown": 2}
+    exit_codes = {"met": 0, "missed": 1, "too few": 2, "disagree": 1, "unknown": 2}
     assert EXIT_CODES[built["verdict"]] == exit_codes[verdict]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "verdict"),
+    [
+        (("met", "too few", "idle"), RunVerdict.TOO_FEW),
+        (("met", "too few", "missed"), RunVerdict.MISSED),
+        (("met", "idle"), RunVerdict.MET),
+    ],
+)
+def test_a_missed_objective_outranks_too_few_requests(
+    verdicts: tuple[str, ...], verdict: RunVerdict
+) -> None:
+    """The run has too few requests only when nothing was missed; idle objectives do not count."""
+    [objective] = locust_report()["objectives"]
+    objectives = [objective | {"verdict": each} for each in verdicts]
+    built = report.build_report(PROFILE, locust_report(objectives=objectives), recording())
+    assert built["verdict"] == verdict
+
+
+def test_the_page_says_how_many_requests_a_verdict_needs(tmp_path: Path) -> None:
+    """An objective with too few requests shows their number, and the number that is enough."""
+    built = report.build_report(PROFILE, locust_report("too few"), recording())
+    report.write_report(tmp_path, built, [])
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert '<header class="verdict too-few">' in page
+    assert "Nothing missed; requests too few" in page
+    assert "<td>100 (of 1\u202f000)</td>" in page
 
 
 def test_a_row_has_both_sides() -> None:
