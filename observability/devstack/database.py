@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 
 from observability.devstack.layout import ROOT, StackLayout
+from observability.devstack.private_files import PRIVATE
 from observability.devstack.processes import clean_environment
 from observability.devstack.programs import api_environment
 from observability.devstack.steps import StackError
@@ -29,7 +30,7 @@ def prepare_database(layout: StackLayout, *, drill: bool = False) -> None:
     environment = clean_environment(layout) | api_environment(layout, drill=drill)
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
     result = subprocess.run(  # noqa: S603 - our own interpreter
-        command, cwd=ROOT, env=environment, capture_output=True, text=True
+        command, cwd=ROOT, env=environment, umask=PRIVATE, capture_output=True, text=True
     )
     if result.returncode:
         reason = result.stderr.strip().splitlines()[-1]

@@ -74,8 +74,9 @@ def free_megabytes(folder: Path) -> int:
 
 
 def require_disk_space(folder: Path) -> None:
-    """Make the folder; raise StackError when its disk is nearly full."""
+    """Make the folder, for its owner alone; raise StackError when its disk is nearly full."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
     free = free_megabytes(folder)
     if free < NEEDED_MEGABYTES:
         raise StackError(

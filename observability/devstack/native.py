@@ -19,6 +19,7 @@ from observability.devstack.machine import (
     require_disk_space,
     require_free_ports,
 )
+from observability.devstack.private_files import make_private
 from observability.devstack.programs import API_FOLDERS, Program, programs, source_digest
 from observability.devstack.readiness import (
     Wait,
@@ -59,6 +60,7 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
         if not is_running:
             withdraw_targets(layout)
         prepare_database(layout)
+        make_private(layout.state, layout.servers)
     every_program = programs(layout, plan, servers)
     layout.remember_mode(NATIVE)
     since = time.time()

@@ -13,6 +13,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from observability.devstack.layout import ROOT, StackLayout
+from observability.devstack.private_files import PRIVATE
 from observability.devstack.processes import clean_environment, end, leftovers
 from observability.devstack.programs import Program
 from observability.lib.json_object import Json
@@ -28,6 +29,7 @@ logfile = {logs}/supervisord.log
 pidfile = {state}/supervisord.pid
 childlogdir = {logs}
 identifier = evara
+umask = {umask:03o}
 
 [unix_http_server]
 file = {socket}
@@ -69,7 +71,9 @@ def socket_path(layout: StackLayout) -> Path:
 def config_text(layout: StackLayout, programs: list[Program]) -> str:
     """Return supervisord's configuration; it restarts every process that ends."""
     socket = socket_path(layout)
-    text = SUPERVISORD.format(root=ROOT, logs=layout.logs, state=layout.state, socket=socket)
+    text = SUPERVISORD.format(
+        root=ROOT, logs=layout.logs, state=layout.state, socket=socket, umask=PRIVATE
+    )
     for program in programs:
         variables = [f"{name}={quote(value)}" for name, value in program.environment.items()]
         text += PROGRAM.format(
@@ -131,7 +135,9 @@ class Supervisor:
         self._socket.unlink(missing_ok=True)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
         environment = clean_environment(self._layout)
-        subprocess.run(command, check=True, cwd=ROOT, env=environment)  # noqa: S603 - our own
+        subprocess.run(  # noqa: S603 - our own
+            command, check=True, cwd=ROOT, env=environment, umask=PRIVATE
+        )
 
     def _apply_config(self) -> None:
         """Replace the programs that differ in the new configuration."""

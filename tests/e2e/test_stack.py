@@ -44,6 +44,14 @@ def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
     )
 
 
+def test_other_users_can_read_no_file(stack: Stack) -> None:
+    """The folder, the databases with their WAL, the logs and the keys are the owner's alone."""
+    state = stack.layout.state
+    files = [*state.glob("*.db*"), *state.glob("logs/*"), *state.glob("keys/*")]
+    assert {"evara.db", "evara.db-wal", "api.log", "prober"} <= {path.name for path in files}
+    assert [path for path in (state, *files) if path.stat().st_mode & 0o077] == []
+
+
 def test_up_is_idempotent(stack: Stack) -> None:
     """A second `up` restarts nothing and succeeds."""
     before = stack.pid("api"), stack.pid("prometheus")

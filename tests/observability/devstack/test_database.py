@@ -40,7 +40,8 @@ def test_keys_are_kept_while_valid_and_replaced_otherwise(layout: StackLayout) -
     assert (layout.key("prober"), layout.key("load")) == ("", "")
     first = prepared()
     assert all(key.startswith("evara_") for key in first)
-    assert {stat.S_IMODE(path.stat().st_mode) for path in layout.keys.iterdir()} == {0o600}
+    private = [layout.database, *layout.keys.iterdir()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
     assert prepared() == first
     (layout.keys / "load").unlink()
     second = prepared()

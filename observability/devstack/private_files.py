@@ -1,0 +1,29 @@
+"""Files that only the user who runs the stack may read: its database, logs and keys."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+PRIVATE = 0o077  # the umask of everything that the stack starts
+
+
+def make_private(folder: Path, left_out: Path) -> None:
+    """Take the permissions of other users from a folder and all in it, but not from `left_out`.
+
+    A running stack may remove files meanwhile. Links are not followed.
+    """
+    for parent, folders, files in os.walk(folder):
+        if Path(parent) == left_out:
+            folders.clear()
+            continue
+        for path in (Path(parent), *(Path(parent) / name for name in files)):
+            with suppress(FileNotFoundError):
+                if not path.is_symlink():
+                    path.chmod(path.stat().st_mode & ~PRIVATE)
+
+
+def write_if_missing(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, unless it exists."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
