@@ -5,9 +5,9 @@ from api.platform.state import app_state
 from tests.api.conftest import MakeApp
 from tests.api.platform.http.test_auth import (  # noqa: F401 - they run here for this app
     anonymous,
-    test_every_route_refuses_lower_scopes,
-    test_nothing_but_health_and_docs_answers_without_a_key,
-    test_reading_needs_read_and_writing_needs_write,
+    test_every_route_but_health_and_docs_requires_a_key,
+    test_route_refuses_keys_of_lower_scope,
+    test_scope_of_a_view_matches_its_method,
 )
 
 

@@ -1,4 +1,4 @@
-"""The audit log: every change has an entry in its transaction; no entry can be changed."""
+"""The audit log: each change has an entry in its transaction; entries are immutable."""
 
 import pytest
 from flask import Flask
@@ -30,8 +30,8 @@ def entries_of(app: Flask) -> list[AuditEntry]:
         return audit.entries(session)
 
 
-def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> None:
-    """It has time, action, subject, field names, key, address, request and trace, but no value."""
+def test_entry_says_who_changed_what_and_when(app: Flask, client: FlaskClient) -> None:
+    """Time, action, subject, field names, key, address and ids, but no value."""
     secret, trace = "4711.25", "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"X-Request-ID": "request-0001", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
     before = now()
@@ -64,10 +64,10 @@ def test_an_entry_says_who_what_and_when(app: Flask, client: FlaskClient) -> Non
     ],
 )
 @pytest.mark.usefixtures("migrated")
-def test_the_address_is_the_one_behind_declared_proxies(
+def test_address_is_the_one_that_declared_proxies_report(
     make_app: MakeApp, forwarded_for: str, address: str
 ) -> None:
-    """A forged X-Forwarded-For does not get into the log, nor a port, nor what is no address."""
+    """A forged X-Forwarded-For is not recorded."""
     app = make_app(proxy_hops=1)
     client = app.test_client()
     answer = client.post(ORDERS, json=ORDER, headers={"X-Forwarded-For": forwarded_for})
@@ -75,7 +75,7 @@ def test_the_address_is_the_one_behind_declared_proxies(
     assert entries_of(app)[0].address == address
 
 
-def test_a_refused_change_leaves_no_entry(app: Flask, client: FlaskClient) -> None:
+def test_refused_change_leaves_no_entry(app: Flask, client: FlaskClient) -> None:
     """Invalid, conflicting and missing objects change nothing."""
     answers = [
         client.post(ORDERS, json=ORDER),
@@ -87,7 +87,7 @@ def test_a_refused_change_leaves_no_entry(app: Flask, client: FlaskClient) -> No
     assert len(entries_of(app)) == 1
 
 
-def test_a_change_that_cannot_be_recorded_is_rolled_back(app: Flask, client: FlaskClient) -> None:
+def test_change_that_cannot_be_recorded_is_rolled_back(app: Flask, client: FlaskClient) -> None:
     """The entry is written in the transaction of the change."""
     with app_state(app).database.engine.begin() as connection:
         for statement in FULL[connection.dialect.name]:
@@ -108,7 +108,7 @@ def test_a_change_that_cannot_be_recorded_is_rolled_back(app: Flask, client: Fla
     ],
 )
 def test_entries_cannot_be_changed(app: Flask, client: FlaskClient, statement: str) -> None:
-    """Triggers refuse it for every client."""
+    """Triggers refuse updates and deletions by every client."""
     client.post(ORDERS, json=ORDER)
     refuse_statement(app, statement)
     assert [entry.action for entry in entries_of(app)] == ["orders.create"]
@@ -159,8 +159,8 @@ def refuse_statement(app: Flask, statement: str) -> None:
 @pytest.mark.parametrize(
     "statement", [delete(Order), update(Order).values(amount=1), insert(Order).values(**ORDER)]
 )
-def test_a_bulk_change_of_an_audited_table_is_refused(app: Flask, statement: object) -> None:
-    """A statement does not name the objects it changes, so it would leave a gap."""
+def test_bulk_change_of_an_audited_table_is_refused(app: Flask, statement: object) -> None:
+    """The statement does not name the objects that it changes."""
     with (
         app.app_context(),
         pytest.raises(RuntimeError, match="Order is audited"),

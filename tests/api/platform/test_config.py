@@ -21,7 +21,7 @@ def test_faults_are_refused_in_production(tmp_path: Path) -> None:
     "values",
     [{"env": "staging"}, {"request_deadline": 0}, {"max_body_bytes": 5}, {"log_level": "LOUD"}],
 )
-def test_values_out_of_range_are_refused(values: dict[str, object]) -> None:
+def test_setting_out_of_range_stops_the_start(values: dict[str, object]) -> None:
     """Values outside their range stop the start."""
     with pytest.raises(ValidationError):
         PlatformSettings(_env_file=None, **values)
@@ -60,7 +60,7 @@ def test_secrets_are_not_printed() -> None:
     ],
 )
 def test_production_refuses_known_secrets(settings: dict[str, str], message: str) -> None:
-    """The development key and secrets of examples are accepted only elsewhere."""
+    """The development key and secrets of examples are accepted in other environments."""
     with pytest.raises(ValidationError, match=message):
         PlatformSettings(_env_file=None, env="production", **settings)
     for env in ("development", "test"):
@@ -95,7 +95,7 @@ def test_production_reports_every_problem(tmp_path: Path) -> None:
     )
 
 
-def test_an_invalid_value_is_not_printed() -> None:
+def test_invalid_value_is_not_printed() -> None:
     """The error names the setting without its value, which may be a secret."""
     with pytest.raises(ValidationError) as error:
         PlatformSettings(_env_file=None, sentry_dsn=["hunter2"])
@@ -104,7 +104,7 @@ def test_an_invalid_value_is_not_printed() -> None:
 
 
 def test_secrets_are_read_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An empty file sets nothing; a variable takes precedence over a file."""
+    """An empty file sets nothing; an environment variable has precedence over a file."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "secrets"
     folder.mkdir()

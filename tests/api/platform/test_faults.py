@@ -1,4 +1,4 @@
-"""Faults on demand: only the named route, only while the file says so, each with its own effect."""
+"""Injected faults: they affect the named route until they expire."""
 
 import json
 import time
@@ -51,27 +51,27 @@ def write_fault(file: Path, **fault: object) -> None:
         "[1e999]",
     ],
 )
-def test_an_invalid_or_expired_fault_has_no_effect(file: Path, text: str) -> None:
+def test_invalid_or_expired_fault_has_no_effect(file: Path, text: str) -> None:
     """An expired, half-written or malformed file has no effect."""
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
     assert faults.current(file) == {}
 
 
-def test_a_file_that_cannot_be_read_has_no_effect(tmp_path: Path) -> None:
-    """A missing file and a folder in its place have no effect."""
+def test_unreadable_fault_file_has_no_effect(tmp_path: Path) -> None:
+    """A missing file, and a folder in its place."""
     assert faults.current(tmp_path / "missing") == {}
     assert faults.current(tmp_path) == {}
 
 
-def test_a_current_fault_is_returned(file: Path) -> None:
-    """Until its time has come, the file's content is the fault."""
+def test_current_fault_is_returned(file: Path) -> None:
+    """Until it expires."""
     write_fault(file, kind="slow", seconds=2)
     assert faults.current(file)["seconds"] == 2
 
 
 @pytest.mark.parametrize("kind", ["error", "unheard-of", None])
-def test_an_error_is_a_500_of_one_route(client: FlaskClient, file: Path, kind: str | None) -> None:
-    """The named route fails as a handled error, the others answer; without the file all do."""
+def test_error_fault_fails_one_route(client: FlaskClient, file: Path, kind: str | None) -> None:
+    """It is a handled error; the other routes work, and without the file all do."""
     write_fault(file, kind=kind)
     is_problem(client.get(ORDERS), 500)
     assert client.get("/health/ready").status_code == 200
@@ -88,8 +88,8 @@ def test_an_error_is_a_500_of_one_route(client: FlaskClient, file: Path, kind: s
     assert client.get(ORDERS).status_code == 200
 
 
-def test_an_exception_is_unhandled(client: FlaskClient, file: Path) -> None:
-    """The named route raises an unhandled exception, which is counted and not shown."""
+def test_exception_fault_is_an_unhandled_exception(client: FlaskClient, file: Path) -> None:
+    """It is counted and not exposed."""
     write_fault(file, kind="exception")
     body = is_problem(client.get(ORDERS), 500)
     assert "drill" not in body["detail"]
@@ -104,10 +104,10 @@ def test_an_exception_is_unhandled(client: FlaskClient, file: Path) -> None:
     )
 
 
-def test_slow_delays_a_correct_answer(
+def test_slow_fault_delays_a_correct_response(
     client: FlaskClient, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The named route waits as long as the file says, and then answers as always."""
+    """The file says by how many seconds; by default one."""
     waits: list[float] = []
     monkeypatch.setattr(faults.time, "sleep", waits.append)
     write_fault(file, kind="slow", seconds=0.7)
@@ -118,7 +118,7 @@ def test_slow_delays_a_correct_answer(
 
 
 @pytest.mark.usefixtures("migrated")
-def test_without_the_setting_no_file_is_read(make_app: MakeApp, file: Path) -> None:
-    """An app without EVARA_FAULTS_FILE ignores it."""
+def test_fault_file_is_ignored_without_the_setting(make_app: MakeApp, file: Path) -> None:
+    """EVARA_FAULTS_FILE names it."""
     write_fault(file)
     assert make_app().test_client().get(ORDERS).status_code == 200

@@ -17,15 +17,15 @@ def run(app: Flask, *options: str) -> str:
     return app.test_cli_runner().invoke(args=["audit", *options]).output
 
 
-def test_the_log_is_printed_for_people(app: Flask, client: FlaskClient) -> None:
-    """There is one line for each entry."""
+def test_audit_prints_one_line_per_entry(app: Flask, client: FlaskClient) -> None:
+    """Each line says when, what and who."""
     client.post(ORDERS, json=ORDER, headers=bearer(KEYS["write"]))
     [line] = run(app).splitlines()
     assert line.split()[2:6] == ["orders.create", "insert", "orders/a-1", "write"]
 
 
-def test_the_log_is_printed_as_json(app: Flask, client: FlaskClient) -> None:
-    """There is one object for each entry."""
+def test_audit_prints_json(app: Flask, client: FlaskClient) -> None:
+    """With --json each entry is one JSON object on its own line."""
     for number in (1, 2):
         client.post(ORDERS, json=ORDER | {"id": f"a-{number}"}, headers=bearer(KEYS["write"]))
     first, second = [json.loads(line) for line in run(app, "--json").splitlines()]
@@ -33,8 +33,8 @@ def test_the_log_is_printed_as_json(app: Flask, client: FlaskClient) -> None:
     assert {"id", "amount"} <= set(second["fields"])
 
 
-def test_since_leaves_out_older_entries(app: Flask, client: FlaskClient) -> None:
-    """Entries of the given duration are printed."""
+def test_since_omits_older_entries(app: Flask, client: FlaskClient) -> None:
+    """Only entries of the given duration are printed."""
     client.post(ORDERS, json=ORDER)
     old = AuditEntry(action="old", subject="x", change="insert", fields=[])
     old.time = now() - timedelta(days=2)

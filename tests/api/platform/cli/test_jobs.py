@@ -51,10 +51,10 @@ def test_dead_letters_are_listed(app: Flask, letter_ids: list[str]) -> None:
     assert listed["deliveries_pending"] == 0
 
 
-def test_a_retried_delivery_is_in_the_outbox_with_its_key(
+def test_retried_delivery_returns_to_the_outbox_with_its_key(
     app: Flask, letter_ids: list[str]
 ) -> None:
-    """The dead letter is gone; the delivery starts anew with the key that receivers may know."""
+    """The dead letter is deleted; the receiver recognises the delivery by its key."""
     assert run(app, "retry", letter_ids[1]).exit_code == 0
     with app.app_context(), database().read() as session:
         (delivery,) = session.query(Delivery)
@@ -64,17 +64,15 @@ def test_a_retried_delivery_is_in_the_outbox_with_its_key(
     assert run(app, "list").output.endswith("1 dead letters, 1 deliveries pending\n")
 
 
-def test_a_retried_task_is_in_the_queue(
-    make_app: MakeApp, letter_ids: list[str], tmp_path: Path
-) -> None:
-    """A worker finds the task at once."""
+def test_retried_task_is_queued(make_app: MakeApp, letter_ids: list[str], tmp_path: Path) -> None:
+    """A worker can run the task at once."""
     app = make_app(jobs_url=f"sqlite:///{tmp_path}/jobs.db")
     assert run(app, "retry", letter_ids[0]).exit_code == 0
     (task,) = Jobs(app).huey.pending()
     assert task.args[0] == "a-1"
 
 
-def test_a_dropped_letter_is_gone(app: Flask, letter_ids: list[str]) -> None:
+def test_dropped_letter_is_deleted(app: Flask, letter_ids: list[str]) -> None:
     """Nothing is queued for it."""
     for number in letter_ids:
         assert run(app, "drop", number).exit_code == 0
@@ -82,8 +80,8 @@ def test_a_dropped_letter_is_gone(app: Flask, letter_ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", ["drop", "retry"])
-def test_a_missing_letter_is_reported(app: Flask, command: str) -> None:
-    """The message names the id."""
+def test_unknown_letter_id_is_reported(app: Flask, command: str) -> None:
+    """The message contains the id."""
     result = run(app, command, "4711")
     assert result.exit_code == 1
     assert "there is no dead letter 4711" in result.output

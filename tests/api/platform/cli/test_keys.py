@@ -25,8 +25,8 @@ def listed_key(app: Flask, name: str) -> dict[str, Any]:
     return dict(key)
 
 
-def test_the_last_line_is_the_key_alone(app: Flask) -> None:
-    """Scripts take the last line; the key has its scope until it is revoked."""
+def test_last_line_of_create_is_only_the_key(app: Flask) -> None:
+    """Scripts read the last line; the key has its scope until it is revoked."""
     token = run(app, "create", "ci", "--scope", "write")[-1]
     client, headers = app.test_client(), bearer(token)
     assert client.post(ORDERS, json=ORDER, headers=headers).status_code == 201
@@ -76,10 +76,10 @@ def test_errors_are_reported_in_a_sentence(
 
 
 @pytest.mark.parametrize("words", [("create", "x", "--scope", "read"), ("list",), ("revoke", "x")])
-def test_without_migrations_the_message_says_what_to_run(
+def test_missing_migrations_are_reported_with_the_command(
     make_app: MakeApp, words: tuple[str, ...]
 ) -> None:
-    """An empty database gives the command that creates its tables."""
+    """The message names the command that creates the tables."""
     result = make_app().test_cli_runner().invoke(args=["keys", *words])
     assert result.exit_code == 1
     assert "flask --app api.app db upgrade" in result.output

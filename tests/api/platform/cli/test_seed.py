@@ -32,8 +32,8 @@ def create_status(app: Flask, token: str) -> int:
     return app.test_client().post(ORDERS, json=order, headers=bearer(token)).status_code
 
 
-def test_seeding_without_migrations_says_what_to_run(make_app: MakeApp) -> None:
-    """An empty database gives a sentence with the command to run instead of a traceback."""
+def test_seed_without_migrations_names_the_command(make_app: MakeApp) -> None:
+    """An empty database gives a sentence with the command to run, not a traceback."""
     result = make_app().test_cli_runner().invoke(args=["seed"])
     assert result.exit_code == 1
     assert re.search("no such table|does not exist", result.output)
@@ -41,15 +41,15 @@ def test_seeding_without_migrations_says_what_to_run(make_app: MakeApp) -> None:
     assert "Traceback" not in result.output
 
 
-def test_seeding_can_migrate_first(make_app: MakeApp) -> None:
-    """--migrate brings an empty database to the newest migration."""
+def test_migrate_option_creates_the_tables(make_app: MakeApp) -> None:
+    """--migrate upgrades an empty database to the newest migration."""
     app = make_app()
     seed(app, "--migrate")
     assert app.test_client().get("/health/ready").status_code == 200
 
 
-def test_seeding_creates_keys_for_the_programs(app: Flask, tmp_path: Path) -> None:
-    """Each program gets an unlimited key of its scope, in a file for its owner alone."""
+def test_seed_creates_keys_for_the_programs(app: Flask, tmp_path: Path) -> None:
+    """Each program gets an unlimited key of its scope in a file that only its owner can read."""
     folder = tmp_path / "keys"
     output = seed(app, "--keys", str(folder))
     tokens = read_keys(folder)
@@ -62,8 +62,8 @@ def test_seeding_creates_keys_for_the_programs(app: Flask, tmp_path: Path) -> No
     assert unlimited >= PROGRAMS.keys()
 
 
-def test_seeding_again_replaces_only_an_invalid_key(app: Flask, tmp_path: Path) -> None:
-    """A valid key stays; a file with another content gets a new key and mode 600."""
+def test_second_seed_replaces_only_invalid_keys(app: Flask, tmp_path: Path) -> None:
+    """A valid key stays; an invalid one is replaced, and the file gets mode 600."""
     seed(app, "--keys", str(tmp_path))
     before = read_keys(tmp_path)
     (tmp_path / "load").chmod(0o644)
@@ -76,8 +76,8 @@ def test_seeding_again_replaces_only_an_invalid_key(app: Flask, tmp_path: Path) 
     assert not [token for token in after.values() if token in output]
 
 
-def test_a_key_that_was_generated_elsewhere_is_adopted(app: Flask, tmp_path: Path) -> None:
-    """A file with the form of a key that the database does not know is stored as it stands."""
+def test_key_generated_elsewhere_is_stored(app: Flask, tmp_path: Path) -> None:
+    """A file may hold a well-formed key that the database does not know yet."""
     tokens = {name: PREFIX + secrets.token_urlsafe(32) for name in PROGRAMS}
     for name, token in tokens.items():
         (tmp_path / name).write_text(f"{token}\n", encoding="utf-8")
@@ -88,8 +88,8 @@ def test_a_key_that_was_generated_elsewhere_is_adopted(app: Flask, tmp_path: Pat
     assert create_status(app, tokens["prober"]) == 403
 
 
-def test_a_revoked_key_is_not_adopted(app: Flask, tmp_path: Path) -> None:
-    """A key that was stored and revoked is replaced by a new one."""
+def test_revoked_key_is_replaced(app: Flask, tmp_path: Path) -> None:
+    """A key that was stored and then revoked does not become valid again."""
     seed(app, "--keys", str(tmp_path))
     revoked = read_keys(tmp_path)["load"]
     with app.app_context():
@@ -101,10 +101,10 @@ def test_a_revoked_key_is_not_adopted(app: Flask, tmp_path: Path) -> None:
     assert create_status(app, read_keys(tmp_path)["load"]) == 201
 
 
-def test_a_key_that_cannot_be_replaced_is_reported_with_its_fix(
+def test_read_only_key_file_is_reported_with_its_fix(
     app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the file is mounted read-only, as in a container, the message names the command."""
+    """Containers mount the file read-only; the message names the command."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError("Device or resource busy")

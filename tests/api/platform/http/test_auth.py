@@ -66,10 +66,8 @@ class KeyQueries:
 # --- every route ---
 
 
-def test_nothing_but_health_and_docs_answers_without_a_key(
-    app: Flask, anonymous: FlaskClient
-) -> None:
-    """Every URL rule and method is 401 with the challenge, or 405 if the rule lacks the method."""
+def test_every_route_but_health_and_docs_requires_a_key(app: Flask, anonymous: FlaskClient) -> None:
+    """Each URL and method answers 401, or 405 if the URL does not allow the method."""
     rules = list(app.url_map.iter_rules())
     served = {
         rule.rule: set().union(*(other.methods or () for other in rules if other.rule == rule.rule))
@@ -89,8 +87,8 @@ def test_nothing_but_health_and_docs_answers_without_a_key(
     assert sum(not rule.endpoint.startswith(("health.", "docs.")) for rule in rules) >= 5
 
 
-def test_every_route_refuses_lower_scopes(app: Flask) -> None:
-    """A key below the scope of a view gets 403 that names both; other keys get past."""
+def test_route_refuses_keys_of_lower_scope(app: Flask) -> None:
+    """403 names both scopes; keys of a sufficient scope are accepted."""
     client = app.test_client()
     requests = 0
     for rule in app.url_map.iter_rules():
@@ -116,8 +114,8 @@ def test_every_route_refuses_lower_scopes(app: Flask) -> None:
     assert requests >= 15
 
 
-def test_reading_needs_read_and_writing_needs_write(app: Flask) -> None:
-    """A view's scope fits its method: GET reads, other methods write, keys need admin."""
+def test_scope_of_a_view_matches_its_method(app: Flask) -> None:
+    """GET requires read, other methods write, and the key routes admin."""
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith(("health.", "docs.")):
             continue
@@ -128,10 +126,10 @@ def test_reading_needs_read_and_writing_needs_write(app: Flask) -> None:
         assert scope == expected
 
 
-def test_a_route_without_a_scope_does_not_start(
+def test_app_with_an_undeclared_scope_does_not_start(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The start fails with the name of the route and the fix."""
+    """The error names the route and the fix."""
     forgotten = ApiBlueprint("forgotten", __name__, url_prefix="/api/v1/forgotten")
     forgotten.route("/", methods=["GET"], endpoint="view")(lambda: {"all": "there is"})
     monkeypatch.setattr(factory.docs_page, "blueprint", forgotten)
@@ -142,14 +140,14 @@ def test_a_route_without_a_scope_does_not_start(
         make_app()
 
 
-def test_404_and_405_need_no_key(anonymous: FlaskClient) -> None:
-    """A wrong URL is 404 and a wrong method 405, with or without a key."""
+def test_404_and_405_are_answered_without_a_key(anonymous: FlaskClient) -> None:
+    """An unknown URL is 404 and a wrong method 405, with or without a key."""
     is_problem(anonymous.get("/api/v1/nothing"), 404)
     is_problem(anonymous.put(f"{ORDERS}/"), 405)
 
 
-def test_the_contract_says_what_each_operation_needs(client: FlaskClient) -> None:
-    """Swagger UI offers Authorize, and every operation names its scope and both refusals."""
+def test_contract_documents_the_scope_of_each_operation(client: FlaskClient) -> None:
+    """Each operation names its scope, 401 and 403; Swagger UI offers Authorize."""
     contract = client.get("/openapi.json").get_json()
     assert contract["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     for path, item in contract["paths"].items():
@@ -178,8 +176,8 @@ def test_the_contract_says_what_each_operation_needs(client: FlaskClient) -> Non
         "' OR 1=1 --",
     ],
 )
-def test_a_wrong_key_is_an_invalid_token(anonymous: FlaskClient, token: str) -> None:
-    """The challenge tells it from a missing key, which is 401, too."""
+def test_wrong_key_is_challenged_as_invalid_token(anonymous: FlaskClient, token: str) -> None:
+    """A missing key is 401, too, but without this error."""
     answer = anonymous.get(ORDERS, headers=bearer(token))
     assert is_problem(answer, 401)["detail"] == auth.UNUSABLE
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="evara", error="invalid_token"'
@@ -189,22 +187,24 @@ def test_a_wrong_key_is_an_invalid_token(anonymous: FlaskClient, token: str) -> 
     "authorization",
     ["", "Bearer", "Bearer ", "Basic YTpi", KEYS["admin"], f"Token {KEYS['admin']}"],
 )
-def test_other_schemes_count_as_no_key(anonymous: FlaskClient, authorization: str) -> None:
-    """Other schemes, and none at all, are asked for a key."""
+def test_other_authorization_schemes_count_as_no_key(
+    anonymous: FlaskClient, authorization: str
+) -> None:
+    """Basic and others are answered like a request without a key."""
     answer = anonymous.get(ORDERS, headers={"Authorization": authorization})
     assert is_problem(answer, 401)["detail"] == auth.MISSING
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_the_scheme_is_read_in_any_case(anonymous: FlaskClient, scheme: str) -> None:
-    """Schemes of HTTP are case-insensitive."""
+def test_authorization_scheme_is_case_insensitive(anonymous: FlaskClient, scheme: str) -> None:
+    """HTTP defines schemes so."""
     headers = {"Authorization": f"{scheme} {KEYS['read']}"}
     assert anonymous.get(ORDERS, headers=headers).status_code == 200
 
 
 @pytest.mark.sqlite_only("looks into the file")
-def test_only_the_digest_is_stored(app: Flask, database_file: Path) -> None:
-    """The files of the database hold no key that works."""
+def test_database_stores_only_the_digest(app: Flask, database_file: Path) -> None:
+    """No file of the database contains a usable key."""
     key = make_key(app)
     token = key.token
     assert app.test_client().get(ORDERS, headers=bearer(token)).status_code == 200
@@ -215,8 +215,8 @@ def test_only_the_digest_is_stored(app: Flask, database_file: Path) -> None:
     assert token.removeprefix("evara_").encode() not in stored
 
 
-def test_an_expired_key_is_unknown(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It works until it expires, also while it is cached, and is then refused as unknown."""
+def test_expired_key_is_refused(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It works until it expires, even while it is cached; then it is refused as unknown."""
     client = app.test_client()
     token = make_key(app, expires_at=now() + timedelta(hours=1)).token
     assert client.get(ORDERS, headers=bearer(token)).status_code == 200
@@ -226,10 +226,10 @@ def test_an_expired_key_is_unknown(app: Flask, monkeypatch: pytest.MonkeyPatch) 
     assert "invalid_token" in answer.headers["WWW-Authenticate"]
 
 
-def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(
+def test_revoked_key_is_refused_when_caches_expire(
     make_app: MakeApp, migrated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker that revokes it refuses it at once, another one when its cache expires."""
+    """The worker that revokes it refuses it at once, others when their cache expires."""
     assert migrated
     app = make_app()
     here = app.test_client()
@@ -250,15 +250,15 @@ def test_a_revoked_key_ends_at_once_here_and_soon_elsewhere(
 # --- what it costs ---
 
 
-def test_a_remembered_key_costs_no_query(app: Flask) -> None:
-    """The first request looks it up, the next ones do not."""
+def test_cached_key_needs_no_query(app: Flask) -> None:
+    """The first request looks the key up, the next ones do not."""
     client = app.test_client()
     queries = KeyQueries(app)
     assert [queries.during(client) for _ in range(3)] == [1, 0, 0]
 
 
-def test_memory_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wrong keys are not cached; the number of valid keys is limited, and all of them work."""
+def test_cache_of_keys_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong keys are not cached; keys that were evicted still work."""
     monkeypatch.setattr(keys, "MAX_CACHED", 2)
     client = app.test_client()
     keyring = app_state(app).keyring
@@ -270,8 +270,8 @@ def test_memory_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(keyring._cached) <= 2
 
 
-def test_guessing_is_limited_per_address(anonymous: FlaskClient) -> None:
-    """Wrong keys count like requests: after the route's limit that address gets 429."""
+def test_wrong_keys_are_rate_limited_by_address(anonymous: FlaskClient) -> None:
+    """Requests with wrong keys count for the address, which gets 429 above the limit."""
     answers = [
         anonymous.get(ORDERS, headers=bearer(UNKNOWN)).status_code
         for _ in range(LIMITS["orders.list"] + 1)
@@ -286,8 +286,10 @@ def test_guessing_is_limited_per_address(anonymous: FlaskClient) -> None:
 # --- last use ---
 
 
-def test_use_is_recorded_once_a_minute(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first use is written, those within a minute are not, the next one is."""
+def test_last_use_is_recorded_at_most_once_a_minute(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first use is stored, uses within a minute are not, the next one is."""
     client = app.test_client()
     clock = time.monotonic()
     monkeypatch.setattr(keys.time, "monotonic", lambda: clock)
@@ -305,13 +307,13 @@ def test_use_is_recorded_once_a_minute(app: Flask, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.sqlite_only("its one lock for writers")
-def test_a_locked_database_does_not_fail_a_request_for_its_last_use(
+def test_lock_that_prevents_recording_the_use_fails_no_request(
     make_app: MakeApp,
     database_file: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Requests that read succeed while another process writes; the log has the lost use."""
+    """Reads succeed while another process writes; the log reports the lost use."""
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
     app = make_app()
     other = sqlite3.connect(database_file, isolation_level=None)
@@ -326,8 +328,10 @@ def test_a_locked_database_does_not_fail_a_request_for_its_last_use(
 # --- a database that is away ---
 
 
-def test_an_unavailable_database_is_503_not_401(make_app: MakeApp, lost_url: str) -> None:
-    """It is 503 with Retry-After; without a key it is still 401, and health needs none."""
+def test_unavailable_database_is_503_for_requests_with_a_key(
+    make_app: MakeApp, lost_url: str
+) -> None:
+    """503 has Retry-After; without a key it is still 401, and health requires none."""
     app = make_app(database_url=lost_url)
     answer = app.test_client().get(ORDERS)
     is_problem(answer, 503)
@@ -351,7 +355,7 @@ def test_an_unavailable_database_is_503_not_401(make_app: MakeApp, lost_url: str
     ],
 )
 @pytest.mark.usefixtures("migrated")
-def test_the_development_key_works_in_development_alone(
+def test_development_key_works_only_in_development(
     make_app: MakeApp, settings: dict[str, str], status: int
 ) -> None:
     """It has scope admin if the setting names it and the environment is development."""

@@ -1,4 +1,4 @@
-"""Which changes of the contract break callers and which do not."""
+"""Changes of the contract that break callers, and changes that do not."""
 
 import copy
 from collections.abc import Callable
@@ -271,8 +271,8 @@ FREE: dict[str, Edit] = {
 
 
 @pytest.mark.parametrize("edit", FREE.values(), ids=FREE)
-def test_changes_that_break_nobody_are_free(edit: Edit) -> None:
-    """Additions, wider requests, narrower answers and words are no break."""
+def test_compatible_changes_are_accepted(edit: Edit) -> None:
+    """Additions, wider requests, narrower responses and new texts break no caller."""
     changed = copy.deepcopy(OLD)
     edit(changed)
     assert compatibility.breaking_changes(OLD, changed, TODAY) == []
@@ -282,8 +282,8 @@ def test_changes_that_break_nobody_are_free(edit: Edit) -> None:
     ("security", "breaks"),
     [([{"other": []}], 2), ([{"other": []}, {}], 0), ([{"other": []}, {"key": []}], 0), ([], 0)],
 )
-def test_a_key_that_worked_must_still_work(security: list[dict[str, Any]], breaks: int) -> None:
-    """Replacing the key is a break of every operation; adding one, or needing none, is not."""
+def test_replaced_security_scheme_is_a_break(security: list[dict[str, Any]], breaks: int) -> None:
+    """Every operation is affected; a scheme may be added or dropped."""
     old = OLD | {"security": [{"key": []}]}
     changed = OLD | {"security": security}
     assert len(compatibility.breaking_changes(old, changed, TODAY)) == breaks
@@ -292,8 +292,8 @@ def test_a_key_that_worked_must_still_work(security: list[dict[str, Any]], break
 @pytest.mark.parametrize(
     ("sunset", "breaks"), [("2026-05-31", 0), ("2026-06-01", 0), ("2026-06-02", 1)]
 )
-def test_a_deprecated_operation_may_go_on_its_sunset(sunset: str, breaks: int) -> None:
-    """Before that day the removal is a break like any other."""
+def test_deprecated_operation_may_be_removed_on_its_sunset_date(sunset: str, breaks: int) -> None:
+    """Before that day the removal is a break."""
     old = copy.deepcopy(OLD)
     get(old).update({"deprecated": True, "x-sunset": sunset})
     changed = copy.deepcopy(OLD)

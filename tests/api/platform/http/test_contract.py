@@ -18,8 +18,8 @@ def committed(app: Flask, tmp_path: Path) -> Path:
     return path
 
 
-def test_write_refuses_a_break_until_it_is_accepted(app: Flask, committed: Path) -> None:
-    """The file stays as it was, the reason is named, and --breaking goes through."""
+def test_write_refuses_breaking_changes_without_breaking(app: Flask, committed: Path) -> None:
+    """The file is unchanged and the reason is printed; --breaking writes it."""
     served = committed.read_text(encoding="utf-8")
     before = json.loads(served)
     before["paths"]["/api/v1/keys"]["get"]["parameters"].append(
@@ -35,8 +35,8 @@ def test_write_refuses_a_break_until_it_is_accepted(app: Flask, committed: Path)
     assert committed.read_text(encoding="utf-8") == served
 
 
-def test_write_takes_an_addition(app: Flask, committed: Path) -> None:
-    """An addition is written."""
+def test_write_accepts_an_addition(app: Flask, committed: Path) -> None:
+    """The file contains it afterwards."""
     served = committed.read_text(encoding="utf-8")
     before = json.loads(served)
     del before["paths"]["/api/v1/keys/{key_id}"]["delete"]
@@ -45,8 +45,10 @@ def test_write_takes_an_addition(app: Flask, committed: Path) -> None:
     assert committed.read_text(encoding="utf-8") == served
 
 
-def test_check_names_drift_and_breaks(app: Flask, committed: Path, tmp_path: Path) -> None:
-    """An outdated file needs make generate; a contract that callers rely on is a break."""
+def test_check_reports_drift_and_breaking_changes(
+    app: Flask, committed: Path, tmp_path: Path
+) -> None:
+    """An outdated file needs make generate; with --base a removed operation is a break."""
     runner = app.test_cli_runner()
     assert runner.invoke(args=["contract", "check"]).exit_code == 0
     document = json.loads(committed.read_text(encoding="utf-8"))

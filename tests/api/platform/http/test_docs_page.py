@@ -1,4 +1,4 @@
-"""The API's own page and contract."""
+"""The documentation page with its files, and the OpenAPI document."""
 
 import json
 
@@ -14,15 +14,15 @@ from tests.api.platform.helpers import is_problem
     "path",
     ["/docs", "/docs/", *(f"/docs/{file.name}" for file in sorted(docs_page.FILES.iterdir()))],
 )
-def test_the_page_and_its_files_come_under_their_policy(client: FlaskClient, path: str) -> None:
-    """The API serves all files of the page, and the policy allows no other source."""
+def test_page_and_files_have_a_content_security_policy(client: FlaskClient, path: str) -> None:
+    """The app serves every file of the page; the policy allows no other source."""
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["Content-Security-Policy"] == docs_page.POLICY
     assert answer.data
 
 
-def test_the_page_asks_only_for_files_that_are_there(client: FlaskClient) -> None:
+def test_page_refers_only_to_local_files(client: FlaskClient) -> None:
     """No script or style is inline or from another host."""
     page = client.get("/docs").text
     assert "//" not in page.replace("<!doctype", "").replace("http://www.w3.org", "")
@@ -46,12 +46,12 @@ def test_the_page_asks_only_for_files_that_are_there(client: FlaskClient) -> Non
         ".",
     ],
 )
-def test_nothing_else_is_served(client: FlaskClient, name: str) -> None:
-    """Missing files and ways out of the folder are 404."""
+def test_other_paths_are_404(client: FlaskClient, name: str) -> None:
+    """Missing files and paths outside the folder are not served."""
     is_problem(client.get(f"/docs/{name}"), 404)
 
 
-def test_the_document_is_served(client: FlaskClient) -> None:
-    """The app serves the document that `flask contract` compares."""
+def test_openapi_document_is_served(client: FlaskClient) -> None:
+    """It is the document that `flask contract` compares."""
     document = json.loads(json.dumps(app_state(client.application).document))
     assert client.get("/openapi.json").get_json() == document

@@ -1,4 +1,4 @@
-"""The one shape of errors, and unhandled exceptions."""
+"""Problem documents for every error, and unhandled exceptions."""
 
 import json
 import sqlite3
@@ -69,7 +69,7 @@ def test_http_exceptions_keep_their_headers(
     error: HTTPException,
     header: tuple[str, str],
 ) -> None:
-    """Status, description and headers of an HTTP exception reach the caller as a problem."""
+    """The problem document has their status, description and headers."""
     monkeypatch.setattr(orders, "paged", raising(error))
     assert migrated
     client = make_app().test_client()
@@ -79,8 +79,8 @@ def test_http_exceptions_keep_their_headers(
     assert answer.headers[header[0]] == header[1]
 
 
-def test_every_answer_carries_the_protective_headers(client: FlaskClient) -> None:
-    """Good answers and errors alike forbid sniffing, framing and referrers."""
+def test_every_response_has_security_headers(client: FlaskClient) -> None:
+    """Successes and errors forbid sniffing, framing and referrers."""
     for path in (ORDERS, "/nothing"):
         headers = client.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -88,13 +88,13 @@ def test_every_answer_carries_the_protective_headers(client: FlaskClient) -> Non
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
-def test_an_unhandled_exception_is_logged_and_not_exposed(
+def test_unhandled_exception_is_logged_and_not_exposed(
     make_app: MakeApp,
     migrated: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It is a 500 without details, one log line with the traceback, and one count."""
+    """The response is 500 without details; the traceback is logged and counted once."""
     assert migrated
     app = make_app()
     monkeypatch.setattr(orders, "paged", raising(ZeroDivisionError("the secret inside")))
@@ -109,10 +109,10 @@ def test_an_unhandled_exception_is_logged_and_not_exposed(
 
 
 @pytest.mark.sqlite_only("its one lock for writers")
-def test_a_locked_database_is_unavailable(
+def test_locked_database_is_503_for_writers(
     make_app: MakeApp, database_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A writer that waits too long gets 503 and stores nothing; readers succeed."""
+    """A writer that waits too long stores nothing; readers succeed."""
     monkeypatch.setattr(db, "BUSY_SECONDS", 0.05)
     app = make_app()
     client = app.test_client()
@@ -129,21 +129,21 @@ def test_a_locked_database_is_unavailable(
     assert exceptions(app, "orders.create", names.NO_TYPE) == 0
 
 
-def test_running_out_of_connections_is_unavailable(
+def test_exhausted_connection_pool_is_503(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pool that has no connection left in time is 503, not an unforeseen exception."""
+    """A connection did not become free in time."""
     monkeypatch.setattr(orders, "paged", raising(PoolTimeout("no connection")))
     is_problem(client.get(ORDERS), 503)
 
 
-def test_before_the_migration_routes_are_unavailable(make_app: MakeApp) -> None:
-    """Without tables every route of the database is 503."""
+def test_missing_tables_are_503(make_app: MakeApp) -> None:
+    """Every route that uses the database answers so before the migration."""
     is_problem(make_app().test_client().get(ORDERS), 503)
 
 
-def test_validation_names_the_field(client: FlaskClient) -> None:
-    """A 422 has the location, the field and the reason."""
+def test_validation_error_names_the_field(client: FlaskClient) -> None:
+    """422 has the location, the field and the reason."""
     body = is_problem(client.post(ORDERS, json=ORDER | {"amount": "much"}), 422)
     assert body["errors"] == {"json": {"amount": ["Not a valid number."]}}
     assert client.get(ORDERS).get_json()["total"] == 0
@@ -187,7 +187,7 @@ class Canceled(Exception):
         ),
     ],
 )
-def test_database_errors_are_problems(
+def test_database_error_is_a_problem_document(
     make_app: MakeApp,
     migrated: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -195,7 +195,7 @@ def test_database_errors_are_problems(
     status: int,
     words: str,
 ) -> None:
-    """Refused values and a slow or unavailable database have their own status and message."""
+    """Refused values and a slow or unavailable database have different statuses."""
     assert migrated
     monkeypatch.setattr(orders, "paged", raising(error))
     app = make_app()
@@ -217,8 +217,8 @@ def test_database_errors_are_problems(
     assert set(counts) == {0}
 
 
-def test_the_statement_time_out_is_asked_of_postgresql() -> None:
-    """PostgreSQL gets the setting in milliseconds; without it, and for SQLite, nothing changes."""
+def test_statement_timeout_is_sent_to_postgresql() -> None:
+    """It is sent in milliseconds; without the setting, and to SQLite, nothing is sent."""
     limited = db.engine_options(is_sqlite=False, statement_timeout=1.5)
     unlimited = db.engine_options(is_sqlite=False, statement_timeout=0)
     sqlite = db.engine_options(is_sqlite=True, statement_timeout=1.5)
@@ -239,7 +239,7 @@ def error_lines(
 
 
 @pytest.mark.parametrize("hook", ["before_request", "after_request", "errorhandler"])
-def test_an_exception_in_a_hook_is_a_problem(
+def test_exception_in_a_hook_is_a_problem_document(
     make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str], hook: str
 ) -> None:
     """Also in an error handler: all headers, one count, one traceback, one request line."""
@@ -264,10 +264,10 @@ def test_an_exception_in_a_hook_is_a_problem(
     assert server_errors(app, names.UNMATCHED) == 1
 
 
-def test_a_failing_error_handler_is_still_a_problem(
+def test_failing_error_handler_is_a_problem_document(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last resort does not need problem()."""
+    """The last resort does not call problem()."""
     monkeypatch.setattr(errors, "problem", raising(ZeroDivisionError()))
     monkeypatch.setattr(orders, "paged", raising(ZeroDivisionError()))
     answer = client.get(ORDERS)
@@ -275,10 +275,10 @@ def test_a_failing_error_handler_is_still_a_problem(
     assert answer.get_json()["detail"] == errors.BROKEN
 
 
-def test_classes_of_exceptions_have_a_limit(
+def test_number_of_exception_series_is_limited(
     app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Classes beyond it share a series, so that endless new classes cannot flood Prometheus."""
+    """Classes beyond the limit share a series, so that Prometheus is not flooded."""
     monkeypatch.setattr(metrics, "MAX_EXCEPTION_TYPES", 2)
     for name in ("A", "B", "C", "D", "A"):
         monkeypatch.setattr(orders, "paged", raising(type(name, (Exception,), {})()))
@@ -294,16 +294,16 @@ def test_classes_of_exceptions_have_a_limit(
 
 @pytest.fixture
 def sentry() -> Iterator[Collector]:
-    """Yield a server that takes envelopes; close Sentry's client, which the process shares."""
+    """Yield a server that receives envelopes; close the process-wide Sentry client at the end."""
     with collecting() as server:
         yield server
         sentry_sdk.get_client().close()
 
 
-def test_sentry_gets_unhandled_exceptions(
+def test_unhandled_exception_is_sent_to_sentry(
     make_app: MakeApp, migrated: str, sentry: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each is one event with release, environment, route and ids, without data of the request."""
+    """The event has release, environment, route and ids, but no data of the request."""
     assert migrated
     app = make_app(sentry_dsn=sentry.url.replace("://", "://public@") + "/1", version="1.2.3")
     client = app.test_client()

@@ -1,4 +1,4 @@
-"""Health: live whatever happens, ready with the critical checks, and details for admins alone."""
+"""Liveness, readiness, and the details that only admins see."""
 
 import json
 import threading
@@ -30,7 +30,7 @@ def as_stranger(app: Flask) -> FlaskClient:
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
 def test_checks_pass_with_a_migrated_database(app: Flask, path: str) -> None:
-    """With a migrated database the checks pass; a stranger learns no more than that."""
+    """Callers without a key see only that the checks pass."""
     answer = as_stranger(app).get(path)
     assert answer.status_code == 200
     assert answer.get_json() == {"status": "ok", "checks": {"database": {"ok": True}}}
@@ -38,8 +38,8 @@ def test_checks_pass_with_a_migrated_database(app: Flask, path: str) -> None:
     assert "Retry-After" not in answer.headers
 
 
-def test_admins_get_the_details(app: Flask) -> None:
-    """How long the check took, since when it has been so, and what was found."""
+def test_admin_sees_details_of_the_checks(app: Flask) -> None:
+    """Duration, the time of the last change, and the finding."""
     check = as_admin(app).get("/health").get_json()["checks"]["database"]
     assert check["latency_ms"] >= 0
     assert check["since"].endswith("+00:00")
@@ -48,8 +48,8 @@ def test_admins_get_the_details(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
-def test_before_the_migration_it_is_not_ready(make_app: MakeApp, path: str) -> None:
-    """An empty database is 503 with Retry-After; admins see the command that fixes it."""
+def test_empty_database_is_not_ready(make_app: MakeApp, path: str) -> None:
+    """503 with Retry-After; admins see the command that fixes it."""
     app = make_app()
     answer = app.test_client().get(path)  # its key cannot be looked up
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
@@ -62,10 +62,8 @@ def test_before_the_migration_it_is_not_ready(make_app: MakeApp, path: str) -> N
 
 @pytest.mark.sqlite_only("damages its file")
 @pytest.mark.parametrize("damage", ["garbage", "folder", "missing folder"])
-def test_a_database_that_cannot_be_read_is_not_ready(
-    make_app: MakeApp, tmp_path: Path, damage: str
-) -> None:
-    """Whatever is wrong with the file, the app starts, is live, and answers 503 when not ready."""
+def test_unreadable_database_is_not_ready(make_app: MakeApp, tmp_path: Path, damage: str) -> None:
+    """The app starts whatever is wrong with the file; it is live and answers 503 to ready."""
     path = tmp_path / "broken.db"
     if damage == "garbage":
         path.write_bytes(b"this is no database" * 1000)
@@ -81,8 +79,10 @@ def test_a_database_that_cannot_be_read_is_not_ready(
     assert client.get(ORDERS).status_code >= 500
 
 
-def test_ready_comes_back_by_itself(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the database works the same process is ready, and `since` is the time of that check."""
+def test_app_is_ready_again_when_the_database_works(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No restart is needed; `since` is the time of that check."""
     monkeypatch.setattr(health_checks, "MAX_AGE", 0.0)
     app = make_app()
     client = as_admin(app)
@@ -98,8 +98,8 @@ def test_ready_comes_back_by_itself(make_app: MakeApp, monkeypatch: pytest.Monke
     assert recovered.get_json()["checks"]["database"]["since"] > down_since
 
 
-def test_a_failed_check_that_is_not_critical_degrades(app: Flask) -> None:
-    """An open breaker is shown with its state; requests are served, and it is not in `ready`."""
+def test_failed_check_that_is_not_critical_degrades(app: Flask) -> None:
+    """An open breaker is shown; requests are served, and readiness ignores it."""
     state = {
         "ok": False,
         "state": "open",
@@ -120,8 +120,8 @@ def test_a_failed_check_that_is_not_critical_degrades(app: Flask) -> None:
     assert json.loads(command.output)["checks"]["warehouse"]["state"] == "open"
 
 
-def test_a_flood_runs_a_check_once(app: Flask) -> None:
-    """Callers at the same time and soon after share one result."""
+def test_concurrent_callers_share_one_check(app: Flask) -> None:
+    """Callers at the same time and shortly after get the same result."""
     runs: list[int] = []
     together = threading.Barrier(9)
     release = threading.Event()
@@ -150,8 +150,8 @@ def test_a_flood_runs_a_check_once(app: Flask) -> None:
     assert len(runs) == 1
 
 
-def test_a_check_that_hangs_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It counts as failed after the time-out; it does not run twice at once, and recovers."""
+def test_hanging_check_fails_after_the_timeout(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not run twice at once, and recovers."""
     monkeypatch.setattr(health_checks, "TIMEOUT", 0.05)
     monkeypatch.setattr(health_checks, "MAX_AGE", 0.0)
     runs: list[int] = []
@@ -178,10 +178,10 @@ def test_a_check_that_hangs_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPat
     assert client.get("/health/ready").status_code == 200
 
 
-def test_the_limiters_store_is_a_dependency_of_its_own(
+def test_unreachable_limiter_store_degrades(
     make_app: MakeApp, migrated: str, tmp_path: Path
 ) -> None:
-    """A store that cannot be reached degrades: limits fall back to each worker's memory."""
+    """Limits are counted in the memory of each worker."""
     assert migrated
     app = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db")
     body = as_stranger(app).get("/health").get_json()

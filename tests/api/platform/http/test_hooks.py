@@ -1,4 +1,4 @@
-"""The order of request hooks is that of the one list."""
+"""The order of request hooks is that of the one list in hooks.py."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def module_of(hook: object) -> str:
 
 
 def complete_app(make_app: MakeApp, folder: Path) -> Flask:
-    """Return an app with every optional layer."""
+    """Return an app with every optional feature enabled."""
     return make_app(
         otlp_endpoint="http://127.0.0.1:9",
         cors_origins=("https://example.org",),
@@ -30,8 +30,8 @@ def complete_app(make_app: MakeApp, folder: Path) -> Flask:
     )
 
 
-def test_no_hook_stands_outside_the_list(make_app: MakeApp, tmp_path: Path) -> None:
-    """With every optional layer on, the app's hooks are those of the list, in its order."""
+def test_every_hook_is_in_the_list(make_app: MakeApp, tmp_path: Path) -> None:
+    """With every optional feature enabled, the app's hooks are the list, in its order."""
     app = complete_app(make_app, tmp_path)
     assert own_hooks(app.before_request_funcs) == [step.before for step in LAYERS if step.before]
     assert own_hooks(app.after_request_funcs) == [step.after for step in LAYERS if step.after]
@@ -40,16 +40,18 @@ def test_no_hook_stands_outside_the_list(make_app: MakeApp, tmp_path: Path) -> N
     ]
 
 
-def test_limits_are_counted_between_deadline_and_scope(make_app: MakeApp, tmp_path: Path) -> None:
-    """The hook of flask-limiter, which it registers itself, runs where the list has it."""
+def test_limit_is_counted_after_the_deadline_and_before_the_scope(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    """flask-limiter registers its hook itself; it runs where the list has it."""
     hooks = complete_app(make_app, tmp_path).before_request_funcs[None]
     [limiter] = [hook for hook in hooks if "flask_limiter" in module_of(hook)]
     place = hooks.index(limiter)
     assert hooks[place - 1 : place + 2] == [deadlines.begin_deadline, limiter, auth.authorise]
 
 
-def test_optional_layers_cost_nothing_when_they_are_off(make_app: MakeApp) -> None:
-    """Without a collector, CORS origins and drills, no hook of theirs is called."""
+def test_disabled_features_register_no_hook(make_app: MakeApp) -> None:
+    """Without collector, CORS origins and drills none of their hooks is called."""
     hooks = make_app().before_request_funcs[None]
     for hook in (tracing.begin, security_headers.answer_preflight, faults.inject):
         assert hook not in hooks

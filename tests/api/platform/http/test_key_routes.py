@@ -1,4 +1,4 @@
-"""/api/v1/keys: creating, listing and revoking them, for admins alone."""
+"""/api/v1/keys: creating, listing and revoking keys, for admins only."""
 
 import json
 from datetime import timedelta
@@ -30,8 +30,8 @@ def create(client: FlaskClient, **values: object) -> dict[str, str]:
     return answer.get_json()
 
 
-def test_a_new_key_is_shown_once_and_works(client: FlaskClient, app: Flask) -> None:
-    """Only the answer has it, uncached; the key opens its scope and no more."""
+def test_new_key_is_shown_once_and_works(client: FlaskClient, app: Flask) -> None:
+    """Only the uncached response contains it; it opens routes of its scope and no others."""
     answer = client.post(PATH, json=KEY)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (201, "no-store")
     body = answer.get_json()
@@ -55,8 +55,8 @@ def test_every_key_is_unique(client: FlaskClient) -> None:
     assert first["id"] != second["id"]
 
 
-def test_the_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
-    """The newest is first, revoked ones are listed, tokens and digests are not."""
+def test_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
+    """The newest is first; revoked keys are listed; tokens and digests are not shown."""
     names = [f"key {number}" for number in range(3)]
     ids = [create(client, name=name)["id"] for name in names]
     page = client.get(PATH, query_string={"page_size": 2}).get_json()
@@ -71,8 +71,8 @@ def test_the_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
     assert client.get(PATH).get_json()["total"] == 7
 
 
-def test_a_revoked_key_is_rejected_and_stays_listed(client: FlaskClient, app: Flask) -> None:
-    """Revoking answers 204 each time and keeps the time of the first."""
+def test_revoked_key_is_refused_and_listed(client: FlaskClient, app: Flask) -> None:
+    """Revoking twice answers 204 and keeps the first time."""
     key = create(client)
     assert app.test_client().get(ORDERS, headers=bearer(key["key"])).status_code == 200
     assert client.delete(f"{PATH}/{key['id']}").status_code == 204
@@ -84,8 +84,8 @@ def test_a_revoked_key_is_rejected_and_stays_listed(client: FlaskClient, app: Fl
 
 
 @pytest.mark.parametrize("key_id", ["nothing", "x" * 500, "%00", "'"])
-def test_an_unknown_key_cannot_be_revoked(client: FlaskClient, key_id: str) -> None:
-    """404 for unknown and odd ids."""
+def test_revoking_an_unknown_key_is_404(client: FlaskClient, key_id: str) -> None:
+    """Unknown and malformed ids."""
     is_problem(client.delete(f"{PATH}/{key_id}"), 404)
 
 
@@ -110,7 +110,7 @@ def test_an_unknown_key_cannot_be_revoked(client: FlaskClient, key_id: str) -> N
         ("last_used_at", "2026-01-01T00:00:00Z"),
     ],
 )
-def test_an_invalid_field_is_named(client: FlaskClient, field: str, value: object) -> None:
+def test_invalid_field_of_a_key_is_named(client: FlaskClient, field: str, value: object) -> None:
     """422 names the field; callers cannot choose the token or the id."""
     before = client.get(PATH).get_json()["total"]
     assert field in is_problem(client.post(PATH, json=KEY | {field: value}), 422)["errors"]["json"]
@@ -136,8 +136,8 @@ def test_only_admins_manage_keys(app: Flask, scope: str) -> None:
         assert f"this key has scope {scope}" in is_problem(answer, 403)["detail"]
 
 
-def test_a_key_is_in_no_log(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither creating nor using it logs the token."""
+def test_token_is_never_logged(client: FlaskClient, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither when the key is created nor when it is used."""
     key = create(client)["key"]
     client.get(ORDERS, headers=bearer(key))
     client.get(ORDERS, headers=bearer(key + "x"))

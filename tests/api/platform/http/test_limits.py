@@ -1,4 +1,4 @@
-"""Rate limits: the catalogue's numbers, callers, exemptions, and the stores that workers share."""
+"""Rate limits of the catalogue, callers, exemptions, and the stores that workers share."""
 
 import sqlite3
 import threading
@@ -53,8 +53,8 @@ def limited_to_three(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
-    """One more request is 429 with the limit and the wait; other routes and keys are free."""
+def test_limit_is_that_of_the_catalogue(make_app: MakeApp) -> None:
+    """The next request is 429 with limit and wait; other routes and keys are not affected."""
     client = make_app().test_client()
     assert allowed(client) == LIMITS["orders.list"]
     answer = client.get(ORDERS)
@@ -81,14 +81,14 @@ def test_the_catalogues_number_is_the_limit(make_app: MakeApp) -> None:
     ],
 )
 def test_every_url_is_limited(make_app: MakeApp, path: str) -> None:
-    """Health, documentation and URLs that match nothing have limits, too."""
+    """Health, documentation and unknown URLs have limits, too."""
     client = make_app().test_client()
     assert allowed(client, path) == 3
     is_problem(client.get(path), 429)
 
 
-def test_health_has_a_generous_limit() -> None:
-    """Gateways ask often; other endpoints outside the catalogue's routes have the default."""
+def test_health_has_its_own_limit() -> None:
+    """Gateways call it often; other exempt routes have the default limit."""
     for name in ("health.live", "health.ready", "health.detail"):
         assert LIMITS[name] == 600
     for name in ("docs.page", "docs.openapi", names.UNMATCHED):
@@ -97,7 +97,7 @@ def test_health_has_a_generous_limit() -> None:
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
 def test_unmatched_urls_share_one_count(make_app: MakeApp) -> None:
-    """Guessing URLs and methods does not make a count for each guess."""
+    """Guessing URLs and methods does not create a count for each guess."""
     client = make_app().test_client()
     assert [client.get(f"/guess/{n}").status_code for n in range(2)] == [404, 404]
     assert client.delete(f"{ORDERS}/").status_code == 405
@@ -106,8 +106,8 @@ def test_unmatched_urls_share_one_count(make_app: MakeApp) -> None:
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_a_key_is_counted_wherever_it_comes_from(make_app: MakeApp) -> None:
-    """Keys of one address have counts of their own, and one key of two addresses has one count."""
+def test_requests_are_counted_by_key(make_app: MakeApp) -> None:
+    """Keys of one address have separate counts; a key has one count for all addresses."""
     app = make_app()
     client = app.test_client()
     first = bearer(KEYS["read"])
@@ -119,8 +119,8 @@ def test_a_key_is_counted_wherever_it_comes_from(make_app: MakeApp) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_an_unlimited_key_is_spared(make_app: MakeApp) -> None:
-    """No 429, and no headers about a limit that does not hold."""
+def test_unlimited_key_has_no_limit(make_app: MakeApp) -> None:
+    """No 429, and no rate-limit headers."""
     client = make_app().test_client()
     assert allowed(client, headers=bearer(UNLIMITED)) == 200
     assert "X-RateLimit-Limit" not in client.get(ORDERS, headers=bearer(UNLIMITED)).headers
@@ -129,13 +129,13 @@ def test_an_unlimited_key_is_spared(make_app: MakeApp) -> None:
 @pytest.mark.parametrize("token", [KEYS["admin"], UNLIMITED[:-1], "\xff\xfe", ""])
 @pytest.mark.usefixtures("migrated")
 def test_only_unlimited_keys_are_exempt(make_app: MakeApp, token: str) -> None:
-    """Neither a wide scope nor a wrong or odd key helps."""
+    """A key of scope admin and a wrong key are limited."""
     assert allowed(make_app().test_client(), headers=bearer(token)) == LIMITS["orders.list"]
 
 
 @pytest.mark.usefixtures("migrated")
 def test_responses_carry_the_remaining_count(make_app: MakeApp) -> None:
-    """Limit, rest and reset (Unix seconds) are on each; Retry-After is on refusals alone."""
+    """All have limit, remaining and reset (Unix seconds); only refusals have Retry-After."""
     client = make_app().test_client()
     first = client.get(ORDERS).headers
     second = client.get(ORDERS).headers
@@ -147,10 +147,8 @@ def test_responses_carry_the_remaining_count(make_app: MakeApp) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_an_error_keeps_its_own_time_to_come_again(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """503 says when the database may be back, not when the limit begins anew."""
+def test_503_keeps_its_own_retry_after(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is when the database may be back, not when the limit resets."""
 
     def away(*_: object, **__: object) -> None:
         raise PoolTimeout("no connection")
@@ -174,10 +172,10 @@ def test_an_error_keeps_its_own_time_to_come_again(
     ],
 )
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_only_declared_proxies_are_believed(
+def test_forged_forwarded_for_does_not_change_the_caller(
     make_app: MakeApp, hops: int, forwarded_for: str, served: int
 ) -> None:
-    """A forged X-Forwarded-For does not change the caller, whatever the number of proxies."""
+    """Only as many proxies as the setting says are trusted."""
     client = stranger(make_app(proxy_hops=hops))
     statuses = []
     for n in range(200):
@@ -224,10 +222,10 @@ def test_a_forwarded_address_may_have_a_port(
     ],
 )
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_a_network_of_ipv6_is_one_caller(
+def test_ipv6_network_is_one_caller(
     make_app: MakeApp, one: str, other: str, together: bool
 ) -> None:
-    """A client with an IPv6 address has 2⁶⁴ of them; a mapped IPv4 address stays one."""
+    """A client owns a /64; a mapped IPv4 address counts as that address."""
     client = stranger(make_app())
     assert allowed(client, environ_base={"REMOTE_ADDR": one}) == 3
     assert allowed(client, environ_base={"REMOTE_ADDR": other}) == (0 if together else 3)
@@ -235,7 +233,7 @@ def test_a_network_of_ipv6_is_one_caller(
 
 @pytest.mark.usefixtures("migrated")
 def test_workers_share_one_count(make_app: MakeApp, tmp_path: Path) -> None:
-    """Two apps on one file allow as much together as one alone."""
+    """Two apps on one file together allow as much as one alone."""
     url = f"sqlite:///{tmp_path}/limits.db"
     first, second = (make_app(limiter_url=url).test_client() for _ in range(2))
     assert allowed(first, tries=100) == 100
@@ -244,24 +242,24 @@ def test_workers_share_one_count(make_app: MakeApp, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_a_dead_store_neither_stops_nor_unlimits(make_app: MakeApp, tmp_path: Path) -> None:
-    """Without its store each worker counts for itself."""
+def test_workers_limit_in_memory_without_the_store(make_app: MakeApp, tmp_path: Path) -> None:
+    """Requests are answered, and each worker counts for itself."""
     url = f"sqlite:///{tmp_path}/no/such/folder/limits.db"
     assert not SharedFileStorage(url).check()
     assert allowed(make_app(limiter_url=url).test_client()) == LIMITS["orders.list"]
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_another_limit_in_the_catalogue_is_another_limit(make_app: MakeApp) -> None:
-    """The number comes from the plan and stands nowhere in the app."""
+def test_changed_limit_of_the_catalogue_is_enforced(make_app: MakeApp) -> None:
+    """The number is not typed in the app."""
     assert allowed(make_app().test_client()) == 3
 
 
 @pytest.mark.usefixtures("migrated")
-def test_a_request_asks_its_store_once(
+def test_request_sends_one_statement_to_the_store(
     make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The headers need no statement beside the one that counts."""
+    """The headers need no second statement."""
     statements: list[str] = []
     run = SharedFileStorage._run
 
@@ -288,10 +286,10 @@ def wait_for_store(client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_a_locked_file_is_replaced_by_memory_until_it_is_free(
+def test_locked_file_is_replaced_by_memory_until_it_is_free(
     make_app: MakeApp, tmp_path: Path
 ) -> None:
-    """Meanwhile requests are answered and limited, and the fallbacks are counted."""
+    """Requests are answered and limited; the fallbacks are counted."""
     client = make_app(limiter_url=f"sqlite:///{tmp_path}/limits.db").test_client()
     assert client.get(ORDERS).status_code == 200
     before = fallbacks()
@@ -306,7 +304,7 @@ def test_a_locked_file_is_replaced_by_memory_until_it_is_free(
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give Redis more time than in production: a machine that runs tests is busy."""
+    """Give Redis more time than in production, because the machine that runs tests is busy."""
     for name in ("socket_timeout", "socket_connect_timeout"):
         monkeypatch.setitem(redis_client.OPTIONS, name, 2.0)
 
@@ -320,7 +318,7 @@ def redis(patient: None) -> Iterator[RedisServer]:
 
 @pytest.mark.usefixtures("migrated", "patient")
 def test_machines_share_one_count_in_redis(make_app: MakeApp, redis_url: str) -> None:
-    """Two apps on one Redis allow as much together as one alone, and say how much that is."""
+    """Two apps on one Redis together allow as much as one, and report the same remainder."""
     first, second = (make_app(limiter_url=redis_url).test_client() for _ in range(2))
     before = fallbacks()
     assert allowed(first, tries=100) == 100
@@ -335,10 +333,10 @@ def test_machines_share_one_count_in_redis(make_app: MakeApp, redis_url: str) ->
     [(RedisServer.freeze, RedisServer.thaw), (RedisServer.kill, RedisServer.start)],
 )
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_without_redis_memory_limits_until_it_is_back(
+def test_memory_replaces_redis_until_it_is_back(
     make_app: MakeApp, redis: RedisServer, away: object, again: object
 ) -> None:
-    """Meanwhile requests are answered and limited; afterwards two apps share one count again."""
+    """Requests are answered and limited; afterwards two apps share one count again."""
     assert callable(away)
     assert callable(again)
     first, second = (make_app(limiter_url=redis.url).test_client() for _ in range(2))
@@ -354,10 +352,10 @@ def test_without_redis_memory_limits_until_it_is_back(
 
 
 @pytest.mark.usefixtures("migrated")
-def test_requests_that_wait_together_are_all_answered(
+def test_requests_that_wait_for_a_hanging_store_are_answered(
     make_app: MakeApp, redis: RedisServer
 ) -> None:
-    """When the store hangs and the first request falls back, those that wait do not fail."""
+    """Only the first falls back to memory; the others must not fail."""
     app = make_app(limiter_url=redis.url)
     assert app.test_client().get(ORDERS).status_code == 200
     redis.freeze()
@@ -368,16 +366,16 @@ def test_requests_that_wait_together_are_all_answered(
 
 
 @pytest.mark.usefixtures("migrated")
-def test_an_app_starts_without_its_redis(make_app: MakeApp) -> None:
-    """A store that is away at the start costs nothing but the shared count."""
+def test_app_starts_without_redis(make_app: MakeApp) -> None:
+    """Until it is reachable, counts are not shared."""
     client = make_app(limiter_url="redis://127.0.0.1:9/0").test_client()
     assert allowed(client) == LIMITS["orders.list"]
 
 
-def test_a_store_that_dies_after_the_count_costs_the_headers_alone(
+def test_store_that_fails_after_counting_costs_only_headers(
     make_app: MakeApp, migrated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer is the view's; the next request finds out."""
+    """The response is the view's; the next request detects the failure."""
     assert migrated
 
     def dead(*_: object) -> float:
@@ -395,8 +393,8 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/counters.db"
 
 
-def test_counters_are_shared_exactly(url: str) -> None:
-    """Threads over two instances on one file lose no count."""
+def test_concurrent_increments_are_all_counted(url: str) -> None:
+    """Threads over two instances on one file lose no increment."""
     stores = [SharedFileStorage(url), SharedFileStorage(url)]
     threads = [
         threading.Thread(target=lambda n=n: [stores[n % 2].incr("k", 60) for _ in range(50)])
@@ -409,8 +407,8 @@ def test_counters_are_shared_exactly(url: str) -> None:
     assert [store.get("k") for store in stores] == [200, 200]
 
 
-def test_counters_expire_and_start_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A counter expires after its time; the next increment starts a new one."""
+def test_counter_starts_again_when_it_expires(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next increment starts a new counter."""
     store = SharedFileStorage(url)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now)
@@ -425,7 +423,7 @@ def test_counters_expire_and_start_again(url: str, monkeypatch: pytest.MonkeyPat
     assert store.get_expiry("k") == now + 10
 
 
-def test_counters_can_be_forgotten(url: str) -> None:
+def test_counters_can_be_deleted(url: str) -> None:
     """clear() deletes one counter, reset() all; an unknown counter is 0 and expires now."""
     store = SharedFileStorage(url)
     for key in "abc":
@@ -438,8 +436,10 @@ def test_counters_can_be_forgotten(url: str) -> None:
     assert store.check()
 
 
-def test_three_slashes_are_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The URL means what the database's means: three slashes relative, four absolute."""
+def test_three_slashes_in_the_url_are_a_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in database URLs; four slashes are an absolute path."""
     monkeypatch.chdir(tmp_path)
     SharedFileStorage("sqlite:///near.db").incr("k", 60)
     assert SharedFileStorage(f"sqlite:////{str(tmp_path)[1:]}/near.db").get("k") == 1

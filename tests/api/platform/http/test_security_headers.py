@@ -1,4 +1,4 @@
-"""Security headers, CORS, trusted hosts, methods, and responses that do not name the stack."""
+"""Security headers, CORS, trusted hosts and methods; no response names the software."""
 
 import os
 import re
@@ -32,8 +32,8 @@ STACK = re.compile(
 @pytest.mark.parametrize(
     "path", [ORDERS, f"{ORDERS}/nobody", "/nothing", "/health/live", "/openapi.json"]
 )
-def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
-    """Errors, too: no script runs, no page frames or embeds them, no cache stores them."""
+def test_every_response_forbids_scripts_frames_and_caching(client: FlaskClient, path: str) -> None:
+    """Errors, too."""
     headers = client.get(path).headers
     assert {key: headers[key] for key in security_headers.HEADERS} == security_headers.HEADERS
     assert headers["Cache-Control"] == "no-store"
@@ -42,7 +42,7 @@ def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
 
 
 def test_docs_files_have_their_own_policy(client: FlaskClient) -> None:
-    """A cache may store them for an hour; their policy forbids inline code, too."""
+    """Caches may store them for an hour; the policy forbids inline code."""
     headers = client.get("/docs/start.js").headers
     assert "max-age=3600" in headers["Cache-Control"]
     assert "no-store" not in headers["Cache-Control"]
@@ -62,10 +62,10 @@ def test_docs_files_have_their_own_policy(client: FlaskClient) -> None:
     ],
 )
 @pytest.mark.usefixtures("migrated")
-def test_hsts_only_behind_tls(
+def test_hsts_is_sent_only_over_tls(
     make_app: MakeApp, hops: int, url: str, proto: str | None, expected: bool
 ) -> None:
-    """The header is set if the request came by TLS, as seen by the declared proxies."""
+    """As the declared proxies report it."""
     headers = {"X-Forwarded-Proto": proto} if proto else {}
     client = make_app(proxy_hops=hops).test_client()
     answer = client.get("/health/live", base_url=url, headers=headers)
@@ -73,8 +73,8 @@ def test_hsts_only_behind_tls(
 
 
 @pytest.mark.usefixtures("migrated")
-def test_without_origins_there_is_no_cors(make_app: MakeApp) -> None:
-    """By default no page of another origin reads anything."""
+def test_cors_is_off_by_default(make_app: MakeApp) -> None:
+    """No page of another origin can read a response."""
     client = make_app().test_client()
     for answer in (client.get(ORDERS, headers={"Origin": PAGE}), preflight(client, PAGE)):
         assert not [key for key, _ in answer.headers if key.startswith("Access-Control")]
@@ -90,8 +90,8 @@ def preflight(client: FlaskClient, origin: str, path: str = f"{ORDERS}/") -> obj
 
 
 @pytest.mark.usefixtures("migrated")
-def test_declared_origins_may_call(make_app: MakeApp) -> None:
-    """The preflight lists methods and headers, the answer readable headers; no cookie is used."""
+def test_declared_origins_can_call(make_app: MakeApp) -> None:
+    """The preflight lists methods and headers; responses expose headers; no cookie is used."""
     client = make_app(cors_origins=f"{PAGE}, http://localhost:5173").test_client()
     answer = preflight(client, PAGE)
     assert (answer.status_code, answer.data) == (204, b"")
@@ -124,7 +124,7 @@ def test_declared_origins_may_call(make_app: MakeApp) -> None:
 )
 @pytest.mark.usefixtures("migrated")
 def test_undeclared_origins_get_no_cors_headers(make_app: MakeApp, origin: str) -> None:
-    """Origins match exactly; Vary keeps a cache from mixing the answers for two pages."""
+    """Origins match exactly; Vary keeps caches from mixing responses for two origins."""
     client = make_app(cors_origins=PAGE).test_client()
     answers = (
         client.get(ORDERS, headers={"Origin": origin}),
@@ -138,7 +138,7 @@ def test_undeclared_origins_get_no_cors_headers(make_app: MakeApp, origin: str) 
 
 
 @pytest.mark.usefixtures("migrated")
-def test_a_preflight_of_an_unknown_url_is_404(make_app: MakeApp) -> None:
+def test_preflight_of_an_unknown_url_is_404(make_app: MakeApp) -> None:
     """URLs that match no route have no preflight."""
     is_problem(preflight(make_app(cors_origins=PAGE).test_client(), PAGE, "/nothing"), 404)
 
@@ -154,14 +154,14 @@ def test_a_preflight_of_an_unknown_url_is_404(make_app: MakeApp) -> None:
         "https://a b",
     ],
 )
-def test_origins_are_exact(wrong: str) -> None:
-    """A wildcard, a path or a name alone would allow nobody, or everybody; it stops the start."""
+def test_inexact_origin_stops_the_start(wrong: str) -> None:
+    """A wildcard, a path or a bare host would allow nobody or everybody."""
     with pytest.raises(ValidationError):
         PlatformSettings(_env_file=None, cors_origins=wrong)
 
 
-def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lists come from one variable, and an empty one is an empty list."""
+def test_list_settings_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is an empty list."""
     monkeypatch.setenv("EVARA_TRUSTED_HOSTS", "api.example.org, .internal, ")
     monkeypatch.setenv("EVARA_CORS_ORIGINS", "")
     settings = PlatformSettings(_env_file=None)
@@ -180,8 +180,8 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("migrated")
-def test_only_trusted_hosts_are_served(make_app: MakeApp, host: str, status: int) -> None:
-    """Any Host without the setting; with it, others get 400 and make no series."""
+def test_untrusted_host_is_refused(make_app: MakeApp, host: str, status: int) -> None:
+    """Other hosts get 400 and create no series; without the setting all are served."""
     assert make_app().test_client().get("/health/live", headers={"Host": host}).status_code == 200
     app = make_app(trusted_hosts="api.example.org,.internal")
     answer = app.test_client().get("/health/live", headers={"Host": host})
@@ -192,8 +192,8 @@ def test_only_trusted_hosts_are_served(make_app: MakeApp, host: str, status: int
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "X" * 200])
-def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
-    """They are 405 with Allow, are not echoed, and share one label."""
+def test_unknown_methods_are_refused(client: FlaskClient, method: str) -> None:
+    """405 has Allow and repeats nothing of the request; all share one label."""
     answer = client.open(f"{ORDERS}/", method=method, headers={"X-Secret": "of a proxy"})
     is_problem(answer, 405)
     assert "GET" in answer.headers["Allow"]
@@ -210,10 +210,10 @@ def test_other_methods_are_refused(client: FlaskClient, method: str) -> None:
     assert value == 1
 
 
-def test_errors_name_no_part_of_the_stack(
+def test_errors_do_not_name_the_software(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever goes wrong, neither body nor headers say what it is built of."""
+    """Neither body nor headers name a library or a server."""
     answers = [
         client.get("/nothing"),
         client.delete("/api/v1/keys/nothing"),
@@ -237,7 +237,7 @@ def test_errors_name_no_part_of_the_stack(
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Yield the port of a real server with the shipped settings of gunicorn and no tables."""
+    """Yield the port of gunicorn with the shipped settings and a database without tables."""
     folder = tmp_path_factory.mktemp("served")
     log = folder / "log"
     environment = {
@@ -272,7 +272,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def exchange(port: int, request: str) -> str:
-    """Send a request as it is and return everything that comes back."""
+    """Send raw bytes and return the whole response."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request.replace("\n", "\r\n").encode("latin-1"))
         connection.shutdown(socket.SHUT_WR)
@@ -300,15 +300,15 @@ def ask(port: int, line: str, *headers: str) -> str:
         ("GET /health/live HTTP/1.1 more", 400),
     ],
 )
-def test_the_real_server_names_no_part_of_the_stack(served: int, line: str, status: int) -> None:
-    """Answers of the app and those that the server makes itself say neither product nor version."""
+def test_gunicorn_does_not_name_the_software(served: int, line: str, status: int) -> None:
+    """Also in the responses that gunicorn itself creates."""
     answer = ask(served, line)
     assert answer.startswith(f"HTTP/1.1 {status} "), answer
     assert not STACK.search(answer), answer
 
 
-def test_the_real_server_believes_no_undeclared_proxy(served: int) -> None:
-    """From 127.0.0.1, too, nobody becomes secure or moves the app by headers."""
+def test_gunicorn_ignores_headers_of_undeclared_proxies(served: int) -> None:
+    """Even from 127.0.0.1 no header makes a request secure or changes the script name."""
     answer = ask(
         served,
         "GET /health/live",

@@ -1,4 +1,4 @@
-"""Leases: one holder at a time, also under races, and none for ever."""
+"""Leases: one holder at a time, also under races, and every lease expires."""
 
 import threading
 from datetime import timedelta
@@ -14,7 +14,7 @@ from api.platform.jobs import leases
 
 
 def expire_all() -> None:
-    """Make every lease expire, as if it had not been renewed."""
+    """Make every lease expire."""
     with database().write() as session:
         session.query(tables.Lease).update({"until": now() - timedelta(seconds=1)})
 
@@ -25,7 +25,7 @@ def count_rows() -> int:
         return session.query(tables.Lease).count()
 
 
-def test_a_lease_has_one_holder_at_a_time(app: Flask) -> None:
+def test_lease_has_one_holder_at_a_time(app: Flask) -> None:
     """A held lease cannot be acquired, a released one can; other names are independent."""
     with app.app_context():
         with leases.hold("a") as first:
@@ -61,8 +61,8 @@ def test_one_of_many_concurrent_callers_acquires_the_lease(app: Flask) -> None:
     leases.HELD_OWNERS.clear()
 
 
-def test_an_expired_lease_can_be_lost(app: Flask) -> None:
-    """Its owner can renew it until another acquires it; then it can neither renew nor release."""
+def test_expired_lease_can_be_taken_over(app: Flask) -> None:
+    """Until then its owner can renew it; afterwards it can neither renew nor release it."""
     with app.app_context():
         first = leases.acquire("a")
         assert first
@@ -99,8 +99,8 @@ def test_renew_extends_the_leases_of_this_process(app: Flask) -> None:
         assert leases.renew() == set()
 
 
-def test_leadership_is_renewed_and_lost(app: Flask) -> None:
-    """A worker leads while its lease is renewed in time; a stalled one finds that another leads."""
+def test_stalled_leader_loses_the_leadership(app: Flask) -> None:
+    """A worker leads while it renews its lease in time."""
     first = leases.Leadership(renew_seconds=0)
     second = leases.Leadership(renew_seconds=0)
     with app.app_context():
@@ -118,10 +118,10 @@ def test_leadership_is_renewed_and_lost(app: Flask) -> None:
         assert count_rows() == 0
 
 
-def test_a_worker_that_cannot_renew_does_not_lead(
+def test_worker_that_cannot_renew_does_not_lead(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It fails until the database is back, instead of leading on with a lease that may be gone."""
+    """It raises until the database is back, because the lease may have been taken over."""
     leadership = leases.Leadership(renew_seconds=60)
     with app.app_context():
         assert leadership.is_held()

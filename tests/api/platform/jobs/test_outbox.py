@@ -61,8 +61,8 @@ def deliver(app: Flask) -> list[bool]:
         return list(iter(lambda: outbox.deliver_next(http, lease), None))
 
 
-def test_it_arrives_signed_and_with_the_ids_of_its_cause(app: Flask, receiver: Receiver) -> None:
-    """The receiver can check the sender, recognise a repeat, and see which request caused it."""
+def test_delivery_is_signed_and_has_the_ids_of_its_cause(app: Flask, receiver: Receiver) -> None:
+    """The receiver can verify the sender, detect duplicates, and find the request."""
     ids = {"X-Request-ID": "ingest-0001", "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
     with request_context.activate(ids):
         enqueue(app, "below")
@@ -78,14 +78,14 @@ def test_it_arrives_signed_and_with_the_ids_of_its_cause(app: Flask, receiver: R
     assert (outbox_payloads(app), deliver(app)) == ([], [])
 
 
-def test_without_a_secret_there_is_no_signature() -> None:
-    """An empty secret would be a signature that anybody can make."""
+def test_delivery_without_a_secret_is_not_signed() -> None:
+    """Anybody can sign with an empty secret."""
     assert outbox.signature_headers(None, b"{}") == {}
     assert outbox.signature_headers(SecretStr(""), b"{}") == {}
 
 
-def test_a_refused_delivery_is_retried_with_the_same_key(app: Flask, receiver: Receiver) -> None:
-    """After any other status than 2xx it stays in the outbox, with its key and body."""
+def test_refused_delivery_is_retried_with_the_same_key(app: Flask, receiver: Receiver) -> None:
+    """A status other than 2xx keeps it in the outbox with its key and body."""
     receiver.status = 302
     enqueue(app, "below")
     assert (deliver(app), deliver(app)) == ([False], [])
@@ -97,8 +97,8 @@ def test_a_refused_delivery_is_retried_with_the_same_key(app: Flask, receiver: R
     assert outbox_payloads(app) == []
 
 
-def test_the_last_refusal_becomes_a_dead_letter(app: Flask, receiver: Receiver) -> None:
-    """It has the error, the attempts, and what a retry needs, but no secret."""
+def test_last_refusal_becomes_a_dead_letter(app: Flask, receiver: Receiver) -> None:
+    """It has the error, the attempts and the payload, but no secret."""
     receiver.status = 503
     enqueue(app, "below")
     (payload,) = outbox_payloads(app)
@@ -117,8 +117,8 @@ def test_the_last_refusal_becomes_a_dead_letter(app: Flask, receiver: Receiver) 
     assert "s3cret" not in str(letter.payload)
 
 
-def test_the_error_of_an_unreachable_receiver_lacks_its_url(app: Flask) -> None:
-    """The URL of a webhook is often a secret."""
+def test_error_of_an_unreachable_receiver_omits_the_url(app: Flask) -> None:
+    """A webhook's URL is often a secret."""
     app_state(app).settings.webhook_url = "http://127.0.0.1:9/token-in-the-path"
     app_state(app).settings.webhook_attempts = 1
     enqueue(app, "below")
@@ -126,8 +126,8 @@ def test_the_error_of_an_unreachable_receiver_lacks_its_url(app: Flask) -> None:
     assert dead_letters(app)[0].error == "ConnectError"
 
 
-def test_a_failed_delivery_holds_back_only_its_own_node(app: Flask, receiver: Receiver) -> None:
-    """It holds back the later ones of its node until it is a dead letter."""
+def test_failed_delivery_delays_only_its_subject(app: Flask, receiver: Receiver) -> None:
+    """Later deliveries of the subject wait until it is a dead letter."""
     receiver.status_of["tank-01"] = 500
     enqueue(app, "below", "above")
     enqueue(app, "below", "within", node="tank-02")
@@ -145,8 +145,8 @@ def test_a_failed_delivery_holds_back_only_its_own_node(app: Flask, receiver: Re
     assert receiver.states()[2:] == [("tank-01", "above")]
 
 
-def test_a_delivery_that_another_worker_sent_is_no_failure(app: Flask) -> None:
-    """A late failure of a second attempt makes no dead letter."""
+def test_delivery_that_another_worker_sent_is_no_failure(app: Flask) -> None:
+    """The late failure of a second attempt creates no dead letter."""
     enqueue(app, "below")
     with app.app_context():
         with database().read() as session:
@@ -159,10 +159,10 @@ def test_a_delivery_that_another_worker_sent_is_no_failure(app: Flask) -> None:
     assert dead_letters(app) == []
 
 
-def test_a_worker_without_the_lease_stops(
+def test_worker_that_lost_the_lease_stops_delivering(
     app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sent delivery is recorded; the rest is left to the worker that has the lease."""
+    """What it sent is recorded; the worker that has the lease sends the rest."""
     enqueue(app, "below", "above")
     monkeypatch.setattr(leases.Lease, "renew", lambda *_: False)
     assert deliver(app) == []

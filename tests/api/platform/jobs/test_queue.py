@@ -1,4 +1,4 @@
-"""The queue: tasks come back from SQLite and Redis as they were put in."""
+"""The queue in SQLite and in Redis."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,8 +9,8 @@ from api.platform.jobs.queue import open_queue
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_tasks_survive_the_queue(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Either queue stores tasks as JSON and returns their arguments, delay and expiry unchanged."""
+def test_queue_preserves_tasks(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Both queues store JSON; arguments, delay and expiry come back unchanged."""
     url = f"sqlite:///{tmp_path}/own.db"
     if kind == "redis":
         url = request.getfixturevalue("redis_url")

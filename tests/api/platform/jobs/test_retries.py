@@ -35,7 +35,7 @@ def test_delays_double_up_to_ten_minutes(make_app: MakeApp) -> None:
         (ValueError(), 2.0),
     ],
 )
-def test_an_error_may_extend_the_delay(make_app: MakeApp, error: Exception, seconds: float) -> None:
-    """Retry-After and an open breaker do, but never beyond the longest delay."""
+def test_error_may_extend_the_delay(make_app: MakeApp, error: Exception, seconds: float) -> None:
+    """Retry-After and an open breaker do, up to the longest delay."""
     with make_app().app_context():
         assert retry_delay(1, error) == seconds

@@ -12,10 +12,10 @@ from tests.api.platform.other_app.orders import NOTIFY, SHIPPING
 @pytest.mark.parametrize(
     ("registered", "deliveries"), [((), NOTIFY), ((SHIPPING,), ""), ((SHIPPING,), "orders.print")]
 )
-def test_a_mismatch_of_jobs_stops_the_start(
+def test_jobs_must_match_the_catalogue(
     make_app: MakeApp, registered: tuple[tasks.Task, ...], deliveries: str
 ) -> None:
-    """The app registers exactly the jobs of the catalogue."""
+    """The app starts only if it registers exactly the jobs of the catalogue."""
     plan = loading.load_plan(FOLDER / "catalogue.yaml")
     with pytest.raises(RuntimeError, match=r"but catalogue\.yaml declares \['orders\.notify'"):
         tasks.init_app(make_app(), plan, registered, deliveries)

@@ -10,14 +10,14 @@ from api.platform.tables import Base
 
 
 class OrdersBase(Base):
-    """A base with metadata of its own: another app's tables may be in the same process."""
+    """A base with its own metadata: another app's tables may be in the same process."""
 
     __abstract__ = True
     metadata = MetaData(naming_convention=Base.metadata.naming_convention)
 
 
 class Order(OrdersBase):
-    """An order; audited, as its customer may ask who changed it."""
+    """An order; audited, because customers may ask who changed it."""
 
     __tablename__ = "orders"
     __audited__ = True

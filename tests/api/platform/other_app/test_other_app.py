@@ -1,4 +1,4 @@
-"""An app with its own routes, table, migrations and catalogue has all that the platform gives."""
+"""An app with its own routes, table, migrations and catalogue on the platform."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_routes_have_metrics_and_zero_series(app: Flask) -> None:
     assert 0.25 in edges
 
 
-def test_its_own_limit_holds(app: Flask) -> None:
+def test_limit_of_its_catalogue_is_enforced(app: Flask) -> None:
     """The sixth order of a minute is refused; the other route is not."""
     client = app.test_client()
     statuses = [
@@ -61,7 +61,7 @@ def test_its_own_limit_holds(app: Flask) -> None:
 
 
 def test_errors_are_problem_documents(client: FlaskClient) -> None:
-    """Conflicts, invalid bodies and unknown URLs have one shape."""
+    """Conflicts, invalid bodies and unknown URLs."""
     assert client.post(PATH, json=ORDER).status_code == 201
     assert "already exists" in is_problem(client.post(PATH, json=ORDER), 409)["detail"]
     assert "amount" in is_problem(client.post(PATH, json={"id": "b"}), 422)["errors"]["json"]
@@ -74,10 +74,10 @@ def test_scopes_are_enforced(app: Flask) -> None:
     is_problem(refused, 403)
 
 
-def test_a_request_has_ids_and_a_log_line(
+def test_request_has_ids_and_a_log_line(
     make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Response and log line have the caller's id; the line names the service and the route."""
+    """Both have the caller's id; the line names the service and the route."""
     assert migrated
     response = make_app().test_client().get(PATH, headers={"X-Request-ID": "order-0001"})
     assert response.headers["X-Request-ID"] == "order-0001"
@@ -89,8 +89,8 @@ def test_a_request_has_ids_and_a_log_line(
     )
 
 
-def test_health_compares_its_migrations(app: Flask) -> None:
-    """The app is ready at its own newest migration."""
+def test_health_compares_the_migrations_of_the_app(app: Flask) -> None:
+    """It is ready at its own newest migration."""
     checks = app.test_client().get("/health").get_json()["checks"]
     assert checks["database"]["detail"] == "responds, at migration 0001"
     assert app.test_client().get("/health/ready").status_code == 200
@@ -101,8 +101,8 @@ def test_an_empty_database_is_not_ready(make_app: MakeApp) -> None:
     assert make_app().test_client().get("/health/ready").status_code == 503
 
 
-def test_the_document_has_its_title_and_routes(client: FlaskClient) -> None:
-    """The OpenAPI document describes this app alone."""
+def test_openapi_document_has_title_and_routes_of_the_app(client: FlaskClient) -> None:
+    """It describes this app only."""
     document = client.get("/openapi.json").get_json()
     assert document["info"]["title"] == "Orders"
     operation = document["paths"][PATH]["post"]
@@ -110,8 +110,8 @@ def test_the_document_has_its_title_and_routes(client: FlaskClient) -> None:
     assert {"201", "409", "429", "500", "503"} <= operation["responses"].keys()
 
 
-def test_a_change_is_audited(app: Flask, client: FlaskClient) -> None:
-    """The audit log names the route."""
+def test_change_of_an_order_is_audited(app: Flask, client: FlaskClient) -> None:
+    """The entry names the route."""
     client.post(PATH, json=ORDER)
     with app.app_context(), database().read() as session:
         [entry] = session.query(AuditEntry)

@@ -11,8 +11,8 @@ from api.platform.outbound.circuit_breaker import Breaker, BreakerOpen
 CALLERS = 24
 
 
-def test_one_of_many_concurrent_callers_is_the_trial() -> None:
-    """Exactly one of them is admitted."""
+def test_half_open_breaker_admits_one_of_many_callers() -> None:
+    """The others are refused."""
     breaker = Breaker("thingspeak", failures=1, seconds=0)
     breaker.leave(breaker.enter(), ok=False)
     barrier = threading.Barrier(CALLERS)
@@ -30,7 +30,7 @@ def test_one_of_many_concurrent_callers_is_the_trial() -> None:
 
 
 @pytest.mark.parametrize("ok", [True, False])
-def test_a_call_from_before_a_change_does_not_count(ok: bool) -> None:
+def test_outcome_of_a_call_from_before_a_change_is_ignored(ok: bool) -> None:
     """A late outcome neither closes an open breaker nor ends its trial."""
     breaker = Breaker("thingspeak", failures=1, seconds=0)
     late = breaker.enter()

@@ -8,8 +8,8 @@ from api.platform.outbound.deadlines import deadline, seconds_left
 from tests.api.conftest import MakeApp
 
 
-def test_an_inner_deadline_never_extends_the_outer_one() -> None:
-    """The earlier one counts, and both end with their block."""
+def test_inner_deadline_never_extends_the_outer_one() -> None:
+    """The earlier deadline applies; each ends with its block."""
     with deadline(10), deadline(60):
         assert seconds_left() <= 10
     with deadline(60):
@@ -19,8 +19,8 @@ def test_an_inner_deadline_never_extends_the_outer_one() -> None:
     assert seconds_left() == math.inf
 
 
-def test_an_exception_ends_the_deadline() -> None:
-    """After the block there is none."""
+def test_deadline_ends_with_its_block_after_an_exception() -> None:
+    """Code after the block has no deadline."""
     with pytest.raises(ValueError, match="x"), deadline(10):
         raise ValueError("x")
     assert seconds_left() == math.inf

@@ -1,4 +1,4 @@
-"""Guarded calls to a real server that fails, hangs, drips and recovers."""
+"""Guarded calls to a real server that fails, hangs, responds slowly and recovers."""
 
 import logging
 import runpy
@@ -161,8 +161,8 @@ def test_the_breaker_opens_after_failures_in_a_row(guard: Guard, upstream: Upstr
     assert guard.breaker.open_since
 
 
-def test_the_numbers_are_those_of_the_documentation() -> None:
-    """They are those of docs/operations.md, and keep the order that ADR 12 gives reasons for."""
+def test_documented_timeouts_and_limits_are_the_used_ones() -> None:
+    """docs/operations.md lists them; ADR 12 explains their order."""
     promised = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     assert f"{CONCURRENT} calls at a time per process" in promised
     assert (
@@ -175,8 +175,8 @@ def test_the_numbers_are_those_of_the_documentation() -> None:
     assert CONNECT_SECONDS < RETRY_SECONDS < PlatformSettings.model_fields["job_deadline"].default
 
 
-def test_our_own_errors_do_not_count(guard: Guard, upstream: Upstream) -> None:
-    """Our own error while reading a response is neither counted by the breaker nor retried."""
+def test_own_errors_do_not_count_against_the_host(guard: Guard, upstream: Upstream) -> None:
+    """An error in the code that reads the response opens no breaker and is not retried."""
 
     def broken(_: httpx.Response) -> int:
         raise ZeroDivisionError
@@ -189,10 +189,10 @@ def test_our_own_errors_do_not_count(guard: Guard, upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("end", [200, 500], ids=["it is back", "it is not"])
-def test_exactly_one_trial_passes_a_half_open_breaker(
+def test_half_open_breaker_sends_one_call_to_the_host(
     guard: Guard, upstream: Upstream, end: int
 ) -> None:
-    """One of many callers reaches the host; its outcome closes or opens the breaker."""
+    """The outcome of that call closes or opens the breaker."""
     guard.breaker = Breaker("thingspeak", seconds=0)  # a trial may follow at once
     open_breaker(guard, upstream)
     requests, reached, go = len(upstream.requests), threading.Event(), threading.Event()
@@ -216,8 +216,8 @@ def test_exactly_one_trial_passes_a_half_open_breaker(
     assert guard.breaker.state == ("closed" if end == 200 else "open")
 
 
-def test_a_full_bulkhead_refuses_calls(guard: Guard, upstream: Upstream) -> None:
-    """With all slots taken the next call is refused at once; when they end, calls pass again."""
+def test_full_bulkhead_refuses_calls(guard: Guard, upstream: Upstream) -> None:
+    """When the running calls end, calls are accepted again."""
     reached, go = threading.Semaphore(0), threading.Event()
 
     def hang(handler: Handler) -> None:
@@ -250,8 +250,8 @@ def test_no_call_is_made_after_the_deadline(guard: Guard, upstream: Upstream) ->
     assert get(guard) == 200
 
 
-def test_a_call_cut_off_by_the_deadline_is_no_failure(guard: Guard, upstream: Upstream) -> None:
-    """The host might have answered in its own time."""
+def test_call_cut_off_by_the_deadline_is_no_failure(guard: Guard, upstream: Upstream) -> None:
+    """The host might have responded within its own timeout."""
     go = threading.Event()
     upstream.respond = lambda handler: (go.wait(10), handler.answer(200))[-1]
     for _ in range(FAILURES):
@@ -262,8 +262,8 @@ def test_a_call_cut_off_by_the_deadline_is_no_failure(guard: Guard, upstream: Up
     assert guard.breaker.state == "closed"
 
 
-def test_a_failure_is_retried_and_counted(guard: Guard, upstream: Upstream) -> None:
-    """The policy says how often."""
+def test_failed_call_is_retried_as_the_policy_says(guard: Guard, upstream: Upstream) -> None:
+    """Each retry is counted."""
     upstream.respond = answer_500
     retries = counted(names.RETRIES)
     with stamina.set_testing(True, attempts=THREE_ATTEMPTS.attempts):
@@ -295,8 +295,8 @@ def test_retry_after_is_honoured_within_the_deadline(
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-5", "1e9", "٣", "Wed, 99 Foo 2026"])
-def test_an_invalid_retry_after_is_none(text: str) -> None:
-    """Only whole seconds and HTTP dates are valid; a date in the past is no wait."""
+def test_invalid_retry_after_is_ignored(text: str) -> None:
+    """Whole seconds and HTTP dates are valid; a date in the past means no wait."""
     assert retry_after(httpx.Response(429, headers={"Retry-After": text.encode()})) is None
     assert (
         retry_after(httpx.Response(429, headers={"Retry-After": formatdate(0, usegmt=True)})) == 0
@@ -304,16 +304,16 @@ def test_an_invalid_retry_after_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
-def test_a_refusal_is_not_retried(guard: Guard, upstream: Upstream, status: int) -> None:
-    """A client error is no failure of the host."""
+def test_client_error_is_not_retried(guard: Guard, upstream: Upstream, status: int) -> None:
+    """It is no failure of the host."""
     upstream.respond = lambda handler: handler.answer(status)
     for _ in range(FAILURES + 1):
         assert get(guard, THREE_ATTEMPTS) == status
     assert len(upstream.requests) == FAILURES + 1
 
 
-def test_a_slow_response_is_cut_off(guard: Guard, upstream: Upstream) -> None:
-    """A host that sends a byte at a time cannot hold its caller for ever."""
+def test_slow_response_is_aborted(guard: Guard, upstream: Upstream) -> None:
+    """A host that sends one byte at a time cannot occupy its caller forever."""
     stop = threading.Event()
 
     def drip(handler: Handler) -> None:
@@ -329,18 +329,18 @@ def test_a_slow_response_is_cut_off(guard: Guard, upstream: Upstream) -> None:
     stop.set()
 
 
-def test_a_response_that_is_too_long_is_cut_off(
+def test_oversized_response_is_aborted(
     guard: Guard, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A response beyond the limit is not read into memory."""
+    """The rest of it is not read into memory."""
     monkeypatch.setattr(guarded_calls, "MAX_BYTES", 1000)
     upstream.respond = lambda handler: handler.answer(200, b"x" * 1001)
     with pytest.raises(HostFailed, match="too large"):
         get(guard)
 
 
-def test_a_call_has_the_ids_of_its_request(guard: Guard, upstream: Upstream) -> None:
-    """The request id and trace context are sent to the host."""
+def test_call_carries_the_ids_of_its_request(guard: Guard, upstream: Upstream) -> None:
+    """The request id and the trace context are sent to the host."""
     with request_context.activate({}) as current:
         get(guard)
     assert {key.lower(): value for key, value in upstream.requests[0].items()}.items() >= {
@@ -348,17 +348,17 @@ def test_a_call_has_the_ids_of_its_request(guard: Guard, upstream: Upstream) -> 
     }.items()
 
 
-def test_a_refused_connection_is_a_failure() -> None:
-    """It counts against the host."""
+def test_refused_connection_is_a_failure_of_the_host() -> None:
+    """It counts towards opening the breaker."""
     guard = Guard("thingspeak", CLOSED_PORT, HostFailed)
     results = [outcome(lambda: get(guard)) for _ in range(FAILURES + 1)]
     assert results == [HostFailed] * FAILURES + [BreakerOpen]
 
 
-def test_a_change_of_the_breaker_is_logged(
+def test_state_change_of_the_breaker_is_logged(
     guard: Guard, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The change is logged once."""
+    """There is one line for the change."""
     with caplog.at_level(logging.WARNING):
         open_breaker(guard, upstream)
         outcome(lambda: get(guard))

@@ -10,7 +10,7 @@ from api.platform.outbound.redis_client import PAUSE_SECONDS, OptionalRedis
 
 
 class Later:
-    """A clock that is as far ahead as the pause is long."""
+    """A clock that is ahead by the length of the pause."""
 
     @staticmethod
     def monotonic() -> float:

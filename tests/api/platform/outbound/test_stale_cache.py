@@ -1,4 +1,4 @@
-"""The cache: fresh and stale answers, one fetch at a time, sharing through Redis, its outage."""
+"""The cache: fresh and stale answers, single fetches, sharing through Redis, its outage."""
 
 import threading
 import time
@@ -62,8 +62,8 @@ def redis_failures() -> float:
     return sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
 
 
-def test_an_answer_is_fresh_for_a_while_and_then_stale(clock: Clock) -> None:
-    """Within the ttl it is not fetched again; afterwards it is the fallback, with its age."""
+def test_answer_is_fresh_within_the_ttl_and_then_stale(clock: Clock) -> None:
+    """A fresh one is not fetched again; a stale one is the fallback and has its age."""
     cache = Cache(15)
     before = {result: counted(result) for result in metrics.CACHE_RESULTS}
     assert answer(cache, lambda: 1) == CachedAnswer(1, 0.0, fresh=True, stored=True)
@@ -81,7 +81,7 @@ def test_an_answer_is_fresh_for_a_while_and_then_stale(clock: Clock) -> None:
     }
 
 
-def test_an_answer_beyond_max_age_is_not_used(clock: Clock) -> None:
+def test_answer_older_than_a_day_is_not_used(clock: Clock) -> None:
     """A fallback is at most a day old."""
     cache = Cache(15)
     answer(cache, lambda: 1)
@@ -90,8 +90,8 @@ def test_an_answer_beyond_max_age_is_not_used(clock: Clock) -> None:
         answer(cache, fail)
 
 
-def test_without_an_earlier_answer_the_error_is_raised() -> None:
-    """So is an error that is not excused, even with an answer; the key can be fetched again."""
+def test_error_without_an_earlier_answer_is_raised() -> None:
+    """Other errors are raised even with one; the key can be fetched again."""
     cache = Cache(0)
     misses = counted("miss")
     with pytest.raises(Failed):
@@ -151,8 +151,8 @@ def test_waiting_callers_get_the_fetched_answer(monkeypatch: pytest.MonkeyPatch)
     assert len(fetches) == 1
 
 
-def test_the_number_of_answers_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer that was stored longest ago is removed."""
+def test_number_of_cached_answers_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest answer is removed."""
     monkeypatch.setattr(module, "MAX_ANSWERS", 2)
     cache = Cache(60)
     for key in ("a", "b", "c"):
@@ -163,8 +163,8 @@ def test_the_number_of_answers_is_limited(monkeypatch: pytest.MonkeyPatch) -> No
         answer(cache, fail, "a")
 
 
-def test_machines_share_answers(redis_url: str) -> None:
-    """An answer of one machine serves the others; the newest wins; Redis expires old ones."""
+def test_machines_share_answers_through_redis(redis_url: str) -> None:
+    """The newest answer wins; Redis expires old ones."""
     one, other = (Cache(60, OptionalRedis(redis_url)) for _ in range(2))
     answer(one, lambda: {"a": [1, "x"]})
     assert answer(other, fail_test).value == {"a": [1, "x"]}
@@ -176,15 +176,15 @@ def test_machines_share_answers(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "5", "[]", '{"a": 1}', '["x", 1]', "\x00"])
-def test_an_invalid_entry_in_redis_is_ignored(redis_url: str, text: str) -> None:
-    """Other content under our keys is ignored."""
+def test_invalid_entry_in_redis_is_ignored(redis_url: str, text: str) -> None:
+    """Redis may hold other content under our keys."""
     with redis.Redis.from_url(redis_url) as store:
         store.set(f"{KEY_PREFIX}k", text)
     assert answer(Cache(60, OptionalRedis(redis_url)), lambda: 1).value == 1
 
 
-def test_a_silent_redis_costs_little_and_is_counted(silent: str) -> None:
-    """One command waits for it, the next ones do not; answers are per process meanwhile."""
+def test_unresponsive_redis_delays_one_command(silent: str) -> None:
+    """The next commands do not wait; answers are cached per process, and it is counted."""
     before, cache = redis_failures(), Cache(60, OptionalRedis(silent))
     started = time.thread_time()
     assert answer(cache, lambda: 1).value == 1

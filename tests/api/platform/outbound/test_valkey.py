@@ -41,7 +41,7 @@ ROOM = 4_000_000  # bytes beyond what the server itself takes
 
 @pytest.fixture
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
-    """Yield a client with all rights at a server with the shipped settings but little memory."""
+    """Yield a client with all permissions at a server with shipped settings and little memory."""
     for name in ("socket_timeout", "socket_connect_timeout"):
         monkeypatch.setitem(redis_client.OPTIONS, name, 2.0)  # a busy machine that runs tests
     users = tmp_path / "users.acl"
@@ -54,7 +54,7 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]
 
 @pytest.fixture
 def valkey(operator: Redis) -> str:
-    """Its address for the API's user."""
+    """Return its URL for the API's user."""
     return f"redis://evara:word@127.0.0.1:{operator.get_connection_kwargs()['port']}/0"
 
 
@@ -64,10 +64,10 @@ def store(valkey: str) -> Redis:
 
 
 @pytest.mark.usefixtures("migrated", "limited_to_three")
-def test_limits_are_counted_in_memory_while_a_full_store_refuses(
+def test_limits_are_counted_in_memory_while_the_store_is_full(
     make_app: MakeApp, valkey: str, operator: Redis
 ) -> None:
-    """Meanwhile requests are limited and the fallback is counted; with room, the store counts."""
+    """The fallback is counted; when the store has room again, it counts."""
     app = make_app(limiter_url=valkey, redis_url=valkey)
     client = app.test_client()
     assert client.get(ORDERS).status_code == 200
@@ -88,8 +88,8 @@ def test_limits_are_counted_in_memory_while_a_full_store_refuses(
     assert operator.llen("huey.redis.evara") == 1
 
 
-def test_what_has_a_time_to_live_makes_room_for_the_queue(store: Redis) -> None:
-    """Counters and answers go first; not one piece of the queue is thrown away."""
+def test_keys_that_expire_are_evicted_before_the_queue(store: Redis) -> None:
+    """Counters and answers are evicted; no task of the queue is lost."""
     for number in range(200):
         store.rpush("huey.redis.evara", f"task {number}")
     for number in range(2_000):
@@ -99,10 +99,10 @@ def test_what_has_a_time_to_live_makes_room_for_the_queue(store: Redis) -> None:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_the_apis_user_may_what_the_api_does_and_not_more(
+def test_user_of_the_api_has_only_the_permissions_it_needs(
     make_app: MakeApp, valkey: str, store: Redis
 ) -> None:
-    """Limits, cached answers and jobs work; reading all keys and changing settings do not."""
+    """Limits, cached answers and jobs work; listing keys, flushing and settings are refused."""
     before = fallbacks(), sample(metrics.REGISTRY, f"{names.SHARED_FAILURES}_total")
     app = make_app(limiter_url=valkey, redis_url=valkey, jobs_url=valkey)
     client = app.test_client()

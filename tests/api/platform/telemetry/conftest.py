@@ -1,4 +1,4 @@
-"""Files of dead and living workers."""
+"""Files of metrics that dead and living workers wrote."""
 
 import os
 import subprocess

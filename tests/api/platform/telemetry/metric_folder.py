@@ -1,4 +1,4 @@
-"""A folder of metrics as workers leave it: writing its files and reading what they sum to."""
+"""A folder of metrics as workers leave it: write its files, and read the sums."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The metrics server: what it adds to the workers' sums, and what it leaves out."""
+"""The metrics server: what it adds to the sums of the workers, and what it omits."""
 
 import os
 import threading
@@ -21,7 +21,7 @@ def read_samples(text: str) -> list[Sample]:
     return [sample for family in families for sample in family.samples]
 
 
-def test_edges_of_a_former_release_are_not_exposed(tmp_path: Path, dead: list[int]) -> None:
+def test_bucket_edges_of_a_former_release_are_not_exposed(tmp_path: Path, dead: list[int]) -> None:
     """An edge that only the archive has would stand still while its neighbours rise; those above it
     count what it counted."""
     folder = tmp_path / "metrics"
@@ -72,8 +72,8 @@ def server(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics?name[]=requests_total"])
-def test_metrics_come_over_http(server: str, path: str) -> None:
-    """The folder's sums and this process' own CPU and memory are served in Prometheus' format."""
+def test_metrics_are_served_over_http(server: str, path: str) -> None:
+    """The workers' sums, and CPU and memory of the server itself, in Prometheus' format."""
     answer = httpx.get(server + path)
     assert answer.headers["Content-Type"].startswith("text/plain; version=")
     samples = {sample.name: sample.value for sample in read_samples(answer.text)}
@@ -84,13 +84,13 @@ def test_metrics_come_over_http(server: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/metric", "/metrics/", "/x/metrics"])
-def test_nothing_else_is_served(server: str, path: str) -> None:
+def test_other_paths_are_404(server: str, path: str) -> None:
     """Any other path is 404."""
     assert httpx.get(server + path).status_code == 404
 
 
-def test_scrapes_at_once_agree(server: str, dead: list[int], folder: Path) -> None:
-    """Scrapes in parallel, while dead files are merged, all see the same sum."""
+def test_concurrent_scrapes_return_the_same_sum(server: str, dead: list[int], folder: Path) -> None:
+    """Also while files of dead workers are merged."""
     sums: list[float] = []
 
     def read() -> None:
@@ -107,8 +107,8 @@ def test_scrapes_at_once_agree(server: str, dead: list[int], folder: Path) -> No
     assert not list(folder.glob(f"*_{dead[0]}.db"))
 
 
-def test_cpu_never_decreases(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seconds of a worker that is gone stay in the sum."""
+def test_cpu_seconds_never_decrease(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of a worker that ended stay in the sum."""
     processes = exporter.Processes(folder)
 
     def cpu_seconds() -> float:

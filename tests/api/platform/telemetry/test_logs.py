@@ -1,4 +1,4 @@
-"""Log lines: JSON, one per request, with an id that callers may choose only within limits."""
+"""Log lines: JSON, one per request, with the ids of the request and without secrets."""
 
 import json
 import logging
@@ -58,10 +58,10 @@ def lines_of(make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str
         ("/health/live", "HEAD", "health.live", 200),
     ],
 )
-def test_every_request_is_one_line(
+def test_every_request_writes_one_line(
     lines_of: Any, path: str, method: str, route: str, status: int
 ) -> None:
-    """Route, method, status, duration and id of every request are on one line."""
+    """It has the route, method, status, duration and id."""
     answer, [line] = lines_of(path, method=method)
     assert (line["route"], line["method"], line["status"]) == (route, method, status)
     assert line["request_id"] == answer.headers["X-Request-ID"]
@@ -71,8 +71,8 @@ def test_every_request_is_one_line(
 
 
 @pytest.mark.parametrize("request_id", ["abcd1234", "a" * 64, "trace:0af7-6519.cd_43"])
-def test_a_well_formed_id_is_taken_over(lines_of: Any, request_id: str) -> None:
-    """The caller's id is on the response and in the log."""
+def test_well_formed_request_id_is_used(lines_of: Any, request_id: str) -> None:
+    """The response and the log line have the caller's id."""
     answer, [line] = lines_of("/health/live", headers={"X-Request-ID": request_id})
     assert answer.headers["X-Request-ID"] == line["request_id"] == request_id
 
@@ -80,8 +80,8 @@ def test_a_well_formed_id_is_taken_over(lines_of: Any, request_id: str) -> None:
 @pytest.mark.parametrize(
     "request_id", ["", "short", "a" * 65, "has space", '{"level":1}', "ümlaut12", "abcd1234;"]
 )
-def test_any_other_id_is_replaced(lines_of: Any, request_id: str) -> None:
-    """An id that is too short, too long or has other characters never reaches the log."""
+def test_malformed_request_id_is_replaced(lines_of: Any, request_id: str) -> None:
+    """An id of another length, or with other characters, is never logged."""
     headers = {"X-Request-ID": request_id.encode().decode("latin-1")}
     answer, [line] = lines_of("/health/live", headers=headers)
     assert answer.headers["X-Request-ID"] == line["request_id"] != request_id
@@ -91,7 +91,7 @@ def test_any_other_id_is_replaced(lines_of: Any, request_id: str) -> None:
 def test_lines_outside_requests_have_no_id(
     make_app: MakeApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Jobs and start-up log in the same format."""
+    """Jobs and start-up use the same format."""
     make_app(log_level="WARNING")
     logging.getLogger("somewhere").warning("words", extra={"node": "n1"})
     logging.getLogger("somewhere").info("too quiet")
@@ -116,10 +116,10 @@ def test_lines_outside_requests_have_no_id(
         "token=hunter2;secret=hunter2",
     ],
 )
-def test_secrets_are_in_no_line(
+def test_secrets_are_redacted_anywhere_in_a_line(
     make_app: MakeApp, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
-    """Wherever a secret stands in a line: message, argument, extra, nested extra or traceback."""
+    """In message, argument, extra, nested extra and traceback."""
     make_app()
     log = logging.getLogger("somewhere")
     log.warning(text)
@@ -147,7 +147,7 @@ def test_secrets_are_in_no_line(
     ],
 )
 def test_names_and_addresses_are_not_redacted(text: str) -> None:
-    """They are what a reader of the log looks for."""
+    """Readers of the log search for them."""
     assert logs.redact(text) == text
 
 
@@ -158,8 +158,8 @@ def test_names_and_addresses_are_not_redacted(text: str) -> None:
     ),
     st.text(),
 )
-def test_a_redacted_line_is_still_json(extra: dict[str, Any], text: str) -> None:
-    """Whatever a line contains, the rest of it can be parsed."""
+def test_redacted_line_is_valid_json(extra: dict[str, Any], text: str) -> None:
+    """Whatever the line contains."""
     for inner in (text, f"token={text}", f"://a:{text}@", f'"secret": "{text}', json.dumps(extra)):
         json.loads(logs.redact(orjson.dumps({"message": inner, **extra}, default=str).decode()))
 
@@ -167,14 +167,13 @@ def test_a_redacted_line_is_still_json(extra: dict[str, Any], text: str) -> None
 SECRET = "hunter2hunter2"
 
 
-def test_secrets_of_a_request_are_nowhere(
+def test_secrets_of_a_request_are_neither_logged_nor_returned(
     make_app: MakeApp,
     migrated: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Planted in headers, path, query, body and the exceptions that follow, they are in no line and
-    in no problem document."""
+    """Secrets in headers, path, query, body and exceptions."""
     assert migrated
     client = make_app().test_client()
     headers = bearer(UNLIMITED) | {
@@ -220,10 +219,10 @@ def test_secrets_of_a_request_are_nowhere(
     assert SECRET not in str([list(answer.headers) for answer in answers])
 
 
-def test_values_of_statements_are_in_no_line(
+def test_values_of_a_failed_statement_are_not_logged(
     make_app: MakeApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A statement that fails is logged with its placeholders; its values may be keys."""
+    """The line has its placeholders; the values may be keys."""
     client = make_app(env="development", development_key="known").test_client()  # without tables
     answer = client.post(ORDERS, json={"id": SECRET, "amount": 1}, headers=bearer("known"))
     assert answer.status_code == 503
@@ -232,8 +231,8 @@ def test_values_of_statements_are_in_no_line(
     assert SECRET not in out
 
 
-def test_rows_that_the_database_refuses_are_in_no_line(app: Flask) -> None:
-    """PostgreSQL quotes the row, which may hold secrets; that is cut off before it is logged."""
+def test_rows_that_the_database_refuses_are_not_logged(app: Flask) -> None:
+    """PostgreSQL quotes the row, which may hold secrets, in its error."""
     row = {"id": SECRET, "amount": None}
     with app.app_context(), pytest.raises(IntegrityError) as refused, database().write() as session:
         session.execute(insert(Order.__table__).values(row))
@@ -242,10 +241,10 @@ def test_rows_that_the_database_refuses_are_in_no_line(app: Flask) -> None:
     assert SECRET not in lines
 
 
-def test_a_line_has_the_usage_of_its_request(
+def test_line_has_the_usage_of_its_request(
     make_app: MakeApp, migrated: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Time and queries of the database, time in other services, and the key, per request."""
+    """Time and statements in the database, time in other services, and the key."""
     assert migrated
     app = make_app(version="1.2.3")
 
@@ -271,11 +270,10 @@ def test_a_line_has_the_usage_of_its_request(
 
 
 @pytest.mark.usefixtures("migrated")
-def test_a_job_has_an_identity_of_its_own(
+def test_each_run_of_a_job_has_its_own_ids(
     make_app: MakeApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All lines of a run share ids and the last has its sums; the next run has others, and a
-    failure is one line."""
+    """All lines of a run share them; the last line has the sums; a failure is one line."""
     app = make_app()
     assert app.test_client().post(ORDERS, json=ORDER).status_code == 201
     capsys.readouterr()
@@ -300,10 +298,10 @@ def test_a_job_has_an_identity_of_its_own(
     assert "ZeroDivisionError" in lines[-1]["exc_info"]
 
 
-def test_a_line_that_cannot_be_formatted_is_one_line(
+def test_line_that_cannot_be_formatted_names_the_call(
     make_app: MakeApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The line names the place of the wrong call, without its arguments."""
+    """One line, without the arguments of the call."""
     make_app()
     logging.getLogger("somewhere").warning("%d apples", SECRET)
     [line] = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
@@ -311,10 +309,10 @@ def test_a_line_that_cannot_be_formatted_is_one_line(
     assert SECRET not in json.dumps(line)
 
 
-def test_a_repetitive_library_logs_once_a_minute(
+def test_repetitive_logger_writes_one_line_a_minute(
     make_app: MakeApp, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first line is through, and the next after a minute; other loggers are not concerned."""
+    """Other loggers are not affected."""
     make_app()
     for name in ("opentelemetry.sdk", "opentelemetry.exporter", "somewhere", "somewhere"):
         logging.getLogger(name).warning("words")
@@ -322,8 +320,8 @@ def test_a_repetitive_library_logs_once_a_minute(
     assert loggers == ["opentelemetry.sdk", "somewhere", "somewhere"]
 
 
-def test_every_field_of_a_line_is_documented(lines_of: Any) -> None:
-    """docs/logs.md has each field of a request's line in its table."""
+def test_every_field_of_a_request_line_is_documented(lines_of: Any) -> None:
+    """docs/logs.md lists it in its table."""
     _, [line] = lines_of(ORDERS)
     page = Path(__file__).resolve().parents[4] / "docs" / "logs.md"
     documented = page.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Merging the files of dead workers changes no number and survives a crash at any step."""
+"""Merging files of dead workers changes no number, even if it is interrupted."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.api.platform.telemetry.metric_folder import (
 
 
 def living(folder: Path) -> dict[str, bytes]:
-    """Return the contents of this process' files."""
+    """Return the contents of the files of this process."""
     return {path.name: path.read_bytes() for path in folder.glob(f"*_{os.getpid()}.db")}
 
 
@@ -29,9 +29,8 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_merging_changes_no_number(folder: Path) -> None:
-    """Counters and histograms add up exactly, the largest gauge stays, and only dead workers' files
-    go."""
+def test_merge_keeps_every_number(folder: Path) -> None:
+    """Counters and histograms are summed, the largest gauge stays; only dead files go."""
     before, untouched = scrape(folder), living(folder)
     assert metric_files.merge_dead(folder) == 9
     assert scrape(folder) == before
@@ -42,16 +41,16 @@ def test_merging_changes_no_number(folder: Path) -> None:
     assert files(folder) == {"counter_0.db", "histogram_0.db", "gauge_max_0.db", *untouched}
 
 
-def test_merging_again_changes_nothing(folder: Path) -> None:
-    """Without newly dead workers there is nothing to do."""
+def test_second_merge_changes_nothing(folder: Path) -> None:
+    """No further worker has died."""
     metric_files.merge_dead(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert metric_files.merge_dead(folder) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_archives_grow(folder: Path, dead: list[int]) -> None:
-    """The next dead workers are added to what was archived before."""
+def test_later_merge_adds_to_the_archive(folder: Path, dead: list[int]) -> None:
+    """The files of the next dead workers are added to it."""
     metric_files.merge_dead(folder)
     write(folder, "counter", dead[0], {REQUESTS: 7})
     before = scrape(folder)
@@ -60,17 +59,16 @@ def test_archives_grow(folder: Path, dead: list[int]) -> None:
     assert before["requests_total[('route', 'a')]"] == 113
 
 
-def test_files_of_other_kinds_stay(folder: Path, dead: list[int]) -> None:
-    """Files that cannot be merged, or are no worker's, stay unchanged."""
+def test_other_files_are_not_merged(folder: Path, dead: list[int]) -> None:
+    """Files of other kinds and unreadable files stay unchanged."""
     write(folder, "gauge_all", dead[0], {LAST: 1.0})
     (folder / "counter_x.db").write_bytes(b"")
     metric_files.merge_dead(folder)
     assert {f"gauge_all_{dead[0]}.db", "counter_x.db"} <= files(folder)
 
 
-def test_a_file_that_its_worker_never_wrote_is_harmless(folder: Path, dead: list[int]) -> None:
-    """A worker killed at its birth leaves an empty file, which neither counts nor stops the
-    scrape."""
+def test_empty_file_of_a_worker_is_ignored(folder: Path, dead: list[int]) -> None:
+    """A worker that was killed at its start leaves one; the scrape does not fail."""
     before = scrape(folder)
     shutil.copy(folder / f"counter_{dead[0]}.db", folder / f"counter_{dead[0]}.keep")
     (folder / f"counter_{dead[0]}.db").write_bytes(b"")
@@ -82,7 +80,7 @@ def test_a_file_that_its_worker_never_wrote_is_harmless(folder: Path, dead: list
 
 
 class Crash(BaseException):
-    """The end of a killed process."""
+    """The end of a process that was killed."""
 
 
 STEPS = ("rename", "replace", "unlink", "write_text")
@@ -124,11 +122,10 @@ def crashing(monkeypatch: pytest.MonkeyPatch, after: int, half: bool) -> None:
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["before a step", "within a step"])
-def test_a_crash_at_any_step_changes_no_number(
+def test_interrupted_merge_changes_no_number(
     tmp_path: Path, folder: Path, dead: list[int], half: bool
 ) -> None:
-    """Wherever the merge is cut off, the next one ends with the same numbers; a worker that got a
-    dead one's id loses nothing."""
+    """The next merge completes it; a new worker with a dead one's id loses nothing."""
     expected = scrape(folder)
     for after in range(1000):
         copy = tmp_path / f"copy-{after}"
@@ -157,8 +154,8 @@ def test_a_crash_at_any_step_changes_no_number(
     assert after > 20
 
 
-def test_a_journal_is_resumed_where_it_stopped(folder: Path, dead: list[int]) -> None:
-    """Of swaps and removals that are partly done, the rest is done, and done twice is done once."""
+def test_partly_executed_journal_is_completed(folder: Path, dead: list[int]) -> None:
+    """Swaps and removals that are repeated have no further effect."""
     write(folder, "counter", 0, {REQUESTS: 6, OTHERS: 5})
     for pid in dead:
         (folder / f"counter_{pid}.db").rename(folder / f"counter_{pid}.dead")
@@ -173,8 +170,8 @@ def test_a_journal_is_resumed_where_it_stopped(folder: Path, dead: list[int]) ->
         assert not list(folder.glob("*.dead"))
 
 
-def test_live_gauges_end_with_their_process(folder: Path, dead: list[int]) -> None:
-    """Gauges that end with their process are removed with it; a living one keeps its own."""
+def test_live_gauges_are_removed_with_their_process(folder: Path, dead: list[int]) -> None:
+    """Those of a living process stay."""
     gone = write(folder, "gauge_livesum", dead[0], {key("open", "open", state="open"): 3})
     stays = write(folder, "gauge_livesum", os.getpid(), {key("open", "open", state="open"): 2})
     metric_files.merge_dead(folder)

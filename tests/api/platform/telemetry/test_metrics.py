@@ -1,5 +1,4 @@
-"""The API's metrics: from the catalogue, with a zero for everything, and never more than the
-catalogue says."""
+"""Metrics: declared by the catalogue, zero-initialised, and with bounded labels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ def requests(app: Flask, route: str, status: str) -> float:
 
 
 def test_every_route_and_status_class_starts_at_zero(app: Flask) -> None:
-    """Before the first request all series are there, so that the first failure is an increase."""
+    """The series exist before the first request, so that the first failure is an increase."""
     registry = app_state(app).registry
     exceptions = f"{names.HTTP_EXCEPTIONS}_total"
     for route in ROUTES:
@@ -42,7 +41,7 @@ def test_every_route_and_status_class_starts_at_zero(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("app")
-def test_dependencies_and_jobs_start_with_their_series() -> None:
+def test_series_of_dependencies_and_jobs_start_at_zero() -> None:
     """Metrics outside requests have their series from the start, too."""
     for outcome in names.OUTCOMES:
         for dependency in PLAN.dependencies:
@@ -57,8 +56,8 @@ def test_dependencies_and_jobs_start_with_their_series() -> None:
             sample(metrics.REGISTRY, "orders_shipped_total", task=job)
 
 
-def test_the_buckets_are_the_plans(app: Flask) -> None:
-    """Every threshold that an SLO promises is an edge of the histogram."""
+def test_bucket_edges_are_those_of_the_plan(app: Flask) -> None:
+    """Every threshold of an SLO is an edge of the histogram."""
     edges = {float(edge) for edge in label_values(app_state(app).registry, "le")}
     assert edges == {float(edge) for edge in PLAN.buckets} | {float("inf")}
     assert {
@@ -92,11 +91,10 @@ def test_the_buckets_are_the_plans(app: Flask) -> None:
         ("OPTIONS", ORDERS, None, names.UNMATCHED, 200),
     ],
 )
-def test_a_request_is_counted_once_under_its_route(
+def test_request_is_counted_once_under_its_route(
     client: FlaskClient, app: Flask, method: str, path: str, body: object, route: str, code: int
 ) -> None:
-    """The catalogue's id is the label, classes are on the histogram, exact codes on the counter,
-    and no other route appears."""
+    """The histogram has the status class, the counter the exact code; no other route changes."""
     status = f"{code // 100}xx"
     before = requests(app, route, status)
     assert client.open(path, method=method, json=body).status_code == code
@@ -107,7 +105,7 @@ def test_a_request_is_counted_once_under_its_route(
 
 
 def test_unknown_urls_share_one_series(client: FlaskClient, app: Flask) -> None:
-    """A scanner's URLs and methods all land on `unmatched`."""
+    """Every URL and method that matches no route counts as `unmatched`."""
     size = len(label_values(app_state(app).registry, names.ROUTE))
     for number in range(20):
         client.open(f"/wp-{number}/x.php", method=f"M{number}")
@@ -145,15 +143,14 @@ def changed(tmp_path: Path, change: str) -> plan.Plan:
         ),
     ],
 )
-def test_a_mismatch_stops_the_start(
+def test_routes_must_match_the_catalogue(
     make_app: MakeApp,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     change: str,
     words: list[str],
 ) -> None:
-    """When catalogue and app do not name the same routes, the app does not start, and says which
-    route and what to do."""
+    """Otherwise the app does not start; the error names the route and the fix."""
     wrong = changed(tmp_path, change)
     monkeypatch.setattr(app_module.loading, "load_plan", lambda *_: wrong)
     with pytest.raises(RuntimeError) as caught:
@@ -161,10 +158,10 @@ def test_a_mismatch_stops_the_start(
     assert all(word in str(caught.value) for word in words)
 
 
-def test_an_edited_threshold_moves_the_bucket(
+def test_changed_threshold_changes_the_bucket_edge(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The histogram's edges are whatever the plan says, and nothing typed in the app."""
+    """No edge is typed in the app."""
     other = replace(PLAN, buckets=(PLAN.buckets[0], PLAN.buckets[-1] + 1))
     monkeypatch.setattr(app_module.loading, "load_plan", lambda *_: other)
     edges = label_values(app_state(make_app()).registry, "le")
@@ -173,7 +170,7 @@ def test_an_edited_threshold_moves_the_bucket(
 
 
 def database_calls() -> tuple[float, float]:
-    """Return the numbers of calls that worked and that failed."""
+    """Return the numbers of successful and failed calls."""
     name = f"{names.DEPENDENCY_DURATION}_count"
     ok = sample(metrics.REGISTRY, name, dependency="database", outcome="ok")
     error = sample(metrics.REGISTRY, name, dependency="database", outcome="error")
@@ -181,8 +178,7 @@ def database_calls() -> tuple[float, float]:
 
 
 def test_statements_are_counted_by_outcome(app: Flask) -> None:
-    """Statements and commits that work are ok, one that fails is an error, and neither is counted
-    twice."""
+    """Successful statements and commits are ok, a failed one is error; each counts once."""
     with app.app_context():
         before = database_calls()
         with database().read() as session:
@@ -195,8 +191,8 @@ def test_statements_are_counted_by_outcome(app: Flask) -> None:
         assert database_calls() == (before[0] + 1 + 2 * begins, before[1] + 1)
 
 
-def test_a_refused_row_is_no_database_error(app: Flask) -> None:
-    """The caller made the mistake; the database worked."""
+def test_refused_row_is_no_database_error(app: Flask) -> None:
+    """The caller made a mistake; the database works."""
     with app.app_context():
         write("INSERT INTO orders VALUES ('a-1', 1, '2026-01-01 00:00:00.000000', NULL)")
         errors = database_calls()[1]
@@ -212,8 +208,8 @@ def write(*statements: str) -> None:
 
 
 @pytest.mark.sqlite_only("commits without a transaction fail")
-def test_a_failed_commit_is_one_error(app: Flask) -> None:
-    """A commit that the database cannot do is one error, and one that it must refuse is none."""
+def test_failed_commit_is_one_error(app: Flask) -> None:
+    """A commit that violates a constraint is none."""
     with app.app_context():
         write("CREATE TABLE parcels (id TEXT REFERENCES orders (id) DEFERRABLE INITIALLY DEFERRED)")
         errors = database_calls()[1]
@@ -225,8 +221,8 @@ def test_a_failed_commit_is_one_error(app: Flask) -> None:
         assert database_calls()[1] == errors + 1
 
 
-def test_a_call_that_raises_is_an_error() -> None:
-    """Any exception inside a measured call counts against the dependency and goes on."""
+def test_exception_in_a_call_counts_as_its_error() -> None:
+    """It is counted against the dependency and raised again."""
     metrics.init_process(PLAN)
     before = database_calls()
     with pytest.raises(ZeroDivisionError), metrics.dependency_call("database"):
@@ -241,7 +237,7 @@ def connections(state: str) -> float:
 
 
 def test_connections_are_counted_while_they_are_used(app: Flask) -> None:
-    """One in use while a session holds it, open until the pool lets it go."""
+    """In use while a session holds the connection; open until the pool closes it."""
     with app.app_context():
         engine = database().engine
         engine.dispose()

@@ -1,4 +1,4 @@
-"""Ids and sampling: taken from well-formed headers, and passed on."""
+"""Ids and sampling: read from well-formed headers, and sent to other services."""
 
 import pytest
 
@@ -10,8 +10,8 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 @pytest.mark.parametrize(
     ("flags", "sampled"), [("01", True), ("03", True), ("00", False), ("02", False)]
 )
-def test_the_caller_decides_sampling(flags: str, sampled: bool) -> None:
-    """Trace, parent and flag are the caller's, the span is new, and outbound calls carry them."""
+def test_caller_decides_sampling(flags: str, sampled: bool) -> None:
+    """Trace, parent and flag are the caller's, the span is new; outbound calls carry them."""
     headers = {"traceparent": f"00-{TRACE}-{SPAN}-{flags}", "X-Request-ID": "abcd1234"}
     with request_context.activate(headers) as context:
         assert (context.trace_id, context.parent_id, context.sampled) == (TRACE, SPAN, sampled)
@@ -35,7 +35,7 @@ def test_the_caller_decides_sampling(flags: str, sampled: bool) -> None:
         "x" * 9999,
     ],
 )
-def test_an_ill_formed_traceparent_starts_a_new_trace(traceparent: str) -> None:
+def test_malformed_traceparent_starts_a_new_trace(traceparent: str) -> None:
     """The new trace is not sampled."""
     with request_context.activate({"traceparent": traceparent}) as context:
         assert context.trace_id != TRACE
@@ -44,7 +44,7 @@ def test_an_ill_formed_traceparent_starts_a_new_trace(traceparent: str) -> None:
 
 @pytest.mark.parametrize(("ratio", "expected"), [(0.0, {False}), (1.0, {True})])
 def test_ratios_0_and_1_sample_nothing_and_everything(ratio: float, expected: set[bool]) -> None:
-    """0 samples nothing and 1 everything that nobody has decided about."""
+    """They apply to requests whose caller has not decided."""
     request_context.set_sample_ratio(ratio)
     decisions = set()
     for _ in range(500):
@@ -54,8 +54,8 @@ def test_ratios_0_and_1_sample_nothing_and_everything(ratio: float, expected: se
     assert decisions == expected
 
 
-def test_a_context_within_another_leaves_that_one_in_place() -> None:
-    """A job that delivers several messages, each in its own context, keeps its ids."""
+def test_inner_context_restores_the_outer_one() -> None:
+    """A job that delivers messages, each in its own context, keeps its ids."""
     with request_context.activate({}) as outer:
         with request_context.activate({}) as inner:
             assert request_context.current() is inner

@@ -1,5 +1,4 @@
-"""Traces: what a real collector receives, whose ids they are, and that nothing is paid where
-nothing is sampled."""
+"""Traces as a real collector receives them; unsampled requests cost nothing."""
 
 import json
 import os
@@ -49,7 +48,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 def traced(make_app: MakeApp, migrated: str, collector: Collector) -> Iterator[Traced]:
-    """Return a function that makes one app whose spans go to the collector."""
+    """Return a function that creates an app whose spans are sent to the collector."""
     assert migrated
 
     def make(**changes: Any) -> Flask:
@@ -77,11 +76,10 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
-def test_a_request_is_a_span_with_its_statements(
+def test_request_and_its_statements_are_spans(
     traced: Traced, collector: Collector, migrated: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The span continues the caller's trace with the ids of log line and response; statements are
-    its children."""
+    """The span continues the caller's trace; log line and response have the same ids."""
     app = traced()
     answer = app.test_client().post(
         ORDERS, json=ORDER | {"amount": 42.125}, headers=SAMPLED | {"Cookie": SECRET}
@@ -120,10 +118,10 @@ def test_a_request_is_a_span_with_its_statements(
     assert b"42.125" not in everything
 
 
-def test_a_trace_starts_here_without_a_caller(
+def test_request_without_traceparent_starts_a_trace(
     traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a ratio of 1 and no traceparent the span has no parent, and the ids of the log line."""
+    """With a ratio of 1; the span has no parent, and the ids of the log line."""
     app = traced(trace_ratio=1.0)
     app.test_client().get("/nowhere")
     [span] = received(app, collector)
@@ -133,8 +131,10 @@ def test_a_trace_starts_here_without_a_caller(
     assert not span.failed
 
 
-def test_the_ratio_is_kept(traced: Traced, collector: Collector) -> None:
-    """About the share that was asked for is sampled, whatever the ids."""
+def test_ratio_of_sampled_requests_is_that_of_the_setting(
+    traced: Traced, collector: Collector
+) -> None:
+    """It is met approximately, whatever the ids."""
     app = traced(trace_ratio=0.25)
     flags = []
     for _ in range(2000):
@@ -150,8 +150,7 @@ def test_the_ratio_is_kept(traced: Traced, collector: Collector) -> None:
 def test_unsampled_requests_are_not_exported(
     traced: Traced, collector: Collector, headers: dict[str, str]
 ) -> None:
-    """No span leaves, whatever the request calls, and the caller's trace is passed on with flag
-    00."""
+    """Outbound calls carry the caller's trace with flag 00."""
     app = traced()
 
     @app.get("/call")
@@ -172,11 +171,10 @@ def test_unsampled_requests_are_not_exported(
     assert received(app, collector) == []
 
 
-def test_a_job_is_a_span_with_its_calls(
+def test_job_and_its_calls_are_spans(
     traced: Traced, collector: Collector, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run has a trace of its own, with outbound calls without their query and key, and its
-    lines have the same ids."""
+    """URLs lack query and key; the log lines have the same ids."""
     app = traced(trace_ratio=1.0)
 
     def ship(order_id: str, lease: Lease) -> Iterator[int]:
@@ -210,8 +208,7 @@ def test_a_job_is_a_span_with_its_calls(
 
 
 def test_each_run_of_a_job_is_its_own_trace(traced: Traced, collector: Collector) -> None:
-    """Each run of a job is a trace of its own; one that raises is marked with the class alone, and
-    nothing stays open."""
+    """A failed run is marked with the class of its exception; every span ends."""
     app = traced(trace_ratio=1.0)
 
     def broken(*_: object) -> Any:
@@ -236,7 +233,7 @@ CALLER = "c3d4e5f60718293a"
 
 
 def began(seconds_ago: float, **more: str) -> dict[str, str]:
-    """Return a gateway's headers: its sampled span, and that it began so many seconds ago."""
+    """Return a gateway's headers: its sampled span, which began that many seconds ago."""
     return SAMPLED | {"X-Request-Start": f"{(time.time() - seconds_ago) * 1000:.0f}"} | more
 
 
@@ -244,11 +241,10 @@ def began(seconds_ago: float, **more: str) -> dict[str, str]:
     ("more", "above"),
     [({}, ""), ({"X-Request-Parent": CALLER}, CALLER), ({"X-Request-Parent": "?"}, "")],
 )
-def test_the_gateway_is_in_the_trace(
+def test_gateway_is_a_span_above_the_request(
     traced: Traced, collector: Collector, more: dict[str, str], above: str
 ) -> None:
-    """It is a service of its own, with the id that it gave as our parent, below its caller, from
-    when it began until we were done."""
+    """It is a service of its own, from when it began until the response was complete."""
     app = traced(proxy_hops=1)
     answer = app.test_client().get("/health/live", headers=began(2, **more))
     server, gateway = received(app, collector)
@@ -288,20 +284,19 @@ def test_the_gateway_is_in_the_trace(
         "no span",
     ],
 )
-def test_an_implausible_gateway_is_in_no_trace(
+def test_implausible_gateway_headers_are_ignored(
     traced: Traced, collector: Collector, hops: int, headers: Callable[[], dict[str, str]]
 ) -> None:
-    """Callers may send what they want: without a believed proxy, a plausible time and its span
-    there is our span alone."""
+    """They need a declared proxy, a plausible time and a span; else only our span is sent."""
     app = traced(proxy_hops=hops, trace_ratio=1.0)
     assert app.test_client().get("/health/live", headers=headers()).status_code == 200
     assert [span.resource["service.name"] for span in received(app, collector)] == ["orders-api"]
 
 
-def test_failures_are_marked(
+def test_failed_request_marks_its_span(
     traced: Traced, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A 500 is a failed span with the exception's class, a 404 is none."""
+    """500 has the class of the exception; 404 is no failure."""
     app = traced()
 
     def broken(*_: object, **__: object) -> None:
@@ -316,10 +311,10 @@ def test_failures_are_marked(
     assert SECRET.encode() not in b"".join(collector.bodies)
 
 
-def test_a_failed_statement_is_marked(
+def test_failed_statement_marks_its_span(
     traced: Traced, collector: Collector, new_database: NewDatabase
 ) -> None:
-    """Without tables the statement and the request have failed, each with its own class."""
+    """Statement and request have failed, each with its own class."""
     app = traced(database_url=new_database("empty"))
     app.test_client().get(ORDERS, headers=SAMPLED)
     failed = {
@@ -330,20 +325,19 @@ def test_a_failed_statement_is_marked(
     assert failed == {"GET /api/v1/orders": "503"}
 
 
-def test_libraries_make_no_traces_of_their_own(traced: Traced, collector: Collector) -> None:
-    """A call outside of any request or job is nobody's, even when everything is sampled."""
+def test_calls_outside_requests_and_jobs_are_not_traced(
+    traced: Traced, collector: Collector
+) -> None:
+    """Even when everything is sampled."""
     app = traced(trace_ratio=1.0)
     httpx.get(collector.url)
     assert received(app, collector) == []
 
 
-def test_commands_of_redis_are_children(
+def test_redis_commands_are_spans_below_the_request(
     traced: Traced, collector: Collector, redis_url: str
 ) -> None:
-    """The limiter's Redis commands have spans below the request's span, without values.
-
-    An unsampled request has none.
-    """
+    """They contain no values; an unsampled request has none."""
     app = traced(limiter_url=redis_url)
     app.test_client().get(ORDERS, headers=UNSAMPLED)
     app.test_client().get(ORDERS, headers=SAMPLED)
@@ -370,10 +364,10 @@ def test_sent_spans_are_counted(traced: Traced, collector: Collector) -> None:
     assert len(received(app, collector)) == spans_counted("ok") - before == 1
 
 
-def test_an_unreachable_collector_loses_only_spans(
+def test_unreachable_collector_loses_only_spans(
     traced: Traced, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Requests are answered, the loss is counted, and the log has one line, not one per batch."""
+    """Requests are answered; the loss is counted; one line is logged for all batches."""
     monkeypatch.setattr("api.platform.telemetry.otlp.EXPORT_TIMEOUT", 0.5)
     app = traced(otlp_endpoint="http://127.0.0.1:9")
     before = spans_counted("error")
@@ -390,7 +384,7 @@ def test_an_unreachable_collector_loses_only_spans(
 
 @pytest.mark.parametrize("configured", [True, False], ids=["with a collector", "without"])
 def test_libraries_are_imported_only_when_configured(configured: bool, tmp_path: Path) -> None:
-    """Without collector and DSN neither OpenTelemetry's tracer nor Sentry is even imported."""
+    """Without collector and DSN neither OpenTelemetry's SDK nor Sentry is imported."""
     code = """
 import sys
 from api.app import create_app
@@ -416,10 +410,10 @@ print(sorted(sys.modules.keys() & {"opentelemetry.sdk.trace", "sentry_sdk"}))
     assert result.stdout.strip() == expected
 
 
-def test_a_worker_sends_queued_spans_before_it_exits(
+def test_worker_sends_queued_spans_before_it_exits(
     collector: Collector, tmp_path: Path, migrated: str
 ) -> None:
-    """Under gunicorn each worker sends its own spans, those of its last moment included."""
+    """Each worker of gunicorn sends its own spans, the last ones included."""
     settings = {
         "EVARA_DATABASE_URL": migrated,
         "EVARA_OTLP_ENDPOINT": collector.url,

@@ -1,4 +1,4 @@
-"""How `flask db` reaches the database: as in the migrations of the main app."""
+"""The connection of `flask db` to the database, as in the migrations of the main app."""
 
 import runpy
 from pathlib import Path
