@@ -1,4 +1,4 @@
-"""A real OTLP/HTTP collector that also plays ThingSpeak and Sentry and keeps what it receives."""
+"""A real OTLP/HTTP collector, which also imitates ThingSpeak and Sentry; it records requests."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ FEED = {"channel": {"id": 1}, "feeds": []}
 
 @dataclass(frozen=True)
 class Received:
-    """One span as it came over the wire, with the attributes of its resource."""
+    """A span as it was received, with the attributes of its resource."""
 
     name: str
     kind: int
@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @dataclass
 class Collector(ThreadingHTTPServer):
-    """Listens on a free port; `delay` is how many seconds it takes to answer a batch."""
+    """A server on a free port; `delay` is the seconds that it takes to respond."""
 
     delay: float = 0.0
     bodies: list[bytes] = field(default_factory=list)

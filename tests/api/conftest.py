@@ -1,4 +1,4 @@
-"""Apps over real, migrated databases: SQLite's files, or a PostgreSQL's (--database postgresql)."""
+"""Apps over migrated databases: SQLite files, or PostgreSQL with --database postgresql."""
 
 import logging
 import shutil
@@ -210,13 +210,13 @@ def node(client: FlaskClient) -> str:
 
 @pytest.fixture
 def alarmed(client: FlaskClient) -> FlaskClient:
-    """Create a node that has limits for its level, and return a client."""
+    """Create a node with limits for its level, and return a client."""
     assert client.post(NODES, json=NODE | {"alarms": {"level_m": LIMITS}}).status_code == 201
     return client
 
 
 @pytest.fixture
 def replay() -> Iterator[ThingSpeakStub]:
-    """The real replay server on a free port of its own, with a day of readings in each channel."""
+    """Yield the replay server on a free port, with a day of readings in each channel."""
     with serving(ThingSpeakStub(("127.0.0.1", 0), DAY)) as server:
         yield server

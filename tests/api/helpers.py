@@ -20,7 +20,7 @@ BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)
 
 
 def at(second: float) -> str:
-    """Return the time so many seconds after BASE, as text."""
+    """Return the time that many seconds after BASE as a text."""
     return (BASE + timedelta(seconds=second)).isoformat()
 
 

@@ -1,4 +1,4 @@
-"""The app: its contract, its scopes, and one app beside another."""
+"""The app: its contract, its scopes, and several apps in one process."""
 
 from api.platform.http import contract
 from api.platform.state import app_state
@@ -11,13 +11,13 @@ from tests.api.platform.http.test_auth import (  # noqa: F401 - they run here fo
 )
 
 
-def test_the_committed_contract_is_what_the_app_serves(make_app: MakeApp) -> None:
-    """Byte for byte: make generate does not change it."""
+def test_committed_contract_is_the_served_one(make_app: MakeApp) -> None:
+    """Byte for byte, so that make generate does not change it."""
     state = app_state(make_app())
     assert state.contract.read_text(encoding="utf-8") == contract.text(state.document)
 
 
-def test_an_app_leaves_nothing_for_the_next(make_app: MakeApp) -> None:
-    """The document of an app does not depend on the apps that the process created before it."""
+def test_apps_in_one_process_are_independent(make_app: MakeApp) -> None:
+    """The document of an app does not depend on the apps that were created before."""
     document = app_state(make_app()).document
     assert app_state(make_app()).document == document

@@ -1,4 +1,4 @@
-"""The audit log of the nouns: which changes of theirs are recorded."""
+"""The audit log of the nouns: which changes are recorded."""
 
 import os
 import subprocess
@@ -31,8 +31,8 @@ TABLES = {"nodes": "nodes", "keys": "api_keys"}
 UNRECORDED = {"readings.ingest"}  # append-only, with a time of their own: docs/security.md
 
 
-def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -> None:
-    """Each route of the catalogue that is not a GET writes one."""
+def test_every_changing_route_writes_an_entry(app: Flask, client: FlaskClient) -> None:
+    """Each route of the catalogue that is not a GET."""
     assert {
         route.id for route in loading.load_plan().routes if route.http.method != "GET"
     } == CHANGES.keys() | UNRECORDED
@@ -46,8 +46,8 @@ def test_every_changing_route_leaves_an_entry(app: Flask, client: FlaskClient) -
         )
 
 
-def test_only_what_changed_is_named(app: Flask, client: FlaskClient, node: str) -> None:
-    """Fields with the same value as before are not named; without a change there is no entry."""
+def test_entry_names_only_changed_fields(app: Flask, client: FlaskClient, node: str) -> None:
+    """A change that changes nothing writes no entry."""
     assert (
         client.patch(
             f"{NODES}/{node}", json={"name": NODE["name"], "kind": "bore_well"}
@@ -66,8 +66,8 @@ def test_readings_are_not_recorded(app: Flask, client: FlaskClient, node: str) -
     assert node
 
 
-def test_every_table_says_whether_it_is_audited() -> None:
-    """Those that are not: readings and what derives from them, jobs, and the log itself."""
+def test_unaudited_tables_are_the_expected_ones() -> None:
+    """Readings and their derived tables, jobs, and the log itself."""
     unaudited = {mapper.class_ for mapper in Base.registry.mappers if not mapper.class_.__audited__}
     assert unaudited == {
         Reading,
@@ -80,8 +80,8 @@ def test_every_table_says_whether_it_is_audited() -> None:
     }
 
 
-def test_commands_leave_entries(app: Flask) -> None:
-    """A change by a command has the command's name as its action."""
+def test_commands_write_entries(app: Flask) -> None:
+    """The action is the name of the command."""
     runner = app.test_cli_runner()
     runner.invoke(args=["seed"])
     assert next((entry.action, entry.subject, entry.request_id) for entry in entries_of(app)) == (
@@ -94,8 +94,10 @@ def test_commands_leave_entries(app: Flask) -> None:
     assert len(entries_of(app)) == 3
 
 
-def test_the_action_does_not_depend_on_how_flask_was_started(app: Flask, migrated: str) -> None:
-    """`python -m flask` and `flask` make the same entries, those of groups too."""
+def test_action_of_a_command_does_not_depend_on_how_flask_was_started(
+    app: Flask, migrated: str
+) -> None:
+    """`python -m flask` and `flask` write the same entries, also for groups of commands."""
     flask = [sys.executable, "-m", "flask", "--app", "api.app"]
     environment = os.environ | {"EVARA_DATABASE_URL": migrated}
     for words in (["seed"], ["keys", "create", "of a test", "--scope", "read"]):

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 from api.config import Settings, from_environment
 
 
-def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_are_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Only variables with our prefix count."""
     monkeypatch.chdir(tmp_path)
     for name, value in {
@@ -29,7 +31,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["thingspeak_timeout", "sync_every", "live_ttl"])
-def test_values_out_of_range_are_refused(name: str) -> None:
+def test_setting_out_of_range_stops_the_start(name: str) -> None:
     """Values outside their range stop the start."""
     with pytest.raises(ValidationError):
         Settings(_env_file=None, **{name: 0})

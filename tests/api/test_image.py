@@ -43,8 +43,8 @@ def pinned(name: str) -> dict[str, str]:
     )
 
 
-def test_the_api_runs_without_the_requirements_of_others() -> None:
-    """Every requirement that the image leaves out, as grafanalib, may be missing."""
+def test_api_imports_only_its_own_requirements() -> None:
+    """The packages that the image lacks, such as grafanalib, are not needed."""
     absent = required("requirements.in") - pinned("api/requirements.txt").keys()
     assert {"grafanalib", "locust", "matplotlib"} <= absent
     modules = [MODULES.get(name, name).replace("-", "_") for name in absent]
@@ -55,7 +55,7 @@ def test_the_api_runs_without_the_requirements_of_others() -> None:
 
 
 def test_both_images_have_the_same_versions() -> None:
-    """The lock of the API agrees with the lock of everything else."""
+    """The lock file of the API agrees with that of everything else."""
     small, whole = pinned("api/requirements.txt"), pinned("requirements.txt")
     assert len(small) > 40
     assert {name: version for name, version in small.items() if whole.get(name) != version} == {}

@@ -67,7 +67,7 @@ def jobs(app: Flask) -> Iterator[Jobs]:
 
 
 def run_tasks(jobs: Jobs) -> int:
-    """Run the tasks of the queue and those they schedule, as a worker does; return their number."""
+    """Run the queued tasks and those they schedule, as a worker does; return their number."""
     count = 0
     while jobs.huey.pending_count() or jobs.huey.scheduled_count():
         for task in jobs.huey.read_schedule():
@@ -90,8 +90,8 @@ def runs() -> list[float]:
     ]
 
 
-def test_a_tick_syncs_and_measures(app: Flask, jobs: Jobs) -> None:
-    """The leader queues every node that has a channel, and sets the gauges of the sync."""
+def test_tick_queues_syncs_and_sets_gauges(app: Flask, jobs: Jobs) -> None:
+    """Every node with a channel is queued by the leader."""
     app.test_client().post(NODES, json=NODE | {"id": "no-channel"})
     before = runs()
     jobs.tick()
@@ -113,8 +113,8 @@ def test_a_tick_syncs_and_measures(app: Flask, jobs: Jobs) -> None:
     ) == (0, 0, 0)
 
 
-def test_waiting_deliveries_are_measured(app: Flask, jobs: Jobs) -> None:
-    """The gauges have their number, and the age of the oldest as the job's last success."""
+def test_pending_deliveries_are_measured(app: Flask, jobs: Jobs) -> None:
+    """Their number, and the age of the oldest as the job's last success."""
     since = now() - timedelta(minutes=7)
     with app.app_context(), database().write() as session:
         for number, moment in enumerate((since, now())):
@@ -131,7 +131,7 @@ def test_waiting_deliveries_are_measured(app: Flask, jobs: Jobs) -> None:
 
 
 def test_only_the_leader_schedules(app: Flask, jobs: Jobs) -> None:
-    """Of two workers one schedules; the other takes over when the leader's lease expires."""
+    """The other worker takes over when the leader's lease expires."""
     other = Jobs(app)
     jobs.tick()
     other.tick()
@@ -151,10 +151,10 @@ def test_only_the_leader_schedules(app: Flask, jobs: Jobs) -> None:
         other.leadership.release()
 
 
-def test_a_tick_survives_its_database(
+def test_tick_without_a_database_is_reported(
     make_app: MakeApp, new_database: NewDatabase, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without tables it logs and reports the failure, and raises nothing."""
+    """It is logged and reported, and does not raise."""
     url = f"sqlite:///{tmp_path}/jobs.db"
     app = make_app(jobs_url=url, database_url=new_database("empty"))
     errors: list[Exception] = []
@@ -164,10 +164,10 @@ def test_a_tick_survives_its_database(
     assert len(errors) == 1
 
 
-def test_an_error_outside_a_sync_is_reported(
+def test_error_outside_a_sync_is_reported(
     app: Flask, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that is away when the lease is acquired reaches Sentry, too."""
+    """Sentry also gets the failure of a database when the lease is acquired."""
     errors: list[Exception] = []
     app_state(app).report_error = errors.append
     monkeypatch.setattr(leases, "acquire", Mock(side_effect=ConnectionError))
@@ -176,10 +176,10 @@ def test_an_error_outside_a_sync_is_reported(
     assert [type(error) for error in errors] == [ConnectionError]
 
 
-def test_an_outage_is_retried_and_then_a_dead_letter(
+def test_outage_is_retried_and_then_becomes_a_dead_letter(
     app: Flask, jobs: Jobs, replay: ThingSpeakStub
 ) -> None:
-    """All attempts have the request id of the first; the next success deletes the dead letter."""
+    """All attempts have the first one's request id; the next success deletes the letter."""
     replay.set_mode("fail", 60)
     before, ids = runs(), []
     do = jobs.runners[SYNC].run
@@ -207,7 +207,7 @@ def test_an_outage_is_retried_and_then_a_dead_letter(
 
 @pytest.fixture
 def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """Return a function that sets the entries per page, and the calls until a deadline is over."""
+    """Return a function that sets the entries per page and the calls until the deadline."""
 
     def calls(size: int, calls: int) -> None:
         monkeypatch.setattr(thingspeak, "MAX_ENTRIES", size)
@@ -217,7 +217,7 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
     return calls
 
 
-def test_a_backfill_past_its_deadline_continues(
+def test_backfill_past_its_deadline_continues(
     app: Flask, jobs: Jobs, pages: Callable[[int, int], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A run that moved the cursor is no failure: the next one follows without a new attempt."""
@@ -237,10 +237,10 @@ def test_a_backfill_past_its_deadline_continues(
     assert (dead_letters(app), is_synced(app)) == ([], True)
 
 
-def test_a_backfill_without_progress_is_a_failure(
+def test_backfill_without_progress_is_a_failure(
     app: Flask, jobs: Jobs, pages: Callable[[int, int], None]
 ) -> None:
-    """Reading nothing, or only the overlap, uses up the attempts and leaves a dead letter."""
+    """Reading nothing, or only the overlap, uses an attempt; the last leaves a dead letter."""
     for size, calls in ((200, 6), (20, 4)):
         before = runs()
         pages(size, calls)
@@ -253,10 +253,10 @@ def test_a_backfill_without_progress_is_a_failure(
         assert jobs.runners[SYNC].run_all()
 
 
-def test_sync_now_reports_an_unfinished_channel(
+def test_sync_command_reports_an_unfinished_channel(
     app: Flask, jobs: Jobs, pages: Callable[[int, int], None]
 ) -> None:
-    """`flask sync` has no next run, so this is no success, but no dead letter either."""
+    """It has no next run, so this is no success, but no dead letter either."""
     pages(200, 12)
     assert not jobs.runners[SYNC].run_all()
     assert (
@@ -267,8 +267,8 @@ def test_sync_now_reports_an_unfinished_channel(
     ) == ([], True, 0, 0)
 
 
-def test_a_node_is_queued_once(app: Flask, jobs: Jobs, replay: ThingSpeakStub) -> None:
-    """While a task for it waits or is scheduled, no other is queued: the queue does not grow."""
+def test_node_is_queued_once(app: Flask, jobs: Jobs, replay: ThingSpeakStub) -> None:
+    """No second task is queued while one waits or is scheduled."""
     replay.set_mode("fail", 60)
     app_state(app).settings.retry_seconds = 1000
     for _ in range(3):
@@ -282,10 +282,10 @@ def test_a_node_is_queued_once(app: Flask, jobs: Jobs, replay: ThingSpeakStub) -
     assert (jobs.huey.pending_count(), jobs.huey.scheduled_count()) == (0, 1)
 
 
-def test_the_next_attempt_waits_as_long_as_the_error_asks(
+def test_next_attempt_waits_as_long_as_the_error_requires(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Retry-After or an open breaker delay it, up to the longest delay."""
+    """Retry-After and an open breaker delay it, up to the longest delay."""
     for error, seconds in (
         (BreakerOpen(12.0), 12.0),
         (Unavailable("rate limit exceeded (429)", 86_400), MAX_RETRY_DELAY),
@@ -302,8 +302,8 @@ def test_the_next_attempt_waits_as_long_as_the_error_asks(
         jobs.huey.flush()
 
 
-def test_a_refusal_is_not_retried(app: Flask, jobs: Jobs) -> None:
-    """It is a dead letter at once, until the node gets another channel or is deleted."""
+def test_refused_sync_becomes_a_dead_letter_at_once(app: Flask, jobs: Jobs) -> None:
+    """It is deleted when the node gets another channel or is deleted."""
     client = app.test_client()
     for change in (
         lambda: client.patch(f"{NODES}/tank-01", json={"channel_id": 5}),
@@ -318,10 +318,10 @@ def test_a_refusal_is_not_retried(app: Flask, jobs: Jobs) -> None:
         assert dead_letters(app) == []
 
 
-def test_the_text_of_an_unexpected_error_is_only_logged(
+def test_text_of_an_unexpected_error_is_only_logged(
     app: Flask, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The dead letter has its type alone: the text may hold secrets."""
+    """The dead letter has its type, because the text may contain secrets."""
     with app.app_context():
         thingspeak = service_state().thingspeak
     monkeypatch.setattr(
@@ -336,15 +336,15 @@ def test_the_text_of_an_unexpected_error_is_only_logged(
     ] == [True]
 
 
-def test_a_node_that_another_worker_syncs_is_skipped(app: Flask, jobs: Jobs) -> None:
-    """It is neither success nor failure: the worker with the lease reports the outcome."""
+def test_node_that_another_worker_syncs_is_skipped(app: Flask, jobs: Jobs) -> None:
+    """The worker that has the lease reports the outcome."""
     before = runs()
     with app.app_context(), leases.hold(f"{SYNC}/tank-01"):
         assert jobs.runners[SYNC].run_all()
     assert (runs(), stored(app)) == (before, 0)
 
 
-def test_a_lost_lease_is_neither_success_nor_failure(
+def test_run_that_lost_its_lease_counts_as_neither_success_nor_failure(
     app: Flask, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker that took over reports the outcome."""
@@ -354,8 +354,8 @@ def test_a_lost_lease_is_neither_success_nor_failure(
     assert (runs(), stored(app), dead_letters(app)) == (before, 0, [])
 
 
-def test_a_deleted_node_is_no_failure(app: Flask, jobs: Jobs) -> None:
-    """It may be deleted while its task is in the queue."""
+def test_deleted_node_is_no_failure(app: Flask, jobs: Jobs) -> None:
+    """Its task may still be queued."""
     jobs.runners[SYNC].queued_run("nobody", {})
     assert run_tasks(jobs) == 1
     assert dead_letters(app) == []

@@ -16,7 +16,7 @@ LOG_ALERTS = {
 
 
 def test_texts_of_log_alerts_are_constants_of_the_app() -> None:
-    """Whoever changes the text of a line finds the alert that searches for it."""
+    """Each is defined beside the code that logs it."""
     texts = {entry.text for entry in LOG_ALERTS.values()}
     assert texts == {logs.ACCESS, logs.UNHANDLED_EXCEPTION}
 

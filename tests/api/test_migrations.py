@@ -17,8 +17,8 @@ def tables(app: Flask) -> set[str]:
         return set(inspect(database().engine).get_table_names())
 
 
-def test_up_down_and_up(make_app: MakeApp) -> None:
-    """Every migration can be reverted and repeated; the app works afterwards."""
+def test_migrations_can_be_reverted_and_repeated(make_app: MakeApp) -> None:
+    """The app works afterwards."""
     app = make_app()
     with app.app_context():
         upgrade()
@@ -50,8 +50,8 @@ def test_models_and_migrations_agree(app: Flask) -> None:
         check()  # exits when it finds a difference
 
 
-def test_a_downgrade_keeps_the_readings(app: Flask, client: FlaskClient, node: str) -> None:
-    """Removing columns of nodes does not delete readings."""
+def test_downgrade_keeps_the_readings(app: Flask, client: FlaskClient, node: str) -> None:
+    """Removing columns of nodes deletes no rows."""
     send(client, reading(0), reading(1))
     with app.app_context():
         downgrade(revision="0003")

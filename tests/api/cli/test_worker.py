@@ -1,4 +1,4 @@
-"""`flask sync` and `flask worker`: exit codes, and real workers that stop, share and are killed."""
+"""`flask sync` and `flask worker`: exit codes, and real workers that stop and are killed."""
 
 import multiprocessing
 import os
@@ -58,13 +58,13 @@ class Upstream(ThingSpeakStub):
         return f"http://127.0.0.1:{self.server_port}"
 
     def is_busy(self, channels: int) -> bool:
-        """Return whether requests for so many channels wait at the gate."""
+        """Return whether that many requests wait at the gate."""
         with self.lock:
             return len(+self.active) == channels
 
 
 class GatedHandler(Handler):
-    """Holds back the answer until the gate is open."""
+    """A handler that waits until the gate is open."""
 
     server: Upstream
 
@@ -89,7 +89,7 @@ def upstream() -> Iterator[Upstream]:
 
 
 def run_worker(settings: dict[str, Any]) -> None:
-    """Do what `flask worker` does, in a process that has imported the app already."""
+    """Do what `flask worker` does, in a process that has already imported the app."""
     app = create_app(Settings(_env_file=None, env="test", **settings))
     Jobs(app).work()
 
@@ -142,10 +142,10 @@ def has_taken_over(app: Flask, owners: dict[str, str]) -> bool:
 
 
 @pytest.mark.usefixtures("migrated")
-def test_sync_exits_by_its_outcome(
+def test_exit_code_of_sync_tells_whether_all_nodes_are_synced(
     make_app: MakeApp, replay: ThingSpeakStub, tmp_path: Path
 ) -> None:
-    """Exit 0 when every node was synced, 1 when one was not; readings are stored either way."""
+    """0 when every node was synced, 1 when one was not; readings are stored in both cases."""
     app = make_app(
         thingspeak_url=f"http://127.0.0.1:{replay.server_port}",
         thingspeak_timeout=5,
@@ -163,7 +163,7 @@ def test_sync_exits_by_its_outcome(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
-def test_two_workers_share_and_a_killed_one_is_replaced(
+def test_second_worker_takes_over_from_a_killed_one(
     kind: str,
     request: pytest.FixtureRequest,
     make_app: MakeApp,
@@ -171,7 +171,7 @@ def test_two_workers_share_and_a_killed_one_is_replaced(
     upstream: Upstream,
     tmp_path: Path,
 ) -> None:
-    """No node is synced by two workers at once, and after kill -9 the other one takes over."""
+    """Until then no node is synced by two workers at once."""
     url = f"sqlite:///{tmp_path}/jobs.db"
     if kind == "redis":
         url = request.getfixturevalue("redis_url")
@@ -207,10 +207,10 @@ def test_two_workers_share_and_a_killed_one_is_replaced(
     assert dead_letters(app) == []
 
 
-def test_sigterm_ends_after_the_commit_in_progress(
+def test_sigterm_stops_the_worker_after_its_current_commit(
     make_app: MakeApp, migrated: str, upstream: Upstream, tmp_path: Path
 ) -> None:
-    """A worker that stops in the middle of a channel stores what it has and releases its leases."""
+    """It stores what it has read and releases its leases."""
     app = make_app()
     (node_id,) = create_nodes(app, [1001])
     settings = {

@@ -56,13 +56,15 @@ def app(make_app: MakeApp, migrated: str) -> Flask:
         (3.1, {"above": 3}, "above"),
     ],
 )
-def test_a_limit_itself_is_within(value: float, limits: dict[str, float], state: str) -> None:
-    """Only a value beyond a limit is outside; a limit that is not set has no effect."""
+def test_value_equal_to_a_limit_is_within_it(
+    value: float, limits: dict[str, float], state: str
+) -> None:
+    """A limit that is not set has no effect."""
     assert alarms.alarm_state(value, limits) == state
 
 
 def test_concurrent_writers_report_each_crossing_once(app: Flask, alarmed: FlaskClient) -> None:
-    """Each delivery starts at the state of the one before; the last has the final state."""
+    """Each delivery starts at the state of the previous one; the last has the final state."""
     assert alarmed
 
     def write(first: int) -> None:
@@ -112,8 +114,8 @@ def test_only_crossings_are_reported(
     assert [payload["state"] for payload in outbox_payloads(app)] == states
 
 
-def test_a_delivery_describes_the_crossing(app: Flask, alarmed: FlaskClient) -> None:
-    """It has node, metric, time, value, limits, the new and the previous state."""
+def test_delivery_describes_the_crossing(app: Flask, alarmed: FlaskClient) -> None:
+    """Node, metric, time, value, limits, the new and the previous state."""
     send(alarmed, reading(0, LOW))
     (payload,) = outbox_payloads(app)
     assert len(payload.pop("id")) == 32
@@ -123,8 +125,8 @@ def test_a_delivery_describes_the_crossing(app: Flask, alarmed: FlaskClient) -> 
     assert payload == {"state": "below", "before": "within", "limits": LIMITS}
 
 
-def test_late_and_repeated_readings_cause_nothing(app: Flask, alarmed: FlaskClient) -> None:
-    """A late reading, a repeat and a conflict do not change the alarm state."""
+def test_late_and_repeated_readings_cause_no_delivery(app: Flask, alarmed: FlaskClient) -> None:
+    """Nor does a conflicting value change the alarm state."""
     send(alarmed, reading(10, FINE))
     send(alarmed, reading(5, LOW))  # late
     send(alarmed, reading(10, LOW))  # a conflict: the first value stays
@@ -135,7 +137,7 @@ def test_late_and_repeated_readings_cause_nothing(app: Flask, alarmed: FlaskClie
 
 
 def test_only_the_newest_reading_of_a_batch_counts(app: Flask, alarmed: FlaskClient) -> None:
-    """The others cause nothing, in whatever order they are sent."""
+    """The others cause no delivery, in whatever order they are sent."""
     send(
         alarmed,
         reading(3, HIGH),
@@ -147,15 +149,15 @@ def test_only_the_newest_reading_of_a_batch_counts(app: Flask, alarmed: FlaskCli
 
 
 def test_new_limits_apply_to_the_next_reading(app: Flask, alarmed: FlaskClient) -> None:
-    """When the newest reading already lies beyond them, the next one causes the delivery."""
+    """If the newest reading is already outside, the next one causes the delivery."""
     send(alarmed, reading(0, FINE))
     alarmed.patch(f"{NODES}/tank-01", json={"alarms": {"level_m": {"below": 2.0}}})
     send(alarmed, reading(1, FINE))
     assert [payload["state"] for payload in outbox_payloads(app)] == ["below"]
 
 
-def test_without_a_webhook_nothing_is_written(make_app: MakeApp, alarmed: FlaskClient) -> None:
-    """Once there is a webhook, the next reading reports the state."""
+def test_no_delivery_is_written_without_a_webhook(make_app: MakeApp, alarmed: FlaskClient) -> None:
+    """When a webhook is set, the next reading reports the state."""
     without_webhook = make_app()
     without_webhook.test_client().post(READINGS, json=batch(reading(0, LOW)))
     assert outbox_payloads(without_webhook) == []
@@ -163,7 +165,7 @@ def test_without_a_webhook_nothing_is_written(make_app: MakeApp, alarmed: FlaskC
     assert len(outbox_payloads(without_webhook)) == 1
 
 
-def test_a_failed_transaction_stores_neither_reading_nor_delivery(
+def test_failed_transaction_stores_neither_reading_nor_delivery(
     app: Flask, alarmed: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are written in one transaction."""
@@ -179,7 +181,7 @@ def test_a_failed_transaction_stores_neither_reading_nor_delivery(
     assert len(outbox_payloads(app)) == 1
 
 
-def test_a_delivery_outlives_its_node(app: Flask, alarmed: FlaskClient) -> None:
+def test_delivery_outlives_its_node(app: Flask, alarmed: FlaskClient) -> None:
     """Deleting the node does not delete its deliveries."""
     send(alarmed, reading(0, LOW))
     assert alarmed.delete(f"{NODES}/tank-01").status_code == 204
@@ -191,13 +193,13 @@ def test_a_delivery_outlives_its_node(app: Flask, alarmed: FlaskClient) -> None:
         assert receiver.states() == [("tank-01", "below")]
 
 
-def test_the_documented_receiver_accepts_each_delivery_once(
+def test_documented_receiver_accepts_each_delivery_once(
     app: Flask,
     alarmed: FlaskClient,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The example of docs/jobs.md accepts a signature, drops repeats, and refuses forgeries."""
+    """The example of docs/jobs.md verifies signatures, drops duplicates and refuses forgeries."""
     monkeypatch.setenv("EVARA_WEBHOOK_SECRET", "s3cret")
     example = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     assert example

@@ -34,7 +34,7 @@ def _no_pauses() -> Iterator[None]:
 def app_with(
     make_app: MakeApp, replay: ThingSpeakStub, **settings: Any
 ) -> tuple[Flask, FlaskClient]:
-    """Return an app whose ThingSpeak is the replay server, and a client; a node has a channel."""
+    """Return an app whose ThingSpeak is the replay server, with one node, and a client."""
     app = make_app(
         thingspeak_url=f"http://127.0.0.1:{replay.server_port}", request_deadline=2, **settings
     )
@@ -56,12 +56,12 @@ def client(make_app: MakeApp, migrated: str, replay: ThingSpeakStub) -> FlaskCli
 
 @pytest.fixture
 def client_without_ttl(make_app: MakeApp, migrated: str, replay: ThingSpeakStub) -> FlaskClient:  # noqa: ARG001
-    """Return a client for which answers are stale at once."""
+    """Return a client for which cached answers are stale immediately."""
     return app_with(make_app, replay, live_ttl=SHORT)[1]
 
 
-def test_the_newest_entry_is_returned(client: FlaskClient, replay: ThingSpeakStub) -> None:
-    """It has the mapped fields with their time; the second answer is from the cache."""
+def test_newest_entry_is_returned_and_cached(client: FlaskClient, replay: ThingSpeakStub) -> None:
+    """It has the mapped fields with their time; the second response is from the cache."""
     answer = client.get(LIVE)
     assert answer.status_code == 200, answer.text
     [item] = answer.json["items"]
@@ -85,13 +85,13 @@ def test_the_newest_entry_is_returned(client: FlaskClient, replay: ThingSpeakStu
 
 
 @pytest.mark.parametrize("mode", FAULTS)
-def test_the_last_good_answer_is_returned_as_stale(
+def test_failure_returns_the_last_answer_as_stale(
     client_without_ttl: FlaskClient,
     replay: ThingSpeakStub,
     monkeypatch: pytest.MonkeyPatch,
     mode: str,
 ) -> None:
-    """Whatever the failure, it is returned with its age."""
+    """It has its age."""
     last_good = client_without_ttl.get(LIVE).json["items"]
     settings = app_state(client_without_ttl.application).settings
     monkeypatch.setattr(settings, "request_deadline", 0.3)  # a stall lasts as long
@@ -107,18 +107,18 @@ def test_the_last_good_answer_is_returned_as_stale(
 
 
 @pytest.mark.parametrize("mode", FAULTS)
-def test_without_any_answer_there_is_a_retry_after(
+def test_failure_without_an_earlier_answer_has_retry_after(
     client: FlaskClient, replay: ThingSpeakStub, mode: str
 ) -> None:
-    """The status is 504 when the caller's own deadline ended the call, else 503."""
+    """504 when the request's own deadline ended the call, else 503."""
     replay.set_mode(mode, 30)
     answer = client.get(LIVE)
     is_problem(answer, 504 if mode == "stall" else 503)
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_an_open_breaker_is_reported(client: FlaskClient, replay: ThingSpeakStub) -> None:
-    """The answer has the reason and a Retry-After."""
+def test_open_breaker_is_reported(client: FlaskClient, replay: ThingSpeakStub) -> None:
+    """The response has the reason and Retry-After."""
     replay.set_mode("fail", 30)
     for _ in range(FAILURES):
         client.get(LIVE)
@@ -127,8 +127,8 @@ def test_an_open_breaker_is_reported(client: FlaskClient, replay: ThingSpeakStub
     assert 1 <= int(answer.headers["Retry-After"]) <= 15
 
 
-def test_a_node_without_a_readable_channel_is_not_found(client: FlaskClient) -> None:
-    """Nor is a missing node, nor a channel without access; no failure is counted."""
+def test_node_without_a_readable_channel_is_404(client: FlaskClient) -> None:
+    """So is an unknown node; no failure is counted."""
     client.post(NODES, json=NODE | {"id": "own"})
     assert "no ThingSpeak channel" in is_problem(client.get(f"{NODES}/own/live"), 404)["detail"]
     is_problem(client.get(f"{NODES}/nobody/live"), 404)
@@ -137,7 +137,7 @@ def test_a_node_without_a_readable_channel_is_not_found(client: FlaskClient) -> 
         assert "channel 5" in is_problem(client.get(f"{NODES}/own/live"), 404)["detail"]
 
 
-def test_a_change_of_the_node_invalidates_its_answer(client: FlaskClient) -> None:
+def test_change_of_the_node_invalidates_its_answer(client: FlaskClient) -> None:
     """Answers of another channel, key or mapping are not used."""
     assert client.get(LIVE).json["items"][0]["metric"] == "flow_lps"
     client.patch(f"{NODES}/tank-01", json={"fields": {"field1": "discharge"}})
@@ -146,10 +146,10 @@ def test_a_change_of_the_node_invalidates_its_answer(client: FlaskClient) -> Non
     assert client.get(LIVE).json["items"] == []
 
 
-def test_keys_of_channels_are_in_no_log_line(
+def test_keys_of_channels_are_not_logged(
     client: FlaskClient, replay: ThingSpeakStub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither a success nor a retried failure logs the key."""
+    """Neither by a success nor by a failure that is retried."""
     with caplog.at_level(logging.DEBUG):
         for mode in ("ok", *FAULTS):
             replay.set_mode(mode, 30)
@@ -163,13 +163,13 @@ def test_keys_of_channels_are_in_no_log_line(
     )
 
 
-def test_machines_share_live_answers(
+def test_machines_share_live_answers_through_redis(
     make_app: MakeApp,
     migrated: str,  # noqa: ARG001
     replay: ThingSpeakStub,
     redis_url: str,
 ) -> None:
-    """They share answers through Redis; each process has its own breaker."""
+    """Each process has its own breaker."""
     _, one = app_with(make_app, replay, redis_url=redis_url)
     other_app = make_app(thingspeak_url="http://127.0.0.1:9", redis_url=redis_url)
     other = other_app.test_client()
@@ -183,10 +183,10 @@ def test_machines_share_live_answers(
         assert service_state().thingspeak._guard.breaker.state == "closed"
 
 
-def test_callers_of_one_node_cause_one_call(
+def test_concurrent_callers_of_a_node_cause_one_call(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Concurrent callers without a cached answer cause one request."""
+    """None of them has a cached answer."""
     calls, app = [], client.application
     with app.app_context():
         thingspeak = service_state().thingspeak

@@ -23,7 +23,7 @@ from tests.api.helpers import NODE
         ({"fields": {"field1": "flow", "field2": "level"}}, True),
     ],
 )
-def test_a_new_source_is_synced_from_the_beginning(
+def test_new_source_is_synced_from_the_beginning(
     app: Flask, change: dict[str, object], is_reset: bool
 ) -> None:
     """Only a new channel or new fields reset the sync cursor."""

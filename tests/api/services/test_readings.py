@@ -1,4 +1,4 @@
-"""The storage of readings, against a model and from several threads."""
+"""The storage of readings, compared with a model, and from several threads."""
 
 import threading
 from datetime import timedelta
@@ -35,8 +35,10 @@ rows = st.lists(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[str, Any]]]) -> None:
-    """Receipts, stored and latest values equal those of a dictionary filled row by row."""
+def test_stored_readings_equal_those_of_a_dictionary(
+    app: Flask, batches: list[list[dict[str, Any]]]
+) -> None:
+    """Receipts, stored and latest values are those of a dictionary that is filled row by row."""
     with app.app_context():
         nodes.create({"id": "model", "name": "Model", "kind": "bore_well"})
         try:
@@ -68,8 +70,8 @@ def test_storing_equals_a_plain_dictionary(app: Flask, batches: list[list[dict[s
             nodes.delete("model")
 
 
-def test_concurrent_writers_lose_nothing(app: Flask) -> None:
-    """Threads that store overlapping batches store each reading exactly once."""
+def test_concurrent_writers_store_each_reading_once(app: Flask) -> None:
+    """Threads store overlapping batches."""
     writers, batches, size = 6, 8, 40
     receipts: list[dict[str, int]] = []
     with app.app_context():
@@ -146,8 +148,8 @@ def test_rows_are_written_in_key_order(app: Flask, table: str) -> None:
 
 
 @pytest.mark.sqlite_only("reads its plan; PostgreSQL chooses by statistics")
-def test_the_lookup_of_duplicates_reads_no_time_span(app: Flask) -> None:
-    """Duplicates are looked up by their keys in the index, however far apart their times are."""
+def test_duplicates_are_looked_up_by_their_keys(app: Flask) -> None:
+    """The query does not read the rows between them, however far apart their times are."""
     with app.app_context():
         statements: list[str] = []
         engine = database().engine

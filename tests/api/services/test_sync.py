@@ -1,4 +1,4 @@
-"""The sync: complete, once, resumable, and only with the lease."""
+"""The sync: it is complete, stores each reading once, resumes, and requires the lease."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -127,8 +127,8 @@ def expected(upstream: Channels, *channels: int) -> Stored:
     }
 
 
-def test_everything_is_stored_once(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """The first run stores all entries; the second requests the last hour and stores nothing."""
+def test_second_sync_stores_nothing(thingspeak: ThingSpeak, upstream: Channels) -> None:
+    """The first stores all entries; the second requests only the last hour."""
     first = sync_all(thingspeak)
     assert first == Outcome(3, COUNT + 30, ())
     assert oldest_cursor() == min(
@@ -143,19 +143,19 @@ def test_everything_is_stored_once(thingspeak: ThingSpeak, upstream: Channels) -
 
 
 class Crash(BaseException):
-    """The process is killed here."""
+    """The end of a process that was killed."""
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before the commit", "after the commit"])
 @pytest.mark.parametrize("commits", [0, 1, 2, 3, 4])
-def test_a_killed_run_is_resumed(
+def test_killed_sync_is_resumed(
     thingspeak: ThingSpeak,
     upstream: Channels,
     monkeypatch: pytest.MonkeyPatch,
     commits: int,
     after: bool,
 ) -> None:
-    """After a kill between or within commits, the next run completes what a clean run stores."""
+    """The next run completes what an uninterrupted run stores."""
     commit, done = sync.store_entries, 0
 
     def killed(*arguments: Any) -> int:
@@ -189,8 +189,8 @@ def test_cursor_and_readings_are_committed_together(
         assert (session.query(Reading).count(), session.query(SyncState).count()) == (0, 0)
 
 
-def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """A late entry within the overlap is stored, and the cursor does not move back."""
+def test_late_entry_is_stored(thingspeak: ThingSpeak, upstream: Channels) -> None:
+    """The overlap of two runs contains it; the cursor does not move back."""
     sync_all(thingspeak)
     late = upstream.entries[1][-1][0] - timedelta(minutes=59, seconds=30)
     # The newest entries are gone; the cursor must not move back to the late one.
@@ -203,10 +203,10 @@ def test_late_entries_are_found(thingspeak: ThingSpeak, upstream: Channels) -> N
         assert session.get(SyncState, "n1").synced_until == before
 
 
-def test_a_node_deleted_during_its_sync_stores_nothing(
+def test_node_deleted_during_its_sync_stores_nothing(
     thingspeak: ThingSpeak, upstream: Channels
 ) -> None:
-    """Nothing of it stays, and the other nodes are synced."""
+    """The other nodes are synced."""
     upstream.before = lambda channel: nodes.delete("n1") if channel == 1 else None
     assert sync_all(thingspeak) == Outcome(3, 30, ())
     assert stored() == expected(upstream, 2, 3)
@@ -214,10 +214,10 @@ def test_a_node_deleted_during_its_sync_stores_nothing(
         assert session.get(SyncState, "n1") is None
 
 
-def test_a_node_changed_during_its_sync_is_synced_anew(
+def test_node_changed_during_its_sync_is_synced_again(
     thingspeak: ThingSpeak, upstream: Channels
 ) -> None:
-    """The run stores no more under the old channel; the next one reads the new channel."""
+    """The run stores no more of the old channel; the next run reads the new one."""
     changes = iter([{"channel_id": 3}])
 
     def change(channel: int) -> None:
@@ -230,8 +230,8 @@ def test_a_node_changed_during_its_sync_is_synced_anew(
     assert {row[2:] for row in stored() if row[0] == "n1"} == set(upstream.entries[3])
 
 
-def test_a_new_field_is_backfilled(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """A new metric for a field is filled from the beginning of the channel."""
+def test_new_field_is_backfilled(thingspeak: ThingSpeak, upstream: Channels) -> None:
+    """Its metric is stored from the beginning of the channel."""
     sync_all(thingspeak)
     nodes.update("n2", {"fields": {"field1": "discharge"}})
     assert sync_all(thingspeak).stored == 10
@@ -240,10 +240,10 @@ def test_a_new_field_is_backfilled(thingspeak: ThingSpeak, upstream: Channels) -
     )
 
 
-def test_what_was_stored_before_a_failure_is_counted(
+def test_readings_stored_before_a_failure_are_counted(
     thingspeak: ThingSpeak, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stored readings of a channel that fails half-way are counted."""
+    """The channel fails half-way."""
     pages = thingspeak.feeds
 
     def half(*arguments: Any) -> Iterator[Any]:
@@ -254,8 +254,8 @@ def test_what_was_stored_before_a_failure_is_counted(
     assert sync_all(thingspeak) == Outcome(3, COUNT + 30, ("n1", "n2", "n3"))
 
 
-def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
-    """A channel without mapped fields is read without an error."""
+def test_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
+    """Its channel is read without an error."""
     with database().write() as session:
         for node_id in ("n2", "n3"):
             session.delete(session.get(Node, node_id))
@@ -263,8 +263,10 @@ def test_a_node_without_fields_stores_nothing(thingspeak: ThingSpeak) -> None:
     assert sync_all(thingspeak) == Outcome(1, 0, ())
 
 
-def test_a_lost_lease_commits_nothing(thingspeak: ThingSpeak, upstream: Channels) -> None:
-    """A worker that lost its lease stores nothing more and moves no cursor."""
+def test_worker_that_lost_its_lease_commits_nothing(
+    thingspeak: ThingSpeak, upstream: Channels
+) -> None:
+    """It stores no reading and moves no cursor."""
     with leases.hold("n1") as lease:
         assert lease
         pages = sync.sync_node(thingspeak, "n1", lease)
@@ -277,8 +279,8 @@ def test_a_lost_lease_commits_nothing(thingspeak: ThingSpeak, upstream: Channels
     assert oldest_cursor() == upstream.entries[1][sync.COMMIT_ROWS - 1][0]
 
 
-def test_synced_since_is_that_of_the_oldest_node(thingspeak: ThingSpeak) -> None:
-    """It is the oldest success of all nodes, and None while one has had none."""
+def test_synced_since_is_the_oldest_success(thingspeak: ThingSpeak) -> None:
+    """None until every node has had one."""
     assert synced_since() is None
     sync_all(thingspeak)
     before = synced_since()
@@ -294,15 +296,15 @@ def test_synced_since_is_that_of_the_oldest_node(thingspeak: ThingSpeak) -> None
     assert synced_since() is None
 
 
-def test_without_channels_everything_is_synced(app: Flask) -> None:
-    """Without work the job is up to date."""
+def test_sync_without_channels_is_up_to_date(app: Flask) -> None:
+    """There is no work to do."""
     with app.app_context():
         nodes.create({"id": "no-channel", "name": "N", "kind": "flow_meter"})
         assert synced_since() is not None
 
 
-def test_a_change_of_the_source_waits_for_the_commit(app: Flask, thingspeak: ThingSpeak) -> None:
-    """A concurrent change of the fields resets the cursor that the commit has moved."""
+def test_change_of_the_source_waits_for_the_commit(app: Flask, thingspeak: ThingSpeak) -> None:
+    """Then it resets the cursor that the commit has moved."""
     assert thingspeak
 
     def change() -> None:

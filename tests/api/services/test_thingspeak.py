@@ -82,8 +82,8 @@ def calls(outcome: str) -> float:
     )
 
 
-def test_a_long_recording_is_read_completely(replay: ThingSpeakStub) -> None:
-    """Entries of a week, in several responses, are complete, unique and in order."""
+def test_long_recording_is_read_completely(replay: ThingSpeakStub) -> None:
+    """The entries of a week, in several responses, are unique and sorted."""
     replay.history = HISTORY_SECONDS
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 5)
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
@@ -123,10 +123,10 @@ def limited(feeds: list[dict[str, Any]], newest: bool, **channel: Any) -> Answer
         *((MAX_ENTRIES + 1, second) for second in (0, 5, MAX_ENTRIES + 1, 259_200)),
     ],
 )
-def test_a_range_beyond_one_response_is_complete(
+def test_range_of_several_responses_is_complete(
     newest: bool, count: int, created: int | None
 ) -> None:
-    """All entries come once and in order, whichever end is cut off and whatever created_at says."""
+    """Entries are unique and sorted, whichever end is truncated, whatever created_at says."""
     channel = (
         {} if created is None else {"created_at": (START + timedelta(seconds=created)).isoformat()}
     )
@@ -139,8 +139,8 @@ def test_a_range_beyond_one_response_is_complete(
 
 
 @pytest.mark.parametrize("moving", [False, True], ids=["one created_at", "another each time"])
-def test_a_young_channel_needs_few_requests(moving: bool) -> None:
-    """Its created_at shortens the search, even when it differs in every response."""
+def test_young_channel_needs_few_requests(moving: bool) -> None:
+    """Its created_at shortens the search, even when it differs between responses."""
     requests: list[int] = []
     feeds = [feed(minute, 60 * minute) for minute in range(MAX_ENTRIES + 1)]
 
@@ -156,7 +156,7 @@ def test_a_young_channel_needs_few_requests(moving: bool) -> None:
 
 
 def test_only_finite_numbers_are_kept() -> None:
-    """Null, words, NaN and infinities are left out; the entry stays."""
+    """Null, words, NaN and infinities are dropped; the entry stays."""
     values = {
         "field1": "100.59",
         "field2": None,
@@ -189,8 +189,8 @@ def test_entries_are_sorted_and_unique() -> None:
     assert [entry.id for entry in entries] == [1, 2, 3]
 
 
-def test_entries_outside_the_range_are_left_out() -> None:
-    """Entries of other times cannot move the cursor into the future."""
+def test_entries_outside_the_range_are_dropped() -> None:
+    """They could move the cursor into the future."""
     odd = {"created_at": "2999-01-01T00:00:00Z", "entry_id": 9, "field1": "1"}
     entries = entries_of(
         client_of(lambda _: respond(feed(1, -1), feed(2, 0), feed(3, 3600), feed(4, 3601), odd))
@@ -198,8 +198,8 @@ def test_entries_outside_the_range_are_left_out() -> None:
     assert [entry.id for entry in entries] == [2, 3]
 
 
-def test_the_key_is_sent_and_never_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """The key of a private channel is in the request and in no log line."""
+def test_key_is_sent_and_never_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The request contains the key of a private channel, no log line does."""
     requests: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -240,8 +240,8 @@ REFUSAL = {
         (httpx.Response(404, json={"error": "gone"}), "404"),
     ],
 )
-def test_a_refusal_is_not_retried(answer: httpx.Response, text: str) -> None:
-    """It is raised with the server's words, and is no failure of the dependency."""
+def test_refused_request_is_not_retried(answer: httpx.Response, text: str) -> None:
+    """The error has the server's text, and is no failure of the dependency."""
     requests = []
     errors, successes = calls("error"), calls("ok")
     with pytest.raises(NoAccess, match=text):
@@ -276,8 +276,8 @@ def refuse_connection(request: httpx.Request) -> httpx.Response:
         refuse_connection,
     ],
 )
-def test_a_temporary_failure_is_retried_and_then_raised(answer: Answerer) -> None:
-    """Four attempts are made, and each counts as an error of the dependency."""
+def test_temporary_failure_is_retried_and_then_raised(answer: Answerer) -> None:
+    """Each of the four attempts counts as an error of the dependency."""
     requests = []
     before = calls("error")
     with pytest.raises(Unavailable):
@@ -287,15 +287,15 @@ def test_a_temporary_failure_is_retried_and_then_raised(answer: Answerer) -> Non
 
 
 @pytest.mark.parametrize(("header", "seconds"), [({"Retry-After": "7"}, 7.0), ({}, None)])
-def test_throttling_has_a_retry_after(header: dict[str, str], seconds: float | None) -> None:
-    """The exception has the seconds of the response's Retry-After."""
+def test_throttled_request_has_retry_after(header: dict[str, str], seconds: float | None) -> None:
+    """The exception has the seconds of the response."""
     with pytest.raises(Unavailable, match="rate limit exceeded") as error:
         parse_feed(httpx.Response(429, headers=header))
     assert error.value.retry_after == seconds
 
 
-def test_the_newest_entry_is_found() -> None:
-    """Only one entry is requested; of several the newest counts, and of none None."""
+def test_newest_entry_is_returned() -> None:
+    """Only one entry is requested; None when there is none."""
     requests = []
     answers = iter([respond(feed(1, 0), feed(3, 5), feed(2, 9)), respond()])
     client = client_of(lambda request: requests.append(request) or next(answers))
@@ -306,7 +306,7 @@ def test_the_newest_entry_is_found() -> None:
     assert client.newest(1, None) is None
 
 
-def test_a_success_after_failures_is_returned() -> None:
+def test_success_after_failures_is_returned() -> None:
     """The fourth attempt succeeds."""
     answers = iter(
         [
@@ -328,7 +328,7 @@ def test_a_success_after_failures_is_returned() -> None:
         ("stall", "ReadTimeout"),
     ],
 )
-def test_every_mode_of_the_replay_server_is_understood(
+def test_each_mode_of_the_replay_server_raises_its_error(
     replay: ThingSpeakStub, mode: str, words: str
 ) -> None:
     """Each mode arrives as the error that it simulates."""
@@ -374,8 +374,8 @@ documents = st.recursive(
 
 @given(feed=documents)
 @settings(max_examples=300, deadline=None, database=None)
-def test_no_feed_entry_breaks_the_parser(feed: Any) -> None:
-    """Any JSON value is an entry with finite numbers and a UTC time, or nothing."""
+def test_parser_accepts_any_feed_entry(feed: Any) -> None:
+    """Any JSON value becomes an entry with finite numbers and a UTC time, or is dropped."""
     entry = parse_entry(feed)
     assert entry is None or (
         entry.time.tzinfo is UTC and all(map(math.isfinite, entry.fields.values()))
@@ -387,8 +387,8 @@ def test_no_feed_entry_breaks_the_parser(feed: Any) -> None:
     status=st.sampled_from([200, 400, 401, 404, 429, 500]),
 )
 @settings(max_examples=300, deadline=None, database=None)
-def test_no_document_breaks_the_parser(document: Any, status: int) -> None:
-    """Any JSON with any status gives entries in order or a ThingSpeakError."""
+def test_parser_accepts_any_document(document: Any, status: int) -> None:
+    """Any JSON with any status gives sorted entries or a ThingSpeakError."""
     try:
         feed = parse_feed(
             httpx.Response(status, content=json.dumps(document).encode("utf-8", "surrogatepass"))
@@ -402,8 +402,8 @@ def test_no_document_breaks_the_parser(document: Any, status: int) -> None:
 
 @given(content=st.binary(max_size=100))
 @settings(max_examples=200, deadline=None, database=None)
-def test_no_bytes_break_the_parser(content: bytes) -> None:
-    """Any bytes give entries or a ThingSpeakError."""
+def test_parser_accepts_any_bytes(content: bytes) -> None:
+    """They give entries or a ThingSpeakError."""
     try:
         parse_feed(httpx.Response(200, content=content))
     except ThingSpeakError:
@@ -411,21 +411,21 @@ def test_no_bytes_break_the_parser(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e999", "-inf", "nan", "9" * 400, "x", None, [], {}, "1,5"])
-def test_a_text_without_a_finite_number_is_none(text: Any) -> None:
+def test_text_without_a_finite_number_is_none(text: Any) -> None:
     """Only finite numbers become values."""
     assert parse_number(text) is None
 
 
-def test_the_policies_are_those_of_the_documentation() -> None:
-    """They are those of docs/operations.md, and keep the order that ADR 12 gives reasons for."""
+def test_documented_retry_policies_are_the_used_ones() -> None:
+    """docs/operations.md lists them; ADR 12 explains their order."""
     operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     assert f"{INTERACTIVE.seconds:g} s, with one retry" in operations
     assert CONNECT_SECONDS <= INTERACTIVE.seconds < RETRY_SECONDS
     assert ATTEMPTS < FAILURES  # one channel that always fails does not stop the others
 
 
-def test_health_has_a_check_of_each_dependency(app: Flask) -> None:
-    """An open circuit breaker of ThingSpeak degrades the app, and it stays ready."""
+def test_health_checks_database_and_thingspeak(app: Flask) -> None:
+    """Readiness ignores ThingSpeak, because it is not critical."""
     checks = app.test_client().get("/health").get_json()["checks"]
     assert checks.keys() == {"database", "thingspeak"}
     assert app.test_client().get("/health/ready").get_json()["checks"].keys() == {"database"}

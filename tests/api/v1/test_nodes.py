@@ -1,4 +1,4 @@
-"""/api/v1/nodes as its callers see it."""
+"""The routes of /api/v1/nodes."""
 
 import re
 from typing import Any
@@ -15,14 +15,14 @@ from tests.api.platform.helpers import is_problem
 
 
 @pytest.mark.parametrize("path", [NODES, NODES + "/"])
-def test_both_spellings_answer_without_a_redirect(client: FlaskClient, path: str) -> None:
-    """With and without the last slash, listing and making work at once."""
+def test_url_with_trailing_slash_is_not_redirected(client: FlaskClient, path: str) -> None:
+    """Listing and creating work with both forms of the URL."""
     assert client.post(path, json=NODE).status_code == 201
     assert client.get(path).get_json()["total"] == 1
 
 
-def test_a_node_is_created_and_read(client: FlaskClient) -> None:
-    """A created node is returned as sent, with times, and without the channel's key."""
+def test_created_node_is_returned(client: FlaskClient) -> None:
+    """As it was sent, with times, and without the channel's key."""
     sent = NODE | {"channel_id": 7, "channel_key": "ABCDEFGH12", "fields": {"field1": "flow_lps"}}
     created = client.post(NODES, json=sent).get_json()
     assert created == client.get(f"{NODES}/tank-01").get_json()
@@ -33,8 +33,8 @@ def test_a_node_is_created_and_read(client: FlaskClient) -> None:
     assert created["created_at"].endswith("+00:00")
 
 
-def test_listing_filters_and_pages(client: FlaskClient) -> None:
-    """Pages follow the order of ids, and say how many nodes match."""
+def test_list_has_filters_and_pages(client: FlaskClient) -> None:
+    """It is sorted by id; `total` counts the matching nodes."""
     for number in range(5):
         client.post(
             NODES,
@@ -48,14 +48,14 @@ def test_listing_filters_and_pages(client: FlaskClient) -> None:
     assert client.get(f"{NODES}?page=9").get_json()["items"] == []
 
 
-def test_a_taken_id_is_a_conflict(client: FlaskClient, node: str) -> None:
-    """The second node of one id is refused, and the first stays as it was."""
+def test_existing_id_is_a_conflict(client: FlaskClient, node: str) -> None:
+    """The stored node does not change."""
     is_problem(client.post(NODES, json=NODE | {"name": "Another"}), 409)
     assert client.get(f"{NODES}/{node}").get_json()["name"] == NODE["name"]
 
 
-def test_patch_changes_only_what_it_names(client: FlaskClient, node: str) -> None:
-    """Fields that are not in the body keep their values; an empty body changes nothing."""
+def test_patch_changes_only_the_given_fields(client: FlaskClient, node: str) -> None:
+    """An empty body changes nothing."""
     changed = client.patch(f"{NODES}/{node}", json={"name": "West"}).get_json()
     assert (changed["name"], changed["kind"]) == ("West", "water_tank")
     assert client.patch(f"{NODES}/{node}", json={}).get_json()["name"] == "West"
@@ -66,7 +66,7 @@ def test_patch_changes_only_what_it_names(client: FlaskClient, node: str) -> Non
 
 
 def test_delete_deletes_the_readings(client: FlaskClient, app: Flask, node: str) -> None:
-    """After a delete the node, its readings and its latest values are gone."""
+    """The node, its readings and its latest values."""
     send(client, reading(0), reading(1))
     answer = client.delete(f"{NODES}/{node}")
     assert (answer.status_code, answer.data) == (204, b"")
@@ -90,10 +90,8 @@ def test_delete_deletes_the_readings(client: FlaskClient, app: Flask, node: str)
         ("POST", f"{NODES}/a%00b/readings", {"readings": [reading()]}),
     ],
 )
-def test_an_unknown_node_is_not_found(
-    client: FlaskClient, method: str, path: str, body: object
-) -> None:
-    """Every route of a missing node answers 404, whatever the id."""
+def test_unknown_node_is_404(client: FlaskClient, method: str, path: str, body: object) -> None:
+    """On every route of a node, whatever the id."""
     is_problem(client.open(path, method=method, json=body), 404)
 
 
@@ -127,7 +125,7 @@ INVALID_VALUES: dict[str, list[object]] = {
     ("field", "value"),
     [(field, value) for field, values in INVALID_VALUES.items() for value in values],
 )
-def test_an_invalid_node_is_refused(client: FlaskClient, field: str, value: object) -> None:
+def test_invalid_node_is_refused(client: FlaskClient, field: str, value: object) -> None:
     """422 names the invalid field, and nothing is stored."""
     body = is_problem(client.post(NODES, json=NODE | {field: value}), 422)
     assert list(body["errors"]["json"]) == [field]
@@ -138,10 +136,10 @@ def test_an_invalid_node_is_refused(client: FlaskClient, field: str, value: obje
     "change",
     [{"id": "other"}, {"name": None}, {"kind": "house"}, {"fields": None}, {"name": "nul\0"}],
 )
-def test_an_invalid_patch_changes_nothing(
+def test_invalid_patch_changes_nothing(
     client: FlaskClient, node: str, change: dict[str, object]
 ) -> None:
-    """A refused patch leaves the node as it was; its id can never change."""
+    """The id can never be changed."""
     before = client.get(f"{NODES}/{node}").get_json()
     is_problem(client.patch(f"{NODES}/{node}", json=change), 422)
     assert client.get(f"{NODES}/{node}").get_json() == before
@@ -161,14 +159,14 @@ def test_an_invalid_patch_changes_nothing(
         "foo=1",
     ],
 )
-def test_an_invalid_query_is_refused(client: FlaskClient, query: str) -> None:
-    """Pages outside the range, unknown kinds and unknown parameters are refused with 422."""
+def test_invalid_query_is_refused(client: FlaskClient, query: str) -> None:
+    """Pages out of range, unknown kinds and unknown parameters are 422."""
     body = is_problem(client.get(f"{NODES}?{query}"), 422)
     assert list(body["errors"]["query"]) == [query.split("=")[0]]
 
 
-def test_head_is_a_get_without_its_body(client: FlaskClient, node: str) -> None:
-    """HEAD tells the length of the GET's answer and sends none of it."""
+def test_head_is_get_without_the_body(client: FlaskClient, node: str) -> None:
+    """Content-Length is that of GET."""
     answer = client.head(f"{NODES}/{node}")
     assert (answer.status_code, answer.data) == (200, b"")
     assert (
@@ -184,14 +182,16 @@ def test_head_is_a_get_without_its_body(client: FlaskClient, node: str) -> None:
         (READINGS, {"GET", "HEAD", "OPTIONS", "POST"}),
     ],
 )
-def test_options_lists_the_methods(client: FlaskClient, path: str, methods: set[str]) -> None:
+def test_options_lists_the_allowed_methods(
+    client: FlaskClient, path: str, methods: set[str]
+) -> None:
     """OPTIONS names exactly the methods that the URL has."""
     answer = client.options(path)
     assert (answer.status_code, set(answer.allow)) == (200, methods)
 
 
-def test_alarms_are_stored_changed_and_removed(client: FlaskClient, node: str) -> None:
-    """Limits come back as they were sent, one side is enough, and {} takes all of them away."""
+def test_alarms_can_be_stored_changed_and_removed(client: FlaskClient, node: str) -> None:
+    """One limit is enough; {} removes all alarms."""
     assert client.get(f"{NODES}/{node}").get_json()["alarms"] == {}
     for alarms in (
         {"level_m": {"below": 0.5, "above": 3.0}, "flow_lps": {"above": 0}},
@@ -204,8 +204,8 @@ def test_alarms_are_stored_changed_and_removed(client: FlaskClient, node: str) -
         assert client.get(f"{NODES}/{node}").get_json()["alarms"] == alarms
 
 
-def test_the_contracts_examples_are_accepted(client: FlaskClient) -> None:
-    """Load is made from the examples, so the API must take them."""
+def test_examples_of_the_contract_are_accepted(client: FlaskClient) -> None:
+    """Load runs send them."""
     paths = client.get("/openapi.json").get_json()["paths"]
     node = body_example(paths["/api/v1/nodes"]["post"])
     assert client.post("/api/v1/nodes", json=node).status_code == 201
@@ -228,8 +228,8 @@ def body_example(operation: dict[str, Any]) -> Any:
         "%' UNION SELECT channel_key FROM nodes --",
     ],
 )
-def test_sql_in_a_value_is_a_value(client: FlaskClient, node: str, value: str) -> None:
-    """Quotes and statements in ids, filters and bodies find nothing, and harm nothing."""
+def test_sql_in_values_is_not_executed(client: FlaskClient, node: str, value: str) -> None:
+    """Quotes and statements in ids, filters and bodies match nothing and change nothing."""
     path = f"{NODES}/{quote(value, safe='')}"
     assert client.get(path).status_code == 404
     assert client.delete(path).status_code == 404
@@ -240,8 +240,8 @@ def test_sql_in_a_value_is_a_value(client: FlaskClient, node: str, value: str) -
     assert [item["id"] for item in client.get(NODES).get_json()["items"]] == [node]
 
 
-def test_no_request_names_a_host(client: FlaskClient) -> None:
-    """No field or parameter is an address, and the number of a channel cannot be made one."""
+def test_requests_cannot_name_a_host(client: FlaskClient) -> None:
+    """No field or parameter is a URL, and a channel number cannot become one."""
     contract = client.get("/openapi.json").text
     assert not re.search(r'"format": *"(uri|url|hostname|ipv4|ipv6)', contract)
     for channel in ("http://169.254.169.254/", "1001/../..", "1001@evil.org"):

@@ -1,4 +1,4 @@
-"""/api/v1/nodes/{node_id}/readings and /latest as their callers see them."""
+"""The routes /api/v1/nodes/{node_id}/readings and /latest."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -19,16 +19,16 @@ from tests.api.platform.helpers import is_problem, label_values
 pytestmark = pytest.mark.usefixtures("node")
 
 
-def test_storing_is_idempotent(client: FlaskClient, app: Flask) -> None:
-    """The same batch stores nothing the second time and counts duplicates."""
+def test_repeated_batch_stores_nothing(client: FlaskClient, app: Flask) -> None:
+    """Its readings are counted as duplicates."""
     rows = [reading(second) for second in range(1000)]
     assert send(client, *rows) == {"stored": 1000, "duplicates": 0, "conflicts": 0}
     assert send(client, *rows) == {"stored": 0, "duplicates": 1000, "conflicts": 0}
     assert stored(app) == 1000
 
 
-def test_the_first_value_stays(client: FlaskClient) -> None:
-    """Another value for a stored metric and time is a conflict, and the stored one is kept."""
+def test_second_value_for_a_time_is_a_conflict(client: FlaskClient) -> None:
+    """The stored value is kept."""
     send(client, reading(0, 1), reading(1, 1))
     assert send(client, reading(0, 2), reading(1, 1), reading(2, 3)) == {
         "stored": 1,
@@ -38,7 +38,7 @@ def test_the_first_value_stays(client: FlaskClient) -> None:
     assert [item["value"] for item in client.get(READINGS).get_json()["items"]] == [1, 1, 3]
 
 
-def test_times_are_compared_as_instants(client: FlaskClient) -> None:
+def test_same_instant_in_two_time_zones_is_one_reading(client: FlaskClient) -> None:
     """One instant written in two zones is one reading."""
     moment = datetime.now(UTC) - timedelta(hours=3)
     india = moment.astimezone(tz=datetime.strptime("+0530", "%z").tzinfo)
@@ -49,8 +49,8 @@ def test_times_are_compared_as_instants(client: FlaskClient) -> None:
     assert client.get(READINGS).get_json()["items"][0]["time"] == moment.isoformat()
 
 
-def test_a_range_includes_its_start_and_excludes_its_end(client: FlaskClient) -> None:
-    """from ≤ time < to, oldest first, optionally of one metric."""
+def test_range_includes_its_start_and_excludes_its_end(client: FlaskClient) -> None:
+    """Sorted by time, optionally of one metric."""
     send(client, *(reading(second, second, metric) for second in range(6) for metric in ("a", "b")))
     query = f"?from={quote(at(1))}&to={quote(at(4))}"
     both = client.get(READINGS + query).get_json()
@@ -63,15 +63,15 @@ def test_a_range_includes_its_start_and_excludes_its_end(client: FlaskClient) ->
     assert client.get(f"{READINGS}?from={quote(at(4))}&to={quote(at(1))}").get_json()["total"] == 0
 
 
-def test_without_a_start_a_range_is_the_day_before_its_end(client: FlaskClient) -> None:
-    """`from` defaults to a day before `to`, and `to` to now."""
+def test_range_without_a_start_is_one_day(client: FlaskClient) -> None:
+    """`to` defaults to now, `from` to a day before `to`."""
     send(client, reading(-2 * 86400), reading(-3600), reading(0))
     assert client.get(READINGS).get_json()["total"] == 2
     assert client.get(f"{READINGS}?to={quote(at(-86400))}").get_json()["total"] == 1
 
 
 def test_latest_never_moves_back(client: FlaskClient, node: str) -> None:
-    """Late readings and conflicts leave the newest reading of each metric as it is."""
+    """Late readings and conflicts do not change the newest reading of a metric."""
     send(client, reading(10, 1), reading(5, 2, "flow"))
     send(client, reading(9, 7), reading(10, 8), reading(6, 3, "flow"))
     items = client.get(f"{NODES}/{node}/latest").get_json()["items"]
@@ -117,8 +117,8 @@ INVALID_BODIES: dict[str, tuple[int, bytes]] = {
 
 
 @pytest.mark.parametrize("name", INVALID_BODIES)
-def test_an_invalid_body_is_refused(client: FlaskClient, app: Flask, name: str) -> None:
-    """A 4xx problem is the answer, no row is stored, and no route becomes a series."""
+def test_invalid_body_is_refused(client: FlaskClient, app: Flask, name: str) -> None:
+    """No row is stored, and no series is created."""
     status, data = INVALID_BODIES[name]
     routes = label_values(app_state(app).registry, names.ROUTE)
     is_problem(client.post(READINGS, data=data, content_type=RAW), status)
@@ -160,17 +160,17 @@ AHEAD = (datetime.now(UTC) + timedelta(days=2)).isoformat()
         ("unit", "m"),
     ],
 )
-def test_an_invalid_reading_refuses_its_batch(
+def test_invalid_reading_refuses_its_batch(
     client: FlaskClient, app: Flask, key: str, value: Any
 ) -> None:
-    """422 names the invalid field, and none of the batch is stored."""
+    """422 names the invalid field; nothing of the batch is stored."""
     body = is_problem(client.post(READINGS, json=batch(reading(0), reading(1) | {key: value})), 422)
     assert list(body["errors"]["json"]["readings"]["1"]) == [key]
     assert stored(app) == 0
 
 
-def test_a_body_that_is_too_large_is_refused(client: FlaskClient, app: Flask) -> None:
-    """More bytes than the setting allows is 413."""
+def test_oversized_body_is_refused(client: FlaskClient, app: Flask) -> None:
+    """413 for more bytes than the setting allows."""
     data = json.dumps(batch(reading())).encode() + b" " * (1 << 20)
     is_problem(client.post(READINGS, data=data, content_type=RAW), 413)
     assert stored(app) == 0
@@ -186,17 +186,17 @@ def test_a_body_that_is_too_large_is_refused(client: FlaskClient, app: Flask) ->
         "json",
     ],
 )
-def test_another_content_type_is_refused(
+def test_other_content_types_are_refused(
     client: FlaskClient, app: Flask, content_type: str
 ) -> None:
-    """Without the content type of JSON the answer is 415."""
+    """415 without application/json."""
     is_problem(
         client.post(READINGS, data=json.dumps(batch(reading())), content_type=content_type), 415
     )
     assert stored(app) == 0
 
 
-def test_a_charset_is_accepted(client: FlaskClient) -> None:
+def test_charset_utf_8_is_accepted(client: FlaskClient) -> None:
     """application/json; charset=utf-8 is still JSON."""
     answer = client.post(
         READINGS, data=json.dumps(batch(reading())), content_type="application/json; charset=utf-8"
@@ -220,7 +220,7 @@ def test_a_charset_is_accepted(client: FlaskClient) -> None:
         "from_=2026-01-01T00:00:00Z",
     ],
 )
-def test_an_invalid_range_is_refused(client: FlaskClient, query: str) -> None:
+def test_invalid_range_is_refused(client: FlaskClient, query: str) -> None:
     """422 names the invalid or unknown parameter."""
     body = is_problem(client.get(f"{READINGS}?{query}"), 422)
     assert list(body["errors"]["query"]) == [query.split("=")[0]]
@@ -230,7 +230,7 @@ def test_an_invalid_range_is_refused(client: FlaskClient, query: str) -> None:
     "method", ["PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "X" * 200, "get\x7f"]
 )
 def test_405_lists_the_allowed_methods(client: FlaskClient, app: Flask, method: str) -> None:
-    """No method, real or invented, becomes a series."""
+    """No method creates a series."""
     answer = client.open(READINGS, method=method)
     is_problem(answer, 405)
     assert set(answer.allow) == {"GET", "HEAD", "OPTIONS", "POST"}
@@ -269,8 +269,8 @@ anything = st.recursive(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_no_json_breaks_the_ingest(client: FlaskClient, body: Any) -> None:
-    """Any JSON document is stored or refused; none is a 5xx."""
+def test_any_json_is_stored_or_refused(client: FlaskClient, body: Any) -> None:
+    """None is answered with 5xx."""
     answer = client.post(
         READINGS, data=json.dumps(body).encode("utf-8", "surrogatepass"), content_type=RAW
     )
@@ -284,8 +284,8 @@ def test_no_json_breaks_the_ingest(client: FlaskClient, body: Any) -> None:
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_no_bytes_break_the_ingest(client: FlaskClient, data: bytes) -> None:
-    """Any bytes called JSON are refused; none is a 5xx."""
+def test_any_invalid_bytes_are_refused(client: FlaskClient, data: bytes) -> None:
+    """None is answered with 5xx."""
     assert client.post(READINGS, data=data, content_type=RAW).status_code in (400, 422)
 
 
@@ -306,7 +306,7 @@ seconds = st.one_of(st.none(), st.integers(-5, 45))
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_a_range_equals_a_plain_list(
+def test_range_equals_that_of_a_list(
     client: FlaskClient,
     readings: set[tuple[str, int]],
     start: int | None,
