@@ -1,13 +1,22 @@
 """gunicorn's settings: `gunicorn --config api/gunicorn.conf.py 'api.app:create_app()'`."""
 
+import json
 import os
+from pathlib import Path
 
 import gunicorn
 
-bind = os.environ.get("EVARA_BIND", "127.0.0.1:8000")
-workers = int(os.environ.get("EVARA_WORKERS", "2"))
-threads = int(os.environ.get("EVARA_THREADS", "8"))
-worker_class = "gthread"
+# The environment of a process cannot change, but this file can, and gunicorn reads it again on
+# SIGHUP: the next workers have the new settings, while the master keeps the port open.
+path = os.environ.get("EVARA_ENVIRONMENT_FILE")
+variables = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+raw_env = [f"{name}={value}" for name, value in variables.items()]
+environment = {**os.environ, **variables}
+
+bind = environment.get("EVARA_BIND", "127.0.0.1:8000")
+workers = int(environment.get("EVARA_WORKERS", "2"))
+threads = int(environment.get("EVARA_THREADS", "8"))
+worker_class = "api.platform.http.gunicorn_worker.Worker"
 timeout = 30  # a worker that hangs this long is replaced
 graceful_timeout = 20
 keepalive = 15

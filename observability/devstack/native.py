@@ -20,7 +20,7 @@ from observability.devstack.machine import (
     require_free_ports,
 )
 from observability.devstack.private_files import make_private
-from observability.devstack.programs import API_FOLDERS, Program, programs, source_digest
+from observability.devstack.programs import Program, programs
 from observability.devstack.readiness import (
     Wait,
     api_wait,
@@ -87,19 +87,13 @@ def start_programs(
 
     Raise StackError when supervisord does not start.
     """
-    stamp = layout.state / "release"  # of the API that runs
-    release = source_digest(*API_FOLDERS)
-    reloaded = {"prometheus", "alertmanager"}
-    if stamp.exists() and stamp.read_text(encoding="utf-8") != release:
-        reloaded.add("api")
     try:
         supervisor.start(everything)
     except (subprocess.CalledProcessError, OSError) as error:
         log = layout.logs / "supervisord.log"
         raise StackError(f"supervisord did not start: {error}; see {log}") from error
-    stamp.write_text(release, encoding="utf-8")
     if is_running:
-        supervisor.reload(reloaded)
+        supervisor.reload({"prometheus", "alertmanager"})
 
 
 def waits(layout: StackLayout, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]:

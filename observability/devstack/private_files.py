@@ -27,3 +27,12 @@ def write_if_missing(path: Path, text: str) -> None:
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(text, encoding="utf-8")
+
+
+def write_private(path: Path, text: str) -> bool:
+    """Write a file that only its owner may read; return whether its text has changed."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return True

@@ -33,6 +33,7 @@ class Program:
     command: Sequence[str]
     priority: int
     environment: dict[str, str] = field(default_factory=dict)
+    reloads: bool = False  # on SIGHUP it reads its environment again, from a file
 
 
 def programs(
@@ -53,7 +54,8 @@ def programs(
             if drill and plan.drill_route:
                 settings |= plan.drill_route.environment
             environment = settings | environment
-        result.append(Program(name, command, entry["priority"], environment))
+        reloads = entry.get("reloads", False)
+        result.append(Program(name, command, entry["priority"], environment, reloads))
     return result
 
 

@@ -1,6 +1,7 @@
 """supervisord, which keeps the native stack's processes alive, and its client."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -13,12 +14,13 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from observability.devstack.layout import ROOT, StackLayout
-from observability.devstack.private_files import PRIVATE
+from observability.devstack.private_files import PRIVATE, write_private
 from observability.devstack.processes import clean_environment, end, leftovers
 from observability.devstack.programs import Program
 from observability.lib.json_object import Json
 
 STOP_SECONDS = 25  # gunicorn's graceful time-out and a little
+ENVIRONMENT_FILE = "EVARA_ENVIRONMENT_FILE"  # variable of a program that reloads
 RUNNING = "RUNNING"
 DOWN = ("STOPPED", "EXITED", "FATAL")
 
@@ -47,7 +49,7 @@ environment = {environment}
 priority = {priority}
 autorestart = true
 startsecs = 1
-startretries = 100
+startretries = 10000
 stopasgroup = true
 killasgroup = true
 stopwaitsecs = {stop_seconds}
@@ -75,7 +77,10 @@ def config_text(layout: StackLayout, programs: list[Program]) -> str:
         root=ROOT, logs=layout.logs, state=layout.state, socket=socket, umask=PRIVATE
     )
     for program in programs:
-        variables = [f"{name}={quote(value)}" for name, value in program.environment.items()]
+        environment = program.environment
+        if program.reloads:
+            environment = {ENVIRONMENT_FILE: str(environment_path(layout, program))}
+        variables = [f"{name}={quote(value)}" for name, value in environment.items()]
         text += PROGRAM.format(
             name=program.name,
             command=" ".join(map(quote, program.command)),
@@ -85,6 +90,11 @@ def config_text(layout: StackLayout, programs: list[Program]) -> str:
             stop_seconds=STOP_SECONDS,
         )
     return text
+
+
+def environment_path(layout: StackLayout, program: Program) -> Path:
+    """Return the file with the environment of a program that reloads."""
+    return layout.state / f"{program.name}.environment.json"
 
 
 def quote(word: str) -> str:
@@ -117,19 +127,25 @@ class Supervisor:
     def start(self, programs: list[Program]) -> None:
         """Start supervisord with its programs, or bring a running one up to date."""
         self._layout.logs.mkdir(parents=True, exist_ok=True)
-        text = config_text(self._layout, programs)
+        changed = self._write_environments(programs)
+        write_private(self._config, config_text(self._layout, programs))
         if not self.is_alive():
-            self._write_config(text)
             self._start_supervisord()
             return
-        if self._config.read_text(encoding="utf-8") != text:
-            self._write_config(text)
-            self._apply_config()
+        self.reload(changed)
+        # Also when the file has not changed: an earlier run may have been interrupted here.
+        self._apply_config()
         self._start_stopped()
 
-    def _write_config(self, text: str) -> None:
-        self._config.touch(mode=0o600)  # it holds the prober's key
-        self._config.write_text(text, encoding="utf-8")
+    def _write_environments(self, programs: list[Program]) -> set[str]:
+        """Write the files of programs that reload; return the names of those that changed."""
+        changed = set()
+        for program in programs:
+            text = json.dumps(program.environment, indent=1, sort_keys=True)
+            path = environment_path(self._layout, program)
+            if program.reloads and write_private(path, text):
+                changed.add(program.name)
+        return changed
 
     def _start_supervisord(self) -> None:
         self._socket.unlink(missing_ok=True)

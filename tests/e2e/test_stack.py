@@ -1,13 +1,18 @@
 """The native stack from `up` to `clean`, as its user sees it."""
 
+import json
 import os
 import signal
+import socket
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from observability.devstack.layout import DEVELOPMENT_KEY, HOST
 from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.prometheus import Prometheus
 from observability.spec import loading
@@ -58,6 +63,34 @@ def test_up_is_idempotent(stack: Stack) -> None:
     again = stack.run("up", "--mode", "native")
     assert again.returncode == 0, again.stdout + again.stderr
     assert (stack.pid("api"), stack.pid("prometheus")) == before
+
+
+def test_changed_settings_cause_no_outage(stack: Stack) -> None:
+    """`up` with another webhook gives it to new workers, and no request fails meanwhile."""
+    is_applied = threading.Event()
+    answers: list[str] = []
+    not_limited = {"Authorization": f"Bearer {stack.layout.key('load')}"}
+
+    def send_requests() -> None:
+        while not is_applied.is_set():
+            try:
+                answer = stack.get("/api/v1/nodes/", headers=not_limited, timeout=60)
+                answers.append(str(answer.status_code))
+            except httpx.HTTPError as error:
+                answers.append(repr(error))
+
+    master = stack.pid("api")
+    client = threading.Thread(target=send_requests)
+    client.start()
+    try:
+        changed = stack.environment | {"EVARA_WEBHOOK_URL": stack.layout.url("replay")}
+        up = Stack(stack.layout, changed).run("up", "--mode", "native")
+    finally:
+        is_applied.set()
+        client.join()
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert set(answers) == {"200"}
+    assert stack.pid("api") == master
 
 
 def test_load_is_judged_by_the_catalogue(stack: Stack, tmp_path: Path) -> None:
@@ -185,6 +218,31 @@ def test_killed_processes_restart(stack: Stack, program: str) -> None:
         assert eventually(
             lambda: httpx.get(stack.layout.url("api") + "/health/ready", timeout=2).is_success
         )
+
+
+def test_a_killed_master_is_replaced_before_its_workers_end(stack: Stack) -> None:
+    """Its workers give the port back at once, and still answer what they have begun."""
+    log = stack.layout.logs / "supervisord.log"
+    reading = {"metric": "x", "value": 1, "time": datetime.now(UTC).isoformat()}
+    body = json.dumps({"readings": [reading]}).encode()
+    head = (
+        f"POST /api/v1/nodes/main-branch/readings HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {DEVELOPMENT_KEY}\r\nContent-Type: application/json\r\n"
+        f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    dead = stack.pid("api")
+    starts = log.read_text().count("spawned: 'api'")
+    with socket.create_connection((HOST, stack.layout.ports["api"]), timeout=60) as unfinished:
+        unfinished.sendall(head.encode())
+        assert b"100 Continue" in unfinished.recv(4096)
+        os.kill(dead, signal.SIGKILL)
+        assert eventually(lambda: stack.pid("api") not in (0, dead))
+        assert eventually(
+            lambda: httpx.get(stack.layout.url("api") + "/health/ready", timeout=2).is_success
+        )
+        unfinished.sendall(body)
+        assert b" 201 " in unfinished.recv(4096)
+    assert log.read_text().count("spawned: 'api'") == starts + 1  # it could listen at once
 
 
 def test_delivered_alerts_survive_a_killed_inbox(stack: Stack) -> None:

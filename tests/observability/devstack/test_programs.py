@@ -114,7 +114,7 @@ def test_changed_code_restarts_the_programs_that_load_it(
     plan: Plan,
     servers: dict[str, Server],
 ) -> None:
-    """The prober runs on while the API changes; gunicorn replaces its workers by itself."""
+    """The prober runs on while the API changes."""
     for folder in ("api", "observability", "loadtests"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "code.py").write_text("before", encoding="utf-8")
@@ -129,8 +129,8 @@ def test_changed_code_restarts_the_programs_that_load_it(
         before = releases()
         (tmp_path / folder / "code.py").write_text("after", encoding="utf-8")
         restarted[folder] = {name for name, digest in releases().items() if digest != before[name]}
-    assert restarted["api"] == {"metrics", "worker"}
-    assert restarted["observability"] == {"metrics", "worker", "prober", "console"}
+    assert restarted["api"] == {"api", "metrics", "worker"}
+    assert restarted["observability"] == {"api", "metrics", "worker", "prober", "console"}
     assert restarted["loadtests"] == {"replay"}
 
 
