@@ -2,21 +2,37 @@
 
 from decimal import Decimal
 
+from observability.lib.escaping import go_template
 from observability.lib.json_object import Json
+from observability.lib.templates import fill
 from observability.spec import names
-from observability.spec.board_slugs import LOG
+from observability.spec.board_slugs import LOG, OVERVIEW
 from observability.spec.plan import Alert, Plan
 from observability.spec.quantities import format_duration
+from observability.spec.schema.catalogue import WatchEntry
 from observability.spec.schema.entry import AlertEntry
+
+DESCRIPTION = "<<meaning>> Users notice: <<impact>>"
+DEPENDENTS = (
+    "Needed by <<dependents>>: while this alert fires, theirs of the same severity are not sent. "
+    "A page ends some minutes after the recovery, when theirs have ended, too."
+)
 
 
 def build_alert_rule(
-    name: str, expr: str, wait: Decimal, labels: dict[str, str], annotations: dict[str, str]
+    name: str,
+    expr: str,
+    wait: Decimal,
+    labels: dict[str, str],
+    annotations: dict[str, str],
+    hold: Decimal = Decimal(0),
 ) -> Json:
-    """Return the rule of one alert that fires after `wait` seconds."""
+    """Return the rule of one alert that fires after `wait` seconds, and `hold` longer."""
     rule: Json = {"alert": name, "expr": expr}
     if wait:
         rule["for"] = format_duration(wait)
+    if hold:
+        rule["keep_firing_for"] = format_duration(hold)
     return rule | {"labels": labels, "annotations": annotations}
 
 
@@ -29,9 +45,38 @@ def build_declared_alert(plan: Plan, alert: Alert[AlertEntry], expr: str, board:
     labels = {names.SEVERITY: entry.severity}
     if alert.name != names.UNMEASURED_ALERT:  # which keeps the owner of its SLO
         labels[names.OWNER] = alert.owner
-    texts = {"summary": entry.summary, names.NEXT_STEPS: number_steps(entry.next_steps)}
+    description = fill(DESCRIPTION, meaning=entry.meaning, impact=entry.impact)
+    texts = {
+        "summary": entry.summary,
+        "description": go_template(description),
+        names.NEXT_STEPS: go_template(number_steps(entry.next_steps)),
+    }
     links = build_links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, board))
     return build_alert_rule(alert.name, expr, entry.for_.seconds, labels, texts | links)
+
+
+def build_symptom_alert(plan: Plan, alert: Alert[WatchEntry]) -> Json:
+    """Return the rule of a watched symptom.
+
+    One about a dependency has the subject of the dependency's SLOs, lists what needs it, and fires
+    until the alerts of these have ended.
+    """
+    rule = build_declared_alert(plan, alert, alert.entry.expr, OVERVIEW)
+    dependency = alert.entry.dependency
+    if dependency is None:
+        return rule
+    rule["labels"] |= {names.SUBJECT: dependency}
+    if dependents := list_dependents(plan, dependency):
+        rule["annotations"]["description"] += f" {dependents}"
+    return rule | {"keep_firing_for": format_duration(plan.dependency_hold)}
+
+
+def list_dependents(plan: Plan, dependency: str) -> str:
+    """Return the sentence that lists what needs the dependency; empty when nothing does."""
+    dependents = plan.dependents(dependency)
+    if not dependents:
+        return ""
+    return fill(DEPENDENTS, dependents=", ".join(dependents))
 
 
 def build_links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str]:

@@ -3,8 +3,11 @@
 There is one receiver per owner and severity.
 """
 
+from collections.abc import Iterator, Sequence
+
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.json_object import Json
+from observability.lib.promql import matcher, one_of
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
@@ -32,10 +35,13 @@ def render(
         "route": {
             "receiver": name_receiver(plan.owner, plan.paging_severity),
             # never by tier: one incident is one page
-            "group_by": ["alertname", names.SLO, names.SEVERITY],
+            "group_by": [names.ALERT_NAME, names.SLO, names.SEVERITY],
             "routes": routes,
         },
-        "inhibit_rules": [build_inhibit_rule(entry) for entry in plan.policy.inhibit],
+        "inhibit_rules": [
+            *map(build_inhibit_rule, plan.policy.inhibit),
+            *build_dependency_rules(plan),
+        ],
         "receivers": receivers,
     }
     return {CONFIG: generated_yaml(config)}
@@ -47,8 +53,8 @@ def name_receiver(owner: str, severity: str) -> str:
 
 
 def build_matchers(labels: dict[str, str]) -> list[str]:
-    """Return matchers of alerts that have these labels."""
-    return [f'{key}="{value}"' for key, value in labels.items()]
+    """Return matchers of alerts that have these labels; `~` begins a regular expression."""
+    return [matcher(label, value) for label, value in labels.items()]
 
 
 def build_route(plan: Plan, owner: str, severity: str) -> Settings:
@@ -64,13 +70,38 @@ def build_route(plan: Plan, owner: str, severity: str) -> Settings:
 
 
 def build_inhibit_rule(entry: InhibitionEntry) -> Settings:
-    """Return the rule by which the source's alerts silence the target's."""
+    """Return a rule of the policy."""
+    return inhibit(entry.source, entry.target, entry.equal)
+
+
+def build_dependency_rules(plan: Plan) -> Iterator[Settings]:
+    """Yield the rules by which a dependency's alerts silence those of what needs it.
+
+    Its page silences pages and tickets, its ticket silences tickets.
+    """
+    for dependency in plan.dependencies:
+        page = {names.SEVERITY: plan.paging_severity, names.SUBJECT: dependency}
+        own_burn = {names.ALERT_NAME: names.BURN_ALERT, names.SUBJECT: dependency}
+        about_it = [a.name for a in plan.symptoms if a.entry.dependency == dependency]
+        if about_it:
+            yield inhibit(page | {names.ALERT_NAME: one_of(about_it)}, own_burn)
+        if dependents := plan.dependents(dependency):
+            burn = own_burn | {names.SUBJECT: one_of(dependents)}
+            yield inhibit(page, burn)
+            yield inhibit(own_burn, burn, equal=[names.SEVERITY])
+        declared = (*plan.symptoms, *plan.log_alerts)
+        if needing := [a.name for a in declared if dependency in a.entry.needs]:
+            yield inhibit(page, {names.ALERT_NAME: one_of(needing)})
+
+
+def inhibit(source: dict[str, str], target: dict[str, str], equal: Sequence[str] = ()) -> Settings:
+    """Return the rule by which alerts with the source's labels silence those with the target's."""
     rule: Settings = {
-        "source_matchers": build_matchers(entry.source),
-        "target_matchers": build_matchers(entry.target),
+        "source_matchers": build_matchers(source),
+        "target_matchers": build_matchers(target),
     }
-    if entry.equal:
-        rule["equal"] = list(entry.equal)
+    if equal:
+        rule["equal"] = list(equal)
     return rule
 
 

@@ -1,12 +1,15 @@
 """The burn-rate alert of one tier: its expression over all SLOs, and the text that people read."""
 
-from observability.generate.alert_rule import build_alert_rule, build_links
+from collections.abc import Iterable
+from decimal import Decimal
+
+from observability.generate.alert_rule import build_alert_rule, build_links, list_dependents
 from observability.lib.promql import one_of, selector
 from observability.lib.templates import fill
 from observability.sli.registry import KINDS
 from observability.spec import names
 from observability.spec.board_slugs import SLO
-from observability.spec.plan import Condition, Plan, Tier, Window
+from observability.spec.plan import DEPENDENCY_SOURCE, Condition, Plan, Tier, Window
 from observability.spec.quantities import format_decimal
 
 # One sample per SLO whose conditions are all true, with the labels that routes and texts need;
@@ -26,6 +29,7 @@ ENOUGH_EVENTS = "<<bad_rate>> * <<seconds>> >= <<events>>"  # the guard against 
 SUMMARY = "About {{ $value | humanizePercentage }} of <<bad_events>> in the last <<window>>"
 DESCRIPTION = "<<bad>> of <<total>><<unit>> in the last <<window>> were bad; <<forecast>>."
 CASE = 'if eq $labels.<<SLI>> "<<kind>>" }}<<words>>'
+SUBJECT_CASE = 'if eq $labels.<<SUBJECT>> "<<subject>>" }}<<words>>'
 EQUALS = '(eq $labels.<<SLI>> "<<kind>>")'
 SECONDS = "{{ if or <<equals>> }} seconds{{ end }}"
 ANSWER = "{{ with printf `<<query>>` $labels.<<SLO>> | query }}{{ . | first | <<show>> }}{{ end }}"
@@ -50,7 +54,8 @@ def burn_rate_alert(plan: Plan, tier: Tier) -> dict[str, object]:
     """Return the alerting rule of a tier for all its SLOs."""
     labels = {names.SEVERITY: tier.severity, names.TIER: tier.name}
     text = annotations(plan, tier.conditions[0].window)
-    return build_alert_rule(names.BURN_ALERT, expression(plan, tier), tier.for_, labels, text)
+    hold = plan.dependency_hold if tier.source == DEPENDENCY_SOURCE else Decimal(0)
+    return build_alert_rule(names.BURN_ALERT, expression(plan, tier), tier.for_, labels, text, hold)
 
 
 def expression(plan: Plan, tier: Tier) -> str:
@@ -62,10 +67,14 @@ def expression(plan: Plan, tier: Tier) -> str:
         events=format_decimal(tier.guard_events),
     )
     conditions = [above_threshold(plan, condition) for condition in tier.conditions]
+    labels = {names.SLI: one_of(tier.slis)}
+    if tier.source:
+        subjects = {slo.subject for slo in plan.slos if tier.judges(slo)}
+        labels[names.SUBJECT] = one_of(sorted(subjects))
     return fill(
         EXPRESSION,
         conditions=fill(AND).join([*conditions, enough_events]),
-        objectives=selector(names.OBJECTIVE, **{names.SLI: one_of(tier.slis)}),
+        objectives=selector(names.OBJECTIVE, **labels),
     )
 
 
@@ -96,17 +105,34 @@ def annotations(plan: Plan, window: Window) -> dict[str, str]:
             unit=seconds_unit(),
             window=window.name,
             forecast=forecast(plan, window),
-        ),
+        )
+        + dependents(plan),
         names.NEXT_STEPS: answer(fill(STEPS), f'label "{names.NEXT_STEPS}"'),
         **build_links(plan, f"/slo/{slo}", board_path),
     }
 
 
+def dependents(plan: Plan) -> str:
+    """Return the template of what needs the SLO's subject; empty unless that is a dependency."""
+    cases = []
+    for dependency in plan.dependencies:
+        if sentence := list_dependents(plan, dependency):
+            cases.append(fill(SUBJECT_CASE, subject=dependency, words=f" {sentence}"))
+    return choose(cases)
+
+
+def choose(cases: Iterable[str]) -> str:
+    """Return the template of the first case whose condition is true; empty without cases."""
+    text = "{{ else ".join(cases)
+    return f"{{{{ {text}{{{{ end }}}}" if text else ""
+
+
 def bad_events() -> str:
     """Return the words of the SLO's kind, chosen by its label."""
     subject = fill(SUBJECT_LABEL)
-    cases = (fill(CASE, kind=kind.name, words=kind.bad_events(subject)) for kind in KINDS.values())
-    return "{{ " + "{{ else ".join(cases) + "{{ end }}"
+    return choose(
+        fill(CASE, kind=kind.name, words=kind.bad_events(subject)) for kind in KINDS.values()
+    )
 
 
 def seconds_unit() -> str:

@@ -9,7 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from observability.generate.alert_rule import build_declared_alert, number_steps
+from observability.generate.alert_rule import (
+    build_declared_alert,
+    build_symptom_alert,
+    number_steps,
+)
 from observability.generate.burn_rate_alert import burn_rate_alert
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.json_object import Json
@@ -74,7 +78,7 @@ def groups(plan: Plan) -> list[Json]:
             build_declared_alert(plan, alert, guard(plan, alert.name), OVERVIEW)
             for alert in plan.guards
         ),
-        *(build_declared_alert(plan, alert, alert.entry.expr, OVERVIEW) for alert in plan.symptoms),
+        *(build_symptom_alert(plan, alert) for alert in plan.symptoms),
     ]
     return [
         group(names.FINE_GROUP, clock.evaluate, fine),
@@ -101,17 +105,18 @@ def record(name: str, expr: str) -> Rule:
 def objectives(plan: Plan) -> Iterator[Rule]:
     """Yield every SLO's objective as a constant series, and its next steps as a label.
 
-    There is one term per distinct objective, SLI and owner.
+    There is one term per distinct objective, SLI, owner and scrape job.
     """
     alike = defaultdict(list)
     for slo in plan.slos:
         labels = {names.SLO: slo.name, names.SUBJECT: slo.subject}
-        alike[slo.objective, slo.sli, slo.owner].append(labels)
+        alike[slo.objective, slo.sli, slo.owner, sli.scrape_job(slo)].append(labels)
     terms = []
-    for (objective, kind, owner), rows in sorted(alike.items()):
+    for (objective, kind, owner, scrape_job), rows in sorted(alike.items()):
         value = format_decimal(objective)
         same_objective = fill(SAME_OBJECTIVE, objective=value, slos=constants(rows))
-        terms.append(labelled(same_objective, {names.SLI: kind, names.OWNER: owner}))
+        shared = {names.SLI: kind, names.OWNER: owner, names.SCRAPE_JOB: scrape_job}
+        terms.append(labelled(same_objective, shared))
     yield record(names.OBJECTIVE, "\nor ".join(terms))
     info = (
         {names.SLO: slo.name, names.NEXT_STEPS: number_steps(slo.next_steps)} for slo in plan.slos

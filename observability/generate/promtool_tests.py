@@ -87,14 +87,14 @@ def thresholds(plan: Plan, tier: Tier) -> dict[str, Decimal]:
     """Return the share of bad events above which all conditions are true, by SLO."""
     thresholds_by_slo = {}
     for slo in plan.slos:
-        if slo.sli in tier.slis:
+        if tier.judges(slo):
             thresholds_by_slo[slo.name] = tier.threshold(slo, plan.policy.max_threshold)
     return thresholds_by_slo
 
 
 def slos_that_count_seconds(plan: Plan, tier: Tier) -> list[str]:
     """Return the tier's SLOs whose events are seconds."""
-    judged = (slo for slo in plan.slos if slo.sli in tier.slis)
+    judged = filter(tier.judges, plan.slos)
     return [slo.name for slo in judged if kind_of(slo).counts_seconds]
 
 

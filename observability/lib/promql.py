@@ -22,16 +22,20 @@ def quote(text: str) -> str:
 
 def selector(metric: str, **labels: str) -> str:
     """Return `metric{label="value"}`; a value that starts with `~` is a regular expression."""
-    pairs = (
-        f"{key}=~{quote(value[1:])}" if value.startswith("~") else f"{key}={quote(value)}"
-        for key, value in labels.items()
-    )
-    return f"{metric}{{{', '.join(pairs)}}}" if labels else metric
+    matchers = (matcher(label, value) for label, value in labels.items())
+    return f"{metric}{{{', '.join(matchers)}}}" if labels else metric
 
 
 def one_of(texts: Iterable[str]) -> str:
     """Return a value for `selector` that matches exactly these texts."""
     return "~" + "|".join(text.replace(".", "[.]") for text in texts)
+
+
+def matcher(label: str, value: str) -> str:
+    """Return `label="value"`; a value that starts with `~` is a regular expression."""
+    if value.startswith("~"):
+        return f"{label}=~{quote(value[1:])}"
+    return f"{label}={quote(value)}"
 
 
 def edge(seconds: Decimal) -> str:

@@ -27,6 +27,14 @@ def kind_of(slo: Slo) -> Kind:
     return KINDS[slo.sli]
 
 
+def scrape_job(slo: Slo) -> str:
+    """Return the scrape job of the targets that measure an SLO."""
+    kind = kind_of(slo)
+    if isinstance(kind, LastSuccess):
+        return kind.scrape_job
+    return SOURCES[slo.source].scrape_job
+
+
 def promise(slo: Slo) -> str:
     """Return the promise in words, as tables and runbook pages show it."""
     return f"{format_decimal(slo.objective * 100)} % {kind_of(slo).promise(slo)}"

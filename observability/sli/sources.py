@@ -30,6 +30,7 @@ class EventSource(ABC):
     count: ClassVar[str]  # the series that counts calls
     histogram: ClassVar[str | None] = None  # of their durations, where these are measured
     label: ClassVar[str]  # of the subject
+    scrape_job: ClassVar[str] = names.SCRAPE_API  # of the targets that expose the series
     failed: ClassVar[Labels]
     succeeded: ClassVar[Labels]
     success: ClassVar[str] = "of requests do not fail"
@@ -133,6 +134,7 @@ class GatewayResponses(EventSource):
 
     name = GATEWAY_SOURCE
     count = names.GATEWAY_RESPONSES
+    scrape_job = names.SCRAPE_GATEWAY
     label = names.PROXY
     failed: ClassVar[Labels] = {names.CODE: "5xx"}
     succeeded: ClassVar[Labels] = {names.CODE: "~2xx|3xx"}

@@ -47,7 +47,7 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         *(slo for route in routes for slo in route.slos),
         *build_other_slos(catalogue),
     )
-    tiers = tuple(build_tier(name, policy) for name in policy.tiers)
+    tiers = build_tiers(policy, slos)
     period = build_window(catalogue.period, policy)
     exempt = sorted(catalogue.exempt.items())
     http_by_route = catalogue.http_by_route()
@@ -71,6 +71,7 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         probe_routes=tuple((route_id, http_by_route[route_id]) for route_id in probe_routes),
         jobs=tuple(sorted(catalogue.jobs)),
         dependencies=tuple(sorted(catalogue.dependencies)),
+        needs=catalogue.needs_by_subject(),
         metrics=catalogue.metrics,
         stack=catalogue.stack,
         drill_route=build_drill_route(catalogue),
@@ -207,6 +208,12 @@ def build_window(length: Duration, policy: Policy) -> Window:
     return Window(length.text, length.seconds, pace)
 
 
+def build_tiers(policy: Policy, slos: tuple[Slo, ...]) -> tuple[Tier, ...]:
+    """Return the burn-rate alerts that judge any of the SLOs."""
+    tiers = (build_tier(name, policy) for name in policy.tiers)
+    return tuple(tier for tier in tiers if any(map(tier.judges, slos)))
+
+
 def build_tier(name: str, policy: Policy) -> Tier:
     """Return one burn-rate alert; without `slis` it covers every kind of SLI."""
     entry = policy.tiers[name]
@@ -222,6 +229,7 @@ def build_tier(name: str, policy: Policy) -> Tier:
         guard_window=build_window(entry.failed.over, policy),
         guard_events=entry.failed.events,
         slis=entry.slis or get_args(SliKind),
+        source=entry.source,
     )
 
 

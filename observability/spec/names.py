@@ -118,9 +118,11 @@ SLO = "slo"
 SLI = "sli"
 OWNER = "owner"
 SEVERITY = "severity"
+ALERT_NAME = "alertname"
 TIER = "tier"
 SUBJECT = "subject"
 INSTANCE = "instance"
+SCRAPE_JOB = "job"
 PROXY = "proxy"  # a frontend or backend of the gateway
 
 GATEWAY = "gateway"  # the frontend that callers reach, and the subject of its SLO
@@ -164,7 +166,7 @@ LOG_PROGRAMS = (  # of every service; the catalogue declares more
 
 # --- recorded series ---
 
-# slo, sli, subject, owner: the promised share of good events, 0..1
+# slo, sli, subject, owner, job (that is scraped to measure it): promised share of good events, 0..1
 OBJECTIVE = "slo:objective:ratio"
 TOTAL = "slo:total:count"  # slo, instance: events so far
 BAD = "slo:bad:count"  # slo, instance: events so far that broke the promise
@@ -225,3 +227,4 @@ def board_uid(service: str, slug: str) -> str:
 SCRAPE_API = "api"
 SCRAPE_PROBER = "prober"
 SCRAPE_PROMETHEUS = "prometheus"
+SCRAPE_GATEWAY = "gateway"

@@ -120,6 +120,16 @@ class Tier:
     guard_window: Window
     guard_events: Decimal  # at least so many bad events in guard_window
     slis: tuple[str, ...]
+    source: str | None = None  # None: every source
+
+    def judges(self, slo: Slo) -> bool:
+        """Return whether the alert is about this SLO, too."""
+        return slo.sli in self.slis and self.source in (None, slo.source)
+
+    @property
+    def recovery(self) -> Decimal:
+        """Return the seconds after a recovery within which the alert resolves."""
+        return min(condition.window.seconds for condition in self.conditions)
 
     def threshold(self, slo: Slo, maximum: Decimal) -> Decimal:
         """Return the share of bad events, 0..1, above which all its conditions are true."""
@@ -188,6 +198,7 @@ class Plan:
     probe_routes: tuple[tuple[str, Http], ...]
     jobs: tuple[str, ...]
     dependencies: tuple[str, ...]
+    needs: dict[str, tuple[str, ...]]  # dependencies of a route, a job or the gateway
     metrics: dict[str, MetricEntry]  # the service's own, by name
     stack: StackEntry
     drill_route: DrillRoute | None
@@ -233,6 +244,22 @@ class Plan:
         """Return the severity of the watchdog, which only shows that delivery works."""
         return self.policy.guards[names.WATCHDOG_ALERT].severity
 
+    @cached_property
+    def dependency_hold(self) -> Decimal:
+        """Return for how many seconds a page about a dependency fires after the recovery.
+
+        The pages of what needs it fire about as long, and must not be sent at its end. Alertmanager
+        compares the two when it next notifies: one `group_interval` more.
+        """
+        paging = self.policy.severities[self.paging_severity]
+        pages = (tier for tier in self.tiers if tier.severity == self.paging_severity)
+        longest_recovery = max((tier.recovery for tier in pages), default=Decimal(0))
+        return longest_recovery + paging.group_interval.seconds
+
+    def dependents(self, dependency: str) -> tuple[str, ...]:
+        """Return the routes, jobs and the gateway that need the dependency."""
+        return tuple(subject for subject, needed in self.needs.items() if dependency in needed)
+
     def slos_of(self, source: str, sli: str) -> tuple[Slo, ...]:
         """Return the SLOs of one kind of SLI whose events come from `source`."""
         return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
@@ -247,4 +274,7 @@ class Plan:
     def without_gateway(self) -> "Plan":
         """Return the Plan of a stack that has no gateway, where nothing measures its SLO."""
         slos = tuple(slo for slo in self.slos if slo.source != GATEWAY_SOURCE)
-        return replace(self, slos=slos)
+        needs = {
+            subject: needed for subject, needed in self.needs.items() if subject != names.GATEWAY
+        }
+        return replace(self, slos=slos, needs=needs)

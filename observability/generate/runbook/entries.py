@@ -101,7 +101,7 @@ def severities(tiers: tuple[Tier, ...]) -> str:
 def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
     """Return the page of an SLO, with the words and checks of its kind."""
     kind = kind_of(slo)
-    tiers = tuple(tier for tier in plan.tiers if slo.sli in tier.slis)
+    tiers = tuple(tier for tier in plan.tiers if tier.judges(slo))
     # A tier lists its longest window first.
     shortest_windows = (f"{tier.name} {tier.conditions[-1].window.name}" for tier in tiers)
     bad_share = selector(names.error_ratio(SHORT_WINDOW), **{names.SLO: slo.name})

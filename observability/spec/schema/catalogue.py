@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from observability.spec import names
 from observability.spec.quantities import Duration
 from observability.spec.schema.entry import AlertEntry, Entry
 from observability.spec.schema.fields import (
@@ -58,6 +59,12 @@ class DefaultsEntry(Entry):
     load: LoadEntry
 
 
+class NeedsEntry(Entry):
+    """The key of everything that fails while a dependency fails."""
+
+    needs: tuple[str, ...] = ()
+
+
 class SubjectEntry(Entry):
     """Keys of everything that has SLOs."""
 
@@ -66,7 +73,7 @@ class SubjectEntry(Entry):
     impact: str = ""
 
 
-class ServedEntry(Entry):
+class ServedEntry(NeedsEntry):
     """Keys of every route, watched or exempt."""
 
     http: HttpField
@@ -85,39 +92,46 @@ class RouteEntry(SubjectEntry, ServedEntry):
     """A watched route."""
 
     deprecated: DeprecationEntry | None = None
-    needs: tuple[str, ...] = ()
     availability: Percent | None = None
     latency: tuple[LatencyEntry, ...] | None = None
     load: LoadEntry | None = None
 
 
-class GatewayEntry(SubjectEntry):
-    """The gateway in front of the API."""
+class CalledEntry(SubjectEntry):
+    """Something that is called, and whose calls may fail."""
 
     availability: Percent
 
 
-class DependencyEntry(GatewayEntry):
+class GatewayEntry(CalledEntry, NeedsEntry):
+    """The gateway in front of the API."""
+
+
+class DependencyEntry(CalledEntry):
     """A dependency whose calls are measured."""
 
     latency: tuple[LatencyEntry, ...] = ()
 
 
-class JobEntry(SubjectEntry):
-    """A job whose last success must be recent."""
+class FreshEntry(SubjectEntry):
+    """Something whose last success must be recent."""
 
     fresh_within: PositiveDuration
     objective: Percent
 
 
-class ProbeEntry(JobEntry):
+class JobEntry(FreshEntry, NeedsEntry):
+    """A job whose last success must be recent."""
+
+
+class ProbeEntry(FreshEntry):
     """The routes that the prober calls from outside; each must have answered recently."""
 
     every: PositiveDuration
     routes: tuple[str, ...]
 
 
-class SymptomEntry(AlertEntry):
+class SymptomEntry(AlertEntry, NeedsEntry):
     """An alert of the catalogue, which may have an owner of its own."""
 
     for_: Annotated[DurationField, Field(alias="for")] = Duration("0s", Decimal(0))
@@ -137,6 +151,7 @@ class WatchEntry(SymptomEntry):
     one_of = ("drill", "drilled_by")
     expr: str
     cases: CasesEntry
+    dependency: str | None = None  # the dependency that fails while it fires
     drill: str | None = None
     drilled_by: str | None = None  # the test that breaks, for real, what `make drill` does not run
 
@@ -248,6 +263,14 @@ class Catalogue(Entry):
     def served(self) -> list[tuple[str, ServedEntry]]:
         """Return every route id, watched or exempt, with its entry."""
         return [*self.routes.items(), *self.exempt.items()]
+
+    def needs_by_subject(self) -> dict[str, tuple[str, ...]]:
+        """Return the dependencies that every route, job and the gateway needs."""
+        entries: dict[str, NeedsEntry] = dict(sorted(self.served()))
+        entries |= dict(sorted(self.jobs.items()))
+        if self.gateway:
+            entries[names.GATEWAY] = self.gateway
+        return {subject: entry.needs for subject, entry in entries.items() if entry.needs}
 
     def http_by_route(self) -> dict[str, Http]:
         """Return the method and path of every route id, watched or exempt."""

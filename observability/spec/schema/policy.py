@@ -28,14 +28,22 @@ class FailedEntry(Entry):
 SliKind = Literal["availability", "latency", "freshness", "probe"]
 
 
+# What the events of an SLO are events of
+SourceName = Literal["http", "dependency", "gateway", "job", "probe"]
+
+
 class TierEntry(Entry):
-    """A burn-rate alert over all SLOs of the kinds in `slis`, by default of every kind."""
+    """A burn-rate alert over all SLOs of the kinds in `slis` and of one `source`.
+
+    By default the SLOs are of every kind, and of every source.
+    """
 
     severity: str
     for_: Annotated[DurationField, Field(alias="for")]
     windows: Annotated[tuple[WindowEntry, ...], Field(min_length=1)]
     failed: FailedEntry
     slis: Annotated[tuple[SliKind, ...], Field(min_length=1)] | None = None
+    source: SourceName | None = None
 
 
 class ClockEntry(Entry):

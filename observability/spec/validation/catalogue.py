@@ -11,6 +11,7 @@ from observability.spec.validation.objectives import check_availability, check_l
 from observability.spec.validation.references import Reference, Where, check_references, repeated
 
 SYMPTOM_SECTIONS = ("watch", "logs")
+NEEDING_SECTIONS = ("routes", "exempt", "jobs", *SYMPTOM_SECTIONS)
 OWNED_SECTIONS = ("routes", "dependencies", "jobs", *SYMPTOM_SECTIONS)
 RESERVED_ALERTS = {names.BURN_ALERT, names.TEST_ALERT, *names.GUARDS}
 
@@ -23,6 +24,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_addresses(catalogue, where)
     yield from check_references(references(catalogue, policy), where)
     yield from check_reserved_names(catalogue, where)
+    yield from check_dependency_alerts(catalogue, policy, where)
     yield from check_probe(catalogue, where)
     yield from check_drill_route(catalogue, where)
     yield from check_latencies(catalogue, where)
@@ -55,6 +57,7 @@ def references(catalogue: Catalogue, policy: Policy) -> Iterator[Reference]:
     yield ("stack", "wait_for"), catalogue.stack.wait_for, catalogue.jobs, "job"
     if catalogue.gateway:
         yield ("gateway", "owner"), [catalogue.gateway.owner], policy.owners, "owner"
+        yield ("gateway", "needs"), catalogue.gateway.needs, catalogue.dependencies, "dependency"
     if catalogue.drill:
         yield ("drill", "route"), [catalogue.drill.route], catalogue.routes, "route"
     for section in OWNED_SECTIONS:
@@ -63,8 +66,12 @@ def references(catalogue: Catalogue, policy: Policy) -> Iterator[Reference]:
     for section in SYMPTOM_SECTIONS:
         for name, entry in getattr(catalogue, section).items():
             yield (section, name, "severity"), [entry.severity], policy.severities, "severity"
-    for route_id, route in catalogue.routes.items():
-        yield ("routes", route_id, "needs"), route.needs, catalogue.dependencies, "dependency"
+    for section in NEEDING_SECTIONS:
+        for name, entry in getattr(catalogue, section).items():
+            yield (section, name, "needs"), entry.needs, catalogue.dependencies, "dependency"
+    for name, symptom in catalogue.watch.items():
+        used = [symptom.dependency]
+        yield ("watch", name, "dependency"), used, catalogue.dependencies, "dependency"
     for name, program in catalogue.stack.programs.items():
         path = ("stack", "programs", name, "replaces")
         yield path, [program.replaces], catalogue.dependencies, "dependency"
@@ -94,6 +101,27 @@ def check_reserved_names(catalogue: Catalogue, where: Where) -> Iterator[Problem
         for name in declared:
             if name in reserved:
                 yield Problem(where(*path, name), message, "choose another name")
+
+
+def check_dependency_alerts(
+    catalogue: Catalogue, policy: Policy, where: Where
+) -> Iterator[Problem]:
+    """Yield alerts about a dependency that do not page, or that would wait for their own end.
+
+    Only a page silences the pages of what needs the dependency.
+    """
+    paging_severity = next(iter(policy.severities))
+    for name, symptom in catalogue.watch.items():
+        if symptom.dependency is None:
+            continue
+        place = where("watch", name, "dependency")
+        if symptom.severity != paging_severity:
+            message = f"is {symptom.dependency}, but the severity is {symptom.severity}"
+            fix = f"write `severity: {paging_severity}`, or remove `dependency`"
+            yield Problem(place, message, fix)
+        if symptom.dependency in symptom.needs:
+            message = f"is {symptom.dependency}, which the alert also needs"
+            yield Problem(place, message, "remove it from `needs`")
 
 
 def check_probe(catalogue: Catalogue, where: Where) -> Iterator[Problem]:

@@ -157,7 +157,8 @@ def test_page_inhibits_the_ticket_of_its_slo(plan: Plan) -> None:
     """Inhibition compares the SLO; a ticket inhibits no page."""
     rules = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])["inhibit_rules"]
     alertname = f'alertname="{names.BURN_ALERT}"'
-    [burn] = [rule for rule in rules if alertname in rule["source_matchers"]]
+    [burn] = [rule for rule in rules if rule.get("equal") == [names.SLO]]
+    assert alertname in burn["source_matchers"]
     assert burn["source_matchers"][0] == 'severity="page"'
     assert burn["target_matchers"][0] == 'severity="ticket"'
     assert burn["equal"] == [names.SLO]

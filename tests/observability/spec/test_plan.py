@@ -85,7 +85,7 @@ def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan])
     undeclared = plan_of(
         (
             (
-                "gateway:\n  availability: 99.9\n  owner: upstream\n"
+                "gateway:\n  availability: 99.9\n  owner: upstream\n  needs: [database]\n"
                 "  next_steps: [Count the replicas.]\n",
                 "",
             ),
@@ -134,7 +134,7 @@ def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan
         .read_text(encoding="utf-8")
         .splitlines(keepends=True)
     )
-    remaining = "".join(line for line in lines if not re.match(r"  (P0|T[1-5]): ", line))
+    remaining = "".join(line for line in lines if not re.match(r"  ([DP]0|T[1-5]): ", line))
     changed = plan_of((), remaining)
     assert [tier.name for tier in changed.tiers] == ["T0"]
     assert SHORT_WINDOW in {w.name for w in changed.windows}
@@ -155,7 +155,7 @@ def test_one_edit_moves_everything_that_follows_from_it(
         if re.search(r'200ms|"0\.2"|: 0\.2$', before[path], re.MULTILINE)
     }
     assert {path.rsplit("/", 1)[1] for path in moved} == {
-        *("rules.yaml", "scenarios.json", "healthy.yaml", "others.yaml", "P0.yaml"),
+        *("rules.yaml", "scenarios.json", "healthy.yaml", "others.yaml", "P0.yaml", "D0.yaml"),
         *(f"T{number}.yaml" for number in range(6)),
         *("overview.json", "routes.json", "load.json", "runbook.md"),
         *(

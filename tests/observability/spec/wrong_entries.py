@@ -148,6 +148,42 @@ WRONG_IN_CATALOGUE = {
             "use one of: database, thingspeak",
         ),
     ),
+    "an alert about an unknown dependency": (
+        ("    dependency: database\n", "    dependency: databse\n"),
+        (
+            "watch.DatabaseDown.dependency",
+            "dependency 'databse' is not declared",
+            "use one of: database, thingspeak",
+        ),
+    ),
+    "an alert about a dependency that pages nobody": (
+        ("page\n    dependency: database\n", "ticket\n    dependency: database\n"),
+        (
+            "watch.DatabaseDown.dependency",
+            "is database, but the severity is ticket",
+            "write `severity: page`, or remove `dependency`",
+        ),
+    ),
+    "an alert that would wait for its own end": (
+        ("    dependency: database\n", "    dependency: database\n    needs: [database]\n"),
+        (
+            "watch.DatabaseDown.dependency",
+            "is database, which the alert also needs",
+            "remove it from `needs`",
+        ),
+    ),
+    "a job that needs an unknown dependency": (
+        ("    needs: [database, thingspeak]\n", "    needs: [databse]\n"),
+        (
+            "jobs.thingspeak.sync.needs",
+            "dependency 'databse' is not declared",
+            "use one of: database, thingspeak",
+        ),
+    ),
+    "log lines that need an unknown dependency": (
+        ("ticket\n    needs: [database]\n", "ticket\n    needs: [redis]\n"),
+        ("logs.LogErrorBurst.needs", "dependency 'redis' is not declared", "use one of: database"),
+    ),
     "unknown route to probe": (
         ("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),
         ("probe.routes", "route 'nodes.lst' is not declared", "use one of: docs.file"),
