@@ -6,9 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api.models import Latest, Node
+from api.platform.clock import now
 from api.platform.state import app_state
 from api.platform.tables import Delivery
 from api.platform.telemetry import request_context
+from api.services import limits
 
 JOB = "alarms.deliver"  # of the catalogue; sends the deliveries
 WITHIN = "within"
@@ -33,7 +35,11 @@ def record_alarms(session: Session, node: Node, metrics: set[str]) -> None:
         return
     query = (
         select(Latest)
-        .where(Latest.node_id == node.id, Latest.metric.in_(watched))
+        .where(
+            Latest.node_id == node.id,
+            Latest.metric.in_(watched),
+            *limits.within(Latest, now() + limits.MAX_AHEAD),
+        )
         .order_by(Latest.metric)
         .execution_options(populate_existing=True)
     )

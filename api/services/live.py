@@ -10,6 +10,7 @@ from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.outbound.stale_cache import CachedAnswer, FetchInProgress
 from api.platform.types import Headers, JsonObject
 from api.services import nodes
+from api.services.entries import split_readings
 from api.services.state import service_state
 from api.services.thingspeak import NoAccess, Unavailable
 
@@ -45,7 +46,7 @@ def fetch_newest(node: Node) -> list[list[Any]]:
     entry = service_state().thingspeak.newest(node.channel_id or 0, node.channel_key)
     if entry is None:
         return []
-    rows = entry.readings(node.fields)
+    rows, _ = split_readings([entry], node.fields)
     return sorted([row["metric"], row["time"].isoformat(), row["value"]] for row in rows)
 
 

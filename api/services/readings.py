@@ -1,7 +1,7 @@
 """Storage and queries of readings; storing readings is idempotent."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,12 +10,20 @@ from api.models import Latest, Node, Reading
 from api.platform.clock import now
 from api.platform.db import database, insert_into, paged
 from api.platform.types import JsonObject
-from api.services import alarms
+from api.services import alarms, limits
 from api.services.nodes import require
 
 LOOKUP_KEYS = 500  # keys per query, far below the limit of bound values in every database
-Row = dict[str, Any]  # metric, time, value
+Row = dict[str, Any]  # metric, time, value; a sync adds keys of its own
 ReadingKey = tuple[str, datetime]  # metric, time
+
+
+class Outcome(NamedTuple):
+    """What became of a batch; a conflict is stored with another value."""
+
+    stored: int
+    duplicates: int
+    conflicts: list[Row]
 
 
 def store(node_id: str, rows: list[Row]) -> dict[str, int]:
@@ -25,11 +33,16 @@ def store(node_id: str, rows: list[Row]) -> dict[str, int]:
     """
     with database().write() as session:
         node = require(session, node_id)
-        return insert(session, node, rows)
+        outcome = insert(session, node, rows)
+    return {
+        "stored": outcome.stored,
+        "duplicates": outcome.duplicates,
+        "conflicts": len(outcome.conflicts),
+    }
 
 
-def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
-    """Store rows in the session's transaction and return the counts that store() returns.
+def insert(session: Session, node: Node, rows: list[Row]) -> Outcome:
+    """Store rows in the session's transaction.
 
     The first value for a metric and time is kept.
     """
@@ -38,11 +51,11 @@ def insert(session: Session, node: Node, rows: list[Row]) -> dict[str, int]:
     update_latest(session, values)
     metrics = {row["metric"] for row in rows}
     alarms.record_alarms(session, node, metrics)
-    conflicts = 0
+    conflicts = []
     if stored < len(rows):
-        conflicts = count_conflicts(session, node.id, rows)
-    duplicates = len(rows) - stored - conflicts
-    return {"stored": stored, "duplicates": duplicates, "conflicts": conflicts}
+        conflicts = conflicting_rows(session, node.id, rows)
+    duplicates = len(rows) - stored - len(conflicts)
+    return Outcome(stored, duplicates, conflicts)
 
 
 def key_of(row: Row) -> ReadingKey:
@@ -86,13 +99,13 @@ def update_latest(session: Session, values: list[Row]) -> None:
     session.execute(statement, list(latest_by_metric.values()))
 
 
-def count_conflicts(session: Session, node_id: str, rows: list[Row]) -> int:
-    """Return how many of the rows are stored with another value."""
+def conflicting_rows(session: Session, node_id: str, rows: list[Row]) -> list[Row]:
+    """Return the rows that are stored with another value."""
     keys = sorted({key_of(row) for row in rows})
     stored: dict[ReadingKey, float] = {}
     for start in range(0, len(keys), LOOKUP_KEYS):
         stored |= stored_values(session, node_id, keys[start : start + LOOKUP_KEYS])
-    return sum(stored[key_of(row)] != row["value"] for row in rows)
+    return [row for row in rows if stored[key_of(row)] != row["value"]]
 
 
 def stored_values(
@@ -127,19 +140,32 @@ def page(
     start = from_ or end - timedelta(days=1)
     query = (
         select(Reading)
-        .where(Reading.node_id == node_id, Reading.time >= start, Reading.time < end)
+        .where(
+            Reading.node_id == node_id,
+            Reading.time >= start,
+            Reading.time < end,
+            *limits.within(Reading, end),
+        )
         .order_by(Reading.time, Reading.metric)
     )
     if metric:
         query = query.where(Reading.metric == metric)
     with database().read() as session:
         require(session, node_id)
+        query = query.where(Reading.metric.not_in(invalid_metrics(session, node_id)))
         return paged(session, query, page, page_size)
+
+
+def invalid_metrics(session: Session, node_id: str) -> list[str]:
+    """Return the metrics of the node whose names no answer can show."""
+    metrics = session.scalars(select(Latest.metric).where(Latest.node_id == node_id))
+    return [metric for metric in metrics if not limits.is_metric(metric)]
 
 
 def latest(node_id: str) -> list[Latest]:
     """Return the latest reading of every metric by metric; raise NotFound without the node."""
-    query = select(Latest).where(Latest.node_id == node_id).order_by(Latest.metric)
+    conditions = limits.within(Latest, now() + limits.MAX_AHEAD)
+    query = select(Latest).where(Latest.node_id == node_id, *conditions).order_by(Latest.metric)
     with database().read() as session:
         require(session, node_id)
-        return list(session.scalars(query))
+        return [latest for latest in session.scalars(query) if limits.is_metric(latest.metric)]

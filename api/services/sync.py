@@ -17,9 +17,10 @@ from api.platform.jobs.leases import Lease
 from api.platform.jobs.tasks import LeaseLost, Task, Unfinished
 from api.platform.outbound.deadlines import DeadlineExceeded
 from api.platform.telemetry import metrics
-from api.services import readings
+from api.services import readings, rejects
+from api.services.entries import CONFLICT, Entry, reject, split_readings
 from api.services.state import service_state
-from api.services.thingspeak import SYNC_JOB, Entry, ThingSpeak
+from api.services.thingspeak import SYNC_JOB, ThingSpeak
 
 COMMIT_ROWS = 500  # short commits: SQLite has one write lock, which devices need, too
 # Devices upload late, in bulk and with old times; storing a reading again has no effect.
@@ -102,10 +103,13 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
     start = state.synced_until if state else BEGINNING
     reached = start
     try:
-        for entries in client.feeds(node.channel_id, node.channel_key, start - OVERLAP, now()):
+        for feed in client.feeds(node.channel_id, node.channel_key, start - OVERLAP, now()):
+            rejects.record(node.id, feed.rejects)
+            entries = feed.entries
             for index in range(0, len(entries), COMMIT_ROWS):
                 yield store_entries(node, entries[index : index + COMMIT_ROWS], lease)
-            reached = entries[-1].time
+            if entries:
+                reached = entries[-1].time
     except DeadlineExceeded as error:
         if reached > start:
             raise Unfinished from error
@@ -118,7 +122,7 @@ def store_entries(node: Node, entries: list[Entry], lease: Lease) -> int:
 
     Store nothing when the node was deleted or its channel or fields were changed.
     """
-    rows = [row for entry in entries for row in entry.readings(node.fields)]
+    rows, rejected = split_readings(entries, node.fields)
     stored = 0
     with database().write() as session:
         renew_lease(session, lease)
@@ -126,9 +130,12 @@ def store_entries(node: Node, entries: list[Entry], lease: Lease) -> int:
         if current is None:
             return 0
         if rows:
-            stored = readings.insert(session, current, rows)["stored"]
+            outcome = readings.insert(session, current, rows)
+            stored = outcome.stored
+            rejected += [reject(row, CONFLICT) for row in outcome.conflicts]
         cursor = max(cursor_of(session, node.id), entries[-1].time)
         session.merge(SyncState(node_id=node.id, synced_until=cursor))
+    rejects.record(node.id, rejected)
     return stored
 
 

@@ -5,30 +5,26 @@ entries and does not say which end it cut off. So a full response is never trust
 split, in half or at the time when the channel was created, and requested again.
 """
 
-import logging
-import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import httpx
 
 from api.platform.outbound.circuit_breaker import CallError
 from api.platform.outbound.guarded_calls import Guard, RetryPolicy, retry_after
 from api.platform.types import JsonObject
+from api.services.entries import Entry, Reject, parse_entry, parse_time
 
 DEPENDENCY = "thingspeak"
 SYNC_JOB = "thingspeak.sync"
-FIELD_NAMES = tuple(f"field{number}" for number in range(1, 9))  # of a channel
 MAX_ENTRIES = 8_000  # of one response
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ATTEMPTS = 4
 # For requests; the sync may take longer.
 INTERACTIVE = RetryPolicy(seconds=2.0, attempts=2, pause=0.5)
-log = logging.getLogger(__name__)
 
 
 class ThingSpeakError(CallError):
@@ -50,28 +46,15 @@ class NoAccess(ThingSpeakError):
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One feed entry with its numeric fields; gaps and other texts are left out."""
-
-    id: int
-    time: datetime
-    fields: dict[str, float]
-
-    def readings(self, metrics: dict[str, str]) -> list[JsonObject]:
-        """Return {"metric", "time", "value"} of each field that is a key of `metrics`."""
-        return [
-            {"metric": metric, "time": self.time, "value": self.fields[name]}
-            for name, metric in metrics.items()
-            if name in self.fields
-        ]
-
-
-@dataclass(frozen=True)
 class Feed:
-    """Entries by time and id, each once, and the time of the channel's creation, if known."""
+    """Entries by time and id, each once, and the time of the channel's creation, if known.
+
+    `rejects` are the entries whose time or id is unusable.
+    """
 
     entries: list[Entry]
     created_at: datetime | None
+    rejects: list[Reject]
 
 
 class ThingSpeak:
@@ -88,8 +71,8 @@ class ThingSpeak:
 
     def feeds(
         self, channel: int, key: str | None, start: datetime, end: datetime
-    ) -> Iterator[list[Entry]]:
-        """Yield the entries with start ≤ created_at ≤ end, oldest first, in lists of up to 7 999.
+    ) -> Iterator[Feed]:
+        """Yield the entries with start ≤ created_at ≤ end, oldest first, up to 7 999 at a time.
 
         Raise ThingSpeakError or CallRefused.
         """
@@ -108,8 +91,8 @@ class ThingSpeak:
                 continue
             # An entry from outside the requested span would move the caller's cursor too far.
             entries = [entry for entry in feed.entries if first <= entry.time < last + SECOND]
-            if entries:
-                yield entries
+            if entries or feed.rejects:
+                yield replace(feed, entries=entries)
 
     def newest(self, channel: int, key: str | None) -> Entry | None:
         """Return the newest entry, or None for an empty channel, for a caller that waits.
@@ -164,9 +147,11 @@ def parse_feed(response: httpx.Response) -> Feed:
         raise NoAccess("answered -1: the channel does not exist, or the key has no access to it")
     if not isinstance(data, dict) or not isinstance(data.get("feeds"), list):
         raise Unavailable("sent JSON without a list of feeds")
-    entry_by_id = {entry.id: entry for entry in map(parse_entry, data["feeds"]) if entry}
+    parsed = [parse_entry(feed) for feed in data["feeds"]]
+    rejects = [entry for entry in parsed if isinstance(entry, Reject)]
+    entry_by_id = {entry.id: entry for entry in parsed if isinstance(entry, Entry)}
     entries = sorted(entry_by_id.values(), key=lambda entry: (entry.time, entry.id))
-    return Feed(entries, parse_created_at(data))
+    return Feed(entries, parse_created_at(data), rejects)
 
 
 def parse_created_at(data: JsonObject) -> datetime | None:
@@ -194,32 +179,3 @@ def error_text(response: httpx.Response) -> str:
         return f"{error['error_code']}: {error['message']}"
     except (ValueError, KeyError, TypeError, RecursionError):
         return response.text[:80]
-
-
-def parse_entry(feed: Any) -> Entry | None:
-    """Return an element of `feeds` as an entry; None when its time or id is unusable."""
-    try:
-        numbers = {name: parse_number(feed.get(name)) for name in FIELD_NAMES}
-        fields = {name: value for name, value in numbers.items() if value is not None}
-        time = parse_time(feed["created_at"])
-        return Entry(int(feed["entry_id"]), time, fields)
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
-        log.warning("skipped an invalid feed entry: %.100r", feed)
-        return None
-
-
-def parse_time(text: str) -> datetime:
-    """Return a time in UTC; a text without a zone is in UTC."""
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        return time.replace(tzinfo=UTC)
-    return time.astimezone(UTC)
-
-
-def parse_number(text: Any) -> float | None:
-    """Return the number that a field's text holds; None for gaps, words, NaN and infinities."""
-    try:
-        value = float(text)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return value if math.isfinite(value) else None

@@ -20,7 +20,7 @@ from api.platform.http.parsing import (
 )
 from api.platform.types import JsonObject
 from api.services import nodes
-from api.services.thingspeak import FIELD_NAMES
+from api.services.entries import FIELD_NAMES
 
 blueprint = ApiBlueprint(
     "nodes",

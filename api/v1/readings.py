@@ -1,11 +1,8 @@
 """/api/v1/nodes/{node_id}/readings and /latest: the measurements of a node."""
 
-from datetime import UTC, datetime, timedelta
+from marshmallow import Schema, fields, validate
 
-from marshmallow import Schema, ValidationError, fields, validate
-
-from api.models import LARGEST, METRIC
-from api.platform.clock import now
+from api.models import METRIC
 from api.platform.http.pages import PageQuery, PageSchema
 from api.platform.http.parsing import (
     AnswerSchema,
@@ -16,6 +13,7 @@ from api.platform.http.parsing import (
 )
 from api.platform.types import JsonObject
 from api.services import live, readings
+from api.services.limits import LIMITS, plausible
 
 blueprint = ApiBlueprint(
     "readings",
@@ -24,25 +22,19 @@ blueprint = ApiBlueprint(
     description="Measurements of the nodes",
 )
 BATCH = 1_000
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-MAX_AHEAD = timedelta(days=1)  # clocks of devices are never wrong by more
 EXAMPLE = {"readings": [{"metric": "level_m", "time": "2026-03-01T12:00:00Z", "value": 1.84}]}
 
 
-def plausible(moment: datetime) -> None:
-    """Raise ValidationError for a time before 2000 or more than a day ahead."""
-    if not EARLIEST <= moment <= now() + MAX_AHEAD:
-        raise ValidationError("Must be between 2000-01-01 and one day from now.")
-
-
 class ReadingSchema(Schema):
-    metric = fields.String(required=True, validate=Whole(METRIC), metadata={"example": "level_m"})
+    metric = fields.String(
+        required=True, validate=LIMITS["metric"].validate, metadata={"example": "level_m"}
+    )
     time = Instant(
         required=True,
-        validate=plausible,
+        validate=LIMITS["time"].validate,
         metadata={"description": "With a time zone, from 2000 to one day ahead; unique per metric"},
     )
-    value = StrictFloat(required=True, validate=validate.Range(-LARGEST, LARGEST))
+    value = StrictFloat(required=True, validate=LIMITS["value"].validate)
 
 
 class StoredReading(ReadingSchema):

@@ -131,7 +131,7 @@ UNMATCHED = "unmatched"  # the route label of every URL and method that the cata
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 OUTCOMES = ("ok", "error")
 NO_TYPE = "none"  # the zero series that every route has
-OTHER_TYPE = "other"  # classes of exceptions beyond a limit
+OTHER = "other"  # values of a label beyond a limit
 DATABASE = "database"  # the dependency whose calls are statements
 
 # --- logs ---

@@ -12,6 +12,8 @@ from flask_smorest import Blueprint
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 
+from api.platform import wire
+
 MAX_DEPTH = 16  # levels of lists and objects in a body; the schemas need three
 MAX_SHOWN = 100  # characters of a key in a message
 SLUG = r"[a-z0-9][a-z0-9-]{0,62}"
@@ -133,12 +135,11 @@ class Instant(fields.AwareDateTime):
     """An ISO 8601 time with its zone, converted to UTC."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
-        if not str(value).isprintable():  # Python ignores what follows NUL
-            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
         try:
-            moment: datetime = super()._deserialize(value, *args, **kwargs)
+            wire.parse_time(str(value))  # marshmallow would accept more
+            moment: datetime = super()._deserialize(str(value).upper(), *args, **kwargs)
             return moment.astimezone(UTC)
-        except OverflowError as error:
+        except (ValueError, OverflowError) as error:
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
 
 

@@ -4,6 +4,7 @@ A host that is slow or down does not slow this service down with it. The reasons
 are in docs/adr/0012-one-guard-per-host.md.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ RETRY_SECONDS = 60.0  # of one call with all its attempts, unless a deadline is 
 FIRST_PAUSE = 0.2  # seconds before the second attempt, at least
 MAX_BYTES = 32 << 20  # of a response
 HEADERS = ("content-type", "retry-after")  # of a response that `read` gets
+SECONDS_OR_DATE = re.compile(r"[0-9]+|[A-Za-z]+, [0-9A-Za-z :-]+")  # of Retry-After (RFC 9110)
 T = TypeVar("T")
 
 
@@ -208,8 +210,10 @@ def retry_after(response: httpx.Response) -> float | None:
     Return None without a valid one.
     """
     text = response.headers.get("retry-after", "")
+    if not SECONDS_OR_DATE.fullmatch(text):  # Python's parser of dates also reads `2_026`
+        return None
     try:
-        if text.isascii() and text.isdecimal():
+        if text.isdecimal():
             return float(text)
         wait = parsedate_to_datetime(text) - datetime.now(UTC)
     except (ValueError, TypeError):

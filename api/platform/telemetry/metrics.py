@@ -246,13 +246,15 @@ def count_exception(error: Exception) -> None:
     Classes after the first MAX_EXCEPTION_TYPES share a series, which limits the cardinality.
     """
     state = app_state()
-    known = state.exception_types
-    exception_type = type(error).__name__
-    if len(known) < MAX_EXCEPTION_TYPES:
-        known.add(exception_type)
-    if exception_type not in known:
-        exception_type = names.OTHER_TYPE
+    exception_type = bounded(type(error).__name__, state.exception_types, MAX_EXCEPTION_TYPES)
     state.exceptions.labels(current_route(), exception_type).inc()
+
+
+def bounded(value: str, known: set[str], limit: int) -> str:
+    """Return the label value, or OTHER when `known` has `limit` other values; extend `known`."""
+    if len(known) < limit:
+        known.add(value)
+    return value if value in known else names.OTHER
 
 
 def outcome(*, ok: bool) -> str:

@@ -171,7 +171,7 @@ def test_failed_transaction_stores_neither_reading_nor_delivery(
     """Both are written in one transaction."""
     send(alarmed, reading(0, FINE))
     with monkeypatch.context() as patch:
-        patch.setattr(readings, "count_conflicts", lambda *_: 1 / 0)
+        patch.setattr(readings, "conflicting_rows", lambda *_: 1 / 0)
         assert (
             alarmed.post(READINGS, json=batch(reading(0, FINE), reading(1, LOW))).status_code == 500
         )

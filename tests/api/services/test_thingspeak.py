@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,24 +18,23 @@ from hypothesis import strategies as st
 from api.platform.outbound.circuit_breaker import FAILURES
 from api.platform.outbound.guarded_calls import CONNECT_SECONDS, RETRY_SECONDS
 from api.platform.telemetry import metrics
+from api.services.entries import Entry
 from api.services.thingspeak import (
     ATTEMPTS,
     DEPENDENCY,
     INTERACTIVE,
     MAX_ENTRIES,
     TIME_FORMAT,
-    Entry,
     NoAccess,
     ThingSpeak,
     ThingSpeakError,
     Unavailable,
-    parse_entry,
     parse_feed,
-    parse_number,
 )
 from loadtests.thingspeak_stub import HISTORY_SECONDS, ThingSpeakStub
 from observability.spec import loading, names
 from tests.api.platform.helpers import sample
+from tests.api.services.test_entries import documents
 
 ROOT = Path(__file__).resolve().parents[3]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,7 +68,7 @@ def respond(*feeds: Any, **channel: Any) -> httpx.Response:
 
 
 def entries_of(client: ThingSpeak, start: datetime = START, end: datetime = END) -> list[Entry]:
-    return [entry for page in client.feeds(1, None, start, end) for entry in page]
+    return [entry for page in client.feeds(1, None, start, end) for entry in page.entries]
 
 
 def calls(outcome: str) -> float:
@@ -88,7 +86,7 @@ def test_long_recording_is_read_completely(replay: ThingSpeakStub) -> None:
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 5)
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
     start = end - timedelta(minutes=9_000)
-    entries = [entry for page in client.feeds(1001, None, start, end) for entry in page]
+    entries = [entry for page in client.feeds(1001, None, start, end) for entry in page.entries]
     first = int(start.timestamp()) // 60
     assert [entry.id for entry in entries] == list(range(first, first + 9_001))
     assert entries[0].time == start
@@ -155,8 +153,8 @@ def test_young_channel_needs_few_requests(moving: bool) -> None:
     assert len(requests) == 5, "all, before created_at, since then, and both halves of that"
 
 
-def test_only_finite_numbers_are_kept() -> None:
-    """Null, words, NaN and infinities are dropped; the entry stays."""
+def test_only_decimal_numbers_are_kept() -> None:
+    """Null and empty texts are gaps; other texts than decimal numbers are kept as such."""
     values = {
         "field1": "100.59",
         "field2": None,
@@ -168,11 +166,13 @@ def test_only_finite_numbers_are_kept() -> None:
         "field8": " 6 ",
     }
     [entry] = entries_of(client_of(lambda _: respond(feed(1, 0) | values)))
-    assert entry == Entry(1, START, {"field1": 100.59, "field7": 5.0, "field8": 6.0})
+    numbers = {"field1": 100.59, "field7": 5.0, "field8": 6.0}
+    other_texts = {"field3": "'NaN'", "field4": "'inf'", "field6": "'dry'"}
+    assert entry == Entry(1, START, numbers, other_texts)
 
 
 def test_entries_are_sorted_and_unique() -> None:
-    """Duplicates by id and unreadable entries are dropped."""
+    """Of duplicates by id one is kept; unreadable entries are rejected."""
     junk = [
         None,
         5,
@@ -183,10 +183,19 @@ def test_entries_are_sorted_and_unique() -> None:
         {"created_at": "yesterday", "entry_id": 9},
         feed(8, 8) | {"entry_id": None},
     ]
-    entries = entries_of(
-        client_of(lambda _: respond(feed(3, 30), feed(1, 10), *junk, feed(3, 30), feed(2, 10)))
-    )
-    assert [entry.id for entry in entries] == [1, 2, 3]
+    client = client_of(lambda _: respond(feed(3, 30), feed(1, 10), *junk, feed(3, 30), feed(2, 10)))
+    [page] = client.feeds(1, None, START, END)
+    assert [entry.id for entry in page.entries] == [1, 2, 3]
+    assert [(reject.field, reject.text) for reject in page.rejects] == [
+        ("entry_id", "NoneType"),
+        ("entry_id", "5"),
+        ("entry_id", "list"),
+        ("entry_id", "'x'"),
+        ("entry_id", "NoneType"),
+        ("created_at", "NoneType"),
+        ("created_at", "'yesterday'"),
+        ("entry_id", "NoneType"),
+    ]
 
 
 def test_entries_outside_the_range_are_dropped() -> None:
@@ -341,47 +350,6 @@ def test_each_mode_of_the_replay_server_raises_its_error(
         list(client.feeds(5, None, START, END))
 
 
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.just("2026-01-01T00:00:00Z")
-)
-fields = (
-    st.sampled_from(
-        [
-            "created_at",
-            "entry_id",
-            "field1",
-            "field2",
-            "feeds",
-            "channel",
-            "error",
-            "error_code",
-            "message",
-        ]
-    )
-    | st.text()
-)
-documents = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(fields, inner, max_size=5),
-    max_leaves=15,
-)
-
-
-@given(feed=documents)
-@settings(max_examples=300, deadline=None, database=None)
-def test_parser_accepts_any_feed_entry(feed: Any) -> None:
-    """Any JSON value becomes an entry with finite numbers and a UTC time, or is dropped."""
-    entry = parse_entry(feed)
-    assert entry is None or (
-        entry.time.tzinfo is UTC and all(map(math.isfinite, entry.fields.values()))
-    )
-
-
 @given(
     document=documents | st.fixed_dictionaries({"feeds": st.lists(documents, max_size=4)}),
     status=st.sampled_from([200, 400, 401, 404, 429, 500]),
@@ -408,12 +376,6 @@ def test_parser_accepts_any_bytes(content: bytes) -> None:
         parse_feed(httpx.Response(200, content=content))
     except ThingSpeakError:
         return
-
-
-@pytest.mark.parametrize("text", ["1e999", "-inf", "nan", "9" * 400, "x", None, [], {}, "1,5"])
-def test_text_without_a_finite_number_is_none(text: Any) -> None:
-    """Only finite numbers become values."""
-    assert parse_number(text) is None
 
 
 def test_documented_retry_policies_are_the_used_ones() -> None:

@@ -10,10 +10,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
+from api.models import Latest, Reading
 from api.platform.state import app_state
 from observability.spec import names
-from tests.api.helpers import NODE, NODES, READINGS, at, batch, reading, send, stored
+from tests.api.helpers import BASE, NODE, NODES, READINGS, at, batch, reading, send, stored
 from tests.api.platform.helpers import is_problem, label_values
 
 pytestmark = pytest.mark.usefixtures("node")
@@ -81,6 +83,53 @@ def test_latest_never_moves_back(client: FlaskClient, node: str) -> None:
     ]
 
 
+ODD_VALUES = (1_795_910_553_000.0, 1e300, -1e300, float("inf"), float("-inf"), float("nan"))
+
+
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_a_stored_value_beyond_the_limits_fails_no_answer(
+    client: FlaskClient, app: Flask, node: str, value: float
+) -> None:
+    """Answers leave out what an earlier release stored without limits, and count the rest."""
+    send(client, reading(0, 1.0, "flow"), reading(1, 2.0, "flow"))
+    store_unchecked(app, node, "flow", BASE + timedelta(seconds=2), value)
+    store_unchecked(app, node, "level_m", BASE, value)
+    answer = client.get(READINGS).get_json()
+    assert [item["value"] for item in answer["items"]] == [1.0, 2.0]
+    assert answer["total"] == 2
+    assert client.get(f"{NODES}/{node}/latest").status_code == 200
+    assert client.get(NODES).status_code == 200
+
+
+@pytest.mark.parametrize("metric", ["Level", "1st", "a b", "ü"])
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max, BASE])
+def test_a_stored_name_or_time_beyond_the_limits_fails_no_answer(
+    client: FlaskClient, app: Flask, node: str, metric: str, moment: datetime
+) -> None:
+    """Answers leave out names and times that no request may hold."""
+    send(client, reading(0, 1.0))
+    for name in (metric, "flow"):
+        store_unchecked(app, node, name, moment.replace(tzinfo=UTC), 1.0)
+    seen = {("level_m", at(0))}
+    if moment == BASE:
+        seen.add(("flow", at(0)))
+    for path in (READINGS, f"{NODES}/{node}/latest"):
+        items = client.get(path).get_json()["items"]
+        assert {(item["metric"], item["time"]) for item in items} == seen
+
+
+def store_unchecked(app: Flask, node: str, metric: str, time: datetime, value: float) -> None:
+    """Store a reading as it may have got into the database by other ways than a request."""
+    values = {"node_id": node, "metric": metric, "time": time, "value": value}
+    with app_state(app).database.write() as session:
+        for table in (Reading, Latest):
+            try:
+                with session.begin_nested():
+                    session.merge(table(**values))
+            except IntegrityError:
+                assert value != value, "SQLite stores NaN as NULL, which no column holds"
+
+
 RAW = "application/json"
 INVALID_BODIES: dict[str, tuple[int, bytes]] = {
     "empty": (400, b""),
@@ -145,6 +194,11 @@ INVALID_TIMES = (
     {},
     "2026-01-01T00:00:00Z\0",
     "٢٠٢٦-01-01T00:00:00Z",
+    "2026-W01-1T00:00:00Z",
+    "20260101T000000Z",
+    "2026-01-01_00:00:00Z",
+    "2026-01-01T00:00:00,5Z",
+    " 2026-01-01T00:00:00Z",
 )
 AHEAD = (datetime.now(UTC) + timedelta(days=2)).isoformat()
 

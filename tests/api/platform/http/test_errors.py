@@ -286,10 +286,10 @@ def test_number_of_exception_series_is_limited(
     registry = app_state(app).registry
     counted = {
         kind: sample(registry, f"{names.HTTP_EXCEPTIONS}_total", route="orders.list", type=kind)
-        for kind in ("A", "B", names.OTHER_TYPE)
+        for kind in ("A", "B", names.OTHER)
     }
-    assert counted == {"A": 2, "B": 1, names.OTHER_TYPE: 2}
-    assert label_values(registry, names.TYPE) == {"A", "B", names.OTHER_TYPE, names.NO_TYPE}
+    assert counted == {"A": 2, "B": 1, names.OTHER: 2}
+    assert label_values(registry, names.TYPE) == {"A", "B", names.OTHER, names.NO_TYPE}
 
 
 @pytest.fixture

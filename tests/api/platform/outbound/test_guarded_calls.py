@@ -294,7 +294,10 @@ def test_retry_after_is_honoured_within_the_deadline(
     assert len(upstream.requests) == attempts
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5", "1e9", "٣", "Wed, 99 Foo 2026"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "-5", "1e9", "٣", "1_0", "Wed, 99 Foo 2026", "Wed, 21 Oct 2_100 07:28:00 GMT"],
+)
 def test_invalid_retry_after_is_ignored(text: str) -> None:
     """Whole seconds and HTTP dates are valid; a date in the past means no wait."""
     assert retry_after(httpx.Response(429, headers={"Retry-After": text.encode()})) is None
