@@ -1,4 +1,4 @@
-"""Helpers of the compiler's tests that are no fixtures."""
+"""Helpers of the compiler's tests."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ probe: {every: 5s, fresh_within: 12s, objective: 99.9, routes: [], next_steps: [
 
 
 def changed(text: str, *edits: tuple[str, str]) -> str:
-    """Return `text` with passages replaced, each of which must be there exactly once."""
+    """Return `text` with passages replaced, each of which must occur exactly once."""
     for old, new in edits:
         assert text.count(old) == 1, f"{old!r} stands there {text.count(old)} times"
         text = text.replace(old, new)
@@ -29,7 +29,7 @@ def changed(text: str, *edits: tuple[str, str]) -> str:
 
 
 def program(name: str) -> str:
-    """Return the path of a server's tool, which must be there."""
+    """Return the path of a server's tool; fail if it is missing."""
     found = binaries.find_server(name, servers_folder())
     assert found, f"{name} is missing; unpack it with: python -m observability fetch"
     return str(found)
@@ -45,5 +45,5 @@ def openapi_for(plan: Plan) -> dict[str, Any]:
 
 
 def slo_of(plan: Plan, name: str) -> Slo:
-    """Return the SLO of that name; raise KeyError where there is none."""
+    """Return the SLO of that name; raise KeyError if there is none."""
     return {slo.name: slo for slo in plan.slos}[name]

@@ -1,4 +1,4 @@
-"""Fixtures of the compiler's tests: a fixed service under the real policy, edits, and tools."""
+"""Fixtures of the compiler's tests: a fixed service, edited files, and the servers' tools."""
 
 import subprocess
 from collections.abc import Callable
@@ -23,13 +23,13 @@ def plan() -> Plan:
 
 @pytest.fixture(scope="session")
 def fast(plan: Plan) -> Plan:
-    """Return that Plan on the drill's clock."""
+    """Return the same Plan on the drill's clock."""
     return accelerate(plan)
 
 
 @pytest.fixture(scope="session")
 def openapi() -> dict[str, Any]:
-    """Return what the generators read of the contract of the fixed service."""
+    """Return the contract of the fixed service, as the generators read it."""
     return registry.read_contract(CONTRACT)
 
 
@@ -68,7 +68,7 @@ def plan_of(files: Callable[..., tuple[Path, Path]]) -> PlanOf:
 
 @pytest.fixture
 def problems_of(files: Callable[..., tuple[Path, Path]]) -> Callable[..., list[Problem]]:
-    """Return a function that returns the problems of edited files; there must be some."""
+    """Return a function that returns the problems of edited files; it fails without any."""
 
     def find(
         catalogue: str | tuple[Edit, ...] = (), policy: str | tuple[Edit, ...] = ()

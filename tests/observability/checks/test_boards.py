@@ -1,4 +1,4 @@
-"""The check `boards`: queries that cannot be answered are named."""
+"""The check `boards`: queries that can have no answer."""
 
 import pytest
 
@@ -7,14 +7,14 @@ from observability.lib.panels import LOGS, Board, Kind, Panel, Query, Row, Unit
 from observability.spec.plan import Plan
 
 
-def board_that_asks(expr: str, source: str = "prometheus") -> Board:
+def board_with_query(expr: str, source: str = "prometheus") -> Board:
     """Return a board with one panel of one query."""
     panel = Panel("Orders", "How many.", Kind.LINES, Unit.NUMBER, (Query(expr, ""),), source=source)
     return Board("orders", "Orders", "How many orders there are", (Row("Now", (panel,)),))
 
 
-def test_the_boards_of_the_catalogue_have_no_problem(plan: Plan) -> None:
-    """Every query of every board asks for series and buckets that exist."""
+def test_boards_of_the_catalogue_have_no_problem(plan: Plan) -> None:
+    """Each query reads series and buckets that exist."""
     assert list(boards.check(plan)) == []
 
 
@@ -29,11 +29,11 @@ def test_the_boards_of_the_catalogue_have_no_problem(plan: Plan) -> None:
         ),
     ],
 )
-def test_a_query_that_cannot_be_answered_is_named(
+def test_query_of_unknown_series_is_a_problem(
     plan: Plan, monkeypatch: pytest.MonkeyPatch, expr: str, message: str
 ) -> None:
-    """The problem names the file, the panel and the check."""
-    monkeypatch.setattr(boards, "boards", lambda _: (board_that_asks(expr),))
+    """It names the file, the panel and the check."""
+    monkeypatch.setattr(boards, "boards", lambda _: (board_with_query(expr),))
     [problem] = boards.check(plan)
     file = "observability/generated/grafana/dashboards/orders.json"
     assert problem.where == f"{file}: panel 'Orders'"
@@ -46,7 +46,7 @@ def test_variables_are_replaced_before_a_query_is_parsed(
     plan: Plan, monkeypatch: pytest.MonkeyPatch, expr: str
 ) -> None:
     """A window that is a variable is not PromQL."""
-    monkeypatch.setattr(boards, "boards", lambda _: (board_that_asks(expr),))
+    monkeypatch.setattr(boards, "boards", lambda _: (board_with_query(expr),))
     assert list(boards.check(plan)) == []
 
 
@@ -54,5 +54,5 @@ def test_queries_to_loki_are_not_parsed_as_promql(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LogQL has a syntax of its own."""
-    monkeypatch.setattr(boards, "boards", lambda _: (board_that_asks('{a="b"} | json', LOGS),))
+    monkeypatch.setattr(boards, "boards", lambda _: (board_with_query('{a="b"} | json', LOGS),))
     assert list(boards.check(plan)) == []

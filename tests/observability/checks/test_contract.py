@@ -1,4 +1,4 @@
-"""Contract: the catalogue and the API name the same operations."""
+"""The check `contract`: the catalogue and the API name the same operations."""
 
 import copy
 from typing import Any
@@ -12,8 +12,8 @@ def test_the_committed_contract_has_no_problem(plan: Plan, openapi: dict[str, An
     assert contract.check(plan, openapi) == []
 
 
-def test_a_route_that_the_app_lacks_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
-    """The problem names the route and how to correct it."""
+def test_route_that_the_app_lacks_is_a_problem(plan: Plan, openapi: dict[str, Any]) -> None:
+    """The problem names the route and the fix."""
     document = copy.deepcopy(openapi)
     del document["paths"]["/api/v1/nodes"]["post"]
     [problem] = contract.check(plan, document)
@@ -23,8 +23,10 @@ def test_a_route_that_the_app_lacks_is_named(plan: Plan, openapi: dict[str, Any]
     assert problem.check == "contract"
 
 
-def test_an_operation_that_nothing_watches_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
-    """A new view without an entry fails; so does another method on a known path."""
+def test_operation_without_a_catalogue_entry_is_a_problem(
+    plan: Plan, openapi: dict[str, Any]
+) -> None:
+    """A new view, and another method on a known path."""
     document = copy.deepcopy(openapi)
     document["paths"]["/api/v1/new"] = {"get": {"responses": {}}, "parameters": []}
     document["paths"]["/api/v1/nodes"]["delete"] = {"responses": {}}
@@ -36,8 +38,8 @@ def test_an_operation_that_nothing_watches_is_named(plan: Plan, openapi: dict[st
     assert {p.fix for p in problems} == {"declare it under routes, or under exempt"}
 
 
-def test_a_body_without_example_cannot_be_load_tested(plan: Plan, openapi: dict[str, Any]) -> None:
-    """Routes with load need an example to send."""
+def test_body_without_an_example_is_a_problem(plan: Plan, openapi: dict[str, Any]) -> None:
+    """Load runs send the example."""
     document = copy.deepcopy(openapi)
     for media in document["paths"]["/api/v1/nodes"]["post"]["requestBody"]["content"].values():
         del media["example"]

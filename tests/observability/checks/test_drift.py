@@ -1,4 +1,4 @@
-"""Drift: what is committed is what the catalogue generates."""
+"""The check `drift`: committed files are those that the catalogue generates."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_equal_files_are_fine(tree: Path) -> None:
+def test_equal_files_are_no_problem(tree: Path) -> None:
     """There is no problem."""
     assert drift.check(WANTED, tree) == []
 
@@ -27,8 +27,8 @@ def test_equal_files_are_fine(tree: Path) -> None:
     "content",
     [b"one\nzwei\n", b"one\ntwo", b"one\r\ntwo\r\n", b"", b"one\ntwo\nthree\n", b"\xff\n"],
 )
-def test_a_changed_file_is_named_with_the_fix(content: bytes, tree: Path) -> None:
-    """Any difference counts, the last newline and bytes that are no text included."""
+def test_changed_file_is_a_problem(content: bytes, tree: Path) -> None:
+    """Any difference counts, also the last newline and bytes that are no text."""
     (tree / GENERATED / "a.yaml").write_bytes(content)
     problems = drift.check(WANTED, tree)
     assert [(p.where, p.message, p.fix, p.check) for p in problems] == [
@@ -41,7 +41,7 @@ def test_a_changed_file_is_named_with_the_fix(content: bytes, tree: Path) -> Non
     ]
 
 
-def test_a_missing_file_is_named(tree: Path) -> None:
+def test_missing_file_is_drift(tree: Path) -> None:
     """Deleting a generated file is drift."""
     (tree / "loadtests" / "s.json").unlink()
     assert [(p.where, p.message, p.fix) for p in drift.check(WANTED, tree)] == [
@@ -49,8 +49,8 @@ def test_a_missing_file_is_named(tree: Path) -> None:
     ]
 
 
-def test_a_stale_file_is_named(tree: Path) -> None:
-    """A file that nothing generates any more would still be loaded."""
+def test_stale_file_is_drift(tree: Path) -> None:
+    """A server would still load a file that is no longer generated."""
     (tree / GENERATED / "old.yaml").write_text("", encoding="utf-8")
     (tree / "loadtests" / "mine.json").write_text("", encoding="utf-8")
     problems = drift.check(WANTED, tree)

@@ -1,4 +1,4 @@
-"""Expressions: every broken one gives exactly its complaint, wherever in the tree it stands."""
+"""The check of expressions: unknown series and bucket edges, at any depth."""
 
 from decimal import Decimal
 
@@ -26,8 +26,8 @@ EDGES = frozenset({Decimal("0.2"), Decimal(1), Decimal("2.5")})
         ('seconds_bucket{le="0x2"}', "asks for the bucket le=0x2, which no histogram has"),
     ],
 )
-def test_an_expression_that_can_never_fire_is_a_problem(expr: str, message: str) -> None:
-    """An unknown series or edge is named once, at any depth of the expression."""
+def test_expression_that_can_never_fire_is_a_problem(expr: str, message: str) -> None:
+    """An unknown series or edge is reported once, at any depth of the expression."""
     problems = list(check_expression(expr, KNOWN, EDGES))
     assert len(problems) == 1
     assert message in problems[0][0]
@@ -43,6 +43,6 @@ def test_an_expression_that_can_never_fire_is_a_problem(expr: str, message: str)
         "1 + known",
     ],
 )
-def test_an_expression_about_real_series_is_fine(expr: str) -> None:
-    """Edges in both spellings, and the one that every histogram has."""
+def test_expression_over_known_series_is_no_problem(expr: str) -> None:
+    """Edges in both notations, and +Inf."""
     assert list(check_expression(expr, KNOWN, EDGES)) == []

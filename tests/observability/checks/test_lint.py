@@ -1,4 +1,4 @@
-"""Lint: every broken convention gives exactly its problem."""
+"""The check `lint`: each broken convention is a problem."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +10,15 @@ from observability.generate import registry
 from observability.spec.plan import Plan
 
 
-def test_the_committed_rules_have_no_problem(plan: Plan) -> None:
+def test_committed_rules_have_no_problem(plan: Plan) -> None:
     """The committed catalogue has no problem."""
     assert lint.check(plan, registry.ROOT) == []
 
 
-def test_rules_that_go_stale_between_evaluations_are_a_problem(
+def test_evaluation_interval_beyond_the_lookback_is_a_problem(
     plan_of: Callable[..., Plan],
 ) -> None:
-    """A group evaluated every five minutes has no value most of the time."""
+    """The recorded series would have no value most of the time."""
     edited = plan_of((), (("  long: 2m", "  long: 5m"),))
     problems = lint.check(edited, registry.ROOT)
     assert problems
@@ -36,18 +36,18 @@ def test_rules_that_go_stale_between_evaluations_are_a_problem(
         ("global: {scrape_interval: 5s}", "is missing, the policy's clock says 5s"),
     ],
 )
-def test_a_prometheus_on_another_clock_is_a_problem(
+def test_different_scrape_interval_is_a_problem(
     text: str, message: str, plan: Plan, tmp_path: Path
 ) -> None:
-    """The hand-written configuration and the policy say the same."""
+    """The hand-written configuration and the policy must agree."""
     path = tmp_path / lint.PROMETHEUS_CONFIG
     path.parent.mkdir(parents=True)
     path.write_text(text, encoding="utf-8")
     assert [p.message for p in lint.check(plan, tmp_path)] == [message]
 
 
-def test_a_watched_symptom_is_linted_with_the_rest(plan_of: Callable[..., Plan]) -> None:
-    """A misspelt metric in the catalogue is found, and the place says which alert it is."""
+def test_expressions_of_watch_entries_are_linted(plan_of: Callable[..., Plan]) -> None:
+    """A misspelt metric is found, and the problem names the alert."""
     edited = plan_of((("expr: up == 0", "expr: upp == 0"),))
     [problem] = lint.check(edited, registry.ROOT)
     assert problem.where.endswith("rules.yaml: TargetDown")

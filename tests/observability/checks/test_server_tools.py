@@ -1,4 +1,4 @@
-"""The servers' own tools: what they refuse is a problem, and missing tools are named."""
+"""The servers' own tools: what they refuse is a problem; missing tools are reported."""
 
 import os
 import shutil
@@ -70,8 +70,8 @@ def test_loki_verifies_its_configuration_where_it_is_installed(
     assert all("loki says: -verify-config -config.expand-env=true" in p.message for p in complaints)
 
 
-def test_the_servers_accept_everything_that_is_generated(tmp_path: Path) -> None:
-    """promtool and amtool accept the committed files; only one tier's cases run here."""
+def test_servers_accept_the_generated_files(tmp_path: Path) -> None:
+    """promtool and amtool check the committed files; the cases of only one tier run here."""
     others = shutil.ignore_patterns("T[1-9].yaml", "others.yaml", "healthy.yaml")
     shutil.copytree(
         registry.ROOT / registry.GENERATED, tmp_path / registry.GENERATED, ignore=others

@@ -1,4 +1,4 @@
-"""Commands as a terminal of 80 columns shows them, and one row of each verdict."""
+"""Helpers that run commands in a terminal of 80 columns, and one row of each verdict."""
 
 import os
 import subprocess

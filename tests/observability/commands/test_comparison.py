@@ -1,4 +1,4 @@
-"""`load --compare`: its words, its page and its exit code."""
+"""`load --compare`: its texts, its page and its exit code."""
 
 import json
 from pathlib import Path
@@ -49,10 +49,10 @@ def test_two_load_reports_are_compared(tmp_path: Path) -> None:
     ("verdicts", "sign"),
     [(("met", "missed"), "✓"), (("met", "disagree"), "?"), (("unknown", "met"), "?")],
 )
-def test_a_comparison_says_what_it_is_worth(
+def test_comparison_of_unreliable_runs_has_a_warning(
     tmp_path: Path, verdicts: tuple[str, str], sign: str
 ) -> None:
-    """An unreliable run gets no tick, but exits 0."""
+    """It has no tick, but exits 0."""
     few = {
         "route": "readings.latest",
         "clients": SIDE | {"requests": 20, "p95": 0.16},

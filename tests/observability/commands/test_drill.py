@@ -24,8 +24,8 @@ def test_drills_are_listed() -> None:
     assert "there is no drill 'no-such-drill'; known: route-errors" in refused.stderr
 
 
-def test_a_name_beside_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of the two is a mistake, and no drill runs."""
+def test_name_together_with_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No drill runs."""
     monkeypatch.setattr(runner, "run", lambda *_: pytest.fail("a drill ran"))
     refused = invoke("drill", "stop-api", "--all")
     assert refused.exit_code == 1
@@ -36,10 +36,10 @@ def test_a_name_beside_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ("words", "count"), [((), 1), (("stop-api",), 1), (("--all",), len(DRILLS))]
 )
 @pytest.mark.parametrize("passed", [True, False])
-def test_drills_report_and_fail(
+def test_exit_code_of_drills_follows_their_results(
     monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], count: int, passed: bool
 ) -> None:
-    """One drill by default, one by name or all of them; a failed one makes the exit code 1."""
+    """One drill by default, one by name, or all; 1 when one of them failed."""
     monkeypatch.setattr(
         runner, "run", lambda drill, *_: runner.Result(drill.name, passed, "because [so]")
     )
@@ -49,8 +49,8 @@ def test_drills_report_and_fail(
     assert len(json.loads(invoke("drill", "--json", *words).output)["drills"]) == count
 
 
-def test_without_a_route_nothing_is_drilled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The traffic of every drill goes to the route that the catalogue names."""
+def test_catalogue_without_a_drill_route_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drills send all their traffic to that route."""
     plan = replace(loading.load_plan(), drill_route=None)
     monkeypatch.setattr(loading, "load_plan", lambda: plan)
     refused = invoke("drill", "stop-api")

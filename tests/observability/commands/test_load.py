@@ -1,4 +1,4 @@
-"""`load`: its report in the terminal, its exit code, and orders that make no sense."""
+"""`load`: its report, its exit code, and invalid options."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from tests.observability.commands.load_reports import REPORT
 from tests.observability.commands.support import WIDTH, invoke
 
 
-def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Objectives, both sides, errors, disagreements and the verdict fit into 80 columns."""
+def test_load_report_names_missed_objectives_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides, disagreements and the verdict fit into 80 columns."""
     monkeypatch.setattr(load_report, "run_load", lambda *_: (REPORT, Path("reports/now")))
     result = invoke("load")
     assert result.exit_code == 1
@@ -37,10 +37,10 @@ def test_a_load_report_names_what_failed(monkeypatch: pytest.MonkeyPatch) -> Non
     ("verdict", "code"),
     [("met", 0), ("missed", 1), ("too few", 2), ("disagree", 1), ("unknown", 2)],
 )
-def test_the_verdict_on_a_load_run_decides_the_exit_code(
+def test_exit_code_of_a_load_run_follows_its_verdict(
     monkeypatch: pytest.MonkeyPatch, verdict: str, code: int
 ) -> None:
-    """0 met, 1 missed or disagreeing, 2 undecided; a missing server's side is said once."""
+    """0 met, 1 missed or disagreeing, 2 unknown; a missing server side is reported once."""
     changes = {
         "verdict": verdict,
         "summary": "So it is.",

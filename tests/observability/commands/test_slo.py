@@ -1,4 +1,4 @@
-"""`slo`: the exit code of verdicts, and what cannot be judged."""
+"""`slo`: exit codes of verdicts, and errors."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The table of SLOs: it fits the terminal, and nothing is cut."""
+"""The table of SLOs fits the terminal, and no text is cut."""
 
 import pytest
 

@@ -16,7 +16,9 @@ from observability.spec.plan import Plan
 from tests.observability.commands.support import invoke, rows
 
 
-def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> None:
+def test_up_prints_addresses_slos_and_next_steps(
+    monkeypatch: pytest.MonkeyPatch, plan: Plan
+) -> None:
     """After the steps come the addresses, the SLOs and what to do next."""
     monkeypatch.setattr(native, "up", lambda *_: None)
     pages = [("API", "http://localhost:8000/docs")]
@@ -30,8 +32,8 @@ def test_up_says_where_everything_is(monkeypatch: pytest.MonkeyPatch, plan: Plan
     assert "make down" in result.output
 
 
-def test_up_without_slos_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Prometheus that stops answering makes the SLOs unknown; there is no traceback."""
+def test_up_reports_unknown_slos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus stopped responding; there is no traceback."""
 
     def refuse(*_: object) -> None:
         raise Unreachable("Prometheus does not answer")
@@ -44,8 +46,8 @@ def test_up_without_slos_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Prometheus does not answer" in result.stderr
 
 
-def test_up_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason is the message, not a traceback."""
+def test_refused_up_prints_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no traceback."""
 
     def refuse(*_: object) -> None:
         raise StackError("port 8000 [api] is taken")
@@ -57,7 +59,7 @@ def test_up_that_is_refused_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class FakeSupervisor:
-    """A supervisor that is there, with one process that is not."""
+    """A supervisor that runs, with one process that does not."""
 
     state = "RUNNING"
 
@@ -84,8 +86,8 @@ def test_status_exit_codes(
     assert code == 2 or json.loads(invoke("status", "--json").output)[0]["statename"] == state
 
 
-def test_logs_are_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One program's lines as they are, all programs' with names; unknown names are refused."""
+def test_logs_prints_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of one program unchanged, those of all with its name; unknown names are refused."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "api.log").write_text("one\n[two]\n")
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
@@ -96,10 +98,10 @@ def test_logs_are_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "known: api" in refused.stderr
 
 
-def test_clean_and_down_without_a_stack_are_harmless(
+def test_clean_and_down_without_a_stack_succeed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Both succeed without a stack, and change no other stack."""
+    """They do not affect other stacks."""
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path / "none"))
     assert StackLayout.main().reports.is_relative_to(tmp_path)
     assert "nothing was running" in invoke("down").output

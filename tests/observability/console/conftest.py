@@ -1,4 +1,4 @@
-"""A console whose Prometheus, Loki and Alertmanager are one small server with set answers."""
+"""A console whose Prometheus, Loki and Alertmanager are one server with fixed responses."""
 
 import json
 import threading

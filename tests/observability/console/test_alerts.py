@@ -1,4 +1,4 @@
-"""Alerts on the pages: where they come from, and when they have ended."""
+"""Alerts on the pages: their sources, and their end."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from tests.observability.console.conftest import FakeServers
 from tests.observability.console.reading import alert, deliver, held, measured, read
 
 
-def test_an_alert_without_a_rule_counts(
+def test_alert_without_a_rule_is_shown(
     client: FlaskClient, servers: FakeServers, plan: Plan
 ) -> None:
     """It was sent to Alertmanager directly; a silenced one is not shown."""
@@ -35,10 +35,10 @@ def test_an_alert_without_a_rule_counts(
     assert "what is wrong" in read(client, "/alerts/ByHand").text
 
 
-def test_an_alert_that_nothing_reports_has_ended(
+def test_alert_that_no_server_reports_has_ended(
     layout: StackLayout, plan: Plan, servers: FakeServers
 ) -> None:
-    """Its resolution was never delivered; an earlier start of an active alert has ended, too."""
+    """Also if its resolution was never delivered, or if it fires again since a later time."""
     client = create_app(layout, plan).test_client()
     servers.held = [held("Silenced", "page", "suppressed"), held("Again", "page")]
     servers.alerts = [alert("Restarted", "page")]

@@ -8,8 +8,8 @@ from observability.console.cache import AnswerCache
 from observability.lib.http import Unreachable
 
 
-def test_slow_answers_are_kept_longer() -> None:
-    """A failure is cached as well, but only for the usual time."""
+def test_slow_answers_are_cached_longer() -> None:
+    """A failure is cached, too, but only for the usual time."""
     cache = AnswerCache()
     fetched: list[str] = []
 

@@ -12,10 +12,10 @@ from tests.observability.console.conftest import FakeServers
 from tests.observability.console.reading import PAGES, measured, read
 
 
-def test_every_chart_of_a_page_exists(
+def test_every_chart_of_a_page_is_served(
     client: FlaskClient, servers: FakeServers, plan: Plan
 ) -> None:
-    """The images have a content security policy of their own."""
+    """The images have their own content security policy."""
     measured(servers, plan)
     servers.samples = {"": [({"route": "nodes.list", "le": "1", "slo": "s"}, 1.0)]}
     for path in PAGES[:3]:
@@ -28,10 +28,8 @@ def test_every_chart_of_a_page_exists(
             assert "img-src data:" in answer.headers["Content-Security-Policy"]
 
 
-def test_every_route_that_is_linked_has_its_charts(
-    client: FlaskClient, servers: FakeServers
-) -> None:
-    """Routes outside the catalogue have charts, too."""
+def test_every_linked_route_has_charts(client: FlaskClient, servers: FakeServers) -> None:
+    """Also routes outside the catalogue."""
     servers.samples = {names.HTTP_REQUESTS: [({"route": names.UNMATCHED}, 1.0)]}
     linked = {
         address for address in read(client).all("a", "href") if address.startswith("/routes/")
@@ -65,8 +63,8 @@ def test_other_charts_are_404(client: FlaskClient, servers: FakeServers, path: s
     assert not servers.queries
 
 
-def test_many_readers_share_one_chart(app: Flask, servers: FakeServers) -> None:
-    """A picture is drawn once for all."""
+def test_concurrent_readers_share_one_chart(app: Flask, servers: FakeServers) -> None:
+    """It is drawn once."""
     address = "/charts/overview/9.svg"
     with ThreadPoolExecutor(4) as readers:
         pictures = set(readers.map(lambda _: app.test_client().get(address).text, range(4)))

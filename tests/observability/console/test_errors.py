@@ -8,8 +8,8 @@ from observability.console import pages
 from tests.observability.console.reading import read
 
 
-def test_404_says_which_pages_there_are(client: FlaskClient) -> None:
-    """The page says nothing about numbers."""
+def test_404_lists_the_pages(client: FlaskClient) -> None:
+    """It contains no figures."""
     page = read(client, "/slo/nowhere", 404)
     assert "Page not found" in page.text
     assert "/slo/NAME" in page.text

@@ -1,4 +1,4 @@
-"""The webhook: what it takes, what it refuses, and what it shows."""
+"""The webhook: what it accepts, what it refuses, and what the inbox shows."""
 
 import json
 from pathlib import Path

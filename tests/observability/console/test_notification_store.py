@@ -1,4 +1,4 @@
-"""Notifications are stored once, and survive restarts and cut lines."""
+"""Notifications are stored once, and survive restarts and truncated lines."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ from observability.console.notification_store import NotificationStore, unix_sec
 from tests.observability.console.reading import notification
 
 
-def test_the_first_resolution_counts(tmp_path: Path) -> None:
-    """A repeated resolution does not move the time."""
+def test_first_resolution_is_kept(tmp_path: Path) -> None:
+    """A repeated resolution does not change the time."""
     store = NotificationStore(tmp_path / "i")
     store.deliver(json.dumps(notification(status="resolved")).encode())
     first = store.alerts()[0]["resolved"]
@@ -43,7 +43,7 @@ def test_deliveries_survive_a_restart(tmp_path: Path) -> None:
         ("", None),
     ],
 )
-def test_times_have_any_number_of_digits(text: str, value: float | None) -> None:
+def test_times_are_parsed_with_any_number_of_digits(text: str, value: float | None) -> None:
     """RFC 3339, as Alertmanager writes it."""
     assert unix_seconds(text) == value
 

@@ -1,4 +1,4 @@
-"""The pages: their numbers, that they open whatever is down, and that all text stays text."""
+"""The pages: their figures; they open whatever is down; they escape all text."""
 
 import re
 from typing import Any
@@ -72,8 +72,10 @@ def test_the_headline_names_the_worst_alert(
     assert page.text.startswith(f"{tab.replace('30', str(len(plan.slos)))} · evara-api")
 
 
-def test_a_spent_budget_is_named(client: FlaskClient, servers: FakeServers, plan: Plan) -> None:
-    """The tile of the smallest budget links to its SLO, whose page calls the budget spent."""
+def test_spent_budget_is_shown_as_spent(
+    client: FlaskClient, servers: FakeServers, plan: Plan
+) -> None:
+    """The tile of the smallest budget links to its SLO."""
     measured(servers, plan)
     worst = plan.slos[3].name
     servers.samples[f"increase({names.BAD}"] = [({"slo": worst}, 900.0)]
@@ -83,8 +85,10 @@ def test_a_spent_budget_is_named(client: FlaskClient, servers: FakeServers, plan
     assert "spent" not in read(client, f"/slo/{plan.slos[4].name}").text.split("Charts")[0]
 
 
-def test_runbook_answers_have_units(client: FlaskClient, servers: FakeServers, plan: Plan) -> None:
-    """Shares are per cent; no sample and no number are shown as no data."""
+def test_results_of_runbook_queries_have_units(
+    client: FlaskClient, servers: FakeServers, plan: Plan
+) -> None:
+    """Shares are per cent; a missing sample and NaN are shown as no data."""
     measured(servers, plan)
     servers.samples = {
         names.error_ratio("5m") + "{": [({}, 0.25)],

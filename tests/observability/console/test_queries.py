@@ -9,8 +9,8 @@ from tests.observability.console.conftest import FakeServers
 from tests.observability.console.reading import measured
 
 
-def test_many_readers_share_one_answer(app: Flask, servers: FakeServers, plan: Plan) -> None:
-    """Concurrent readers, and those soon after, share one answer."""
+def test_concurrent_readers_share_one_answer(app: Flask, servers: FakeServers, plan: Plan) -> None:
+    """So do readers shortly afterwards."""
     measured(servers, plan)
     servers.delay = 0.05
     with ThreadPoolExecutor(8) as readers:

@@ -1,4 +1,4 @@
-"""The style sheet: the palette, contrasts, and text from outside."""
+"""The style sheet: palette, contrast, and external text."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A stack's layout, servers, and a stand-in for Docker."""
+"""A stack's layout, servers, and a replacement for Docker."""
 
 import json
 from collections.abc import Callable

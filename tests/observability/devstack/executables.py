@@ -1,4 +1,4 @@
-"""Scripts in the place of servers."""
+"""Scripts that replace servers."""
 
 from pathlib import Path
 

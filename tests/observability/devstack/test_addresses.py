@@ -9,7 +9,7 @@ from observability.devstack.layout import StackLayout
 def test_pages_of_containers_are_listed_when_they_respond(
     layout: StackLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of profiles too; natively somebody else's page at such a port is not ours."""
+    """Also those of profiles; the native stack does not list another program's page."""
     monkeypatch.setattr(addresses, "responds", lambda *_: True)
     assert "Load runs" not in dict(addresses.find_addresses(layout))
     layout.remember_mode("compose")

@@ -1,4 +1,4 @@
-"""An unpacked Alertmanager is shown its templates by overlay or a link, in this order."""
+"""Three ways to show an unpacked Alertmanager its templates, in their order."""
 
 from pathlib import Path
 
@@ -33,20 +33,18 @@ def test_existing_templates_need_no_wrapper(server: Path, folder: Path) -> None:
     assert template_wrapper(server, folder) == ()
 
 
-def test_an_overlay_is_the_first_choice(
-    server: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server sees its templates, and nobody else does."""
+def test_overlay_is_preferred(server: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server sees its templates, and no other process does."""
     monkeypatch.setattr(alertmanager_templates, "succeeds", lambda words: "unshare" in words[0])
     monkeypatch.setattr(alertmanager_templates.shutil, "which", lambda name, **_: f"/bin/{name}")
     assert template_wrapper(server, folder)[:3] == ("unshare", "-rm", "sh")
 
 
 @pytest.mark.parametrize("user", [0, 1000])
-def test_root_is_the_last_choice(
+def test_root_creates_a_temporary_link(
     user: int, server: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Root creates a temporary link; for any other user the error says what to install."""
+    """For any other user the error says what to install."""
     monkeypatch.setattr(alertmanager_templates, "succeeds", lambda _: False)
     monkeypatch.setattr(alertmanager_templates.os, "geteuid", lambda: user)
     if user:

@@ -1,4 +1,4 @@
-"""Servers are found on PATH before unpacked ones; other programs of the same name are not."""
+"""Servers are searched on PATH, then among unpacked ones."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_path_comes_before_unpacked_servers(
 def test_without_apt_the_error_names_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On another system there is nothing to unpack with."""
+    """Other distributions cannot unpack Debian's packages."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingServers, match="apt-get is missing; fix: install prometheus"):
         binaries.ensure_servers(tmp_path, lambda _: None)
@@ -34,7 +34,7 @@ def test_without_apt_the_error_names_the_fix(
 def test_existing_servers_are_not_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is downloaded, and nothing is said."""
+    """Nothing is printed."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     for name in binaries.SERVERS:
         executable(tmp_path / "bin" / name)
@@ -69,7 +69,7 @@ def test_loki_and_fluent_bit_are_used_together(
 def test_another_program_called_loki_is_ignored(
     script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Debian's is about genetics; a file that cannot be run is none either."""
+    """Debian's is a genetics program; a file that cannot be executed is ignored, too."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     executable(tmp_path / "loki").write_text(script, encoding="utf-8")
     assert binaries.find_log_server("loki") is None
@@ -78,7 +78,7 @@ def test_another_program_called_loki_is_ignored(
 def test_an_unpacked_alertmanager_runs_in_its_wrapper(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The words that show it its templates stand before its command."""
+    """The command that shows it its templates precedes its own."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(binaries, "template_wrapper", lambda *_: ("unshare", "-rm", "x"))
     for name in binaries.SERVERS:

@@ -22,10 +22,10 @@ def test_up_without_an_engine_suggests_native(
         compose.up(layout, plan, Steps(lambda _: None))
 
 
-def test_a_failed_start_is_remembered_as_compose(
+def test_failed_start_is_recorded_as_compose(
     layout: StackLayout, plan: Plan, docker: FakeDocker
 ) -> None:
-    """A start that breaks off is a compose stack already, so that `make logs` shows why."""
+    """`make logs` then shows the reason."""
     docker.fails = lambda words: "up" in words
     with pytest.raises(StackError, match="fix: read the output above"):
         compose.up(layout, plan, Steps(lambda _: None))
@@ -68,7 +68,7 @@ def test_logs_name_the_known_services(layout: StackLayout, docker: FakeDocker) -
 def test_clean_removes_volumes_and_keeps_secrets(
     layout: StackLayout, docker: FakeDocker, tmp_path: Path
 ) -> None:
-    """The stack's folder and its data go; what the user gave stays."""
+    """The stack's folder and data are deleted; the user's secrets stay."""
     make_secrets(tmp_path / "secrets")
     layout.remember_mode("compose")
     assert compose.clean(layout) == [layout.state]

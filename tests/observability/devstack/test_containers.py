@@ -24,7 +24,7 @@ from tests.observability.devstack.conftest import HEALTHY, FakeDocker
 def test_container_states_map_to_one_word(
     change: dict[str, Any], said: str, layout: StackLayout, docker: FakeDocker
 ) -> None:
-    """`status` has one word for each; what has done its work is no failure."""
+    """`status` shows one word for each; a container that finished its work has not failed."""
     docker.containers = [HEALTHY | {"Service": "postgres"}, HEALTHY | change]
     assert [row["statename"] for row in containers.processes(layout)] == ["RUNNING", said]
     failed = [] if said in ("RUNNING", "STARTING", "DONE") else ["api"]

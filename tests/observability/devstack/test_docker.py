@@ -14,10 +14,10 @@ from observability.devstack.layout import StackLayout
 from tests.observability.devstack.conftest import FakeDocker
 
 
-def test_the_engine_is_found_or_what_is_missing_is_named(
+def test_missing_engine_or_plugin_is_reported(
     docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Engine and plugin must both answer, and neither is waited for without end."""
+    """Both must respond within a timeout."""
     assert docker_commands.find_engine() == (True, "Docker 28.1, Compose 2.40.3")
     docker.fails = lambda words: words[0] == "compose"
     assert docker_commands.find_engine() == (False, "Docker has no Compose plugin")
@@ -48,7 +48,7 @@ def test_a_compose_stack_without_docker_does_not_run(
 def test_containers_run_as_the_owner_of_the_secrets(
     layout: StackLayout, monkeypatch: pytest.MonkeyPatch, user: int, wanted: int
 ) -> None:
-    """Never as root; what is set already, as a rootless engine needs it, stays."""
+    """Never as root; a user that is set already, as for a rootless engine, is kept."""
     monkeypatch.setattr(os, "getuid", lambda: user)
     monkeypatch.setattr(os, "getgid", lambda: user)
     environment = docker_commands.compose_environment(layout)

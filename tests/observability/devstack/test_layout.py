@@ -17,7 +17,7 @@ def test_ports_move_together(layout: StackLayout) -> None:
 
 
 def test_two_settings_move_the_whole_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its folder and its offset; everything else follows."""
+    """All paths and ports follow from its folder and its port offset."""
     monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
     monkeypatch.setenv("EVARA_PORT_OFFSET", "100")
     layout = StackLayout.main()
@@ -56,7 +56,7 @@ def test_containers_use_service_names(layout: StackLayout, monkeypatch: pytest.M
 
 
 def test_keys_are_found_in_either_mode(layout: StackLayout, tmp_path: Path) -> None:
-    """Natively below the stack's folder, of containers among the secrets."""
+    """The native stack keeps them in its folder, the compose stack among its secrets."""
     assert layout.key("load") == ""
     layout.keys.mkdir(parents=True)
     (layout.keys / "load").write_text("native", encoding="utf-8")

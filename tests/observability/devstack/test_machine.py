@@ -32,7 +32,7 @@ def test_a_taken_port_stops_the_start(taken_port: int) -> None:
 def test_doctor_and_up_measure_the_same_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is that of the stack's folder, which only `up` makes."""
+    """It is that of the stack's folder, which only `up` creates."""
     mebibytes = {tmp_path: 1, tmp_path / "state": 1}
     monkeypatch.setattr(
         machine.shutil,

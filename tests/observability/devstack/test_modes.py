@@ -7,7 +7,9 @@ from observability.devstack.layout import StackLayout
 from tests.observability.devstack.conftest import HEALTHY, FakeDocker
 
 
-def test_auto_prefers_what_runs_then_docker(layout: StackLayout, docker: FakeDocker) -> None:
+def test_auto_prefers_the_running_stack_then_docker(
+    layout: StackLayout, docker: FakeDocker
+) -> None:
     """auto takes containers where Docker answers, and stays with what is up."""
     assert modes.choose_mode("native", layout) == ("native", "as asked")
     assert modes.choose_mode("auto", layout)[0] == "compose"

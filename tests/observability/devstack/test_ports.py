@@ -7,7 +7,7 @@ from observability.devstack import ports
 
 
 def test_the_owner_of_a_taken_port_is_named() -> None:
-    """It is this very process, or unknown once nobody listens."""
+    """It is this process; without a listener the owner is unknown."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -56,7 +56,7 @@ def test_only_drills_have_faults(
 def test_log_servers_start_first_with_every_setting(
     layout: StackLayout, plan: Plan, all_servers: dict[str, Server]
 ) -> None:
-    """They see all lines of the others, and have every variable that their files contain."""
+    """They see all lines of the others and have every variable that their files contain."""
     by_name = {program.name: program for program in programs(layout, plan, all_servers)}
     start_order = sorted(by_name, key=lambda name: by_name[name].priority)
     assert start_order[:2] == ["loki", "fluent-bit"]
@@ -83,7 +83,7 @@ def test_log_servers_are_optional(
 def test_log_programs_are_programs_of_the_stacks(
     layout: StackLayout, plan: Plan, all_servers: dict[str, Server]
 ) -> None:
-    """Log alerts and the board of logs may name programs of either stack, and supervisord."""
+    """Log alerts and the board of logs name programs of a stack, or supervisord."""
     started = {program.name for program in programs(layout, plan, all_servers)} | {"supervisord"}
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     shipped = started - set(LOG_SERVERS)
@@ -114,7 +114,7 @@ def test_changed_code_restarts_the_programs_that_load_it(
     plan: Plan,
     servers: dict[str, Server],
 ) -> None:
-    """The prober runs on while the API changes."""
+    """The prober does not restart for a change of the API; gunicorn replaces its workers."""
     for folder in ("api", "observability", "loadtests"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "code.py").write_text("before", encoding="utf-8")

@@ -4,7 +4,7 @@ from observability.devstack.steps import Steps
 
 
 def test_steps_say_how_long_they_took() -> None:
-    """A step is printed when it is done; what it tells comes before."""
+    """A step is printed when it is done, after its own messages."""
     said: list[str] = []
     with Steps(said.append)("unpacking") as tell:
         tell("downloading")

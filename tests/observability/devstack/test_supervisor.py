@@ -57,7 +57,7 @@ def test_quoted_words_survive_the_config_syntax(word: str, layout: StackLayout) 
 
 
 def test_processes_are_restarted_and_the_socket_is_private(layout: StackLayout) -> None:
-    """Whatever ends comes back; nobody else may talk to supervisor."""
+    """A process that ends is restarted; only the owner can talk to supervisord."""
     config = configparser.RawConfigParser()
     config.read_string(supervisor.config_text(layout, [Program("p", ("x",), 1)]))
     assert config["program:p"]["autorestart"] == "true"

@@ -58,8 +58,8 @@ def test_an_unreachable_inbox_is_empty() -> None:
     assert not watch().resolved()
 
 
-def test_the_last_time_that_an_alert_fired_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of an earlier time is never delivered when the alert fired again at once."""
+def test_latest_firing_of_an_alert_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of an earlier one is never delivered when the alert fired again at once."""
     labels = {"alertname": names.BURN_ALERT, names.SLO: SLO, names.SEVERITY: "page"}
     inbox: list[dict[str, Any]] = [
         {"labels": labels, "started": 2.0, "resolved": None},
@@ -76,8 +76,8 @@ def test_the_last_time_that_an_alert_fired_counts(monkeypatch: pytest.MonkeyPatc
     assert watch().resolved()
 
 
-def test_tickets_about_budgets_outlast_a_drill() -> None:
-    """Only burn tickets look back over days; pages must resolve."""
+def test_burn_tickets_may_outlast_a_drill() -> None:
+    """Only they look back over days; pages must resolve."""
     burn, breaker = {"alertname": names.BURN_ALERT}, {"alertname": "BreakerOpen"}
     for severity in ("ticket", "task"):  # whatever the policy calls it
         assert alerts.outlasts_drill(burn | {names.SEVERITY: severity}, "page")
@@ -85,8 +85,8 @@ def test_tickets_about_budgets_outlast_a_drill() -> None:
     assert not alerts.outlasts_drill(burn | {names.SEVERITY: "page"}, "page")
 
 
-def test_the_required_alerts_are_identified_by_name_and_slo() -> None:
-    """An alert of another SLO does not stand for the required one."""
+def test_required_alerts_are_identified_by_name_and_slo() -> None:
+    """The same alert of another SLO does not count."""
     [(name, slo)] = ROUTE_ERRORS.required
     assert (name, slo) == alerts.identify({"alertname": names.BURN_ALERT, names.SLO: SLO})
     assert alerts.format_alerts({(name, slo), ("TargetDown", "")}) == f"{name} {slo}, TargetDown"

@@ -38,13 +38,13 @@ def test_a_route_fault_is_a_file_that_expires(tmp_path: Path) -> None:
     assert not sandbox.layout.fault.exists()
 
 
-def test_a_route_fault_lasts_until_it_is_undone() -> None:
-    """It may take an effect and the steps pending, firing and delivered."""
+def test_route_fault_lasts_until_it_is_undone() -> None:
+    """Its expiry allows for its effect and for pending, firing and delivered."""
     assert EXPIRY_SECONDS > EFFECT_SECONDS + 3 * STEP_SECONDS
 
 
-def test_a_route_fault_is_noticed_by_callers() -> None:
-    """Failed requests show errors, and a request that takes as long as the delay a slow route."""
+def test_route_fault_is_noticed_by_callers() -> None:
+    """Failed requests, or requests that take as long as the delay."""
     traffic = Traffic(CLOSED_URL, 1, "")
     sandbox: Any = None
     errors, slow = RouteFault("error", "orders.list"), RouteFault("slow", "orders.list", 1.2)
@@ -56,8 +56,8 @@ def test_a_route_fault_is_noticed_by_callers() -> None:
     assert not slow.has_effect(sandbox, traffic)
 
 
-def test_stopped_programs_start_again_in_reverse() -> None:
-    """The program that others need comes back last, as it was stopped first."""
+def test_stopped_programs_start_in_reverse_order() -> None:
+    """The program that others need is stopped first and started last."""
     calls: list[str] = []
     sandbox: Any = SimpleNamespace(
         stop=lambda name: calls.append(f"stop {name}"),
@@ -68,8 +68,8 @@ def test_stopped_programs_start_again_in_reverse() -> None:
     assert calls[2:] == ["start metrics", "start api"]
 
 
-def test_a_stopped_program_is_noticed_at_its_port(tmp_path: Path) -> None:
-    """Callers notice the API alone; any other program leaves its port free."""
+def test_stopped_program_is_noticed_at_its_port(tmp_path: Path) -> None:
+    """Callers notice the API itself; another program frees its port."""
     traffic = Traffic(CLOSED_URL, 1, "")
     with socket.create_server((HOST, 0)) as listener:
         ports = {"replay": listener.getsockname()[1]}
@@ -81,8 +81,8 @@ def test_a_stopped_program_is_noticed_at_its_port(tmp_path: Path) -> None:
     assert StoppedPrograms(("api", "metrics")).has_effect(sandbox, traffic)
 
 
-def test_a_locked_database_takes_no_writes(tmp_path: Path) -> None:
-    """While the fault lasts, another connection cannot write; afterwards it can."""
+def test_locked_database_refuses_writes(tmp_path: Path) -> None:
+    """When the fault is undone, another connection can write."""
     fault = LockedDatabase("limits.db")
     other = sqlite3.connect(tmp_path / fault.file, timeout=0)
     other.execute("CREATE TABLE counters (key TEXT)")

@@ -45,8 +45,8 @@ def test_a_drill_of_the_route_requires_its_objectives() -> None:
     assert slow.fault == RouteFault("slow", "readings.latest", 1.2)
 
 
-def test_a_drill_of_a_helper_program_allows_the_alerts_of_what_it_replaces() -> None:
-    """Its dependency fails while it is gone, and jobs become overdue."""
+def test_drill_of_a_helper_program_allows_alerts_of_its_dependency() -> None:
+    """Calls to the dependency fail meanwhile, and jobs become overdue."""
     slos = ("thingspeak-availability", "thingspeak.sync-freshness", "alarms.deliver-freshness")
     assert DRILLS["stop-replay"].allowed == {(names.BURN_ALERT, slo) for slo in slos}
 

@@ -43,8 +43,8 @@ def test_the_error_of_a_failed_drill_is_its_verdict(monkeypatch: pytest.MonkeyPa
     assert (result.passed, result.verdict) == (False, "the fault had no effect")
 
 
-def test_a_stack_that_is_not_calm_is_not_drilled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An alert before the fault, failed requests, and no answers at all fail the drill."""
+def test_unhealthy_stack_is_not_drilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An alert before the fault, failed requests, or no responses fail the drill."""
     monkeypatch.setattr(runner, "STEP_SECONDS", 0.3)
     monkeypatch.setattr(runner, "BASELINE_SECONDS", 0.6)
     prometheus: Any = FakePrometheus(alert("TargetDown"))

@@ -27,8 +27,8 @@ def test_no_port_of_a_sandbox_is_used_by_the_main_stack_or_by_a_connection() -> 
         assert not ports & main
 
 
-def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A set of ports is taken when one of them is; without a free set there is no sandbox."""
+def test_sets_with_a_taken_port_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a free set there is no sandbox."""
     first = stack_ports(sandbox.FIRST_OFFSET)
     second = stack_ports(sandbox.FIRST_OFFSET + sandbox.OFFSET_STEP)
     monkeypatch.setattr(sandbox.os, "getpid", lambda: 0)
@@ -40,8 +40,8 @@ def test_taken_ports_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
         sandbox.free_ports()
 
 
-def test_another_stack_keeps_the_ports_that_it_has_chosen() -> None:
-    """Ports are passed over from the choice on, before anything listens on them."""
+def test_chosen_ports_are_reserved() -> None:
+    """Other stacks skip them even before anything listens on them."""
     choose = "import os; from observability.drill import sandbox; os.getpid = lambda: {}; "
     hold = "print(sandbox.free_ports()['api'], flush=True); input()"
     command = [sys.executable, "-c", choose.format(17) + hold]
@@ -59,7 +59,7 @@ def test_another_stack_keeps_the_ports_that_it_has_chosen() -> None:
 
 
 def test_children_end_with_the_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A worker whose program ended before it leaves nothing behind, nor does the folder stay."""
+    """Also workers whose parent has ended; the folder is deleted."""
     monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
 
     class OneProgram(Sandbox):

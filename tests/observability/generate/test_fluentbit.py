@@ -1,4 +1,4 @@
-"""Fluent Bit's configurations: labels, unshipped lines, waiting for Loki, and levels."""
+"""Fluent Bit's configurations: labels, buffers, lines that are not shipped, and levels."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ def output(plan: Plan, file: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("file", FILES)
 def test_streams_have_three_labels_and_lines_their_ids(file: str, plan: Plan) -> None:
-    """Both ways up give the same labels, so that boards and alerts serve both."""
+    """Both stacks set the same labels, so that boards and alerts serve both."""
     loki_output = output(plan, file)
     labels = dict(pair.split("=") for pair in loki_output["labels"].split(", "))
     assert list(labels) == [names.LOG_SERVICE, names.LOG_PROGRAM, names.LOG_LEVEL]
@@ -36,7 +36,7 @@ def test_streams_have_three_labels_and_lines_their_ids(file: str, plan: Plan) ->
 
 @pytest.mark.parametrize("file", FILES)
 def test_undelivered_lines_are_buffered_on_disk(file: str, plan: Plan) -> None:
-    """Delivery is retried without end, more often than the alert about silence waits."""
+    """Delivery is retried forever, more often than the alert about silence waits."""
     settings = config(plan, file)
     assert settings["pipeline"]["inputs"][0]["storage.type"] == "filesystem"
     assert output(plan, file)["retry_limit"] == "no_limits"

@@ -38,8 +38,8 @@ def test_retention_is_a_day_longer_than_the_period(plan_of: Callable[..., Plan])
     )
 
 
-def test_nothing_is_reported_and_no_label_is_added(plan: Plan) -> None:
-    """No usage statistics, no labels but the shipper's, and private parts listen locally."""
+def test_loki_sends_no_statistics_and_adds_no_label(plan: Plan) -> None:
+    """Its internal ports listen on the local address only."""
     settings = config(plan)
     assert settings["analytics"] == {"reporting_enabled": False}
     assert settings["limits_config"]["discover_service_name"] == []

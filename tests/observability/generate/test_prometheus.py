@@ -1,4 +1,4 @@
-"""The rules: no more than targets and windows need, and accepted by promtool."""
+"""The rules: their number, what they read, and that promtool accepts them."""
 
 import subprocess
 from collections.abc import Callable
@@ -58,8 +58,8 @@ def test_promtool_accepts_the_rules(
     assert f"{len(rules(chosen))} rules found" in result.stdout
 
 
-def test_every_alert_has_what_its_reader_needs(plan: Plan) -> None:
-    """Severity, owner, summary and next steps; the owner may come from the objective's labels."""
+def test_every_alert_has_owner_severity_summary_and_next_steps(plan: Plan) -> None:
+    """The owner may come from the labels of the objective."""
     alerts = [rule for rule in rules(plan) if "alert" in rule]
     assert alerts
     for alert in alerts:
@@ -93,8 +93,8 @@ def test_rules_read_only_recorded_series(plan_of: Callable[..., Plan]) -> None:
     ]
 
 
-def test_groups_come_in_the_order_in_which_they_feed_each_other(plan: Plan) -> None:
-    """promtool's cases and the file name the same groups."""
+def test_groups_are_in_the_order_of_their_dependencies(plan: Plan) -> None:
+    """promtool's cases name the same groups."""
     assert tuple(group["name"] for group in prometheus.groups(plan)) == names.GROUPS
 
 

@@ -45,7 +45,7 @@ def cases(mark: str) -> Iterator[tuple[bool, bool]]:
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_every_tier_fires_is_silent_and_stands_no_data(tier: str, plan: Plan) -> None:
+def test_every_tier_has_firing_silent_and_no_data_cases(tier: str, plan: Plan) -> None:
     """Above its threshold, below it, and without any series."""
     assert {(True, True), (False, False)} <= set(cases(f'tier="{tier}"'))
     above, below = documents()[f"{promtool_tests.FOLDER}/{tier}.yaml"]["tests"]
@@ -60,7 +60,7 @@ def test_every_tier_fires_is_silent_and_stands_no_data(tier: str, plan: Plan) ->
 @pytest.mark.parametrize(
     "name", [name for name in OTHERS if name not in (names.WATCHDOG_ALERT, names.UNMEASURED_ALERT)]
 )
-def test_every_other_alert_fires_is_silent_and_stands_no_data(name: str) -> None:
+def test_every_other_alert_has_firing_silent_and_no_data_cases(name: str) -> None:
     """Guards and watched symptoms, too."""
     kinds_of_cases = set(cases(f'alertname="{name}"'))
     assert {(True, True), (False, True), (False, False)} <= kinds_of_cases
@@ -72,8 +72,8 @@ def test_alerts_about_absence_fire_without_data() -> None:
     assert set(cases(f'alertname="{names.WATCHDOG_ALERT}"')) == {(True, False)}
 
 
-def test_the_firing_case_of_a_tier_names_every_slo_that_it_judges(plan: Plan) -> None:
-    """No SLO is left out of the proof that its alert can fire."""
+def test_firing_case_of_a_tier_names_every_slo(plan: Plan) -> None:
+    """Each SLO's alert is proven to fire."""
     for tier in plan.tiers:
         document = documents()[f"{promtool_tests.FOLDER}/{tier.name}.yaml"]
         fires = document["tests"][0]["promql_expr_test"][0]["exp_samples"]
@@ -96,14 +96,14 @@ def test_the_firing_case_of_a_tier_names_every_slo_that_it_judges(plan: Plan) ->
     ],
     ids=["freshness of a week", "the strictest condition is not first"],
 )
-def test_cases_hold_for_other_limits_and_windows(
+def test_cases_pass_for_other_limits_and_windows(
     catalogue: tuple[str, str] | None,
     policy: tuple[str, str] | None,
     plan_of: Callable[..., Plan],
     promtool: Callable[..., "subprocess.CompletedProcess[str]"],
     tmp_path: Path,
 ) -> None:
-    """The generated cases follow from the files; none is right for the committed numbers alone."""
+    """They follow from the files, not from the committed numbers."""
     edited = plan_of((catalogue,) if catalogue else (), (policy,) if policy else ())
     files = prometheus.render(edited) | promtool_tests.render(edited)
     for name in (prometheus.RULES, f"{promtool_tests.FOLDER}/T1.yaml"):

@@ -11,7 +11,7 @@ WANTED = {registry.GENERATED / "a" / "b.yaml": "text\n"}
 
 
 def test_only_differences_are_written(tmp_path: Path) -> None:
-    """A second run touches nothing; an edited file is put right, its line ends included."""
+    """A second run writes nothing; an edited file is restored, including its line ends."""
     assert registry.write(WANTED, tmp_path) == list(WANTED)
     path = tmp_path / registry.GENERATED / "a" / "b.yaml"
     before = path.stat().st_mtime_ns
@@ -38,8 +38,8 @@ def test_stale_files_are_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff", b"[1]", b"3"])
-def test_a_contract_that_cannot_be_read_is_a_problem(content: bytes | None, tmp_path: Path) -> None:
-    """Missing, cut or of another form: one problem with the file and the command to run."""
+def test_unreadable_contract_is_a_problem(content: bytes | None, tmp_path: Path) -> None:
+    """Missing, truncated or of another form: one problem with file and fix."""
     path = tmp_path / "openapi.json"
     if content is not None:
         path.write_bytes(content)

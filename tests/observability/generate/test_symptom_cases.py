@@ -1,4 +1,4 @@
-"""Cases of symptoms share tests, but never with one whose series they would change."""
+"""Cases of watched symptoms share a promtool test unless one affects the other."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ from observability.spec.plan import Alert, Plan
 from observability.spec.schema.catalogue import CasesEntry, WatchEntry
 
 
-def test_cases_share_a_test_only_where_they_do_not_affect_each_other(plan: Plan) -> None:
-    """A symptom that reads what another one's case gives has a test of its own."""
+def test_cases_that_affect_each_other_have_separate_tests(plan: Plan) -> None:
+    """A symptom may read the series that another case provides."""
     watched = plan.symptoms[0]
 
     def symptom(name: str, expr: str, fires: dict[str, str]) -> Alert[WatchEntry]:

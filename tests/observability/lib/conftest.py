@@ -1,4 +1,4 @@
-"""A server that is none of those that the clients expect."""
+"""A server that is none of the stack's."""
 
 import threading
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class Stranger(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def stranger() -> Iterator[str]:
-    """Return the address of a server that is no server of the stack."""
+    """Return the address of that server."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,4 +1,4 @@
-"""Selectors, bucket edges and constants as PromQL text that parses to what was meant."""
+"""Selectors, bucket edges and constants as PromQL text that parses back to the same value."""
 
 import re
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Templates keep their language as it is, and need the values that they name."""
+"""Templates need no escapes, and fail without a value that they name."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_other_braces_and_dollars_stay(text: str) -> None:
 
 
 def test_a_value_is_not_read_as_a_template() -> None:
-    """A field in a value stays text."""
+    """A field inside a value stays text."""
     assert fill("<<a>>", a="<<b>>") == "<<b>>"
 
 

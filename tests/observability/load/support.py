@@ -1,4 +1,4 @@
-"""A run of one route, as Locust and the server counted it, and a Prometheus without a server."""
+"""A run of one route, as Locust and the server counted it, and a fake Prometheus."""
 
 import math
 from typing import Any

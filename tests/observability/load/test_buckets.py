@@ -1,4 +1,4 @@
-"""Quantiles of histograms: linear within a bucket, and honest at both ends."""
+"""Quantiles of histograms: linear within a bucket, and limits at both ends."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Comparisons of two load reports: what is news, what may be chance, and unreadable folders."""
+"""Comparisons of two load reports: new misses, chance, and unreadable folders."""
 
 import re
 from dataclasses import replace
@@ -11,8 +11,8 @@ from observability.load.report import build_report
 from tests.observability.load.support import FIGURES, PROFILE, locust_report, recording
 
 
-def test_a_comparison_names_what_is_no_longer_met() -> None:
-    """Only objectives that were met before and are missed now are listed."""
+def test_comparison_lists_newly_missed_objectives() -> None:
+    """They were met before."""
     old, new = (
         build_report(PROFILE, locust_report(verdict), recording()) for verdict in ("met", "missed")
     )
@@ -114,7 +114,9 @@ def test_changes_of_few_requests_are_faint() -> None:
         ("rate", 0, 1, "–"),
     ],
 )
-def test_a_change_in_words(figure: str, old: float | None, new: float | None, text: str) -> None:
+def test_changes_are_formatted(
+    figure: str, old: float | None, new: float | None, text: str
+) -> None:
     """Per cent of the old value, points for shares, a dash without a value."""
     assert compare.describe_change(figure, old, new) == text
 

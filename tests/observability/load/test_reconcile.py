@@ -156,8 +156,8 @@ def test_missing_counts_allow_no_judgement_of_durations() -> None:
         ),
     ],
 )
-def test_a_finding_in_words(row: dict[str, Any], side: ServerCounts, words: str) -> None:
-    """The sentence has the number, both values and the limits."""
+def test_finding_is_a_sentence(row: dict[str, Any], side: ServerCounts, words: str) -> None:
+    """It has the number, both values and the limits."""
     finding = next(iter(find_disagreements(row, side)))
     assert reconcile.describe(finding) == words
     assert reconcile.as_dict(finding)["high"] in (None, finding.high)
@@ -181,13 +181,13 @@ TIMES = st.floats(0.0001, 3)
     st.lists(TIMES, max_size=5),
     st.integers(-2, 2),
 )
-def test_a_true_run_never_disagrees(
+def test_consistent_run_has_no_disagreement(
     answered: list[tuple[float, float]],
     broken: list[tuple[float, bool, bool]],
     probes: list[float],
     late: int,
 ) -> None:
-    """Waits, broken and unfinished requests and probes are not a disagreement."""
+    """Waits, failed and unfinished requests and probes are allowed."""
     seen = sorted(
         [locust(work + wait) for work, wait in answered]
         + [locust(time) for time, reported, _ in broken if reported]

@@ -1,4 +1,4 @@
-"""The recording of the server's side: it goes on without Prometheus, and says why."""
+"""The recording of the server's side: it continues without Prometheus, with the reason."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def prometheus(monkeypatch: pytest.MonkeyPatch) -> Prometheus:
     return FakePrometheus()
 
 
-def test_a_recording_holds_what_grew(prometheus: Prometheus, plan: Plan) -> None:
+def test_recording_holds_increases_impact_and_charts(prometheus: Prometheus, plan: Plan) -> None:
     """Counts, impact and pictures of the run."""
     record = Recording()
     assert record.start(prometheus, plan) == AFTER

@@ -1,4 +1,4 @@
-"""The report of a load run: verdict, files, page, and what it says without the server's side."""
+"""The report of a load run: verdict, files, page, and a missing server side."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Runs of Locust: their end, and what helps when the host does not answer."""
+"""Runs of Locust: timeouts, and hosts that do not respond."""
 
 import sys
 from pathlib import Path

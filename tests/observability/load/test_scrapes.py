@@ -1,4 +1,4 @@
-"""Samples of the counters: they wait for a scrape of every target, and name a silent one."""
+"""Samples of counters: they wait for a scrape of every target and name a silent one."""
 
 from typing import Any
 

@@ -54,10 +54,10 @@ def test_the_prober_is_counted_at_its_own_scrapes(plan: Plan) -> None:
     [({"200": 3}, []), ({"500": 9}, []), ({"200": 9}, [({}, 1.0)])],
     ids=["went back", "went away", "went back and caught up"],
 )
-def test_counters_that_started_anew_are_not_compared(
+def test_reset_counters_are_not_compared(
     plan: Plan, after: dict[str, float], resets: list[Any]
 ) -> None:
-    """A restart that lost the counters makes the run incomparable, and says what to do."""
+    """A restart makes the run incomparable; the message says what to do."""
     prometheus = counting({"200": 7}, after, resets=resets)
     with pytest.raises(Unreachable, match=r"started anew during the run.* run it again"):
         server_counts.measure_increase(prometheus, plan, START, END)

@@ -91,7 +91,7 @@ def with_retried(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
 def test_a_new_kind_reaches_rules_cases_texts_and_runbook(
     with_retried: Plan, promtool: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
 ) -> None:
-    """promtool sees its alert fire above the threshold; its words stand in text and page."""
+    """promtool shows that its alert fires; its texts are in the summary and on the page."""
     files = prometheus.render(with_retried) | promtool_tests.render(with_retried)
     for name, text in files.items():
         path = tmp_path / name
@@ -171,5 +171,5 @@ def test_kinds_are_those_that_a_tier_may_name() -> None:
     ],
 )
 def test_promises_read_as_sentences(plan: Plan, slo: str, promise: str) -> None:
-    """Tables show what is promised in words."""
+    """Tables show promises in words."""
     assert registry.promise(slo_of(plan, slo)) == promise

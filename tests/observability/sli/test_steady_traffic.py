@@ -1,4 +1,4 @@
-"""promtool's traffic has whole events, and shares that stay on their side of a threshold."""
+"""Generated traffic of promtool cases: whole events, on one side of each threshold."""
 
 from decimal import Decimal
 

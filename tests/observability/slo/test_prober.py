@@ -1,4 +1,4 @@
-"""The prober against a small real server: what counts as reached, and what it exposes."""
+"""The prober against a small real server: outcomes, and exposed metrics."""
 
 import threading
 import time
@@ -90,16 +90,14 @@ def test_a_server_that_is_gone_is_a_failure(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize(("key", "sent"), [("evara_x", "Bearer evara_x"), ("", None)])
-def test_the_key_is_sent_where_there_is_one(
-    key: str, sent: str | None, url: str, plan: Plan
-) -> None:
-    """Services without keys get no empty header, which no server would take."""
+def test_key_is_sent_if_there_is_one(key: str, sent: str | None, url: str, plan: Plan) -> None:
+    """Services without keys get no header, because servers refuse an empty one."""
     assert Prober(plan, url, key).probe("nodes.list", "/ok")
     assert Paths.keys[-1] == sent
 
 
-def test_outcomes_are_there_from_the_start(plan: Plan, url: str) -> None:
-    """increase() would not see a first failure that brings its series; no success is invented."""
+def test_series_of_outcomes_exist_from_the_start(plan: Plan, url: str) -> None:
+    """increase() would miss a first failure; no success is recorded yet."""
     text = generate_latest(Prober(plan, url, "k").registry).decode()
     for route, _ in plan.probe_routes:
         for outcome in names.OUTCOMES:

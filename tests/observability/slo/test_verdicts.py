@@ -1,4 +1,4 @@
-"""Verdicts: their arithmetic, and all four of them from a real Prometheus."""
+"""Verdicts: their arithmetic, and each of them from a real Prometheus."""
 
 import json
 import os
@@ -240,8 +240,8 @@ def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Pla
     assert verdicts.exit_code(list(rows.values()), strict=False) == 2
 
 
-def test_the_period_is_judged_by_what_a_young_server_has(server: Prometheus, fast: Plan) -> None:
-    """The longest window works from the first seconds on."""
+def test_young_server_judges_the_period_by_its_data(server: Prometheus, fast: Plan) -> None:
+    """The longest window has a result within seconds."""
     rows = {row.slo: row.verdict for row in verdicts.measure(fast, server, fast.period)}
     assert rows["nodes.list-availability"] == Verdict.MET
     assert rows["nodes.get-availability"] == Verdict.MISSED

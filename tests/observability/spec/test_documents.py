@@ -1,4 +1,4 @@
-"""Lines of keys, and keys that are written twice."""
+"""Line numbers of keys, and repeated keys."""
 
 from pathlib import Path
 
@@ -59,8 +59,8 @@ def test_a_repeated_key_names_both_lines(tmp_path: Path) -> None:
     ]
 
 
-def test_a_recursive_alias_ends(tmp_path: Path) -> None:
-    """Each node is visited once."""
+def test_recursive_alias_is_read(tmp_path: Path) -> None:
+    """The recursion ends, because each node is visited once."""
     assert read(tmp_path, "a: &x [*x]\n").where("a", 0, 0, 0) == "catalogue.yaml:1: a.0.0.0"
 
 

@@ -1,4 +1,4 @@
-"""The proof that the drill's clock changes durations alone."""
+"""The drill's rules differ from the shipped ones only in durations."""
 
 import re
 from collections.abc import Callable
@@ -52,8 +52,8 @@ def compare(shipped: str, quick: str, allowed: dict[Fraction, set[Fraction]]) ->
     return different
 
 
-def test_the_drills_rules_are_the_shipped_ones_but_for_durations(plan: Plan, fast: Plan) -> None:
-    """Groups, names, labels and trees are equal; only durations differ."""
+def test_rules_of_drills_differ_only_in_durations(plan: Plan, fast: Plan) -> None:
+    """Groups, names, labels and syntax trees are equal."""
     allowed = durations(plan, fast)
     different = 0
     shipped, quick = prometheus.groups(plan), prometheus.groups(fast)

@@ -1,4 +1,4 @@
-"""Names are literals in names.py alone, and generators are pure: held over syntax trees."""
+"""Names are literals only in names.py, and generators are pure: checked in syntax trees."""
 
 import ast
 from collections.abc import Iterator

@@ -69,8 +69,8 @@ def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -
     assert len(route(changed, "nodes.list").slos) == 3
 
 
-def test_a_gateway_is_one_more_promise(plan: Plan, plan_of: Callable[..., Plan]) -> None:
-    """Its availability is an SLO; a stack or a service without gateway has none, and counts so."""
+def test_gateway_has_an_slo(plan: Plan, plan_of: Callable[..., Plan]) -> None:
+    """A stack or a service without a gateway has none."""
     slo = slo_of(plan, "gateway-availability")
     assert (slo.objective, slo.owner, slo.subject) == (Decimal("0.999"), "upstream", "gateway")
     bare = plan.without_gateway()
@@ -109,8 +109,8 @@ def test_every_threshold_is_a_bucket(plan: Plan) -> None:
     assert list(plan.buckets) == sorted(set(plan.buckets))
 
 
-def test_windows_ascend_and_have_the_pace_of_their_length(plan: Plan) -> None:
-    """Short windows read every sample, long ones thinned series; the period is the last."""
+def test_windows_ascend_and_choose_series_by_their_length(plan: Plan) -> None:
+    """Short ones read every sample, long ones thinned series; the period is last."""
     assert [(w.name, w.pace) for w in plan.windows] == [
         ("1m", FINE_PACE), ("5m", FINE_PACE), ("30m", FINE_PACE),
         ("2h", THIN_PACE), ("6h", THIN_PACE),
@@ -127,8 +127,8 @@ def test_slo_names_are_unique(plan: Plan) -> None:
         slo_of(plan, "none")
 
 
-def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan]) -> None:
-    """A policy with one tier of another window records the short one all the same."""
+def test_window_of_the_guards_is_always_recorded(plan_of: Callable[..., Plan]) -> None:
+    """Even if no tier of the policy has it."""
     lines = (
         registry.ROOT.joinpath("observability/policy.yaml")
         .read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ def test_the_window_that_guards_read_is_always_there(plan_of: Callable[..., Plan
     assert prometheus.render(changed)
 
 
-def test_one_edit_moves_everything_that_follows_from_it(
+def test_edited_threshold_changes_every_output(
     plan: Plan, plan_of: Callable[..., Plan], openapi: dict[str, Any]
 ) -> None:
     """200ms → 150ms changes bucket, rules, promtool cases, panels, runbook and load scenarios."""

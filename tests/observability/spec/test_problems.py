@@ -1,15 +1,15 @@
-"""The one shape of a problem."""
+"""The form of a problem."""
 
 from observability.spec.problems import Invalid, Problem, by_place
 
 
-def test_a_problem_reads_as_place_mistake_and_fix() -> None:
+def test_problem_prints_place_message_and_fix() -> None:
     """Whoever prints it shows all that is needed to correct it."""
     problem = Problem("file.yaml: key", "is wrong", "write it right", "lint")
     assert str(problem) == "file.yaml: key: is wrong\n    fix: write it right  [lint]"
 
 
-def test_invalid_carries_every_problem() -> None:
+def test_invalid_contains_every_problem() -> None:
     """As data for programs, as text for people."""
     both = [Problem("a", "b", "c"), Problem("d", "e", "f")]
     error = Invalid(both)

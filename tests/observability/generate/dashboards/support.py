@@ -16,7 +16,7 @@ def board_panel(plan: Plan, slug: str, title: str) -> Panel:
 
 
 def thresholds(panel: Panel) -> dict[str, Query]:
-    """Return legend → query of the thresholds of a panel."""
+    """Return the queries of a panel's thresholds by legend."""
     return {query.legend: query for query in panel.queries if query.is_threshold}
 
 

@@ -37,8 +37,8 @@ def test_every_query_names_series_that_exist(plan: Plan) -> None:
                 )
 
 
-def test_silence_is_checked_by_the_last_line(plan: Plan) -> None:
-    """Where no line comes, there is none to read."""
+def test_runbook_of_silence_shows_the_last_line(plan: Plan) -> None:
+    """A query for lines of the last minutes would return none."""
     entry_by_name = entries(plan)
     assert entry_by_name["LogSilence"].checks[0].text == "When did the last line arrive? (Loki)"
     assert entry_by_name["LogErrorBurst"].checks[0].text == "Which lines are these? (Loki)"

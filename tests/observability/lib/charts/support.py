@@ -1,4 +1,4 @@
-"""A Prometheus with recorded answers, and the parts of a chart that the tests look at."""
+"""A Prometheus with recorded answers, and the parts of a chart that tests examine."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Series = tuple[dict[str, str], list[tuple[float, float]]]
 
 
 class Recorded:
-    """A Prometheus that has answers by expression, and keeps the requests that it gets."""
+    """A Prometheus with fixed answers by expression, which records its requests."""
 
     def __init__(self, **answers: Sequence[Series]):
         self.answers = answers

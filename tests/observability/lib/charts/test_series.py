@@ -13,8 +13,8 @@ from tests.observability.lib.charts.support import (
 )
 
 
-def test_a_gap_stays_a_gap() -> None:
-    """Missing samples and NaN interrupt the line."""
+def test_missing_samples_interrupt_the_line() -> None:
+    """So does NaN."""
     labels, samples = constant_series(1.0)
     samples[31:40] = [(moment, math.nan) for moment, _ in samples[31:40]]
     del samples[61:70]

@@ -6,8 +6,8 @@ from observability.spec.plan import Plan
 from tests.observability.generate.dashboards.support import board_panel, thresholds
 
 
-def test_a_changed_threshold_moves_its_line(plan: Plan, plan_of: Callable[..., Plan]) -> None:
-    """A line has the threshold's value, and a condition that only routes with it fulfil."""
+def test_threshold_line_follows_the_catalogue(plan: Plan, plan_of: Callable[..., Plan]) -> None:
+    """It has the value, and appears only for routes with that threshold."""
     lines = thresholds(board_panel(plan, "routes", "Duration"))
     expr = lines["objective: 200ms"].expr
     assert expr == '0.2 + 0 * max(slo:objective:ratio{slo=~"$route-latency-200ms"})'

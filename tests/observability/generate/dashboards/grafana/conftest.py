@@ -11,7 +11,7 @@ from tests.observability.generate.dashboards.support import Json
 
 @pytest.fixture(scope="session")
 def dashboards(plan: Plan) -> dict[str, Json]:
-    """Return slug → dashboard."""
+    """Return the dashboards by slug."""
     texts = files.render(plan)
     return {
         path.split("/")[-1].removesuffix(".json"): json.loads(text)

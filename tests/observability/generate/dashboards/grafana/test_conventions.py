@@ -26,7 +26,7 @@ VARIABLE = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 
 @pytest.fixture(params=board_slugs.ALL)
 def dashboard(request: pytest.FixtureRequest, dashboards: dict[str, Json]) -> Json:
-    """Return one dashboard after the other."""
+    """Return each dashboard in turn."""
     return dashboards[request.param]
 
 

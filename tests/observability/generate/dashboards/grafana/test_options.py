@@ -21,7 +21,7 @@ def test_many_series_are_listed_largest_first(dashboards: dict[str, Json]) -> No
 
 
 def test_the_fastest_burn_comes_first_and_idle_slos_last(dashboards: dict[str, Json]) -> None:
-    """Grafana sorts what has no value below what has one when the largest come first."""
+    """Sorted in descending order, Grafana puts rows without a value last."""
     assert find_panel(dashboards["overview"], "SLOs")["options"]["sortBy"] == [
         {"displayName": "burn", "desc": True},
         {"displayName": "budget left", "desc": False},

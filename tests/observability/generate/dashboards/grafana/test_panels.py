@@ -4,7 +4,7 @@ from tests.observability.generate.dashboards.support import Json, find_panel
 
 
 def test_panels_fill_gaps_from_the_left(dashboards: dict[str, Json]) -> None:
-    """Beside a tall table two shorter panels stand one above the other."""
+    """Two short panels fill the space beside a tall table."""
     table, firing, burn_rates = (
         find_panel(dashboards["overview"], title)["gridPos"]
         for title in ("SLOs", "Firing", "Burn rates")

@@ -4,7 +4,7 @@ from tests.observability.generate.dashboards.support import Json
 
 
 def variables(dashboard: Json) -> dict[str, Json]:
-    """Return name → variable."""
+    """Return the variables by name."""
     return {variable["name"]: variable for variable in dashboard["templating"]["list"]}
 
 
