@@ -102,7 +102,7 @@ def format_number(value: float | None, scale: float = 1) -> str:
     return f"{scaled:.0f}"
 
 
-def format_goal(objective: float) -> str:
+def format_objective(objective: float) -> str:
     """Return an objective in per cent, without trailing zeros and without the sign."""
     return f"{objective * 100:g}"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from observability.lib.json_object import Json
-from observability.terminal import format_goal, format_percentage, out, print_wrapped
+from observability.terminal import format_objective, format_percentage, out, print_wrapped
 
 
 def print_comparison(comparison: Json, page: Path) -> None:
@@ -34,7 +34,7 @@ def print_broken(row: Json) -> None:
     """Print an SLO that is missed now and was not before."""
     old = format_percentage(row["old"])
     new = format_percentage(row["new"])
-    goal = format_goal(row["objective"])
+    objective = format_objective(row["objective"])
     before = "was met" if row["was"] == "met" else "was not missed"
-    news = f"{before}, is missed now: {old} % → {new} %, objective {goal} %"
+    news = f"{before}, is missed now: {old} % → {new} %, objective {objective} %"
     out.print(f"[red]✗[/red] {row['slo']}: {news}")

@@ -10,8 +10,8 @@ from observability.lib.json_object import Json
 from observability.load.report import PAGE
 from observability.terminal import (
     COLOURS,
-    format_goal,
     format_number,
+    format_objective,
     format_percentage,
     format_verdict,
     make_table,
@@ -39,12 +39,12 @@ def print_load(report: Json, folder: Path) -> None:
 
 def print_objectives(objectives: list[Json]) -> None:
     """Print each SLO as the clients measured it."""
-    table = make_table("", "SLO", ">goal", ">measured", ">requests", "verdict")
+    table = make_table("", "SLO", ">objective", ">measured", ">requests", "verdict")
     for row in objectives:
-        goal = format_goal(row["objective"])
+        objective = format_objective(row["objective"])
         measured = format_percentage(row["measured"])
         verdict = format_verdict(row["verdict"])
-        table.add_row(row["slo"], goal, measured, format_requests(row), verdict)
+        table.add_row(row["slo"], objective, measured, format_requests(row), verdict)
     out.print(table)
 
 

@@ -3,38 +3,60 @@
 from collections import Counter
 
 from observability.slo.verdicts import SloResult, Verdict
-from observability.terminal import format_goal, format_percentage, format_verdict, make_table, out
+from observability.terminal import (
+    format_objective,
+    format_percentage,
+    format_verdict,
+    make_table,
+    out,
+)
 
 BAR_BLOCKS = 5
 LOWEST_LEFT = -9.995  # -999 % after rounding; less would widen the column
 FULL_WIDTH = 80  # columns that the table needs at its widest
-FULL_COLUMNS = ("SLO", ">goal", ">measured", ">events", "budget left", ">burn", "verdict")
-NARROW_COLUMNS = ("SLO", ">goal", ">measured", ">left", "verdict")
+FULL_COLUMNS = (">measured", ">events", "budget left", ">burn", "verdict")
+NARROW_COLUMNS = (">measured", ">left", "verdict")
 
 
 def print_slos(rows: list[SloResult], window: str) -> None:
     """Print the rows and the number of each verdict; a narrow terminal gets fewer columns."""
     is_wide = out.width >= FULL_WIDTH
     columns = FULL_COLUMNS if is_wide else NARROW_COLUMNS
-    table = make_table(f"SLOs over {window}", *columns)
-    for row in rows:
-        table.add_row(*format_cells(row, is_wide=is_wide))
+    heading, *names = pad_names(rows)
+    table = make_table(f"SLOs over {window}", heading, *columns)
+    for name, row in zip(names, rows, strict=True):
+        table.add_row(name, *format_cells(row, is_wide=is_wide))
     out.print(table)
     print_counts(rows)
     out.print("[dim]Events are counted by scrapes: those of the last 10 s may be missing.[/dim]")
 
 
+def pad_names(rows: list[SloResult]) -> list[str]:
+    """Return the heading and the cells of the first column: names, and objectives at its right.
+
+    A column of its own for the objectives would be as wide as their heading.
+    """
+    objectives = [format_objective(row.objective) for row in rows]
+    name_width = max(len(row.slo) for row in rows)
+    width = name_width + 1 + max(len(objective) for objective in objectives)
+    heading = f"SLO {'objective':>{width - 4}}"
+    names = [
+        f"{row.slo}{objective:>{width - len(row.slo)}}"
+        for row, objective in zip(rows, objectives, strict=True)
+    ]
+    return [heading, *names]
+
+
 def format_cells(row: SloResult, *, is_wide: bool) -> list[str]:
-    """Return the cells of an SLO, for the columns of a wide or a narrow terminal."""
-    goal = format_goal(row.objective)
+    """Return the cells after the first of an SLO, in a wide or a narrow terminal."""
     measured = format_percentage(row.measured)
     verdict = format_verdict(row.verdict)
     left = draw_bar(row.budget_remaining)
     if is_wide:
         burn = format_burn_rate(row.burn_rate)
-        return [row.slo, goal, measured, format_events(row.total), left, burn, verdict]
+        return [measured, format_events(row.total), left, burn, verdict]
     percent = left.split()[-1]
-    return [row.slo, goal, measured, percent, verdict]
+    return [measured, percent, verdict]
 
 
 def print_counts(rows: list[SloResult]) -> None:

@@ -53,7 +53,7 @@ def test_console_renders_under_the_strict_policy(
 
 
 def test_console_and_slo_command_agree(stack: Stack, recorder: PageRecorder) -> None:
-    """Names, goals and verdicts of the page are those of `slo --json`."""
+    """Names, objectives and verdicts of the page are those of `slo --json`."""
 
     def page_matches_command() -> bool:
         """Return whether the page and the command have the same objectives and verdicts."""
@@ -61,7 +61,7 @@ def test_console_and_slo_command_agree(stack: Stack, recorder: PageRecorder) -> 
         rows = recorder.page.eval_on_selector_all(
             "tr[data-slo]", "rows => rows.map(row => Object.assign({}, row.dataset))"
         )
-        shown = {row["slo"]: (float(row["goal"]), row["verdict"]) for row in rows}
+        shown = {row["slo"]: (float(row["objective"]), row["verdict"]) for row in rows}
         expected = {
             row["slo"]: (row["objective"], row["verdict"]) for row in stack.json("slo")["slos"]
         }

@@ -28,6 +28,7 @@ def test_a_narrow_terminal_gets_fewer_columns(
     monkeypatch.setattr(terminal.out, "width", width)
     monkeypatch.setattr(verdicts, "measure", lambda *_: rows(plan)[:3])
     table = invoke("slo").output.splitlines()[1:5]
+    assert table[0].split()[:3] == ["SLO", "objective", "measured"]
     assert len(table[0].replace("budget left", "left").split()) == columns
     assert len(table[2].replace("█ ", "█").split()) == columns
     assert max(len(line.rstrip()) for line in table) <= width
