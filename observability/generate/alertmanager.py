@@ -5,7 +5,9 @@ There is one receiver per owner and severity.
 
 from collections.abc import Iterator, Sequence
 
+from observability.generate import notification
 from observability.generate.yaml_text import generated_yaml
+from observability.lib import escaping
 from observability.lib.json_object import Json
 from observability.lib.promql import matcher, one_of
 from observability.spec import names
@@ -115,13 +117,13 @@ def build_receiver(
         entry = plan.policy.integrations.get(name)  # the native stack has fewer of them
         if entry is None or (only is not None and name not in only):
             continue
-        for kind, settings in build_integration(entry, secrets, folder).items():
+        for kind, settings in build_integration(plan, entry, severity, secrets, folder).items():
             result.setdefault(kind, []).append(settings)
     return result
 
 
 def build_integration(
-    entry: IntegrationEntry, secrets: frozenset[str], folder: str
+    plan: Plan, entry: IntegrationEntry, severity: str, secrets: frozenset[str], folder: str
 ) -> dict[str, Settings]:
     """Return Alertmanager's key and settings of an integration; none while its secret is missing.
 
@@ -130,25 +132,58 @@ def build_integration(
     if entry.webhook:
         return {"webhook_configs": {"url": entry.webhook, "send_resolved": True}}
     if entry.email:
-        settings = {
-            "to": entry.email,
-            "from": entry.sender,
-            "smarthost": entry.smarthost,
-            "require_tls": entry.tls,
-            "send_resolved": True,
-        }
-        return {"email_configs": settings}
+        return {"email_configs": build_email(plan, entry)}
     if entry.webhook_url_file in secrets:
         url_file = f"{folder}/{entry.webhook_url_file}"
         return {"webhook_configs": {"url_file": url_file, "send_resolved": False}}
     if entry.slack_url_file in secrets:
-        settings = {
-            "api_url_file": f"{folder}/{entry.slack_url_file}",
-            "channel": entry.channel,
-            "send_resolved": True,
-        }
-        return {"slack_configs": settings}
+        return {"slack_configs": build_slack(plan, entry, folder)}
     if entry.pagerduty_key_file in secrets:
-        key_file = f"{folder}/{entry.pagerduty_key_file}"
-        return {"pagerduty_configs": {"routing_key_file": key_file, "send_resolved": True}}
+        return {"pagerduty_configs": build_pagerduty(plan, entry, severity, folder)}
     return {}
+
+
+def build_email(plan: Plan, entry: IntegrationEntry) -> Settings:
+    """Return the settings of mail, in plain text alone."""
+    return {
+        "to": entry.email,
+        "from": entry.sender,
+        "smarthost": entry.smarthost,
+        "require_tls": entry.tls,
+        "send_resolved": True,
+        "headers": {"Subject": notification.title()},
+        "html": "",
+        "text": notification.body(plan),
+    }
+
+
+def build_slack(plan: Plan, entry: IntegrationEntry, folder: str) -> Settings:
+    """Return the settings of Slack; `mrkdwn_in` leaves out the text, whose `*` would vanish."""
+    return {
+        "api_url_file": f"{folder}/{entry.slack_url_file}",
+        "channel": entry.channel,
+        "send_resolved": True,
+        "title": notification.title(),
+        "title_link": notification.ALERT_URL,
+        "fallback": notification.title(),
+        "text": notification.body(plan, escaping.SLACK),
+        "mrkdwn_in": ["pretext"],
+    }
+
+
+def build_pagerduty(plan: Plan, entry: IntegrationEntry, severity: str, folder: str) -> Settings:
+    """Return the settings of PagerDuty, where a page is critical."""
+    links = [
+        {"text": title, "href": notification.link(annotation)}
+        for annotation, title in notification.links(plan).items()
+    ]
+    return {
+        "routing_key_file": f"{folder}/{entry.pagerduty_key_file}",
+        "send_resolved": True,
+        "description": notification.title_and_summary(),
+        "severity": "critical" if severity == plan.paging_severity else "warning",
+        "client": plan.service,
+        "client_url": notification.ALERT_URL,
+        "details": {"text": notification.body(plan)},
+        "links": links,
+    }

@@ -6,6 +6,8 @@ Text of the catalogue is prose in which `this` is code. Its whitespace is single
 
 import re
 
+# A pipeline of Alertmanager's templates. Slack's own escapes; its formatting is off in our texts.
+SLACK = ' | reReplaceAll "&" "&amp;" | reReplaceAll "<" "&lt;" | reReplaceAll ">" "&gt;"'
 TEMPLATE_MARK = re.compile(r"\{\{")
 
 

@@ -9,6 +9,7 @@ from observability.devstack import compose, containers
 from observability.devstack.compose_secrets import make_secrets
 from observability.devstack.layout import ROOT, StackLayout, filled_secrets
 from observability.devstack.steps import StackError, Steps
+from observability.spec.loading import load_plan
 from observability.spec.plan import Plan
 from tests.observability.devstack.conftest import HEALTHY, FakeDocker
 
@@ -33,9 +34,10 @@ def test_failed_start_is_recorded_as_compose(
     assert filled_secrets(layout.state / "compose") == {"alertmanager.yaml"}
 
 
-def test_integrations_need_their_secret(layout: StackLayout, plan: Plan, tmp_path: Path) -> None:
+def test_integrations_need_their_secret(layout: StackLayout, tmp_path: Path) -> None:
     """Empty files are no secrets; one that is filled joins at the next `up`."""
     make_secrets(tmp_path / "secrets")
+    plan = load_plan()
     path = layout.state / "compose" / "alertmanager.yaml"
     compose.write_alertmanager_config(layout, plan)
     generated = ROOT / "observability/generated/alertmanager/alertmanager.yaml"
