@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, CheckConstraint, Float, ForeignKey, String, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Float, ForeignKey, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.platform.clock import now
@@ -71,10 +71,20 @@ class Latest(Base):
 
 
 class SyncState(Base):
-    """The sync cursor of a node, which moves in the same transaction as its readings."""
+    """What a node has of its channel; it changes in the same transaction as the readings."""
 
     __tablename__ = "sync_states"
 
     node_id: Mapped[NodeId]
+    # the cursor: time of the newest entry, and its id
     synced_until: Mapped[datetime]
+    cursor_id: Mapped[int | None] = mapped_column(BigInteger)
     finished_at: Mapped[datetime | None]
+    # Entries with ids up to this one were read or do not exist, but for those that are missing.
+    known_id: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    # ranges of ids, [first, last]
+    missing: Mapped[list[list[int]]] = mapped_column(
+        JSON, default=list, server_default=text("'[]'")
+    )
+    # the time from which on the channel has been searched for them
+    searched_from: Mapped[datetime | None]

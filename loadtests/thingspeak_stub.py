@@ -15,6 +15,13 @@ A mode is in force for some seconds, then the stub works again:
     throttle    429 with Retry-After
     rubbish     a body that ends in the middle of its JSON
     page        200 with an HTML page instead of JSON
+
+Any other channel comes into being when a device uploads to it (thingspeak_uploads.py). ThingSpeak
+has the same calls, but none that deletes a single entry:
+
+    POST    /channels/2001/bulk_update.json  {"updates": [{"created_at": "…", "field2": "1.5"}]}
+    DELETE  /channels/2001/feeds.json        clear the channel
+    DELETE  /channels/2001/feeds/17.json     delete an entry: its id stays missing
 """
 
 import argparse
@@ -30,6 +37,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from loadtests.thingspeak_uploads import FEED_TIME_FORMAT, UploadedChannels
+
 RECORDING = Path(__file__).parent / "data" / "water-flow.csv"
 CHANNELS = {1001: 0, 1002: 421, 1003: 842}  # channel → first entry in the recording
 ENTRY_SECONDS = 60
@@ -40,7 +49,6 @@ MAX_MODE_SECONDS = 86_400  # every mode ends by itself
 MAX_BODY_BYTES = 65_536
 FEED_PATH = re.compile(r"/channels/(?P<channel>[^/]+)/feeds\.json")
 REQUEST_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-FEED_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 JSON_HEADERS = {"Content-Type": "application/json"}
 NO_ACCESS = -1  # the whole body for a channel that the caller may not read
 
@@ -141,6 +149,7 @@ class ThingSpeakStub(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.values = read_recording()
         self.history = history
+        self.uploads = UploadedChannels(reserved=CHANNELS)
         self._mode = OK
         self._mode_ends = 0.0
 
@@ -166,8 +175,6 @@ class ThingSpeakStub(ThreadingHTTPServer):
         if not path:
             return error_answer(404, "error_not_found", "Not Found")
         channel = path["channel"]
-        if channel not in map(str, CHANNELS):
-            return json_answer(200, NO_ACCESS)
         query = dict(parse_qsl(url.query))
         now = time.time()
         try:
@@ -178,8 +185,12 @@ class ThingSpeakStub(ThreadingHTTPServer):
             message = "start and end are times, results is a number"
             return error_answer(400, "error_bad_request", message)
         limit = min(PAGE_ENTRIES, max(0, results))
-        feed = build_feed(self.values, int(channel), first, last, now, limit, self.history)
-        return json_answer(200, feed)
+        if channel in map(str, CHANNELS):
+            number = int(channel)
+            feed = build_feed(self.values, number, first, last, now, limit, self.history)
+            return json_answer(200, feed)
+        uploaded = self.uploads.feed(channel, first, last, limit)
+        return json_answer(200, uploaded or NO_ACCESS)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -202,9 +213,13 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(min(STALL_SECONDS, self.server.mode_seconds_left()))
 
     def do_POST(self) -> None:
-        """Set the mode; answer 400 and the usage for anything else."""
+        """Upload entries or set the mode; answer 400 and the usage for anything else."""
         try:
-            mode, seconds = self.read_control()
+            body = self.read_body()
+            if self.server.uploads.upload(self.path, body):
+                self.send_answer(json_answer(202, {"success": True}))
+                return
+            mode, seconds = self.read_control(body)
         except (ValueError, KeyError, TypeError, OverflowError, AttributeError, RecursionError):
             usage = f'{{"mode": one of {", ".join(MODES)}, "seconds": 0 to {MAX_MODE_SECONDS}}}'
             self.send_answer(json_answer(400, {"error": f"POST /control {usage}"}))
@@ -212,18 +227,29 @@ class Handler(BaseHTTPRequestHandler):
         self.server.set_mode(mode, seconds)
         self.send_answer(json_answer(200, {"mode": mode, "seconds_left": seconds}))
 
+    def do_DELETE(self) -> None:
+        """Clear an uploaded channel, or delete one entry of it."""
+        if self.server.uploads.delete(self.path):
+            self.send_answer(json_answer(200, []))
+        else:
+            self.send_answer(error_answer(404, "error_not_found", "Not Found"))
+
     def send_feed(self, url: SplitResult) -> None:
         """Answer with the feed that a URL asks for."""
         self.send_answer(self.server.feed_answer(url))
 
-    def read_control(self) -> tuple[str, float]:
+    def read_body(self) -> bytes:
+        """Return the body, up to a limit; raise ValueError for an invalid length."""
+        length = max(0, int(self.headers.get("Content-Length", 0)))
+        return self.rfile.read(min(length, MAX_BODY_BYTES))
+
+    def read_control(self, content: bytes) -> tuple[str, float]:
         """Return mode and seconds of a control call.
 
         Raise ValueError, KeyError, TypeError, OverflowError, AttributeError or RecursionError for
         a body that is no control call.
         """
-        length = max(0, int(self.headers.get("Content-Length", 0)))
-        body = json.loads(self.rfile.read(min(length, MAX_BODY_BYTES)))
+        body = json.loads(content)
         mode = body["mode"]
         seconds = float(body.get("seconds", 30))
         if self.path != "/control" or mode not in MODES or not 0 <= seconds <= MAX_MODE_SECONDS:

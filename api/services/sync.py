@@ -1,10 +1,15 @@
 """The sync of ThingSpeak channels into readings, resumable after any crash, without loss.
 
-Each node has a cursor (SyncState.synced_until): the time up to which its channel has been stored.
+A run reads the channel from the node's cursor, the time of its newest entry, to the end. The ids of
+entries follow their arrival; when some are missing, entries with older times arrived late, and
+the run looks back for them. docs/adr/0026-late-uploads.md has the reasons.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -14,18 +19,32 @@ from api.models import Node, SyncState
 from api.platform.clock import now
 from api.platform.db import database
 from api.platform.jobs.leases import Lease
-from api.platform.jobs.tasks import LeaseLost, Task, Unfinished
+from api.platform.jobs.tasks import Task, Unfinished
 from api.platform.outbound.deadlines import DeadlineExceeded
 from api.platform.telemetry import metrics
-from api.services import readings, rejects
+from api.services import entry_ids, limits, readings, rejects
 from api.services.entries import CONFLICT, Entry, reject, split_readings
 from api.services.state import service_state
-from api.services.thingspeak import SYNC_JOB, ThingSpeak
+from api.services.sync_state import (
+    BEGINNING,
+    EARLIEST,
+    account_for,
+    end_search,
+    is_cleared,
+    lock,
+    move_cursor,
+    move_search,
+    start_over,
+    state_of,
+)
+from api.services.thingspeak import SECOND, SYNC_JOB, Page, ThingSpeak
 
 COMMIT_ROWS = 500  # short commits: SQLite has one write lock, which devices need, too
-# Devices upload late, in bulk and with old times; storing a reading again has no effect.
+# What is a little late is read without looking back; storing a reading again has no effect.
 OVERLAP = timedelta(hours=1)
-BEGINNING = datetime(2010, 1, 1, tzinfo=UTC)  # ThingSpeak did not exist before
+FIRST_SPAN = timedelta(days=1)  # of looking back
+LOOK_BACK_PAGES = 10  # of one run; the next run goes on
+log = logging.getLogger(__name__)
 
 
 # Metrics of the catalogue.
@@ -92,78 +111,119 @@ def furthest_behind(session: Session) -> datetime | None:
 def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
     """Store the new readings of one node and yield after each commit how many it stored.
 
-    The cursor moves with each commit, so a crash repeats at most one. Raise ThingSpeakError,
+    The state moves with each commit, so a crash repeats at most one. Raise ThingSpeakError,
     CallRefused, LeaseLost and Unfinished.
     """
     with database().read() as session:
         node = session.get(Node, node_id)
-        state = session.get(SyncState, node_id)
     if node is None or node.channel_id is None:
         return  # deleted or changed since the job was queued
-    start = state.synced_until if state else BEGINNING
-    reached = start
+    before = state_of(node_id)
     try:
-        for feed in client.feeds(node.channel_id, node.channel_key, start - OVERLAP, now()):
-            rejects.record(node.id, feed.rejects)
-            entries = feed.entries
-            for index in range(0, len(entries), COMMIT_ROWS):
-                yield store_entries(node, entries[index : index + COMMIT_ROWS], lease)
-            if entries:
-                reached = entries[-1].time
+        yield from read_new(client, node, lease)
+        change(node, lease, finish)
+        yield from look_back(client, node, lease)
     except DeadlineExceeded as error:
-        if reached > start:
+        after = state_of(node_id)
+        if (after.synced_until, after.finished_at) != (before.synced_until, before.finished_at):
             raise Unfinished from error
         raise
-    finish(node, lease)
 
 
-def store_entries(node: Node, entries: list[Entry], lease: Lease) -> int:
-    """Store entries and move the cursor in one transaction; return the number of new readings.
+def read_new(client: ThingSpeak, node: Node, lease: Lease) -> Iterator[int]:
+    """Store the entries from shortly before the cursor to the end of the channel."""
+    state = state_of(node.id)
+    start = state.synced_until - OVERLAP
+    end = now() + limits.MAX_AHEAD
+    for page in client.feeds(node.channel_id or 0, node.channel_key, start, end):
+        if is_cleared(state, page):
+            log.warning("the channel was cleared: its sync starts over", extra={"subject": node.id})
+            change(node, lease, start_over)
+            yield from read_new(client, node, lease)
+            return
+        yield from store_page(node, page, page.feed.entries, lease)
+
+
+def look_back(client: ThingSpeak, node: Node, lease: Lease) -> Iterator[int]:
+    """Search older times for the missing ids, newest first, and store their entries.
+
+    The search ends when every id was found, or at the earliest time: the ids that are still missing
+    then do not exist. A run reads a few pages; the next run continues.
+    """
+    missing = state_of(node.id).missing
+    if not missing:
+        return
+    stored = 0
+    for page in islice(older_pages(client, node), LOOK_BACK_PAGES):
+        late = [entry for entry in page.feed.entries if entry_ids.contains(missing, entry.id)]
+        for new in store_page(node, page, late, lease, moves_cursor=False):
+            stored += new
+            yield new
+        change(node, lease, partial(move_search, searched_from=page.first))
+        missing = state_of(node.id).missing
+        if not missing:
+            break
+    fields = {"subject": node.id, "stored": stored, "missing": entry_ids.count(missing)}
+    log.info("looked back for late entries", extra=fields)
+
+
+def older_pages(client: ThingSpeak, node: Node) -> Iterator[Page]:
+    """Yield the pages before the time from which on the channel has been searched."""
+    while searched_from := state_of(node.id).searched_from:
+        end = searched_from - SECOND
+        # Most late entries are young: the first span is a day, and each is longer than the last.
+        span = max(FIRST_SPAN, 3 * (now() - end))
+        start = max(EARLIEST, end - span)
+        yield from client.feeds(
+            node.channel_id or 0, node.channel_key, start, end, newest_first=True
+        )
+
+
+def store_page(
+    node: Node, page: Page, entries: list[Entry], lease: Lease, moves_cursor: bool = True
+) -> Iterator[int]:
+    """Store entries of a page in short commits and yield how many readings each stored.
+
+    A page without entries makes one commit: its last entry id counts, too.
+    """
+    rejects.record(node.id, page.feed.rejects)
+    for index in range(0, len(entries) or 1, COMMIT_ROWS):
+        part = entries[index : index + COMMIT_ROWS]
+        yield store_entries(node, page, part, lease, moves_cursor)
+
+
+def store_entries(
+    node: Node, page: Page, entries: list[Entry], lease: Lease, moves_cursor: bool
+) -> int:
+    """Store entries and update the state in one transaction; return the number of new readings.
 
     Store nothing when the node was deleted or its channel or fields were changed.
     """
     rows, rejected = split_readings(entries, node.fields)
     stored = 0
     with database().write() as session:
-        renew_lease(session, lease)
-        current = lock_unchanged(session, node)
-        if current is None:
+        locked = lock(session, node, lease)
+        if locked is None:
             return 0
         if rows:
-            outcome = readings.insert(session, current, rows)
+            outcome = readings.insert(session, locked.node, rows)
             stored = outcome.stored
             rejected += [reject(row, CONFLICT) for row in outcome.conflicts]
-        cursor = max(cursor_of(session, node.id), entries[-1].time)
-        session.merge(SyncState(node_id=node.id, synced_until=cursor))
+        account_for(locked.state, page, entries)
+        if moves_cursor:
+            move_cursor(locked.state, entries)
     rejects.record(node.id, rejected)
     return stored
 
 
-def finish(node: Node, lease: Lease) -> None:
-    """Record that the node was synced to its channel's end."""
+def finish(state: SyncState) -> None:
+    """Note that the node was synced to its channel's end."""
+    state.finished_at = now()
+    end_search(state)
+
+
+def change(node: Node, lease: Lease, apply: Callable[[SyncState], None]) -> None:
+    """Change the state in a transaction, unless the node's channel or fields changed."""
     with database().write() as session:
-        renew_lease(session, lease)
-        if lock_unchanged(session, node):
-            cursor = cursor_of(session, node.id)
-            session.merge(SyncState(node_id=node.id, synced_until=cursor, finished_at=now()))
-
-
-def renew_lease(session: Session, lease: Lease) -> None:
-    """Renew the lease; raise LeaseLost, so that nothing is committed, when it is lost."""
-    if not lease.renew(session):
-        raise LeaseLost(lease.name)
-
-
-def lock_unchanged(session: Session, node: Node) -> Node | None:
-    """Return the node, locked until the session ends; None when its channel or fields changed."""
-    # FOR NO KEY UPDATE: devices can still store readings of the node.
-    current = session.get(Node, node.id, with_for_update={"key_share": True})
-    if current is None or current.source != node.source:
-        return None
-    return current
-
-
-def cursor_of(session: Session, node_id: str) -> datetime:
-    """Return the time up to which the node's channel has been stored."""
-    state = session.get(SyncState, node_id)
-    return state.synced_until if state else BEGINNING
+        if locked := lock(session, node, lease):
+            apply(locked.state)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import httpx
 
+from api.platform import wire
 from api.platform.outbound.circuit_breaker import CallError
 from api.platform.outbound.guarded_calls import Guard, RetryPolicy, retry_after
 from api.platform.types import JsonObject
@@ -47,14 +48,29 @@ class NoAccess(ThingSpeakError):
 
 @dataclass(frozen=True)
 class Feed:
-    """Entries by time and id, each once, and the time of the channel's creation, if known.
+    """Entries by time and id, each once, and what is known about their channel.
 
     `rejects` are the entries whose time or id is unusable.
     """
 
     entries: list[Entry]
     created_at: datetime | None
+    # Ids follow arrival: every id up to this one was given to an entry.
+    last_entry_id: int | None
     rejects: list[Reject]
+
+
+@dataclass(frozen=True)
+class Page:
+    """The feed with all entries of a time span, whose first and last second are included."""
+
+    first: datetime
+    last: datetime
+    feed: Feed
+
+    def covers(self, time: datetime) -> bool:
+        """Return whether the span includes the time."""
+        return self.first <= time < self.last + SECOND
 
 
 class ThingSpeak:
@@ -70,11 +86,16 @@ class ThingSpeak:
         self._policy = RetryPolicy(timeout, ATTEMPTS, pause=5.0)
 
     def feeds(
-        self, channel: int, key: str | None, start: datetime, end: datetime
-    ) -> Iterator[Feed]:
-        """Yield the entries with start ≤ created_at ≤ end, oldest first, up to 7 999 at a time.
+        self,
+        channel: int,
+        key: str | None,
+        start: datetime,
+        end: datetime,
+        newest_first: bool = False,
+    ) -> Iterator[Page]:
+        """Yield pages that together cover start ≤ created_at ≤ end, in order of time.
 
-        Raise ThingSpeakError or CallRefused.
+        A page has up to 7 999 entries, oldest first. Raise ThingSpeakError or CallRefused.
         """
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]
         while spans:
@@ -85,14 +106,16 @@ class ThingSpeak:
                 "results": MAX_ENTRIES,
             }
             feed = self._get(channel, key, params, self._policy)
-            if len(feed.entries) >= MAX_ENTRIES and last > first:
+            size = len(feed.entries) + len(feed.rejects)
+            if size >= MAX_ENTRIES and last > first:
                 middle = split_time(first, last, feed.created_at)
-                spans += [(middle + SECOND, last), (first, middle)]
+                halves = [(first, middle), (middle + SECOND, last)]
+                spans += halves if newest_first else reversed(halves)
                 continue
+            page = Page(first, last, feed)
             # An entry from outside the requested span would move the caller's cursor too far.
-            entries = [entry for entry in feed.entries if first <= entry.time < last + SECOND]
-            if entries or feed.rejects:
-                yield replace(feed, entries=entries)
+            entries = [entry for entry in feed.entries if page.covers(entry.time)]
+            yield replace(page, feed=replace(feed, entries=entries))
 
     def newest(self, channel: int, key: str | None) -> Entry | None:
         """Return the newest entry, or None for an empty channel, for a caller that waits.
@@ -151,7 +174,7 @@ def parse_feed(response: httpx.Response) -> Feed:
     rejects = [entry for entry in parsed if isinstance(entry, Reject)]
     entry_by_id = {entry.id: entry for entry in parsed if isinstance(entry, Entry)}
     entries = sorted(entry_by_id.values(), key=lambda entry: (entry.time, entry.id))
-    return Feed(entries, parse_created_at(data), rejects)
+    return Feed(entries, parse_created_at(data), parse_last_entry_id(data, entries), rejects)
 
 
 def parse_created_at(data: JsonObject) -> datetime | None:
@@ -159,6 +182,14 @@ def parse_created_at(data: JsonObject) -> datetime | None:
     with suppress(TypeError, ValueError, KeyError, OverflowError):
         return parse_time(data["channel"]["created_at"]).replace(microsecond=0)
     return None
+
+
+def parse_last_entry_id(data: JsonObject, entries: list[Entry]) -> int | None:
+    """Return the highest id of the channel; None when it has none, or the response tells none."""
+    ids = [entry.id for entry in entries]
+    with suppress(TypeError, ValueError, KeyError):
+        ids.append(wire.parse_whole(str(data["channel"]["last_entry_id"])))
+    return max(ids, default=None)
 
 
 def raise_for_status(response: httpx.Response) -> None:

@@ -9,11 +9,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult
 
+import httpx
 import psutil
 import pytest
 import stamina
@@ -160,6 +162,36 @@ def test_exit_code_of_sync_tells_whether_all_nodes_are_synced(
     replay.set_mode("fail", 60)
     with stamina.set_testing(True, attempts=1):
         assert runner.invoke(args=["sync"]).exit_code == 1
+
+
+@pytest.mark.usefixtures("migrated")
+def test_sync_stores_a_late_upload(
+    make_app: MakeApp, replay: ThingSpeakStub, tmp_path: Path
+) -> None:
+    """Two devices share a channel; one was offline and uploads 18 entries of the last 3 hours."""
+    upstream = httpx.Client(base_url=f"http://127.0.0.1:{replay.server_port}")
+    app = make_app(thingspeak_url=str(upstream.base_url), jobs_url=f"sqlite:///{tmp_path}/jobs.db")
+    for number in (1, 2):
+        source = {"channel_id": 2001, "fields": {f"field{number}": "level_m"}}
+        node = NODE | source | {"id": f"tank-{number}"}
+        assert app.test_client().post(NODES, json=node).status_code == 201
+
+    def upload(field: str, ages: Iterable[int]) -> None:
+        """Upload values that were measured so many minutes ago."""
+        times = [now() - timedelta(minutes=age) for age in ages]
+        updates = [{"created_at": time.isoformat(), field: "1.5"} for time in times]
+        response = upstream.post("/channels/2001/bulk_update.json", json={"updates": updates})
+        assert response.status_code == 202
+
+    def stored_readings(node_id: str) -> int:
+        return app.test_client().get(f"{NODES}/{node_id}/readings").get_json()["total"]
+
+    runner = app.test_cli_runner()
+    upload("field1", range(600, -1, -10))
+    assert runner.invoke(args=["sync"]).exit_code == 0
+    upload("field2", range(185, 14, -10))
+    assert runner.invoke(args=["sync"]).exit_code == 0
+    assert (stored_readings("tank-1"), stored_readings("tank-2")) == (61, 18)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])

@@ -68,7 +68,7 @@ def respond(*feeds: Any, **channel: Any) -> httpx.Response:
 
 
 def entries_of(client: ThingSpeak, start: datetime = START, end: datetime = END) -> list[Entry]:
-    return [entry for page in client.feeds(1, None, start, end) for entry in page.entries]
+    return [entry for page in client.feeds(1, None, start, end) for entry in page.feed.entries]
 
 
 def calls(outcome: str) -> float:
@@ -86,7 +86,8 @@ def test_long_recording_is_read_completely(replay: ThingSpeakStub) -> None:
     client = ThingSpeak(f"http://127.0.0.1:{replay.server_port}", 5)
     end = datetime.fromtimestamp(time.time() // 60 * 60 - 60, UTC)
     start = end - timedelta(minutes=9_000)
-    entries = [entry for page in client.feeds(1001, None, start, end) for entry in page.entries]
+    pages = client.feeds(1001, None, start, end)
+    entries = [entry for page in pages for entry in page.feed.entries]
     first = int(start.timestamp()) // 60
     assert [entry.id for entry in entries] == list(range(first, first + 9_001))
     assert entries[0].time == start
@@ -134,6 +135,15 @@ def test_range_of_several_responses_is_complete(
     assert [entry.id for entry in entries_of(server, START, START + timedelta(days=2))] == list(
         range(count)
     )
+
+
+def test_full_response_with_an_invalid_entry_is_split() -> None:
+    """The entries that were cut off are found, although a full response has one entry less."""
+    feeds = [feed(second, second) for second in range(MAX_ENTRIES + 1)]
+    feeds[5000] |= {"entry_id": None}
+    server = client_of(limited(feeds, newest=True))
+    ids = [entry.id for entry in entries_of(server, START, START + timedelta(days=2))]
+    assert ids == [second for second in range(MAX_ENTRIES + 1) if second != 5000]
 
 
 @pytest.mark.parametrize("moving", [False, True], ids=["one created_at", "another each time"])
@@ -185,8 +195,8 @@ def test_entries_are_sorted_and_unique() -> None:
     ]
     client = client_of(lambda _: respond(feed(3, 30), feed(1, 10), *junk, feed(3, 30), feed(2, 10)))
     [page] = client.feeds(1, None, START, END)
-    assert [entry.id for entry in page.entries] == [1, 2, 3]
-    assert [(reject.field, reject.text) for reject in page.rejects] == [
+    assert [entry.id for entry in page.feed.entries] == [1, 2, 3]
+    assert [(reject.field, reject.text) for reject in page.feed.rejects] == [
         ("entry_id", "NoneType"),
         ("entry_id", "5"),
         ("entry_id", "list"),
