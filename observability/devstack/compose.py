@@ -8,6 +8,7 @@ from observability.devstack import native
 from observability.devstack.compose_secrets import USER_SECRETS, make_secrets
 from observability.devstack.containers import DONE, containers, failed_containers, processes
 from observability.devstack.docker import CONFIG, EVERY_PROFILE, find_engine, run_compose
+from observability.devstack.job_failures import LOG_LINES, JobFailures, job_failures
 from observability.devstack.layout import (
     COMPOSE,
     StackLayout,
@@ -26,6 +27,7 @@ from observability.devstack.readiness import (
     Targets,
     Wait,
     api_wait,
+    job_wait,
     log_wait,
     monitoring_waits,
     wait_for_each,
@@ -59,6 +61,8 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
     with step("building images and starting containers"):
         start_containers(layout)
     wait_for_each(waits(layout, plan, since), lambda: failed_containers(layout), step)
+    for failure in failures_of_jobs(layout, since):
+        step.warn(str(failure))
 
 
 def write_alertmanager_config(layout: StackLayout, plan: Plan) -> None:
@@ -87,9 +91,11 @@ def waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
     prometheus = Prometheus(layout.url("prometheus"))
     last_success = f"max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})"
 
-    def jobs_have_run() -> bool:
-        last_by_job = prometheus.query_by_label(last_success, names.JOB)
-        return all(last_by_job.get(job, 0) > 0 for job in plan.stack.wait_for)
+    def last_successes() -> dict[str, float]:
+        return prometheus.query_by_label(last_success, names.JOB)
+
+    def failures() -> JobFailures:
+        return failures_of_jobs(layout, since)
 
     def every_job_has_targets(targets: Targets) -> bool:
         return {target["scrapePool"] for target in targets} == set(prometheus.scrape_pools())
@@ -97,16 +103,24 @@ def waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
     def containers_are_healthy() -> bool:
         return {row["statename"] for row in processes(layout)} <= {RUNNING, DONE}
 
-    delivery_wait, *later_waits = monitoring_waits(layout, plan, every_job_has_targets)
+    delivery_wait, *later_waits = monitoring_waits(layout, plan, every_job_has_targets, failures)
     if compose_config(layout)["services"].keys() >= LOG_SERVICES:
         later_waits.append(log_wait(layout, plan, since))
     return [
         api_wait(layout),
         delivery_wait,
-        Wait("the jobs have succeeded", jobs_have_run, "make logs P=worker"),
+        job_wait(plan, last_successes, failures, 0, "make logs P=worker"),
         *later_waits,
         Wait("every container is healthy", containers_are_healthy, "make status"),
     ]
+
+
+def failures_of_jobs(layout: StackLayout, since: float) -> JobFailures:
+    """Return the failed runs of jobs, [] before there is a worker."""
+    try:
+        return job_failures(tail(layout, "worker", LOG_LINES), since)
+    except StackError:
+        return []
 
 
 def down(layout: StackLayout) -> bool:

@@ -10,6 +10,7 @@ from observability.devstack import binaries
 from observability.devstack.alertmanager_templates import remove_template_link
 from observability.devstack.binaries import Server
 from observability.devstack.database import prepare_database
+from observability.devstack.job_failures import LOG_LINES, JobFailures, job_failures
 from observability.devstack.layout import NATIVE, StackLayout, ports_except, secrets_folder
 from observability.devstack.machine import (
     CheckResult,
@@ -24,19 +25,21 @@ from observability.devstack.programs import Program, programs
 from observability.devstack.readiness import (
     Wait,
     api_wait,
+    job_wait,
     log_wait,
     monitoring_waits,
-    wait_until_working,
+    wait_for_each,
 )
 from observability.devstack.server_configs import write_server_configs
-from observability.devstack.steps import StackError, Steps
+from observability.devstack.steps import StackError, Steps, signals_raise
 from observability.devstack.supervisor import RUNNING, Supervisor
-from observability.devstack.targets import target_ports, withdraw_targets
+from observability.devstack.targets import announced_at_end, target_ports, withdraw_targets
 from observability.lib.json_object import Json
 from observability.lib.prometheus import scrape_metric
 from observability.spec import names
 from observability.spec.plan import Plan
 
+RECENT_SECONDS = 900  # failures of jobs that `up` reports in a stack that ran before
 COMPOSE_ONLY = ("tls", "grafana", "mailpit", "locust", "jaeger", "fluentd")  # names of ports
 
 
@@ -63,14 +66,19 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
         make_private(layout.state, layout.servers)
     every_program = programs(layout, plan, servers)
     layout.remember_mode(NATIVE)
-    since = time.time()
-    label = "bringing the running processes up to date" if is_running else "starting the processes"
-    with step(label):
-        start_programs(layout, supervisor, every_program, is_running=is_running)
-    before, after = waits(layout, plan, since=0 if is_running else since)
+    now = time.time()
+    since = 0 if is_running else now
+    before, after = waits(layout, plan, since)
     if log_servers:
-        after.append(log_wait(layout, plan, since))
-    wait_until_working(layout, before, after, supervisor.failed_programs, step)
+        after.append(log_wait(layout, plan, now))
+    label = "bringing the running processes up to date" if is_running else "starting the processes"
+    with signals_raise(), announced_at_end(layout):
+        with step(label):
+            start_programs(layout, supervisor, every_program, is_running=is_running)
+        wait_for_each(before, supervisor.failed_programs, step)
+    wait_for_each(after, supervisor.failed_programs, step)
+    for failure in failures_of_jobs(layout, now - RECENT_SECONDS if is_running else now):
+        step.warn(str(failure))
 
 
 def listening_ports(layout: StackLayout, log_servers: dict[str, Server]) -> dict[str, int]:
@@ -99,12 +107,14 @@ def start_programs(
 def waits(layout: StackLayout, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]:
     """Return the waits before and after Prometheus learns its targets.
 
-    Jobs and probes must have succeeded after `since`, Unix seconds.
+    Probes must have succeeded after `since`, Unix seconds, and jobs must have run.
     """
 
-    def jobs_have_run() -> bool:
-        last = scrape_metric(layout.url("metrics"), names.JOB_LAST_SUCCESS, names.JOB)
-        return all(last.get(job, 0) > since for job in plan.stack.wait_for)
+    def last_successes() -> dict[str, float]:
+        return scrape_metric(layout.url("metrics"), names.JOB_LAST_SUCCESS, names.JOB)
+
+    def failures() -> JobFailures:
+        return failures_of_jobs(layout, since)
 
     def probes_have_run() -> bool:
         last = scrape_metric(layout.url("prober"), names.PROBE_LAST_SUCCESS, names.ROUTE)
@@ -114,11 +124,20 @@ def waits(layout: StackLayout, plan: Plan, since: float) -> tuple[list[Wait], li
     job_logs = ", and ".join(f"make logs P={name}" for name in job_programs)
     before = [
         api_wait(layout),
-        Wait("the jobs have succeeded", jobs_have_run, job_logs),
+        job_wait(plan, last_successes, failures, since, job_logs),
         Wait("the prober reaches the API", probes_have_run, "make logs P=prober"),
     ]
-    expected = target_ports(layout)
-    return before, monitoring_waits(layout, plan, lambda targets: len(targets) == len(expected))
+    count = len(target_ports(layout))
+    after = monitoring_waits(layout, plan, lambda targets: len(targets) == count, failures)
+    return before, after
+
+
+def failures_of_jobs(layout: StackLayout, since: float) -> JobFailures:
+    """Return the failed runs of jobs, [] before the worker has written a line."""
+    try:
+        return job_failures(tail(layout, "worker", LOG_LINES), since)
+    except StackError:
+        return []
 
 
 def down(layout: StackLayout) -> bool:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import httpx
+from rich.markup import escape
 
+from observability.devstack.job_failures import JobFailures
 from observability.devstack.layout import StackLayout
 from observability.devstack.steps import StackError, Steps
-from observability.devstack.targets import announce_targets
+from observability.devstack.targets import announced_at_end
 from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll, responds
 from observability.lib.json_object import Json
@@ -17,7 +19,7 @@ from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import selector
 from observability.spec import names
-from observability.spec.plan import Plan
+from observability.spec.plan import JOB_SOURCE, Plan
 
 READY_SECONDS = 120
 POLL_SECONDS = 0.2
@@ -34,6 +36,11 @@ class Wait:
     label: str
     is_true: Callable[[], bool]
     look_at: str
+    is_required: bool = True  # False: `up` only says that it is not true
+
+
+class TimedOut(StackError):
+    """A wait that did not become true in time."""
 
 
 def wait_until_working(
@@ -43,16 +50,25 @@ def wait_until_working(
     failed_programs: FailedPrograms,
     step: Steps,
 ) -> None:
-    """Wait for the programs, announce them to Prometheus, wait for monitoring; raise StackError."""
-    wait_for_each(before, failed_programs, step)
-    announce_targets(layout)
+    """Wait for the programs, announce them to Prometheus, wait for monitoring; raise StackError.
+
+    They are announced also when a wait fails or is interrupted: what runs is monitored.
+    """
+    with announced_at_end(layout):
+        wait_for_each(before, failed_programs, step)
     wait_for_each(after, failed_programs, step)
 
 
 def wait_for_each(waits: Iterable[Wait], failed_programs: FailedPrograms, step: Steps) -> None:
+    """Wait for one after the other; print the reason when one that is not required times out."""
     for wait in waits:
-        with step(wait.label):
-            wait_until(wait, failed_programs)
+        with step(wait.label) as tell:
+            try:
+                wait_until(wait, failed_programs)
+            except TimedOut as error:
+                if wait.is_required:
+                    raise
+                tell(f"[yellow]{escape(str(error))}[/yellow]")
 
 
 def wait_until(wait: Wait, failed_programs: FailedPrograms) -> None:
@@ -70,7 +86,7 @@ def wait_until(wait: Wait, failed_programs: FailedPrograms) -> None:
         if failed := failed_programs():
             listed = ", ".join(failed)
             raise StackError(f"{listed} does not stay up; fix: read make logs P={failed[0]}")
-    raise StackError(
+    raise TimedOut(
         f"not within {READY_SECONDS} s: {wait.label} ({reason}); fix: read {wait.look_at}"
     )
 
@@ -81,12 +97,36 @@ def api_wait(layout: StackLayout) -> Wait:
     return Wait("the API answers and is migrated", lambda: responds(url, 2), "make logs P=api")
 
 
+def job_wait(
+    plan: Plan,
+    last_successes: Callable[[], dict[str, float]],
+    failures: Callable[[], JobFailures],
+    since: float,
+    look_at: str,
+) -> Wait:
+    """Return the wait for jobs that succeed after `since`, Unix seconds, or that fail.
+
+    The data and servers of a job are not the stack's: its failure must not keep the stack down.
+    """
+
+    def jobs_have_run() -> bool:
+        last = last_successes()
+        late = {job for job in plan.stack.wait_for if last.get(job, 0) <= since}
+        return not late or late <= {failure.job for failure in failures()}
+
+    return Wait("the jobs have run", jobs_have_run, look_at, is_required=False)
+
+
 def monitoring_waits(
-    layout: StackLayout, plan: Plan, is_complete: Callable[[Targets], bool]
+    layout: StackLayout,
+    plan: Plan,
+    is_complete: Callable[[Targets], bool],
+    failures: Callable[[], JobFailures],
 ) -> list[Wait]:
     """Return the waits for everything from scrape to delivery; delivery comes first.
 
-    `is_complete` tells whether Prometheus's active targets are all that there must be.
+    `is_complete` tells whether Prometheus's active targets are all that there must be. The SLO of
+    a job with failures may have no data yet.
     """
     prometheus = Prometheus(layout.url("prometheus"))
 
@@ -99,7 +139,10 @@ def monitoring_waits(
         Wait("every target is scraped", targets_are_up, "make logs P=prometheus"),
         Wait(
             "every rule is evaluated, every SLO measured",
-            lambda: rules_are_healthy(prometheus, plan) and slos_are_measured(prometheus, plan),
+            lambda: (
+                rules_are_healthy(prometheus, plan)
+                and slos_are_measured(prometheus, plan, failures())
+            ),
             "make logs P=prometheus, and make check",
         ),
     ]
@@ -119,9 +162,14 @@ def rules_are_healthy(prometheus: Prometheus, plan: Plan) -> bool:
     return health_of_fast == {"ok"} and "err" not in health_of_all
 
 
-def slos_are_measured(prometheus: Prometheus, plan: Plan) -> bool:
+def slos_are_measured(prometheus: Prometheus, plan: Plan, failures: JobFailures) -> bool:
+    """Tell whether every SLO has a series, except those of jobs that fail."""
     series_by_slo = prometheus.query_by_label(f"{names.BAD} or {names.FRESH}", names.SLO)
-    return len(series_by_slo) == len(plan.slos)
+    failing = {failure.job for failure in failures}
+    return all(
+        slo.name in series_by_slo or (slo.source == JOB_SOURCE and slo.subject in failing)
+        for slo in plan.slos
+    )
 
 
 def delivery_wait(layout: StackLayout, plan: Plan) -> Wait:

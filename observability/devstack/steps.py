@@ -1,8 +1,12 @@
 """The steps of `up` as the terminal shows them, and the error that ends them."""
 
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from rich.markup import escape
 
 Tell = Callable[[str], None]
 
@@ -11,11 +15,30 @@ class StackError(Exception):
     """A command on the stack failed; the message says why and how to fix it."""
 
 
+@contextmanager
+def signals_raise() -> Iterator[None]:
+    """Raise SystemExit in the block on SIGTERM and SIGHUP, so that `finally` runs, as on Ctrl-C."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)  # as shells report it
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Steps:
     """A printer of steps; entering one yields a function that prints a line below it."""
 
     def __init__(self, say: Tell):
         self._say = say
+
+    def warn(self, text: str) -> None:
+        """Print what is not fine, but keeps nothing from working."""
+        self._say(f"  [yellow]![/yellow] {escape(text)}")
 
     @contextmanager
     def __call__(self, label: str) -> Iterator[Tell]:

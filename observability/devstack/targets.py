@@ -1,5 +1,8 @@
 """The scrape targets of the native stack, which Prometheus reads from files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import yaml
 
 from observability.devstack.layout import HOST, StackLayout
@@ -26,6 +29,15 @@ def announce_targets(layout: StackLayout) -> None:
         draft = layout.config / f"{name}.new"
         draft.write_text(yaml.safe_dump([{"targets": [f"{HOST}:{port}"]}]), encoding="utf-8")
         draft.replace(layout.config / "targets" / f"{name}.yaml")
+
+
+@contextmanager
+def announced_at_end(layout: StackLayout) -> Iterator[None]:
+    """Announce the targets after the block, also when it fails: what runs is monitored."""
+    try:
+        yield
+    finally:
+        announce_targets(layout)
 
 
 def withdraw_targets(layout: StackLayout) -> None:

@@ -102,6 +102,13 @@ FOREIGN = frozenset(  # series that others expose and rules may read
     }
 )
 
+# --- messages of log lines that `make up` reads; fields: job, subject, error ---
+
+LOG_JOB_DONE = "job done"
+LOG_JOB_FAILED = "job failed"
+LOG_DELIVERED = "delivered"
+LOG_DELIVERY_FAILED = "delivery failed"
+
 # --- labels ---
 
 ROUTE = "route"

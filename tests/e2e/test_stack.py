@@ -298,6 +298,28 @@ def test_up_replaces_a_stale_run(stack: Stack) -> None:
     assert stack.pid("alertmanager") != orphan
 
 
+def test_up_works_without_a_job_that_fails(stack: Stack) -> None:
+    """A channel that refuses us is reported, and everything is monitored."""
+    headers = {"Authorization": f"Bearer {DEVELOPMENT_KEY}"}
+    refused = {
+        "id": "refused",
+        "name": "No such channel",
+        "kind": "flow_meter",
+        "channel_id": 999_999,
+        "fields": {"field1": "flow_lps"},
+    }
+    nodes = stack.layout.url("api") + "/api/v1/nodes"
+    assert httpx.post(nodes, json=refused, headers=headers).status_code == 201
+    for process in find_processes(stack):
+        process.kill()
+    up = stack.run("up", "--mode", "native")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "thingspeak.sync fails for refused" in up.stdout
+    prometheus = Prometheus(stack.layout.url("prometheus"))
+    assert {target["health"] for target in prometheus.targets()} == {"up"}
+    assert httpx.delete(f"{nodes}/refused", headers=headers).status_code == 204
+
+
 def test_clean_removes_the_stack(stack: Stack) -> None:
     """`clean` stops the stack and removes its folder."""
     processes = find_processes(stack)

@@ -24,7 +24,7 @@ from api.platform.jobs.leases import Lease
 from api.platform.jobs.retries import retry_delay
 from api.platform.state import app_state
 from api.platform.tables import SUBJECT_COLUMN, Delivery
-from api.platform.telemetry import metrics, request_context, tracing
+from api.platform.telemetry import logs, metrics, request_context, tracing
 from api.platform.types import Headers
 
 TIMEOUT = 5.0  # seconds for each step of a call
@@ -139,6 +139,6 @@ def report_attempt(delivery: Delivery, error: str | None) -> None:
     }
     metrics.JOB_RUNS.labels(job, metrics.outcome(ok=error is None)).inc()
     if error:
-        log.warning("delivery failed", extra=fields)
+        log.warning(logs.DELIVERY_FAILED, extra=fields)
     else:
-        log.info("delivered", extra=fields)
+        log.info(logs.DELIVERED, extra=fields)

@@ -11,13 +11,16 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 from api.platform.config import PlatformSettings
 from api.platform.telemetry import metrics, request_context
+from observability.spec import names
 
 ACCESS = "evara.access"
 ACCESS_LOG = logging.getLogger(ACCESS)  # one line per request
 # Messages that alerts, documentation or tests search for; tests compare the catalogue with them.
 UNHANDLED_EXCEPTION = "unhandled exception"
-JOB_DONE = "job done"
-JOB_FAILED = "job failed"
+JOB_DONE = names.LOG_JOB_DONE
+JOB_FAILED = names.LOG_JOB_FAILED
+DELIVERED = names.LOG_DELIVERED
+DELIVERY_FAILED = names.LOG_DELIVERY_FAILED
 BREAKER_CHANGED = "breaker changed"
 # Logs each batch, and each span that finds the queue full, while the collector is unreachable.
 REPETITIVE = "opentelemetry"

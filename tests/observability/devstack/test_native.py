@@ -1,5 +1,8 @@
-"""doctor, clean and ports of the native stack; up and down run in tests/e2e."""
+"""Failing starts, doctor, clean and ports of the native stack; up and down run in tests/e2e."""
 
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,10 @@ from observability.devstack import layout as layouts
 from observability.devstack import native
 from observability.devstack.binaries import Server
 from observability.devstack.layout import StackLayout, stack_ports
+from observability.devstack.readiness import Wait
+from observability.devstack.steps import StackError, Steps
+from observability.devstack.targets import target_ports
+from observability.spec.plan import Plan
 from tests.observability.devstack.executables import printing
 
 
@@ -52,3 +59,76 @@ def test_clean_leaves_the_reports_of_another_stack(
     assert first.state.exists()
     assert not second.state.exists()
     assert native.clean(first) == [tmp_path / "code" / "reports", first.state]
+
+
+class SilentSupervisor:
+    """A supervisor that starts nothing."""
+
+    def __init__(self, _: StackLayout): ...
+
+    def is_alive(self) -> bool:
+        return False
+
+    def stop(self) -> bool:
+        return False
+
+    def start(self, _: object) -> None: ...
+
+    def failed_programs(self) -> list[str]:
+        return []
+
+
+def raise_error(error: BaseException) -> Callable[..., bool]:
+    """Return a function that raises the error."""
+
+    def function(*_: object) -> bool:
+        raise error
+
+    return function
+
+
+def send_signal(number: int) -> Callable[..., bool]:
+    """Return a function that sends a signal to this process."""
+
+    def function(*_: object) -> bool:
+        os.kill(os.getpid(), number)
+        return False
+
+    return function
+
+
+FAILURES = {
+    "a refusal": (raise_error(StackError("it does not stay up")), StackError),
+    "a full disk": (raise_error(OSError(28, "No space left on device")), OSError),
+    "Ctrl-C": (raise_error(KeyboardInterrupt()), KeyboardInterrupt),
+    "SIGTERM": (send_signal(signal.SIGTERM), SystemExit),
+    "SIGHUP": (send_signal(signal.SIGHUP), SystemExit),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("place", ["start", "wait"])
+def test_a_start_that_fails_is_monitored(
+    place: str,
+    failure: str,
+    layout: StackLayout,
+    plan: Plan,
+    servers: dict[str, Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever ends `up` after the first process started, Prometheus has its targets."""
+    fail, error = FAILURES[failure]
+    wait = Wait("it answers", fail if place == "wait" else lambda: True, "make logs")
+    monkeypatch.setattr(native, "Supervisor", SilentSupervisor)
+    monkeypatch.setattr(native, "require_free_ports", lambda _: None)
+    monkeypatch.setattr(native, "prepare_database", lambda _: None)
+    monkeypatch.setattr(native.binaries, "log_servers", dict)
+    monkeypatch.setattr(native.binaries, "ensure_servers", lambda *_: servers)
+    monkeypatch.setattr(native, "waits", lambda *_: ([wait], []))
+    if place == "start":
+        monkeypatch.setattr(native, "start_programs", lambda *_, **__: fail())
+        monkeypatch.setattr(native, "wait_for_each", raise_error(error()))
+    with pytest.raises(error):
+        native.up(layout, plan, Steps(lambda _: None))
+    names = {path.stem for path in (layout.config / "targets").iterdir()}
+    assert names == target_ports(layout).keys()
