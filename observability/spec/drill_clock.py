@@ -8,10 +8,24 @@ from typing import Any
 from pydantic import BaseModel
 
 from observability.spec.plan import Clock, Plan, Window
-from observability.spec.quantities import Duration, format_duration, parse_duration
+from observability.spec.quantities import Duration, format_duration, parse_promql_duration
 from observability.spec.schema.policy import DrillEntry
 
-RANGE = re.compile(r"(?<=\[)\d+(?:ms|s|m|h|d)(?=[]:])")  # of a range selector or a subquery
+# Durations of PromQL (1h30m, 1w), and what may contain the same characters without being one.
+# Where PromQL expects a duration, a plain number is one, too, in seconds.
+DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
+LENGTH = rf"(?:{DURATION}|\d+(?:\.\d+)?)"
+TOKEN = re.compile(
+    rf"""
+      "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | `[^`]*` | \#.*  # strings and comments
+    | (?<=\[) \s* (?P<range>{LENGTH})                         # of a selector or a subquery
+    | :\s* (?P<step>{LENGTH}) (?=\s*])                        # resolution of a subquery
+    | \b(?i:offset)\s*[-+]?\s* (?P<offset>{LENGTH})
+    | [a-zA-Z_:][\w:]*                                        # names, such as ratio_rate5m
+    | (?P<literal>{DURATION})                                 # as in: time() - last > 1h
+    """,
+    re.VERBOSE,
+)
 UNCHANGED = {"threshold", "buckets", "clock", "log_alerts"}  # `clock` is that of the policy
 
 
@@ -46,7 +60,7 @@ class Accelerator:
         if field in {"for_", "probe_every"}:
             return self.interval(value)
         if field == "expr":
-            return RANGE.sub(self._range, value)
+            return TOKEN.sub(self._shorten_token, value)
         return self._convert_parts(value)
 
     def _convert_parts(self, value: Any) -> Any:
@@ -77,5 +91,12 @@ class Accelerator:
             return seconds
         return max(Decimal(round(seconds / self.speed)), minimum)
 
-    def _range(self, match: re.Match[str]) -> str:
-        return format_duration(self.lookback(parse_duration(match[0]).seconds))
+    def _shorten_token(self, token: re.Match[str]) -> str:
+        """Return a token of an expression, shorter when it is a duration."""
+        kind = token.lastgroup
+        if kind is None:
+            return token[0]
+        shorten = self.lookback if kind == "range" else self.interval
+        seconds = shorten(parse_promql_duration(token[kind]))
+        before = token[0].removesuffix(token[kind])
+        return before + format_duration(seconds)

@@ -11,6 +11,8 @@ UNIT_SECONDS = {
     "s": Decimal(1),
     "ms": Decimal("0.001"),
 }
+# PromQL also has weeks and years, and joins units: 1w, 1h30m.
+PROMQL_UNIT_SECONDS = UNIT_SECONDS | {"w": 7 * UNIT_SECONDS["d"], "y": 365 * UNIT_SECONDS["d"]}
 
 
 class Duration(NamedTuple):
@@ -38,6 +40,14 @@ def parse_positive_duration(value: Any) -> Duration:
     if not duration.seconds:
         raise ValueError(f"{value!r} is no time at all; write a duration above zero, as in 200ms")
     return duration
+
+
+def parse_promql_duration(text: str) -> Decimal:
+    """Return the seconds of a duration in PromQL: `1h30m`, or a plain number of seconds."""
+    parts = re.findall(r"(\d+)(ms|[smhdwy])", text)
+    if not parts:
+        return Decimal(text)
+    return sum((Decimal(count) * PROMQL_UNIT_SECONDS[unit] for count, unit in parts), Decimal(0))
 
 
 def format_duration(seconds: Decimal) -> str:
