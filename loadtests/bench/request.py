@@ -25,6 +25,7 @@ import werkzeug
 
 from loadtests.bench import apps
 from loadtests.bench.measure import Batch, Costs, Tick, run_interleaved
+from observability.lib.bound_process import bind
 
 TIMEOUT_SECONDS = 60  # for an answer, the first of a server that starts included
 CLIENTS = 4  # with one, an idling worker finds its caches cold: sometimes twice the cost
@@ -160,7 +161,7 @@ def run_server(
             "api/gunicorn.conf.py",
             f"loadtests.bench.apps:create_served_app({app!r}, {factory!r})",
         ]
-        process = subprocess.Popen(command, stderr=output, pass_fds=[descriptor])  # noqa: S603
+        process = subprocess.Popen(bind(command, "TERM"), stderr=output, pass_fds=[descriptor])  # noqa: S603
     try:
         base_url = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS) as client:

@@ -11,6 +11,7 @@ from pathlib import Path
 from observability.checks.expressions import FIX
 from observability.generate import alertmanager, loki, prometheus, promtool_tests
 from observability.generate.registry import GENERATED
+from observability.lib.bound_process import bind
 from observability.spec.problems import Problem
 
 TOOLS = ("promtool", "amtool")
@@ -70,7 +71,7 @@ def run_tool(command: Command) -> str:
     """Run a tool and return its complaint; empty when the tool accepts the file."""
     environment = RARE_COLLECTIONS | os.environ
     result = subprocess.run(  # noqa: S603
-        command, env=environment, capture_output=True, text=True, check=False
+        bind(command), env=environment, capture_output=True, text=True, check=False
     )
     if not result.returncode:
         return ""

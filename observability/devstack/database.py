@@ -11,6 +11,7 @@ from observability.devstack.private_files import PRIVATE
 from observability.devstack.processes import clean_environment
 from observability.devstack.programs import api_environment
 from observability.devstack.steps import StackError
+from observability.lib.bound_process import bind
 
 # Folders that decide what the database contains.
 SOURCES = ("migrations/versions", "api/cli", "api/platform/cli")
@@ -30,7 +31,7 @@ def prepare_database(layout: StackLayout, *, drill: bool = False) -> None:
     environment = clean_environment(layout) | api_environment(layout, drill=drill)
     environment.pop("PROMETHEUS_MULTIPROC_DIR")
     result = subprocess.run(  # noqa: S603 - our own interpreter
-        command, cwd=ROOT, env=environment, umask=PRIVATE, capture_output=True, text=True
+        bind(command), cwd=ROOT, env=environment, umask=PRIVATE, capture_output=True, text=True
     )
     if result.returncode:
         reason = result.stderr.strip().splitlines()[-1]

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from observability.devstack.steps import StackError, Tell
+from observability.lib.bound_process import bind
 
 CompletedProcess = subprocess.CompletedProcess[str]
 
@@ -79,5 +80,9 @@ def run_apt(
     for option in options:
         command += ["-o", option]
     return subprocess.run(  # noqa: S603 - fixed words
-        [*command, *arguments], cwd=working_folder, capture_output=True, text=True, check=False
+        bind([*command, *arguments]),
+        cwd=working_folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )

@@ -9,6 +9,8 @@ from observability.devstack.layout import StackLayout
 
 MARK = "EVARA_STACK"  # variable by which a process is found when its supervisor is gone
 
+KILL_SECONDS = 0.1  # for the kernel to end processes, before the next look
+
 
 def clean_environment(layout: StackLayout) -> dict[str, str]:
     """Return our environment with the stack's mark, and without settings of another stack.
@@ -27,6 +29,15 @@ def leftovers(layout: StackLayout) -> list[psutil.Process]:
     mark = str(layout.state)
     others = (process for process in psutil.process_iter() if process.pid != os.getpid())
     return [process for process in others if mark_of(process) == mark]
+
+
+def kill_all(layout: StackLayout) -> None:
+    """Kill every process of the stack, also those that start meanwhile."""
+    while processes := leftovers(layout):
+        for process in processes:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(processes, timeout=KILL_SECONDS)
 
 
 def mark_of(process: psutil.Process) -> str | None:

@@ -1,23 +1,23 @@
 """A stack of its own for one drill: other ports, a new database, the drill's clock, faults."""
 
 import os
-import shutil
 import socket
-import tempfile
-from pathlib import Path
 
 from observability.devstack import native
 from observability.devstack.binaries import ensure_servers
 from observability.devstack.database import prepare_database
+from observability.devstack.guardian import Guardian, remove_stack
 from observability.devstack.layout import StackLayout, servers_folder, stack_ports
 from observability.devstack.ports import is_free, reserve
 from observability.devstack.programs import programs
 from observability.devstack.readiness import wait_until_working
+from observability.devstack.scratch import ScratchFolder, abandoned_folders
 from observability.devstack.server_configs import write_server_configs
 from observability.devstack.steps import StackError, Steps
 from observability.devstack.supervisor import Supervisor
 from observability.spec.plan import Plan
 
+PREFIX = "evara-drill-"  # of the folders
 # No port of an offset is one of the main stack, or one that Linux gives to connections.
 FIRST_OFFSET = 4_550
 OFFSET_STEP = 100
@@ -28,6 +28,7 @@ CLAIMS: dict[int, socket.socket] = {}  # offsets of this process, until it ends
 class Sandbox:
     """A running stack as a context; at its end the processes and the folder are gone.
 
+    So they are when this process is killed: its guardian removes them, or else the next sandbox.
     Its database is new: in that of the main stack, old successes of jobs would fire alerts on the
     faster clock.
     """
@@ -35,7 +36,11 @@ class Sandbox:
     def __init__(self, plan: Plan):
         self.plan = plan
         ports = free_ports()
-        self.folder = Path(tempfile.mkdtemp(prefix="evara-drill-"))
+        for folder in abandoned_folders(PREFIX):
+            remove_stack(folder)
+        self._scratch = ScratchFolder(PREFIX)
+        self.folder = self._scratch.path
+        self._guardian = Guardian(self.folder)
         self.layout = StackLayout(self.folder, ports, servers_folder())
         self._supervisor = Supervisor(self.layout)
 
@@ -72,7 +77,8 @@ class Sandbox:
     def _stop_all(self) -> None:
         """Stop every program with its children, and remove the folder."""
         self._supervisor.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._guardian.remove_stack()
+        self._scratch.remove()
 
 
 def free_ports() -> dict[str, int]:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,13 @@ from pathlib import Path
 import httpx
 
 from observability.devstack.layout import HOST, ROOT, StackLayout
+from observability.devstack.scratch import scratch_folder
+from observability.lib.bound_process import bind
 from observability.lib.json_object import Json
 from observability.spec.quantities import parse_duration
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
+SCRATCH_PREFIX = "evara-load-"
 CSV_PREFIX = "locust"  # of the files that Locust writes to the report's folder
 HOST_TIMEOUT_SECONDS = 5
 STOP_TIMEOUT_SECONDS = 10
@@ -70,14 +72,14 @@ def run_locust(layout: StackLayout, profile: LoadProfile, folder: Path) -> Json:
     Raise LoadRunFailed when it ends without a verdict, or overruns its time and is killed.
     """
     command = locust_command(profile, folder)
-    with tempfile.TemporaryDirectory(prefix="load-") as scratch:
-        verdict = Path(scratch) / "verdict.json"
-        log = Path(scratch) / "locust.log"
+    with scratch_folder(SCRATCH_PREFIX) as scratch:
+        verdict = scratch / "verdict.json"
+        log = scratch / "locust.log"
         environment = os.environ | locust_settings(layout, profile, verdict)
         timeout = profile.seconds() + OVERTIME_SECONDS
         with log.open("w", encoding="utf-8") as output, suppress(subprocess.TimeoutExpired):
             subprocess.run(  # noqa: S603
-                command,
+                bind(command),
                 cwd=ROOT,
                 env=environment,
                 stdout=output,

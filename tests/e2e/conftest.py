@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
 from loadtests.thingspeak_stub import ThingSpeakStub
+from observability.devstack.guardian import Guardian
 from observability.devstack.layout import DEVELOPMENT_KEY, PORTS, ROOT, StackLayout, servers_folder
 from observability.devstack.supervisor import Supervisor
 from observability.drill.sandbox import free_ports
@@ -144,7 +145,7 @@ class Stack:
 
 @contextmanager
 def run_stack(state: Path) -> Iterator[Stack]:
-    """Run a stack and yield it; bring it down afterwards, whatever the tests did."""
+    """Run a stack and yield it; remove it afterwards, also when the tests are killed."""
     ports = free_ports()
     offset = ports["api"] - PORTS["api"]
     settings = {
@@ -153,12 +154,14 @@ def run_stack(state: Path) -> Iterator[Stack]:
         "EVARA_SERVERS_DIR": str(servers_folder()),
     }
     stack = Stack(StackLayout(state, ports, servers_folder()), os.environ | settings)
+    guardian = Guardian(state)
     try:
         up = stack.run("up", "--mode", "native")
         assert up.returncode == 0, up.stdout + up.stderr
         yield stack
     finally:
         stack.run("down")
+        guardian.remove_stack()
 
 
 @pytest.fixture(scope="session")

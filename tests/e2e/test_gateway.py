@@ -27,6 +27,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from observability.lib.bound_process import bind
 from observability.spec import names
 from tests.api.collector import Collector, collecting
 from tests.e2e.test_workers import free_port, responds, seed_database, until
@@ -172,7 +173,10 @@ def run_gateway(
         }
         command = [find_haproxy(), "-db", "-f", str(CONFIG)]
         process = subprocess.Popen(
-            command, env=environment | settings, stdout=output, stderr=subprocess.STDOUT
+            bind(command, "TERM"),
+            env=environment | settings,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
@@ -218,7 +222,11 @@ class Replicas:
             for address in set(REPLICAS) - self.processes.keys():
                 environment = self.environment | {"EVARA_BIND": f"{address}:{self.port}"}
                 self.processes[address] = subprocess.Popen(
-                    command, cwd=ROOT, env=environment, stderr=output, start_new_session=True
+                    bind(command, "TERM"),
+                    cwd=ROOT,
+                    env=environment,
+                    stderr=output,
+                    start_new_session=True,
                 )
         for address in REPLICAS:
             until(

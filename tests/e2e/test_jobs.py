@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, HISTORY_SECONDS, ThingSpeakStub
+from observability.lib.bound_process import bind
 from tests.e2e.test_workers import ROOT, responds, seed_database, until
 from tests.receiver import Receiver, receiving
 
@@ -85,7 +86,7 @@ class Worker:
         """Start the worker and return its process."""
         command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
         with self._log.open("ab") as log:
-            return subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log)
+            return subprocess.Popen(bind(command), cwd=ROOT, env=self._environment, stderr=log)
 
     def kill(self) -> None:
         """Kill the worker and start another one."""
@@ -113,7 +114,7 @@ def run_api(environment: dict[str, str], log: Path) -> Iterator[tuple[str, str]]
         "api.app:create_app()",
     ]
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output)
+        process = subprocess.Popen(bind(command, "TERM"), cwd=ROOT, env=environment, stderr=output)
     try:
         addresses: list[str] = []
         until(

@@ -33,6 +33,7 @@ from api.config import Settings
 from api.platform.state import app_state
 from api.services import nodes
 from loadtests.thingspeak_stub import ThingSpeakStub
+from observability.lib.bound_process import bind
 from observability.spec import names
 from tests.api.helpers import NODES
 from tests.api.platform.helpers import KEYS, KeyedClient, is_problem, store_keys
@@ -330,7 +331,9 @@ def run_api_and_worker(environment: dict[str, str], folder: Path) -> Iterator[st
     started = {}
     for name, command in commands.items():
         with (folder / f"{name}.log").open("w") as log:
-            started[name] = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
+            started[name] = subprocess.Popen(
+                bind(command, "TERM"), cwd=ROOT, env=environment, stderr=log
+            )
     try:
         log = folder / "api.log"
         until(lambda: "Listening at" in log.read_text(), 60, "listening")
@@ -575,7 +578,7 @@ def run_replica(postgres: ComposePostgres, port: int) -> Iterator["subprocess.Po
     ]
     with (postgres.folder / "replica.log").open("ab") as log:
         process = subprocess.Popen(
-            command,
+            bind(command),
             env=postgres.environment | settings,
             stdout=log,
             stderr=log,
@@ -788,7 +791,7 @@ def test_backup_service_starts_with_a_backup(
     for start in range(2):
         with log.open("ab") as output:
             process = subprocess.Popen(
-                command,
+                bind(command, "TERM"),
                 env=filled_postgres.environment,
                 cwd=filled_postgres.folder,
                 stderr=output,

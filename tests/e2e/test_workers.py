@@ -24,6 +24,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from observability.lib.bound_process import bind
 from observability.spec import names
 from tests.processes import running_children
 from tests.serving import free_port
@@ -130,7 +131,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     ]
     with log.open("w") as output:
         processes = [
-            subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output)
+            subprocess.Popen(bind(command, "TERM"), cwd=ROOT, env=environment, stderr=output)
             for command in (gunicorn, exporter)
         ]
     try:

@@ -29,6 +29,7 @@ from api.platform.jobs.worker import Jobs
 from api.platform.tables import Lease
 from api.services.thingspeak import SYNC_JOB as SYNC
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
+from observability.lib.bound_process import bind
 from tests.api.conftest import DAY, MakeApp
 from tests.api.helpers import NODE, NODES, is_synced, stored
 from tests.api.platform.helpers import dead_letters
@@ -251,7 +252,7 @@ def test_sigterm_stops_the_worker_after_its_current_commit(
         "EVARA_THINGSPEAK_URL": upstream.url,
     }
     command = [sys.executable, "-m", "flask", "--app", "api.app", "worker"]
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings) as worker:
+    with subprocess.Popen(bind(command), cwd=ROOT, env=os.environ | settings) as worker:
         try:
             until(lambda: upstream.is_busy(1))
             assert f"{SYNC}/{node_id}" in lease_owners(app)

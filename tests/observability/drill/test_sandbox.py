@@ -1,18 +1,24 @@
 """The stack of a drill, without servers."""
 
+import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
-from observability.devstack.layout import stack_ports
+from observability.devstack.layout import ROOT, StackLayout, servers_folder, stack_ports
+from observability.devstack.processes import end, leftovers
 from observability.devstack.programs import Program
 from observability.devstack.steps import StackError
 from observability.drill import sandbox
 from observability.drill.sandbox import Sandbox
 from observability.spec.loading import load_plan
+from tests.processes import is_running
 from tests.waiting import until
 
 
@@ -58,28 +64,107 @@ def test_chosen_ports_are_reserved() -> None:
     assert all(chosen)
 
 
-def test_children_end_with_the_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Also workers whose parent has ended; the folder is deleted."""
-    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+class OneProgram(Sandbox):
+    """A sandbox whose only program has a child that its end would leave behind."""
 
-    class OneProgram(Sandbox):
-        def _start_all(self) -> None:
-            command = ("sh", "-c", "sleep 60 & echo $!; wait")
-            self._supervisor.start([Program("api", command, 1)])
-
-    with OneProgram(load_plan()) as running:
-        log = running.layout.logs / "api.log"
+    def _start_all(self) -> None:
+        command = ("sh", "-c", "sleep 600 & echo $!; wait")
+        self._supervisor.start([Program("api", command, 1)])
+        log = self.layout.logs / "api.log"
         until(lambda: log.exists() and log.read_text())
-        worker = psutil.Process(int(log.read_text()))
-    assert not worker.is_running()
-    assert not running.folder.exists()
+
+    def worker(self) -> psutil.Process:
+        """Return the child of the program."""
+        log = self.layout.logs / "api.log"
+        return psutil.Process(int(log.read_text()))
+
+
+@pytest.fixture
+def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yield a temporary folder of the test's own; its short path leaves room for a socket's."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+def test_children_end_with_the_sandbox(temporary_folder: Path) -> None:
+    """Also workers whose parent has ended; the folder is deleted."""
+    with OneProgram(load_plan()) as running:
+        worker = running.worker()
+    assert not is_running(worker)
+    assert list(temporary_folder.iterdir()) == []
+
+
+@dataclass
+class Owner:
+    """A process that runs a sandbox, and every process of that sandbox."""
+
+    process: "subprocess.Popen[str]"
+    guardian: psutil.Process
+    processes: list[psutil.Process]
+
+
+@pytest.fixture
+def owner(temporary_folder: Path) -> Iterator[Owner]:
+    """Yield a running sandbox of another process."""
+    code = (
+        "from tests.observability.drill.test_sandbox import *\n"
+        "with OneProgram(load_plan()) as running:\n"
+        "    print(running.folder, flush=True)\n"
+        "    input()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        folder = Path(process.stdout.readline().strip())
+        assert folder.parent == temporary_folder
+        [guardian] = psutil.Process(process.pid).children()
+        processes = leftovers(StackLayout(folder, {}, servers_folder()))
+        assert len(processes) == 3, "supervisord, the program and its child"
+        yield Owner(process, guardian, processes)
+        process.kill()
+        end(processes, 5)
+
+
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGKILL", "SIGINT", "SIGHUP"])
+def test_a_sandbox_ends_with_its_process(
+    owner: Owner, temporary_folder: Path, signal_name: str
+) -> None:
+    """Whatever ends the process, its stack, its guardian and its folder are gone."""
+    owner.process.send_signal(signal.Signals[signal_name])
+    owner.process.wait()
+    for process in (*owner.processes, owner.guardian):
+        until(lambda: not is_running(process), what=f"the end of {process}")  # noqa: B023
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_the_next_sandbox_removes_one_that_lost_its_guardian_too(
+    owner: Owner, temporary_folder: Path
+) -> None:
+    """Processes and folder stay when both are killed, until another sandbox is made."""
+    owner.guardian.kill()
+    owner.process.kill()
+    owner.process.wait()
+    assert all(map(is_running, owner.processes))
+    with OneProgram(load_plan()):
+        assert not any(map(is_running, owner.processes))
+    assert list(temporary_folder.iterdir()) == []
+
+
+def test_a_sandbox_that_runs_is_not_removed_by_the_next(owner: Owner) -> None:
+    """Its owner holds the lock of its folder."""
+    with OneProgram(load_plan()):
+        assert all(map(is_running, owner.processes))
 
 
 def test_without_free_ports_no_folder_is_created(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The folder would stay, because there is no sandbox that removes it."""
-    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(sandbox, "is_free", lambda _: False)
     with pytest.raises(StackError, match="no free ports"):
         Sandbox(load_plan())

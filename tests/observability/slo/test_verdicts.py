@@ -20,6 +20,7 @@ from observability.devstack.layout import PORTS
 from observability.drill.sandbox import free_ports
 from observability.generate import prometheus
 from observability.generate.registry import ROOT
+from observability.lib.bound_process import bind
 from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
@@ -192,7 +193,7 @@ def server(fast: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with (folder / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        process = subprocess.Popen(bind(command), stdout=log, stderr=log)
         try:
             client = Prometheus(f"http://127.0.0.1:{port}")
             wait(client, process, folder / "log")

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from api.platform.config import PlatformSettings
 from api.platform.http import security_headers
 from api.platform.state import app_state
+from observability.lib.bound_process import bind
 from observability.spec import names
 from tests.api.conftest import MakeApp
 from tests.api.platform.helpers import ORDER, ORDERS, is_problem, label_values
@@ -259,7 +260,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "api.app:create_app()",
     ]
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment | settings, stderr=output)
+        process = subprocess.Popen(
+            bind(command, "TERM"), cwd=ROOT, env=environment | settings, stderr=output
+        )
     try:
         for attempt in stamina.retry_context(on=TypeError, attempts=None, timeout=60, wait_max=0.5):
             with attempt:

@@ -23,6 +23,7 @@ from api.platform.jobs.worker import Jobs
 from api.platform.outbound.guarded_calls import Guard, RetryPolicy
 from api.platform.state import app_state
 from api.platform.telemetry import logs, metrics, request_context
+from observability.lib.bound_process import bind
 from observability.spec import names
 from tests.api.collector import Collector, Received, collecting
 from tests.api.conftest import MakeApp, NewDatabase
@@ -430,7 +431,9 @@ def test_worker_sends_queued_spans_before_it_exits(
         "api.app:create_app()",
     ]
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stderr=output)
+        process = subprocess.Popen(
+            bind(command, "TERM"), cwd=ROOT, env=os.environ | settings, stderr=output
+        )
     try:
         until(lambda: re.search(r"Listening at: (http://\S+)", log.read_text()))
         url = re.findall(r"Listening at: (http://\S+)", log.read_text())[0]
