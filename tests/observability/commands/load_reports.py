@@ -27,25 +27,25 @@ REPORT: dict[str, Any] = {
     "server": {"missing": ""},
     "findings": [
         {
-            "route": "readings.latest",
+            "route": "parcels.latest",
             "number": "p95",
-            "text": "readings.latest, p95: [too slow].",
+            "text": "parcels.latest, p95: [too slow].",
             "meaning": "Requests wait. " * 9,
         }
     ],
     "total": {"route": "all", "clients": SIDE, "server": SIDE},
     "routes": [
-        {"route": "readings.latest", "clients": SIDE, "server": SIDE | {"p95": 1.2}},
+        {"route": "parcels.latest", "clients": SIDE, "server": SIDE | {"p95": 1.2}},
         {
-            "route": "nodes.list",
+            "route": "orders.list",
             "clients": dict.fromkeys(SIDE) | {"requests": 0, "failed": 0, "rate": 0.0},
             "server": None,
         },
     ],
-    "errors": [{"what": "nodes.list: 500 [boom]", "count": 3}],
+    "errors": [{"what": "orders.list: 500 [boom]", "count": 3}],
     "objectives": [
         {
-            "slo": "nodes.list-availability",
+            "slo": "orders.list-availability",
             "objective": 0.999,
             "measured": 0.9,
             "good": 9,
@@ -53,7 +53,7 @@ REPORT: dict[str, Any] = {
             "verdict": "missed",
         },
         {
-            "slo": "nodes.get-availability",
+            "slo": "orders.get-availability",
             "objective": 0.999,
             "measured": None,
             "good": 0,
@@ -61,7 +61,7 @@ REPORT: dict[str, Any] = {
             "verdict": "idle",
         },
         {
-            "slo": "nodes.list-latency-200ms",
+            "slo": "orders.list-latency-200ms",
             "objective": 0.95,
             "measured": 0.875,
             "good": 7,

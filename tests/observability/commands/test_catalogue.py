@@ -19,7 +19,7 @@ WRONG_SHAPES = (
     ("threshold: 200ms, objective: 95}", "threshold: 200, objective: 95}"),
     (
         "  health.detail: GET /health\n",
-        "  health.detail: GET /health\n  nodes.list: GET /elsewhere\n",
+        "  health.detail: GET /health\n  orders.list: GET /elsewhere\n",
     ),
     ("next_steps:\n      - Is ThingSpeak itself", "next_stepz:\n      - Is ThingSpeak itself"),
 )
@@ -30,18 +30,18 @@ SHAPE_PROBLEMS = (
     "defaults.latency.0.threshold: 200 is no duration",
     "dependencies.thingspeak.next_steps: is missing",
     "did you mean next_steps?",
-    "exempt.nodes.list: is declared under routes, too",
+    "exempt.orders.list: is declared under routes, too",
     ": tiers.P0.windows: is empty",
 )
 
 WRONG_REFERENCES = (
     ("    availability: 99.95\n", "    availability: 99.999\n"),
-    ("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),
+    ("routes: [orders.list, health.ready]", "routes: [orders.lst, health.ready]"),
 )
 
 REFERENCE_PROBLEMS = (
-    "routes.readings.ingest.availability: 99.999 cannot be met",
-    "probe.routes: route 'nodes.lst' is not declared",
+    "routes.parcels.ingest.availability: 99.999 cannot be met",
+    "probe.routes: route 'orders.lst' is not declared",
     "tiers.T4.severity: severity 'tikcet' is not declared",
 )
 
@@ -82,7 +82,7 @@ def test_mistakes_are_listed_and_nothing_is_written(
     assert result.returncode == 1
     assert result.stdout == ""
     for line in (
-        ": routes.readings.ingest.availability: 100 is no objective",
+        ": routes.parcels.ingest.availability: 100 is no objective",
         "fix: did you mean rate_limit?",
         ": tiers.P0.windows: is empty",
         "3 problems",
@@ -96,12 +96,12 @@ def test_a_route_that_the_app_lacks_writes_nothing(
     files: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:
     """The contract is checked before anything is written."""
-    catalogue, _ = files((("    http: GET /api/v1/nodes\n", "    http: GET /api/v1/knots/\n"),))
+    catalogue, _ = files((("    http: GET /api/v1/orders\n", "    http: GET /api/v1/knots/\n"),))
     options = ("--catalogue", catalogue, "--openapi", CONTRACT, "--out", tmp_path / "out")
     result = run("generate", *options)
     assert result.returncode == 1
     assert "GET /api/v1/knots/ is not in the app" in result.stderr
-    assert "GET /api/v1/nodes is served, but watched by nothing" in result.stderr
+    assert "GET /api/v1/orders is served, but watched by nothing" in result.stderr
     assert "(contract)" in result.stderr
     assert not (tmp_path / "out").exists()
 

@@ -26,7 +26,7 @@ def test_two_load_reports_are_compared(tmp_path: Path) -> None:
     result = invoke("load", "--compare", *folders)
     assert result.exit_code == 1, result.output
     assert (
-        "nodes.list-availability: was met, is missed now: 100.000 % → 90.000 %, objective 99.9 %"
+        "orders.list-availability: was met, is missed now: 100.000 % → 90.000 %, objective 99.9 %"
         in result.output
     )
     assert "The runs had different settings: users was 20, is 21." in result.output
@@ -54,7 +54,7 @@ def test_comparison_of_unreliable_runs_has_a_warning(
 ) -> None:
     """It has no tick, but exits 0."""
     few = {
-        "route": "readings.latest",
+        "route": "parcels.latest",
         "clients": SIDE | {"requests": 20, "p95": 0.16},
         "server": None,
     }

@@ -18,12 +18,12 @@ def test_load_report_names_missed_objectives_and_errors(monkeypatch: pytest.Monk
     assert result.exit_code == 1
     assert "Each pair is clients/server" in result.output
     for words in (
-        "nodes.list-availability",
+        "orders.list-availability",
         "8 of 20 too few",
         "1200/1200",
         "80/1200≠",
-        "3 × nodes.list: 500 [boom]",
-        "≠ readings.latest, p95: [too slow].",
+        "3 × orders.list: 500 [boom]",
+        "≠ parcels.latest, p95: [too slow].",
     ):
         assert words in result.output
     assert "≠ Clients and server disagree on 1 number" in result.output

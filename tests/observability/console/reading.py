@@ -9,7 +9,7 @@ from observability.spec import names
 from observability.spec.plan import Plan
 from tests.observability.console.conftest import FakeServers
 
-PAGES = ("/", "/slo/nodes.list-availability", "/routes/nodes.list", "/alerts/TargetDown")
+PAGES = ("/", "/slo/orders.list-availability", "/routes/orders.list", "/alerts/TargetDown")
 ENTRY = {"startsAt": "2026-01-02T03:04:05Z", "fingerprint": "f1", "status": "firing"}
 NOTIFIED = {
     "status": "firing",

@@ -60,7 +60,7 @@ def test_alert_that_no_server_reports_has_ended(
 
 def test_an_alert_links_to_itself_and_to_its_slo(client: FlaskClient, servers: FakeServers) -> None:
     """Every tier that burns is named."""
-    name = "nodes.list-availability"
+    name = "orders.list-availability"
     servers.alerts = [
         alert("ErrorBudgetBurn", "page", slo=name, tier=tier) for tier in ("T2", "T1")
     ]
@@ -78,7 +78,7 @@ def test_delivered_alerts_are_shown_and_heartbeats_are_not(client: FlaskClient) 
         client,
         {
             "alertname": "ErrorBudgetBurn",
-            "slo": "nodes.list-availability",
+            "slo": "orders.list-availability",
             "severity": "page",
             "tier": "T1",
         },
@@ -91,9 +91,9 @@ def test_delivered_alerts_are_shown_and_heartbeats_are_not(client: FlaskClient) 
     )
     deliver(client, {"alertname": "Watchdog", "severity": "heartbeat"}, fingerprint="f3")
     page = read(client)
-    assert {"/slo/nodes.list-availability", "/alerts/TargetDown"} <= set(page.all("a", "href"))
+    assert {"/slo/orders.list-availability", "/alerts/TargetDown"} <= set(page.all("a", "href"))
     assert "/alerts/Watchdog" not in page.all("a", "href")
-    assert "● open ErrorBudgetBurn page nodes.list-availability T1" in page.text
+    assert "● open ErrorBudgetBurn page orders.list-availability T1" in page.text
     assert "✓ resolved TargetDown page api" in page.text
     assert "2 delivered" in page.text
 

@@ -95,7 +95,7 @@ def test_results_of_runbook_queries_have_units(
         names.HTTP_REQUESTS: [({}, float("nan"))],
         **servers.samples,
     }
-    text = read(client, "/slo/nodes.list-availability").text
+    text = read(client, "/slo/orders.list-availability").text
     assert re.search(r"ratio of bad events\? \S+ 25 %", text)
     assert text.count("no data") == 2
 
@@ -105,10 +105,10 @@ def test_routes_are_shown_with_their_numbers(
 ) -> None:
     """Each route of the catalogue has a row, requested or not; NaN is no number."""
     servers.samples = {
-        names.HTTP_REQUESTS: [({"route": "nodes.list"}, 12.5), ({"route": "docs"}, float("nan"))]
+        names.HTTP_REQUESTS: [({"route": "orders.list"}, 12.5), ({"route": "docs"}, float("nan"))]
     }
     page = read(client)
-    assert "nodes.list 12.5/s – – – –" in page.text
+    assert "orders.list 12.5/s – – – –" in page.text
     links = page.all("a", "href")
     assert all(f"/routes/{route.id}" in links for route in plan.routes)
     assert "/routes/docs" not in links
@@ -119,22 +119,22 @@ def test_an_slo_has_its_numbers_charts_alerts_and_runbook(
 ) -> None:
     """The page shows only this SLO, with the present results of the runbook's queries."""
     measured(servers, plan, bad=1.0)
-    for n, name in enumerate(("nodes.list-availability", "nodes.get-availability")):
+    for n, name in enumerate(("orders.list-availability", "orders.get-availability")):
         deliver(
             client,
             {"alertname": "ErrorBudgetBurn", "slo": name},
             fingerprint=f"f{n}",
             annotations={"summary": f"about {name}"},
         )
-    page = read(client, "/slo/nodes.list-availability")
-    entry = entries.entries(plan)["nodes.list-availability"]
+    page = read(client, "/slo/orders.list-availability")
+    entry = entries.entries(plan)["orders.list-availability"]
     assert "99.900 %" in page.text
-    assert "about nodes.list-availability" in page.text
-    assert "about nodes.get-availability" not in page.text
+    assert "about orders.list-availability" in page.text
+    assert "about orders.get-availability" not in page.text
     assert all(check.text in page.text and check.query in page.text for check in entry.checks)
     assert all(servers.queries[check.query] for check in entry.checks)
     assert len(page.all("img", "alt")) == 4  # the logo and three charts
-    assert "/routes/nodes.list" in page.all("a", "href")
+    assert "/routes/orders.list" in page.all("a", "href")
 
 
 def test_a_route_has_its_slos_charts_and_runbooks(
@@ -142,11 +142,11 @@ def test_a_route_has_its_slos_charts_and_runbooks(
 ) -> None:
     """The variable of its charts is a regular expression; routes without SLO have a page, too."""
     measured(servers, plan)
-    page = read(client, "/routes/nodes.list")
-    slo_names = [slo.name for slo in plan.slos if slo.subject == "nodes.list"]
+    page = read(client, "/routes/orders.list")
+    slo_names = [slo.name for slo in plan.slos if slo.subject == "orders.list"]
     assert page.all("tr", "data-slo") == slo_names
     assert page.all("details", "id") == slo_names
-    assert any("route=nodes%5B.%5Dlist" in address for address in page.all("img", "src"))
+    assert any("route=orders%5B.%5Dlist" in address for address in page.all("img", "src"))
     for name in (plan.exempt[0][0], names.UNMATCHED):
         assert "no SLO and no runbook page" in read(client, f"/routes/{name}").text
 
@@ -186,7 +186,7 @@ def test_hostile_labels_stay_text(client: FlaskClient, servers: FakeServers, pat
     labels = {
         "alertname": "TargetDown",
         "severity": "page",
-        "slo": "nodes.list-availability",
+        "slo": "orders.list-availability",
         "job": EVIL,
         "tier": EVIL,
     }
@@ -204,7 +204,7 @@ def test_hostile_labels_stay_text(client: FlaskClient, servers: FakeServers, pat
         {"src": "/static/console.js", "defer": None}
     ]
     assert not [attributes for _, attributes in page.tags if "onload" in attributes]
-    assert path == "/routes/nodes.list" or EVIL in page.text
+    assert path == "/routes/orders.list" or EVIL in page.text
 
 
 @pytest.mark.parametrize("path", PAGES)

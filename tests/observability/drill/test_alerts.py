@@ -38,7 +38,7 @@ def test_the_watchdog_and_pending_alerts_are_allowed() -> None:
 def test_an_alert_may_be_allowed_for_every_slo() -> None:
     """An allowed alert with `*` stands for the alert of any SLO, and for no other alert."""
     drill = DRILLS["stop-api"]
-    firing = [alert(names.UNMEASURED_ALERT, slo="nodes.list-probe")]
+    firing = [alert(names.UNMEASURED_ALERT, slo="orders.list-probe")]
     prometheus: Any = FakePrometheus(*firing)
     alerts.AlertWatch(drill.required, drill.allowed, prometheus, "", "page").observe()
     with pytest.raises(DrillFailed, match=names.UNMEASURED_ALERT):

@@ -28,10 +28,10 @@ def burn(subject: str, sli: str = "availability", **labels: str) -> Labels:
 DATABASE_DOWN = {names.ALERT_NAME: "DatabaseDown", names.SUBJECT: "database", **PAGE}
 DATABASE_BURN = burn("database", tier="D0")
 ROUTES = (
-    burn("nodes.list"),
-    burn("nodes.get"),
-    burn("readings.ingest"),
-    burn("nodes.list", "probe", tier="P0"),
+    burn("orders.list"),
+    burn("orders.get"),
+    burn("parcels.ingest"),
+    burn("orders.list", "probe", tier="P0"),
     burn("health.ready", "probe", tier="P0"),
     burn("thingspeak.sync", "freshness", tier="T1"),
     burn("gateway", owner="upstream"),
@@ -121,19 +121,19 @@ def test_a_route_that_fails_for_another_reason_pages_when_the_dependency_is_well
     assert delivery.delivered() == ["DatabaseDown"]
     delivery.resolve(*ROUTES[1:])
     delivery.resolve(DATABASE_DOWN)
-    assert delivery.delivered() == ["DatabaseDown", "ErrorBudgetBurn nodes.list-availability"]
+    assert delivery.delivered() == ["DatabaseDown", "ErrorBudgetBurn orders.list-availability"]
 
 
 def test_a_dependency_silences_nothing_that_does_not_need_it(delivery: Delivery) -> None:
     """Neither routes of other dependencies, nor other alerts, nor a dependency's own."""
     others = [
-        burn("readings.live"),
+        burn("parcels.live"),
         burn("thingspeak", owner="upstream"),
         TARGET_DOWN,
-        {names.ALERT_NAME: "UnhandledException", names.ROUTE: "nodes.list", **TICKET},
+        {names.ALERT_NAME: "UnhandledException", names.ROUTE: "orders.list", **TICKET},
     ]
     delivery.fire(DATABASE_DOWN, *others[:1], *others[2:])
-    delivered = ["DatabaseDown", "ErrorBudgetBurn readings.live-availability"]
+    delivered = ["DatabaseDown", "ErrorBudgetBurn parcels.live-availability"]
     delivered += ["TargetDown", "UnhandledException"]
     assert sorted(delivery.delivered()) == sorted(delivered)
     delivery.fire(others[1])
@@ -144,17 +144,17 @@ def test_a_dependency_silences_nothing_that_does_not_need_it(delivery: Delivery)
 def test_a_ticket_about_a_dependency_silences_tickets_alone(delivery: Delivery) -> None:
     """A page of a route is sent while the dependency spends its budget slowly."""
     ticket = {names.SEVERITY: "ticket", names.TIER: "T4"}
-    delivery.fire(burn("database", **ticket), burn("nodes.get", **ticket), burn("nodes.list"))
+    delivery.fire(burn("database", **ticket), burn("orders.get", **ticket), burn("orders.list"))
     assert sorted(delivery.delivered()) == [
         "ErrorBudgetBurn database-availability",
-        "ErrorBudgetBurn nodes.list-availability",
+        "ErrorBudgetBurn orders.list-availability",
     ]
 
 
 def test_a_page_about_a_dependency_silences_tickets_of_what_needs_it(delivery: Delivery) -> None:
     """Among them alerts on log lines that declare what they need."""
     lines = {names.ALERT_NAME: "LogErrorBurst", names.LOG_PROGRAM: "api", **TICKET}
-    delivery.fire(DATABASE_DOWN, burn("nodes.get", severity="ticket", tier="T4"), lines)
+    delivery.fire(DATABASE_DOWN, burn("orders.get", severity="ticket", tier="T4"), lines)
     assert delivery.delivered() == ["DatabaseDown"]
 
 
@@ -162,13 +162,13 @@ def test_a_subject_that_fails_does_not_page_for_being_slow(delivery: Delivery) -
     """Failed calls are slow ones, too; another subject's slowness is sent."""
     slow = "latency-1s"
     delivery.fire(
-        burn("nodes.get"),
-        burn("nodes.get", "latency", slo=f"nodes.get-{slow}"),
-        burn("nodes.list", "latency", slo=f"nodes.list-{slow}"),
+        burn("orders.get"),
+        burn("orders.get", "latency", slo=f"orders.get-{slow}"),
+        burn("orders.list", "latency", slo=f"orders.list-{slow}"),
     )
     assert sorted(delivery.delivered()) == [
-        "ErrorBudgetBurn nodes.get-availability",
-        f"ErrorBudgetBurn nodes.list-{slow}",
+        "ErrorBudgetBurn orders.get-availability",
+        f"ErrorBudgetBurn orders.list-{slow}",
     ]
 
 
@@ -192,12 +192,12 @@ def test_a_target_that_is_down_silences_only_the_slos_that_it_measures(delivery:
     unmeasured = {names.ALERT_NAME: names.UNMEASURED_ALERT, **TICKET}
     delivery.fire(
         TARGET_DOWN | {names.SCRAPE_JOB: "api"},
-        unmeasured | {names.SLO: "nodes.list-availability", names.SCRAPE_JOB: "api"},
-        unmeasured | {names.SLO: "nodes.list-probe", names.SCRAPE_JOB: "prober"},
+        unmeasured | {names.SLO: "orders.list-availability", names.SCRAPE_JOB: "api"},
+        unmeasured | {names.SLO: "orders.list-probe", names.SCRAPE_JOB: "prober"},
         unmeasured | {names.SLO: "gateway-availability", names.SCRAPE_JOB: "gateway"},
     )
     assert sorted(delivery.delivered()) == [
         "SLOUnmeasured gateway-availability",
-        "SLOUnmeasured nodes.list-probe",
+        "SLOUnmeasured orders.list-probe",
         "TargetDown",
     ]

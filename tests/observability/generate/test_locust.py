@@ -19,7 +19,7 @@ def test_every_loaded_route_has_a_scenario(plan: Plan, openapi: dict[str, Any]) 
     assert {name: entry["weight"] for name, entry in scenario_by_id.items()} == {
         route.id: route.load.weight for route in plan.routes
     }
-    assert scenario_by_id["readings.ingest"]["weight"] == 50
+    assert scenario_by_id["parcels.ingest"]["weight"] == 50
 
 
 def test_bodies_are_the_contracts_examples(plan: Plan, openapi: dict[str, Any]) -> None:
@@ -30,13 +30,13 @@ def test_bodies_are_the_contracts_examples(plan: Plan, openapi: dict[str, Any]) 
         content = operation.get("requestBody", {}).get("content", {})
         assert entry["body"] == next((media["example"] for media in content.values()), None), name
         assert (entry["body"] is None) == (entry["content_type"] is None)
-    assert scenario_by_id["nodes.create"]["body"]
+    assert scenario_by_id["orders.create"]["body"]
 
 
 def test_expected_statuses_are_the_contracts_successes(plan: Plan, openapi: dict[str, Any]) -> None:
     """Only the contract's success statuses are expected."""
     scenario_by_id = scenarios(plan, openapi)
-    assert scenario_by_id["nodes.create"]["expect"] == [201]
+    assert scenario_by_id["orders.create"]["expect"] == [201]
     assert all(
         entry["expect"] and all(200 <= code < 300 for code in entry["expect"])
         for entry in scenario_by_id.values()
@@ -48,23 +48,23 @@ def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, A
     for route in plan.routes:
         entry = scenarios(plan, openapi)[route.id]
         assert [row["slo"] for row in entry["objectives"]] == [slo.name for slo in route.slos]
-    assert scenarios(plan, openapi)["nodes.list"]["objectives"] == [
+    assert scenarios(plan, openapi)["orders.list"]["objectives"] == [
         {
-            "slo": "nodes.list-availability",
+            "slo": "orders.list-availability",
             "objective": 0.999,
             "within": None,
             "kind": "availability",
             "events_needed": 1000,
         },
         {
-            "slo": "nodes.list-latency-200ms",
+            "slo": "orders.list-latency-200ms",
             "objective": 0.95,
             "within": 0.2,
             "kind": "latency",
             "events_needed": 20,
         },
         {
-            "slo": "nodes.list-latency-1s",
+            "slo": "orders.list-latency-1s",
             "objective": 0.995,
             "within": 1.0,
             "kind": "latency",
@@ -76,23 +76,26 @@ def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, A
 def test_parameters_come_from_the_catalogue(plan: Plan, openapi: dict[str, Any]) -> None:
     """Which routes create and remove resources, and which fields differ between requests."""
     scenario_by_id = scenarios(plan, openapi)
-    assert (scenario_by_id["nodes.create"]["provides"], scenario_by_id["nodes.create"]["vary"]) == (
-        {"node_id": "id"},
+    assert (
+        scenario_by_id["orders.create"]["provides"],
+        scenario_by_id["orders.create"]["vary"],
+    ) == (
+        {"order_id": "id"},
         {"id": "unique"},
     )
-    assert scenario_by_id["nodes.delete"]["consumes"] == "node_id"
+    assert scenario_by_id["orders.delete"]["consumes"] == "order_id"
 
 
 def test_fixed_resource_is_in_the_scenario(
     plan_of: Callable[..., Plan], openapi: dict[str, Any]
 ) -> None:
     """Where only some resources have a response, the catalogue names one."""
-    fixed_plan = plan_of((("vary: {readings.time: now}}", "fixed: {node_id: main-branch}}"),))
-    assert scenarios(fixed_plan, openapi)["readings.ingest"]["fixed"] == {"node_id": "main-branch"}
-    assert scenarios(fixed_plan, openapi)["nodes.get"]["fixed"] == {}
+    fixed_plan = plan_of((("vary: {parcels.time: now}}", "fixed: {order_id: main-branch}}"),))
+    assert scenarios(fixed_plan, openapi)["parcels.ingest"]["fixed"] == {"order_id": "main-branch"}
+    assert scenarios(fixed_plan, openapi)["orders.get"]["fixed"] == {}
 
 
 def test_route_missing_in_the_contract_has_no_body(plan: Plan) -> None:
     """Rendering succeeds; `check` reports the route."""
-    entry = scenarios(plan, {})["nodes.create"]
+    entry = scenarios(plan, {})["orders.create"]
     assert (entry["body"], entry["content_type"], entry["expect"]) == (None, None, [])

@@ -25,13 +25,13 @@ ANNOTATIONS = {
     "summary": f"About 12 % of calls failed. {HOSTILE}",
     "description": f"400 of 3200 in the last 5m were bad. {HOSTILE}",
     names.NEXT_STEPS: f"1. Look at the database. 2. {HOSTILE}",
-    "runbook_url": "http://localhost:8080/slo/nodes.list-availability",
-    "dashboard_url": "http://localhost:3000/d/evara-api-slo?var-slo=nodes.list-availability&a=b",
+    "runbook_url": "http://localhost:8080/slo/orders.list-availability",
+    "dashboard_url": "http://localhost:3000/d/evara-api-slo?var-slo=orders.list-availability&a=b",
     "logs_url": "http://localhost:3000/d/evara-api-logs",
 }
 ALERT = {
     names.ALERT_NAME: names.BURN_ALERT,
-    names.SLO: "nodes.list-availability",
+    names.SLO: "orders.list-availability",
     names.SEVERITY: "page",
     names.OWNER: "platform",
 }
@@ -97,7 +97,7 @@ def test_slack_shows_what_a_person_needs(receivers: Receivers) -> None:
     receivers.server.fire(ALERT, annotations=ANNOTATIONS)
     message = latest(receivers.slack)
     [attachment] = message["attachments"]
-    assert attachment["title"] == "[FIRING:1] page: ErrorBudgetBurn nodes.list-availability"
+    assert attachment["title"] == "[FIRING:1] page: ErrorBudgetBurn orders.list-availability"
     for text in ANNOTATIONS.values():
         assert html.escape(text, quote=False) in attachment["text"]
     assert "text" not in attachment["mrkdwn_in"]
@@ -128,7 +128,7 @@ def test_a_mail_shows_what_a_person_needs(receivers: Receivers) -> None:
     receivers.server.fire(ALERT, annotations=ANNOTATIONS)
     until(lambda: receivers.mail.mails)
     mail = receivers.mail.mails[-1]
-    assert mail["Subject"] == "[FIRING:1] page: ErrorBudgetBurn nodes.list-availability"
+    assert mail["Subject"] == "[FIRING:1] page: ErrorBudgetBurn orders.list-availability"
     [part] = [part for part in mail.walk() if not part.is_multipart()]
     assert part.get_content_type() == "text/plain"
     body = part.get_content()

@@ -163,11 +163,11 @@ def test_kinds_are_those_that_a_tier_may_name() -> None:
 @pytest.mark.parametrize(
     ("slo", "promise"),
     [
-        ("nodes.list-availability", "99.9 % of requests do not fail"),
-        ("nodes.list-latency-200ms", "95 % of successful requests take at most 200ms"),
+        ("orders.list-availability", "99.9 % of requests do not fail"),
+        ("orders.list-latency-200ms", "95 % of successful requests take at most 200ms"),
         ("database-availability", "99.99 % of calls succeed"),
         ("thingspeak.sync-freshness", "99 % of the time, the last success is at most 15m old"),
-        ("nodes.list-probe", "99.9 % of the time, the last successful probe is at most 12s old"),
+        ("orders.list-probe", "99.9 % of the time, the last successful probe is at most 12s old"),
     ],
 )
 def test_promises_read_as_sentences(plan: Plan, slo: str, promise: str) -> None:

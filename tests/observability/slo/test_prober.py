@@ -71,11 +71,11 @@ def test_only_success_counts_as_reached(
     monkeypatch.setattr(module, "TIMEOUT", 0.2 if path == "/slow" else 5.0)
     prober = Prober(plan, url, "k")
     started = time.time()
-    assert prober.probe("nodes.list", path) is ok
-    assert probes(prober, "nodes.list", "ok") == float(ok)
-    assert probes(prober, "nodes.list", "error") == float(not ok)
-    assert value(prober, f"{names.PROBE_DURATION}_count", route="nodes.list") == 1
-    last_success = value(prober, names.PROBE_LAST_SUCCESS, route="nodes.list")
+    assert prober.probe("orders.list", path) is ok
+    assert probes(prober, "orders.list", "ok") == float(ok)
+    assert probes(prober, "orders.list", "error") == float(not ok)
+    assert value(prober, f"{names.PROBE_DURATION}_count", route="orders.list") == 1
+    last_success = value(prober, names.PROBE_LAST_SUCCESS, route="orders.list")
     if ok:
         assert last_success is not None
         assert started <= last_success <= time.time()
@@ -86,13 +86,13 @@ def test_only_success_counts_as_reached(
 def test_a_server_that_is_gone_is_a_failure(plan: Plan) -> None:
     """A refused connection is an outcome, not an exception."""
     prober = Prober(plan, "http://127.0.0.1:9", "k")
-    assert prober.probe("nodes.list", "/ok") is False
+    assert prober.probe("orders.list", "/ok") is False
 
 
 @pytest.mark.parametrize(("key", "sent"), [("evara_x", "Bearer evara_x"), ("", None)])
 def test_key_is_sent_if_there_is_one(key: str, sent: str | None, url: str, plan: Plan) -> None:
     """Services without keys get no header, because servers refuse an empty one."""
-    assert Prober(plan, url, key).probe("nodes.list", "/ok")
+    assert Prober(plan, url, key).probe("orders.list", "/ok")
     assert Paths.keys[-1] == sent
 
 

@@ -128,7 +128,7 @@ def test_other_windows_are_refused(text: str, plan: Plan) -> None:
 
 
 class Target(BaseHTTPRequestHandler):
-    """/metrics whose counters grow: nodes.list is well, nodes.get fails, nodes.create is idle."""
+    """/metrics: orders.list succeeds, orders.get fails, orders.create is idle."""
 
     scrapes = 0
 
@@ -136,7 +136,7 @@ class Target(BaseHTTPRequestHandler):
         Target.scrapes += 1
         count, edge = f"{names.HTTP_DURATION}_count", f"{names.HTTP_DURATION}_bucket"
         good, bad = 100 * Target.scrapes, 50 * Target.scrapes
-        rows = {"nodes.list": (good, 0), "nodes.get": (good, bad), "nodes.create": (0, 0)}
+        rows = {"orders.list": (good, 0), "orders.get": (good, bad), "orders.create": (0, 0)}
         lines = [f"# TYPE {names.HTTP_DURATION} histogram"]
         for route, (fine, failed) in rows.items():
             lines += [
@@ -153,7 +153,7 @@ class Target(BaseHTTPRequestHandler):
             ]
         lines += [
             "# TYPE last gauge",
-            f'{names.PROBE_LAST_SUCCESS}{{route="nodes.list"}} {time.time()}',
+            f'{names.PROBE_LAST_SUCCESS}{{route="orders.list"}} {time.time()}',
         ]
         body = ("\n".join(lines) + "\n").encode()
         self.send_response(200)
@@ -211,7 +211,7 @@ def wait(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> N
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if client.query_by_label(names.error_ratio("5m"), names.SLO).get(
-                "nodes.get-availability"
+                "orders.get-availability"
             ):
                 return
         except Unreachable:
@@ -226,15 +226,15 @@ def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Pla
         row.slo: row for row in verdicts.measure(fast, server, verdicts.parse_window(fast, "1m"))
     }
     assert set(rows) == {entry.name for entry in fast.slos}
-    assert rows["nodes.list-availability"].verdict == Verdict.MET
-    assert rows["nodes.list-latency-1s"].verdict == Verdict.MET
-    assert rows["nodes.get-availability"].verdict == Verdict.MISSED
-    assert rows["nodes.get-availability"].measured == pytest.approx(2 / 3, abs=0.01)
-    assert rows["nodes.get-availability"].burn_rate == pytest.approx(1000 / 3, rel=0.05)
-    assert rows["nodes.create-availability"].verdict == Verdict.IDLE
-    assert rows["readings.latest-availability"].verdict == Verdict.UNMEASURED
+    assert rows["orders.list-availability"].verdict == Verdict.MET
+    assert rows["orders.list-latency-1s"].verdict == Verdict.MET
+    assert rows["orders.get-availability"].verdict == Verdict.MISSED
+    assert rows["orders.get-availability"].measured == pytest.approx(2 / 3, abs=0.01)
+    assert rows["orders.get-availability"].burn_rate == pytest.approx(1000 / 3, rel=0.05)
+    assert rows["orders.create-availability"].verdict == Verdict.IDLE
+    assert rows["parcels.latest-availability"].verdict == Verdict.UNMEASURED
     assert rows["database-availability"].verdict == Verdict.UNMEASURED
-    assert rows["nodes.list-probe"].verdict == Verdict.MET
+    assert rows["orders.list-probe"].verdict == Verdict.MET
     assert (
         rows["thingspeak.sync-freshness"].verdict == Verdict.MISSED
     )  # its target is there, and says nothing
@@ -244,8 +244,8 @@ def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Pla
 def test_young_server_judges_the_period_by_its_data(server: Prometheus, fast: Plan) -> None:
     """The longest window has a result within seconds."""
     rows = {row.slo: row.verdict for row in verdicts.measure(fast, server, fast.period)}
-    assert rows["nodes.list-availability"] == Verdict.MET
-    assert rows["nodes.get-availability"] == Verdict.MISSED
+    assert rows["orders.list-availability"] == Verdict.MET
+    assert rows["orders.get-availability"] == Verdict.MISSED
 
 
 def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> None:

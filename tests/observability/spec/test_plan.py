@@ -36,19 +36,19 @@ def route(of: Plan, name: str) -> Any:
 
 def test_defaults_fill_what_an_entry_leaves_out(plan: Plan) -> None:
     """A route without targets of its own has the default ones, and the service's owner."""
-    listing = route(plan, "nodes.list")
+    listing = route(plan, "orders.list")
     assert [(slo.name, slo.objective) for slo in listing.slos] == [
-        ("nodes.list-availability", Decimal("0.999")),
-        ("nodes.list-latency-200ms", Decimal("0.95")),
-        ("nodes.list-latency-1s", Decimal("0.995")),
+        ("orders.list-availability", Decimal("0.999")),
+        ("orders.list-latency-200ms", Decimal("0.95")),
+        ("orders.list-latency-1s", Decimal("0.995")),
     ]
-    assert plan.rate_limits["nodes.list"] == "120/minute"
+    assert plan.rate_limits["orders.list"] == "120/minute"
     assert {slo.owner for slo in listing.slos} == {"platform"}
 
 
 def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -> None:
     """An entry's own values hold for it alone; an empty list of latencies means none."""
-    ingest = route(plan, "readings.ingest")
+    ingest = route(plan, "parcels.ingest")
     assert (ingest.slos[0].objective, plan.rate_limits[ingest.id], ingest.load.weight) == (
         Decimal("0.9995"),
         "600/minute",
@@ -62,11 +62,11 @@ def test_an_entry_overrides_defaults(plan: Plan, plan_of: Callable[..., Plan]) -
             ),
         )
     )
-    assert [slo.name for slo in route(changed, "readings.ingest").slos] == [
-        "readings.ingest-availability"
+    assert [slo.name for slo in route(changed, "parcels.ingest").slos] == [
+        "parcels.ingest-availability"
     ]
-    assert {slo.owner for slo in route(changed, "readings.ingest").slos} == {"upstream"}
-    assert len(route(changed, "nodes.list").slos) == 3
+    assert {slo.owner for slo in route(changed, "parcels.ingest").slos} == {"upstream"}
+    assert len(route(changed, "orders.list").slos) == 3
 
 
 def test_gateway_has_an_slo(plan: Plan, plan_of: Callable[..., Plan]) -> None:
@@ -122,7 +122,7 @@ def test_windows_ascend_and_choose_series_by_their_length(plan: Plan) -> None:
 def test_slo_names_are_unique(plan: Plan) -> None:
     """Every join is on the name alone, so two of a kind would silence both."""
     assert len({slo.name for slo in plan.slos}) == len(plan.slos)
-    assert slo_of(plan, "nodes.list-probe").sli == "probe"
+    assert slo_of(plan, "orders.list-probe").sli == "probe"
     with pytest.raises(KeyError):
         slo_of(plan, "none")
 
@@ -172,7 +172,7 @@ def test_edited_threshold_changes_every_output(
         after[registry.SCENARIOS / "scenarios.json"],
     )
     assert 'le="0.15"' in rules
-    assert "nodes.list-latency-150ms" in rules
+    assert "orders.list-latency-150ms" in rules
     assert '"within": 0.15' in scenarios
 
 

@@ -79,8 +79,8 @@ def test_five_mistakes_are_five_problems(
     )
     places = (
         ("catalogue.yaml", "defaults.latency.0.threshold", "{threshold: 200,"),
-        ("catalogue.yaml", "routes.readings.ingest.availability", "availability: 100"),
-        ("catalogue.yaml", "routes.readings.ingest.rate_limits", "rate_limits: 600/minute"),
+        ("catalogue.yaml", "routes.parcels.ingest.availability", "availability: 100"),
+        ("catalogue.yaml", "routes.parcels.ingest.rate_limits", "rate_limits: 600/minute"),
         ("catalogue.yaml", "exempt.docs.page.http", "docs.page: GET docs"),
         ("policy.yaml", "tiers.P0.windows", "P0: {severity: page"),
     )
@@ -223,12 +223,12 @@ def test_shape_problems_of_every_kind_are_listed_together(
         (
             (SERVICE_LINE, "service: Evara\nservise: x\n"),
             ("period: 30d", "period: 30d\nperiod: 7d"),
-            ("  docs.page: GET /docs\n", "  nodes.list: GET /docs\n"),
+            ("  docs.page: GET /docs\n", "  orders.list: GET /docs\n"),
         ),
         (("speed: 60", "speed: 0"),),
     )
     assert [problem.where.split(": ")[1] for problem in problems] == [
-        *("service", "servise", "period", "exempt.nodes.list", "drill.speed"),
+        *("service", "servise", "period", "exempt.orders.list", "drill.speed"),
     ]
 
 

@@ -1,6 +1,6 @@
 """Mistakes in catalogue.yaml and policy.yaml: an edit, and the key, message and fix expected."""
 
-LIST = "    http: GET /api/v1/nodes\n"
+LIST = "    http: GET /api/v1/orders\n"
 SYNC_STEPS = """    next_steps:
       - Is the process running? `make status`, then `make logs P=sync`.
       - Does thingspeak-availability burn too? Then wait for upstream; nothing is lost.
@@ -12,7 +12,7 @@ RANGE_STEPS = """    next_steps:
 WRONG_IN_CATALOGUE = {
     "unknown key": (
         ("    rate_limit: 600/minute", "    rate_limits: 600/minute"),
-        ("routes.readings.ingest.rate_limits", "unknown key", "did you mean rate_limit?"),
+        ("routes.parcels.ingest.rate_limits", "unknown key", "did you mean rate_limit?"),
     ),
     "unknown key deep in a list": (
         ("latency: [{threshold: 1s, objective: 99}]", "latency: [{treshold: 1s, objective: 99}]"),
@@ -25,7 +25,7 @@ WRONG_IN_CATALOGUE = {
     "objective of 100": (
         ("    availability: 99.95", "    availability: 100"),
         (
-            "routes.readings.ingest.availability",
+            "routes.parcels.ingest.availability",
             "100 is no objective",
             "write per cent from 50 to 99.999",
         ),
@@ -33,14 +33,14 @@ WRONG_IN_CATALOGUE = {
     "objective of 40": (
         ("    availability: 99.95", "    availability: 40"),
         (
-            "routes.readings.ingest.availability",
+            "routes.parcels.ingest.availability",
             "40 is no objective",
             "write per cent from 50 to 99.999",
         ),
     ),
     "objective in words": (
         ("    availability: 99.95", "    availability: high"),
-        ("routes.readings.ingest.availability", "'high' is no objective", "write per cent"),
+        ("routes.parcels.ingest.availability", "'high' is no objective", "write per cent"),
     ),
     "threshold without unit": (
         ("{threshold: 200ms, objective: 95}", "{threshold: 200, objective: 95}"),
@@ -66,32 +66,32 @@ WRONG_IN_CATALOGUE = {
         ("dependencies.database.latency", "1s stands there twice", "remove one of the two"),
     ),
     "no route at all by that form": (
-        (LIST, "    http: nodes\n"),
-        ("routes.nodes.list.http", "'nodes' is no route", "write METHOD /path/"),
+        (LIST, "    http: orders\n"),
+        ("routes.orders.list.http", "'orders' is no route", "write METHOD /path/"),
     ),
     "one address under two routes": (
-        (LIST, "    http: POST /api/v1/nodes\n"),
+        (LIST, "    http: POST /api/v1/orders\n"),
         (
-            "routes.nodes.create",
-            "POST /api/v1/nodes is declared by nodes.list already",
+            "routes.orders.create",
+            "POST /api/v1/orders is declared by orders.list already",
             "keep one of the two",
         ),
     ),
     "one address watched and exempt": (
-        ("  docs.page: GET /docs\n", "  docs.page: GET /api/v1/nodes\n"),
+        ("  docs.page: GET /docs\n", "  docs.page: GET /api/v1/orders\n"),
         (
             "exempt.docs.page",
-            "GET /api/v1/nodes is declared by nodes.list already",
+            "GET /api/v1/orders is declared by orders.list already",
             "keep one of the two",
         ),
     ),
     "one id watched and exempt": (
-        ("  docs.page: GET /docs\n", "  nodes.list: GET /docs\n"),
-        ("exempt.nodes.list", "is declared under routes, too", "rename or remove one of the two"),
+        ("  docs.page: GET /docs\n", "  orders.list: GET /docs\n"),
+        ("exempt.orders.list", "is declared under routes, too", "rename or remove one of the two"),
     ),
     "a job with the id of a route": (
-        ("  thingspeak.sync:\n", "  nodes.list:\n"),
-        ("jobs.nodes.list", "is declared under routes, too", "rename or remove one of the two"),
+        ("  thingspeak.sync:\n", "  orders.list:\n"),
+        ("jobs.orders.list", "is declared under routes, too", "rename or remove one of the two"),
     ),
     "an id that is no id": (
         ("  docs.page: GET /docs\n", "  DocsPage: GET /docs\n"),
@@ -107,7 +107,7 @@ WRONG_IN_CATALOGUE = {
     ),
     "empty next steps": (
         (RANGE_STEPS, "    next_steps: []\n"),
-        ("routes.readings.range.next_steps", "is empty", "write at least one entry"),
+        ("routes.parcels.range.next_steps", "is empty", "write at least one entry"),
     ),
     "empty summary": (
         ("    drill: stop-api\n    summary: ", '    drill: stop-api\n    summary: "" # '),
@@ -143,7 +143,7 @@ WRONG_IN_CATALOGUE = {
     "unknown dependency": (
         (LIST + "    needs: [database]", LIST + "    needs: [databse]"),
         (
-            "routes.nodes.list.needs",
+            "routes.orders.list.needs",
             "dependency 'databse' is not declared",
             "use one of: database, thingspeak",
         ),
@@ -185,25 +185,25 @@ WRONG_IN_CATALOGUE = {
         ("logs.LogErrorBurst.needs", "dependency 'redis' is not declared", "use one of: database"),
     ),
     "unknown route to probe": (
-        ("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]"),
-        ("probe.routes", "route 'nodes.lst' is not declared", "use one of: docs.file"),
+        ("routes: [orders.list, health.ready]", "routes: [orders.lst, health.ready]"),
+        ("probe.routes", "route 'orders.lst' is not declared", "use one of: docs.file"),
     ),
     "a POST to probe": (
-        ("routes: [nodes.list, health.ready]", "routes: [nodes.create, health.ready]"),
+        ("routes: [orders.list, health.ready]", "routes: [orders.create, health.ready]"),
         (
             "probe.routes",
-            "nodes.create is not a GET; a probe must change nothing",
+            "orders.create is not a GET; a probe must change nothing",
             "probe another route",
         ),
     ),
     "a route probed twice": (
-        ("routes: [nodes.list, health.ready]", "routes: [nodes.list, nodes.list]"),
-        ("probe.routes", "nodes.list stands there twice", "remove one of the two"),
+        ("routes: [orders.list, health.ready]", "routes: [orders.list, orders.list]"),
+        ("probe.routes", "orders.list stands there twice", "remove one of the two"),
     ),
     "a promise above its dependency's": (
         ("    availability: 99.99\n", "    availability: 99.9\n"),
         (
-            "routes.readings.ingest.availability",
+            "routes.parcels.ingest.availability",
             "99.95 cannot be met: the route needs database",
             "write at most 99.9 here, or raise",
         ),
@@ -211,7 +211,7 @@ WRONG_IN_CATALOGUE = {
     "a rate limit that is none": (
         ("    rate_limit: 600/minute", "    rate_limit: 0/minute"),
         (
-            "routes.readings.ingest.rate_limit",
+            "routes.parcels.ingest.rate_limit",
             "'0/minute' does not fit",
             "write it like 120/minute",
         ),
@@ -332,24 +332,24 @@ WRONG_IN_CATALOGUE = {
         ),
     ),
     "a drill of an unknown route": (
-        ("  route: readings.latest\n", "  route: readings.last\n"),
-        ("drill.route", "route 'readings.last' is not declared", "use one of: nodes.create"),
+        ("  route: parcels.latest\n", "  route: parcels.last\n"),
+        ("drill.route", "route 'parcels.last' is not declared", "use one of: orders.create"),
     ),
     "a drill of a route that changes something": (
-        ("  route: readings.latest\n", "  route: readings.ingest\n"),
-        ("drill.route", "readings.ingest is not a GET", "choose another route"),
+        ("  route: parcels.latest\n", "  route: parcels.ingest\n"),
+        ("drill.route", "parcels.ingest is not a GET", "choose another route"),
     ),
     "a drill without a parameter of its route": (
-        ("  parameters: {node_id: main-branch}\n", "  parameters: {id: main-branch}\n"),
+        ("  parameters: {order_id: main-branch}\n", "  parameters: {id: main-branch}\n"),
         (
             "drill.parameters",
-            "are not those of GET /api/v1/nodes/{node_id}/latest",
-            "give a value to each of: node_id",
+            "are not those of GET /api/v1/orders/{order_id}/latest",
+            "give a value to each of: order_id",
         ),
     ),
     "a log field that is no name": (
-        ("log_fields: [node]", "log_fields: [node id]"),
-        ("log_fields.0", "'node id' does not fit", "write it like orders_open"),
+        ("log_fields: [order]", "log_fields: [order id]"),
+        ("log_fields.0", "'order id' does not fit", "write it like orders_open"),
     ),
     "a backup without a column": (
         ("{table: orders, column: created}", "{table: orders, colum: created}"),

@@ -48,13 +48,13 @@ def test_runbook_of_silence_shows_the_last_line(plan: Plan) -> None:
     ("slo", "impact"),
     [
         (
-            "nodes.list-availability",
-            "Requests to nodes.list fail with a server error (5xx).",
+            "orders.list-availability",
+            "Requests to orders.list fail with a server error (5xx).",
         ),
-        ("nodes.list-latency-200ms", "Responses of nodes.list take longer than 200ms."),
+        ("orders.list-latency-200ms", "Responses of orders.list take longer than 200ms."),
         (
-            "nodes.list-probe",
-            "nodes.list cannot be reached from outside; most likely all requests fail.",
+            "orders.list-probe",
+            "orders.list cannot be reached from outside; most likely all requests fail.",
         ),
         (
             "database-availability",
@@ -71,17 +71,17 @@ def test_the_runbook_says_when_each_tier_resolves(plan: Plan) -> None:
     """An alert ends with its tier's shortest window: minutes for a page, hours for a ticket."""
     entry_by_name = entries(plan)
     tiers_of_requests = "T0 1m, T1 1m, T2 5m, T3 5m, T4 2h, T5 6h."
-    assert entry_by_name["nodes.list-availability"].over.endswith(f": {tiers_of_requests}")
-    assert entry_by_name["nodes.list-latency-1s"].over.endswith(
+    assert entry_by_name["orders.list-availability"].over.endswith(f": {tiers_of_requests}")
+    assert entry_by_name["orders.list-latency-1s"].over.endswith(
         ": T1 1m, T2 5m, T3 5m, T4 2h, T5 6h."
     )
-    assert ": P0 1m, T1 1m," in entry_by_name["nodes.list-probe"].over
+    assert ": P0 1m, T1 1m," in entry_by_name["orders.list-probe"].over
 
 
 def test_drills_are_named_by_the_kind_of_sli(plan: Plan) -> None:
     """A route's failures are drilled, a dependency's are proven by promtool cases."""
     entry_by_name = entries(plan)
-    assert entry_by_name["nodes.list-availability"].drill.startswith("`make drill D=route-errors`")
+    assert entry_by_name["orders.list-availability"].drill.startswith("`make drill D=route-errors`")
     assert "promtool" in entry_by_name["database-availability"].drill
     assert entry_by_name["TargetDown"].drill == "`make drill D=stop-api`"
 

@@ -29,7 +29,7 @@ def test_queries_are_marked_by_their_language(plan: Plan) -> None:
 def test_steps_link_to_the_section_of_an_slo(plan: Plan) -> None:
     """The name of an SLO in a next step links to a heading of its page."""
     files = pages.render(plan)
-    links = LINK.findall(files["runbook/nodes.list.md"])
+    links = LINK.findall(files["runbook/orders.list.md"])
     assert ("database.md", "database-availability") in links
     headings = HEADING.findall(files["runbook/database.md"])
     assert "database-availability" in [pages.anchor(heading) for heading in headings]

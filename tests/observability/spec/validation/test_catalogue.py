@@ -15,13 +15,13 @@ def test_a_wrong_name_is_a_problem_and_no_traceback(
     files: Callable[..., tuple[Path, Path]], tmp_path: Path, command: str
 ) -> None:
     """A probed route that nobody declared is listed; nothing is written."""
-    edit = ("routes: [nodes.list, health.ready]", "routes: [nodes.lst, health.ready]")
+    edit = ("routes: [orders.list, health.ready]", "routes: [orders.lst, health.ready]")
     catalogue, policy = files((edit,))
     paths = ["--catalogue", str(catalogue), "--policy", str(policy), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(cli, [command, *paths])
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
-    assert ": probe.routes: route 'nodes.lst' is not declared" in result.stderr
+    assert ": probe.routes: route 'orders.lst' is not declared" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

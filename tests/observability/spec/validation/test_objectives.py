@@ -34,6 +34,6 @@ def test_an_objective_above_its_dependency_cannot_be_kept(
 ) -> None:
     """The problem names the dependency, its objective and both ways out."""
     [problem] = problems_of((("    availability: 99.95\n", "    availability: 99.999\n"),))
-    assert problem.where.endswith(": routes.readings.ingest.availability")
+    assert problem.where.endswith(": routes.parcels.ingest.availability")
     assert problem.message.startswith("99.999 cannot be met: the route needs database")
     assert problem.fix.endswith("or raise dependencies.database.availability")

@@ -63,6 +63,6 @@ def test_an_objective_has_three_decimals(dashboards: dict[str, Json]) -> None:
 
 def test_series_keep_their_colours(dashboards: dict[str, Json]) -> None:
     """Routes by name where routes are drawn, outcomes where outcomes are drawn."""
-    assert "nodes.list" in field_overrides(dashboards["overview"], "Requests by route")
+    assert "orders.list" in field_overrides(dashboards["overview"], "Requests by route")
     assert set(field_overrides(dashboards["dependencies"], "database: calls")) == {"ok", "error"}
     assert set(field_overrides(dashboards["load"], "Duration")) == {"p50", "p90", "p99"}
