@@ -58,7 +58,10 @@ class Reading(Base):
 
 
 class Latest(Base):
-    """The newest reading per node and metric: a copy, so that queries for it scan no readings."""
+    """A metric of a node, with its alarm state and its newest reading by the senders' clocks.
+
+    That reading may be ahead of the server's clock; services.current finds the current one.
+    """
 
     __tablename__ = "latest"
 

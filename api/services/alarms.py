@@ -1,16 +1,15 @@
-"""Alarms of nodes: a delivery to the webhook when the latest reading crosses a limit."""
+"""Alarms of nodes: a delivery to the webhook when the current reading crosses a limit."""
 
 import uuid
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.models import Latest, Node
-from api.platform.clock import now
+from api.models import Node
 from api.platform.state import app_state
 from api.platform.tables import Delivery
 from api.platform.telemetry import request_context
-from api.services import limits
+from api.services import current
+from api.services.current import CurrentReading
 
 JOB = "alarms.deliver"  # of the catalogue; sends the deliveries
 WITHIN = "within"
@@ -26,43 +25,34 @@ def alarm_state(value: float, limits: dict[str, float]) -> str:
 
 
 def record_alarms(session: Session, node: Node, metrics: set[str]) -> None:
-    """Write a delivery for each of the metrics whose latest reading has changed its alarm state.
+    """Write a delivery for each of the metrics whose current reading has changed its alarm state.
 
-    Late and repeated readings are never the latest, so they cause nothing.
+    Late and repeated readings, and those ahead of the server's clock, are never the current ones,
+    so they cause nothing.
     """
     watched = metrics & node.alarms.keys()
     if not watched or not app_state().settings.webhook_url:
         return
-    query = (
-        select(Latest)
-        .where(
-            Latest.node_id == node.id,
-            Latest.metric.in_(watched),
-            *limits.within(Latest, now() + limits.MAX_AHEAD),
-        )
-        .order_by(Latest.metric)
-        .execution_options(populate_existing=True)
-    )
-    for latest in session.scalars(query):
-        before = latest.alarm_state or WITHIN
-        state = alarm_state(latest.value, node.alarms[latest.metric])
+    for reading in current.readings(session, node.id, watched):
+        before = reading.row.alarm_state or WITHIN
+        state = alarm_state(reading.value, node.alarms[reading.metric])
         if state != before:
-            latest.alarm_state = state
-            session.add(new_delivery(node, latest, before))
+            reading.row.alarm_state = state
+            session.add(new_delivery(node, reading, before))
 
 
-def new_delivery(node: Node, latest: Latest, before: str) -> Delivery:
+def new_delivery(node: Node, reading: CurrentReading, before: str) -> Delivery:
     """Return the delivery that reports a changed alarm state; `before` is the previous one."""
     key = uuid.uuid4().hex
     payload = {
         "id": key,
         "node": node.id,
-        "metric": latest.metric,
-        "time": latest.time.isoformat(),
-        "value": latest.value,
-        "state": latest.alarm_state,
+        "metric": reading.metric,
+        "time": reading.time.isoformat(),
+        "value": reading.value,
+        "state": reading.row.alarm_state,
         "before": before,
-        "limits": node.alarms[latest.metric],
+        "limits": node.alarms[reading.metric],
     }
     headers = request_context.outbound_headers()
     return Delivery(key=key, subject=node.id, payload=payload, headers=headers)

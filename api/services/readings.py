@@ -10,7 +10,7 @@ from api.models import Latest, Node, Reading
 from api.platform.clock import now
 from api.platform.db import database, insert_into, paged
 from api.platform.types import JsonObject
-from api.services import alarms, limits
+from api.services import alarms, current, limits
 from api.services.nodes import require
 
 LOOKUP_KEYS = 500  # keys per query, far below the limit of bound values in every database
@@ -29,16 +29,21 @@ class Outcome(NamedTuple):
 def store(node_id: str, rows: list[Row]) -> dict[str, int]:
     """Store a batch in one transaction and return {"stored", "duplicates", "conflicts"}.
 
-    Raise NotFound when there is no such node.
+    It has "ahead", too, when some are ahead of the server's clock. Raise NotFound when there is no
+    such node.
     """
     with database().write() as session:
         node = require(session, node_id)
         outcome = insert(session, node, rows)
-    return {
+    receipt = {
         "stored": outcome.stored,
         "duplicates": outcome.duplicates,
         "conflicts": len(outcome.conflicts),
     }
+    ahead = current.count_ahead(node_id, rows)
+    if ahead:
+        receipt["ahead"] = ahead
+    return receipt
 
 
 def insert(session: Session, node: Node, rows: list[Row]) -> Outcome:
@@ -87,7 +92,7 @@ def insert_new(session: Session, values: list[Row]) -> int:
 
 
 def update_latest(session: Session, values: list[Row]) -> None:
-    """Move the latest reading of each metric forward, never back; `values` are in key order."""
+    """Move each metric's row to its newest time, never back; `values` are in key order."""
     latest_by_metric = {row["metric"]: row for row in values}  # in key order, too
     statement = insert_into(session, Latest)
     new = statement.excluded
@@ -162,10 +167,16 @@ def invalid_metrics(session: Session, node_id: str) -> list[str]:
     return [metric for metric in metrics if not limits.is_metric(metric)]
 
 
-def latest(node_id: str) -> list[Latest]:
-    """Return the latest reading of every metric by metric; raise NotFound without the node."""
-    conditions = limits.within(Latest, now() + limits.MAX_AHEAD)
-    query = select(Latest).where(Latest.node_id == node_id, *conditions).order_by(Latest.metric)
+def latest(node_id: str) -> JsonObject:
+    """Return {"items"} with the current reading of every metric, by metric.
+
+    It has "ahead", too, when readings are ahead of the server's clock: the newest of each metric.
+    Raise NotFound when there is no such node.
+    """
     with database().read() as session:
         require(session, node_id)
-        return [latest for latest in session.scalars(query) if limits.is_metric(latest.metric)]
+        answer: JsonObject = {"items": current.readings(session, node_id)}
+        ahead = current.readings_ahead(session, node_id)
+    if ahead:
+        answer["ahead"] = ahead
+    return answer

@@ -60,6 +60,12 @@ class ReceiptSchema(AnswerSchema):
             "description": "Readings that were already stored with another value, which stays"
         },
     )
+    ahead = fields.Integer(
+        metadata={
+            "description": "Readings that are more than 5 minutes ahead of the server's clock, if "
+            "any; they are current only when their time has come"
+        },
+    )
 
 
 class RangeQuery(PageQuery):
@@ -82,9 +88,17 @@ class ReadingPage(PageSchema):
 
 class LatestSchema(AnswerSchema):
     items = fields.List(fields.Nested(StoredReading), required=True)
+    ahead = fields.List(
+        fields.Nested(StoredReading),
+        metadata={
+            "description": "The newest reading of each metric that is more than 5 minutes ahead of "
+            "the server's clock, if any; `items` shows it when its time has come"
+        },
+    )
 
 
-class LiveSchema(LatestSchema):
+class LiveSchema(AnswerSchema):
+    items = fields.List(fields.Nested(StoredReading), required=True)
     stale = fields.Boolean(
         required=True,
         metadata={"description": "ThingSpeak does not respond; this is its last response"},
@@ -120,8 +134,8 @@ def range_(query: JsonObject, node_id: str) -> JsonObject:
 @blueprint.scope("read")
 @blueprint.response(200, LatestSchema, example={"items": EXAMPLE["readings"]})
 def latest(node_id: str) -> JsonObject:
-    """Get the newest reading of every metric"""
-    return {"items": readings.latest(node_id)}
+    """Get the newest reading of every metric that is not ahead of the server's clock"""
+    return readings.latest(node_id)
 
 
 @blueprint.get("/live", endpoint="live")

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from api.platform.jobs import leases
 from api.platform.telemetry import metrics
-from api.services import rejects, sync
+from api.services import node_counts, rejects, sync
 from api.services.state import service_state
 from api.services.thingspeak import ThingSpeak
 from tests.api.helpers import BASE, NODE, NODES, at
@@ -172,16 +172,16 @@ def test_series_and_memory_are_bounded(
 ) -> None:
     """Nodes beyond a limit share a series, and old values are forgotten."""
     assert app
-    monkeypatch.setattr(rejects, "_nodes", {"a", "b"})
-    monkeypatch.setattr(rejects, "MAX_NODES", 2)
-    monkeypatch.setattr(rejects, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(node_counts, "_nodes", {"a", "b"})
+    monkeypatch.setattr(node_counts, "MAX_NODES", 2)
+    monkeypatch.setattr(node_counts, "MAX_REMEMBERED", 2)
     before = counts("other")
     rejected = rejects.Reject("field1", "not_a_number", "1", "'x'")
     rejects.record(node_id, [rejected, rejected])
     assert counts(node_id) == {}
     key = ("field1", "not_a_number")
     assert counts("other")[key] == before.get(key, 0) + 1
-    memory = rejects.Memory()
+    memory = node_counts.Memory()
     assert [memory.is_new(key) for key in (1, 2, 1, 3, 2, 1)] == [
         *(True, True, False, True, True, True)
     ]
