@@ -8,10 +8,16 @@ from rich.markup import escape
 
 from observability.commands import options
 from observability.drill import runner
+from observability.drill.alerts import format_alert
 from observability.drill.registry import DEFAULT_DRILL, Drill, drills
 from observability.spec import loading
 from observability.spec.plan import Plan
 from observability.terminal import NOT_FINE, discard, fail, finish, format_mark, out
+
+NO_ALERT = (
+    "cannot run: no alert of the catalogue tells of this fault; "
+    "fix: write `drill: {drill.name}` in the alert under `watch:` that does"
+)
 
 
 @click.command()
@@ -33,10 +39,14 @@ def drill(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
         fail(f"--all includes {name}; fix: leave out the name, or --all", NOT_FINE)
     if plan.drill_route is None:
         fail("drills call a route; fix: name it under `drill:` in the catalogue", NOT_FINE)
-    selected = [drill_by_name[name or DEFAULT_DRILL]]
-    if all_:
-        selected = list(drill_by_name.values())
     print_line = discard if json_ else out.print
+    if all_:
+        selected = [drill for drill in drill_by_name.values() if drill.required]
+    else:
+        selected = [drill_by_name[name or DEFAULT_DRILL]]
+    for drill in selected:
+        if not drill.required:
+            fail(f"{drill.name} {NO_ALERT.format(drill=drill)}", NOT_FINE)
     results = [run_drill(drill, plan, plan.drill_route.path, print_line) for drill in selected]
     if json_:
         out.print_json(data={"drills": list(map(asdict, results))})
@@ -44,14 +54,23 @@ def drill(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
 
 
 def list_drills(drill_by_name: dict[str, Drill], *, json_: bool) -> None:
-    """Print each drill's name and what it breaks."""
+    """Print each drill's name, what it breaks, and whether an alert tells of it."""
     every_drill = drill_by_name.values()
     if json_:
-        listed = [{"name": drill.name, "what": drill.description} for drill in every_drill]
+        listed = [
+            {
+                "name": drill.name,
+                "what": drill.description,
+                "alerts": list(map(format_alert, sorted(drill.required))),
+            }
+            for drill in every_drill
+        ]
         out.print_json(data={"drills": listed})
         return
     for drill in every_drill:
         out.print(f"  [bold]{drill.name}[/bold]  {drill.description}")
+        if not drill.required:
+            out.print(f"    [yellow]{NO_ALERT.format(drill=drill)}[/yellow]")
 
 
 def run_drill(

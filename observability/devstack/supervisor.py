@@ -178,6 +178,10 @@ class Supervisor:
         """Return the names of the programs that supervisor no longer restarts."""
         return [process["name"] for process in self.processes() if process["statename"] == "FATAL"]
 
+    def is_down(self, name: str) -> bool:
+        """Return whether a program of this stack does not run."""
+        return any(one["name"] == name and one["statename"] in DOWN for one in self.processes())
+
     def start_program(self, name: str) -> None:
         """Start one program and wait until it runs."""
         self._rpc.startProcess(name)

@@ -23,9 +23,15 @@ def identify(labels: dict[str, str]) -> AlertId:
     return labels["alertname"], labels.get(names.SLO, "")
 
 
+def format_alert(alert: AlertId) -> str:
+    """Return an alert as text, with its SLO where it has one."""
+    name, slo = alert
+    return f"{name} {slo}".strip()
+
+
 def format_alerts(alerts: Set[AlertId]) -> str:
-    """Return the alerts as text, each with its SLO where it has one."""
-    return ", ".join(f"{name} {slo}".strip() for name, slo in sorted(alerts))
+    """Return the alerts as text, sorted."""
+    return ", ".join(map(format_alert, sorted(alerts)))
 
 
 def outlasts_drill(labels: dict[str, str], paging_severity: str) -> bool:

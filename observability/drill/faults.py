@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from observability.devstack.ports import is_free
+from observability.drill import DrillFailed
 from observability.drill.sandbox import Sandbox
 from observability.drill.traffic import Traffic
 
@@ -67,7 +67,7 @@ class StoppedPrograms:
     def has_effect(self, sandbox: Sandbox, traffic: Traffic) -> bool:
         if "api" in self.programs:
             return traffic.failed > 0
-        return is_free(sandbox.layout.ports[self.programs[0]])
+        return all(map(sandbox.is_stopped, self.programs))
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ class LockedDatabase:
     @contextmanager
     def inject(self, sandbox: Sandbox) -> Iterator[None]:
         path = sandbox.layout.state / self.file
+        if not path.exists():
+            raise DrillFailed(f"the stack has no {path}; nothing in it uses such a file")
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield

@@ -24,7 +24,10 @@ DELAY_FACTOR = 1.2  # by which a slow route exceeds its slowest objective
 
 @dataclass(frozen=True)
 class Drill:
-    """A fault and its alerts; those of `watch` that name the drill are required as well."""
+    """A fault and its alerts; those of `watch` that name the drill are required as well.
+
+    A drill without a required alert proves nothing and cannot run.
+    """
 
     name: str
     description: str  # of what is broken
@@ -35,13 +38,12 @@ class Drill:
 
 
 def drills(plan: Plan) -> dict[str, Drill]:
-    """Return the drills that break something that the plan has an alert for, by name."""
+    """Return every drill by name, also those for whose fault the plan has no alert."""
     by_name = {}
     for drill in (*route_drills(plan), *program_drills(plan)):
         symptoms = {(alert.name, "") for alert in plan.symptoms if alert.entry.drill == drill.name}
         required = drill.required | symptoms
-        if required:
-            by_name[drill.name] = replace(drill, required=required)
+        by_name[drill.name] = replace(drill, required=required)
     return by_name
 
 
@@ -87,6 +89,13 @@ def program_drills(plan: Plan) -> Iterator[Drill]:
         StoppedPrograms(("api", "metrics")),
         burn_alerts(plan.slos_of(PROBE_SOURCE, PROBE)),
         overdue | {(names.UNMEASURED_ALERT, ANY_SLO)},
+    )
+    yield Drill(
+        "stop-worker",
+        "the worker, which runs the jobs, is stopped",
+        StoppedPrograms(("worker",)),
+        overdue,
+        frozenset({(names.UNMEASURED_ALERT, ANY_SLO)}),
     )
     yield Drill(
         "stop-inbox",

@@ -17,7 +17,7 @@ from observability.drill.alerts import (
 )
 from observability.drill.registry import Drill
 from observability.drill.sandbox import Sandbox
-from observability.drill.traffic import Traffic
+from observability.drill.traffic import TIMEOUT, Traffic
 from observability.lib.http import Unreachable, poll
 from observability.lib.prometheus import Prometheus
 from observability.spec.drill_clock import accelerate
@@ -25,7 +25,7 @@ from observability.spec.plan import Plan
 
 RATE = 20  # requests per second
 BASELINE_SECONDS = 8.0
-EFFECT_SECONDS = 10.0
+EFFECT_SECONDS = TIMEOUT  # a slow route has an effect when its first response arrives
 EFFECT_POLL_SECONDS = 0.1
 PrintLine = Callable[[str], None]
 

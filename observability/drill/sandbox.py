@@ -63,6 +63,11 @@ class Sandbox:
         """Stop a program and wait for its end."""
         self._supervisor.stop_program(name)
 
+    def is_stopped(self, name: str) -> bool:
+        """Return whether a program has ended, and nothing listens on its port if it has one."""
+        port = self.layout.ports.get(name)
+        return self._supervisor.is_down(name) and (port is None or is_free(port))
+
     def _start_all(self) -> None:
         """Write the configurations, start every program and wait until all work."""
         servers = ensure_servers(self.layout.servers, lambda _: None)

@@ -6,7 +6,7 @@ import time
 import httpx
 
 THREADS = 4
-TIMEOUT = 5.0  # seconds
+TIMEOUT = 30.0  # seconds, after which gunicorn replaces a worker; the slowest fault is quicker
 
 
 class Traffic:

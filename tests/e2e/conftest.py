@@ -41,6 +41,7 @@ LONGEST_FIRST = (
     "stack",
     "postgres",
     "stop-api",
+    "stop-worker",
     "stop-inbox",
     "route-slow",
     "route-exception",

@@ -56,3 +56,29 @@ def test_catalogue_without_a_drill_route_is_refused(monkeypatch: pytest.MonkeyPa
     refused = invoke("drill", "stop-api")
     assert refused.exit_code == 1
     assert "fix: name it under `drill:` in the catalogue" in refused.stderr
+
+
+@pytest.fixture
+def without_limiter_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the only alert that tells of the fault of hold-limiter."""
+    plan = loading.load_plan()
+    symptoms = tuple(alert for alert in plan.symptoms if alert.entry.drill != "hold-limiter")
+    assert symptoms != plan.symptoms
+    monkeypatch.setattr(loading, "load_plan", lambda: replace(plan, symptoms=symptoms))
+
+
+@pytest.mark.usefixtures("without_limiter_alert")
+def test_drill_without_an_alert_is_listed_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list and the refusal say what to add; `--all` runs the others."""
+    monkeypatch.setattr(runner, "run", lambda drill, *_: runner.Result(drill.name, passed=True))
+    fix = "fix: write `drill: hold-limiter` in the alert"
+    assert fix in " ".join(invoke("drill", "--list").output.split())
+    drills = json.loads(invoke("drill", "--list", "--json").output)["drills"]
+    alerts_by_drill = {drill["name"]: drill["alerts"] for drill in drills}
+    assert [name for name, alerts in alerts_by_drill.items() if not alerts] == ["hold-limiter"]
+    assert "TargetDown" in alerts_by_drill["stop-api"]
+    refused = invoke("drill", "hold-limiter")
+    assert refused.exit_code == 1
+    assert fix in " ".join(refused.stderr.split())
+    others = json.loads(invoke("drill", "--all", "--json").output)["drills"]
+    assert len(others) == len(DRILLS) - 1

@@ -1,7 +1,6 @@
 """Faults are injected, have an effect and are undone, without servers."""
 
 import json
-import socket
 import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from observability.devstack.layout import HOST
+from observability.drill import DrillFailed
 from observability.drill.alerts import STEP_SECONDS
 from observability.drill.faults import (
     EXPIRY_SECONDS,
@@ -68,17 +67,31 @@ def test_stopped_programs_start_in_reverse_order() -> None:
     assert calls[2:] == ["start metrics", "start api"]
 
 
-def test_stopped_program_is_noticed_at_its_port(tmp_path: Path) -> None:
-    """Callers notice the API itself; another program frees its port."""
+def test_stopped_programs_have_an_effect_once_all_are_stopped() -> None:
+    """Callers notice the API alone; whether any other program runs, the sandbox knows."""
     traffic = Traffic(CLOSED_URL, 1, "")
-    with socket.create_server((HOST, 0)) as listener:
-        ports = {"replay": listener.getsockname()[1]}
-        sandbox = sandbox_in(tmp_path, ports=ports)
-        assert not StoppedPrograms(("replay",)).has_effect(sandbox, traffic)
-    assert StoppedPrograms(("replay",)).has_effect(sandbox, traffic)
+    stopped: set[str] = set()
+    sandbox: Any = SimpleNamespace(is_stopped=stopped.__contains__)
+    fault = StoppedPrograms(("worker", "replay"))
+    assert not fault.has_effect(sandbox, traffic)
+    stopped.add("worker")
+    assert not fault.has_effect(sandbox, traffic)
+    stopped.add("replay")
+    assert fault.has_effect(sandbox, traffic)
     assert not StoppedPrograms(("api", "metrics")).has_effect(sandbox, traffic)
     traffic.failed = 1
     assert StoppedPrograms(("api", "metrics")).has_effect(sandbox, traffic)
+
+
+def test_missing_database_is_not_held(tmp_path: Path) -> None:
+    """SQLite would create the file, which nothing in the stack uses."""
+    fault = LockedDatabase("limits.db")
+    with (
+        pytest.raises(DrillFailed, match=r"the stack has no .*limits\.db"),
+        fault.inject(sandbox_in(tmp_path)),
+    ):
+        pass
+    assert not (tmp_path / fault.file).exists()
 
 
 def test_locked_database_refuses_writes(tmp_path: Path) -> None:

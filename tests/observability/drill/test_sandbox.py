@@ -1,6 +1,7 @@
 """The stack of a drill, without servers."""
 
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,15 +12,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from observability.devstack.layout import ROOT, StackLayout, servers_folder, stack_ports
+from observability.devstack.layout import HOST, ROOT, StackLayout, servers_folder, stack_ports
 from observability.devstack.processes import end, leftovers
 from observability.devstack.programs import Program
 from observability.devstack.steps import StackError
 from observability.drill import sandbox
+from observability.drill.faults import StoppedPrograms
 from observability.drill.sandbox import Sandbox
+from observability.drill.traffic import Traffic
 from observability.spec.loading import load_plan
+from tests.observability.drill.support import CLOSED_URL
 from tests.processes import is_running
 from tests.waiting import until
+
+PROGRAM = "worker"
 
 
 def test_no_port_of_a_sandbox_is_used_by_the_main_stack_or_by_a_connection() -> None:
@@ -69,13 +75,13 @@ class OneProgram(Sandbox):
 
     def _start_all(self) -> None:
         command = ("sh", "-c", "sleep 600 & echo $!; wait")
-        self._supervisor.start([Program("api", command, 1)])
-        log = self.layout.logs / "api.log"
+        self._supervisor.start([Program(PROGRAM, command, 1)])
+        log = self.layout.logs / f"{PROGRAM}.log"
         until(lambda: log.exists() and log.read_text())
 
     def worker(self) -> psutil.Process:
         """Return the child of the program."""
-        log = self.layout.logs / "api.log"
+        log = self.layout.logs / f"{PROGRAM}.log"
         return psutil.Process(int(log.read_text()))
 
 
@@ -94,6 +100,28 @@ def test_children_end_with_the_sandbox(temporary_folder: Path) -> None:
         worker = running.worker()
     assert not is_running(worker)
     assert list(temporary_folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("temporary_folder")
+def test_program_without_a_port_can_be_stopped_and_started() -> None:
+    """The worker listens nowhere; the supervisor knows whether it runs."""
+    with OneProgram(load_plan()) as running:
+        assert not running.is_stopped(PROGRAM)
+        fault = StoppedPrograms((PROGRAM,))
+        with fault.inject(running):
+            assert fault.has_effect(running, Traffic(CLOSED_URL, 1, ""))
+        assert not running.is_stopped(PROGRAM)
+
+
+@pytest.mark.usefixtures("temporary_folder")
+def test_program_is_not_stopped_while_its_port_is_in_use() -> None:
+    """A child of the program may still listen."""
+    with OneProgram(load_plan()) as running:
+        running.stop(PROGRAM)
+        running.layout.ports[PROGRAM] = running.layout.ports["api"]
+        with socket.create_server((HOST, running.layout.ports["api"])):
+            assert not running.is_stopped(PROGRAM)
+        assert running.is_stopped(PROGRAM)
 
 
 @dataclass
