@@ -76,7 +76,7 @@ def create_app(
     security_headers.init_app(app, settings)
     db.init_app(app, settings, migrations)
     keys.init_app(app)
-    health.init_app(app, settings.limiter_url)
+    health.init_app(app, settings)
     api = ProblemApi(app)
     api.ma_plugin.converter.add_attribute_function(openapi_document.describe_map)
     for blueprint in (*blueprints, health.blueprint):

@@ -50,6 +50,7 @@ LONGEST_FIRST = (
     "workers",
     "fuzz",
     "jobs",
+    "full_disk",
     "resilience",
     "gateway",
 )

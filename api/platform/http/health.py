@@ -3,28 +3,35 @@
 No check calls an upstream service; the check of one shows the state of its circuit breaker.
 """
 
+import os
 from collections.abc import Callable
 from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryFile
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask, current_app, g
 from flask_smorest import Blueprint
 from marshmallow import fields, validate
-from sqlalchemy import text
+from prometheus_client import values
+from sqlalchemy import make_url, text
 
+from api.platform.config import PlatformSettings
 from api.platform.db import database
 from api.platform.http.health_checks import Check
 from api.platform.http.parsing import AnswerSchema, Instant
 from api.platform.http.response_headers import RETRY_AFTER
 from api.platform.outbound import guarded_calls
 from api.platform.state import app_state
+from api.platform.telemetry.reserved_files import ReservedFile
 from api.platform.types import Headers, JsonObject
 
 blueprint = Blueprint(
     "health", __name__, description="Liveness, readiness and dependencies of this process"
 )
 Answer = tuple[JsonObject, int, Headers]
+NEEDED_BYTES = 1 << 20  # of disk space, below which writes are about to fail
 OK = "ok"
 DEGRADED = "degraded"
 UNAVAILABLE = "unavailable"
@@ -51,9 +58,14 @@ EXAMPLE = {"status": OK, "checks": {"database": {"ok": True}}}
 FAILED = {"status": UNAVAILABLE, "checks": {"database": {"ok": False}}}
 
 
-def register(app: Flask, name: str, run: Callable[[], JsonObject], *, critical: bool) -> None:
-    """Add a check; while a critical one fails, the app is not ready."""
-    app_state(app).health_checks[name] = Check(app, run, critical)
+def register(
+    app: Flask, name: str, run: Callable[[], JsonObject], *, critical: bool, local: bool = False
+) -> None:
+    """Add a check; while a critical one fails, the app is not ready.
+
+    Readiness also shows those that are `local`: about this process, not about a dependency.
+    """
+    app_state(app).health_checks[name] = Check(app, run, critical, local)
 
 
 def register_guarded(app: Flask, dependency: str) -> None:
@@ -78,6 +90,26 @@ def check_database() -> JsonObject:
         return {"ok": True, "detail": f"responds, at migration {revision}"}
     detail = f"is at migration {revision}, not at {newest}; run: flask --app api.app db upgrade"
     return {"ok": False, "detail": detail}
+
+
+def check_disk(folder: str) -> JsonObject:
+    """Reserve space in the folder of the database, as the next write has to."""
+    try:
+        with TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, NEEDED_BYTES)
+    except OSError as error:
+        detail = f"{error.strerror} in the folder of the database; free some space"
+        return {"ok": False, "detail": detail}
+    return {"ok": True}
+
+
+def check_metrics() -> JsonObject:
+    """Return whether the metrics of this process are in their files, where scrapes find them."""
+    waiting = len(ReservedFile.in_memory)
+    if waiting:
+        detail = f"{waiting} files have no space: their metrics wait in memory; free some space"
+        return {"ok": False, "detail": detail}
+    return {"ok": True}
 
 
 def check_limiter() -> JsonObject:
@@ -128,7 +160,7 @@ def live() -> Answer:
 def ready() -> Answer:
     """Readiness: all critical dependencies work"""
     checks = app_state().health_checks
-    return answer({name: check for name, check in checks.items() if check.critical})
+    return answer({name: check for name, check in checks.items() if check.critical or check.local})
 
 
 @blueprint.route("/health", endpoint="detail")
@@ -139,9 +171,15 @@ def detail() -> Answer:
     return answer(app_state().health_checks)
 
 
-def init_app(app: Flask, limiter_url: str) -> None:
-    """Register the checks of the database and of the limiter's store."""
+def init_app(app: Flask, settings: PlatformSettings) -> None:
+    """Register the checks of the database, of the limiter's store and of the disk."""
     register(app, "database", check_database, critical=True)
-    if limiter_url != "memory://":
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        folder = str(Path(url.database).resolve().parent)
+        register(app, "disk", partial(check_disk, folder), critical=True)
+    if values.ValueClass is not values.MutexValue:
+        register(app, "metrics", check_metrics, critical=False, local=True)
+    if settings.limiter_url != "memory://":
         # Not critical: without the store each worker counts in memory.
         register(app, "limiter", check_limiter, critical=False)

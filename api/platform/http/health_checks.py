@@ -20,8 +20,9 @@ class Check:
     One thread at a time runs it, however many callers wait for the result.
     """
 
-    def __init__(self, app: Flask, run: Callable[[], JsonObject], critical: bool):
+    def __init__(self, app: Flask, run: Callable[[], JsonObject], critical: bool, local: bool):
         self.critical = critical
+        self.local = local
         self._app = app
         self._run = run
         self._lock = threading.Lock()

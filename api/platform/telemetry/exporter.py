@@ -85,15 +85,28 @@ class Exporter:
         self._edges = edges
         self._lock = threading.Lock()
         self._processes = Processes(folder)
+        self._error = ""  # of the last merge
 
     def render(self) -> bytes:
         """Return all metrics in the text format of Prometheus."""
         with self._lock:
-            metric_files.merge_dead(self._folder)
+            self._merge()
             registry = CollectorRegistry()
             registry.register(PlannedBuckets(self._folder, self._edges))
             registry.register(self._processes)
             return generate_latest(registry)
+
+    def _merge(self) -> None:
+        """Merge the files of dead workers; print when that begins to fail, and when it works."""
+        error = ""
+        try:
+            metric_files.merge_dead(self._folder)
+        except OSError as os_error:
+            error = str(os_error)
+        if error != self._error:
+            state = f"cannot be merged: {error}" if error else "can be merged again"
+            print(f"files of ended workers {state}", file=sys.stderr)
+            self._error = error
 
 
 def new_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:

@@ -10,11 +10,11 @@ import json
 import operator
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 from prometheus_client.mmap_dict import MmapedDict
 
+from api.platform.telemetry.reserved_files import ValueBuffer
 from api.platform.types import JsonObject
 
 ARCHIVE = "0"  # in the name of an archive, where a worker's file has its process id
@@ -28,7 +28,6 @@ COMBINE: dict[str, Combine] = {
     "histogram": operator.add,
     "gauge_max": max,
 }
-new_file: Callable[[str], Any] = MmapedDict  # prometheus_client has no types here
 
 
 def kind_and_pid(path: Path) -> tuple[str, str]:
@@ -54,10 +53,24 @@ def is_dead(path: Path) -> bool:
 
 
 def merge_dead(folder: Path) -> int:
-    """Merge the files of dead processes into the archives; return how many files were merged."""
+    """Merge the files of dead processes into the archives; return how many files were merged.
+
+    Raise OSError when the disk is full; scrapes then read the files of the dead processes.
+    """
     carry_out_journal(folder)
     set_aside_dead(folder)
     dead = sorted(folder.glob(f"*{DEAD}"))
+    try:
+        write_archives(folder, dead)
+    except OSError:
+        put_back(folder, dead)
+        raise
+    carry_out_journal(folder)
+    return len(dead)
+
+
+def write_archives(folder: Path, dead: list[Path]) -> None:
+    """Write new archives, and the journal that puts them in place, if there is anything to add."""
     swaps = []
     for kind in COMBINE:
         sources = [path for path in dead if kind_and_pid(path)[0] == kind]
@@ -65,12 +78,23 @@ def merge_dead(folder: Path) -> int:
             swaps.append(extend_archive(folder, kind, sources))
     if swaps:
         write_journal(folder, {"swap": swaps, "remove": [path.name for path in dead]})
-        carry_out_journal(folder)
-    return len(dead)
+
+
+def put_back(folder: Path, dead: list[Path]) -> None:
+    """Undo a merge before its journal: remove the new archives, and let scrapes read the files."""
+    for path in folder.glob("*.new"):
+        path.unlink()
+    for path in dead:
+        original = path.with_suffix(".db")
+        if not original.exists():
+            path.rename(original)
 
 
 def set_aside_dead(folder: Path) -> None:
     """Rename the files of dead processes; remove those whose values ended with the process."""
+    for draft in folder.glob("*.draft"):
+        if is_dead(draft):
+            draft.unlink()
     for path in folder.glob("*.db"):
         if not is_dead(path):
             continue
@@ -105,10 +129,10 @@ def combine(sources: list[Path], target: Path, combine_values: Combine) -> None:
                 value = combine_values(total, value)
                 timestamp = max(newest, timestamp)
             totals[key] = (value, timestamp)
-    file = new_file(str(target))
+    archive = ValueBuffer()
     for key, (value, timestamp) in totals.items():
-        file.write_value(key, value, timestamp)
-    file.close()
+        archive.write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
+    target.write_bytes(archive.content())
 
 
 def write_journal(folder: Path, steps: JsonObject) -> None:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_flask_exporter import PrometheusMetrics
 
 from api.platform.state import app_state
-from api.platform.telemetry import request_context
+from api.platform.telemetry import request_context, reserved_files
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.schema.catalogue import Across
@@ -42,6 +42,7 @@ class Registry(CollectorRegistry):
         self.by_name[name] = collector
 
 
+reserved_files.install()
 REGISTRY = Registry()  # metrics outside requests, which all apps of a process share
 KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge}
 

@@ -1,6 +1,8 @@
 """Liveness, readiness, and the details that only admins see."""
 
+import errno
 import json
+import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ from flask.testing import FlaskClient
 from flask_migrate import upgrade
 
 from api.platform.http import health, health_checks
+from api.platform.telemetry.reserved_files import ReservedFile
 from api.platform.types import JsonObject
 from tests.api.conftest import MakeApp
 from tests.api.platform.helpers import ORDERS
@@ -33,7 +36,10 @@ def test_checks_pass_with_a_migrated_database(app: Flask, path: str) -> None:
     """Callers without a key see only that the checks pass."""
     answer = as_stranger(app).get(path)
     assert answer.status_code == 200
-    assert answer.get_json() == {"status": "ok", "checks": {"database": {"ok": True}}}
+    body = answer.get_json()
+    assert body["status"] == "ok"
+    assert body["checks"]["database"] == {"ok": True}
+    assert all(check == {"ok": True} for check in body["checks"].values())
     assert answer.headers["Cache-Control"] == "no-store"
     assert "Retry-After" not in answer.headers
 
@@ -108,7 +114,7 @@ def test_failed_check_that_is_not_critical_degrades(app: Flask) -> None:
     }
     health.register(app, "warehouse", lambda: state, critical=False)
     assert as_stranger(app).get("/health").get_json()["checks"]["warehouse"] == {"ok": False}
-    assert list(app.test_client().get("/health/ready").get_json()["checks"]) == ["database"]
+    assert "warehouse" not in app.test_client().get("/health/ready").get_json()["checks"]
     answer = as_admin(app).get("/health")
     assert (answer.status_code, answer.get_json()["status"]) == (200, "degraded")
     check = answer.get_json()["checks"]["warehouse"]
@@ -190,3 +196,36 @@ def test_unreachable_limiter_store_degrades(
     app = make_app(limiter_url="sqlite:////no/such/folder/limits.db")
     answer = app.test_client().get("/health")
     assert (answer.status_code, answer.get_json()["status"]) == (200, "degraded")
+
+
+@pytest.mark.sqlite_only("PostgreSQL has a disk of its own")
+def test_a_full_disk_is_not_ready(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readiness says what is wrong, and is back as soon as there is space."""
+    monkeypatch.setattr(health_checks, "MAX_AGE", 0.0)
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", refuse)
+        answer = as_stranger(app).get("/health/ready")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert answer.get_json()["checks"]["disk"] == {"ok": False}
+        assert answer.get_json()["checks"]["database"] == {"ok": True}
+        assert app.test_client().get("/health/live").status_code == 200
+        detail = health.check_disk(".")["detail"]
+        assert detail.startswith("No space left on device")
+    assert as_stranger(app).get("/health/ready").status_code == 200
+
+
+def test_readiness_shows_what_is_wrong_in_this_process(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Metrics that wait in memory degrade it; requests are served."""
+    assert health.check_metrics() == {"ok": True}
+    monkeypatch.setattr(ReservedFile, "in_memory", {ReservedFile(str(tmp_path / "counter_1.db"))})
+    health.register(app, "metrics", health.check_metrics, critical=False, local=True)
+    answer = as_stranger(app).get("/health/ready")
+    assert answer.status_code == 200
+    assert answer.get_json()["status"] == "degraded"
+    assert answer.get_json()["checks"]["metrics"] == {"ok": False}

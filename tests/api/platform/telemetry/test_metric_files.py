@@ -83,7 +83,7 @@ class Crash(BaseException):
     """The end of a process that was killed."""
 
 
-STEPS = ("rename", "replace", "unlink", "write_text")
+STEPS = ("rename", "replace", "unlink", "write_text", "write_bytes")
 
 
 def crashing(monkeypatch: pytest.MonkeyPatch, after: int, half: bool) -> None:
@@ -98,7 +98,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch, after: int, half: bool) -> None:
             nonlocal done
             done += 1
             if done > after:
-                if half and name == "write_text":
+                if half and name.startswith("write"):
                     real(self, arguments[0][: len(arguments[0]) // 2])
                 raise Crash
             return real(self, *arguments, **words)
@@ -107,18 +107,6 @@ def crashing(monkeypatch: pytest.MonkeyPatch, after: int, half: bool) -> None:
 
     for name in STEPS:
         monkeypatch.setattr(Path, name, wrap(name))
-    real_file = metric_files.new_file
-
-    def file(name: str) -> Any:
-        nonlocal done
-        done += 1
-        opened = real_file(name)
-        if done > after:
-            opened.write_value(REQUESTS, 12345.0, 0.0)  # a half-written archive
-            raise Crash
-        return opened
-
-    monkeypatch.setattr(metric_files, "new_file", file)
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["before a step", "within a step"])

@@ -1,0 +1,208 @@
+"""An API whose disk is full for a while: a small file system of its own, in its own namespace."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from observability.spec import names
+from tests.e2e.test_workers import NODE, SEED
+from tests.processes import running_children
+from tests.serving import free_port
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+MEGABYTES = 24
+BATCH = 500  # readings of a request
+BATCHES = 200  # at most, until the database has to grow
+CHUNK = bytes(1 << 16)
+READINGS = f"/api/v1/nodes/{NODE['id']}/readings"
+
+
+class SmallDisk:
+    """A tmpfs that only the processes started by `command` see."""
+
+    def __init__(self, folder: Path, holder: "subprocess.Popen[str]"):
+        self.folder = folder
+        self.seen_from_here = Path(f"/proc/{holder.pid}/root{folder}")
+        self._enter = ["nsenter", f"--target={holder.pid}", "--user", "--mount"]
+
+    def command(self, *words: str) -> list[str]:
+        """Return the command that runs in the namespace."""
+        return [*self._enter, "--preserve-credentials", f"--wd={ROOT}", *words]
+
+    @contextmanager
+    def filled(self) -> Iterator[None]:
+        """Leave no space in the block."""
+        filler = self.seen_from_here / "filler"
+        with filler.open("wb", buffering=0) as file:
+            for size in (len(CHUNK), 1):
+                try:
+                    while file.write(CHUNK[:size]) == size:
+                        pass
+                except OSError:
+                    continue
+        try:
+            yield
+        finally:
+            filler.unlink()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[SmallDisk]:
+    """Mount the file system and yield it; it is gone when its last process has ended."""
+    mount = f"mount -t tmpfs -o size={MEGABYTES}m none {folder} && echo mounted && exec cat"
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "mounted\n", "unshare may not mount a file system"
+        yield SmallDisk(folder, holder)
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str], log: Path) -> Iterator[psutil.Process]:
+    """Run a program and yield it; stop it afterwards."""
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output) as process,
+    ):
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+class Api:
+    """The API and its exporter on the small disk."""
+
+    def __init__(self, master: psutil.Process, api: int, metrics: int, key: str):
+        self.master = master
+        self.metrics = f"http://127.0.0.1:{metrics}/metrics"
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{api}",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=60,
+        )
+        self._sent = 0
+
+    def workers(self) -> set[int]:
+        return {worker.pid for worker in running_children(self.master)}
+
+    def get_status(self, path: str) -> int:
+        """Return the status of a response, 0 when there is none."""
+        try:
+            return self.client.get(path).status_code
+        except httpx.HTTPError:
+            return 0
+
+    def post_batch(self) -> httpx.Response:
+        """Store readings with new times."""
+        first = datetime.now(UTC) - timedelta(days=30)
+        readings = []
+        for number in range(self._sent, self._sent + BATCH):
+            time = (first + timedelta(seconds=number)).isoformat()
+            readings.append({"metric": "flow_lps", "time": time, "value": float(number)})
+        self._sent += BATCH
+        return self.client.post(READINGS, json={"readings": readings})
+
+    def count(self, code: str = "") -> float:
+        """Return the number of counted requests, of all codes or of one."""
+        page = httpx.get(self.metrics, timeout=60)
+        assert page.status_code == 200
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(page.text)
+            for sample in family.samples
+            if sample.name == f"{names.HTTP_REQUESTS}_total" and code in sample.labels[names.CODE]
+        )
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with small_disk(folder) as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def api(disk: SmallDisk, tmp_path: Path) -> Iterator[Api]:
+    """Yield the API with two workers and its exporter, which write to the disk only."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("EVARA_", "PROMETHEUS_"))
+    }
+    port, metrics_port = free_port(), free_port()
+    settings = inherited | {
+        "EVARA_DATABASE_URL": f"sqlite:///{disk.folder}/evara.db",
+        "EVARA_LIMITER_URL": f"sqlite:///{disk.folder}/limits.db",
+        "EVARA_LOG_LEVEL": "WARNING",
+        "EVARA_BIND": f"127.0.0.1:{port}",
+        "EVARA_WORKERS": "2",
+    }
+    seed = disk.command(sys.executable, "-c", SEED)
+    seeded = subprocess.run(seed, env=settings, check=True, capture_output=True, text=True)
+    settings["PROMETHEUS_MULTIPROC_DIR"] = f"{disk.folder}/metrics"
+    (disk.seen_from_here / "metrics").mkdir()
+    gunicorn = ("gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()")
+    exporter = ("api.platform.telemetry.exporter", "127.0.0.1", str(metrics_port))
+    with ExitStack() as stack:
+        for words in (gunicorn, exporter):
+            command = disk.command(sys.executable, "-m", *words)
+            log = tmp_path / f"{words[0]}.log"
+            processes = stack.enter_context(running(command, settings, log))
+            if words is gunicorn:
+                master = processes
+        running_api = Api(master, port, metrics_port, seeded.stdout.strip())
+        until(lambda: running_api.get_status("/health/ready") == 200, 60, "a ready API")
+        until(lambda: running_api.get_status(running_api.metrics) == 200, 60, "the exporter")
+        yield running_api
+
+
+def test_requests_are_answered_on_a_full_disk(api: Api, disk: SmallDisk, tmp_path: Path) -> None:
+    """Workers that start on a full disk answer reads; writes get 503, and all recovers."""
+    assert api.client.post("/api/v1/nodes/", json=NODE).status_code == 201
+    assert api.post_batch().status_code == 201
+    before = api.count()
+    with disk.filled():
+        old = api.workers()
+        for worker in old:
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: len(api.workers() - old) == 2, 60, "new workers")
+        until(lambda: api.get_status("/api/v1/nodes/") == 200, 60, "an answer")
+        workers = api.workers()
+        refused = next(
+            answer
+            for answer in (api.post_batch() for _ in range(BATCHES))
+            if answer.status_code != 201
+        )
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"]
+        assert refused.headers["Content-Type"] == "application/problem+json"
+        ready = api.client.get("/health/ready")
+        assert ready.status_code == 503
+        assert ready.json()["checks"]["database"]["ok"]
+        assert not ready.json()["checks"]["disk"]["ok"]
+        assert not ready.json()["checks"]["metrics"]["ok"]
+        assert api.client.get(READINGS).status_code == 200
+        assert api.count() >= before
+        assert api.workers() == workers
+    until(lambda: api.client.get("/health/ready").json()["status"] == "ok", 60, "recovery")
+    assert api.post_batch().status_code == 201
+    until(lambda: api.count("503") >= 2, 60, "the counts of the time without space")
+    assert api.workers() == workers
+    assert not re.search("SIGBUS|Traceback", (tmp_path / "gunicorn.log").read_text())
