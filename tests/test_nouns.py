@@ -14,7 +14,8 @@ NOUNS = frozenset(
     {
         *("node", "nodes", "reading", "readings", "channel", "channels", "tank", "tanks"),
         *("device", "devices", "sensor", "sensors", "alarm", "alarms", "thingspeak", "replay"),
-        *("sync", "syncs", "synced", "syncing", "iot"),
+        *("sync", "syncs", "synced", "syncing", "backfill", "crossing", "crossings", "iot"),
+        *("water", "bore", "wells", "meter", "meters", "pump", "pumps", "feeds"),
     }
 )
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of snake_case, camelCase and CONSTANTS
