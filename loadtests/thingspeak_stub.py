@@ -2,7 +2,7 @@
 
 The recording is data/water-flow.csv. Channels 1001 to 1003 play it from different places, one entry
 a minute, endlessly: the entry of a given minute is always the same one, so that a restart changes
-nothing. Standard library only.
+nothing. Web pages cannot use it: it refuses their Origin and unknown Host names.
 
     python -m loadtests.thingspeak_stub --port 8091
     curl -X POST localhost:8091/control -d '{"mode": "fail", "seconds": 30}'
@@ -32,12 +32,14 @@ import re
 import sys
 import time
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from loadtests.thingspeak_uploads import FEED_TIME_FORMAT, UploadedChannels
+from observability.spec import host_names
+from observability.spec.http_handler import GuardedHandler
 
 RECORDING = Path(__file__).parent / "data" / "water-flow.csv"
 CHANNELS = {1001: 0, 1002: 421, 1003: 842}  # channel → first entry in the recording
@@ -193,12 +195,17 @@ class ThingSpeakStub(ThreadingHTTPServer):
         return json_answer(200, uploaded or NO_ACCESS)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(GuardedHandler):
     """One request to the stub: a feed, or the control of its mode."""
 
     server: ThingSpeakStub
 
-    def do_GET(self) -> None:
+    def setup(self) -> None:
+        """Accept the Host names of the address that the server listens on."""
+        super().setup()
+        self.hosts = host_names.from_environment(str(self.server.server_address[0]))
+
+    def do_GET(self) -> None:  # noqa: N802 - the name of http.server
         """Answer with the mode, with a feed, or as the mode fails."""
         url = urlsplit(self.path)
         mode = self.server.mode()
@@ -212,8 +219,11 @@ class Handler(BaseHTTPRequestHandler):
         else:
             time.sleep(min(STALL_SECONDS, self.server.mode_seconds_left()))
 
-    def do_POST(self) -> None:
-        """Upload entries or set the mode; answer 400 and the usage for anything else."""
+    def do_POST(self) -> None:  # noqa: N802 - the name of http.server
+        """Upload entries or set the mode; answer 403 to a web page, 400 to anything else."""
+        if "Origin" in self.headers:
+            self.send_answer(json_answer(403, {"error": "web pages can change nothing"}))
+            return
         try:
             body = self.read_body()
             if self.server.uploads.upload(self.path, body):
@@ -227,7 +237,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.set_mode(mode, seconds)
         self.send_answer(json_answer(200, {"mode": mode, "seconds_left": seconds}))
 
-    def do_DELETE(self) -> None:
+    def do_DELETE(self) -> None:  # noqa: N802 - the name of http.server
         """Clear an uploaded channel, or delete one entry of it."""
         if self.server.uploads.delete(self.path):
             self.send_answer(json_answer(200, []))
@@ -264,9 +274,6 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body)
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing: one line per request helps nobody."""
 
 
 def main() -> None:

@@ -243,6 +243,22 @@ def test_prometheus_reaches_its_targets() -> None:
             assert set(SERVICES[host]["networks"]) & set(SERVICES["prometheus"]["networks"]), host
 
 
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("api", "gateway"),  # of clients and of HAProxy's checks; the exporter accepts addresses
+        ("replay", "replay"),
+        ("prober", "prober"),
+        ("console", "console"),
+    ],
+)
+def test_servers_accept_the_names_under_which_services_reach_them(name: str, host: str) -> None:
+    """Besides this machine's names; `make up` adds those of EVARA_TRUSTED_HOSTS."""
+    hosts = SERVICES[name]["environment"]["EVARA_TRUSTED_HOSTS"].split(",")
+    assert hosts[0] == host
+    assert hosts[1:] == (["${EVARA_TRUSTED_HOSTS:-}"] if name in ("api", "console") else [])
+
+
 def texts(folder: Path) -> dict[str, str]:
     return {
         path.name: path.read_text(encoding="utf-8") for path in folder.iterdir() if path.is_file()

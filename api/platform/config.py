@@ -50,7 +50,8 @@ class PlatformSettings(BaseSettings):
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
     # proxies before the API whose X-Forwarded-For and X-Forwarded-Proto are trusted
     proxy_hops: int = Field(default=0, ge=0)
-    # accepted values of the Host header; empty: any
+    # accepted Host names beside those of this machine; empty: any, unless there is a
+    # development key
     trusted_hosts: Annotated[tuple[Host, ...], NoDecode, CommaSeparated] = ()
     # origins of pages that may call the API from a browser
     cors_origins: Annotated[tuple[Origin, ...], NoDecode, CommaSeparated] = ()

@@ -3,7 +3,7 @@
 gunicorn serves `main()`.
 """
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
@@ -18,6 +18,7 @@ from observability.console.queries import Queries
 from observability.devstack.layout import StackLayout
 from observability.lib import charts
 from observability.sli import registry
+from observability.spec import host_names
 from observability.spec.plan import Plan
 
 HEADERS = {
@@ -38,9 +39,8 @@ def main() -> Flask:
 def create_app(layout: StackLayout, plan: Plan) -> Flask:
     """Return the console of a stack."""
     app = Flask(__name__)
-    app.extensions["console"] = Console(
-        Queries(layout, plan), NotificationStore(layout.state / "inbox.jsonl")
-    )
+    store = NotificationStore(layout.state / "inbox.jsonl")
+    app.extensions["console"] = Console(layout, Queries(layout, plan), store)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(
         unit=charts.text, ago=ago, clock=clock, prose=prose, promise=registry.promise
@@ -56,8 +56,16 @@ def create_app(layout: StackLayout, plan: Plan) -> Flask:
     for blueprint in (pages, chart_images, inbox):
         app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, show_error)
+    app.before_request(refuse_unknown_host)
     app.after_request(add_security_headers)
     return app
+
+
+def refuse_unknown_host() -> Response | None:
+    """Answer 400 when the Host header is a name under which the console is not reached."""
+    if host_names.from_environment().accepts(request.headers.get("Host")):
+        return None
+    return Response(host_names.REFUSAL, 400, mimetype="text/plain")
 
 
 def add_security_headers(response: Response) -> Response:

@@ -6,12 +6,14 @@ from flask import current_app
 
 from observability.console.notification_store import NotificationStore
 from observability.console.queries import Queries
+from observability.devstack.layout import StackLayout
 
 
 @dataclass(frozen=True)
 class Console:
-    """The queries to the stack, and the notifications that it has delivered."""
+    """The stack, the queries to it, and the notifications that it has delivered."""
 
+    layout: StackLayout
     queries: Queries
     store: NotificationStore
 

@@ -1,15 +1,20 @@
 """The inbox: Alertmanager's webhook (version 4), and what it has delivered.
 
 GET  /api/inbox    {"alerts": […]}: an entry per alert, newest first, with delivery and resolution
-POST /api/inbox    one notification
+POST /api/inbox    one notification; Alertmanager sends the key that `make up` has made
 """
 
-from flask import Blueprint, request
+import hmac
+
+from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Unauthorized
 
 from observability.console.context import console
+from observability.devstack.layout import INBOX_KEY
 
-MAX_BYTES = 4 << 20  # of one notification
+MAX_BYTES = 1 << 20  # of one notification
 inbox = Blueprint("inbox", __name__)
 
 
@@ -22,8 +27,26 @@ def show() -> ResponseReturnValue:
 @inbox.post("/api/inbox")
 def deliver() -> ResponseReturnValue:
     """Store a notification; 400 for anything else."""
+    refuse_other_senders()
+    request.max_content_length = MAX_BYTES
+    body = request.get_data()
+    if len(body) >= MAX_BYTES:  # a chunked body is cut off there
+        abort(413)
     try:
-        console().store.deliver(request.stream.read(MAX_BYTES))
+        console().store.deliver(body)
     except ValueError:
         return {"error": "this is not a notification of Alertmanager"}, 400
     return {"status": "kept"}
+
+
+def refuse_other_senders() -> None:
+    """Abort with 401, 403 or 415 unless Alertmanager sends the request: no web page can."""
+    key = console().layout.key(INBOX_KEY)
+    sent = request.headers.get("Authorization", "")
+    if not key or not hmac.compare_digest(sent.encode(), f"Bearer {key}".encode()):
+        challenge = WWWAuthenticate("bearer", {"realm": "inbox"})
+        raise Unauthorized("send the key that make up has made", www_authenticate=challenge)
+    if "Origin" in request.headers:
+        abort(403, "web pages cannot deliver notifications")
+    if request.mimetype != "application/json":
+        abort(415, "send application/json")

@@ -1,5 +1,6 @@
-"""Alertmanager's default receiver: every delivered notification on disk, one JSON line each."""
+"""Alertmanager's default receiver: the newest notifications on disk, one JSON line each."""
 
+import os
 import threading
 import time
 from contextlib import suppress
@@ -10,6 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from observability.lib.json_object import Json
+
+MAX_ALERTS = 500  # the newest; pages and answers stay fast
+MAX_FILE_BYTES = 4 << 20  # then only the newest notifications stay
+KEPT_BYTES = 2 << 20
 
 
 class NotifiedAlert(BaseModel):
@@ -41,18 +46,39 @@ class NotificationStore:
         self._alerts: dict[tuple[str, str], Json] = {}  # by fingerprint and start
         self.last_delivery: float | None = None  # Unix time, repeats included
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError):  # a killed process leaves a cut line
-                    self._add(Notification.model_validate_json(line))
+            self._make_room(0)
+            self._read()
 
     def deliver(self, body: bytes) -> None:
         """Store one notification, on disk first; raise ValueError for anything else."""
         notification = Notification.model_validate_json(body)
-        line = notification.model_dump_json(by_alias=True)
+        line = notification.model_dump_json(by_alias=True).encode() + b"\n"
         with self._lock:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            if self._path.exists():
+                self._make_room(len(line))
+            with self._path.open("ab") as file:
+                file.write(line)
             self._add(notification)
+
+    def _read(self) -> None:
+        """Replace the alerts by those of the file."""
+        self._alerts.clear()
+        for line in self._path.read_bytes().splitlines():
+            with suppress(ValueError):  # a killed process leaves a cut line
+                self._add(Notification.model_validate_json(line))
+
+    def _make_room(self, size: int) -> None:
+        """Remove the oldest notifications when the file has no room for `size` more bytes."""
+        if self._path.stat().st_size + size <= MAX_FILE_BYTES:
+            return
+        with self._path.open("rb") as file:
+            file.seek(-KEPT_BYTES, os.SEEK_END)
+            file.readline()  # the end of a notification that is too old
+            newest = file.read()
+        draft = self._path.with_suffix(".new")
+        draft.write_bytes(newest)
+        draft.replace(self._path)
+        self._read()
 
     def _add(self, notification: Notification) -> None:
         for alert in notification.alerts:
@@ -69,6 +95,9 @@ class NotificationStore:
             stored["annotations"] = alert.annotations
             if alert.status == "resolved" and stored["resolved"] is None:
                 stored["resolved"] = notification.at
+        while len(self._alerts) > MAX_ALERTS:
+            oldest = next(iter(self._alerts))
+            del self._alerts[oldest]
         self.last_delivery = notification.at
 
     def alerts(self) -> list[Json]:

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 from observability.devstack.docker import CERTIFICATES, USER
+from observability.devstack.private_files import new_key, write_if_missing
 
 PASSWORDS = (
     "superuser_password",
@@ -55,8 +56,8 @@ def make_secrets(folder: Path) -> None:
     folder.chmod(0o700)
     for path in (certificates, *certificates.iterdir()):
         make_private(path)
-    for name in API_KEYS:
-        keep_secret(folder / name, "evara_" + secrets.token_urlsafe(32))
+    for name in (*API_KEYS, "inbox_key"):
+        keep_secret(folder / name, new_key())
     for name in USER_SECRETS:
         keep_secret(folder / name, "")
     values = {"watcher_commands": WATCHER_COMMANDS}
@@ -71,9 +72,7 @@ def make_secrets(folder: Path) -> None:
 
 def keep_secret(path: Path, text: str) -> str:
     """Write a secret unless its file exists; return what the file holds."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+    write_if_missing(path, text)
     make_private(path)
     return path.read_text(encoding="utf-8").strip()
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 HIGHEST_PORT = 65_535
 NATIVE, COMPOSE = "native", "compose"
+INBOX_KEY = "inbox"  # with which Alertmanager delivers to the console
 DEVELOPMENT_KEY = "evara-development-key"  # an admin's, of stacks that listen on this machine alone
 
 
@@ -145,7 +146,7 @@ class StackLayout:
         return self.keys / name
 
     def key(self, name: str) -> str:
-        """Return the API key of `prober` or `load`, "" before `up` has made it."""
+        """Return the key of `prober`, `load` or `inbox`, "" before `up` has made it."""
         path = self.key_file(name)
         return path.read_text(encoding="utf-8").strip() if path.exists() else ""
 

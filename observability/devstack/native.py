@@ -58,6 +58,7 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
         if binaries.find_server("prometheus", layout.servers) is None:
             tell(f"first run: downloads {binaries.DOWNLOAD}")
         servers = binaries.ensure_servers(layout.servers, tell) | log_servers
+    layout.remember_mode(NATIVE)  # decides where its keys are
     with step("preparing configuration and database"):
         write_server_configs(layout, plan, secrets_folder())
         if not is_running:
@@ -65,7 +66,6 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
         prepare_database(layout)
         make_private(layout.state, layout.servers)
     every_program = programs(layout, plan, servers)
-    layout.remember_mode(NATIVE)
     now = time.time()
     since = 0 if is_running else now
     before, after = waits(layout, plan, since)

@@ -1,6 +1,7 @@
 """Files that only the user who runs the stack may read: its database, logs and keys."""
 
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def make_private(folder: Path, left_out: Path) -> None:
             with suppress(FileNotFoundError):
                 if not path.is_symlink():
                     path.chmod(path.stat().st_mode & ~PRIVATE)
+
+
+def new_key() -> str:
+    """Return a random key in the form of the API's keys, which logs redact."""
+    return "evara_" + secrets.token_urlsafe(32)
 
 
 def write_if_missing(path: Path, text: str) -> None:

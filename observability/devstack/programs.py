@@ -16,6 +16,7 @@ from observability.devstack.binaries import Server
 from observability.devstack.layout import DEVELOPMENT_KEY, HOST, PORTS, ROOT, StackLayout
 from observability.generate import fluentbit, loki
 from observability.lib.json_object import Json
+from observability.spec import host_names
 from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
 
@@ -67,7 +68,10 @@ def helper_programs(layout: StackLayout, plan: Plan, *, drill: bool) -> Iterator
             text += f" {entry.drill_arguments}"
         _, *arguments = text.format(**helper_values(layout, name)).split()  # python -m MODULE …
         package, _, _ = arguments[1].partition(".")
-        environment = {"EVARA_RELEASE": source_digest(package)}
+        environment = {
+            "EVARA_RELEASE": source_digest(package),
+            host_names.SETTING: os.environ.get(host_names.SETTING, ""),
+        }
         yield Program(name, [sys.executable, *arguments], HELPER_PRIORITY, environment)
 
 
@@ -102,6 +106,7 @@ def layout_values(layout: StackLayout) -> Json:
         "host": HOST,
         "development_key": DEVELOPMENT_KEY,
         "prober_key": layout.key("prober"),
+        "trusted_hosts": os.environ.get(host_names.SETTING, ""),
     }
 
 

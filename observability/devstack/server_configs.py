@@ -5,7 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from observability.devstack.layout import ROOT, StackLayout, filled_secrets
+from observability.devstack.layout import INBOX_KEY, ROOT, StackLayout, filled_secrets
+from observability.devstack.private_files import new_key, write_if_missing
 from observability.generate import alertmanager, fluentbit, loki, prometheus
 from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
@@ -25,9 +26,11 @@ def write_server_configs(layout: StackLayout, plan: Plan, secrets: Path | None =
         layout.logs,
         layout.metrics,
         layout.state / "fluent-bit",
+        layout.keys,
     )
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
+    write_if_missing(layout.key_file(INBOX_KEY), new_key())
     for path, text in config_texts(plan_of_stack(layout, plan), secrets).items():
         (layout.config / path).write_text(text, encoding="utf-8")
 
@@ -60,7 +63,9 @@ def plan_of_stack(layout: StackLayout, plan: Plan) -> Plan:
         for name, entry in plan.policy.integrations.items()
         if not (entry.email or entry.webhook_url_file)
     }
-    integrations["inbox"] = IntegrationEntry(webhook=f"{console_url}/api/inbox")
+    integrations["inbox"] = IntegrationEntry(
+        webhook=f"{console_url}/api/inbox", webhook_key_file=str(layout.key_file(INBOX_KEY))
+    )
     changes = {"integrations": integrations, "links": LinksEntry(console=console_url)}
     return replace(plan, policy=plan.policy.model_copy(update=changes))
 

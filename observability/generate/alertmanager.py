@@ -4,6 +4,7 @@ There is one receiver per owner and severity.
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from observability.generate import notification
 from observability.generate.yaml_text import generated_yaml
@@ -130,7 +131,11 @@ def build_integration(
     A dead man's switch (`webhook_url_file`) hears of firing alerts alone.
     """
     if entry.webhook:
-        return {"webhook_configs": {"url": entry.webhook, "send_resolved": True}}
+        settings: Settings = {"url": entry.webhook, "send_resolved": True}
+        if entry.webhook_key_file:
+            key_file = str(Path(folder, entry.webhook_key_file))
+            settings["http_config"] = {"authorization": {"credentials_file": key_file}}
+        return {"webhook_configs": settings}
     if entry.email:
         return {"email_configs": build_email(plan, entry)}
     if entry.webhook_url_file in secrets:

@@ -6,11 +6,14 @@ Prometheus; `python -m observability.slo` runs it.
 
 import threading
 import time
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import httpx
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 
-from observability.spec import names
+from observability.spec import host_names, names
+from observability.spec.http_handler import GuardedHandler
 from observability.spec.plan import Plan
 
 FIRST_SUCCESS_SECONDS = 0.25  # between probes until the first success
@@ -92,8 +95,19 @@ class Prober:
             stop.wait(max(0.0, pause - elapsed))
 
 
+def new_server(registry: CollectorRegistry, host: str, port: int) -> WSGIServer:
+    """Return a server for the metrics; the caller runs serve_forever."""
+
+    class Handler(GuardedHandler, WSGIRequestHandler):
+        hosts = host_names.from_environment(host)
+
+    app = make_wsgi_app(registry)
+    return make_server(host, port, app, ThreadingWSGIServer, handler_class=Handler)
+
+
 def serve(plan: Plan, base_url: str, key: str, host: str, port: int) -> None:
     """Probe and expose metrics until the process ends."""
     prober = Prober(plan, base_url, key)
-    start_http_server(port, addr=host, registry=prober.registry)
+    server = new_server(prober.registry, host, port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     prober.run(threading.Event())

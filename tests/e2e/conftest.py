@@ -28,6 +28,7 @@ from observability.drill.sandbox import free_ports
 from tests.serving import serving
 
 DAY = 86_400  # seconds
+EVIL_HOST = "evil.example"  # a name that the browser resolves to this machine
 
 ON_THE_SHARED_STACK = ("load", "browser", "api_docs", "logs", "panels")
 # load first, because it needs a fresh stack; panels last, because the budget takes minutes
@@ -179,8 +180,10 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium, "chromium is missing; install it: sudo apt install chromium"
     with sync_playwright() as playwright:
+        rebinding = f"--host-resolver-rules=MAP {EVIL_HOST} 127.0.0.1"
         running_browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"]
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-background-networking", rebinding],
         )
         yield running_browser
         running_browser.close()

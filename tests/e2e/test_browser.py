@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -10,9 +11,23 @@ from playwright.sync_api import Browser
 from observability.checks.contract import list_operations
 from observability.devstack.layout import DEVELOPMENT_KEY
 from observability.generate.registry import read_contract
-from tests.e2e.conftest import PageRecorder, Stack
+from observability.lib.alerts import fetch_delivered_alerts
+from observability.lib.prometheus import Prometheus
+from tests.e2e.conftest import EVIL_HOST, PageRecorder, Stack
 from tests.e2e.waiting import eventually
+from tests.serving import serving
 
+OUR_SERVERS = ("api", "console", "metrics", "prober", "replay")
+# A request of a page: the status of the answer, unless the browser withholds it from the page.
+FETCH = """
+async ([url, options]) => {
+  try {
+    return (await fetch(url, options)).status;
+  } catch (error) {
+    return "refused";
+  }
+}
+"""
 PAGES = ("/", "/slo/nodes.list-availability", "/routes/nodes.list", "/alerts/TargetDown")
 
 
@@ -34,6 +49,64 @@ def test_docs_render_under_the_strict_policy(stack: Stack, recorder: PageRecorde
     recorder.page.get_by_text('"hill-tank"').first.wait_for()
     assert recorder.errors == []
     assert recorder.requests_to_other_hosts(stack.layout.url("api")) == set()
+
+
+class BlankPage(BaseHTTPRequestHandler):
+    """A page of another origin."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+def test_pages_of_other_origins_can_write_and_read_nothing(
+    stack: Stack, recorder: PageRecorder
+) -> None:
+    """A browser sends simple requests of any page; servers refuse them and show no answer."""
+    url = stack.layout.url
+    notification = '{"receiver": "x", "alerts": [{"labels": {"alertname": "Evil"}}]}'
+    node = '{"id": "evil", "name": "Evil", "kind": "water_tank"}'
+    simple_requests = {
+        url("console") + "/api/inbox": notification,
+        url("replay") + "/control": '{"mode": "fail", "seconds": 60}',
+        url("api") + "/api/v1/nodes": node,
+        url("prometheus") + "/-/quit": "",
+        url("prometheus") + "/api/v1/admin/tsdb/delete_series?match[]=up": "",
+    }
+    key = {"Authorization": f"Bearer {DEVELOPMENT_KEY}", "Content-Type": "application/json"}
+    with_key = {"method": "POST", "headers": key, "body": node}
+    read = [url(name) + "/metrics" for name in ("metrics", "prober")]
+    read += [url("prometheus") + "/api/v1/query?query=up", url("console") + "/api/inbox"]
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), BlankPage)) as other_origin:
+        recorder.page.goto(f"http://127.0.0.1:{other_origin.server_port}/")
+        for address, body in simple_requests.items():
+            options = {"method": "POST", "mode": "no-cors", "body": body}
+            recorder.page.evaluate(FETCH, [address, options])
+        nodes = url("api") + "/api/v1/nodes"
+        assert recorder.page.evaluate(FETCH, [nodes, with_key]) == "refused"
+        answers = [recorder.page.evaluate(FETCH, [address, {}]) for address in read]
+    assert answers == ["refused"] * len(read)
+    assert simple_requests.keys() <= set(recorder.requested_urls)
+    delivered = fetch_delivered_alerts(url("console"))
+    assert "Evil" not in {alert["labels"]["alertname"] for alert in delivered}
+    assert httpx.get(url("replay") + "/control").json()["mode"] == "ok"
+    assert "evil" not in {node["id"] for node in stack.get("/api/v1/nodes/").json()["items"]}
+    assert Prometheus(url("prometheus")).query("up")
+
+
+@pytest.mark.parametrize("name", OUR_SERVERS)
+def test_rebound_names_reach_no_server(stack: Stack, recorder: PageRecorder, name: str) -> None:
+    """A page whose name resolves to this machine is of the server's origin, but is refused."""
+    recorder.page.set_extra_http_headers({"Authorization": f"Bearer {DEVELOPMENT_KEY}"})
+    for path in ("/", "/api/v1/nodes", "/api/inbox", "/metrics", "/control"):
+        answer = recorder.page.goto(f"http://{EVIL_HOST}:{stack.layout.ports[name]}{path}")
+        assert answer
+        assert answer.status == 400
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -252,3 +252,18 @@ def test_400_for_an_invalid_content_length(replay: ThingSpeakStub, length: str) 
     connection.endheaders(b"{}")
     assert connection.getresponse().status == 400
     connection.close()
+
+
+def test_web_pages_can_neither_read_nor_control(client: httpx.Client) -> None:
+    """An Origin and an unknown Host name are refused, whatever the type of the body."""
+    body = '{"mode": "fail", "seconds": 30}'
+    for headers in (
+        {"Origin": "http://evil.example", "Content-Type": "text/plain"},
+        {"Origin": "null"},
+        {"Host": "evil.example:8091"},
+    ):
+        assert client.post("/control", content=body, headers=headers).status_code in (400, 403)
+    feed = "/channels/1001/feeds.json"
+    assert client.get(feed, headers={"Host": "evil.example"}).status_code == 400
+    assert client.get("/control").json()["mode"] == "ok"
+    assert client.get(feed).status_code == 200

@@ -46,6 +46,11 @@ LAYERS = (
     Layer(before=deadlines.begin_deadline, teardown=deadlines.end_deadline),
     # Before authorisation, so that guessed keys are counted.
     Layer(extension=limits.register, after=limits.add_headers),
+    # After the limits, which count refused requests, too.
+    Layer(
+        before=security_headers.refuse_unknown_host,
+        enabled=security_headers.has_known_hosts,
+    ),
     Layer(before=auth.authorise),
     # After authorisation: only authorised callers get details about invalid requests.
     Layer(before=openapi.refuse_unknown_input, after=openapi.add_deprecation_headers),

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, abort, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.platform.config import PlatformSettings
 from api.platform.http.addresses import parse_address
 from api.platform.http.response_headers import EXPOSED
 from api.platform.state import app_state
+from observability.spec import host_names
+from observability.spec.host_names import HostNames
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,9 +43,20 @@ def add_headers(response: Response) -> Response:
     return response
 
 
+def has_known_hosts(settings: PlatformSettings) -> bool:
+    """Return whether only known Host names are served: a development key is known to every page."""
+    return bool(settings.trusted_hosts or settings.development_key)
+
+
+def refuse_unknown_host() -> None:
+    """Abort with 400 when the Host header is a name under which the API is not reached."""
+    known = HostNames(app_state().settings.trusted_hosts)
+    if not known.accepts(request.headers.get("Host")):
+        abort(400, host_names.REFUSAL)
+
+
 def init_app(app: Flask, settings: PlatformSettings) -> None:
-    """Check the Host header, and take the client's address from the declared proxies."""
-    app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
+    """Take the client's address from the declared proxies."""
     if settings.proxy_hops:
         hops = settings.proxy_hops
         proxied = ProxyFix(with_plain_address(app.wsgi_app), x_for=hops, x_proto=hops)

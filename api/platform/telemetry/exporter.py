@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from api.platform.telemetry import metric_files
-from observability.spec import loading, names
+from observability.spec import host_names, loading, names
+from observability.spec.http_handler import GuardedHandler
 
 
 class Processes(Collector):
@@ -114,8 +115,10 @@ def new_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     edges = frozenset(loading.load_plan().bucket_edges)
     exporter = Exporter(folder, edges)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(GuardedHandler):
+        hosts = host_names.from_environment(host)
+
+        def do_GET(self) -> None:  # noqa: N802 - the name of http.server
             path, _, _ = self.path.partition("?")
             if path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, exporter.render())
@@ -128,9 +131,6 @@ def new_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing: a line per scrape is noise."""
 
     return ThreadingHTTPServer((host, port), Handler)
 

@@ -84,6 +84,7 @@ class IntegrationEntry(Entry):
 
     one_of = ("webhook", "webhook_url_file", "email", "slack_url_file", "pagerduty_key_file")
     webhook: str | None = None
+    webhook_key_file: str | None = None  # with the bearer token that the webhook requires
     webhook_url_file: str | None = None
     email: str | None = None
     sender: str | None = None

@@ -16,9 +16,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from observability.console.app import create_app
-from observability.devstack.layout import StackLayout, stack_ports
+from observability.devstack.layout import INBOX_KEY, StackLayout, stack_ports
 from observability.spec.plan import Plan
 
+KEY = "evara_Key-Of_Alertmanager"
 NOBODY = 1  # a port at which nothing answers
 
 
@@ -93,9 +94,12 @@ def servers() -> Iterator[FakeServers]:
 def layout(tmp_path: Path, servers: FakeServers) -> StackLayout:
     """Return a stack of which only Prometheus and Alertmanager answer."""
     nobody = dict.fromkeys(stack_ports(), NOBODY)
-    return StackLayout(
+    layout = StackLayout(
         tmp_path, nobody | {"prometheus": servers.port, "alertmanager": servers.port}, tmp_path
     )
+    layout.keys.mkdir()
+    layout.key_file(INBOX_KEY).write_text(f"{KEY}\n", encoding="utf-8")
+    return layout
 
 
 @pytest.fixture
@@ -106,8 +110,10 @@ def app(layout: StackLayout, plan: Plan) -> Flask:
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
-    """Return a client of that console."""
-    return app.test_client()
+    """Return a client of that console with the key of its inbox."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {KEY}"
+    return client
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from observability.spec import names
 from observability.spec.plan import Plan
-from tests.observability.console.conftest import FakeServers
+from tests.observability.console.conftest import KEY, FakeServers
 
 PAGES = ("/", "/slo/orders.list-availability", "/routes/orders.list", "/alerts/TargetDown")
 ENTRY = {"startsAt": "2026-01-02T03:04:05Z", "fingerprint": "f1", "status": "firing"}
@@ -69,7 +69,9 @@ def held(name: str, severity: str, state: str = "active", **labels: str) -> dict
 
 def deliver(client: FlaskClient, labels: dict[str, str], **changes: Any) -> None:
     entry = ENTRY | {"labels": labels, "annotations": {"summary": "what was wrong"}} | changes
-    assert client.post("/api/inbox", json={"receiver": "r", "alerts": [entry]}).status_code == 200
+    body = {"receiver": "r", "alerts": [entry]}
+    answer = client.post("/api/inbox", json=body, headers={"Authorization": f"Bearer {KEY}"})
+    assert answer.status_code == 200
 
 
 def measured(servers: FakeServers, plan: Plan, *, bad: float = 0.0, total: float = 1000.0) -> None:

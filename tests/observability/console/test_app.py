@@ -1,10 +1,35 @@
-"""The security headers of the console."""
+"""The security headers of the console, and its Host names."""
 
+import pytest
 from flask.testing import FlaskClient
 
 from observability.spec.plan import Plan
 from tests.observability.console.conftest import FakeServers
 from tests.observability.console.reading import PAGES, measured, read
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8080", 200),
+        ("127.0.0.1:8080", 200),
+        ("[::1]:8080", 200),
+        ("console:8080", 200),
+        ("evil.example:8080", 400),
+        ("console.evil.example", 400),
+        ("", 400),
+    ],
+)
+def test_unknown_host_names_are_refused(
+    client: FlaskClient, host: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web page whose name resolves to this machine can read nothing."""
+    monkeypatch.setenv("EVARA_TRUSTED_HOSTS", "console")
+    for path in ("/", "/api/inbox", "/static/console.css"):
+        answer = client.get(path, headers={"Host": host})
+        assert answer.status_code == status
+        assert ("EVARA_TRUSTED_HOSTS" in answer.text) == (status == 400)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_every_response_has_the_strict_policy(

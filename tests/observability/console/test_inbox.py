@@ -1,11 +1,16 @@
 """The webhook: what it accepts, what it refuses, and what the inbox shows."""
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from observability.console import inbox
+from observability.devstack.layout import INBOX_KEY, StackLayout
+from tests.observability.console.conftest import KEY
 from tests.observability.console.reading import NOTIFIED, notification
 
 URL = "/api/inbox"
@@ -41,17 +46,67 @@ def test_an_alert_that_fires_again_is_another_entry(client: FlaskClient) -> None
 @pytest.mark.parametrize("body", INVALID, ids=range(len(INVALID)))
 def test_other_bodies_are_refused(body: bytes, client: FlaskClient, tmp_path: Path) -> None:
     """The response is 400, and nothing is stored."""
-    answer = client.post(URL, data=body)
+    answer = client.post(URL, data=body, content_type="application/json")
     assert answer.status_code == 400
     assert "not a notification" in answer.json["error"]
     assert client.get(URL).json == {"alerts": []}
     assert not (tmp_path / "inbox.jsonl").exists()
 
 
-def test_a_huge_body_is_refused(client: FlaskClient) -> None:
-    """No more than 4 MB of it are read."""
-    assert (
-        client.post(URL, json=notification(annotations={"summary": "x" * (4 << 20)})).status_code
-        == 400
-    )
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_huge_body_is_refused(client: FlaskClient, chunked: bool, tmp_path: Path) -> None:
+    """More than 1 MiB is 413, with and without a declared length, and nothing is stored."""
+    body = json.dumps(notification(annotations={"summary": "x" * inbox.MAX_BYTES})).encode()
+    words: dict[str, Any] = {"data": body}
+    if chunked:
+        words = {
+            "input_stream": io.BytesIO(body),
+            "environ_overrides": {"wsgi.input_terminated": True},
+        }
+    answer = client.post(URL, content_type="application/json", **words)
+    assert answer.status_code == 413
     assert client.get(URL).json == {"alerts": []}
+    assert not (tmp_path / "inbox.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "Bearer evara_another"}, 401),
+        ({"Authorization": "Bearer "}, 401),
+        ({"Authorization": KEY}, 401),
+        ({"Authorization": f"Basic {KEY}"}, 401),
+        ({"Authorization": "Bearer ümlaut"}, 401),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://localhost:8080"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Host": "evil.example:8080"}, 400),
+    ],
+)
+def test_other_senders_are_refused(
+    client: FlaskClient, headers: dict[str, str], status: int, tmp_path: Path
+) -> None:
+    """Only Alertmanager has the key; a web page of any origin is refused also with it."""
+    wire = {"Content-Type": "application/json"} | headers
+    wire = {name: value.encode().decode("latin-1") for name, value in wire.items()}
+    answer = client.post(URL, data=json.dumps(notification()), headers=wire)
+    assert answer.status_code == status
+    assert client.get(URL).json == {"alerts": []}
+    assert not (tmp_path / "inbox.jsonl").exists()
+
+
+@pytest.mark.parametrize("text", [None, "", "\n"])
+def test_without_a_key_nothing_is_stored(
+    client: FlaskClient, layout: StackLayout, text: str | None
+) -> None:
+    """Before `up` has made the key, no delivery is accepted."""
+    layout.key_file(INBOX_KEY).unlink()
+    if text is not None:
+        layout.key_file(INBOX_KEY).write_text(text, encoding="utf-8")
+    for sent in ("", KEY):
+        headers = {"Authorization": f"Bearer {sent}"}
+        assert client.post(URL, json=notification(), headers=headers).status_code == 401

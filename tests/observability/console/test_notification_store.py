@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from observability.console.notification_store import NotificationStore, unix_seconds
+from observability.console.notification_store import (
+    MAX_ALERTS,
+    MAX_FILE_BYTES,
+    NotificationStore,
+    unix_seconds,
+)
 from tests.observability.console.reading import notification
 
 
@@ -32,6 +37,37 @@ def test_deliveries_survive_a_restart(tmp_path: Path) -> None:
     assert len(after.alerts()) == 1
     after.deliver(json.dumps(notification(fingerprint="f3")).encode())
     assert len(NotificationStore(path).alerts()) == 2
+
+
+def test_the_file_and_the_alerts_are_bounded(tmp_path: Path) -> None:
+    """Whatever is delivered, the newest alerts stay, and a new process has the same ones."""
+    path = tmp_path / "inbox.jsonl"
+    store = NotificationStore(path)
+    summary = {"summary": "x" * 500_000}
+    for number in range(25):
+        body = notification(fingerprint=f"large {number}", annotations=summary)
+        store.deliver(json.dumps(body).encode())
+        assert path.stat().st_size <= MAX_FILE_BYTES
+    large = [alert["delivered"] for alert in store.alerts()]
+    assert 4 <= len(large) <= 8
+    assert NotificationStore(path).alerts() == store.alerts()
+    for number in range(MAX_ALERTS + 10):
+        store.deliver(json.dumps(notification(fingerprint=f"small {number}")).encode())
+    assert len(store.alerts()) == MAX_ALERTS
+    assert max(large) < min(alert["delivered"] for alert in store.alerts())
+    assert NotificationStore(path).alerts() == store.alerts()
+
+
+def test_a_file_that_an_earlier_release_grew_is_shortened(tmp_path: Path) -> None:
+    """The newest notifications stay."""
+    path = tmp_path / "inbox.jsonl"
+    line = json.dumps(notification(annotations={"summary": "x" * 1000}) | {"at": 1.0}) + "\n"
+    newest = json.dumps(notification(fingerprint="newest") | {"at": 2.0}) + "\n"
+    path.write_text(line * 10_000 + newest, encoding="utf-8")
+    store = NotificationStore(path)
+    assert path.stat().st_size <= MAX_FILE_BYTES
+    assert store.last_delivery == 2.0
+    assert len(store.alerts()) == 2
 
 
 @pytest.mark.parametrize(

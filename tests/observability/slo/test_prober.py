@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 from prometheus_client import generate_latest
 
@@ -15,6 +16,7 @@ from observability.slo.prober import Prober
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.schema.fields import Http
+from tests.serving import serving
 
 STATUSES = {"/moved": 301, "/broken": 500, "/refused": 429}
 
@@ -103,6 +105,17 @@ def test_series_of_outcomes_exist_from_the_start(plan: Plan, url: str) -> None:
         for outcome in names.OUTCOMES:
             assert f'{names.PROBES}_total{{outcome="{outcome}",route="{route}"}} 0.0' in text
     assert f"{names.PROBE_LAST_SUCCESS}{{" not in text
+
+
+def test_metrics_are_served_under_known_host_names(plan: Plan, url: str) -> None:
+    """Prometheus reads them; a web page whose name resolves to this machine does not."""
+    registry = Prober(plan, url, "k").registry
+    with serving(module.new_server(registry, "127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.server_port}/metrics"
+        assert names.PROBES in httpx.get(address).text
+        answer = httpx.get(address, headers={"Host": "evil.example"})
+        assert answer.status_code == 400
+        assert names.PROBES not in answer.text
 
 
 def test_every_route_is_probed_until_stopped(plan: Plan, url: str) -> None:

@@ -19,7 +19,7 @@ from api.platform.state import app_state
 from observability.lib.bound_process import bind
 from observability.spec import names
 from tests.api.conftest import MakeApp
-from tests.api.platform.helpers import ORDER, ORDERS, is_problem, label_values
+from tests.api.platform.helpers import ORDER, ORDERS, bearer, is_problem, label_values
 from tests.api.platform.other_app import orders
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -182,14 +182,38 @@ def test_list_settings_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) 
 )
 @pytest.mark.usefixtures("migrated")
 def test_untrusted_host_is_refused(make_app: MakeApp, host: str, status: int) -> None:
-    """Other hosts get 400 and create no series; without the setting all are served."""
+    """Other hosts get 400; without the setting all are served."""
     assert make_app().test_client().get("/health/live", headers={"Host": host}).status_code == 200
     app = make_app(trusted_hosts="api.example.org,.internal")
     answer = app.test_client().get("/health/live", headers={"Host": host})
     assert answer.status_code == status
     if status == 400:
-        is_problem(answer, 400)
-        assert label_values(app_state(app).registry, names.ROUTE) >= {names.UNMATCHED}
+        assert "EVARA_TRUSTED_HOSTS" in is_problem(answer, 400)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("evil.example:8000", 400),
+        ("127.0.0.1.evil.example:8000", 400),
+        ("192.0.2.1:8000", 400),
+        ("", 400),
+    ],
+)
+@pytest.mark.usefixtures("migrated")
+def test_development_key_works_under_names_of_this_machine_only(
+    make_app: MakeApp, host: str, status: int
+) -> None:
+    """A page that resolves its own name to this machine knows the key, but is refused."""
+    app = make_app(env="development", development_key="known")
+    for path in ("/health/live", ORDERS, "/docs", "/nothing"):
+        headers = bearer("known") | {"Host": host}
+        answer = FlaskClient(app, app.response_class).get(path, headers=headers)
+        expected = 404 if (path, status) == ("/nothing", 200) else status
+        assert answer.status_code == expected, answer.text
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "X" * 200])

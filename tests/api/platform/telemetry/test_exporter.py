@@ -1,6 +1,8 @@
 """The metrics server: what it adds to the sums of the workers, and what it omits."""
 
 import os
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +89,43 @@ def test_metrics_are_served_over_http(server: str, path: str) -> None:
 def test_other_paths_are_404(server: str, path: str) -> None:
     """Any other path is 404."""
     assert httpx.get(server + path).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:9101", ""])
+def test_unknown_host_names_are_refused(server: str, host: str) -> None:
+    """A web page whose name resolves to this machine cannot read the metrics."""
+    answer = httpx.get(f"{server}/metrics", headers={"Host": host})
+    assert answer.status_code == 400
+    assert "EVARA_TRUSTED_HOSTS" in answer.text
+    assert httpx.get(f"{server}/metrics", headers={"Host": "localhost:9101"}).status_code == 200
+
+
+def test_a_scrape_that_times_out_leaves_no_traceback(
+    server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client resets the connection before the answer; the next scrape works."""
+    has_left = threading.Event()
+    is_rendered = threading.Event()
+
+    def render(_: object) -> bytes:
+        assert has_left.wait(30)
+        is_rendered.set()
+        return b"x" * 10_000_000
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporter.Exporter, "render", render)
+        port = int(server.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            no_linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+        has_left.set()
+        assert is_rendered.wait(30)
+    assert httpx.get(f"{server}/metrics").status_code == 200
+    for thread in threading.enumerate():
+        if "process_request_thread" in thread.name:
+            thread.join(30)
+    assert capsys.readouterr().err == ""
 
 
 def test_concurrent_scrapes_return_the_same_sum(server: str, dead: list[int], folder: Path) -> None:
