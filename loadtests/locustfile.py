@@ -3,36 +3,41 @@
     locust -f loadtests/locustfile.py --host http://localhost:8000
 
 Every request is named by its catalogue id, and the run is judged by the same objectives as the
-service: the exit code is 0 when all that had traffic were met, 1 when one was missed, 2 when none
-was missed but some had too few requests, or nothing was measured. The module imports nothing of
+service: the exit code is 0 when all that had traffic were met, 1 when one was missed or a user
+raised an exception, 2 when none was missed but some had too few requests, or nothing was measured.
+A distributed run (`--master` and `--worker`) is judged by its master. The module imports nothing of
 the API and of the compiler, because `import locust` replaces the sockets of its process.
 
-A scenario has the request (`id`, `method`, `path`, `body`), the status codes that the contract
-promises (`expect`), its share of the load (`weight`) and its `objectives`; by path parameter:
+A scenario has the request (`id`, `method`, `path`, `query`, `body`), the status codes that the
+contract promises (`expect`), its share of the load (`weight`), its `objectives`, and:
 
-    provides    {parameter: field of the answer that holds the new resource's id}
+    provides    what the request creates: the resource, the field of the answer that holds its id,
+                and the parameters of the path that the resource lies below
+    needs       {parameter: the resource that it stands for, and all parameters that this fills}
     consumes    the parameter whose resource the request removes
     fixed       {parameter: the one resource that is always requested}
     vary        {field of the body: `unique` or `now`}
 """
 
-import copy
 import json
 import os
 import random
 import re
 import time
-import uuid
-from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from locust import HttpUser, constant_throughput, events
 from locust import stats as locust_stats
 from locust.env import Environment
+from locust.runners import WorkerRunner
 
-from loadtests import verdicts
+from loadtests import run_report, verdicts
+from loadtests.distributed_run import DistributedRun
+from loadtests.request_bodies import build_body
+from loadtests.tally import Tally
 
 Scenario = dict[str, Any]  # see generate/locust.py
 Row = dict[str, Any]
@@ -45,38 +50,11 @@ USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
 KEY = os.environ.get("EVARA_API_KEY", "")  # an unlimited write key
 STOP_SPREAD_SECONDS = 4.0
 VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
-PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
-NO_REQUESTS = {"requests": 0, "failed": 0, "rate": 0.0, **dict.fromkeys(PERCENTILES)}
 
 
-class Tally:
-    """Counts by scenario: requests sent, answered and ended, failures, seconds of good answers.
-
-    The server may or may not have counted a request that was sent and not answered: it was cut off
-    at the end, or the connection broke.
-    """
-
-    def __init__(self) -> None:
-        self.sent = Counter[str]()
-        self.answered = Counter[str]()
-        self.total = Counter[str]()
-        self.failed = Counter[str]()
-        self.good = defaultdict[str, list[float]](list)  # seconds
-        self.errors = Counter[str]()
-
-    def add(self, name: str, seconds: float, error: str, *, answered: bool = True) -> None:
-        """Count a request that ended; an empty `error` means that its answer was good."""
-        self.total[name] += 1
-        self.answered[name] += answered
-        if not error:
-            self.good[name].append(seconds)
-            return
-        self.failed[name] += 1
-        printable = [sign if sign.isprintable() else "�" for sign in error]
-        self.errors[f"{name}: {''.join(printable)}"] += 1
-
-
-TALLY = Tally()
+TALLY = Tally(SCENARIOS)
+RUN = DistributedRun(TALLY)
+RUN.register()
 
 
 class ApiUser(HttpUser):
@@ -86,125 +64,148 @@ class ApiUser(HttpUser):
 
     def on_start(self) -> None:
         """Create a resource of each kind that routes need."""
-        self.pool = defaultdict[str, list[str]](list)
+        self.pool = defaultdict[str, list[list[str]]](list)  # resource → values of its path
         if KEY:
             self.client.headers.update({"Authorization": f"Bearer {KEY}"})
         self.choices = [scenario for scenario in SCENARIOS if scenario["weight"]]
         self.weights = [scenario["weight"] for scenario in self.choices]
         for scenario in SCENARIOS:
             if scenario["provides"]:
-                self.send(scenario)
+                self.send(scenario, {})
 
     def on_stop(self) -> None:
-        """Delete the resources that are left, not all clients at the same moment."""
+        """Delete the resources that are left, not all clients at the same moment.
+
+        A resource below another one is deleted first: its path has more parameters.
+        """
         time.sleep(random.uniform(0, STOP_SPREAD_SECONDS))  # noqa: S311
-        for scenario in SCENARIOS:
-            consumed = scenario["consumes"]
-            while consumed and self.pool[consumed]:
-                self.send(scenario, self.pool[consumed].pop())
+        consuming = [scenario for scenario in SCENARIOS if scenario["consumes"]]
+        for scenario in sorted(consuming, key=count_parameters, reverse=True):
+            while self.pool[consumed(scenario)["resource"]]:
+                self.consume_newest(scenario)
 
     def draw(self) -> None:
         """Send a request of a route that is drawn by weight."""
         [scenario] = random.choices(self.choices, self.weights)  # noqa: S311 - load, not secrets
-        consumed = scenario["consumes"]
-        if not consumed:
-            self.send(scenario)
-        elif self.make(consumed):  # a resource of its own, so that the others keep theirs
-            self.send(scenario, self.pool[consumed].pop())
+        if not scenario["consumes"]:
+            self.send(scenario, {})
+        elif self.create(consumed(scenario), scenario["fixed"]):  # so that others keep theirs
+            self.consume_newest(scenario)
 
     tasks = [draw]  # noqa: RUF012 - locust wants a plain list
 
-    def make(self, parameter: str) -> bool:
-        """Create a resource for the pool and return whether it worked."""
-        before = len(self.pool[parameter])
-        creating = [scenario for scenario in SCENARIOS if parameter in scenario["provides"]]
-        self.send(creating[0])
-        return len(self.pool[parameter]) > before
+    def create(self, need: Row, values: dict[str, str]) -> bool:
+        """Create a resource, below those that `values` names; return whether it worked."""
+        pool = self.pool[need["resource"]]
+        before = len(pool)
+        scenario, below = find_creating(need["resource"])
+        *parents, _ = need["fills"]
+        known = {
+            parameter: values[parent]
+            for parameter, parent in zip(below, parents, strict=False)
+            if parent in values
+        }
+        self.send(scenario, known)
+        return len(pool) > before
 
-    def send(self, scenario: Scenario, resource: str | None = None) -> None:
-        """Send one request, judged by the statuses that the contract promises."""
-        values = self.choose_values(scenario, resource)
+    def consume_newest(self, scenario: Scenario) -> None:
+        """Send the request that removes the newest resource of its pool."""
+        need = consumed(scenario)
+        resource = self.pool[need["resource"]].pop()
+        self.send(scenario, match_from_the_end(need["fills"], resource))
+
+    def send(self, scenario: Scenario, known: dict[str, str]) -> None:
+        """Send one request, judged by the statuses that the contract promises.
+
+        `known` has values of the path's parameters; the others are chosen.
+        """
+        values = self.choose_values(scenario, known)
         if values is None:
             return
         name = scenario["id"]
+        body = build_body(scenario)
         TALLY.sent[name] += 1
+        quoted = {parameter: quote(value, safe="") for parameter, value in values.items()}
         with self.client.request(
             scenario["method"],
-            scenario["path"].format(**values),
+            scenario["path"].format(**quoted),
             name=name,
-            json=build_body(scenario),
+            params=scenario["query"],
+            json=body,
             catch_response=True,
         ) as answer:
             if answer.status_code in scenario["expect"]:
                 answer.success()
-                for parameter, field in scenario["provides"].items():
-                    self.pool[parameter].append(answer.json()[field])
+                for new in scenario["provides"]:
+                    parents = [values[parameter] for parameter in new["below"]]
+                    self.pool[new["resource"]].append([*parents, str(answer.json()[new["field"]])])
             elif answer.status_code:
                 excerpt = (answer.text or "")[:120]
                 answer.failure(f"{answer.status_code} {excerpt}")
             else:
                 answer.failure(str(answer.error))
 
-    def choose_values(self, scenario: Scenario, resource: str | None) -> dict[str, str] | None:
-        """Return a value for each parameter of the path.
+    def choose_values(self, scenario: Scenario, known: dict[str, str]) -> dict[str, str] | None:
+        """Return a value for each parameter of the path; None when a resource cannot be created.
 
-        A missing resource is created first; None when that fails.
+        The last parameter comes first: a resource below another one says below which.
         """
-        values = dict(scenario["fixed"])
-        for name in list_parameters(scenario["path"]):
-            if name in values:
+        values: dict[str, str] = scenario["fixed"] | known
+        for parameter in reversed(list_parameters(scenario["path"])):
+            if parameter in values:
                 continue
-            if resource:
-                values[name] = resource
-            elif self.pool[name] or self.make(name):
-                values[name] = random.choice(self.pool[name])  # noqa: S311 - load, not secrets
-            else:
+            need = scenario["needs"][parameter]
+            resource = self.choose_resource(need, values)
+            if resource is None:
                 return None
+            values |= match_from_the_end(need["fills"], resource)
         return values
+
+    def choose_resource(self, need: Row, values: dict[str, str]) -> list[str] | None:
+        """Return a resource that agrees with the values; without one create it, or return None."""
+        pool = self.pool[need["resource"]]
+        given = {name: values[name] for name in need["fills"] if name in values}
+        fitting = pool
+        if given:
+            fitting = [
+                resource
+                for resource in pool
+                if match_from_the_end(need["fills"], resource).items() >= given.items()
+            ]
+        if not fitting and self.create(need, values):
+            fitting = pool[-1:]
+        return random.choice(fitting) if fitting else None  # noqa: S311 - load, not secrets
+
+
+def find_creating(resource: str) -> tuple[Scenario, list[str]]:
+    """Return the scenario that creates a resource, and the parameters that it lies below."""
+    return next(
+        (scenario, new["below"])
+        for scenario in SCENARIOS
+        for new in scenario["provides"]
+        if new["resource"] == resource
+    )
+
+
+def consumed(scenario: Scenario) -> Row:
+    """Return the resource that a request removes, as `needs` has it."""
+    need: Row = scenario["needs"][scenario["consumes"]]
+    return need
+
+
+def match_from_the_end(parameters: list[str], values: list[str]) -> dict[str, str]:
+    """Return parameters with their values; the last value belongs to the last parameter."""
+    return dict(zip(reversed(parameters), reversed(values), strict=False))
+
+
+def count_parameters(scenario: Scenario) -> int:
+    """Return how many parameters a path has."""
+    return len(list_parameters(scenario["path"]))
 
 
 def list_parameters(path: str) -> list[str]:
     """Return the names of the parameters in a path."""
     return re.findall(r"{(\w+)}", path)
-
-
-def build_body(scenario: Scenario) -> Any:
-    """Return the contract's example with the fields varied that the catalogue names."""
-    example = copy.deepcopy(scenario["body"])
-    for field, variation in scenario["vary"].items():
-        *path, key = field.split(".")
-        for mapping in find_holders(example, path):
-            if variation == "unique":
-                mapping[key] = f"load-{uuid.uuid4().hex[:16]}"
-            else:
-                mapping[key] = datetime.now(UTC).isoformat()
-    return example
-
-
-def find_holders(node: Any, path: list[str]) -> list[Any]:
-    """Return the mappings at a path; a list on the way means each of its elements."""
-    nodes = node if isinstance(node, list) else [node]
-    if not path:
-        return nodes
-    key, *rest = path
-    mappings = []
-    for child in nodes:
-        mappings += find_holders(child[key], rest)
-    return mappings
-
-
-def read_figures(entry: locust_stats.StatsEntry | None) -> Row:
-    """Return Locust's own numbers, as its CSV files have them, with times in seconds."""
-    if not entry or not entry.num_requests:
-        return NO_REQUESTS
-    numbers = {
-        "requests": entry.num_requests,
-        "failed": entry.num_failures,
-        "rate": entry.total_rps,
-    }
-    for key, share in PERCENTILES.items():
-        numbers[key] = entry.get_response_time_percentile(share) / 1000
-    return numbers
 
 
 @events.request.add_listener
@@ -216,43 +217,37 @@ def count(
     TALLY.add(name, response_time / 1000, str(exception or ""), answered=answered)
 
 
+@events.user_error.add_listener
+def count_exception(exception: Exception, **_: Any) -> None:
+    """Count an exception of a user, which sent no request or did not read its answer."""
+    TALLY.exceptions[f"{type(exception).__name__}: {exception}"] += 1
+
+
+def build_report(environment: Environment) -> Row:
+    """Return the report of the run so far."""
+    return run_report.build_report(environment.stats, SCENARIOS, TALLY, len(RUN.expected))
+
+
+@events.init.add_listener
+def serve_verdict(environment: Environment, **_: Any) -> None:
+    """Serve the report of the present or last run at /verdict, beside Locust's own pages."""
+    if environment.web_ui and environment.web_ui.app:
+        environment.web_ui.app.add_url_rule(
+            "/verdict", "verdict", lambda: build_report(environment)
+        )
+
+
 @events.quitting.add_listener
 def conclude(environment: Environment, **_: Any) -> None:
-    """Judge the run, write its report and set the exit code."""
-    rows = verdicts.judge(SCENARIOS, TALLY)
-    found = {row["verdict"] for row in rows}
-    environment.process_exit_code = verdicts.choose_exit_code(found)
+    """Judge the run, write its report and set the exit code; a worker leaves it to its master."""
+    if isinstance(environment.runner, WorkerRunner):
+        environment.process_exit_code = 0
+        return
+    report = build_report(environment)
+    environment.process_exit_code = run_report.choose_exit_code(report)
     if VERDICT:
-        report = build_report(environment.stats, rows)
         Path(VERDICT).write_text(json.dumps(report, indent=1), encoding="utf-8")
     options = environment.parsed_options
     if options and options.csv_prefix:
         # Locust writes its CSV files every second, not at its end: wait for the last requests
         time.sleep(2 * locust_stats.CSV_STATS_INTERVAL_SEC)
-
-
-def build_report(stats: locust_stats.RequestStats, objectives: list[Row]) -> Row:
-    """Return the report of the run as `make load` reads it."""
-    errors = [{"what": error, "count": number} for error, number in TALLY.errors.most_common()]
-    return {
-        "started": stats.start_time,
-        "ended": stats.last_request_timestamp or stats.start_time,
-        "total": read_figures(stats.total),
-        "routes": [build_route_row(stats, scenario) for scenario in SCENARIOS],
-        "errors": errors,
-        "objectives": objectives,
-    }
-
-
-def build_route_row(stats: locust_stats.RequestStats, scenario: Scenario) -> Row:
-    """Return a route's numbers; `within` is its tightest latency promise in seconds."""
-    name = scenario["id"]
-    thresholds = [row["within"] for row in scenario["objectives"] if row["within"]]
-    return {
-        "route": name,
-        "expect": scenario["expect"],
-        "within": min(thresholds, default=None),
-        "sent": TALLY.sent[name],
-        "answered": TALLY.answered[name],
-        "clients": read_figures(stats.entries.get((name, scenario["method"]))),
-    }

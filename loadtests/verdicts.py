@@ -1,10 +1,9 @@
 """Verdicts on the objectives of a load run, from what its clients counted."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from loadtests.locustfile import Tally
+from loadtests.tally import Tally
 
 Row = dict[str, Any]
 MET = "met"
@@ -13,20 +12,19 @@ TOO_FEW = "too few"  # events for a verdict
 IDLE = "idle"
 
 
-def count_successes(tally: "Tally", name: str, _: Row) -> tuple[int, int]:
+def count_successes(tally: Tally, name: str, _: Row) -> tuple[int, int]:
     """Return the requests that did not fail, and all requests."""
     total = tally.total[name]
     return total - tally.failed[name], total
 
 
-def count_quick_answers(tally: "Tally", name: str, objective: Row) -> tuple[int, int]:
+def count_quick_answers(tally: Tally, name: str, objective: Row) -> tuple[int, int]:
     """Return the good answers within the threshold, and all good answers."""
-    times = tally.good[name]
-    return sum(seconds <= objective["within"] for seconds in times), len(times)
+    return tally.quick[objective["slo"]], tally.good[name]
 
 
 # The good events and all events, by kind of SLI.
-COUNT_EVENTS: dict[str, Callable[["Tally", str, Row], tuple[int, int]]] = {
+COUNT_EVENTS: dict[str, Callable[[Tally, str, Row], tuple[int, int]]] = {
     "availability": count_successes,
     "latency": count_quick_answers,
 }
@@ -44,7 +42,7 @@ def require_known_kinds(scenarios: list[Row]) -> None:
                 )
 
 
-def judge(scenarios: list[Row], tally: "Tally") -> list[Row]:
+def judge(scenarios: list[Row], tally: Tally) -> list[Row]:
     """Return one row per objective: promised and measured share, and the verdict."""
     return [
         judge_objective(tally, scenario["id"], objective)
@@ -53,7 +51,7 @@ def judge(scenarios: list[Row], tally: "Tally") -> list[Row]:
     ]
 
 
-def judge_objective(tally: "Tally", name: str, objective: Row) -> Row:
+def judge_objective(tally: Tally, name: str, objective: Row) -> Row:
     """Return the row of one objective."""
     good, total = COUNT_EVENTS[objective["kind"]](tally, name, objective)
     return {

@@ -12,7 +12,7 @@ VIEW_LINES = 8
 FUNCTION_LINES = 40
 FILE_LINES = 300
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-BUDGETS = {"api": 43_000, "observability": 82_000, "loadtests": 12_000}  # AST nodes
+BUDGETS = {"api": 46_000, "observability": 86_000, "loadtests": 13_000}  # AST nodes
 
 
 def test_import_contracts_hold() -> None:

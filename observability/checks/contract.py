@@ -1,9 +1,11 @@
 """Check `contract`: the catalogue's routes are the operations of the OpenAPI document."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from observability.lib.json_object import Json
-from observability.spec.plan import Plan
+from observability.spec.load_resources import is_sent
+from observability.spec.plan import Plan, Route
 from observability.spec.problems import Problem
 from observability.spec.schema.fields import Http
 
@@ -29,16 +31,39 @@ def check(plan: Plan, openapi: Json) -> list[Problem]:
 
 
 def check_routes(plan: Plan, operations: Operations) -> Iterator[Problem]:
-    """Yield routes that the app does not serve, and loaded ones without an example body."""
+    """Yield routes that the app does not serve, and those whose load cannot be sent."""
     for route in plan.routes:
         where = f"{WHERE}.{route.id}"
         if route.http not in operations:
             fix = "correct `http:`, or add the view and run make generate"
             yield contract_problem(where, f"{route.http} is not in the app", fix)
-        elif route.load.weight and lacks_example(operations[route.http]):
-            message = "has load, but no example body in api/openapi.json"
-            fix = "give its schema an example in api/v1, then make generate"
-            yield contract_problem(where, message, fix)
+        elif is_sent(route.load):
+            yield from check_request(route, operations[route.http], where)
+
+
+def check_request(route: Route, operation: Json, where: str) -> Iterator[Problem]:
+    """Yield what a load run cannot know of a request: it sends the contract's examples."""
+    fix = "give its schema an example in api/v1, then make generate"
+    content = operation.get("requestBody", {}).get("content", {})
+    if any("example" not in media for media in content.values()):
+        yield contract_problem(where, "has load, but no example body in api/openapi.json", fix)
+        return
+    for parameter in operation.get("parameters", []):
+        is_unknown = parameter["in"] != "query" or "example" not in parameter
+        if parameter["in"] != "path" and parameter.get("required") and is_unknown:
+            name = f"{parameter['in']} parameter {parameter['name']!r}"
+            message = f"has load, but no example of its required {name} in api/openapi.json"
+            if parameter["in"] != "query":
+                message = f"has load, but load runs do not send its required {name}"
+            yield contract_problem(where, message, f"{fix}; or set `load: {{weight: 0}}`")
+    body = next((media["example"] for media in content.values()), None)
+    for field in route.load.vary:
+        if not has_field(body, field.split(".")):
+            message = f"`vary` names {field!r}, which the example body does not have"
+            yield contract_problem(where, message, "correct `load.vary`, or the example in api/v1")
+    if not any(code.startswith("2") for code in operation.get("responses", {})):
+        message = "has load, but api/openapi.json promises no status 2xx, so all would fail"
+        yield contract_problem(where, message, "document its response, then make generate")
 
 
 def check_unwatched(plan: Plan, operations: Operations) -> Iterator[Problem]:
@@ -53,7 +78,10 @@ def contract_problem(where: str, message: str, fix: str) -> Problem:
     return Problem(where, message, fix, "contract")
 
 
-def lacks_example(operation: Json) -> bool:
-    """Return whether a kind of request body has no example."""
-    content = operation.get("requestBody", {}).get("content", {})
-    return any("example" not in media for media in content.values())
+def has_field(value: Any, path: list[str]) -> bool:
+    """Return whether mappings have the field at a path; a list means each of its elements."""
+    if isinstance(value, list):
+        return all(has_field(element, path) for element in value)
+    if not path:
+        return True
+    return isinstance(value, dict) and path[0] in value and has_field(value[path[0]], path[1:])

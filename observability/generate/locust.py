@@ -3,6 +3,13 @@
 import json
 
 from observability.lib.json_object import Json
+from observability.spec.load_resources import (
+    Created,
+    is_sent,
+    list_available,
+    list_created,
+    list_needed,
+)
 from observability.spec.plan import Plan, Route, Slo
 
 SCENARIOS = "scenarios.json"
@@ -10,10 +17,9 @@ SCENARIOS = "scenarios.json"
 
 def render(plan: Plan, openapi: Json) -> dict[str, str]:
     """Return the file; examples of `openapi`, the committed contract, become request bodies."""
+    available = list_available(plan.routes)
     scenarios = [
-        scenario(route, openapi)
-        for route in plan.routes
-        if route.load.weight or route.load.provides or route.load.consumes
+        scenario(route, available, openapi) for route in plan.routes if is_sent(route.load)
     ]
     text = json.dumps(
         {"service": plan.service, "scenarios": scenarios}, indent=2, ensure_ascii=False
@@ -21,8 +27,11 @@ def render(plan: Plan, openapi: Json) -> dict[str, str]:
     return {SCENARIOS: text + "\n"}
 
 
-def scenario(route: Route, openapi: Json) -> Json:
-    """Return what to send to a route, which status is good, and the SLOs that judge the run."""
+def scenario(route: Route, available: list[Created], openapi: Json) -> Json:
+    """Return what to send to a route, which status is good, and the SLOs that judge the run.
+
+    `available` has what other routes create.
+    """
     operation = openapi.get("paths", {}).get(route.http.path, {}).get(route.http.method.lower(), {})
     content = operation.get("requestBody", {}).get("content", {})
     body = next((media.get("example") for media in content.values()), None)
@@ -34,13 +43,27 @@ def scenario(route: Route, openapi: Json) -> Json:
         "body": body,
         "content_type": next(iter(content), None),
         "vary": dict(route.load.vary),
-        "provides": dict(route.load.provides),
+        "query": required_query(operation),
+        "provides": [new._asdict() for new in list_created(route.http, route.load)],
+        "needs": {
+            parameter: need._asdict()
+            for parameter, need in list_needed(route.http, route.load, available).items()
+        },
         "consumes": route.load.consumes,
         "fixed": dict(route.load.fixed),
         "expect": sorted(
             int(code) for code in operation.get("responses", {}) if code.startswith("2")
         ),
         "objectives": [objective(slo) for slo in route.slos],
+    }
+
+
+def required_query(operation: Json) -> Json:
+    """Return the contract's examples of the query parameters that a request must have."""
+    return {
+        parameter["name"]: parameter["example"]
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] == "query" and parameter.get("required") and "example" in parameter
     }
 
 

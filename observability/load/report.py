@@ -120,6 +120,8 @@ def build_report(profile: LoadProfile, locust_report: Json, recording: Recording
         expected_codes = {row["route"]: row["expect"] for row in locust_report["routes"]}
         total = server_counts.count_routes(increase, expected_codes)
     verdict, summary = judge(locust_report["objectives"], len(findings), recording)
+    if locust_report["exceptions"]:
+        verdict, summary = RunVerdict.MISSED, describe_exceptions(locust_report["exceptions"])
     return {
         "version": VERSION,
         "verdict": verdict,
@@ -132,6 +134,16 @@ def build_report(profile: LoadProfile, locust_report: Json, recording: Recording
         "objectives": locust_report["objectives"],
         "errors": locust_report["errors"],
     }
+
+
+def describe_exceptions(exceptions: list[Json]) -> str:
+    """Return what ails a run in which clients raised exceptions: it proves nothing."""
+    count = sum(exception["count"] for exception in exceptions)
+    plural = "s" if count > 1 else ""
+    return (
+        f"The load was not sent as the catalogue says: {count} exception{plural} in the clients, "
+        f"most often {exceptions[0]['what']}."
+    )
 
 
 def describe_run(profile: LoadProfile, locust_report: Json, seconds: float) -> Json:

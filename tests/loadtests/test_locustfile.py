@@ -16,7 +16,7 @@ SERVICE = ROOT / "tests" / "observability" / "service" / "catalogue.yaml"
 CONTRACT = SERVICE.with_name("openapi.json")
 PRELUDE = """
 import json, os
-from loadtests import locustfile as l
+from loadtests import locustfile as l, request_bodies, run_report
 
 by_id = {scenario["id"]: scenario for scenario in l.SCENARIOS}
 
@@ -34,7 +34,7 @@ class Client:
     def __init__(self, status):
         self.status = status
         self.sent, self.answers, self.headers, self.created = [], [], {}, 0
-    def request(self, method, path, name, json, catch_response):
+    def request(self, method, path, name, params, json, catch_response):
         self.sent.append([name, path, json])
         status = self.status(name)
         self.created += method == "POST"
@@ -52,85 +52,89 @@ result = {}
 CASES = {
     "holders": """
 nested = {"a": [{"b": {"c": 1}}, {"b": {"c": 2}}]}
-result["one"] = l.find_holders({"x": 1}, [])
-result["list"] = l.find_holders([{"x": 1}, {"x": 2}], [])
-result["deep"] = l.find_holders(nested, ["a", "b"])
+result["one"] = request_bodies.find_holders({"x": 1}, [])
+result["list"] = request_bodies.find_holders([{"x": 1}, {"x": 2}], [])
+result["deep"] = request_bodies.find_holders(nested, ["a", "b"])
 """,
     "body": """
-ingest, create = by_id["readings.ingest"], by_id["nodes.create"]
+ingest, create = by_id["parcels.ingest"], by_id["orders.create"]
 before = json.dumps(ingest)
 bodies = [l.build_body(ingest) for _ in range(3)]
 result["unchanged"] = json.dumps(ingest) == before
-result["varied"] = len({b["readings"][0]["time"] for b in bodies})
-result["same"] = [b["readings"][0]["value"] for b in bodies]
+result["varied"] = len({b["parcels"][0]["time"] for b in bodies})
+result["same"] = [b["parcels"][0]["value"] for b in bodies]
 result["ids"] = len({l.build_body(create)["id"] for _ in range(50)})
-result["none"] = l.build_body(by_id["nodes.get"])
+result["none"] = l.build_body(by_id["orders.get"])
 """,
     "figures": """
 stats = l.locust_stats.RequestStats()
 for number in range(1, 101):
-    stats.log_request("GET", "nodes.list", number * 3, 0)
-stats.log_error("GET", "nodes.list", "500")
-result["none"] = [l.read_figures(None), l.read_figures(stats.get("nodes.get", "GET"))]
-result["hundred"] = l.read_figures(stats.get("nodes.list", "GET"))
+    stats.log_request("GET", "orders.list", number * 3, 0)
+stats.log_error("GET", "orders.list", "500")
+read = run_report.read_figures
+result["none"] = [read(None), read(stats.get("orders.get", "GET"))]
+result["hundred"] = read(stats.get("orders.list", "GET"))
 """,
     "judge": """
 tally = l.TALLY
 for number in range(1000):
-    tally.add("nodes.list", 0.5 if number < 40 else 0.01, "")
-tally.add("nodes.get", 0.01, "500 oops")
-tally.add("nodes.get", 0.01, "500 oops")
+    tally.add("orders.list", 0.5 if number < 40 else 0.01, "")
+tally.add("orders.get", 0.01, "500 oops")
+tally.add("orders.get", 0.01, "500 oops")
 for number in range(8):
-    tally.add("nodes.update", 0.5 if number == 0 else 0.01, "")
+    tally.add("orders.update", 0.5 if number == 0 else 0.01, "")
 for number in range(100):
-    tally.add("readings.latest", 0.5, "")
+    tally.add("parcels.latest", 0.5, "")
 rows = {row["slo"]: row for row in l.verdicts.judge(l.SCENARIOS, tally)}
 for name in (
-    "nodes.list-availability", "nodes.list-latency-200ms", "nodes.get-availability",
-    "nodes.get-latency-200ms", "readings.latest-latency-200ms", "nodes.create-availability",
-    "nodes.update-latency-200ms", "nodes.update-availability",
+    "orders.list-availability", "orders.list-latency-200ms", "orders.get-availability",
+    "orders.get-latency-200ms", "parcels.latest-latency-200ms", "orders.create-availability",
+    "orders.update-latency-200ms", "orders.update-availability",
 ):
     result[name] = [rows[name][key] for key in ("good", "total", "measured", "verdict")]
 result["errors"] = dict(tally.errors)
+class Alone: runner = None
+l.RUN.start(Alone)
+result["anew"] = sorted({row["verdict"] for row in l.verdicts.judge(l.SCENARIOS, tally)})
 """,
     "conclude": """
 class Options: csv_prefix = "x"
 class Environment:
     process_exit_code, parsed_options = None, Options
-    stats = l.locust_stats.RequestStats()
+    stats, runner = l.locust_stats.RequestStats(), None
 class Broken: status_code = 0
 class Fine: status_code = 200
 codes, naps = [], []
 l.time.sleep = naps.append
 for good, bad in ((0, 0), (1000, 0), (10, 0), (10, 1), (0, 10)):
-    l.TALLY.__init__()
-    for _ in range(good): l.TALLY.add("nodes.list", 0.01, "")
-    for _ in range(bad): l.TALLY.add("nodes.list", 0.01, "500 oops\\x1b[31m")
+    l.TALLY.take()
+    for _ in range(good): l.TALLY.add("orders.list", 0.01, "")
+    for _ in range(bad): l.TALLY.add("orders.list", 0.01, "500 oops\\x1b[31m")
     environment = Environment()
     l.conclude(environment)
     codes.append(environment.process_exit_code)
-l.TALLY.sent["nodes.list"] = 13
-l.count("nodes.list", 10, OSError("gone"), response=Broken)
-l.count("nodes.list", 10, None, response=Fine)
-Environment.stats.log_request("GET", "nodes.list", 12, 0)
+l.TALLY.sent["orders.list"] = 13
+l.count("orders.list", 10, OSError("gone"), response=Broken)
+l.count("orders.list", 10, None, response=Fine)
+Environment.stats.log_request("GET", "orders.list", 12, 0)
 l.conclude(environment)
 result["codes"], result["naps"] = codes, naps
 result["report"] = json.load(open(l.VERDICT))
 """,
     "user": """
-l.TALLY.__init__()
+l.TALLY.take()
 api_user = user()
 result["start"] = [name for name, _, _ in api_user.client.sent]
-api_user.send(by_id["readings.ingest"])
+api_user.send(by_id["parcels.ingest"], {})
 result["path"] = api_user.client.sent[-1][1]
-api_user.send(by_id["nodes.get"] | {"fixed": {"node_id": "always-me"}})
+api_user.send(by_id["orders.get"] | {"fixed": {"order_id": "always-me"}}, {})
 result["fixed"] = api_user.client.sent[-1][1]
-l.random.choices = lambda choices, weights: [by_id["nodes.delete"]]
+l.random.choices = lambda choices, weights: [by_id["orders.delete"]]
 api_user.draw()
 result["consumed"] = [[name, path] for name, path, _ in api_user.client.sent[-2:]]
-result["left"] = list(api_user.pool["node_id"])
+result["left"] = list(api_user.pool["/api/v1/orders/{}"])
 api_user.on_stop()
-result["stopped"] = [api_user.client.sent[-1][:2], api_user.pool["node_id"]]
+result["stopped"] = [api_user.client.sent[-1][:2], api_user.pool["/api/v1/orders/{}"]]
 result["verdicts"] = sorted({answer.verdict for answer in api_user.client.answers})
 result["headers"] = api_user.client.headers
 result["sent"] = sum(l.TALLY.sent.values()) == len(api_user.client.sent)
@@ -138,17 +142,17 @@ result["sent"] = sum(l.TALLY.sent.values()) == len(api_user.client.sent)
     "failing": """
 api_user = user()
 api_user.client.status = lambda name: 500
-l.random.choices = lambda choices, weights: [by_id["nodes.delete"]]
+l.random.choices = lambda choices, weights: [by_id["orders.delete"]]
 api_user.draw()
-result["pool"] = api_user.pool["node_id"]
+result["pool"] = api_user.pool["/api/v1/orders/{}"]
 result["requested"] = api_user.client.sent[-1][0]
 result["verdict"] = api_user.client.answers[-1].verdict
 empty = user(lambda name: 500)
 size = len(empty.client.sent)
-empty.send(by_id["nodes.get"])
+empty.send(by_id["orders.get"], {})
 result["tried"] = [name for name, _, _ in empty.client.sent[size:]]
 empty.client.status = lambda name: by_id[name]["expect"][0]
-empty.send(by_id["nodes.get"])
+empty.send(by_id["orders.get"], {})
 result["recovered"] = [name for name, _, _ in empty.client.sent[-2:]]
 """,
 }
@@ -227,30 +231,31 @@ def test_figures_equal_locusts_csv(results: dict[str, Any]) -> None:
 
 def test_fixed_resource_is_requested(results: dict[str, Any]) -> None:
     """Where the catalogue names a resource, it is requested and none is created."""
-    assert results["user"]["fixed"] == "/api/v1/nodes/always-me"
+    assert results["user"]["fixed"] == "/api/v1/orders/always-me"
 
 
 def test_the_run_is_judged_by_the_objectives(results: dict[str, Any]) -> None:
     """Availability counts all requests, latency the good ones; without events it is idle."""
-    verdicts = {slo: row for slo, row in results["judge"].items() if slo.startswith("nodes.")}
+    verdicts = {slo: row for slo, row in results["judge"].items() if slo.startswith("orders.")}
     assert verdicts == {
-        "nodes.list-availability": [1000, 1000, 1.0, "met"],
-        "nodes.list-latency-200ms": [960, 1000, 0.96, "met"],
-        "nodes.get-availability": [0, 2, 0.0, "missed"],
-        "nodes.get-latency-200ms": [0, 0, None, "idle"],
-        "nodes.create-availability": [0, 0, None, "idle"],
-        "nodes.update-latency-200ms": [7, 8, 0.875, "too few"],
-        "nodes.update-availability": [8, 8, 1.0, "too few"],
+        "orders.list-availability": [1000, 1000, 1.0, "met"],
+        "orders.list-latency-200ms": [960, 1000, 0.96, "met"],
+        "orders.get-availability": [0, 2, 0.0, "missed"],
+        "orders.get-latency-200ms": [0, 0, None, "idle"],
+        "orders.create-availability": [0, 0, None, "idle"],
+        "orders.update-latency-200ms": [7, 8, 0.875, "too few"],
+        "orders.update-availability": [8, 8, 1.0, "too few"],
     }
-    assert results["judge"]["readings.latest-latency-200ms"] == [0, 100, 0.0, "missed"]
-    assert results["judge"]["errors"] == {"nodes.get: 500 oops": 2}
+    assert results["judge"]["parcels.latest-latency-200ms"] == [0, 100, 0.0, "missed"]
+    assert results["judge"]["errors"] == {"orders.get: 500 oops": 2}
+    assert results["judge"]["anew"] == ["idle"]
 
 
 def test_exit_code_follows_the_verdict(results: dict[str, Any]) -> None:
     """1 when an objective was missed, 2 with too few requests or without any, else 0."""
     assert results["conclude"]["codes"] == [2, 0, 2, 2, 1]
     report = results["conclude"]["report"]
-    row = next(row for row in report["routes"] if row["route"] == "nodes.list")
+    row = next(row for row in report["routes"] if row["route"] == "orders.list")
     assert (row["expect"], row["within"]) == ([200], 0.2)
     assert row["clients"]["requests"] == 1
     assert report["total"]["p95"] == 0.012
@@ -259,13 +264,13 @@ def test_exit_code_follows_the_verdict(results: dict[str, Any]) -> None:
 def test_unanswered_requests_are_counted_apart(results: dict[str, Any]) -> None:
     """Interrupted requests are counted apart, since the server may not count them."""
     row = next(
-        row for row in results["conclude"]["report"]["routes"] if row["route"] == "nodes.list"
+        row for row in results["conclude"]["report"]["routes"] if row["route"] == "orders.list"
     )
     assert (row["sent"], row["answered"]) == (13, 11)
     errors = results["conclude"]["report"]["errors"]
     assert errors == [
-        {"what": "nodes.list: 500 oops�[31m", "count": 10},
-        {"what": "nodes.list: gone", "count": 1},
+        {"what": "orders.list: 500 oops�[31m", "count": 10},
+        {"what": "orders.list: gone", "count": 1},
     ]
 
 
@@ -275,15 +280,15 @@ def test_end_waits_for_the_last_csv_rows(results: dict[str, Any]) -> None:
     assert len(results["conclude"]["naps"]) == 6
 
 
-def test_user_creates_uses_and_deletes_its_own_nodes(results: dict[str, Any]) -> None:
+def test_user_creates_uses_and_deletes_its_own_orders(results: dict[str, Any]) -> None:
     """A user starts with a node, deletes only extra ones, and leaves none behind."""
     result = results["user"]
-    assert result["start"] == ["nodes.create"]
-    assert result["path"] == "/api/v1/nodes/created-1/readings"
-    assert [name for name, _ in result["consumed"]] == ["nodes.create", "nodes.delete"]
-    assert result["consumed"][1][1] != "/api/v1/nodes/created-1"
-    assert result["left"] == ["created-1"]
-    assert result["stopped"] == [["nodes.delete", "/api/v1/nodes/created-1"], []]
+    assert result["start"] == ["orders.create"]
+    assert result["path"] == "/api/v1/orders/created-1/parcels"
+    assert [name for name, _ in result["consumed"]] == ["orders.create", "orders.delete"]
+    assert result["consumed"][1][1] != "/api/v1/orders/created-1"
+    assert result["left"] == [["created-1"]]
+    assert result["stopped"] == [["orders.delete", "/api/v1/orders/created-1"], []]
     assert result["verdicts"] == ["good"]
     assert result["sent"]
     assert result["headers"] == {"Authorization": "Bearer evara_t"}
@@ -292,8 +297,8 @@ def test_user_creates_uses_and_deletes_its_own_nodes(results: dict[str, Any]) ->
 def test_user_survives_failures(results: dict[str, Any]) -> None:
     """A user keeps its node when a creation fails; without a node it creates one first."""
     result = results["failing"]
-    assert result["pool"] == ["created-1"]
-    assert result["requested"] == "nodes.create"
+    assert result["pool"] == [["created-1"]]
+    assert result["requested"] == "orders.create"
     assert result["verdict"].startswith("500")
-    assert result["tried"] == ["nodes.create"]
-    assert result["recovered"] == ["nodes.create", "nodes.get"]
+    assert result["tried"] == ["orders.create"]
+    assert result["recovered"] == ["orders.create", "orders.get"]

@@ -43,7 +43,8 @@ class LoadEntry(Entry):
     """
 
     weight: Annotated[int, Field(ge=0)]
-    provides: dict[str, str] = {}  # path parameter → field of the response that holds a new one
+    # path parameter, or path that ends with it → field of the response that holds a new id
+    provides: dict[str, str] = {}
     consumes: str | None = None  # path parameter whose resource is gone afterwards
     fixed: dict[str, str] = {}  # path parameter → the resource that every request asks for
     # field of the example body → how each request differs

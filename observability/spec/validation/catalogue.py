@@ -7,6 +7,7 @@ from observability.spec.problems import Problem
 from observability.spec.schema.catalogue import Catalogue
 from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy
+from observability.spec.validation.load import check_load
 from observability.spec.validation.objectives import check_availability, check_latencies
 from observability.spec.validation.references import Reference, Where, check_references, repeated
 
@@ -27,6 +28,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_dependency_alerts(catalogue, policy, where)
     yield from check_probe(catalogue, where)
     yield from check_drill_route(catalogue, where)
+    yield from check_load(catalogue, where)
     yield from check_latencies(catalogue, where)
     yield from check_availability(catalogue, where)
 

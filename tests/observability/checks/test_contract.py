@@ -48,3 +48,35 @@ def test_body_without_an_example_is_a_problem(plan: Plan, openapi: dict[str, Any
         "catalogue.yaml: routes.orders.create",
         "has load, but no example body in api/openapi.json",
     )
+
+
+def test_unknown_parts_of_a_request_with_load_are_named(
+    plan: Plan, openapi: dict[str, Any]
+) -> None:
+    """A load run would only get refusals; so `check` says which part of the request is unknown."""
+    document = copy.deepcopy(openapi)
+    listing = document["paths"]["/api/v1/orders"]["get"]
+    listing["parameters"] = [
+        {"in": "query", "name": "day", "required": True},
+        {"in": "query", "name": "page", "required": True, "example": 1},
+        {"in": "header", "name": "X-Tenant", "required": True, "example": "a"},
+        {"in": "query", "name": "kind"},
+    ]
+    listing["responses"] = {"default": {}, "400": {}}
+    assert [problem.message for problem in contract.check(plan, document)] == [
+        "has load, but no example of its required query parameter 'day' in api/openapi.json",
+        "has load, but load runs do not send its required header parameter 'X-Tenant'",
+        "has load, but api/openapi.json promises no status 2xx, so all would fail",
+    ]
+
+
+def test_varied_field_that_the_example_lacks_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
+    """Otherwise every client would raise an exception, or send a field that the API refuses."""
+    document = copy.deepcopy(openapi)
+    path = "/api/v1/orders/{order_id}/parcels"
+    media = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    del media["example"]["parcels"][0]["time"]
+    [problem] = contract.check(plan, document)
+    assert problem.where == "catalogue.yaml: routes.parcels.ingest"
+    message = "`vary` names 'parcels.time', which the example body does not have"
+    assert problem.message == message

@@ -1,5 +1,6 @@
 """Load scenarios: bodies come from the contract, weights and objectives from the catalogue."""
 
+import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -76,14 +77,22 @@ def test_runs_are_judged_by_the_same_objectives(plan: Plan, openapi: dict[str, A
 def test_parameters_come_from_the_catalogue(plan: Plan, openapi: dict[str, Any]) -> None:
     """Which routes create and remove resources, and which fields differ between requests."""
     scenario_by_id = scenarios(plan, openapi)
-    assert (
-        scenario_by_id["orders.create"]["provides"],
-        scenario_by_id["orders.create"]["vary"],
-    ) == (
-        {"order_id": "id"},
-        {"id": "unique"},
-    )
-    assert scenario_by_id["orders.delete"]["consumes"] == "order_id"
+    create, delete = scenario_by_id["orders.create"], scenario_by_id["orders.delete"]
+    resource = "/api/v1/orders/{}"
+    assert create["provides"] == [{"resource": resource, "field": "id", "below": []}]
+    assert create["vary"] == {"id": "unique"}
+    assert delete["consumes"] == "order_id"
+    assert delete["needs"] == {"order_id": {"resource": resource, "fills": ["order_id"]}}
+
+
+def test_required_query_has_the_contracts_example(plan: Plan, openapi: dict[str, Any]) -> None:
+    """A request without a required parameter would be refused."""
+    document = copy.deepcopy(openapi)
+    document["paths"]["/api/v1/orders"]["get"]["parameters"] = [
+        {"in": "query", "name": "day", "required": True, "example": "2026-03-01"},
+        {"in": "query", "name": "page", "example": 1},
+    ]
+    assert scenarios(plan, document)["orders.list"]["query"] == {"day": "2026-03-01"}
 
 
 def test_fixed_resource_is_in_the_scenario(

@@ -48,6 +48,7 @@ def locust_report(verdict: str = "met", **changes: Any) -> dict[str, Any]:
         "routes": [route],
         "objectives": [objective],
         "errors": [{"what": HOSTILE, "count": 3}],
+        "exceptions": [],
     } | changes
 
 

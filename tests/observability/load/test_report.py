@@ -109,6 +109,19 @@ def test_a_missed_objective_outranks_too_few_requests(
     assert built["verdict"] == verdict
 
 
+def test_a_run_with_exceptions_of_clients_has_failed() -> None:
+    """Even if all objectives are met: the load was not that of the catalogue."""
+    exceptions = [{"what": "KeyError: 'id'", "count": 3}]
+    data = report.build_report(
+        PROFILE, locust_report(exceptions=exceptions), Recording(increase=increase())
+    )
+    assert data["verdict"] == RunVerdict.MISSED
+    assert data["summary"] == (
+        "The load was not sent as the catalogue says: 3 exceptions in the clients, "
+        "most often KeyError: 'id'."
+    )
+
+
 def test_the_page_says_how_many_requests_a_verdict_needs(tmp_path: Path) -> None:
     """An objective with too few requests shows their number, and the number that is enough."""
     built = report.build_report(PROFILE, locust_report("too few"), recording())
