@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from observability.checks import boards, contract, drift, lint, server_tools
+from observability.checks import annotations, boards, contract, drift, lint, server_tools
 from observability.commands import options
 from observability.devstack import binaries, packages
 from observability.devstack.layout import StackLayout
@@ -66,7 +66,7 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
     problems = find_problems(compilation, folder)
     missing_tools: list[str] = []
     if not problems:
-        problems, missing_tools = run_tools(folder)
+        problems, missing_tools = run_tools(compilation.plan, folder)
     if json_:
         listed = list(map(vars, problems))
         out.print_json(data={"problems": listed, "missing_tools": missing_tools})
@@ -93,11 +93,15 @@ def find_problems(compilation: Compilation, folder: Path) -> list[Problem]:
     ]
 
 
-def run_tools(folder: Path) -> tuple[list[Problem], list[str]]:
+def run_tools(plan: Plan, folder: Path) -> tuple[list[Problem], list[str]]:
     """Return the problems that the servers' tools find, and the names of missing tools."""
-    search_path = packages.search_path(StackLayout.main().servers)
+    servers = StackLayout.main().servers
     loki = binaries.find_log_server("loki")
-    return server_tools.run_tools(folder, search_path, loki)
+    problems, missing = server_tools.run_tools(folder, packages.search_path(servers), loki)
+    promtool = binaries.find_server("promtool", servers)
+    if promtool and not problems:
+        problems = annotations.check(plan, str(promtool))
+    return problems, missing
 
 
 def print_success(compilation: Compilation, missing_tools: list[str]) -> None:

@@ -1,11 +1,10 @@
 """Formats of times and texts in the pages."""
 
-import re
 import time
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from observability.lib import charts
+from observability.lib import charts, escaping
 from observability.lib.panels import Unit
 
 
@@ -27,5 +26,4 @@ def clock(moment: float | None) -> str:
 
 def prose(text: str) -> Markup:
     """Return a text of the catalogue as HTML, in which `this` is code."""
-    html = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
-    return Markup(html)  # noqa: S704 - escaped in the line above
+    return Markup(escaping.html(text))  # noqa: S704 - escaped there

@@ -4,7 +4,7 @@ There is one receiver per owner and severity.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from posixpath import join
 
 from observability.generate import notification
 from observability.generate.yaml_text import generated_yaml
@@ -133,7 +133,7 @@ def build_integration(
     if entry.webhook:
         settings: Settings = {"url": entry.webhook, "send_resolved": True}
         if entry.webhook_key_file:
-            key_file = str(Path(folder, entry.webhook_key_file))
+            key_file = join(folder, entry.webhook_key_file)
             settings["http_config"] = {"authorization": {"credentials_file": key_file}}
         return {"webhook_configs": settings}
     if entry.email:
@@ -166,7 +166,7 @@ def build_slack(plan: Plan, entry: IntegrationEntry, folder: str) -> Settings:
     """Return the settings of Slack; `mrkdwn_in` leaves out the text, whose `*` would vanish."""
     return {
         "api_url_file": f"{folder}/{entry.slack_url_file}",
-        "channel": entry.channel,
+        "channel": escaping.go_template(entry.channel or ""),
         "send_resolved": True,
         "title": notification.title(),
         "title_link": notification.ALERT_URL,

@@ -3,6 +3,7 @@
 Every alert has a case in which it fires, one below its threshold, and one without data.
 """
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from observability.generate.promtool_case import (
@@ -34,10 +35,15 @@ def render(plan: Plan) -> dict[str, str]:
     """Return one file per tier, because a file has one clock, healthy.yaml and others.yaml."""
     files = {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
     files[f"{FOLDER}/healthy.yaml"] = document(HEALTHY_STEP, [healthy_traffic(plan)])
-    symptom_tests = [test.render(OTHERS_STEP) for test in shared_tests(plan.symptoms)]
-    tests = [without_data(plan), broken_rules(plan), *symptom_tests]
-    files[f"{FOLDER}/others.yaml"] = document(OTHERS_STEP, tests)
+    files[f"{FOLDER}/others.yaml"] = document(OTHERS_STEP, other_cases(plan))
     return files
+
+
+def firing_cases(plan: Plan) -> Iterator[tuple[Decimal, list[Case]]]:
+    """Yield cases of the same step, in seconds, and that step; every alert fires in one of them."""
+    for tier in plan.tiers:
+        yield sample_step(tier), [above_threshold(plan, tier)]
+    yield OTHERS_STEP, other_cases(plan)
 
 
 # --- burn-rate tiers ---
@@ -114,6 +120,12 @@ def firing_time(tier: Tier) -> Decimal:
 
 
 # --- guards, and all alerts together ---
+
+
+def other_cases(plan: Plan) -> list[Case]:
+    """Return the cases of guards and watched symptoms."""
+    symptom_tests = [test.render(OTHERS_STEP) for test in shared_tests(plan.symptoms)]
+    return [without_data(plan), broken_rules(plan), *symptom_tests]
 
 
 def healthy_traffic(plan: Plan) -> Case:

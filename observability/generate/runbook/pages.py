@@ -9,6 +9,7 @@ from functools import partial
 from jinja2 import Environment, StrictUndefined
 
 from observability.generate.runbook.entries import ALERT, RunbookEntry, entries
+from observability.lib import escaping
 from observability.lib.panels import LOGS
 from observability.sli.registry import promise
 from observability.spec import names
@@ -32,7 +33,7 @@ For the engineer on call: what each alert means and what to do. Every alert link
 |---|---|---|---|
 {% for alert in alerts %}
 | [{{ alert.name }}](runbook/{{ alert.name }}.md) | {{ alert.severity }} \
-| {{ alert.owner }} | {{ alert.meaning }} |
+| {{ alert.owner }} | {{ alert.meaning | markdown_cell }} |
 {% endfor %}
 
 ## SLOs
@@ -54,7 +55,7 @@ PAGE = """\
 ## {{ entry.name }}
 
 {% endif %}
-{{ entry.meaning }}
+{{ entry.meaning | markdown }}
 
 {% if entry.name == BURN_ALERT %}
 | Tier | SLOs | Threshold | Severity |
@@ -69,18 +70,18 @@ in {{ condition.window.name }}{{ "" if loop.last else " and " }}\
 {% endfor %}
 
 {% endif %}
-**Users notice:** {{ entry.users }}
+**Users notice:** {{ entry.users | markdown }}
 
 **Owner:** {{ entry.owner }}. **Severity:** {{ entry.severity }}.
 
 **Check first:**
 
 {% for check in entry.checks %}
-{{ loop.index }}. {{ check.text }}
+{{ loop.index }}. {{ check.text | markdown }}
 
-   ```{{ "logql" if check.source == LOGS else "promql" }}
-   {{ check.query }}
-   ```
+   {{ check.query | code_fence }}{{ "logql" if check.source == LOGS else "promql" }}
+   {{ check.query | indent(3) }}
+   {{ check.query | code_fence }}
 
 {% endfor %}
 **Next steps:**
@@ -89,9 +90,9 @@ in {{ condition.window.name }}{{ "" if loop.last else " and " }}\
 {{ loop.index }}. {{ step | link_slos }}
 {% endfor %}
 
-**Resolved when** {{ entry.over }}
+**Resolved when** {{ entry.over | markdown }}
 
-**Tested by:** {{ entry.drill }}
+**Tested by:** {{ entry.drill | markdown }}
 {% endfor %}
 """
 
@@ -108,7 +109,14 @@ def render(plan: Plan) -> dict[str, str]:
         trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined
     )
     links = {slo.name: f"[{slo.name}]({slo.subject}.md#{anchor(slo.name)})" for slo in slos}
-    environment.filters.update(anchor=anchor, link_slos=partial(link_slos, links), promise=promise)
+    environment.filters.update(
+        anchor=anchor,
+        code_fence=escaping.code_fence,
+        link_slos=partial(link_slos, links),
+        markdown=escaping.markdown,
+        markdown_cell=escaping.markdown_cell,
+        promise=promise,
+    )
     environment.globals.update(LOGS=LOGS, BURN_ALERT=names.BURN_ALERT, tiers=plan.tiers)
     page = environment.from_string(HEADER + PAGE)
     index = environment.from_string(HEADER + INDEX_PAGE)
@@ -125,5 +133,9 @@ def anchor(title: str) -> str:
 
 
 def link_slos(links: dict[str, str], text: str) -> str:
-    """Return a text in which each name of an SLO is a link to its section."""
-    return NAME.sub(lambda name: links.get(name[0], name[0]), text)
+    """Return a text for Markdown in which each name of an SLO is a link to its section."""
+
+    def plain(part: str) -> str:
+        return NAME.sub(lambda name: links.get(name[0], name[0]), escaping.markdown_plain(part))
+
+    return escaping.write(text, plain=plain, code=escaping.code_span)

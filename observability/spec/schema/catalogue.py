@@ -19,6 +19,7 @@ from observability.spec.schema.fields import (
     HttpField,
     MetricName,
     NextSteps,
+    OptionalText,
     Percent,
     PositiveDuration,
     ProgramName,
@@ -26,6 +27,8 @@ from observability.spec.schema.fields import (
     RateLimit,
     RouteId,
     Service,
+    Text,
+    Title,
 )
 
 
@@ -71,7 +74,7 @@ class SubjectEntry(Entry):
 
     next_steps: NextSteps
     owner: str | None = None
-    impact: str = ""
+    impact: OptionalText = ""
 
 
 class ServedEntry(NeedsEntry):
@@ -177,8 +180,8 @@ class PanelEntry(Entry):
     """The panel of a board that shows a metric of the service's own; `query` is PromQL."""
 
     board: str
-    title: str
-    text: str
+    title: Title
+    text: Text
     unit: Literal["seconds", "ratio", "requests", "per_second", "bytes", "number"]
     query: str
 
@@ -187,7 +190,7 @@ class MetricEntry(Entry):
     """A metric of the service's own, which the API registers; counters are exposed with _total."""
 
     type: Literal["counter", "gauge"]
-    text: str
+    text: Text
     labels: tuple[MetricName, ...] = ()
     across: Across = "livemostrecent"
     panel: PanelEntry

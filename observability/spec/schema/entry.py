@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from observability.spec.schema.fields import DurationField, NextSteps
+from observability.spec.schema.fields import DurationField, NextSteps, Text
 
 
 class Entry(BaseModel):
@@ -38,7 +38,7 @@ class AlertEntry(Entry):
 
     severity: str
     for_: Annotated[DurationField, Field(alias="for")]
-    summary: Annotated[str, Field(min_length=1)]
-    meaning: str
-    impact: str
+    summary: Text  # a template of Prometheus
+    meaning: Text
+    impact: Text
     next_steps: NextSteps

@@ -56,6 +56,28 @@ def parse_http(value: Any) -> Http:
     return Http(match[1], match[2])
 
 
+def parse_text(value: Any) -> str:
+    """Return text with single spaces between its words; raise ValueError for anything else.
+
+    A line break would end a row of a table or a step of a list in some of the outputs.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text; put it in quotes")
+    text = " ".join(value.split())
+    if not text.isprintable():
+        unprintable = next(letter for letter in text if not letter.isprintable())
+        raise ValueError(f"has the unprintable character {unprintable!r}; remove it")
+    return text
+
+
+def parse_title(value: Any) -> str:
+    """Return text without `$` and `[[`, which Grafana takes for variables, even in titles."""
+    text = parse_text(value)
+    if "$" in text or "[[" in text:
+        raise ValueError(f"{text!r} looks like a variable to Grafana; write it without $ and [[")
+    return text
+
+
 def matching(regex: str, example: str) -> BeforeValidator:
     """Return a validator for text that matches `regex`, whose message shows `example`."""
 
@@ -107,4 +129,8 @@ PythonCommand = Annotated[
 ]
 BackupText = Annotated[str, matching(r"[a-z][a-z ]*", "newest order")]
 ProgramName = Annotated[str, matching(r"[a-z][a-z0-9-]*", "orders-stub")]
-NextSteps = Annotated[tuple[str, ...], Field(min_length=1)]
+# Prose, in which `this` is code; lib/escaping.py writes it in each output's language.
+OptionalText = Annotated[str, BeforeValidator(parse_text)]
+Text = Annotated[str, Field(min_length=1), BeforeValidator(parse_text)]
+Title = Annotated[str, Field(min_length=1), BeforeValidator(parse_title)]
+NextSteps = Annotated[tuple[Text, ...], Field(min_length=1)]

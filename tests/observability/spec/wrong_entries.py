@@ -148,6 +148,26 @@ WRONG_IN_CATALOGUE = {
             "use one of: database, thingspeak",
         ),
     ),
+    "a blank next step": (
+        ("      - Is it running? `docker compose ps postgres`.\n", '      - " "\n'),
+        ("watch.DatabaseDown.next_steps.0", "String should have at least 1 character", "correct"),
+    ),
+    "a text with an unprintable character": (
+        ('"All routes that need the database fail."', '"All \\e routes"'),
+        (
+            "watch.DatabaseDown.impact",
+            "has the unprintable character '\\x1b'",
+            "remove it",
+        ),
+    ),
+    "a title that Grafana would take for a variable": (
+        ("title: Orders sent,", "title: Orders in $,"),
+        (
+            "metrics.evara_orders_sent.panel.title",
+            "'Orders in $' looks like a variable to Grafana",
+            "write it without $ and [[",
+        ),
+    ),
     "an alert about an unknown dependency": (
         ("    dependency: database\n", "    dependency: databse\n"),
         (

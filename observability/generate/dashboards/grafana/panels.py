@@ -4,6 +4,7 @@ from observability.generate.dashboards.grafana.fields import field_config
 from observability.generate.dashboards.grafana.options import options
 from observability.generate.dashboards.grafana.tables import transformations
 from observability.generate.dashboards.grafana.vocabulary import ref_id, reference
+from observability.lib import escaping
 from observability.lib.json_object import Json
 from observability.lib.panels import LOGS, Board, Kind, Panel, Query, Row
 from observability.spec.plan import Plan
@@ -56,7 +57,7 @@ def panel_model(plan: Plan, panel: Panel, place: Json) -> Json:
     return {
         "type": panel.kind,
         "title": panel.title,
-        "description": panel.description,
+        "description": escaping.grafana(panel.description),
         "gridPos": place,
         "datasource": reference(panel.source),
         "targets": [target(panel, number, query) for number, query in enumerate(panel.queries)],
