@@ -74,7 +74,7 @@ class Latest(Base):
 
 
 class SyncState(Base):
-    """What a node has of its channel; it changes in the same transaction as the readings."""
+    """The sync state of a node; it changes in the same transaction as the readings."""
 
     __tablename__ = "sync_states"
 

@@ -1,4 +1,4 @@
-"""How `flask db` reaches the database: the app's own engine and metadata."""
+"""The connection of `flask db` to the database: the app's own engine and metadata."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""What a reading may hold: one table for requests and for syncs, and for what answers show."""
+"""The limits of readings, for requests, syncs and responses."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -19,7 +19,7 @@ ReadingKey = tuple[str, datetime]  # metric, time
 
 
 class Outcome(NamedTuple):
-    """What became of a batch; a conflict is stored with another value."""
+    """The result of a batch; a conflict is stored with another value."""
 
     stored: int
     duplicates: int

@@ -1,4 +1,4 @@
-"""What people read in Slack, mail and PagerDuty, as Alertmanager's templates.
+"""The texts of notifications in Slack, mail and PagerDuty, as Alertmanager's templates.
 
 All alerts of a notification have one rule, or one SLO, so their steps and links are common.
 Annotations that other programs' alerts lack are left empty.

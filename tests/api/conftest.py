@@ -21,13 +21,10 @@ from api.app import create_app
 from api.config import Settings
 from api.platform.config import PlatformSettings
 from api.platform.state import app_state
-from loadtests.thingspeak_stub import ThingSpeakStub
-from tests.api.helpers import LIMITS, NODE, NODES
+from tests.api.noun_fixtures import alarmed, node, replay  # noqa: F401 - for all tests here
 from tests.api.platform.helpers import UNLIMITED, KeyedClient, store_keys
 from tests.postgres_server import UNSAFE, PostgresServer
-from tests.serving import serving
 
-DAY = 86_400  # seconds; more than two commits of a sync
 MakeApp = Callable[..., Flask]
 
 
@@ -199,24 +196,3 @@ def client(app: Flask) -> FlaskClient:
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
     return client
-
-
-@pytest.fixture
-def node(client: FlaskClient) -> str:
-    """Create a node and return its id."""
-    assert client.post(NODES, json=NODE).status_code == 201
-    return NODE["id"]
-
-
-@pytest.fixture
-def alarmed(client: FlaskClient) -> FlaskClient:
-    """Create a node with limits for its level, and return a client."""
-    assert client.post(NODES, json=NODE | {"alarms": {"level_m": LIMITS}}).status_code == 201
-    return client
-
-
-@pytest.fixture
-def replay() -> Iterator[ThingSpeakStub]:
-    """Yield the replay server on a free port, with a day of readings in each channel."""
-    with serving(ThingSpeakStub(("127.0.0.1", 0), DAY)) as server:
-        yield server

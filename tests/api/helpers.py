@@ -14,6 +14,7 @@ from api.services.sync import synced_since
 NODE = {"id": "tank-01", "name": "Roof tank", "kind": "water_tank"}
 NODES = "/api/v1/nodes"
 READINGS = f"{NODES}/tank-01/readings"
+DAY = 86_400  # seconds; more than two commits of a sync
 LIMITS = {"below": 0.5, "above": 3.0}  # of the level of an alarmed node
 LOW, FINE, HIGH = 0.2, 1.5, 4.0  # levels below, within and above them
 BASE = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=12)

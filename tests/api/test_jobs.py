@@ -30,8 +30,8 @@ from api.services.thingspeak import SYNC_JOB as SYNC
 from api.services.thingspeak import Unavailable
 from loadtests.thingspeak_stub import ENTRY_SECONDS, ThingSpeakStub
 from observability.spec import names
-from tests.api.conftest import DAY, MakeApp, NewDatabase
-from tests.api.helpers import NODE, NODES, is_synced, stored
+from tests.api.conftest import MakeApp, NewDatabase
+from tests.api.helpers import DAY, NODE, NODES, is_synced, stored
 from tests.api.platform.helpers import dead_letters, sample
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""How a JSON schema may change: requests accept no fewer values, responses hold no new ones."""
+"""Changes of JSON schemas: requests must not accept fewer values, nor responses hold new ones."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ TYPES = {"null", "boolean", "object", "array", "number", "string", "integer"}
 
 
 class Direction(NamedTuple):
-    """How requests and responses differ: the wording, and properties that are not transmitted."""
+    """The differences of requests and responses: wording, and properties that are not sent."""
 
     values: str
     required: str

@@ -30,8 +30,8 @@ from api.platform.tables import Lease
 from api.services.thingspeak import SYNC_JOB as SYNC
 from loadtests.thingspeak_stub import CHANNELS, ENTRY_SECONDS, Handler, ThingSpeakStub
 from observability.lib.bound_process import bind
-from tests.api.conftest import DAY, MakeApp
-from tests.api.helpers import NODE, NODES, is_synced, stored
+from tests.api.conftest import MakeApp
+from tests.api.helpers import DAY, NODE, NODES, is_synced, stored
 from tests.api.platform.helpers import dead_letters
 from tests.serving import serving
 from tests.waiting import until

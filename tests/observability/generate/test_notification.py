@@ -1,4 +1,4 @@
-"""What arrives in Slack, PagerDuty, a mailbox and a webhook, sent by a real Alertmanager."""
+"""Notifications in Slack, PagerDuty, a mailbox and a webhook, sent by a real Alertmanager."""
 
 import html
 import json
