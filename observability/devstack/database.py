@@ -2,20 +2,14 @@
 
 import hashlib
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
+from observability.devstack.flask_command import run_flask
 from observability.devstack.layout import ROOT, StackLayout
-from observability.devstack.private_files import PRIVATE
-from observability.devstack.processes import clean_environment
-from observability.devstack.programs import api_environment
 from observability.devstack.steps import StackError
-from observability.lib.bound_process import bind
 
 # Folders that decide what the database contains.
 SOURCES = ("migrations/versions", "api/cli", "api/platform/cli")
-SEED = "flask --app api.app seed --migrate --keys"
 KEY_NAMES = ("prober", "load")
 VALID_KEYS = "SELECT count(*) FROM api_keys WHERE digest IN (?, ?) AND revoked_at IS NULL"
 
@@ -27,14 +21,8 @@ def prepare_database(layout: StackLayout, *, drill: bool = False) -> None:
     is_current = stamp.exists() and stamp.read_text(encoding="utf-8") == digest
     if is_current and layout.database.exists() and keys_are_valid(layout):
         return
-    command = [sys.executable, "-m", *SEED.split(), str(layout.keys)]
-    environment = clean_environment(layout) | api_environment(layout, drill=drill)
-    environment.pop("PROMETHEUS_MULTIPROC_DIR")
-    result = subprocess.run(  # noqa: S603 - our own interpreter
-        bind(command), cwd=ROOT, env=environment, umask=PRIVATE, capture_output=True, text=True
-    )
-    if result.returncode:
-        reason = result.stderr.strip().splitlines()[-1]
+    reason = run_flask(layout, "seed", "--migrate", "--keys", str(layout.keys), drill=drill)
+    if reason:
         raise StackError(f"the database could not be prepared: {reason}")
     stamp.write_text(digest, encoding="utf-8")
 

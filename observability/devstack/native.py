@@ -10,6 +10,7 @@ from observability.devstack import binaries
 from observability.devstack.alertmanager_templates import remove_template_link
 from observability.devstack.binaries import Server
 from observability.devstack.database import prepare_database
+from observability.devstack.flask_command import require_valid_settings
 from observability.devstack.job_failures import LOG_LINES, JobFailures, job_failures
 from observability.devstack.layout import NATIVE, StackLayout, ports_except, secrets_folder
 from observability.devstack.machine import (
@@ -31,7 +32,7 @@ from observability.devstack.readiness import (
     wait_for_each,
 )
 from observability.devstack.server_configs import write_server_configs
-from observability.devstack.steps import StackError, Steps, signals_raise
+from observability.devstack.steps import StackError, Steps
 from observability.devstack.supervisor import RUNNING, Supervisor
 from observability.devstack.targets import announced_at_end, target_ports, withdraw_targets
 from observability.lib.json_object import Json
@@ -59,6 +60,8 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
             tell(f"first run: downloads {binaries.DOWNLOAD}")
         servers = binaries.ensure_servers(layout.servers, tell) | log_servers
     layout.remember_mode(NATIVE)  # decides where its keys are
+    with step("checking that the API starts with its settings"):
+        require_valid_settings(layout)
     with step("preparing configuration and database"):
         write_server_configs(layout, plan, secrets_folder())
         if not is_running:
@@ -72,7 +75,7 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
     if log_servers:
         after.append(log_wait(layout, plan, now))
     label = "bringing the running processes up to date" if is_running else "starting the processes"
-    with signals_raise(), announced_at_end(layout):
+    with announced_at_end(layout):
         with step(label):
             start_programs(layout, supervisor, every_program, is_running=is_running)
         wait_for_each(before, supervisor.failed_programs, step)

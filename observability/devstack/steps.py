@@ -1,7 +1,5 @@
 """The steps of `up` as the terminal shows them, and the error that ends them."""
 
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,21 +11,6 @@ Tell = Callable[[str], None]
 
 class StackError(Exception):
     """A command on the stack failed; the message says why and how to fix it."""
-
-
-@contextmanager
-def signals_raise() -> Iterator[None]:
-    """Raise SystemExit in the block on SIGTERM and SIGHUP, so that `finally` runs, as on Ctrl-C."""
-
-    def end(number: int, _: object) -> None:
-        sys.exit(128 + number)  # as shells report it
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Steps:

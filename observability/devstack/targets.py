@@ -1,5 +1,6 @@
 """The scrape targets of the native stack, which Prometheus reads from files."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,6 +8,8 @@ import yaml
 
 from observability.devstack.layout import HOST, StackLayout
 from observability.spec import names
+
+PUT_IN_PLACE = ("/bin/sh", "-c", "cat; mv -f drafts/*.yaml targets/")
 
 
 def target_ports(layout: StackLayout) -> dict[str, int]:
@@ -20,24 +23,25 @@ def target_ports(layout: StackLayout) -> dict[str, int]:
     }
 
 
-def announce_targets(layout: StackLayout) -> None:
-    """Write the targets files; call it when the targets work.
-
-    From then on a target that does not answer counts as down.
-    """
-    for name, port in target_ports(layout).items():
-        draft = layout.config / f"{name}.new"
-        draft.write_text(yaml.safe_dump([{"targets": [f"{HOST}:{port}"]}]), encoding="utf-8")
-        draft.replace(layout.config / "targets" / f"{name}.yaml")
-
-
 @contextmanager
 def announced_at_end(layout: StackLayout) -> Iterator[None]:
-    """Announce the targets after the block, also when it fails: what runs is monitored."""
+    """Write the targets files after the block: from then on a target that is away counts as down.
+
+    They are written whatever ends the block: what runs is monitored. A child puts them in place,
+    whose standard input the kernel closes even when this process gets SIGKILL.
+    """
+    drafts = layout.config / "drafts"
+    drafts.mkdir(exist_ok=True)
+    for name, port in target_ports(layout).items():
+        text = yaml.safe_dump([{"targets": [f"{HOST}:{port}"]}])
+        (drafts / f"{name}.yaml").write_text(text, encoding="utf-8")
+    child = subprocess.Popen(  # noqa: S603 - our own; Ctrl-C does not reach a session of its own
+        PUT_IN_PLACE, cwd=layout.config, stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield
     finally:
-        announce_targets(layout)
+        child.communicate()
 
 
 def withdraw_targets(layout: StackLayout) -> None:

@@ -18,7 +18,7 @@ from observability.lib.prometheus import Prometheus
 from observability.spec import loading
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
-from tests.processes import is_running
+from tests.processes import is_running, running_children
 
 LONGEST_INTERVAL = 150.0  # the slowest rule group takes its first turn within two minutes
 
@@ -91,6 +91,16 @@ def test_changed_settings_cause_no_outage(stack: Stack) -> None:
     assert up.returncode == 0, up.stdout + up.stderr
     assert set(answers) == {"200"}
     assert stack.pid("api") == master
+
+
+def test_settings_that_the_api_refuses_change_nothing(stack: Stack) -> None:
+    """`up` names the setting, and the running workers stay."""
+    workers = running_children(psutil.Process(stack.pid("api")))
+    wrong = stack.environment | {"EVARA_WEBHOOK_URL": "no address"}
+    up = Stack(stack.layout, wrong).run("up", "--mode", "native")
+    assert up.returncode == 1
+    assert "webhook_url" in up.stderr
+    assert running_children(psutil.Process(stack.pid("api"))) == workers
 
 
 def test_load_is_judged_by_the_catalogue(stack: Stack, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from observability.devstack import database as databases
+from observability.devstack import flask_command
 from observability.devstack.database import prepare_database
 from observability.devstack.layout import StackLayout
 
@@ -20,9 +20,9 @@ def test_a_drill_is_seeded_without_settings_of_the_user(
 
     def record(command: list[str], *, env: dict[str, str], **_: Any) -> Any:
         environments.append(env)
-        return databases.subprocess.CompletedProcess(command, 0, "", "")
+        return flask_command.subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(databases.subprocess, "run", record)
+    monkeypatch.setattr(flask_command.subprocess, "run", record)
     layout.state.mkdir(parents=True)
     prepare_database(layout, drill=True)
     [environment] = environments

@@ -1,7 +1,5 @@
 """Failing starts, doctor, clean and ports of the native stack; up and down run in tests/e2e."""
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,22 +85,10 @@ def raise_error(error: BaseException) -> Callable[..., bool]:
     return function
 
 
-def send_signal(number: int) -> Callable[..., bool]:
-    """Return a function that sends a signal to this process."""
-
-    def function(*_: object) -> bool:
-        os.kill(os.getpid(), number)
-        return False
-
-    return function
-
-
 FAILURES = {
     "a refusal": (raise_error(StackError("it does not stay up")), StackError),
     "a full disk": (raise_error(OSError(28, "No space left on device")), OSError),
     "Ctrl-C": (raise_error(KeyboardInterrupt()), KeyboardInterrupt),
-    "SIGTERM": (send_signal(signal.SIGTERM), SystemExit),
-    "SIGHUP": (send_signal(signal.SIGHUP), SystemExit),
 }
 
 
@@ -121,6 +107,7 @@ def test_a_start_that_fails_is_monitored(
     wait = Wait("it answers", fail if place == "wait" else lambda: True, "make logs")
     monkeypatch.setattr(native, "Supervisor", SilentSupervisor)
     monkeypatch.setattr(native, "require_free_ports", lambda _: None)
+    monkeypatch.setattr(native, "require_valid_settings", lambda _: None)
     monkeypatch.setattr(native, "prepare_database", lambda _: None)
     monkeypatch.setattr(native.binaries, "log_servers", dict)
     monkeypatch.setattr(native.binaries, "ensure_servers", lambda *_: servers)

@@ -1,11 +1,17 @@
 """The targets files of Prometheus."""
 
+import multiprocessing
+import os
+import signal
+
+import pytest
 import yaml
 
 from observability.devstack.layout import StackLayout
 from observability.devstack.server_configs import write_server_configs
-from observability.devstack.targets import announce_targets, withdraw_targets
+from observability.devstack.targets import announced_at_end, target_ports, withdraw_targets
 from observability.spec.plan import Plan
+from tests.waiting import until
 
 
 def test_targets_are_announced_and_withdrawn(layout: StackLayout, plan: Plan) -> None:
@@ -18,10 +24,34 @@ def test_targets_are_announced_and_withdrawn(layout: StackLayout, plan: Plan) ->
     }
     folder = layout.config / "targets"
     assert list(folder.iterdir()) == []
-    announce_targets(layout)
+    with announced_at_end(layout):
+        assert list(folder.iterdir()) == []
     assert {f"targets/{path.name}" for path in folder.iterdir()} == expected
     assert yaml.safe_load((folder / "api.yaml").read_text(encoding="utf-8")) == [
         {"targets": ["127.0.0.1:39101"]}
     ]
     withdraw_targets(layout)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_targets_are_announced_when_up_is_killed(
+    number: int, layout: StackLayout, plan: Plan
+) -> None:
+    """No signal leaves Prometheus without targets."""
+    write_server_configs(layout, plan)
+    process = multiprocessing.get_context("fork").Process(
+        target=announce_and_die, args=(layout, number)
+    )
+    process.start()
+    process.join()
+    folder = layout.config / "targets"
+    until(lambda: {path.stem for path in folder.iterdir()} == target_ports(layout).keys())
+
+
+def announce_and_die(layout: StackLayout, number: int) -> None:
+    """Send the signal to this process before the targets are announced."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with announced_at_end(layout):
+        os.kill(os.getpid(), number)
+        signal.pause()
