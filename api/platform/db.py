@@ -13,7 +13,8 @@ from flask_migrate import Migrate
 from sqlalchemy import Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from api.platform import audit
@@ -45,6 +46,8 @@ POOL_EVENTS = {
 }
 # Both dialects' INSERTs have ON CONFLICT.
 INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+# Errors of a database that is locked, full, unreachable, slow or out of connections.
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # an acknowledged write is on disk

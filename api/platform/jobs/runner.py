@@ -1,14 +1,16 @@
 """The runs of a task: attempts under a lease and a deadline, retries, and dead letters."""
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from flask import Flask
 
+from api.platform import db
 from api.platform.db import database
 from api.platform.jobs import dead_letters, leases
 from api.platform.jobs.leases import Lease
@@ -21,6 +23,9 @@ from api.platform.telemetry import error_reports, logs, metrics, request_context
 from api.platform.types import Headers
 
 MIN_EXPIRES = 60.0  # seconds that a run may wait in the queue, unless its period is longer
+# The database, or the file of the queue, is locked, full or unreachable: a run can fail of it at
+# any point, which is counted and logged, but no error of the code.
+UNAVAILABLE = (*db.UNAVAILABLE, sqlite3.OperationalError)
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +39,8 @@ def run_context(app: Flask, lease_name: str, headers: Headers) -> Iterator[Lease
         try:
             with request_context.activate(headers), leases.hold(lease_name) as lease:
                 yield lease
+        except UNAVAILABLE:
+            raise  # the caller counts and logs it
         except Exception as error:
             error_reports.report(error)
             raise
@@ -57,6 +64,15 @@ class Runner:
         failure that no retry follows becomes a dead letter. A run that another worker has taken
         over counts as done.
         """
+        try:
+            return self._attempt(subject, headers, attempt, retry)
+        except UNAVAILABLE as error:
+            with self._app.app_context(), request_context.activate(headers):
+                self._handle_failure(error, subject, attempt, retry)
+            return False
+
+    def _attempt(self, subject: str, headers: Headers, attempt: int, retry: bool) -> bool:
+        """Run one attempt as `run` does; raise when the database is unavailable."""
         name = self.task.name
         with run_context(self._app, f"{name}/{subject}", headers) as lease:
             if lease is None:
@@ -73,6 +89,8 @@ class Runner:
             except LeaseLost:
                 log.warning("job lost its lease", extra=fields)
                 return True  # the worker that has the lease reports the outcome
+            except UNAVAILABLE:
+                raise
             except Exception as error:
                 self._handle_failure(error, subject, attempt, retry)
                 return False
@@ -111,17 +129,19 @@ class Runner:
         if isinstance(error, CallError):
             text = str(error)
             may_retry &= not error.permanent
-        else:
+        is_expected = isinstance(error, (CallError, *UNAVAILABLE))
+        if not is_expected:
             error_reports.report(error)
         metrics.JOB_RUNS.labels(name, "error").inc()
         fields = {"job": name, "subject": subject, "attempt": attempt, "error": text}
         fields |= request_context.usage_fields()
-        log.warning(logs.JOB_FAILED, extra=fields, exc_info=not isinstance(error, CallError))
-        if may_retry:
-            self._schedule(subject, attempt + 1, retry_delay(attempt, error))
-            return
-        with database().write() as session:
-            dead_letters.record(session, name, subject, text, attempt, {})
+        log.warning(logs.JOB_FAILED, extra=fields, exc_info=not is_expected)
+        with suppress(*UNAVAILABLE):  # the schedule runs the subject again in any case
+            if may_retry:
+                self._schedule(subject, attempt + 1, retry_delay(attempt, error))
+                return
+            with database().write() as session:
+                dead_letters.record(session, name, subject, text, attempt, {})
 
     def _subjects(self) -> list[str]:
         with database().read() as session:

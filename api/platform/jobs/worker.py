@@ -13,9 +13,9 @@ from api.platform.db import database
 from api.platform.jobs import dead_letters, outbox
 from api.platform.jobs.leases import Leadership
 from api.platform.jobs.queue import create_worker, open_queue
-from api.platform.jobs.runner import Runner, run_context
+from api.platform.jobs.runner import UNAVAILABLE, Runner, run_context
 from api.platform.state import app_state
-from api.platform.telemetry import error_reports, metrics, request_context
+from api.platform.telemetry import error_reports, logs, metrics, request_context
 from api.platform.types import Headers
 
 DELIVER = "deliver"  # name of the task in the queue
@@ -37,13 +37,18 @@ class Jobs:
         self.leadership = Leadership(state.settings.lease_seconds / 4)
 
     def _deliver(self, headers: Headers) -> None:
-        """Send the deliveries of the outbox that are due."""
-        with run_context(self.app, app_state(self.app).delivery_job, headers) as lease:
-            if lease is None:
-                return
-            while not self._stop.is_set():
-                if outbox.deliver_next(self.webhook, lease) is None:
+        """Send the deliveries of the outbox that are due; the next call goes on after a failure."""
+        job = app_state(self.app).delivery_job
+        try:
+            with run_context(self.app, job, headers) as lease:
+                if lease is None:
                     return
+                while not self._stop.is_set():
+                    if outbox.deliver_next(self.webhook, lease) is None:
+                        return
+        except UNAVAILABLE as error:
+            metrics.JOB_RUNS.labels(job, "error").inc()
+            log.warning(logs.JOB_FAILED, extra={"job": job, "error": type(error).__name__})
 
     def tick(self) -> None:
         """Renew leases and, as the leader, queue what is due and measure; called once a second.
