@@ -20,6 +20,7 @@ COLOURS = {
     "met": "green",
     "missed": "red",
     "too few": "cyan",
+    "broken": "red",
     "idle": "dim",
     "unmeasured": "yellow",
     "disagree": "red",

@@ -18,7 +18,7 @@ from observability.terminal import UNKNOWN, fail, out
 @click.option("--strict", is_flag=True, help="Fail when an SLO is idle, too.")
 @options.as_json
 def slo(window: str | None, strict: bool, json_: bool) -> None:
-    """Judge every SLO: met, missed, idle or unmeasured."""
+    """Judge every SLO: met, missed, too few events, idle, unmeasured or broken."""
     layout = StackLayout.main()
     plan = layout.plan()
     try:

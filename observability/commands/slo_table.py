@@ -2,13 +2,14 @@
 
 from collections import Counter
 
-from observability.slo.verdicts import SloResult, Verdict
+from observability.slo.verdicts import SloResult, Verdict, describe_coverage
 from observability.terminal import (
     format_objective,
     format_percentage,
     format_verdict,
     make_table,
     out,
+    print_wrapped,
 )
 
 BAR_BLOCKS = 5
@@ -23,12 +24,16 @@ def print_slos(rows: list[SloResult], window: str) -> None:
     is_wide = out.width >= FULL_WIDTH
     columns = FULL_COLUMNS if is_wide else NARROW_COLUMNS
     heading, *names = pad_names(rows)
-    table = make_table(f"SLOs over {window}", heading, *columns)
+    table = make_table(f"SLOs over {window}, {describe_coverage(rows)}", heading, *columns)
     for name, row in zip(names, rows, strict=True):
         table.add_row(name, *format_cells(row, is_wide=is_wide))
     out.print(table)
     print_counts(rows)
-    out.print("[dim]Events are counted by scrapes: those of the last 10 s may be missing.[/dim]")
+    if any(row.verdict == Verdict.TOO_FEW for row in rows):
+        print_wrapped(
+            "[dim]Too few: not enough events, or time, to tell; see docs/operations.md.[/dim]", 0
+        )
+    out.print("[dim]Events are counted by scrapes: those of the last 15 s may be missing.[/dim]")
 
 
 def pad_names(rows: list[SloResult]) -> list[str]:
@@ -54,7 +59,7 @@ def format_cells(row: SloResult, *, is_wide: bool) -> list[str]:
     left = draw_bar(row.budget_remaining)
     if is_wide:
         burn = format_burn_rate(row.burn_rate)
-        return [measured, format_events(row.total), left, burn, verdict]
+        return [measured, format_events(row), left, burn, verdict]
     percent = left.split()[-1]
     return [measured, percent, verdict]
 
@@ -69,11 +74,13 @@ def print_counts(rows: list[SloResult]) -> None:
     out.print(", ".join(counts))
 
 
-def format_events(total: float | None) -> str:
-    """Return a number of events as text; `–` for None."""
-    if total is None:
+def format_events(row: SloResult) -> str:
+    """Return a number of events; where a verdict needs more, as in `8/20`; `–` without data."""
+    if row.total is None:
         return "–"
-    return f"{total:.0f}"
+    if 0 < row.total < row.events_needed:
+        return f"{row.total:.0f}/{row.events_needed:.0f}"
+    return f"{row.total:.0f}"
 
 
 def format_burn_rate(rate: float | None) -> str:

@@ -18,6 +18,7 @@ from observability.console.queries import Queries
 from observability.devstack.layout import StackLayout
 from observability.lib import charts
 from observability.sli import registry
+from observability.slo.verdicts import describe_coverage
 from observability.spec import host_names
 from observability.spec.plan import Plan
 
@@ -43,7 +44,12 @@ def create_app(layout: StackLayout, plan: Plan) -> Flask:
     app.extensions["console"] = Console(layout, Queries(layout, plan), store)
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(
-        unit=charts.text, ago=ago, clock=clock, prose=prose, promise=registry.promise
+        unit=charts.text,
+        ago=ago,
+        clock=clock,
+        prose=prose,
+        promise=registry.promise,
+        coverage=describe_coverage,
     )
     app.jinja_env.globals.update(
         slo_url=slo_url,

@@ -26,7 +26,7 @@ HEALTH_TIMEOUT = 1.0
 CHART_LIFETIME = 15.0  # seconds for which an image is kept
 LINKS_LIFETIME = 30.0
 LOOKS = {GOOD: "good", WARN: "warn", BAD: "bad"}
-URGENCY = {Verdict.MISSED: 0, Verdict.UNMEASURED: 1}  # shown before the others
+URGENCY = {Verdict.MISSED: 0, Verdict.BROKEN: 0, Verdict.UNMEASURED: 1}  # shown before the others
 
 AGE = f"time() - max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})"
 FAILED = f'sum by ({names.JOB}) ({names.JOB_RUNS}_total{{{names.OUTCOME}="error"}})'

@@ -164,7 +164,7 @@ def rules_are_healthy(prometheus: Prometheus, plan: Plan) -> bool:
 
 def slos_are_measured(prometheus: Prometheus, plan: Plan, failures: JobFailures) -> bool:
     """Tell whether every SLO has a series, except those of jobs that fail."""
-    series_by_slo = prometheus.query_by_label(f"{names.BAD} or {names.FRESH}", names.SLO)
+    series_by_slo = prometheus.query_by_label(names.MEASURED, names.SLO)
     failing = {failure.job for failure in failures}
     return all(
         slo.name in series_by_slo or (slo.source == JOB_SOURCE and slo.subject in failing)

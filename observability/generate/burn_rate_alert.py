@@ -9,8 +9,8 @@ from observability.lib.templates import fill
 from observability.sli.registry import KINDS
 from observability.spec import names
 from observability.spec.board_slugs import SLO
-from observability.spec.plan import DEPENDENCY_SOURCE, Condition, Plan, Tier, Window
-from observability.spec.quantities import format_decimal
+from observability.spec.plan import DEPENDENCY_SOURCE, FINE_PACE, Condition, Plan, Tier, Window
+from observability.spec.quantities import format_decimal, format_duration
 
 # One sample per SLO whose conditions are all true, with the labels that routes and texts need;
 # its value is the error ratio of the first condition.
@@ -23,10 +23,25 @@ AND = "\n  and on (<<SLO>>) "
 ABOVE_SHARE = "<<error_ratio>> > <<share>>"
 ABOVE_BURN_RATE = """\
 <<error_ratio>> > on (<<SLO>>) clamp_max(<<factor>> * (1 - <<OBJECTIVE>>), <<maximum>>)"""
+# A window that is mostly empty opens no ticket. Points of the window that have data are counted,
+# because counting all samples at each evaluation would read days of them.
+MOSTLY_COVERED = "count_over_time(<<MEASURED>><<THIN>>[<<window>>:<<step>>]) >= <<points>>"
+COVERAGE_POINTS = 24
 ENOUGH_EVENTS = "<<bad_rate>> * <<seconds>> >= <<events>>"  # the guard against too few events
 
 # Go templates; `printf` puts the SLO's name in the place of %[1]s.
-SUMMARY = "About {{ $value | humanizePercentage }} of <<bad_events>> in the last <<window>>"
+SUMMARY = (
+    "About {{ $value | humanizePercentage }} of <<bad_events>> in the last <<window>><<coverage>>"
+)
+# Only while less than nine tenths of the window has data.
+COVERAGE = (
+    "{{ with printf `<<seconds_covered>> < <<nearly_all>>` $labels.<<SLO>> | query }}"
+    " ({{ . | first | value | humanizeDuration }} of which have data){{ end }}"
+)
+SECONDS_COVERED = (
+    "count_over_time(<<MEASURED>><<suffix>>{<<SLO>>='%[1]s'}[<<window>>]) * <<sample_seconds>>"
+)
+NEARLY_ALL = Decimal("0.9")
 DESCRIPTION = "<<bad>> of <<total>><<unit>> in the last <<window>> were bad; <<forecast>>."
 CASE = 'if eq $labels.<<SLI>> "<<kind>>" }}<<words>>'
 SUBJECT_CASE = 'if eq $labels.<<SUBJECT>> "<<subject>>" }}<<words>>'
@@ -67,6 +82,8 @@ def expression(plan: Plan, tier: Tier) -> str:
         events=format_decimal(tier.guard_events),
     )
     conditions = [above_threshold(plan, condition) for condition in tier.conditions]
+    if tier.severity != plan.paging_severity:
+        conditions.append(mostly_covered(tier.conditions[0].window))
     labels = {names.SLI: one_of(tier.slis)}
     if tier.source:
         subjects = {slo.subject for slo in plan.slos if tier.judges(slo)}
@@ -92,12 +109,27 @@ def above_threshold(plan: Plan, condition: Condition) -> str:
     )
 
 
+def mostly_covered(window: Window) -> str:
+    """Return the condition that at least half of a window has data."""
+    return fill(
+        MOSTLY_COVERED,
+        window=window.text,
+        step=format_duration(window.seconds / COVERAGE_POINTS),
+        points=COVERAGE_POINTS // 2,
+    )
+
+
 def annotations(plan: Plan, window: Window) -> dict[str, str]:
     """Return share, counts, forecast and next steps; the numbers are queried at firing time."""
     slo = fill(SLO_LABEL)
     board_path = f"{names.board_uid(plan.service, SLO)}?var-slo={slo}"
     return {
-        "summary": fill(SUMMARY, bad_events=bad_events(), window=window.name),
+        "summary": fill(
+            SUMMARY,
+            bad_events=bad_events(),
+            window=window.name,
+            coverage=coverage(plan, window),
+        ),
         "description": fill(
             DESCRIPTION,
             bad=count(names.bad_rate(window.name), window),
@@ -110,6 +142,19 @@ def annotations(plan: Plan, window: Window) -> dict[str, str]:
         names.NEXT_STEPS: answer(fill(STEPS), f'label "{names.NEXT_STEPS}"'),
         **build_links(plan, f"/slo/{slo}", board_path),
     }
+
+
+def coverage(plan: Plan, window: Window) -> str:
+    """Return the template of how much of a window has data; empty when nearly all of it has."""
+    is_fine = window.pace == FINE_PACE
+    seconds_covered = fill(
+        SECONDS_COVERED,
+        suffix="" if is_fine else names.THIN,
+        window=window.text,
+        sample_seconds=format_decimal(plan.clock.evaluate if is_fine else plan.clock.thin),
+    )
+    nearly_all = format_decimal(window.seconds * NEARLY_ALL)
+    return fill(COVERAGE, seconds_covered=seconds_covered, nearly_all=nearly_all)
 
 
 def dependents(plan: Plan) -> str:

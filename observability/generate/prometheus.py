@@ -17,7 +17,7 @@ from observability.generate.alert_rule import (
 from observability.generate.burn_rate_alert import burn_rate_alert
 from observability.generate.yaml_text import generated_yaml
 from observability.lib.json_object import Json
-from observability.lib.promql import burn_rate, constants, labelled
+from observability.lib.promql import constants, labelled
 from observability.lib.templates import fill
 from observability.sli import registry as sli
 from observability.spec import names
@@ -45,17 +45,29 @@ SAME_OBJECTIVE = """\
 <<slos>>
 )"""
 RATE = "sum by (<<SLO>>) (rate(<<counter>><<suffix>>[<<window>>]))"
+# Seconds with data, and bad ones among them, per second of the window.
 ALL_SECONDS = (
-    "0 * avg_over_time(<<FRESH>><<suffix>>[<<window>>]) + 1"  # per second: every second counts
+    "clamp_max(count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<sample>> / <<seconds>>, 1)"
 )
-BAD_SECONDS = "1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>])"
+BAD_SECONDS = ALL_SECONDS + " * (1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>]))"
 ERROR_RATIO = "<<bad>> / (<<total>> > 0)"  # no sample without events
 # The mean, not the last value: of 30 s that were bad for 5 s, 5 s count.
 THIN_FRESHNESS = "avg_over_time(<<FRESH>>[<<interval>>])"
-BUDGET_LEFT = "1 - <<burn_rate>>"
+MEASURED = "group by (<<SLO>>) (<<series>>)"
+COVERED = "count_over_time(<<MEASURED>><<THIN>>[<<window>>]) * <<sample_seconds>>"
+# Bad events ÷ those that the whole period may have. Its events are estimated from the part of it
+# that has data; at least one may be bad.
+BUDGET_LEFT = """\
+1 - (
+  (
+    <<error_ratio>> * on (<<SLO>>) <<covered>> / <<period>> / on (<<SLO>>) (1 - <<OBJECTIVE>>)
+    < on (<<SLO>>) <<bad_rate>> * <<period>>
+  )
+  or <<bad_rate>> * <<period>>
+)"""
 
 # The alerts that watch the rules themselves.
-UNMEASURED = "<<OBJECTIVE>> unless on (<<SLO>>) (<<measured>>)"
+UNMEASURED = "<<OBJECTIVE>> unless on (<<SLO>>) <<MEASURED>>"
 WRONG_COUNT = "(count(<<OBJECTIVE>>) or vector(0)) != <<slos>>"
 FAILING_RULES = "sum by (rule_group) (increase(<<RULE_FAILURES>>[<<window>>])) > 0"
 ALWAYS = "vector(1)"
@@ -69,9 +81,15 @@ def render(plan: Plan) -> dict[str, str]:
 def groups(plan: Plan) -> list[Json]:
     """Return the rule groups in the order in which they feed each other."""
     clock = plan.clock
-    fine = [*objectives(plan), *events(plan), *freshness(plan), *window_rules(plan, FINE_PACE)]
+    fine = [
+        *objectives(plan),
+        *events(plan),
+        *freshness(plan),
+        measured(plan),
+        *window_rules(plan, FINE_PACE),
+    ]
     thin = [*thinned(plan), *window_rules(plan, THIN_PACE)]
-    long = [*window_rules(plan, LONG_PACE), budget_left(plan)]
+    long = [*window_rules(plan, LONG_PACE), covered(plan), budget_left(plan)]
     burn_rate_alerts = [burn_rate_alert(plan, tier) for tier in plan.tiers]
     other_alerts = [
         *(
@@ -127,11 +145,12 @@ def objectives(plan: Plan) -> Iterator[Rule]:
 def events(plan: Plan) -> Iterator[Rule]:
     """Yield events so far and bad events so far, per SLO and instance.
 
-    Both are counters, so that rates over them survive restarts.
+    Both are counters, so that rates over them survive restarts. The bad ones come first: a scrape
+    between the two evaluations adds to the total alone, and bad events never exceed it.
     """
     counters = sli.event_counters(plan)
-    yield record(names.TOTAL, of_declared_slos(pair.total for pair in counters))
     yield record(names.BAD, of_declared_slos(pair.bad for pair in counters))
+    yield record(names.TOTAL, of_declared_slos(pair.total for pair in counters))
 
 
 def of_declared_slos(terms: Iterable[str]) -> str:
@@ -146,9 +165,15 @@ def freshness(plan: Plan) -> Iterator[Rule]:
         yield record(names.FRESH, "\nor ".join(terms))
 
 
+def measured(plan: Plan) -> Rule:
+    """Return 1 for every SLO that has data."""
+    series = f"{names.BAD} or {names.FRESH}" if sli.counts_seconds(plan) else names.BAD
+    return record(names.MEASURED, fill(MEASURED, series=series))
+
+
 def thinned(plan: Plan) -> Iterator[Rule]:
     """Yield the copies at one sample per 30 s that long windows are computed from."""
-    for name in (names.TOTAL, names.BAD):
+    for name in (names.BAD, names.TOTAL, names.MEASURED):
         yield record(name + names.THIN, name)
     if sli.counts_seconds(plan):
         interval = format_duration(plan.clock.thin)
@@ -163,16 +188,22 @@ def window_rules(plan: Plan, pace: str) -> Iterator[Rule]:
     timed = sli.counts_seconds(plan)  # nothing may read a series that nothing records
     for window in plan.windows:
         if window.pace == pace:
-            yield from ratios(window, timed=timed)
+            yield from ratios(plan, window, timed=timed)
 
 
-def ratios(window: Window, *, timed: bool) -> Iterator[Rule]:
+def ratios(plan: Plan, window: Window, *, timed: bool) -> Iterator[Rule]:
     """Yield events and bad events per second over a window, and their quotient.
 
-    `timed` adds the SLOs that count seconds: every second is an event, bad while nothing was fresh.
+    `timed` adds the SLOs that count seconds: every second with data is an event, bad while nothing
+    was fresh.
     """
-    suffix = "" if window.pace == FINE_PACE else names.THIN
-    over = {"suffix": suffix, "window": window.text}
+    is_fine = window.pace == FINE_PACE
+    over = {
+        "suffix": "" if is_fine else names.THIN,
+        "window": window.text,
+        "seconds": format_decimal(window.seconds),
+        "sample": format_decimal(plan.clock.evaluate if is_fine else plan.clock.thin),
+    }
     total, bad = names.total_rate(window.name), names.bad_rate(window.name)
     total_expr = fill(RATE, counter=names.TOTAL, **over)
     bad_expr = fill(RATE, counter=names.BAD, **over)
@@ -184,12 +215,27 @@ def ratios(window: Window, *, timed: bool) -> Iterator[Rule]:
     yield record(names.error_ratio(window.name), fill(ERROR_RATIO, bad=bad, total=total))
 
 
+def covered(plan: Plan) -> Rule:
+    """Return how many seconds of the period have data."""
+    sample_seconds = format_decimal(plan.clock.thin)
+    expr = fill(COVERED, window=plan.period.text, sample_seconds=sample_seconds)
+    return record(names.covered(plan.period.name), expr)
+
+
 def budget_left(plan: Plan) -> Rule:
     """Return what is left of the period's error budget.
 
     1 is untouched, 0 spent; below 0 the promise is broken.
     """
-    return record(names.BUDGET_LEFT, fill(BUDGET_LEFT, burn_rate=burn_rate(plan.period.name)))
+    period = plan.period.name
+    expr = fill(
+        BUDGET_LEFT,
+        error_ratio=names.error_ratio(period),
+        covered=names.covered(period),
+        bad_rate=names.bad_rate(period),
+        period=format_decimal(plan.period.seconds),
+    )
+    return record(names.BUDGET_LEFT, expr)
 
 
 # --- guards and symptoms ---
@@ -197,10 +243,9 @@ def budget_left(plan: Plan) -> Rule:
 
 def guard(plan: Plan, name: str) -> str:
     """Return the expression of an alert that watches the rules themselves."""
-    measured = [names.BAD, names.FRESH] if sli.counts_seconds(plan) else [names.BAD]
     window = next(window for window in plan.windows if window.name == SHORT_WINDOW)
     expressions = {
-        names.UNMEASURED_ALERT: fill(UNMEASURED, measured=" or ".join(measured)),
+        names.UNMEASURED_ALERT: fill(UNMEASURED),
         names.COUNT_ALERT: fill(WRONG_COUNT, slos=len(plan.slos)),
         names.RULES_ALERT: fill(FAILING_RULES, window=window.text),
         names.WATCHDOG_ALERT: ALWAYS,

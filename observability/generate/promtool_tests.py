@@ -25,7 +25,7 @@ FOLDER = "prometheus/tests"
 HEALTHY_STEP = Decimal(20)  # fine enough for the shortest window of any tier
 HEALTHY_LENGTH = Decimal(20 * 60)
 OTHERS_STEP = Decimal(60)
-TIDY_STEPS = (1, 5, 20, 60, 120, 300)  # seconds
+TIDY_STEPS = (1, 5, 20, 60, 120, 300, 1800)  # seconds
 ALL_BAD = Decimal(1)
 JUST_ABOVE = Decimal("1.1")
 JUST_BELOW = Decimal("0.9")
@@ -58,7 +58,8 @@ def tier_file(plan: Plan, tier: Tier) -> str:
 def above_threshold(plan: Plan, tier: Tier) -> Case:
     """Return the case in which the alert fires for every SLO of the tier.
 
-    A second is good or bad as a whole, so SLOs that count seconds get only bad ones.
+    A second is good or bad as a whole, so SLOs that count seconds get only bad ones. A ticket is
+    not opened while its window is mostly empty.
     """
     shares = {}
     for slo, threshold in thresholds(plan, tier).items():
@@ -66,8 +67,10 @@ def above_threshold(plan: Plan, tier: Tier) -> Case:
     shares |= dict.fromkeys(slos_that_count_seconds(plan, tier), ALL_BAD)
     step = sample_step(tier)
     inputs = steady_series(plan, SteadyTraffic(shares, step))
-    fires = tier_question(tier, firing_time(tier), list(shares))
-    return case(f"{tier.name} fires for every SLO above its threshold", inputs, step, [fires])
+    questions = [tier_question(tier, firing_time(plan, tier), list(shares))]
+    if opens_ticket(plan, tier):
+        questions.append(tier_question(tier, settling_time(tier), []))
+    return case(f"{tier.name} fires for every SLO above its threshold", inputs, step, questions)
 
 
 def below_threshold(plan: Plan, tier: Tier) -> Case:
@@ -84,7 +87,7 @@ def below_threshold(plan: Plan, tier: Tier) -> Case:
     inputs = steady_series(plan, SteadyTraffic(shares, step), timed=False)
     for job in (names.SCRAPE_API, names.SCRAPE_PROBER):
         inputs[selector(names.UP, job=job)] = gauge(1)
-    fires = tier_question(tier, firing_time(tier), timed)
+    fires = tier_question(tier, firing_time(plan, tier), timed)
     name = f"{tier.name} is silent below its threshold, and fires where a target lacks its gauge"
     return case(name, inputs, step, [fires])
 
@@ -114,9 +117,26 @@ def sample_step(tier: Tier) -> Decimal:
     return Decimal(max(step for step in TIDY_STEPS if step <= longest_step))
 
 
-def firing_time(tier: Tier) -> Decimal:
-    """Return a second at which the alert certainly fires: its `for`, and time for its rules."""
-    return tier.for_ + max(Decimal(60), 4 * sample_step(tier))
+def firing_time(plan: Plan, tier: Tier) -> Decimal:
+    """Return a second at which the alert certainly fires; of a ticket, half its window has data."""
+    if opens_ticket(plan, tier):
+        return settling_time(tier) + tier.conditions[0].window.seconds / 2
+    return settling_time(tier)
+
+
+def settling_time(tier: Tier) -> Decimal:
+    """Return a second at which a condition has been true for long enough: `for`, and some steps.
+
+    The rules are evaluated at this second.
+    """
+    step = sample_step(tier)
+    seconds = tier.for_ + max(Decimal(60), 4 * step)
+    return -(-seconds // step) * step
+
+
+def opens_ticket(plan: Plan, tier: Tier) -> bool:
+    """Return whether the tier does not page."""
+    return tier.severity != plan.paging_severity
 
 
 # --- guards, and all alerts together ---

@@ -26,6 +26,11 @@ class Prometheus(QueryServer):
         data = self._get("query", query=expr, **moment)
         return [(result["metric"], float(result["value"][1])) for result in data["result"]]
 
+    def now(self) -> float:
+        """Return the server's Unix time, at which queries that belong together are evaluated."""
+        [(_, moment)] = self.query("vector(time())")
+        return moment
+
     def query_range(self, expr: str, start: float, end: float, step: float) -> list[Series]:
         """Return a range vector as (labels, samples) pairs.
 

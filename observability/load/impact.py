@@ -29,7 +29,8 @@ def measure_impact(prometheus: Prometheus, plan: Plan, increase: Increase) -> Js
 def measure_budgets(prometheus: Prometheus, plan: Plan, increase: Increase) -> Iterator[Json]:
     """Yield each SLO's events of the run and the share of the period's budget that they spent.
 
-    Freshness and probes count seconds. The budget is what the events of the last period allow.
+    Freshness and probes count seconds. The budget is what the period allows: its events are those
+    of the last period, which are estimated from the part of it that has data.
     """
     run = Window("run", Decimal(math.ceil(increase.end - increase.start)), FINE_PACE)
     total_expr, bad_expr = queries.total_and_bad_events(plan, run)
@@ -38,10 +39,11 @@ def measure_budgets(prometheus: Prometheus, plan: Plan, increase: Increase) -> I
     totals = prometheus.query_by_label(total_expr, names.SLO, increase.end) | counted
     bads = prometheus.query_by_label(bad_expr, names.SLO, increase.end)
     bads |= dict.fromkeys(counted, 0.0) | counted_bad
-    for row in verdicts.measure(plan, prometheus, plan.period):
+    for slo, in_period, burn_rate in verdicts.count_events(plan, prometheus, plan.period):
+        row = verdicts.judge(slo, in_period, burn_rate)
         total = totals.get(row.slo, 0.0)
         bad = bads.get(row.slo, 0.0)
-        allowed = (1 - row.objective) * max(row.total or 0.0, total)
+        allowed = (1 - row.objective) * max(in_period.expected, total)
         spent = 0.0
         if allowed:
             spent = bad / allowed

@@ -11,10 +11,14 @@ from observability.spec import names
 from observability.spec.plan import Plan, Slo
 from observability.spec.quantities import format_decimal
 
-# A missing gauge counts as 0 as soon as Prometheus has an `up` series for its scrape job.
+# A missing gauge counts as 0 as soon as Prometheus has an `up` series for its scrape job. Samples
+# from before a restart of Prometheus, which queries still find for 5 minutes, do not count.
 FRESH = """\
 (time() - <<last_success>> <= bool <<limit>>)
 or on (<<SLO>>) (sum by (<<SLO>>) (0 * <<objectives>>) and on () <<up>>)"""
+
+RECENT = "(<<series>> and timestamp(<<series>>) >= time() - <<seconds>>)"
+RECENT_SCRAPES = 2  # a sample of a target that is scraped is younger than two scrapes
 
 
 class LastSuccess(Kind):
@@ -30,15 +34,18 @@ class LastSuccess(Kind):
 
     def freshness(self, plan: Plan) -> Iterator[str]:
         """Yield expressions by `slo`, one per limit: 1 while the success is recent, else 0."""
+        recent_seconds = format_decimal(plan.clock.scrape * RECENT_SCRAPES)
+        up = fill(RECENT, series=selector(names.UP, job=self.scrape_job), seconds=recent_seconds)
         for limit, slos in plan.slos_by_limit(self.source, self.name).items():
             subjects = selector(self.metric, **{self.label: one_of(slo.subject for slo in slos)})
+            recent = fill(RECENT, series=subjects, seconds=recent_seconds)
             slo_names = one_of(slo.name for slo in slos)
             yield fill(
                 FRESH,
-                last_success=by_slo(subjects, self.label, f"-{self.name}", "max", keep=()),
+                last_success=by_slo(recent, self.label, f"-{self.name}", "max", keep=()),
                 limit=format_decimal(limit.seconds),
                 objectives=selector(names.OBJECTIVE, **{names.SLO: slo_names}),
-                up=selector(names.UP, job=self.scrape_job),
+                up=up,
             )
 
     def impact(self, slo: Slo) -> str:

@@ -1,4 +1,4 @@
-"""PromQL for the events of every SLO in a window, from what the rules recorded."""
+"""PromQL for the events and the coverage of every SLO in a window, from what the rules recorded."""
 
 from observability.lib.templates import fill
 from observability.spec import names
@@ -13,6 +13,7 @@ BAD_EVENTS = """\
 sum by (<<SLO>>) (increase(<<BAD>><<suffix>>[<<window>>]))
 or count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<seconds>>
    * (1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>]))"""
+COVERED_SECONDS = "count_over_time(<<MEASURED>><<suffix>>[<<window>>]) * <<seconds>>"
 # The thinned series of an SLO that is older than the frequent window, else every sample of that.
 THINNED_OR_EVERY_SAMPLE = """\
 ((<<thinned>>) and on (<<SLO>>) <<OBJECTIVE>> offset <<frequent_window>>)
@@ -28,8 +29,13 @@ def total_and_bad_events(plan: Plan, window: Window) -> tuple[str, str]:
     return events(plan, window, ALL_EVENTS), events(plan, window, BAD_EVENTS)
 
 
+def covered_seconds(plan: Plan, window: Window) -> str:
+    """Return the query of the seconds of a window that have data, by SLO."""
+    return events(plan, window, COVERED_SECONDS)
+
+
 def events(plan: Plan, window: Window, template: str) -> str:
-    """Return one of the two queries for a window."""
+    """Return one of the queries for a window."""
     frequent_window = longest_frequent_window(plan)
     if window.pace == FINE_PACE or window.seconds <= frequent_window.seconds:
         return every_sample(plan, window, template)

@@ -178,6 +178,7 @@ OBJECTIVE = "slo:objective:ratio"
 TOTAL = "slo:total:count"  # slo, instance: events so far
 BAD = "slo:bad:count"  # slo, instance: events so far that broke the promise
 FRESH = "slo:fresh:bool"  # slo: 1 while the last success is recent enough, else 0; silence is 0
+MEASURED = "slo:measured:bool"  # slo: 1 while the SLO has data; no sample while it has none
 THIN = ":30s"  # suffix of the copies at one sample per 30 s that long windows are computed from
 NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every alert
 NEXT_STEPS_INFO = "slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
@@ -197,6 +198,11 @@ def bad_rate(window: str) -> str:
 def error_ratio(window: str) -> str:
     """Return the recorded series of bad ÷ total over `window`, 0..1; none without events."""
     return f"slo:error:ratio{window}"
+
+
+def covered(window: str) -> str:
+    """Return the recorded series of the seconds of `window` in which the SLO was measured."""
+    return f"slo:covered:seconds{window}"
 
 
 # Rule groups in the order in which they feed each other.

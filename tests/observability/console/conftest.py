@@ -44,6 +44,8 @@ class FakeServers:
             return {"alerts": self.alerts}
         if path == "/prometheus/api/v1/alerts":
             return {"alerts": self.log_alerts}
+        if query == "vector(time())":
+            return {"result": [{"metric": {}, "value": [time.time(), str(time.time())]}]}
         found = next((samples for part, samples in self.samples.items() if part in query), [])
         values = [(labels, str(value)) for labels, value in found]
         if path == "/api/v1/query_range":

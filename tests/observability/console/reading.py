@@ -74,11 +74,14 @@ def deliver(client: FlaskClient, labels: dict[str, str], **changes: Any) -> None
     assert answer.status_code == 200
 
 
-def measured(servers: FakeServers, plan: Plan, *, bad: float = 0.0, total: float = 1000.0) -> None:
+def measured(servers: FakeServers, plan: Plan, *, bad: float = 0.0, total: float = 1e6) -> None:
     """Set answers with that many events for every SLO."""
     every = [slo.name for slo in plan.slos]
     servers.samples |= {
-        f"{names.BAD} or": [({"slo": name}, 1.0) for name in every],
+        f"count_over_time({names.MEASURED}": [
+            ({"slo": name}, float(plan.period.seconds)) for name in every
+        ],
+        names.MEASURED: [({"slo": name}, 1.0) for name in every],
         names.error_ratio("5m"): [],
         f"increase({names.TOTAL}": [({"slo": name}, total) for name in every],
         f"increase({names.BAD}": [({"slo": name}, bad) for name in every],

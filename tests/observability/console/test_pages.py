@@ -23,7 +23,7 @@ def test_slos_are_those_of_the_command(
     """Every SLO has the verdict of `slo --json`; missed ones come first."""
     measured(servers, plan)
     servers.samples[f"increase({names.BAD}"] = [
-        ({"slo": slo.name}, 300.0 * (n % 2)) for n, slo in enumerate(plan.slos)
+        ({"slo": slo.name}, 300_000.0 * (n % 2)) for n, slo in enumerate(plan.slos)
     ]
     page = read(client)
     shown = dict(zip(page.all("tr", "data-slo"), page.all("tr", "data-verdict"), strict=True))
@@ -39,7 +39,7 @@ def test_slos_are_those_of_the_command(
         ([], 0.0, "No alert is firing, and no SLO is missed", "OK"),
         ([alert("Watchdog", "heartbeat")], 0.0, "No alert is firing, and no SLO is missed", "OK"),
         ([alert("X", "page", "pending")], 0.0, "No alert is firing, and no SLO is missed", "OK"),
-        ([], 900.0, "No alert is firing, but", "30 missed"),
+        ([], 900_000.0, "No alert is firing, but", "30 missed"),
         ([alert("X", "ticket", slo="s")], 0.0, "1 ticket firing, no page", "1 ticket"),
         (
             [alert("X", "ticket"), alert("TargetDown", "page", job="api")],
@@ -72,13 +72,40 @@ def test_the_headline_names_the_worst_alert(
     assert page.text.startswith(f"{tab.replace('30', str(len(plan.slos)))} · evara-api")
 
 
+def test_pages_say_how_much_of_the_period_has_data(
+    client: FlaskClient, servers: FakeServers, plan: Plan
+) -> None:
+    """A young server and an SLO with few events are said to be so, and neither is missed."""
+    measured(servers, plan, total=8.0)
+    servers.samples[f"count_over_time({names.MEASURED}"] = [
+        ({"slo": slo.name}, 1680.0) for slo in plan.slos
+    ]
+    page = read(client)
+    assert f"of {len(plan.slos)} SLOs over 30d, 28 min of which have data" in page.text
+    assert "~ too few" in page.text
+    assert set(page.all("tr", "data-verdict")) == {"too few"}
+    text = read(client, "/slo/orders.list-availability").text
+    assert "Data 28 min of 30d" in text
+    assert "Events 8 of 1 000" in text
+
+
+def test_broken_metrics_are_as_urgent_as_a_miss(
+    client: FlaskClient, servers: FakeServers, plan: Plan
+) -> None:
+    """More bad events than events show no figure."""
+    measured(servers, plan, total=100.0, bad=900.0)
+    page = read(client)
+    assert set(page.all("tr", "data-verdict")) == {"broken"}
+    assert f"{len(plan.slos)} SLOs are missed, broken or unmeasured" in page.text
+
+
 def test_spent_budget_is_shown_as_spent(
     client: FlaskClient, servers: FakeServers, plan: Plan
 ) -> None:
     """The tile of the smallest budget links to its SLO."""
     measured(servers, plan)
     worst = plan.slos[3].name
-    servers.samples[f"increase({names.BAD}"] = [({"slo": worst}, 900.0)]
+    servers.samples[f"increase({names.BAD}"] = [({"slo": worst}, 900_000.0)]
     smallest = rf"Smallest budget left ✗ \S+ (\S+ )?% {re.escape(worst)} "
     assert re.search(smallest, read(client).text)
     assert "Budget gone in ✗ spent" in read(client, f"/slo/{worst}").text
@@ -118,7 +145,7 @@ def test_an_slo_has_its_numbers_charts_alerts_and_runbook(
     client: FlaskClient, servers: FakeServers, plan: Plan
 ) -> None:
     """The page shows only this SLO, with the present results of the runbook's queries."""
-    measured(servers, plan, bad=1.0)
+    measured(servers, plan, bad=1000.0)
     for n, name in enumerate(("orders.list-availability", "orders.get-availability")):
         deliver(
             client,

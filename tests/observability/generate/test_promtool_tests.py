@@ -114,7 +114,7 @@ def test_cases_pass_for_other_limits_and_windows(
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(("window", "seconds"), [("10s", 1), ("1m", 20), ("5m", 120), ("2h", 300)])
+@pytest.mark.parametrize(("window", "seconds"), [("10s", 1), ("1m", 20), ("5m", 120), ("2h", 1800)])
 def test_samples_are_close_enough_for_every_window(
     window: str, seconds: int, plan_of: Callable[..., Plan]
 ) -> None:

@@ -1,29 +1,45 @@
 """The impact of a load run: spent budgets, alerts that fired, and resources of the workers."""
 
+from decimal import Decimal
+
 import pytest
 
 from observability.load import impact
 from observability.load.server_counts import Increase
 from observability.slo import queries, verdicts
-from observability.slo.verdicts import SloResult, Verdict
+from observability.slo.verdicts import Counted
 from observability.spec import names
-from observability.spec.plan import Plan
+from observability.spec.plan import Plan, Slo
+from observability.spec.quantities import parse_duration
 from tests.observability.load.support import FakePrometheus
 
 COUNTED = "orders.list-availability"
 TIMED = "thingspeak.sync-freshness"
 
 
-def row(slo: str, total: float | None) -> SloResult:
-    """Return the verdict on an SLO of 99 % with so many events in the last period."""
-    return SloResult(slo, "", "platform", 0.99, None, None, total, 0.5, None, Verdict.MET)
-
-
 def test_budgets_are_spent_by_events_or_seconds(
     monkeypatch: pytest.MonkeyPatch, plan: Plan
 ) -> None:
-    """Bad events ÷ those that the period allows; SLOs without counted events count seconds."""
-    monkeypatch.setattr(verdicts, "measure", lambda *_: [row(COUNTED, 1000.0), row(TIMED, None)])
+    """Bad events ÷ those that the period allows; SLOs without counted events count seconds.
+
+    A period of which only a tenth has data allows ten times as many as that tenth.
+    """
+    period = float(plan.period.seconds)
+    objective = Decimal("0.99")
+    in_period = [
+        (
+            Slo(COUNTED, "availability", "http", "x", objective, "", ()),
+            Counted(1000.0, 5.0, period / 10, period),
+        ),
+        (
+            Slo(
+                TIMED, "freshness", "job", "x", objective, "", (), fresh_within=parse_duration("1h")
+            ),
+            Counted(None, None, 0.0, period, 5.0),
+        ),
+    ]
+    rows = [(slo, counted, 0.0) for slo, counted in in_period]
+    monkeypatch.setattr(verdicts, "count_events", lambda *_: rows)
     exprs = ("all_seconds", "bad_seconds")
     monkeypatch.setattr(queries, "total_and_bad_events", lambda *_: exprs)
     prometheus = FakePrometheus(
@@ -32,11 +48,12 @@ def test_budgets_are_spent_by_events_or_seconds(
     counters = {"total": {(COUNTED,): 500.0}, "bad": {(COUNTED,): 2.0}}
     counted, timed = impact.measure_budgets(prometheus, plan, Increase(0, 60, counters))
     assert (counted["slo"], counted["total"], counted["bad"]) == (COUNTED, 500, 2)
-    assert counted["allowed"] == pytest.approx(10)
-    assert counted["spent"] == pytest.approx(0.2)
+    assert counted["allowed"] == pytest.approx(100)
+    assert counted["spent"] == pytest.approx(0.02)
+    assert counted["left"] == pytest.approx(0.95)
     assert (timed["slo"], timed["total"], timed["bad"]) == (TIMED, 60, 3)
     assert timed["spent"] == pytest.approx(5)
-    assert timed["left"] == 0.5
+    assert timed["left"] is None
 
 
 def test_alerts_leave_the_watchdog_out(plan: Plan) -> None:

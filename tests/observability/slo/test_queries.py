@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from observability.slo.queries import total_and_bad_events
+from observability.slo.queries import covered_seconds, total_and_bad_events
 from observability.spec import names
 from observability.spec.plan import FINE_PACE, Plan, Window
 
@@ -16,6 +16,9 @@ def test_long_windows_read_thinned_series_and_fall_back(plan: Plan) -> None:
     assert f"increase({names.TOTAL}[6h])" in young
     assert names.THIN not in young
     assert f"increase({names.BAD}{names.THIN}[30d])" in bad
+    covered = covered_seconds(plan, plan.period)
+    assert f"count_over_time({names.MEASURED}{names.THIN}[30d]) * 30)" in covered
+    assert f"count_over_time({names.MEASURED}[6h]) * 5)" in covered
 
 
 def test_short_windows_read_every_sample(plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Verdicts: their arithmetic, and each of them from a real Prometheus."""
+"""Verdicts: their arithmetic, and those that a real Prometheus gives."""
 
 import json
 import os
@@ -24,14 +24,25 @@ from observability.lib.bound_process import bind
 from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
-from observability.slo.verdicts import Verdict
+from observability.slo.verdicts import Counted, Verdict
 from observability.spec import names
 from observability.spec.loading import load_plan
 from observability.spec.plan import FINE_PACE, LONG_PACE, Plan, Slo
+from observability.spec.quantities import parse_duration
 from tests.observability.compiler_support import program
 
 PROMISE = Slo("x-availability", "availability", "http", "x", Decimal("0.999"), "platform", ())
 DEADLINE = 60  # seconds in which a server must have answered
+
+
+MONTH = 30 * 86400.0
+
+
+def counted(
+    total: float | None, bad: float | None, covered: float = MONTH, sample: float = 1.0
+) -> Counted:
+    """Return what was counted in a month, of which `covered` seconds have data."""
+    return Counted(total, bad, covered, MONTH, sample)
 
 
 @pytest.mark.parametrize(
@@ -46,28 +57,74 @@ DEADLINE = 60  # seconds in which a server must have answered
         (10000.0, 5.0, Verdict.MET, 0.5),
         (1000.0, 2.0, Verdict.MISSED, -1.0),
         (1000.0, 1000.0, Verdict.MISSED, -999.0),
+        (999.0, 0.0, Verdict.TOO_FEW, 1.0),
+        (8.0, 1.0, Verdict.TOO_FEW, 0.0),
+        (8.2, 1.03, Verdict.TOO_FEW, -0.03),
+        (8.0, 2.0, Verdict.MISSED, -1.0),
+        (5.0, 5.0, Verdict.MISSED, -4.0),
+        (100.0, 101.0, Verdict.BROKEN, None),
+        (100.0, -1.0, Verdict.BROKEN, None),
+        (0.0, 3.0, Verdict.BROKEN, None),
+        (100.0, 100.3, Verdict.MISSED, -99.0),
     ],
 )
-def test_verdicts_distinguish_idle_and_unmeasured(
+def test_verdicts_need_data_and_enough_events(
     total: float | None, bad: float | None, verdict: Verdict, left: float | None
 ) -> None:
-    """Without events the verdict is idle, without data it is unmeasured."""
-    row = verdicts.judge(PROMISE, total, bad, 0.0)
+    """One bad event alone is no miss, and more bad events than events are no figure."""
+    row = verdicts.judge(PROMISE, counted(total, bad), 0.0)
     assert row.verdict == verdict
     assert row.budget_remaining == (left if left is None else pytest.approx(left))
-    assert (row.measured is None) == (verdict in (Verdict.IDLE, Verdict.UNMEASURED))
+    no_share = (Verdict.IDLE, Verdict.UNMEASURED, Verdict.BROKEN)
+    assert (row.measured is None) == (verdict in no_share)
     assert (row.slo, row.owner, row.objective) == ("x-availability", "platform", 0.999)
+    assert row.events_needed == 1000
 
 
-@given(st.integers(1, 10**9), st.floats(0, 1))
-def test_met_means_budget_remains(total: int, share: float) -> None:
+@pytest.mark.parametrize(
+    ("minutes", "total", "bad", "verdict", "left"),
+    [
+        (28, 30_000.0, 180.0, Verdict.TOO_FEW, 0.996),  # 0.6 %: on these minutes alone -500 %
+        (28, 30_000.0, 10.0, Verdict.MET, 0.9998),
+        (28, 30_000.0, 30_000.0, Verdict.TOO_FEW, 0.352),
+        (44, 47_000.0, 47_000.0, Verdict.MISSED, -0.0185),  # 43.2 min of a month may be bad
+        (0, 5.0, 5.0, Verdict.TOO_FEW, 0.9996),
+    ],
+)
+def test_budget_is_that_of_the_whole_window(
+    minutes: int, total: float, bad: float, verdict: Verdict, left: float
+) -> None:
+    """A mostly empty window is missed only when the budget of all of it is spent."""
+    row = verdicts.judge(PROMISE, counted(total, bad, minutes * 60.0), 0.0)
+    assert row.verdict == verdict
+    assert row.budget_remaining == pytest.approx(left, abs=1e-3)
+    assert row.covered_seconds == minutes * 60
+    assert row.measured == pytest.approx(1 - bad / total)
+
+
+def test_one_bad_sample_of_seconds_is_no_miss() -> None:
+    """A sample every 5 s is the smallest event of an SLO that counts seconds."""
+    limit = parse_duration("12s")
+    objective = Decimal("0.999")
+    probe = Slo("x-probe", "probe", "probe", "x", objective, "platform", (), fresh_within=limit)
+    row = verdicts.judge(probe, Counted(600.0, 5.0, 600.0, 600.0, 5.0), 0.0)
+    assert (row.verdict, row.events_needed) == (Verdict.TOO_FEW, 5000)
+    missed = verdicts.judge(probe, Counted(600.0, 35.0, 600.0, 600.0, 5.0), 0.0)
+    assert missed.verdict == Verdict.MISSED
+
+
+@given(st.integers(1000, 10**9), st.floats(0, 1), st.floats(1, MONTH))
+def test_missed_means_that_the_budget_is_spent(total: int, share: float, covered: float) -> None:
     """The verdict and the sign of the remaining budget agree, and good and bad add up."""
     bad = total * share
-    row = verdicts.judge(PROMISE, float(total), bad, 0.0)
+    row = verdicts.judge(PROMISE, counted(float(total), bad, covered), 0.0)
     assert row.budget_remaining is not None
     assert row.good is not None
-    if abs(row.budget_remaining) > 1e-6:
-        assert (row.verdict == Verdict.MET) == (row.budget_remaining > 0)
+    if abs(row.budget_remaining) > 1e-6 and bad > verdicts.ONE_EVENT:
+        assert (row.verdict == Verdict.MISSED) == (row.budget_remaining < 0)
+    if row.verdict == Verdict.MET:
+        assert row.measured is not None
+        assert row.measured >= row.objective
     assert row.good + bad == pytest.approx(total)
 
 
@@ -77,7 +134,10 @@ def test_met_means_budget_remains(total: int, share: float) -> None:
         ([], 0, 0),
         ([Verdict.MET], 0, 0),
         ([Verdict.MET, Verdict.IDLE], 0, 1),
+        ([Verdict.MET, Verdict.TOO_FEW], 2, 2),
         ([Verdict.MET, Verdict.MISSED], 1, 1),
+        ([Verdict.TOO_FEW, Verdict.MISSED], 1, 1),
+        ([Verdict.TOO_FEW, Verdict.BROKEN], 1, 1),
         ([Verdict.MISSED, Verdict.UNMEASURED], 2, 2),
         ([Verdict.MET, Verdict.UNMEASURED, Verdict.IDLE], 2, 2),
     ],
@@ -85,7 +145,7 @@ def test_met_means_budget_remains(total: int, share: float) -> None:
 def test_exit_code_is_that_of_the_worst_verdict(
     found: list[Verdict], relaxed: int, strict: int
 ) -> None:
-    """2 unmeasured, 1 missed, 0 met; with strict idle counts as missed."""
+    """2 unmeasured, 1 missed or broken, 2 too few, 0 met; with strict idle counts as missed."""
     rows = [
         verdicts.SloResult("x", "", "", 0.9, None, None, None, None, None, verdict)
         for verdict in found
@@ -94,6 +154,43 @@ def test_exit_code_is_that_of_the_worst_verdict(
         relaxed,
         strict,
     )
+
+
+def test_coverage_in_words() -> None:
+    """The longest coverage is named, and how many SLOs have clearly less."""
+    rows = [
+        verdicts.judge(PROMISE, counted(1000.0, 0.0, covered), 0.0)
+        for covered in (1680.0, 1650.0, 60.0)
+    ]
+    text = verdicts.describe_coverage(rows)
+    assert text == "28 min of which have data (1 of 3 SLOs have less)"
+    assert verdicts.describe_coverage(rows[:2]) == "28 min of which have data"
+    assert verdicts.describe_coverage([]) == "0 s of which have data"
+
+
+class RecordedQueries(Prometheus):
+    """A Prometheus that notes at which moment it is asked what."""
+
+    def __init__(self) -> None:
+        super().__init__("http://fake")
+        self.moments: list[float | None] = []
+
+    def query(self, expr: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
+        if expr == "vector(time())":
+            return [({}, 1000.0)]
+        self.moments.append(at)
+        return []
+
+
+def test_all_numbers_are_of_one_moment(plan: Plan) -> None:
+    """Totals, bad events, coverage and burn rates are queried at the same time.
+
+    Whether an SLO is measured is queried now, so that one that has just begun is idle.
+    """
+    prometheus = RecordedQueries()
+    verdicts.measure(plan, prometheus, plan.period)
+    before = 1000.0 - float(plan.clock.evaluate)
+    assert sorted(filter(None, prometheus.moments)) == [before, before, before, before, 1000.0]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +232,7 @@ class Target(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         Target.scrapes += 1
         count, edge = f"{names.HTTP_DURATION}_count", f"{names.HTTP_DURATION}_bucket"
-        good, bad = 100 * Target.scrapes, 50 * Target.scrapes
+        good, bad = 10_000 * Target.scrapes, 5_000 * Target.scrapes
         rows = {"orders.list": (good, 0), "orders.get": (good, bad), "orders.create": (0, 0)}
         lines = [f"# TYPE {names.HTTP_DURATION} histogram"]
         for route, (fine, failed) in rows.items():
@@ -210,9 +307,9 @@ def wait(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> N
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if client.query_by_label(names.error_ratio("5m"), names.SLO).get(
-                "orders.get-availability"
-            ):
+            evaluations_ago = client.now() - 3  # verdicts are one evaluation old
+            ratios = client.query_by_label(names.error_ratio("5m"), names.SLO, evaluations_ago)
+            if ratios.get("orders.get-availability"):
                 return
         except Unreachable:
             pass
@@ -220,7 +317,7 @@ def wait(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> N
     raise AssertionError(log.read_text(encoding="utf-8")[-2000:])
 
 
-def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Plan) -> None:
+def test_verdicts_come_from_a_real_server(server: Prometheus, fast: Plan) -> None:
     """Served well, failing, never called, and never measured are told apart."""
     rows = {
         row.slo: row for row in verdicts.measure(fast, server, verdicts.parse_window(fast, "1m"))
@@ -234,7 +331,9 @@ def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Pla
     assert rows["orders.create-availability"].verdict == Verdict.IDLE
     assert rows["parcels.latest-availability"].verdict == Verdict.UNMEASURED
     assert rows["database-availability"].verdict == Verdict.UNMEASURED
-    assert rows["orders.list-probe"].verdict == Verdict.MET
+    assert rows["orders.list-probe"].verdict == Verdict.TOO_FEW  # of its 1000 seconds
+    assert rows["orders.list-probe"].good == rows["orders.list-probe"].total
+    assert 0 < rows["orders.list-probe"].covered_seconds <= 60
     assert (
         rows["thingspeak.sync-freshness"].verdict == Verdict.MISSED
     )  # its target is there, and says nothing
@@ -242,10 +341,15 @@ def test_all_four_verdicts_come_from_a_real_server(server: Prometheus, fast: Pla
 
 
 def test_young_server_judges_the_period_by_its_data(server: Prometheus, fast: Plan) -> None:
-    """The longest window has a result within seconds."""
-    rows = {row.slo: row.verdict for row in verdicts.measure(fast, server, fast.period)}
-    assert rows["orders.list-availability"] == Verdict.MET
-    assert rows["orders.get-availability"] == Verdict.MISSED
+    """The longest window works from the first seconds on, and says how few of them it has."""
+    rows = {row.slo: row for row in verdicts.measure(fast, server, fast.period)}
+    assert rows["orders.list-availability"].verdict == Verdict.MET
+    failing = rows["orders.get-availability"]
+    assert failing.verdict == Verdict.TOO_FEW
+    assert failing.measured == pytest.approx(2 / 3, abs=0.01)
+    assert failing.budget_remaining is not None
+    assert 0 < failing.budget_remaining < 1
+    assert 0 < failing.covered_seconds < 300
 
 
 def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> None:
@@ -267,6 +371,8 @@ def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> N
         "budget_remaining",
         "burn_rate",
         "verdict",
+        "covered_seconds",
+        "events_needed",
     }
     assert all(stable <= set(row) for row in rows.values())
     assert set(rows) == {slo.name for slo in load_plan().without_gateway().slos}

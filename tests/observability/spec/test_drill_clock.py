@@ -10,12 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from observability.generate import prometheus
+from observability.generate import burn_rate_alert, prometheus
+from observability.sli import last_success
 from observability.spec.drill_clock import accelerate
 from observability.spec.plan import Plan
 from observability.spec.quantities import parse_duration
 
-NUMBER = re.compile(r"^(\s*)(range|val): ([\d.]+(?:e[+-]?\d+)?)(s|ms|ns|µs)?,$")
+NUMBER = re.compile(r"^(\s*)((?:(?:range|val): )?)([\d.]+(?:e[+-]?\d+)?)(s|ms|ns|µs)?,$")
 
 
 def durations(plan: Plan, fast: Plan) -> dict[Fraction, set[Fraction]]:
@@ -28,7 +29,14 @@ def durations(plan: Plan, fast: Plan) -> dict[Fraction, set[Fraction]]:
         for a, b in zip(plan.slos, fast.slos, strict=True)
         if a.fresh_within and b.fresh_within
     ]
-    pairs += [(plan.clock.thin, fast.clock.thin)]
+    pairs += [(plan.clock.thin, fast.clock.thin), (plan.clock.evaluate, fast.clock.evaluate)]
+    recent = last_success.RECENT_SCRAPES
+    pairs += [(plan.clock.scrape * recent, fast.clock.scrape * recent)]
+    points = burn_rate_alert.COVERAGE_POINTS
+    pairs += [
+        (a.seconds / points, b.seconds / points)
+        for a, b in zip(plan.windows, fast.windows, strict=True)
+    ]
     result: dict[Fraction, set[Fraction]] = {}
     for before, after in pairs:
         result.setdefault(Fraction(before), set()).add(Fraction(after))
@@ -72,7 +80,7 @@ def test_rules_of_drills_differ_only_in_durations(plan: Plan, fast: Plan) -> Non
             different += compare(old["expr"], new["expr"], allowed)
             texts = [
                 {
-                    key: re.sub(r"\d+", "#", text)
+                    key: re.sub(r"\[\d+\w+\]|\d+(?:\.\d+)?", "#", text)
                     for key, text in rule.get("annotations", {}).items()
                 }
                 for rule in (old, new)

@@ -93,17 +93,20 @@ def request_stats(plan: Plan) -> tuple[Panel, ...]:
 def slo_table(plan: Plan) -> Panel:
     """Return the table of all SLOs, the one that burns fastest first."""
     measured = f"max by ({names.SLO}) (1 - {names.error_ratio(plan.period.name)})"
+    data = f"max by ({names.SLO}) ({names.covered(plan.period.name)})"
     burn = f"max by ({names.SLO}) ({burn_rate(SHORT_WINDOW)})"
     return table(
         "SLOs",
         f"Objective and measured share over {plan.period.name}. Budget left: 100 % is "
         "untouched, negative is a missed SLO. "
-        "Burn is of the last 5 minutes: 1 spends the budget exactly within the period.",
+        "Burn is of the last 5 minutes: 1 spends the budget exactly within the period. "
+        "Data is how much of the period was measured.",
         Unit.RATIO,
         query("max by (<<SLO>>) (<<OBJECTIVE>>)", "objective", decimals=FINE_RATIO),
         Query(measured, "measured", decimals=FINE_RATIO),
         query("max by (<<SLO>>) (<<BUDGET_LEFT>>)", "budget left", gauge=True),
         Query(burn, "burn", Unit.TIMES),
+        Query(data, "data", Unit.SECONDS),
         width=16,
         height=20,
         steps=BUDGET_STEPS,

@@ -4,7 +4,19 @@ from decimal import Decimal
 
 from observability.generate.dashboards.shared_panels import BUDGET_STEPS, alert_annotations
 from observability.lib.panel_builders import FINE_RATIO, lines, stat, table
-from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Step, Unit, Variable
+from observability.lib.panels import (
+    BAD,
+    GOOD,
+    GREY,
+    WARN,
+    Board,
+    Panel,
+    Query,
+    Row,
+    Step,
+    Unit,
+    Variable,
+)
 from observability.lib.templates import fill
 from observability.spec import board_slugs, names
 from observability.spec.plan import LONG_PACE, SHORT_WINDOW, Plan, Tier, Window
@@ -70,7 +82,7 @@ def target_stats(plan: Plan) -> tuple[Panel, ...]:
         ),
         stat(
             "Measured",
-            f"The ratio of good events over {period}.",
+            f"The ratio of good events over {period}, as far as that has data.",
             Unit.RATIO,
             f"1 - {names.error_ratio(period)}{CHOSEN}",
             decimals=FINE_RATIO,
@@ -140,12 +152,15 @@ def burn_rates_by_tier(plan: Plan) -> dict[Tier, Decimal]:
 
 
 def budget_burn_down(plan: Plan) -> Panel:
-    """Return the budget left over time."""
+    """Return the budget left over time, and how much of the period has data."""
+    period = format_decimal(plan.period.seconds)
     return lines(
         "Budget burn-down",
-        f"Error budget of {plan.period.name} that is left; below 0 the SLO is missed.",
+        f"Error budget of {plan.period.name} that is left; below 0 the SLO is missed. "
+        f"“with data” is the part of {plan.period.name} that was measured.",
         Unit.RATIO,
         Query(BUDGET_LEFT, "budget left"),
+        Query(f"{names.covered(plan.period.name)}{CHOSEN} / {period}", "with data", colour=GREY),
         Query("vector(0)", "spent", is_threshold=True, colour=BAD),
         axis_max=1,
         axis_soft_max=1,

@@ -14,6 +14,7 @@ def test_queries_are_joined_by_the_key(dashboards: dict[str, Json]) -> None:
         "Value #B": "measured",
         "Value #C": "budget left",
         "Value #D": "burn",
+        "Value #E": "data",
     }
     assert all(target["instant"] and target["format"] == "table" for target in table["targets"])
 
