@@ -19,6 +19,7 @@ os.environ["SSL_CERT_DIR"] = os.devnull
 # For tests that run promtool themselves; see observability/checks/server_tools.py.
 os.environ.setdefault("GOGC", "400")
 
+from tests.raised_alerts import pytest_pyfunc_call, raised_alerts  # noqa: E402, F401
 from tests.redis_server import RedisServer  # noqa: E402
 
 LEFT_OUT: set[str] = set()  # tests about SQLite, in a run over another database

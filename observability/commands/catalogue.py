@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from observability.checks import annotations, boards, contract, drift, lint, server_tools
+from observability.checks import annotations, boards, contract, drift, lint, proofs, server_tools
 from observability.commands import options
 from observability.devstack import binaries, packages
 from observability.devstack.layout import StackLayout
+from observability.drill.registry import drills
 from observability.generate import registry
 from observability.lib.json_object import Json
 from observability.spec import loading
@@ -85,11 +86,15 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
 
 def find_problems(compilation: Compilation, folder: Path) -> list[Problem]:
     """Return the problems that can be found without the servers' own tools."""
+    drills_with_alerts = {
+        name: bool(drill.required) for name, drill in drills(compilation.plan).items()
+    }
     return [
         *contract.check(compilation.plan, compilation.contract),
         *drift.check(compilation.files, folder),
         *lint.check(compilation.plan, folder),
         *boards.check(compilation.plan),
+        *proofs.check(compilation.plan, drills_with_alerts, folder),
     ]
 
 
@@ -110,4 +115,4 @@ def print_success(compilation: Compilation, missing_tools: list[str]) -> None:
     if missing_tools:
         mark = "[yellow]?[/yellow]"
     counts = f"{len(compilation.plan.slos)} SLOs, {len(compilation.files)} generated files"
-    out.print(f"{mark} {counts}: drift, contract, lint and boards are fine")
+    out.print(f"{mark} {counts}: drift, contract, lint, boards and proofs are fine")

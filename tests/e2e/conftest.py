@@ -53,6 +53,7 @@ LONGEST_FIRST = (
     "jobs",
     "full_disk",
     "resilience",
+    "server_alerts",
     "gateway",
 )
 

@@ -58,7 +58,7 @@ WHAT_ELSE = RunbookCheck("Which other alerts are firing?", firing())
 def entries(plan: Plan) -> dict[str, RunbookEntry]:
     """Return every alert and every SLO by name."""
     burn_rate_alert = burn_rate_entry(plan)
-    guards = [alert_entry(guard, CASES) for guard in plan.guards]
+    guards = [alert_entry(guard, proof_of(guard.entry, CASES)) for guard in plan.guards]
     symptoms = [symptom_entry(symptom) for symptom in plan.symptoms]
     log_alerts = [log_alert_entry(plan, alert) for alert in plan.log_alerts]
     promises = [slo_entry(plan, slo) for slo in plan.slos]
@@ -127,13 +127,18 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
     )
 
 
+def proof_of(entry: AlertEntry, otherwise: str) -> str:
+    """Return the test that raises an alert, or another proof where no test is named."""
+    return f"`{entry.drilled_by}`" if entry.drilled_by else otherwise
+
+
 def symptom_entry(symptom: Alert[WatchEntry]) -> RunbookEntry:
     """Return the page of a watched symptom."""
-    proof = f"`{symptom.entry.drilled_by}`"
-    if symptom.entry.drill:
-        proof = f"`make drill D={symptom.entry.drill}`"
+    proof = f"`make drill D={symptom.entry.drill}`"
     return alert_entry(
-        symptom, proof, RunbookCheck("Is the condition still true?", symptom.entry.expr)
+        symptom,
+        proof_of(symptom.entry, proof),
+        RunbookCheck("Is the condition still true?", symptom.entry.expr),
     )
 
 
@@ -180,6 +185,6 @@ def log_alert_entry(plan: Plan, alert: Alert[LogEntry]) -> RunbookEntry:
             WHAT_ELSE,
         ),
         steps=entry.next_steps,
-        drill=LOG_CASES,
+        drill=proof_of(entry, LOG_CASES),
         over="Loki's rule returns no series, and the inbox shows the alert as resolved.",
     )

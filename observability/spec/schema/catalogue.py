@@ -155,9 +155,8 @@ class WatchEntry(SymptomEntry):
     one_of = ("drill", "drilled_by")
     expr: str
     cases: CasesEntry
-    dependency: str | None = None  # the dependency that fails while it fires
     drill: str | None = None
-    drilled_by: str | None = None  # the test that breaks, for real, what `make drill` does not run
+    dependency: str | None = None  # the dependency that fails while it fires
 
 
 class LogEntry(SymptomEntry):

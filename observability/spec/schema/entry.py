@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from observability.spec.schema.fields import DurationField, NextSteps, Text
+from observability.spec.schema.fields import DurationField, NextSteps, TestId, Text
 
 
 class Entry(BaseModel):
@@ -42,3 +42,4 @@ class AlertEntry(Entry):
     meaning: Text
     impact: Text
     next_steps: NextSteps
+    drilled_by: TestId | None = None  # the test that raises it, for what drills do not run

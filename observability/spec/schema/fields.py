@@ -123,6 +123,9 @@ RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "orders.l
 DependencyId = Annotated[str, matching(r"[a-z][a-z0-9_]*", "database")]
 MetricName = Annotated[str, matching(r"[a-z][a-z0-9_]*", "orders_open")]
 AlertName = Annotated[str, matching(r"[A-Z][A-Za-z0-9]*", "TargetDown")]
+TestId = Annotated[
+    str, matching(r"[\w/.-]+\.py::\w+(::\w+)?", "tests/e2e/test_stack.py::test_alert_fires")
+]
 AddressText = Annotated[str, BeforeValidator(parse_address_text)]
 PythonCommand = Annotated[
     AddressText, matching(r"python -m \w.*", "python -m tools.stub --port {port}")
