@@ -156,7 +156,7 @@ def look_back(client: ThingSpeak, node: Node, lease: Lease) -> Iterator[int]:
     stored = 0
     for page in islice(older_pages(client, node), LOOK_BACK_PAGES):
         late = [entry for entry in page.feed.entries if entry_ids.contains(missing, entry.id)]
-        for new in store_page(node, page, late, lease, moves_cursor=False):
+        for new in store_page(node, page, late, lease):
             stored += new
             yield new
         change(node, lease, partial(move_search, searched_from=page.first))
@@ -179,22 +179,17 @@ def older_pages(client: ThingSpeak, node: Node) -> Iterator[Page]:
         )
 
 
-def store_page(
-    node: Node, page: Page, entries: list[Entry], lease: Lease, moves_cursor: bool = True
-) -> Iterator[int]:
+def store_page(node: Node, page: Page, entries: list[Entry], lease: Lease) -> Iterator[int]:
     """Store entries of a page in short commits and yield how many readings each stored.
 
     A page without entries makes one commit: its last entry id counts, too.
     """
     rejects.record(node.id, page.feed.rejects)
     for index in range(0, len(entries) or 1, COMMIT_ROWS):
-        part = entries[index : index + COMMIT_ROWS]
-        yield store_entries(node, page, part, lease, moves_cursor)
+        yield store_entries(node, page, entries[index : index + COMMIT_ROWS], lease)
 
 
-def store_entries(
-    node: Node, page: Page, entries: list[Entry], lease: Lease, moves_cursor: bool
-) -> int:
+def store_entries(node: Node, page: Page, entries: list[Entry], lease: Lease) -> int:
     """Store entries and update the state in one transaction; return the number of new readings.
 
     Store nothing when the node was deleted or its channel or fields were changed.
@@ -210,8 +205,7 @@ def store_entries(
             stored = outcome.stored
             rejected += [reject(row, CONFLICT) for row in outcome.conflicts]
         account_for(locked.state, page, entries)
-        if moves_cursor:
-            move_cursor(locked.state, entries)
+        move_cursor(locked.state, entries)
     rejects.record(node.id, rejected)
     return stored
 

@@ -97,8 +97,24 @@ def test_an_offline_device_uploads_its_readings(client: ThingSpeak, upstream: Ch
 
 @pytest.mark.parametrize(
     "age",
-    [2 * HOUR, 2 * DAY, 400 * DAY, NOW - datetime(2001, 1, 1, tzinfo=UTC)],
-    ids=["hours", "days", "a year", "before ThingSpeak"],
+    [
+        sync.OVERLAP + timedelta(seconds=1),
+        sync.OVERLAP + timedelta(seconds=30),
+        sync.OVERLAP + sync.FIRST_SPAN + timedelta(seconds=2),
+        sync.OVERLAP + sync.FIRST_SPAN + timedelta(seconds=30),
+        2 * DAY,
+        400 * DAY,
+        NOW - datetime(2001, 1, 1, tzinfo=UTC),
+    ],
+    ids=[
+        "just before the usual read",
+        "30 s before the usual read",
+        "just before the first span",
+        "30 s before the first span",
+        "days",
+        "a year",
+        "before ThingSpeak",
+    ],
 )
 def test_an_entry_of_any_age_is_stored(
     client: ThingSpeak, upstream: Channels, age: timedelta
@@ -165,6 +181,29 @@ def test_a_cleared_channel_is_read_anew(
     upstream.upload(CHANNEL, (NOW - 9 * HOUR, 7.0), field="field2")
     sync_all(client)
     assert missing_readings(upstream) == {}
+
+
+def test_a_channel_cleared_during_a_run_is_read_anew(
+    client: ThingSpeak, upstream: Channels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run misses new entries with times that it has passed; the next run notices."""
+    monkeypatch.setattr(thingspeak, "MAX_ENTRIES", 100)
+    nodes.delete("flow")
+    first, last = (NOW - 25 * HOUR, 1.5), (NOW, 2.5)
+    passed = [(NOW - 24 * HOUR - step * MINUTE, 0.5) for step in (1, 2)]
+    upstream.upload(CHANNEL, first, field="field2")
+    upload_live(upstream)
+
+    def clear_after_the_first_page(_: int) -> None:
+        if stored("level") == {first}:
+            upstream.channels[CHANNEL].clear()
+            upstream.upload(CHANNEL, *passed, last, field="field2")
+
+    upstream.before = clear_after_the_first_page
+    sync_all(client)
+    assert stored("level") == {first, last}
+    sync_all(client)
+    assert stored("level") == {first, last, *passed}
 
 
 def test_an_empty_cleared_channel_needs_one_request(client: ThingSpeak, upstream: Channels) -> None:
@@ -362,6 +401,12 @@ class World:
             sync_all(self.client)
         self.left = None
 
+    def is_accounted_for(self) -> bool:
+        """Return whether the last search of each node included every id, and found its end."""
+        last_id = self.upstream.channels[CHANNEL].last_entry_id
+        states = [state_of(node_id) for node_id in METRICS.values()]
+        return all((state.known_id, state.missing) == (last_id, []) for state in states)
+
     def change_fields(self, field: str) -> None:
         """Give a node another field and back, between runs."""
         metric = METRICS[field]
@@ -410,9 +455,8 @@ def test_everything_in_the_channel_is_stored_in_the_end(
                 getattr(world, name)(*arguments)
         for _ in range(100):
             world.sync()
-            if not any(state_of(node_id).missing for node_id in METRICS.values()):
+            if world.is_accounted_for():
                 break
-        world.sync()
         assert missing_readings(upstream) == {}
         if thingspeak.MAX_ENTRIES == 8_000:
             assert requests_of_a_sync(client, upstream) == 2
