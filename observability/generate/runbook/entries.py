@@ -3,8 +3,9 @@
 `pages` writes it as Markdown, the console shows it beside the present numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from observability.generate.alert_rule import list_dependents
 from observability.lib.panels import LOGS, Unit
 from observability.lib.promql import burn_rate, firing, log_lines, selector
 from observability.lib.runbook_check import RunbookCheck
@@ -59,7 +60,7 @@ def entries(plan: Plan) -> dict[str, RunbookEntry]:
     """Return every alert and every SLO by name."""
     burn_rate_alert = burn_rate_entry(plan)
     guards = [alert_entry(guard, proof_of(guard.entry, CASES)) for guard in plan.guards]
-    symptoms = [symptom_entry(symptom) for symptom in plan.symptoms]
+    symptoms = [symptom_entry(plan, symptom) for symptom in plan.symptoms]
     log_alerts = [log_alert_entry(plan, alert) for alert in plan.log_alerts]
     promises = [slo_entry(plan, slo) for slo in plan.slos]
     return {
@@ -106,6 +107,7 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
     shortest_windows = (f"{tier.name} {tier.conditions[-1].window.name}" for tier in tiers)
     bad_share = selector(names.error_ratio(SHORT_WINDOW), **{names.SLO: slo.name})
     still_bad = RunbookCheck("What is the current ratio of bad events?", bad_share, Unit.RATIO)
+    meaning = fill(SLO_MEANING, period=plan.period.name, promise=promise(slo))
     drill = kind.drill(plan, slo)
     proof = f"`make drill D={drill}`" if drill else CASES
     return RunbookEntry(
@@ -113,7 +115,7 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
         kind=PROMISE,
         owner=slo.owner,
         severity=severities(tiers),
-        meaning=fill(SLO_MEANING, period=plan.period.name, promise=promise(slo)),
+        meaning=append_dependents(plan, meaning, slo.subject),
         users=kind.impact(slo),
         checks=(still_bad, *kind.checks(slo)),
         steps=slo.next_steps,
@@ -127,19 +129,23 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
     )
 
 
+def append_dependents(plan: Plan, text: str, dependency: str) -> str:
+    """Return a text and what needs the dependency; the text alone for another subject."""
+    return f"{text} {list_dependents(plan, dependency)}".strip()
+
+
 def proof_of(entry: AlertEntry, otherwise: str) -> str:
     """Return the test that raises an alert, or another proof where no test is named."""
     return f"`{entry.drilled_by}`" if entry.drilled_by else otherwise
 
 
-def symptom_entry(symptom: Alert[WatchEntry]) -> RunbookEntry:
-    """Return the page of a watched symptom."""
-    proof = f"`make drill D={symptom.entry.drill}`"
-    return alert_entry(
-        symptom,
-        proof_of(symptom.entry, proof),
-        RunbookCheck("Is the condition still true?", symptom.entry.expr),
-    )
+def symptom_entry(plan: Plan, symptom: Alert[WatchEntry]) -> RunbookEntry:
+    """Return the page of a watched symptom, with what needs the dependency that it is about."""
+    proof = proof_of(symptom.entry, f"`make drill D={symptom.entry.drill}`")
+    first_look = RunbookCheck("Is the condition still true?", symptom.entry.expr)
+    entry = alert_entry(symptom, proof, first_look)
+    users = append_dependents(plan, entry.users, symptom.entry.dependency or "")
+    return replace(entry, users=users)
 
 
 def alert_entry(

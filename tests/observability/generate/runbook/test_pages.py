@@ -40,3 +40,13 @@ def test_the_page_of_the_burn_rate_alert_lists_the_tiers(plan: Plan) -> None:
     page = pages.render(plan)["runbook/ErrorBudgetBurn.md"]
     assert "| T0 | availability | over 90 % in 1m | page |" in page
     assert "burn rate over 14.4 in 30m and burn rate over 7.2 in 5m | page |" in page
+
+
+def test_pages_about_a_dependency_list_what_needs_it(plan: Plan) -> None:
+    """The page of its SLOs, and that of an alert about it."""
+    files = pages.render(plan)
+    for page in ("database", "DatabaseDown"):
+        for subject in plan.dependents("database"):
+            assert subject in files[f"runbook/{page}.md"], page
+    [route, *_] = plan.routes
+    assert "Needed by" not in files[f"runbook/{route.id}.md"]
