@@ -60,9 +60,10 @@ class AlertWatch:
         self._inbox_url = inbox_url
         self._paging_severity = paging_severity
         self._seen: dict[str, set[AlertId]] = {"pending": set(), "firing": set()}
+        self._lasting: set[AlertId] = set()  # have fired and outlast the drill
 
     def firing(self) -> set[AlertId]:
-        """Return the alerts that have fired."""
+        """Return the alerts that have fired and can end."""
         return self._seen["firing"]
 
     def active(self) -> set[AlertId]:
@@ -72,8 +73,13 @@ class AlertWatch:
     def observe(self) -> None:
         """Add the present alerts; raise DrillFailed when one fires that is not allowed."""
         for alert in self._prometheus.alerts():
-            self._seen[alert["state"]].add(identify(alert["labels"]))
-        unexpected = {alert for alert in self.firing() if not self._is_allowed(alert)}
+            labels, state = alert["labels"], alert["state"]
+            if not outlasts_drill(labels, self._paging_severity):
+                self._seen[state].add(identify(labels))
+            elif state == "firing":
+                self._lasting.add(identify(labels))
+        fired = self.firing() | self._lasting
+        unexpected = {alert for alert in fired if not self._is_allowed(alert)}
         if unexpected:
             alerts = format_alerts(unexpected)
             raise DrillFailed(f"{alerts} fired, which this drill neither wants nor allows")
@@ -96,7 +102,12 @@ class AlertWatch:
 
     def delivered(self) -> set[AlertId]:
         """Return the alerts that the inbox received."""
-        return {identify(alert["labels"]) for alert in self._fetch_inbox()}
+        every_label_set = [alert["labels"] for alert in self._fetch_inbox()]
+        return {
+            identify(labels)
+            for labels in every_label_set
+            if not outlasts_drill(labels, self._paging_severity)
+        }
 
     def resolved(self) -> frozenset[AlertId]:
         """Return the required alerts when the inbox has the end of each that can end.

@@ -15,15 +15,17 @@ from observability.drill.alerts import (
     format_alerts,
     identify,
 )
+from observability.drill.faults import Fault, RouteFault
 from observability.drill.registry import Drill
 from observability.drill.sandbox import Sandbox
-from observability.drill.traffic import TIMEOUT, Traffic
+from observability.drill.traffic import THREADS, TIMEOUT, Traffic
 from observability.lib.http import Unreachable, poll
 from observability.lib.prometheus import Prometheus
 from observability.spec.drill_clock import accelerate
 from observability.spec.plan import Plan
 
-RATE = 20  # requests per second
+RATE = 20.0  # requests per second
+SLACK = 1.1  # by which a thread's turns are further apart than a slow response takes
 BASELINE_SECONDS = 8.0
 EFFECT_SECONDS = TIMEOUT  # a slow route has an effect when its first response arrives
 EFFECT_POLL_SECONDS = 0.1
@@ -74,7 +76,8 @@ def run(drill: Drill, plan: Plan, path: str, print_line: PrintLine) -> Result:
     try:
         with Sandbox(accelerate(plan.without_gateway())) as sandbox:
             layout = sandbox.layout
-            with Traffic(layout.url("api") + path, RATE, layout.key("load")) as traffic:
+            rate = request_rate(drill.fault)
+            with Traffic(layout.url("api") + path, rate, layout.key("load")) as traffic:
                 seconds = time.monotonic() - started
                 speed = plan.policy.drill.speed
                 print_line(f"own stack ready after {seconds:.1f} s; {speed} times faster clock")
@@ -86,6 +89,16 @@ def run(drill: Drill, plan: Plan, path: str, print_line: PrintLine) -> Result:
         result.passed = True
         result.verdict = f"the alert was delivered and resolved; {seconds:.0f} s in total"
     return result
+
+
+def request_rate(fault: Fault) -> float:
+    """Return the requests per second: RATE, or fewer for which the threads do not wait in a queue.
+
+    On the drill's clock windows are seconds long; they need a bad event in each.
+    """
+    if not isinstance(fault, RouteFault) or not fault.delay:
+        return RATE
+    return min(RATE, THREADS / (fault.delay * SLACK))
 
 
 def perform(

@@ -10,16 +10,21 @@ TIMEOUT = 30.0  # seconds, after which gunicorn replaces a worker; the slowest f
 
 
 class Traffic:
-    """Requests to one URL from a few threads, with counts of their outcomes."""
+    """Requests to one URL from a few threads in turn, with counts of their outcomes.
+
+    The turns are evenly spaced, so that the responses of a slow route are, too.
+    """
 
     def __init__(self, url: str, rate: float, key: str):
         """Prepare `rate` requests per second with an API key."""
         self._url = url
-        self._pause = THREADS / rate
+        self._interval = 1 / rate  # seconds between turns
         self._headers = {"Authorization": f"Bearer {key}"}
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(THREADS)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(turn,), daemon=True) for turn in range(THREADS)
+        ]
         self.reset()
 
     def __enter__(self) -> "Traffic":
@@ -39,11 +44,14 @@ class Traffic:
             self.failed = 0
             self.slowest = 0.0  # seconds
 
-    def _run(self) -> None:
-        """Send requests until the traffic ends."""
+    def _run(self, turn: int) -> None:
+        """Send a request at each turn of this thread until the traffic ends."""
+        started = time.monotonic() + turn * self._interval
+        pause = turn * self._interval
         with httpx.Client(timeout=TIMEOUT, headers=self._headers) as client:
-            while not self._stop.wait(self._pause):
+            while not self._stop.wait(pause):
                 self._send(client)
+                pause = until_next_turn(time.monotonic() - started, THREADS * self._interval)
 
     def _send(self, client: httpx.Client) -> None:
         """Send one request and count its outcome."""
@@ -57,3 +65,8 @@ class Traffic:
             self.succeeded += succeeded
             self.failed += not succeeded
             self.slowest = max(self.slowest, seconds)
+
+
+def until_next_turn(elapsed: float, period: float) -> float:
+    """Return the seconds until the next multiple of `period`, `elapsed` seconds after the first."""
+    return period - elapsed % period

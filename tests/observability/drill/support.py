@@ -4,6 +4,7 @@ from typing import Any
 
 from observability.drill.alerts import AlertWatch
 from observability.drill.registry import drills
+from observability.spec import names
 from observability.spec.loading import load_plan
 
 CLOSED_URL = "http://127.0.0.1:9"  # nothing listens there
@@ -24,7 +25,8 @@ class FakePrometheus:
 
 
 def alert(name: str, state: str = "firing", **labels: str) -> dict[str, Any]:
-    return {"labels": {"alertname": name, **labels}, "state": state}
+    severity = {names.SEVERITY: "page"}
+    return {"labels": {"alertname": name} | severity | labels, "state": state}
 
 
 def watch(*alerts: dict[str, Any]) -> AlertWatch:

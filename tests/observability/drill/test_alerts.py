@@ -90,3 +90,13 @@ def test_required_alerts_are_identified_by_name_and_slo() -> None:
     [(name, slo)] = ROUTE_ERRORS.required
     assert (name, slo) == alerts.identify({"alertname": names.BURN_ALERT, names.SLO: SLO})
     assert alerts.format_alerts({(name, slo), ("TargetDown", "")}) == f"{name} {slo}, TargetDown"
+
+
+def test_ticket_does_not_stand_for_the_page() -> None:
+    """It fires too, but cannot end within a drill; one of another SLO is unexpected."""
+    ticket = {names.SEVERITY: "ticket"}
+    observed = watch(alert(names.BURN_ALERT, slo=SLO, **ticket))
+    observed.observe()
+    assert not observed.required & observed.active()
+    with pytest.raises(DrillFailed, match="other-slo fired"):
+        watch(alert(names.BURN_ALERT, slo="other-slo", **ticket)).observe()

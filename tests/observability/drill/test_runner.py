@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from observability.drill import DrillFailed, runner
-from observability.drill.traffic import Traffic
+from observability.drill.faults import RouteFault
+from observability.drill.traffic import THREADS, Traffic, until_next_turn
 from observability.spec.loading import load_plan
 from tests.observability.drill.support import (
     CLOSED_URL,
@@ -56,3 +57,18 @@ def test_unhealthy_stack_is_not_drilled(monkeypatch: pytest.MonkeyPatch) -> None
     traffic.failed = 1
     with pytest.raises(DrillFailed, match="1 failed"):
         runner.check_baseline(watch(), traffic)
+
+
+@pytest.mark.parametrize("delay", [0.2, 1.2, 2.4, 6.0])
+def test_threads_do_not_queue_for_a_slow_route(delay: float) -> None:
+    """Each thread has its response before its next turn, so that responses come evenly."""
+    rate = runner.request_rate(RouteFault("slow", "orders.list", delay))
+    assert delay < THREADS / rate
+    assert rate <= runner.RATE == runner.request_rate(RouteFault("error", "orders.list"))
+
+
+def test_thread_that_missed_its_turn_waits_for_the_next() -> None:
+    """Its turns stay where they were, apart from those of the other threads."""
+    assert until_next_turn(0.5, 2.0) == 1.5
+    assert until_next_turn(2.0, 2.0) == 2.0
+    assert until_next_turn(5.5, 2.0) == 0.5
