@@ -19,6 +19,7 @@ from api.services.node_counts import Memory, count
 
 AHEAD = timedelta(minutes=5)  # by which clocks of devices may differ from the server's
 RECEIVED_AHEAD = "evara_ahead_readings"  # a metric of the catalogue
+_counted = Memory()
 _logged = Memory()
 log = logging.getLogger(__name__)
 
@@ -78,12 +79,16 @@ def readings_ahead(session: Session, node_id: str) -> list[Latest]:
 
 
 def count_ahead(node_id: str, rows: list[dict[str, Any]]) -> int:
-    """Return how many rows are ahead; count them, and log the first of each node."""
+    """Return how many rows are ahead. Count those that are new, and log the first of each node.
+
+    Requests are repeated, and a sync reads entries again; each process counts a reading only once.
+    """
     limit = horizon()
-    times = [row["time"] for row in rows if row["time"] > limit]
-    if times:
-        count(RECEIVED_AHEAD, node_id, number=len(times))
-        if _logged.is_new(node_id):
-            fields = {"subject": node_id, "time": max(times).isoformat()}
-            log.warning("readings are ahead of the server's clock", extra=fields)
-    return len(times)
+    ahead = [row for row in rows if row["time"] > limit]
+    for row in ahead:
+        if _counted.is_new((node_id, row["metric"], row["time"])):
+            count(RECEIVED_AHEAD, node_id)
+    if ahead and _logged.is_new(node_id):
+        fields = {"subject": node_id, "time": ahead[0]["time"].isoformat()}
+        log.warning("readings are ahead of the server's clock", extra=fields)
+    return len(ahead)

@@ -10,10 +10,10 @@ MAX_REMEMBERED = 50_000
 _nodes: set[str] = set()  # that have series of their own
 
 
-def count(metric: str, node_id: str, *labels: str, number: int = 1) -> None:
-    """Add to a counter of the catalogue whose first label is the node."""
+def count(metric: str, node_id: str, *labels: str) -> None:
+    """Add one to a counter of the catalogue whose first label is the node."""
     node = metrics.bounded(node_id, _nodes, MAX_NODES)
-    metrics.REGISTRY.by_name[metric].labels(node, *labels).inc(number)
+    metrics.REGISTRY.by_name[metric].labels(node, *labels).inc()
 
 
 class Memory:

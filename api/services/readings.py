@@ -24,6 +24,7 @@ class Outcome(NamedTuple):
     stored: int
     duplicates: int
     conflicts: list[Row]
+    ahead: int  # of the server's clock
 
 
 def store(node_id: str, rows: list[Row]) -> dict[str, int]:
@@ -40,9 +41,8 @@ def store(node_id: str, rows: list[Row]) -> dict[str, int]:
         "duplicates": outcome.duplicates,
         "conflicts": len(outcome.conflicts),
     }
-    ahead = current.count_ahead(node_id, rows)
-    if ahead:
-        receipt["ahead"] = ahead
+    if outcome.ahead:
+        receipt["ahead"] = outcome.ahead
     return receipt
 
 
@@ -60,7 +60,8 @@ def insert(session: Session, node: Node, rows: list[Row]) -> Outcome:
     if stored < len(rows):
         conflicts = conflicting_rows(session, node.id, rows)
     duplicates = len(rows) - stored - len(conflicts)
-    return Outcome(stored, duplicates, conflicts)
+    ahead = current.count_ahead(node.id, rows)
+    return Outcome(stored, duplicates, conflicts, ahead)
 
 
 def key_of(row: Row) -> ReadingKey:

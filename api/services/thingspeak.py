@@ -1,4 +1,4 @@
-"""A client for ThingSpeak's channel feeds: time spans in order, and the newest entry.
+"""A client for ThingSpeak's channel feeds: time spans in order, and the newest entries.
 
 Source of the format: MathWorks, ThingSpeak REST API, "Read Data". A response has at most 8 000
 entries and does not say which end it cut off. So a full response is never trusted: its span is
@@ -21,6 +21,7 @@ from api.services.entries import Entry, Reject, parse_entry, parse_time
 DEPENDENCY = "thingspeak"
 SYNC_JOB = "thingspeak.sync"
 MAX_ENTRIES = 8_000  # of one response
+RECENT = 100  # entries among which the newest value of each field is sought
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 ATTEMPTS = 4
@@ -117,13 +118,13 @@ class ThingSpeak:
             entries = [entry for entry in feed.entries if page.covers(entry.time)]
             yield replace(page, feed=replace(feed, entries=entries))
 
-    def newest(self, channel: int, key: str | None) -> Entry | None:
-        """Return the newest entry, or None for an empty channel, for a caller that waits.
+    def newest(self, channel: int, key: str | None, end: datetime) -> Feed:
+        """Return the newest entries up to a time, at most RECENT, for a caller that waits.
 
         Raise ThingSpeakError or CallRefused.
         """
-        feed = self._get(channel, key, {"results": 1}, INTERACTIVE)
-        return max(feed.entries, key=lambda entry: entry.time, default=None)
+        params = {"end": end.strftime(TIME_FORMAT), "results": RECENT}
+        return self._get(channel, key, params, INTERACTIVE)
 
     def _get(self, channel: int, key: str | None, params: JsonObject, policy: RetryPolicy) -> Feed:
         if key:

@@ -97,8 +97,25 @@ class LatestSchema(AnswerSchema):
     )
 
 
+class LiveReading(StoredReading):
+    age_seconds = fields.Float(required=True, metadata={"description": "Time since the reading"})
+
+
+class RejectSchema(AnswerSchema):
+    field = fields.String(required=True, metadata={"description": "Field of the channel"})
+    reason = fields.String(
+        required=True, metadata={"description": "Why it is no reading (docs/jobs.md)"}
+    )
+    entry = fields.String(required=True, metadata={"description": "Id and time of its entry"})
+    text = fields.String(required=True, metadata={"description": "Start of the value"})
+
+
 class LiveSchema(AnswerSchema):
-    items = fields.List(fields.Nested(StoredReading), required=True)
+    items = fields.List(fields.Nested(LiveReading), required=True)
+    rejected = fields.List(
+        fields.Nested(RejectSchema),
+        metadata={"description": "The newest value of each field that is no reading, if any"},
+    )
     stale = fields.Boolean(
         required=True,
         metadata={"description": "ThingSpeak does not respond; this is its last response"},
@@ -141,9 +158,15 @@ def latest(node_id: str) -> JsonObject:
 @blueprint.get("/live", endpoint="live")
 @blueprint.scope("read")
 @blueprint.response(
-    200, LiveSchema, example={"items": EXAMPLE["readings"], "stale": False, "age_seconds": 0.4}
+    200,
+    LiveSchema,
+    example={
+        "items": [EXAMPLE["readings"][0] | {"age_seconds": 31.5}],
+        "stale": False,
+        "age_seconds": 0.4,
+    },
 )
 @blueprint.errors(503, 504)
 def live_(node_id: str) -> live.LiveResponse:
-    """Get the newest entry of the node's ThingSpeak channel, fetched now"""
+    """Get the newest value of each field of the node's ThingSpeak channel, fetched now"""
     return live.newest(node_id)

@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 import stamina
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
+from api.platform import clock
 from api.platform.outbound.circuit_breaker import FAILURES
 from api.platform.state import app_state
+from api.services import live
 from api.services.state import service_state
+from api.services.thingspeak import ThingSpeak
 from loadtests.thingspeak_stub import ThingSpeakStub
 from tests.api.conftest import MakeApp
 from tests.api.helpers import NODE, NODES
@@ -60,6 +65,88 @@ def client_without_ttl(make_app: MakeApp, migrated: str, replay: ThingSpeakStub)
     return app_with(make_app, replay, live_ttl=SHORT)[1]
 
 
+def readings_of(answer: TestResponse) -> list[tuple[str, str, float]]:
+    """Return (metric, time, value) of each item; its age changes from answer to answer."""
+    return [(item["metric"], item["time"], item["value"]) for item in answer.json["items"]]
+
+
+def ago(minutes: float) -> str:
+    """Return the time so many minutes ago, as text."""
+    return (datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=minutes)).isoformat()
+
+
+def serve_feeds(client: FlaskClient, *feeds: dict[str, Any]) -> None:
+    """Let ThingSpeak answer with these entries, whose ids follow their order."""
+    numbered = [{"entry_id": number} | feed for number, feed in enumerate(feeds)]
+    answer = httpx.Response(200, json={"channel": {"id": 1001}, "feeds": numbered})
+    with client.application.app_context():
+        transport = httpx.MockTransport(lambda _: answer)
+        service_state().thingspeak = ThingSpeak("http://thingspeak.invalid", 1, transport)
+
+
+def test_newest_value_of_each_field_is_returned(client: FlaskClient) -> None:
+    """Devices that share a channel send entries in turn; each value has its time and its age."""
+    serve_feeds(
+        client,
+        {"created_at": ago(9), "field1": "1", "field2": "2"},
+        {"created_at": ago(2), "field1": "3"},
+        {"created_at": ago(1), "field2": "4", "field1": None},
+        {"created_at": ago(0.5), "field3": "5", "field2": ""},
+    )
+    answer = client.get(LIVE)
+    assert [(metric, value) for metric, _, value in readings_of(answer)] == [
+        ("flow_lps", 3.0),
+        ("level_m", 4.0),
+    ]
+    ages = [item["age_seconds"] for item in answer.json["items"]]
+    assert ages[0] >= 120
+    assert 60 <= ages[1] < ages[0]
+    assert answer.json["stale"] is False
+    assert "rejected" not in answer.json
+
+
+def test_an_entry_ahead_of_the_clock_hides_no_value(client: FlaskClient) -> None:
+    """Nor does one whose value is no reading, which is named with its reason."""
+    serve_feeds(
+        client,
+        {"created_at": ago(3), "field1": "1", "field2": "2"},
+        {"created_at": ago(2), "field1": "1,84"},
+        {"created_at": ago(1), "field1": "1795910553000", "field3": "dry"},
+        {"created_at": "2026-W01-1", "field1": "7"},
+        {"created_at": ago(-20 * 60), "field1": "8", "field2": "9"},
+    )
+    answer = client.get(LIVE)
+    assert [(metric, value) for metric, _, value in readings_of(answer)] == [
+        ("flow_lps", 1.0),
+        ("level_m", 2.0),
+    ]
+    rejected = [(item["field"], item["reason"]) for item in answer.json["rejected"]]
+    assert rejected == [("created_at", "invalid_entry"), ("field1", "value_range")]
+
+
+def test_the_first_of_two_values_of_one_second_is_returned(client: FlaskClient) -> None:
+    """It is the one that the sync stores."""
+    moment = ago(1)
+    serve_feeds(
+        client,
+        {"created_at": moment, "field1": "1"},
+        {"created_at": moment, "field1": "2"},
+    )
+    assert [value for _, _, value in readings_of(client.get(LIVE))] == [1.0]
+
+
+def test_cached_values_grow_older(
+    client: FlaskClient, replay: ThingSpeakStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last good answer tells the age of each of its values at the time of the request."""
+    first = client.get(LIVE).json["items"][0]
+    replay.set_mode("fail", 30)
+    monkeypatch.setattr(live, "now", lambda: clock.now() + timedelta(minutes=30))
+    second = client.get(LIVE).json["items"][0]
+    assert second["time"] == first["time"]
+    assert second["age_seconds"] >= first["age_seconds"] + 1800
+
+
 def test_newest_entry_is_returned_and_cached(client: FlaskClient, replay: ThingSpeakStub) -> None:
     """It has the mapped fields with their time; the second response is from the cache."""
     answer = client.get(LIVE)
@@ -71,7 +158,9 @@ def test_newest_entry_is_returned_and_cached(client: FlaskClient, replay: ThingS
         "metric": "flow_lps",
         "time": item["time"],
         "value": float(replay.values[int(time.timestamp()) // 60 % 1268]),
+        "age_seconds": item["age_seconds"],
     }
+    assert 0 <= item["age_seconds"] < 120
     assert (answer.json["stale"], answer.json["age_seconds"]) == (False, 0.0)
     assert (answer.headers["Age"], answer.headers["Cache-Status"]) == (
         "0",
@@ -79,7 +168,7 @@ def test_newest_entry_is_returned_and_cached(client: FlaskClient, replay: ThingS
     )
     replay.set_mode("fail", 30)
     cached = client.get(LIVE)
-    assert cached.json["items"] == [item]
+    assert readings_of(cached) == readings_of(answer)
     assert not cached.json["stale"]
     assert cached.headers["Cache-Status"].startswith("evara; hit; ttl=1")
 
@@ -92,14 +181,14 @@ def test_failure_returns_the_last_answer_as_stale(
     mode: str,
 ) -> None:
     """It has its age."""
-    last_good = client_without_ttl.get(LIVE).json["items"]
+    last_good = readings_of(client_without_ttl.get(LIVE))
     settings = app_state(client_without_ttl.application).settings
     monkeypatch.setattr(settings, "request_deadline", 0.3)  # a stall lasts as long
     replay.set_mode(mode, 30)
     for _ in range(FAILURES):  # the breaker opens on the way
         answer = client_without_ttl.get(LIVE)
         assert answer.status_code == 200
-        assert answer.json["items"] == last_good
+        assert readings_of(answer) == last_good
         assert answer.json["stale"] is True
         assert answer.json["age_seconds"] >= 0
         assert answer.headers["Cache-Status"].startswith("evara; hit; ttl=-")
@@ -173,8 +262,8 @@ def test_machines_share_live_answers_through_redis(
     _, one = app_with(make_app, replay, redis_url=redis_url)
     other_app = make_app(thingspeak_url="http://127.0.0.1:9", redis_url=redis_url)
     other = other_app.test_client()
-    last_good = one.get(LIVE).json["items"]
-    assert other.get(LIVE).json["items"] == last_good
+    last_good = readings_of(one.get(LIVE))
+    assert readings_of(other.get(LIVE)) == last_good
     one.patch(f"{NODES}/tank-01", json={"name": "renamed"})
     replay.set_mode("fail", 30)
     for _ in range(FAILURES):

@@ -9,12 +9,15 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.models import SyncState
 from api.platform.jobs import leases
+from api.platform.state import app_state
 from api.platform.telemetry import metrics
 from api.services import node_counts, rejects, sync
 from api.services.state import service_state
 from api.services.thingspeak import ThingSpeak
 from tests.api.helpers import BASE, NODE, NODES, at
+from tests.api.platform.helpers import sample
 
 REJECTED = "evara_sync_rejected_values_total"
 FIELDS = {"field1": "level_m", "field2": "flow_lps", "field8": "since_ms"}
@@ -185,3 +188,17 @@ def test_series_and_memory_are_bounded(
     assert [memory.is_new(key) for key in (1, 2, 1, 3, 2, 1)] == [
         *(True, True, False, True, True, True)
     ]
+
+
+def test_sync_stores_a_reading_ahead_and_counts_it_once(
+    client: FlaskClient, sync_feeds: Sync, node_id: str
+) -> None:
+    """It is not current, does not move the cursor, and is counted by the first of two syncs."""
+    feeds = [entry(1, 0, field1="1"), entry(2, 31 * 3600, field1="2")]
+    assert [sync_feeds(feeds) for _ in range(2)] == [2, 0]
+    answer = client.get(f"{NODES}/{node_id}/latest").get_json()
+    assert [item["value"] for item in answer["items"]] == [1.0]
+    assert [item["value"] for item in answer["ahead"]] == [2.0]
+    assert sample(metrics.REGISTRY, "evara_ahead_readings_total", node=node_id) == 1
+    with app_state(client.application).database.read() as session:
+        assert session.get(SyncState, node_id).synced_until == BASE

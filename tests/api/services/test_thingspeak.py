@@ -24,6 +24,7 @@ from api.services.thingspeak import (
     DEPENDENCY,
     INTERACTIVE,
     MAX_ENTRIES,
+    RECENT,
     TIME_FORMAT,
     NoAccess,
     ThingSpeak,
@@ -313,16 +314,18 @@ def test_throttled_request_has_retry_after(header: dict[str, str], seconds: floa
     assert error.value.retry_after == seconds
 
 
-def test_newest_entry_is_returned() -> None:
-    """Only one entry is requested; None when there is none."""
+def test_newest_entries_are_returned() -> None:
+    """One request asks for the newest ones up to a time; an empty channel has none."""
     requests = []
     answers = iter([respond(feed(1, 0), feed(3, 5), feed(2, 9)), respond()])
     client = client_of(lambda request: requests.append(request) or next(answers))
-    newest = client.newest(1, "KEY")
-    assert newest is not None
-    assert newest.id == 2
-    assert dict(requests[0].url.params) == {"results": "1", "api_key": "KEY"}
-    assert client.newest(1, None) is None
+    assert [entry.id for entry in client.newest(1, "KEY", END).entries] == [1, 3, 2]
+    assert dict(requests[0].url.params) == {
+        "end": END.strftime(TIME_FORMAT),
+        "results": str(RECENT),
+        "api_key": "KEY",
+    }
+    assert client.newest(1, None, END).entries == []
 
 
 def test_success_after_failures_is_returned() -> None:
