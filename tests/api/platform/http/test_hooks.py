@@ -26,6 +26,7 @@ def complete_app(make_app: MakeApp, folder: Path) -> Flask:
     return make_app(
         otlp_endpoint="http://127.0.0.1:9",
         cors_origins=("https://example.org",),
+        trusted_hosts="example.org,localhost",
         faults_file=folder / "fault.json",
     )
 
@@ -47,7 +48,9 @@ def test_limit_is_counted_after_the_deadline_and_before_the_scope(
     hooks = complete_app(make_app, tmp_path).before_request_funcs[None]
     [limiter] = [hook for hook in hooks if "flask_limiter" in module_of(hook)]
     place = hooks.index(limiter)
-    assert hooks[place - 1 : place + 2] == [deadlines.begin_deadline, limiter, auth.authorise]
+    layers = hooks[place - 1 : place + 3]
+    refuse_host = security_headers.refuse_unknown_host
+    assert layers == [deadlines.begin_deadline, limiter, refuse_host, auth.authorise]
 
 
 def test_disabled_features_register_no_hook(make_app: MakeApp) -> None:
