@@ -36,9 +36,14 @@ def write_if_missing(path: Path, text: str) -> None:
 
 
 def write_private(path: Path, text: str) -> bool:
-    """Write a file that only its owner may read; return whether its text has changed."""
+    """Write a file that only its owner may read; return whether its text has changed.
+
+    It is replaced as a whole: a program that starts meanwhile reads the old text or the new one.
+    """
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
+    draft = path.with_name(f"{path.name}.new")
+    draft.touch(mode=0o600)
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
     return True

@@ -43,6 +43,23 @@ OPTIONAL = (
 )  # no distribution packages them, so an image may be missing
 PULL_SECONDS = 60
 MOST = 2_000  # requests that exceed 60 a minute in each of six processes
+FILL_AND_KILL = """
+import os, psutil
+
+filler = os.open("/metrics/filler", os.O_CREAT | os.O_WRONLY)
+for size in (1 << 16, 1):
+    try:
+        while os.write(filler, bytes(size)) == size:
+            pass
+    except OSError:
+        continue
+for process in psutil.process_iter(["cmdline"]):
+    parent = process.parent()
+    if parent and "supervisord" in " ".join(parent.cmdline()) and "gunicorn" in " ".join(
+        process.info["cmdline"]
+    ):
+        process.kill()
+"""
 NODE = {"id": "kept", "name": "Kept", "kind": "water_tank", "fields": {"field1": "level"}}
 
 
@@ -490,6 +507,25 @@ def test_killed_replica_fails_no_get(stack: Containers) -> None:
     assert set(codes) == {200}, f"{sum(status != 200 for status in codes)} of {len(codes)} failed"
     assert len(interrupted) <= 4, "at most one response in progress per client"
     subprocess.run(["docker", "start", victim["Id"]], check=True, capture_output=True)
+
+
+def test_killed_masters_are_replaced_on_a_full_disk(stack: Containers) -> None:
+    """Replicas whose gunicorn is killed, and whose metrics have no space, answer again."""
+    before = {row["Id"]: row["RestartCount"] for row in stack.containers("api")}
+    for container in before:
+        subprocess.run(["docker", "exec", container, "python", "-c", FILL_AND_KILL], check=True)
+    assert eventually(lambda: stack.collect_statuses("/api/v1/nodes") == {200})
+
+    def readiness() -> set[str]:
+        """Return the states of replicas and workers."""
+        answers = [stack.call("GET", "/health/ready") for _ in range(20)]
+        return {answer.json()["status"] for answer in answers}
+
+    assert eventually(lambda: readiness() == {"degraded"})
+    for container in before:
+        subprocess.run(["docker", "exec", container, "rm", "/metrics/filler"], check=True)
+    assert eventually(lambda: readiness() == {"ok"})
+    assert {row["Id"]: row["RestartCount"] for row in stack.containers("api")} == before
 
 
 def test_database_outage_gives_503_and_recovers(stack: Containers) -> None:

@@ -107,7 +107,7 @@ def check_metrics() -> JsonObject:
     """Return whether the metrics of this process are in their files, where scrapes find them."""
     waiting = len(ReservedFile.in_memory)
     if waiting:
-        detail = f"{waiting} files have no space: their metrics wait in memory; free some space"
+        detail = f"{waiting} files of metrics wait in memory: {ReservedFile.error}"
         return {"ok": False, "detail": detail}
     return {"ok": True}
 

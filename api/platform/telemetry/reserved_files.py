@@ -9,6 +9,7 @@ import mmap
 import os
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,6 +60,7 @@ class ReservedFile(ValueBuffer):
 
     in_memory: ClassVar[set["ReservedFile"]] = set()  # of this process
     retry_at: ClassVar = 0.0  # monotonic seconds
+    error: ClassVar = ""  # why a file could not be written
 
     def __init__(self, filename: str) -> None:
         self.path = Path(filename)
@@ -86,12 +88,13 @@ class ReservedFile(ValueBuffer):
         draft = self.path.with_suffix(".draft")  # no scrape reads it
         try:
             mapped = map_reserved(draft, self._capacity)
+            mapped[:] = self._m[:]
+            draft.replace(self.path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
             self._keep_in_memory(error)
             return
-        mapped[:] = self._m[:]
-        draft.replace(self.path)
         self._m.close()
         self._m = mapped
         if self in self.in_memory:
@@ -100,10 +103,11 @@ class ReservedFile(ValueBuffer):
 
     def _keep_in_memory(self, error: OSError) -> None:
         ReservedFile.retry_at = time.monotonic() + RETRY_SECONDS
+        ReservedFile.error = str(error.strerror)
         if self not in self.in_memory:
             self.in_memory.add(self)
             fields = {"path": str(self.path), "error": error.strerror}
-            log.warning("metrics are kept in memory: their file has no space", extra=fields)
+            log.warning("metrics wait in memory: their file cannot be written", extra=fields)
 
 
 def map_reserved(path: Path, size: int) -> mmap.mmap:

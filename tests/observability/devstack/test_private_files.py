@@ -4,6 +4,8 @@ import shutil
 import stat
 from pathlib import Path
 
+import pytest
+
 from observability.devstack import private_files
 from observability.devstack.layout import StackLayout
 from observability.devstack.machine import require_disk_space
@@ -61,3 +63,24 @@ def test_programs_write_private_files(layout: StackLayout) -> None:
         assert {mode(path) for path in files} == {0o600}
     finally:
         supervisor.stop()
+
+
+def test_a_private_file_is_replaced_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk leaves the old text, with which programs can still start."""
+
+    def begin(path: Path, text: str, **_: str) -> None:
+        path.write_bytes(text.encode()[:1])
+        raise OSError("No space left on device")
+
+    path = tmp_path / "settings.json"
+    assert private_files.write_private(path, "old")
+    assert not private_files.write_private(path, "old")
+    assert mode(path) == 0o600
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", begin)
+        with pytest.raises(OSError, match="No space"):
+            private_files.write_private(path, "new")
+    assert path.read_text() == "old"
+    assert private_files.write_private(path, "new")

@@ -81,6 +81,24 @@ def test_a_file_that_cannot_grow_keeps_what_it_has(tmp_path: Path) -> None:
     assert len(scrape(tmp_path)) == 201
 
 
+@pytest.mark.parametrize("refused", ["a folder that is gone", "a name that is taken"])
+def test_whatever_refuses_a_file_its_values_wait(tmp_path: Path, refused: str) -> None:
+    """Not only space may be missing; a metric never fails the request that counts it."""
+    folder = tmp_path / "metrics"
+    path = folder / "counter_1.db"
+    if refused == "a name that is taken":
+        path.with_suffix(".draft").mkdir(parents=True)
+    file = ReservedFile(str(path))
+    file.write_value(REQUESTS, 5.0, 0.0)
+    assert ReservedFile.in_memory == {file}
+    if refused == "a folder that is gone":
+        folder.mkdir()
+    else:
+        path.with_suffix(".draft").rmdir()
+    file.write_value(REQUESTS, 6.0, 0.0)
+    assert scrape(folder)[EVERY] == 6
+
+
 def test_a_process_continues_the_file_of_its_id(tmp_path: Path) -> None:
     """The id of an ended process can be given to a new worker."""
     first = ReservedFile(str(tmp_path / "counter_1.db"))
