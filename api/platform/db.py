@@ -3,7 +3,7 @@
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from flask import Flask
 from flask_migrate import Migrate
 from sqlalchemy import Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine import Dialect, ExceptionContext
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from api.platform import audit
 from api.platform.config import PlatformSettings
@@ -48,6 +49,9 @@ POOL_EVENTS = {
 INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 # Errors of a database that is locked, full, unreachable, slow or out of connections.
 UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
+UNLOCKED = "evara_unlocked"  # mark of a connection that takes no locks
+PRIMARY_CODE = 0xFF  # of SQLite's extended error codes
+REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # an acknowledged write is on disk
@@ -67,7 +71,8 @@ class Database:
         # hide_parameters: an exception's text is logged, and values may be keys
         self.engine = create_engine(url, hide_parameters=True, **options)
         if is_sqlite:
-            event.listen(self.engine, "connect", _configure_sqlite)
+            event.listen(self.engine, "do_connect", _connect_sqlite)
+            event.listen(self.engine, "checkin", _drop_unlocked)
             event.listen(self.engine, "begin", _begin_sqlite)
         event.listen(self.engine, "before_cursor_execute", _start_timer)
         event.listen(self.engine, "after_cursor_execute", _observe_success)
@@ -115,10 +120,40 @@ def engine_options(is_sqlite: bool, statement_timeout: float) -> dict[str, Any]:
     }
 
 
-def _configure_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+def _connect_sqlite(
+    _: Dialect, record: ConnectionPoolEntry, arguments: Sequence[str], options: Any
+) -> sqlite3.Connection:
+    """Return a new connection; on a full disk perhaps one that can only read, and once."""
+    [path] = arguments
+    connection: sqlite3.Connection = sqlite3.connect(path, **options)
+    try:
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if not _is_complete(Path(path), error):
+            raise
+        unlocked = f"{Path(path).absolute().as_uri()}?immutable=1"
+        connection = sqlite3.connect(unlocked, **options | {"uri": True})
+        record.info[UNLOCKED] = True
     connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
-    for pragma in PRAGMAS:
-        connection.execute(pragma)
+    return connection
+
+
+def _is_complete(path: Path, error: sqlite3.OperationalError) -> bool:
+    """Tell whether the error leaves a database that nobody writes, all of it in its own file.
+
+    The first connection to a database creates its -wal and -shm, which need space.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    is_refused = error.sqlite_errorcode & PRIMARY_CODE in REFUSED
+    return is_refused and path.exists() and not (wal.exists() and wal.stat().st_size)
+
+
+def _drop_unlocked(_: Any, record: ConnectionPoolEntry) -> None:
+    """Use a connection without locks only once: somebody may write as soon as there is space."""
+    if record.info.get(UNLOCKED):
+        record.invalidate()
 
 
 def _begin_sqlite(connection: Connection) -> None:

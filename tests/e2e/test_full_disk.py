@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,7 +75,7 @@ def small_disk(folder: Path) -> Iterator[SmallDisk]:
 def running(command: list[str], environment: dict[str, str], log: Path) -> Iterator[psutil.Process]:
     """Run a program and yield it; stop it afterwards."""
     with (
-        log.open("w") as output,
+        log.open("a") as output,
         subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output) as process,
     ):
         try:
@@ -88,8 +88,9 @@ def running(command: list[str], environment: dict[str, str], log: Path) -> Itera
 class Api:
     """The API and its exporter on the small disk."""
 
-    def __init__(self, master: psutil.Process, api: int, metrics: int, key: str):
-        self.master = master
+    def __init__(self, start: Callable[[], psutil.Process], api: int, metrics: int, key: str):
+        self._start = start
+        self.master = start()
         self.metrics = f"http://127.0.0.1:{metrics}/metrics"
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{api}",
@@ -97,6 +98,12 @@ class Api:
             timeout=60,
         )
         self._sent = 0
+
+    def restart(self) -> None:
+        """Stop gunicorn, so that nothing has the database open, and start it again."""
+        self.master.terminate()
+        self.master.wait(60)
+        self.master = self._start()
 
     def workers(self) -> set[int]:
         return {worker.pid for worker in running_children(self.master)}
@@ -110,7 +117,7 @@ class Api:
 
     def post_batch(self) -> httpx.Response:
         """Store readings with new times."""
-        first = datetime.now(UTC) - timedelta(days=30)
+        first = datetime.now(UTC) - timedelta(hours=20)
         readings = []
         for number in range(self._sent, self._sent + BATCH):
             time = (first + timedelta(seconds=number)).isoformat()
@@ -161,16 +168,25 @@ def api(disk: SmallDisk, tmp_path: Path) -> Iterator[Api]:
     gunicorn = ("gunicorn", "--config", "api/gunicorn.conf.py", "api.app:create_app()")
     exporter = ("api.platform.telemetry.exporter", "127.0.0.1", str(metrics_port))
     with ExitStack() as stack:
-        for words in (gunicorn, exporter):
+
+        def start(words: tuple[str, ...]) -> psutil.Process:
             command = disk.command(sys.executable, "-m", *words)
-            log = tmp_path / f"{words[0]}.log"
-            processes = stack.enter_context(running(command, settings, log))
-            if words is gunicorn:
-                master = processes
-        running_api = Api(master, port, metrics_port, seeded.stdout.strip())
+            return stack.enter_context(running(command, settings, tmp_path / f"{words[0]}.log"))
+
+        start(exporter)
+        running_api = Api(lambda: start(gunicorn), port, metrics_port, seeded.stdout.strip())
         until(lambda: running_api.get_status("/health/ready") == 200, 60, "a ready API")
         until(lambda: running_api.get_status(running_api.metrics) == 200, 60, "the exporter")
         yield running_api
+
+
+def assert_writes_are_refused(api: Api) -> None:
+    """Store readings until the database has to grow: a 503 says when to retry."""
+    answers = (api.post_batch() for _ in range(BATCHES))
+    refused = next(answer for answer in answers if answer.status_code != 201)
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert refused.headers["Content-Type"] == "application/problem+json"
 
 
 def test_requests_are_answered_on_a_full_disk(api: Api, disk: SmallDisk, tmp_path: Path) -> None:
@@ -185,14 +201,7 @@ def test_requests_are_answered_on_a_full_disk(api: Api, disk: SmallDisk, tmp_pat
         until(lambda: len(api.workers() - old) == 2, 60, "new workers")
         until(lambda: api.get_status("/api/v1/nodes/") == 200, 60, "an answer")
         workers = api.workers()
-        refused = next(
-            answer
-            for answer in (api.post_batch() for _ in range(BATCHES))
-            if answer.status_code != 201
-        )
-        assert refused.status_code == 503
-        assert refused.headers["Retry-After"]
-        assert refused.headers["Content-Type"] == "application/problem+json"
+        assert_writes_are_refused(api)
         ready = api.client.get("/health/ready")
         assert ready.status_code == 503
         assert ready.json()["checks"]["database"]["ok"]
@@ -206,3 +215,18 @@ def test_requests_are_answered_on_a_full_disk(api: Api, disk: SmallDisk, tmp_pat
     until(lambda: api.count("503") >= 2, 60, "the counts of the time without space")
     assert api.workers() == workers
     assert not re.search("SIGBUS|Traceback", (tmp_path / "gunicorn.log").read_text())
+
+
+def test_an_api_that_starts_on_a_full_disk_answers_reads(api: Api, disk: SmallDisk) -> None:
+    """Also when nobody has the database open, and SQLite could not create its shared memory."""
+    assert api.client.post("/api/v1/nodes/", json=NODE).status_code == 201
+    with disk.filled():
+        api.restart()
+        until(lambda: api.get_status("/api/v1/nodes/") == 200, 60, "an answer")
+        assert_writes_are_refused(api)
+        checks = api.client.get("/health/ready").json()["checks"]
+        assert checks["database"]["ok"]
+        assert not checks["disk"]["ok"]
+    until(lambda: api.client.get("/health/ready").json()["status"] == "ok", 60, "recovery")
+    assert api.post_batch().status_code == 201
+    assert api.client.get(READINGS).json()["total"] == BATCH
