@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from observability.devstack import guardian
 from observability.devstack.layout import DEVELOPMENT_KEY, HOST
 from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.prometheus import Prometheus
@@ -240,7 +241,7 @@ def test_a_killed_master_is_replaced_before_its_workers_end(stack: Stack) -> Non
     reading = {"metric": "x", "value": 1, "time": datetime.now(UTC).isoformat()}
     body = json.dumps({"readings": [reading]}).encode()
     head = (
-        f"POST /api/v1/nodes/main-branch/readings HTTP/1.1\r\nHost: x\r\n"
+        f"POST /api/v1/nodes/main-branch/readings HTTP/1.1\r\nHost: {HOST}\r\n"
         f"Authorization: Bearer {DEVELOPMENT_KEY}\r\nContent-Type: application/json\r\n"
         f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
     )
@@ -273,12 +274,13 @@ def test_delivered_alerts_survive_a_killed_inbox(stack: Stack) -> None:
 
 
 def find_processes(stack: Stack) -> list[psutil.Process]:
-    """Return the processes whose command line names the stack's folder."""
+    """Return the processes whose command line names the stack's folder, but not its guardian."""
     state = str(stack.layout.state)
     return [
         process
         for process in psutil.process_iter(["cmdline"])
         if any(state in word for word in process.info["cmdline"] or ())
+        and guardian.__name__ not in process.info["cmdline"]
     ]
 
 

@@ -1,13 +1,13 @@
 """The targets files of Prometheus."""
 
-import multiprocessing
-import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import yaml
 
-from observability.devstack.layout import StackLayout
+from observability.devstack.layout import ROOT, StackLayout
 from observability.devstack.server_configs import write_server_configs
 from observability.devstack.targets import announced_at_end, target_ports, withdraw_targets
 from observability.spec.plan import Plan
@@ -34,24 +34,27 @@ def test_targets_are_announced_and_withdrawn(layout: StackLayout, plan: Plan) ->
     assert list(folder.iterdir()) == []
 
 
+ANNOUNCE_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from observability.devstack.layout import ROOT, StackLayout, stack_ports
+from observability.devstack.targets import announced_at_end
+
+state, number = Path(sys.argv[1]), int(sys.argv[2])
+if number != signal.SIGKILL:
+    signal.signal(number, signal.SIG_DFL)
+with announced_at_end(StackLayout(state, stack_ports(30_000), state)):
+    os.kill(os.getpid(), number)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_targets_are_announced_when_up_is_killed(
-    number: int, layout: StackLayout, plan: Plan
+    number: signal.Signals, layout: StackLayout, plan: Plan
 ) -> None:
     """No signal leaves Prometheus without targets."""
     write_server_configs(layout, plan)
-    process = multiprocessing.get_context("fork").Process(
-        target=announce_and_die, args=(layout, number)
-    )
-    process.start()
-    process.join()
+    command = [sys.executable, "-c", ANNOUNCE_AND_DIE, str(layout.state), str(number.value)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -number
     folder = layout.config / "targets"
     until(lambda: {path.stem for path in folder.iterdir()} == target_ports(layout).keys())
-
-
-def announce_and_die(layout: StackLayout, number: int) -> None:
-    """Send the signal to this process before the targets are announced."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with announced_at_end(layout):
-        os.kill(os.getpid(), number)
-        signal.pause()
