@@ -117,6 +117,13 @@ def test_thinned_freshness_is_a_mean(plan: Plan) -> None:
     assert thin[names.TOTAL + names.THIN] == names.TOTAL
 
 
+def test_bad_events_are_recorded_before_all_events(plan: Plan) -> None:
+    """A scrape between the two evaluations adds to the total alone."""
+    recorded = [rule["record"] for rule in rules(plan) if "record" in rule]
+    for suffix in ("", names.THIN):
+        assert recorded.index(names.BAD + suffix) < recorded.index(names.TOTAL + suffix)
+
+
 def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(
     plan: Plan, promtool: Run, tmp_path: Path
 ) -> None:
