@@ -2,9 +2,14 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import gunicorn
+
+from observability.spec import redaction
+
+redaction.protect_output()  # of gunicorn itself, too: what it says of a bad request may hold a key
 
 # The environment of a process cannot change, but this file can, and gunicorn reads it again on
 # SIGHUP: the next workers have the new settings, while the master keeps the port open.
@@ -26,4 +31,13 @@ accesslog = None  # the app writes its own line per request
 errorlog = "-"
 proc_name = "evara-api"
 forwarded_allow_ips = ""  # the app itself trusts EVARA_PROXY_HOPS proxies
+
+
+def post_fork(_server: object, _worker: object) -> None:
+    """Forget our modules that the master has imported: a reload must not mix two releases."""
+    for name in list(sys.modules):
+        if name.startswith(("api.", "observability.")):
+            del sys.modules[name]
+
+
 gunicorn.SERVER = "evara"  # the Server header; there is no setting for it

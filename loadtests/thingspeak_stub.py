@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from loadtests.thingspeak_uploads import FEED_TIME_FORMAT, UploadedChannels
-from observability.spec import host_names
+from observability.spec import host_names, redaction
 from observability.spec.http_handler import GuardedHandler
 
 RECORDING = Path(__file__).parent / "data" / "water-flow.csv"
@@ -278,6 +278,7 @@ class Handler(GuardedHandler):
 
 def main() -> None:
     """Serve until the process is stopped."""
+    redaction.protect_output()
     parser = argparse.ArgumentParser(
         description="Serve the recorded water flow as ThingSpeak would."
     )

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -472,6 +473,37 @@ def test_repeated_request_id_headers_use_one_id(gateway: Gateway, replicas: Repl
         for line in replicas.log_lines()
         if line["request_id"].startswith(("first", "second"))
     ] == [used]
+
+
+KEY = b"evara_ABCDEFGH12345678"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        KEY + b" / HTTP/1.1",
+        b"GET /x" + KEY + b" HTTP/1.1",
+        b"GET /evara%5FABCDEFGH12345678 HTTP/1.1",
+    ],
+)
+def test_keys_in_any_form_are_not_logged(gateway: Gateway, line: bytes) -> None:
+    """A key as the method, within a word of the path, or percent-encoded."""
+    request_id = f"key-{uuid.uuid4().hex}"
+    headers = f"\r\nHost: x\r\nX-Request-ID: {request_id}\r\n\r\n".encode()
+    read_statuses([gateway.connect(line + headers)])
+    logged = json.dumps(gateway.log_line(request_id))
+    assert "[redacted]" in logged
+    assert "ABCDEFGH12345678" not in logged
+
+
+@pytest.mark.parametrize("secret", [b"K" + KEY, b"token:ABCDEFGH12345678"])
+def test_request_id_with_a_secret_is_replaced(gateway: Gateway, secret: bytes) -> None:
+    """The API applies the same rule."""
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-ID: " + secret + b"\r\n\r\n"
+    with gateway.connect(request) as connection:
+        answer = connection.recv(65_536)
+    assert b"ABCDEFGH12345678" not in answer
+    assert re.search(rb"(?i)x-request-id: [0-9a-f]{32}\r\n", answer)
 
 
 def test_log_line_is_complete_and_redacted(gateway: Gateway) -> None:

@@ -35,6 +35,7 @@ from api.platform.http.response_headers import RETRY_AFTER
 from api.platform.outbound.circuit_breaker import CallRefused
 from api.platform.telemetry import error_reports, logs, metrics, request_context
 from api.platform.types import JsonObject
+from observability.spec.redaction import redact
 
 QUERY_CANCELED = "57014"  # PostgreSQL's code for the statement time-out
 # PostgreSQL's codes for a missing table, a missing column and a read-only replica: a migration
@@ -104,7 +105,7 @@ def problem(error: HTTPException) -> Response:
         body["detail"] = "Some fields are invalid; see errors."
         body["errors"] = messages
     text = orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS).decode()
-    response = Response(logs.redact(text), status, mimetype=PROBLEM_JSON)
+    response = Response(redact(text), status, mimetype=PROBLEM_JSON)
     headers = {**dict(error.get_headers()), **(data.get("headers") or {})}
     for name, value in headers.items():
         if name.lower() not in {"content-type", "content-length"}:

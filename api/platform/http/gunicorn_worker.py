@@ -1,6 +1,11 @@
 """gunicorn's worker, which frees the port as soon as it accepts no more connections."""
 
+import socket
+
+from gunicorn import util
 from gunicorn.workers.gthread import ThreadWorker
+
+write_html = util.write_error
 
 
 class Worker(ThreadWorker):
@@ -23,3 +28,17 @@ class Worker(ThreadWorker):
         if not enabled and not self.alive:
             for listener in self.sockets:
                 listener.close()
+
+    def init_process(self) -> None:
+        """Run the worker; it writes the errors that gunicorn answers itself."""
+        util.write_error = self.write_error
+        super().init_process()
+
+    def write_error(self, client: socket.socket, status: int, reason: str, detail: str) -> None:
+        """Answer a request that gunicorn cannot parse: as the app does, if the app knows how."""
+        answer_unparsed = getattr(self.wsgi, "answer_unparsed", None)
+        if not answer_unparsed:
+            write_html(client, status, reason, detail)
+            return
+        address, *_ = client.getpeername()
+        util.write_nonblock(client, answer_unparsed(status, address))

@@ -7,7 +7,7 @@ from flask import Flask, Response
 
 from api.platform import faults
 from api.platform.config import PlatformSettings
-from api.platform.http import auth, errors, limits, openapi, security_headers
+from api.platform.http import auth, errors, limits, openapi, security_headers, unparsed
 from api.platform.outbound import deadlines
 from api.platform.state import app_state
 from api.platform.telemetry import logs, tracing
@@ -47,6 +47,7 @@ LAYERS = (
     # Before authorisation, so that guessed keys are counted.
     Layer(extension=limits.register, after=limits.add_headers),
     # After the limits, which count refused requests, too.
+    Layer(before=unparsed.refuse),
     Layer(
         before=security_headers.refuse_unknown_host,
         enabled=security_headers.has_known_hosts,
@@ -67,6 +68,10 @@ class ObservedFlask(Flask):
     def handle_exception(self, e: Exception) -> Response:
         """Answer an exception that no handler caught, without running failed hooks again."""
         return errors.last_resort(e)
+
+    def answer_unparsed(self, status: int, address: str) -> bytes:
+        """Return the whole HTTP response to a request that gunicorn cannot parse."""
+        return unparsed.answer(self, status, address)
 
 
 def init_app(app: Flask, settings: PlatformSettings) -> None:

@@ -8,7 +8,8 @@ from flask import Flask, request
 
 from api.platform.config import PlatformSettings
 from api.platform.state import app_state
-from api.platform.telemetry import logs, metrics, request_context
+from api.platform.telemetry import metrics, request_context
+from observability.spec.redaction import redact
 
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
@@ -24,7 +25,7 @@ def report(error: Exception) -> None:
 def scrub(event: "Event", _: "Hint") -> "Event":
     """Return the event without secrets."""
     text = orjson.dumps(event, default=str).decode()
-    clean: Event = orjson.loads(logs.redact(text))
+    clean: Event = orjson.loads(redact(text))
     return clean
 
 

@@ -19,7 +19,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from api.platform.telemetry import metric_files
-from observability.spec import host_names, loading, names
+from observability.spec import host_names, loading, names, redaction
 from observability.spec.http_handler import GuardedHandler
 
 
@@ -140,6 +140,7 @@ def main() -> None:
 
     PROMETHEUS_MULTIPROC_DIR names the folder of the workers' files.
     """
+    redaction.protect_output()
     host, port = sys.argv[1:]
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """JSON log lines, one per request and one per event, with the ids of the request and no secret."""
 
 import logging
-import re
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -11,7 +11,8 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 from api.platform.config import PlatformSettings
 from api.platform.telemetry import metrics, request_context
-from observability.spec import names
+from observability.spec import names, redaction
+from observability.spec.redaction import redact
 
 ACCESS = "evara.access"
 ACCESS_LOG = logging.getLogger(ACCESS)  # one line per request
@@ -25,39 +26,6 @@ BREAKER_CHANGED = "breaker changed"
 # Logs each batch, and each span that finds the queue full, while the collector is unreachable.
 REPETITIVE = "opentelemetry"
 REPETITIVE_INTERVAL = 60.0  # seconds between its lines
-KEY = r"""(?:
-    (?:api|channel|access|private|secret)[-_]?key
-    | authorization | password | passwd | secret | token | dsn
-)"""
-# Every secret contains one of these; most paths do not.
-MAY_HOLD_SECRET = re.compile(r"[\s:=]|evara_")
-# Values end before quotes and backslashes, so that redacted JSON stays JSON.
-SECRETS = re.compile(
-    rf"""(?ix)
-    # scheme://user:password@
-    (?P<url> ://[^\s/:@"'\\]*: ) (?:[^\s"\\]|\\[^nrt]){{1,100}}@
-    | (?P<scheme> \b(?:Bearer|Basic)\s+ ) [\w.~+/=-]{{6,}}
-    # an API key of this service; a metric name has neither digits nor capitals
-    | (?-i: \bevara_ (?=[a-z_-]*[0-9A-Z]) [A-Za-z0-9_-]{{8,}} )
-    | (?P<quoted> {KEY} \\*["'] \s*:\s* \\*["'] ) [^"'\\]+
-    | (?P<bare> {KEY} \s*[=:]\s* (?:\\*["'])? (?:(?:Bearer|Basic)\s+)? ) [^\s"'\\&,;(){{}}\[\]]+
-    """
-)
-
-
-def redact(text: str) -> str:
-    """Return the text without tokens, keys, passwords and credentials in URLs; JSON stays JSON."""
-    if not MAY_HOLD_SECRET.search(text):
-        return text
-    return SECRETS.sub(replacement, text)
-
-
-def replacement(match: re.Match[str]) -> str:
-    """Return what replaces a match of SECRETS: its prefix and a mark."""
-    if match["url"]:
-        return f"{match['url']}[redacted]@"
-    prefix = match["scheme"] or match["quoted"] or match["bare"] or ""
-    return f"{prefix}[redacted]"
 
 
 class ContextFilter(logging.Filter):
@@ -96,7 +64,7 @@ class Formatter(OrjsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the redacted line.
 
-        The access log is on the hot path: finish() redacts the only part that may hold a secret.
+        The access log is on the hot path: finish() redacts the only parts that may hold a secret.
         """
         line: str = super().format(record)
         if record.name == ACCESS:
@@ -133,7 +101,8 @@ def configure(service: str, settings: PlatformSettings) -> None:
         static_fields={"service": service, "version": settings.version, "env": settings.env},
         timestamp=True,
     )
-    handler = Handler()
+    redaction.protect_errors()
+    handler = Handler(redaction.original(sys.stderr))  # its formatter redacts
     handler.setFormatter(formatter)
     handler.addFilter(RepetitionFilter())
     handler.addFilter(ContextFilter())
@@ -172,7 +141,7 @@ def access_fields(response: Response) -> dict[str, Any]:
         duration = time.perf_counter() - g.started
     return {
         "route": metrics.current_route(),
-        "method": request.method,
+        "method": redact(request.method),
         "path": redact(request.path),
         "status": response.status_code,
         "duration_ms": round(duration * 1000, 2),

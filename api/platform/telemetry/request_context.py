@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from werkzeug.datastructures import Headers as HttpHeaders
 
 from api.platform.types import Headers
+from observability.spec.redaction import redact
 
 REQUEST_ID = "X-Request-ID"
 TRACEPARENT = "traceparent"
 # The draft's and OpenTelemetry's name; a traceparent on a response would be read as a request's.
 TRACERESPONSE = "traceresponse"
-# An X-Request-ID that does not match is replaced; an API key is never used as one.
-VALID_REQUEST_ID = re.compile(r"(?!evara_)[A-Za-z0-9_.:-]{8,64}")
+# An X-Request-ID that does not match or that contains a secret is replaced.
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{8,64}")
 VALID_TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
 )
@@ -79,7 +80,7 @@ def begin(headers: HttpHeaders | Mapping[str, str]) -> RequestContext:
     New ids replace missing and malformed ones.
     """
     request_id = headers.get(REQUEST_ID, "")
-    if not VALID_REQUEST_ID.fullmatch(request_id):
+    if not VALID_REQUEST_ID.fullmatch(request_id) or redact(request_id) != request_id:
         request_id = secrets.token_hex(16)
     parent_id = None
     if parent := VALID_TRACEPARENT.fullmatch(headers.get(TRACEPARENT, "")):

@@ -13,9 +13,10 @@ from flask import Flask, g, request
 
 from api.platform.config import PlatformSettings
 from api.platform.state import app_state
-from api.platform.telemetry import gateway, logs, metrics, request_context
+from api.platform.telemetry import gateway, metrics, request_context
 from api.platform.telemetry.request_context import RequestContext
 from observability.spec.plan import Plan
+from observability.spec.redaction import redact
 
 if TYPE_CHECKING:
     from api.platform.telemetry.otlp import RootSpans, Tracing
@@ -115,7 +116,7 @@ def request_attributes(context: RequestContext) -> dict[str, str]:
     """
     attributes = {
         "http.request.method": "_OTHER",
-        "url.path": logs.redact(request.path),
+        "url.path": redact(request.path),
         "url.scheme": request.scheme,
         "evara.request_id": context.request_id,
     }

@@ -12,6 +12,7 @@ from flask import Flask, g
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 
+from api.platform.db import database
 from api.platform.http import health, health_checks
 from api.platform.telemetry.reserved_files import ReservedFile
 from api.platform.types import JsonObject
@@ -229,3 +230,15 @@ def test_readiness_shows_what_is_wrong_in_this_process(
     assert answer.status_code == 200
     assert answer.get_json()["status"] == "degraded"
     assert answer.get_json()["checks"]["metrics"] == {"ok": False}
+
+
+def test_database_checks_compile_their_statements_once(app: Flask) -> None:
+    """Health checks run once a second, and must not displace the statements of requests."""
+    with app.app_context():
+        cache = database().engine._compiled_cache
+        assert cache is not None
+        assert health.check_database()["ok"]
+        compiled = set(cache)
+        for _ in range(5):
+            assert health.check_database()["ok"]
+        assert set(cache) == compiled

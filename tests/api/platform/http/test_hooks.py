@@ -5,7 +5,7 @@ from pathlib import Path
 from flask import Flask
 
 from api.platform import faults
-from api.platform.http import auth, security_headers
+from api.platform.http import auth, security_headers, unparsed
 from api.platform.http.hooks import LAYERS
 from api.platform.outbound import deadlines
 from api.platform.telemetry import tracing
@@ -26,7 +26,7 @@ def complete_app(make_app: MakeApp, folder: Path) -> Flask:
     return make_app(
         otlp_endpoint="http://127.0.0.1:9",
         cors_origins=("https://example.org",),
-        trusted_hosts="example.org,localhost",
+        trusted_hosts=("localhost",),
         faults_file=folder / "fault.json",
     )
 
@@ -48,13 +48,17 @@ def test_limit_is_counted_after_the_deadline_and_before_the_scope(
     hooks = complete_app(make_app, tmp_path).before_request_funcs[None]
     [limiter] = [hook for hook in hooks if "flask_limiter" in module_of(hook)]
     place = hooks.index(limiter)
-    layers = hooks[place - 1 : place + 3]
-    refuse_host = security_headers.refuse_unknown_host
-    assert layers == [deadlines.begin_deadline, limiter, refuse_host, auth.authorise]
+    refusals = [unparsed.refuse, security_headers.refuse_unknown_host, auth.authorise]
+    assert hooks[place - 1 : place + 4] == [deadlines.begin_deadline, limiter, *refusals]
 
 
 def test_disabled_features_register_no_hook(make_app: MakeApp) -> None:
     """Without collector, CORS origins and drills none of their hooks is called."""
     hooks = make_app().before_request_funcs[None]
-    for hook in (tracing.begin, security_headers.answer_preflight, faults.inject):
+    for hook in (
+        tracing.begin,
+        security_headers.answer_preflight,
+        faults.inject,
+        security_headers.refuse_unknown_host,
+    ):
         assert hook not in hooks

@@ -23,6 +23,7 @@ from api.platform.db import database
 from api.platform.jobs.worker import Jobs
 from api.platform.state import app_state
 from api.platform.telemetry import logs, metrics
+from observability.spec.redaction import redact
 from tests.api.conftest import MakeApp
 from tests.api.platform.helpers import ORDER, ORDERS, UNLIMITED, bearer
 from tests.api.platform.other_app import orders
@@ -148,7 +149,7 @@ def test_secrets_are_redacted_anywhere_in_a_line(
 )
 def test_names_and_addresses_are_not_redacted(text: str) -> None:
     """Readers of the log search for them."""
-    assert logs.redact(text) == text
+    assert redact(text) == text
 
 
 @given(
@@ -161,7 +162,7 @@ def test_names_and_addresses_are_not_redacted(text: str) -> None:
 def test_redacted_line_is_valid_json(extra: dict[str, Any], text: str) -> None:
     """Whatever the line contains."""
     for inner in (text, f"token={text}", f"://a:{text}@", f'"secret": "{text}', json.dumps(extra)):
-        json.loads(logs.redact(orjson.dumps({"message": inner, **extra}, default=str).decode()))
+        json.loads(redact(orjson.dumps({"message": inner, **extra}, default=str).decode()))
 
 
 SECRET = "hunter2hunter2"

@@ -1,0 +1,93 @@
+"""Secrets are removed from texts by their form and by their name, before a text leaves a process.
+
+Log lines, problem documents, error reports and traces use it, and the output of every process.
+"""
+
+import re
+import sys
+from typing import Any
+
+NAME = r"""(?:
+    (?:api|channel|access|private|secret)[-_]?key
+    | authorization | password | passwd | secret | token | dsn
+)"""
+PREFIX = "evara_"  # of an API key
+PERCENT = "%(?:25)*"  # before the two digits of an encoded character, which may be encoded again
+
+
+def encoded(character: str) -> str:
+    """Return a pattern of the character, as it is or percent-encoded once or more."""
+    return f"(?:{character}|{PERCENT}(?i:{ord(character):02x}))"
+
+
+# In any text, also in the middle of a word. A metric name has neither digits nor capitals.
+API_KEY = (
+    "".join(map(encoded, PREFIX))
+    + f"(?=[a-z_-]*[0-9A-Z%]) (?:[A-Za-z0-9_-]|{PERCENT}[0-9A-Fa-f]{{2}}){{8,}}"
+)
+# Every secret contains one of these; most paths do not.
+MAY_HOLD_SECRET = re.compile(rf"[\s:=%]|{PREFIX}")
+# Values end before quotes and backslashes, so that redacted JSON stays JSON.
+SECRETS = re.compile(
+    rf"""(?ix)
+    # scheme://user:password@
+    (?P<url> ://[^\s/:@"'\\]*: ) (?:[^\s"\\]|\\[^nrt]){{1,100}}@
+    | (?P<scheme> \b(?:Bearer|Basic)\s+ ) [\w.~+/=-]{{6,}}
+    | (?-i: {API_KEY} )
+    | (?P<quoted> {NAME} \\*["'] \s*:\s* \\*["'] ) [^"'\\]+
+    | (?P<bare> {NAME} \s*[=:]\s* (?:\\*["'])? (?:(?:Bearer|Basic)\s+)? ) [^\s"'\\&,;(){{}}\[\]]+
+    """
+)
+
+
+def redact(text: str) -> str:
+    """Return the text without tokens, keys, passwords and credentials in URLs; JSON stays JSON."""
+    if not MAY_HOLD_SECRET.search(text):
+        return text
+    return SECRETS.sub(replacement, text)
+
+
+def replacement(match: re.Match[str]) -> str:
+    """Return what replaces a match of SECRETS: its prefix and a mark."""
+    if match["url"]:
+        return f"{match['url']}[redacted]@"
+    prefix = match["scheme"] or match["quoted"] or match["bare"] or ""
+    return f"{prefix}[redacted]"
+
+
+class RedactedStream:
+    """A text stream from which secrets are removed, whoever writes: loggers, tracebacks, print."""
+
+    def __init__(self, stream: Any):
+        self.below = stream
+
+    def write(self, text: str) -> int:
+        """Write the redacted text; return the length of the text."""
+        self.below.write(redact(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each line."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.below, name)
+
+
+def original(stream: Any) -> Any:
+    """Return the stream below a RedactedStream, for text that is redacted already."""
+    return getattr(stream, "below", stream)
+
+
+def protect_errors() -> None:
+    """Remove secrets from everything that this process writes to standard error from now on."""
+    protected: Any = RedactedStream(original(sys.stderr))
+    sys.stderr = protected
+
+
+def protect_output() -> None:
+    """Remove secrets from standard output as well; a command that prints a new key must not."""
+    protect_errors()
+    protected: Any = RedactedStream(original(sys.stdout))
+    sys.stdout = protected
