@@ -13,6 +13,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 
 from api.platform.tables import AuditEntry
 from api.platform.telemetry import metrics, request_context
+from observability.spec.redaction import redact
 
 # The text form of an entry.
 LINE = "{time:%Y-%m-%d %H:%M:%S}  {action:<16} {change:<7} {subject:<32} {who!s:<18} {fields}"
@@ -44,7 +45,7 @@ def _entry(change: str, changed: Any) -> dict[str, Any]:
         fields = sorted(field.key for field in state.attrs if field.history.has_changes())
     entry: dict[str, Any] = {
         "action": _action(change),
-        "subject": f"{changed.__tablename__}/{'/'.join(map(str, primary_key))}",
+        "subject": redact(f"{changed.__tablename__}/{'/'.join(map(str, primary_key))}"),
         "change": change,
         "fields": fields,
     }

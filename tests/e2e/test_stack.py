@@ -58,6 +58,21 @@ def test_other_users_can_read_no_file(stack: Stack) -> None:
     assert [path for path in (state, *files) if path.stat().st_mode & 0o077] == []
 
 
+def test_key_in_a_malformed_request_reaches_no_log(stack: Stack) -> None:
+    """gunicorn's line on it is in the logs of API and console, without the key."""
+    key = "evara_" + "Ab3" * 14
+    request = f"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization Bearer {key}\r\n\r\n"
+    for server in ("api", "console", "metrics", "prober", "replay"):
+        address = ("127.0.0.1", stack.layout.ports[server])
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(request.encode())
+            connection.recv(65_536)
+    logs = stack.layout.logs
+    for program in ("api", "console"):
+        assert eventually(lambda log=logs / f"{program}.log": "[redacted]" in log.read_text())
+    assert [log for log in logs.iterdir() if "Ab3Ab3" in log.read_text()] == []
+
+
 def test_up_is_idempotent(stack: Stack) -> None:
     """A second `up` restarts nothing and succeeds."""
     before = stack.pid("api"), stack.pid("prometheus")

@@ -54,6 +54,14 @@ def test_entry_says_who_changed_what_and_when(app: Flask, client: FlaskClient) -
     )
 
 
+def test_key_in_a_subject_is_redacted(app: Flask) -> None:
+    """A caller may choose a key as the id of an object."""
+    with app.app_context(), database().write() as session:
+        session.add(Order(id="evara_A1b2C3d4E5", amount=1))
+    [entry] = entries_of(app)
+    assert entry.subject == "orders/[redacted]"
+
+
 @pytest.mark.parametrize(
     ("forwarded_for", "address"),
     [
