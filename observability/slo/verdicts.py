@@ -63,7 +63,7 @@ class SloResult:
 
 @dataclass(frozen=True)
 class Counted:
-    """What Prometheus counted of one SLO in a window; events are seconds for freshness and probes.
+    """The counts of one SLO in a window; the events of freshness and probes are seconds.
 
     Without series `total` or `bad` is None.
     """

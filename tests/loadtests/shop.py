@@ -79,7 +79,7 @@ def write_scenarios(folder: Path, edit: tuple[str, str] = ("", "")) -> Path:
 
 @dataclass
 class Shop:
-    """What a running shop has and was asked; `broken` is a method and path that answer 500."""
+    """The data and requests of a running shop; `broken` is a method and path that answer 500."""
 
     broken: str = ""
     paths: set[str] = field(default_factory=set)

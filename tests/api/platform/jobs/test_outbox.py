@@ -162,7 +162,7 @@ def test_delivery_that_another_worker_sent_is_no_failure(app: Flask) -> None:
 def test_worker_that_lost_the_lease_stops_delivering(
     app: Flask, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it sent is recorded; the worker that has the lease sends the rest."""
+    """Sent deliveries are recorded; the worker that has the lease sends the rest."""
     enqueue(app, "below", "above")
     monkeypatch.setattr(leases.Lease, "renew", lambda *_: False)
     assert deliver(app) == []
