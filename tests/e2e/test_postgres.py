@@ -23,6 +23,7 @@ import httpx
 import psutil
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import text
@@ -135,9 +136,10 @@ def test_slow_statement_times_out_with_503(
 def test_migrations_have_no_statement_timeout(server: PostgresServer, tmp_path: Path) -> None:
     """A migration may take longer than the statement timeout of requests."""
     folder = Path(shutil.copytree(ROOT / "migrations", tmp_path / "migrations"))
-    slow = """from alembic import op
+    head = ScriptDirectory(str(folder)).get_current_head()
+    slow = f"""from alembic import op
 
-revision, down_revision = "9999", "0004"
+revision, down_revision = "9999", "{head}"
 
 
 def upgrade():

@@ -42,4 +42,5 @@ def build_panel(metric: MetricEntry) -> Panel:
     """Return the panel of a metric, with a line for each set of its labels."""
     panel = metric.panel
     query = Query(panel.query, " ".join(map(legend, metric.labels)))
-    return lines(panel.title, panel.text, Unit[panel.unit.upper()], query)
+    unit = Unit[panel.unit.upper()]
+    return lines(panel.title, panel.text, unit, query, expects_data=panel.expects_data)

@@ -183,6 +183,7 @@ class PanelEntry(Entry):
     text: Text
     unit: Literal["seconds", "ratio", "requests", "per_second", "bytes", "number"]
     query: str
+    expects_data: bool = True  # false: a healthy service may have no such series
 
 
 class MetricEntry(Entry):
