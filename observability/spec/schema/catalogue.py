@@ -17,6 +17,7 @@ from observability.spec.schema.fields import (
     DurationField,
     Http,
     HttpField,
+    LinePart,
     MetricName,
     NextSteps,
     OptionalText,
@@ -166,7 +167,7 @@ class LogEntry(SymptomEntry):
     over: PositiveDuration
     program: str | None = None
     level: Literal["debug", "info", "warning", "error"] | None = None
-    text: str | None = None
+    text: LinePart | None = None
     more_than: Annotated[int, Field(ge=0)] | None = None
     silence: Literal[True] | None = None
 

@@ -70,6 +70,15 @@ def parse_text(value: Any) -> str:
     return text
 
 
+def parse_line_part(value: Any) -> str:
+    """Return text that a log line can contain; raise ValueError for anything else."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError(
+            f"{value!r} is no part of a log line; write printable characters without line breaks"
+        )
+    return value
+
+
 def parse_title(value: Any) -> str:
     """Return text without `$` and `[[`, which Grafana takes for variables, even in titles."""
     text = parse_text(value)
@@ -135,5 +144,6 @@ ProgramName = Annotated[str, matching(r"[a-z][a-z0-9-]*", "orders-stub")]
 # Prose, in which `this` is code; lib/escaping.py writes it in each output's language.
 OptionalText = Annotated[str, BeforeValidator(parse_text)]
 Text = Annotated[str, Field(min_length=1), BeforeValidator(parse_text)]
+LinePart = Annotated[str, BeforeValidator(parse_line_part)]
 Title = Annotated[str, Field(min_length=1), BeforeValidator(parse_title)]
 NextSteps = Annotated[tuple[Text, ...], Field(min_length=1)]

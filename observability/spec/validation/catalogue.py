@@ -7,6 +7,7 @@ from observability.spec.problems import Problem
 from observability.spec.schema.catalogue import Catalogue
 from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy
+from observability.spec.validation.dependency_alerts import check_dependency_alerts
 from observability.spec.validation.load import check_load
 from observability.spec.validation.objectives import check_availability, check_latencies
 from observability.spec.validation.references import Reference, Where, check_references, repeated
@@ -74,6 +75,9 @@ def references(catalogue: Catalogue, policy: Policy) -> Iterator[Reference]:
     for name, symptom in catalogue.watch.items():
         used = [symptom.dependency]
         yield ("watch", name, "dependency"), used, catalogue.dependencies, "dependency"
+    log_programs = {*names.LOG_PROGRAMS, *catalogue.stack.programs}
+    for name, log_alert in catalogue.logs.items():
+        yield ("logs", name, "program"), [log_alert.program], log_programs, "program"
     for name, program in catalogue.stack.programs.items():
         path = ("stack", "programs", name, "replaces")
         yield path, [program.replaces], catalogue.dependencies, "dependency"
@@ -103,27 +107,6 @@ def check_reserved_names(catalogue: Catalogue, where: Where) -> Iterator[Problem
         for name in declared:
             if name in reserved:
                 yield Problem(where(*path, name), message, "choose another name")
-
-
-def check_dependency_alerts(
-    catalogue: Catalogue, policy: Policy, where: Where
-) -> Iterator[Problem]:
-    """Yield alerts about a dependency that do not page, or that would wait for their own end.
-
-    Only a page silences the pages of what needs the dependency.
-    """
-    paging_severity = next(iter(policy.severities))
-    for name, symptom in catalogue.watch.items():
-        if symptom.dependency is None:
-            continue
-        place = where("watch", name, "dependency")
-        if symptom.severity != paging_severity:
-            message = f"is {symptom.dependency}, but the severity is {symptom.severity}"
-            fix = f"write `severity: {paging_severity}`, or remove `dependency`"
-            yield Problem(place, message, fix)
-        if symptom.dependency in symptom.needs:
-            message = f"is {symptom.dependency}, which the alert also needs"
-            yield Problem(place, message, "remove it from `needs`")
 
 
 def check_probe(catalogue: Catalogue, where: Where) -> Iterator[Problem]:

@@ -187,9 +187,9 @@ WRONG_IN_CATALOGUE = {
     "an alert that would wait for its own end": (
         ("    dependency: database\n", "    dependency: database\n    needs: [database]\n"),
         (
-            "watch.DatabaseDown.dependency",
-            "is database, which the alert also needs",
-            "remove it from `needs`",
+            "watch.DatabaseDown.needs",
+            "contains database, the dependency that the alert is about",
+            "remove database",
         ),
     ),
     "a job that needs an unknown dependency": (
@@ -298,6 +298,33 @@ WRONG_IN_CATALOGUE = {
             "'fatal' is not known here",
             "write 'debug', 'info', 'warning' or 'error'",
         ),
+    ),
+    "a log alert for a program that no stack has": (
+        (
+            "    program: api\n    level: error\n    over",
+            "    program: apii\n    level: error\n    over",
+        ),
+        ("logs.LogErrorBurst.program", "program 'apii' is not declared", "use one of: alert"),
+    ),
+    "a log alert for an empty text": (
+        ("    text: evara.access\n", '    text: ""\n'),
+        ("logs.LogSilence.text", "'' is no part of a log line", "write printable characters"),
+    ),
+    "a log alert for blanks": (
+        ("    text: evara.access\n", '    text: "  "\n'),
+        ("logs.LogSilence.text", "'  ' is no part of a log line", "write printable characters"),
+    ),
+    "a log alert for two lines": (
+        ("    text: evara.access\n", '    text: "one\\ntwo"\n'),
+        ("logs.LogSilence.text", "'one\\ntwo' is no part of a log line", "write printable"),
+    ),
+    "a log alert for a control character": (
+        ("    text: evara.access\n", '    text: "a\\e[0m"\n'),
+        ("logs.LogSilence.text", "'a\\x1b[0m' is no part of a log line", "write printable"),
+    ),
+    "a log alert for a number": (
+        ("    text: evara.access\n", "    text: 500\n"),
+        ("logs.LogSilence.text", "500 is no part of a log line", "write printable characters"),
     ),
     "a log alert over no time": (
         ("    over: 10m\n", "    over: 0s\n"),
