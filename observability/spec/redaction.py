@@ -7,35 +7,42 @@ import re
 import sys
 from typing import Any
 
-NAME = r"""(?:
-    (?:api|channel|access|private|secret)[-_]?key
+# What stands before the two hex digits of a character that is percent-encoded or escaped as in JSON
+# or Python, once or repeatedly. It has all backslashes of a row: redacted JSON stays JSON.
+ESCAPE = r"(?:%(?:25)*+|(?<!\\)\\++(?:u00|U000000|x))"
+SPACE = rf"(?:\s|{ESCAPE}20)"
+EQUALS = rf"{SPACE}*+ (?:[=:]|{ESCAPE}3[ad]) {SPACE}*+"
+QUOTE = r"""(?:\\*["'])"""
+SCHEME = rf"(?:(?:Bearer|Basic) (?:{SPACE}++|\+))"
+VALUE = rf"""(?:[^\s"'\\&,;(){{}}\[\]]|{ESCAPE}[0-9a-f]{{2}})++"""
+NAME = rf"""(?:
+    (?:api|channel|access|private|secret|read|write) (?:[-_]|{ESCAPE}(?:2d|5f))? key
     | authorization | password | passwd | secret | token | dsn
 )"""
 PREFIX = "evara_"  # of an API key
-PERCENT = "%(?:25)*"  # before the two digits of an encoded character, which may be encoded again
 
 
 def encoded(character: str) -> str:
-    """Return a pattern of the character, as it is or percent-encoded once or more."""
-    return f"(?:{character}|{PERCENT}(?i:{ord(character):02x}))"
+    """Return a pattern of the character, as it is, percent-encoded or escaped."""
+    return f"(?:{character}|{ESCAPE}(?i:{ord(character):02x}))"
 
 
 # In any text, also in the middle of a word. A metric name has neither digits nor capitals.
-API_KEY = (
-    "".join(map(encoded, PREFIX))
-    + f"(?=[a-z_-]*[0-9A-Z%]) (?:[A-Za-z0-9_-]|{PERCENT}[0-9A-Fa-f]{{2}}){{8,}}"
-)
+LOWER = f"(?:[a-z_-]|{ESCAPE}(?i:2d|5f|6[1-9a-f]|7[0-9a]))"
+UPPER = f"(?:[0-9A-Z]|{ESCAPE}(?i:3[0-9]|4[1-9a-f]|5[0-9a]))"
+API_KEY = "".join(map(encoded, PREFIX)) + f"(?={LOWER}{{0,63}}+{UPPER})(?:{LOWER}|{UPPER}){{8,}}+"
 # Every secret contains one of these; most paths do not.
-MAY_HOLD_SECRET = re.compile(rf"[\s:=%]|{PREFIX}")
+MAY_HOLD_SECRET = re.compile(rf"""[\s:=%+"'\\]|{PREFIX}""")
 # Values end before quotes and backslashes, so that redacted JSON stays JSON.
 SECRETS = re.compile(
     rf"""(?ix)
     # scheme://user:password@
     (?P<url> ://[^\s/:@"'\\]*: ) (?:[^\s"\\]|\\[^nrt]){{1,100}}@
-    | (?P<scheme> \b(?:Bearer|Basic)\s+ ) [\w.~+/=-]{{6,}}
+    | (?P<quoted> {NAME} {QUOTE} \s*:\s* {QUOTE} ) (?:[^"'\\]|\\++[^"'])++
+    | (?P<option> (?<![\w-])--[\w-]*?{NAME} (?:\s++|{QUOTE},\s*{QUOTE}) {QUOTE}? ) {VALUE}
+    | (?P<bare> {NAME} (?:{ESCAPE}2[27])? {EQUALS} (?:{QUOTE}|{ESCAPE}2[27])? {SCHEME}? ) {VALUE}
+    | (?P<scheme> {SCHEME} ) [\w.~+/=%-]{{6,}}+
     | (?-i: {API_KEY} )
-    | (?P<quoted> {NAME} \\*["'] \s*:\s* \\*["'] ) [^"'\\]+
-    | (?P<bare> {NAME} \s*[=:]\s* (?:\\*["'])? (?:(?:Bearer|Basic)\s+)? ) [^\s"'\\&,;(){{}}\[\]]+
     """
 )
 
@@ -51,7 +58,7 @@ def replacement(match: re.Match[str]) -> str:
     """Return what replaces a match of SECRETS: its prefix and a mark."""
     if match["url"]:
         return f"{match['url']}[redacted]@"
-    prefix = match["scheme"] or match["quoted"] or match["bare"] or ""
+    prefix = match[match.lastgroup] if match.lastgroup else ""
     return f"{prefix}[redacted]"
 
 

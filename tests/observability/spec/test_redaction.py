@@ -1,6 +1,7 @@
 """Secrets in any text, and in everything that a process writes."""
 
 import io
+import json
 import logging
 import subprocess
 import sys
@@ -38,6 +39,34 @@ KEY = f"evara_{SECRET}"
         f"https://user:{SECRET}@host/path",
         f"?api_key={SECRET}",
         f'{{"webhook_secret": "{SECRET}"}}',
+        rf"evara\u005f{SECRET}",
+        rf"evara\u005F{SECRET}",
+        rf"evara\U0000005f{SECRET}",
+        rf"evara\x5f{SECRET}",
+        rf"evara\\u005f{SECRET}",
+        rf"evara\\\\x5F{SECRET}",
+        "".join(rf"\u{ord(character):04x}" for character in KEY),
+        "".join(rf"\x{ord(character):02x}" for character in KEY),
+        f"evara%25255F{SECRET}",
+        f"api_key%3D{SECRET}",
+        f"api_key%253d{SECRET}",
+        f"api%5Fkey={SECRET}",
+        f"api%255fkey%3D{SECRET}",
+        rf"api\u005fkey={SECRET}",
+        f"%22api_key%22%3A%20%22{SECRET}%22",
+        f"token=a%5F{SECRET}",
+        rf"token=a\u005f{SECRET}",
+        rf'{{"token": "a\u005f{SECRET}"}}',
+        rf'{{"token": "a\\b{SECRET}"}}',
+        f"Authorization%3A%20Bearer%20{SECRET}",
+        f"Bearer%20{SECRET}",
+        f"%22Bearer%2520{SECRET}",
+        f"Bearer+{SECRET}",
+        f"?read_key={SECRET}",
+        f"&write_key={SECRET}",
+        f"program --password {SECRET}",
+        f"program --db-password '{SECRET}'",
+        f"['--api-key', '{SECRET}']",
     ],
 )
 def test_secrets_are_removed_in_any_form(text: str) -> None:
@@ -58,11 +87,40 @@ def test_secrets_are_removed_in_any_form(text: str) -> None:
         "evara%20is down",
         "/api/v1/nodes/main-branch",
         "100% of evara_limiter_fallbacks_total",
+        "query=evara_http_requests_total%7Bjob%3D%22api%22%7D%5B5m%5D",
+        "evara%5Fhttp%5Frequests%5Ftotal",
+        r"evara_http_requests_total\nevara_up\x20A",
+        r"C:\users\evara",
+        "program --password-file path",
+        "readers of the monkey",
     ],
 )
 def test_names_are_kept(text: str) -> None:
     """Names of metrics and settings are what a reader of the log looks for."""
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("value", [KEY, f"\\{KEY}", f"{KEY}\\", f"\\\\{KEY}\n", f'"{KEY}"'])
+def test_redacted_json_stays_json(value: str) -> None:
+    """Backslashes before and after a secret still escape what they escaped, also in nested JSON."""
+    escaped = json.dumps(value).replace("e", r"\u0065").replace("_", r"\u005f")
+    for text in (f'{{"a": {escaped}}}', f'{{"token": {escaped}}}', json.dumps({"a": escaped})):
+        redacted = redact(text)
+        assert "Zm9v" not in redacted
+        assert "[redacted]" in str(json.loads(redacted))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("\\", "%", "%25", r"\u00", "-", "evara_", r"evara\u005f", "token", "token= ", "token%20"),
+        *("://", "://a:", "Bearer ", "--", " --a", "api_", "api%5F", "'", 'token"', "evara%5fa"),
+    ],
+)
+def test_long_hostile_text_is_kept(part: str) -> None:
+    """The work grows with the length of the text, however often a secret seems to begin."""
+    text = f": {part * (100_000 // len(part))}"
+    assert redact(f"{text} {KEY}").endswith(" [redacted]")
 
 
 def test_everything_that_is_written_is_redacted() -> None:
