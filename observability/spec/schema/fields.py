@@ -141,6 +141,11 @@ PythonCommand = Annotated[
 ]
 BackupText = Annotated[str, matching(r"[a-z][a-z ]*", "newest order")]
 ProgramName = Annotated[str, matching(r"[a-z][a-z0-9-]*", "orders-stub")]
+# Labels, in which Prometheus would expand `{{`; `~` would begin a regular expression. A receiver is
+# `owner-severity`, so a severity has no hyphen.
+OwnerName = Annotated[str, matching(r"[a-z][a-z0-9_-]*", "platform")]
+SeverityName = Annotated[str, matching(r"[a-z][a-z0-9_]*", "page")]
+TierName = Annotated[str, matching(r"[A-Za-z][A-Za-z0-9_-]*", "T1")]
 # Prose, in which `this` is code; lib/escaping.py writes it in each output's language.
 OptionalText = Annotated[str, BeforeValidator(parse_text)]
 Text = Annotated[str, Field(min_length=1), BeforeValidator(parse_text)]

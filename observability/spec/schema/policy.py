@@ -6,7 +6,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from observability.spec.schema.entry import AlertEntry, Entry
-from observability.spec.schema.fields import DurationField, PositiveDuration
+from observability.spec.schema.fields import (
+    DurationField,
+    OwnerName,
+    PositiveDuration,
+    SeverityName,
+    TierName,
+)
 
 
 class WindowEntry(Entry):
@@ -118,10 +124,10 @@ class Policy(Entry):
     clock: ClockEntry
     buckets: tuple[PositiveDuration, ...]
     max_threshold: Annotated[Decimal, Field(gt=0, lt=1)]
-    tiers: Annotated[dict[str, TierEntry], Field(min_length=1)]
+    tiers: Annotated[dict[TierName, TierEntry], Field(min_length=1)]
     guards: dict[str, AlertEntry]
-    severities: Annotated[dict[str, SeverityEntry], Field(min_length=1)]
-    owners: dict[str, OwnerEntry]
+    severities: Annotated[dict[SeverityName, SeverityEntry], Field(min_length=1)]
+    owners: dict[OwnerName, OwnerEntry]
     integrations: dict[str, IntegrationEntry]
     inhibit: tuple[InhibitionEntry, ...]
     links: LinksEntry

@@ -10,7 +10,13 @@ from observability.spec.schema.policy import Policy
 from observability.spec.validation.dependency_alerts import check_dependency_alerts
 from observability.spec.validation.load import check_load
 from observability.spec.validation.objectives import check_availability, check_latencies
-from observability.spec.validation.references import Reference, Where, check_references, repeated
+from observability.spec.validation.references import (
+    Reference,
+    Where,
+    check_heard,
+    check_references,
+    repeated,
+)
 
 SYMPTOM_SECTIONS = ("watch", "logs")
 NEEDING_SECTIONS = ("routes", "exempt", "jobs", *SYMPTOM_SECTIONS)
@@ -25,6 +31,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     """
     yield from check_addresses(catalogue, where)
     yield from check_references(references(catalogue, policy), where)
+    yield from check_heard(severities(catalogue), policy, where)
     yield from check_reserved_names(catalogue, where)
     yield from check_dependency_alerts(catalogue, policy, where)
     yield from check_probe(catalogue, where)
@@ -83,6 +90,13 @@ def references(catalogue: Catalogue, policy: Policy) -> Iterator[Reference]:
         yield path, [program.replaces], catalogue.dependencies, "dependency"
     for name, metric in catalogue.metrics.items():
         yield ("metrics", name, "panel", "board"), [metric.panel.board], board_slugs.ALL, "board"
+
+
+def severities(catalogue: Catalogue) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the path and the severity of every alert of the catalogue."""
+    for section in SYMPTOM_SECTIONS:
+        for name, entry in getattr(catalogue, section).items():
+            yield (section, name), entry.severity
 
 
 def check_reserved_names(catalogue: Catalogue, where: Where) -> Iterator[Problem]:

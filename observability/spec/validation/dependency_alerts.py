@@ -1,17 +1,19 @@
 """Checks of the alerts about a dependency, which silence those of what needs it."""
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
 from observability.spec.problems import Problem
-from observability.spec.schema.catalogue import Catalogue
-from observability.spec.schema.policy import Policy
+from observability.spec.quantities import format_decimal, format_duration
+from observability.spec.schema.catalogue import Catalogue, WatchEntry
+from observability.spec.schema.policy import Policy, TierEntry
 from observability.spec.validation.references import Where
 
 
 def check_dependency_alerts(
     catalogue: Catalogue, policy: Policy, where: Where
 ) -> Iterator[Problem]:
-    """Yield alerts about a dependency that do not page, or that silence each other.
+    """Yield alerts about a dependency that do not page, come too late, or silence each other.
 
     Only a page silences the pages of what needs the dependency.
     """
@@ -24,9 +26,53 @@ def check_dependency_alerts(
             message = f"is {symptom.dependency}, but the severity is {symptom.severity}"
             fix = f"write `severity: {paging_severity}`, or remove `dependency`"
             yield Problem(where("watch", name, "dependency"), message, fix)
+        yield from check_first(symptom, policy, where("watch", name, "for"))
         for needed in symptom.needs:
             if symptom.dependency in reach(needed, needs_by_dependency):
                 yield silences_itself(where("watch", name, "needs"), symptom.dependency, needed)
+
+
+def check_first(symptom: WatchEntry, policy: Policy, place: str) -> Iterator[Problem]:
+    """Yield an alert that fires after the burn-rate page about the dependency.
+
+    That page would have been sent already, so one incident would be two pages.
+    """
+    seconds_by_tier = time_pages(policy)
+    if not seconds_by_tier:
+        return
+    tier = min(seconds_by_tier, key=lambda name: seconds_by_tier[name])
+    delay = policy.clock.scrape.seconds + policy.clock.evaluate.seconds
+    limit = seconds_by_tier[tier] - delay
+    if symptom.for_.seconds < limit:
+        return
+    message = (
+        f"is {symptom.for_.text}, so the alert fires up to "
+        f"{format_decimal(symptom.for_.seconds + delay)} s after {symptom.dependency} fails; "
+        f"tier {tier} pages after {format_decimal(seconds_by_tier[tier])} s, "
+        "and one incident would be two pages"
+    )
+    yield Problem(place, message, f"write a time below {format_duration(limit)}")
+
+
+def time_pages(policy: Policy) -> dict[str, Decimal]:
+    """Return by tier the seconds from a dependency's failure to the earliest page about it."""
+    paging_severity = next(iter(policy.severities))
+    return {
+        name: time_page(tier)
+        for name, tier in policy.tiers.items()
+        if tier.severity == paging_severity
+        and tier.source in {None, "dependency"}
+        and (tier.slis is None or "availability" in tier.slis)
+    }
+
+
+def time_page(tier: TierEntry) -> Decimal:
+    """Return the seconds of failures that fill each window to its `ratio`, and `for`.
+
+    A window with a `factor` counts as none: how soon it fills depends on the objective.
+    """
+    filled = [window.over.seconds * (window.ratio or 0) for window in tier.windows]
+    return max(filled) + tier.for_.seconds
 
 
 def collect_needs(catalogue: Catalogue) -> dict[str, set[str]]:

@@ -6,12 +6,18 @@ from observability.spec import names
 from observability.spec.problems import Problem
 from observability.spec.schema.catalogue import Catalogue
 from observability.spec.schema.policy import Policy
-from observability.spec.validation.references import Reference, Where, check_references
+from observability.spec.validation.references import (
+    Reference,
+    Where,
+    check_heard,
+    check_references,
+)
 
 
 def check_policy(catalogue: Catalogue, policy: Policy, where: Where) -> Iterator[Problem]:
     """Yield every problem of the policy; `where` returns the place of one of its keys."""
     yield from check_references(references(policy), where)
+    yield from check_heard(severities(policy), policy, where)
     yield from check_reachable_owners(policy, where)
     yield from check_guards(policy, where)
     yield from check_windows(catalogue, policy, where)
@@ -33,6 +39,15 @@ def references(policy: Policy) -> Iterator[Reference]:
     for name, guard in policy.guards.items():
         yield ("guards", name, "severity"), [guard.severity], policy.severities, "severity"
         yield ("guards", name), [name], names.GUARDS, "guard"
+
+
+def severities(policy: Policy) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the path and the severity of every alert of the policy but the watchdog."""
+    for name, tier in policy.tiers.items():
+        yield ("tiers", name), tier.severity
+    for name, guard in policy.guards.items():
+        if name != names.WATCHDOG_ALERT:
+            yield ("guards", name), guard.severity
 
 
 def check_reachable_owners(policy: Policy, where: Where) -> Iterator[Problem]:

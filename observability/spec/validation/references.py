@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
+from observability.spec import names
 from observability.spec.problems import Problem
+from observability.spec.schema.policy import Policy
 
 
 class Where(Protocol):
@@ -23,6 +25,19 @@ def check_references(references: Iterable[Reference], where: Where) -> Iterator[
             if name is not None and name not in declared:
                 message = f"{kind} {name!r} is not declared"
                 yield Problem(where(*path), message, f"use one of: {', '.join(sorted(declared))}")
+
+
+def check_heard(
+    severity_by_path: Iterable[tuple[tuple[str, ...], str]], policy: Policy, where: Where
+) -> Iterator[Problem]:
+    """Yield alerts with the severity of the watchdog, which the console hides from people."""
+    watchdog = policy.guards.get(names.WATCHDOG_ALERT)
+    for path, severity in severity_by_path:
+        if watchdog is None or severity != watchdog.severity:
+            continue
+        message = f"is {severity}, the severity of {names.WATCHDOG_ALERT}, which people do not see"
+        fix = f"write another severity; {names.WATCHDOG_ALERT} must be the only alert with its own"
+        yield Problem(where(*path, "severity"), message, fix)
 
 
 def repeated(where: str, values: Iterable[str]) -> Iterator[Problem]:

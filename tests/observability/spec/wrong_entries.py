@@ -457,6 +457,21 @@ WRONG_IN_CATALOGUE = {
             "rename or remove one of the two",
         ),
     ),
+    "a symptom that people do not see": (
+        (
+            "    severity: ticket\n    drill: route-exception",
+            "    severity: heartbeat\n    drill: route-exception",
+        ),
+        (
+            "watch.UnhandledException.severity",
+            "is heartbeat, the severity of Watchdog, which people do not see",
+            "write another severity",
+        ),
+    ),
+    "log lines that people do not see": (
+        ("    more_than: 20\n    severity: ticket", "    more_than: 20\n    severity: heartbeat"),
+        ("logs.LogErrorBurst.severity", "is heartbeat, the severity of Watchdog", "write another"),
+    ),
     "a list instead of a mapping": (
         (
             "  docs.page: GET /docs\n  docs.file: GET /docs/{filename}\n",
@@ -501,6 +516,38 @@ WRONG_IN_POLICY = {
             "severity 'tikcet' is not declared",
             "use one of: heartbeat, page, ticket",
         ),
+    ),
+    "a tier that people do not see": (
+        ("  T4: {severity: ticket", "  T4: {severity: heartbeat"),
+        ("tiers.T4.severity", "is heartbeat, the severity of Watchdog", "write another severity"),
+    ),
+    "a guard that people do not see": (
+        ("  SLOUnmeasured:\n    severity: ticket", "  SLOUnmeasured:\n    severity: heartbeat"),
+        ("guards.SLOUnmeasured.severity", "is heartbeat, the severity of Watchdog", "write an"),
+    ),
+    "a watchdog with the severity of pages": (
+        ("    severity: heartbeat\n", "    severity: page\n"),
+        ("tiers.T1.severity", "is page, the severity of Watchdog", "write another severity; Wa"),
+    ),
+    "an owner that is a regular expression": (
+        ("  upstream: {only", '  "~.*": {only'),
+        ("owners.~.*", "'~.*' does not fit", "write it like platform"),
+    ),
+    "an owner that Prometheus would expand": (
+        ("  upstream: {only", '  "{{ x }}": {only'),
+        ("owners.{{ x }}", "'{{ x }}' does not fit", "write it like platform"),
+    ),
+    "a severity that is a regular expression": (
+        ("  ticket: {integrations", '  "~.*": {integrations'),
+        ("severities.~.*", "'~.*' does not fit", "write it like page"),
+    ),
+    "a severity with a hyphen, as between owner and severity": (
+        ("  ticket: {integrations", "  low-ticket: {integrations"),
+        ("severities.low-ticket", "'low-ticket' does not fit", "write it like page"),
+    ),
+    "a tier that is a path": (
+        ("  T4: {severity", "  ../T4: {severity"),
+        ("tiers.../T4", "'../T4' does not fit", "write it like T1"),
     ),
     "an integration that is not declared": (
         (

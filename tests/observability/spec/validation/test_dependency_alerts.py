@@ -1,4 +1,4 @@
-"""Alerts about dependencies that would silence each other."""
+"""Alerts about dependencies that would silence each other, or come too late."""
 
 from collections.abc import Callable
 
@@ -86,3 +86,37 @@ def test_a_chain_of_dependencies_is_allowed(plan_of: Callable[..., Plan]) -> Non
     """Two ways to one dependency are no cycle."""
     plan = plan_of(edits(("A", "database", "thingspeak, queue"), ("B", "thingspeak", "queue")))
     assert {"A", "B"} <= {alert.name for alert in plan.symptoms}
+
+
+def waits(time: str) -> tuple[tuple[str, str], ...]:
+    """Return the edit by which the alert about the database waits for that time."""
+    old = "    for: 15s\n    severity: page\n    dependency: database\n"
+    return ((old, old.replace("15s", time)),)
+
+
+@pytest.mark.parametrize("time", ["31s", "10m"])
+def test_an_alert_after_the_first_tier_is_a_problem(
+    problems_of: Callable[..., list[Problem]], time: str
+) -> None:
+    """D0 pages at the earliest after 36 s, in which 60 % of 1m fail, and its `for` of 5 s."""
+    [problem] = problems_of(waits(time))
+    assert problem.where.endswith(": watch.DatabaseDown.for")
+    assert "tier D0 pages after 41 s, and one incident would be two pages" in problem.message
+    assert problem.fix == "write a time below 31s"
+
+
+def test_an_alert_before_the_first_tier_is_allowed(plan_of: Callable[..., Plan]) -> None:
+    """With 30 s, a scrape and an evaluation it fires 40 s after the failure."""
+    plan = plan_of(waits("30s"))
+    assert [a.entry.for_.text for a in plan.symptoms if a.entry.dependency] == ["30s"]
+
+
+def test_the_limit_follows_from_the_policy(
+    problems_of: Callable[..., list[Problem]], plan_of: Callable[..., Plan]
+) -> None:
+    """A slower D0 leaves more time, and without it T0 is the first: 54 s and `for` of 20 s."""
+    slower = ("source: dependency, for: 5s", "source: dependency, for: 15s")
+    assert plan_of(waits("40s"), (slower,))
+    elsewhere = ("source: dependency, for: 5s", "source: job, for: 5s")
+    [problem] = problems_of(waits("64s"), (elsewhere,))
+    assert "fires up to 74 s after database fails; tier T0 pages after 74 s" in problem.message
