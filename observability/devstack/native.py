@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from xmlrpc.client import Fault
 
 from observability.devstack import binaries
 from observability.devstack.alertmanager_templates import remove_template_link
@@ -96,15 +97,23 @@ def start_programs(
 ) -> None:
     """Start the programs, or give running ones a new configuration or release without an outage.
 
-    Raise StackError when supervisord does not start.
+    Raise StackError when supervisord does not start, or refuses. It never quotes supervisord's
+    own texts, which may quote the configuration.
     """
+    log = layout.logs / "supervisord.log"
     try:
         supervisor.start(everything)
+        if is_running:
+            supervisor.reload({"prometheus", "alertmanager"})
     except (subprocess.CalledProcessError, OSError) as error:
-        log = layout.logs / "supervisord.log"
-        raise StackError(f"supervisord did not start: {error}; see {log}") from error
-    if is_running:
-        supervisor.reload({"prometheus", "alertmanager"})
+        raise StackError(
+            f"supervisord did not start: {error}; see {log}; fix: make down, then make up"
+        ) from error
+    except Fault as fault:
+        raise StackError(
+            f"supervisord refuses its configuration (fault {fault.faultCode}); see {log};"
+            " fix: make down, then make up"
+        ) from None
 
 
 def waits(layout: StackLayout, plan: Plan, since: float) -> tuple[list[Wait], list[Wait]]:

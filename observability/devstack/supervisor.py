@@ -13,6 +13,7 @@ from xmlrpc.client import Fault, ServerProxy
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from observability.devstack import with_environment
 from observability.devstack.layout import ROOT, StackLayout
 from observability.devstack.private_files import PRIVATE, write_private
 from observability.devstack.processes import clean_environment, end, leftovers
@@ -77,14 +78,15 @@ def config_text(layout: StackLayout, programs: list[Program]) -> str:
         root=ROOT, logs=layout.logs, state=layout.state, socket=socket, umask=PRIVATE
     )
     for program in programs:
-        environment = program.environment
-        if program.reloads:
-            environment = {ENVIRONMENT_FILE: str(environment_path(layout, program))}
-        variables = [f"{name}={quote(value)}" for name, value in environment.items()]
+        path = str(environment_path(layout, program))
+        command = program.command
+        if not program.reloads:
+            digest = hashlib.sha256(environment_text(program).encode()).hexdigest()
+            command = (sys.executable, "-m", with_environment.__name__, path, digest, *command)
         text += PROGRAM.format(
             name=program.name,
-            command=" ".join(map(quote, program.command)),
-            environment=",".join(variables),
+            command=" ".join(map(quote, command)),
+            environment=f"{ENVIRONMENT_FILE}={quote(path)}" if program.reloads else "",
             priority=program.priority,
             logs=layout.logs,
             stop_seconds=STOP_SECONDS,
@@ -93,14 +95,17 @@ def config_text(layout: StackLayout, programs: list[Program]) -> str:
 
 
 def environment_path(layout: StackLayout, program: Program) -> Path:
-    """Return the file with the environment of a program that reloads."""
+    """Return the file with the environment of a program, which only its owner may read."""
     return layout.state / f"{program.name}.environment.json"
 
 
+def environment_text(program: Program) -> str:
+    return json.dumps(program.environment, indent=1, sort_keys=True)
+
+
 def quote(word: str) -> str:
-    """Return a word in supervisor's own syntax: shell quoting, % doubled, lines indented."""
+    """Return a word of a command in supervisor's own syntax: shell quoting, % doubled."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    escaped = escaped.replace("\n", "\n\t")
     return f'"{escaped}"'
 
 
@@ -138,12 +143,11 @@ class Supervisor:
         self._start_stopped()
 
     def _write_environments(self, programs: list[Program]) -> set[str]:
-        """Write the files of programs that reload; return the names of those that changed."""
+        """Write the file of each program; return the names of those that reload a change."""
         changed = set()
         for program in programs:
-            text = json.dumps(program.environment, indent=1, sort_keys=True)
             path = environment_path(self._layout, program)
-            if program.reloads and write_private(path, text):
+            if write_private(path, environment_text(program)) and program.reloads:
                 changed.add(program.name)
         return changed
 
@@ -152,7 +156,13 @@ class Supervisor:
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
         environment = clean_environment(self._layout)
         subprocess.run(  # noqa: S603 - our own
-            command, check=True, cwd=ROOT, env=environment, umask=PRIVATE
+            command,
+            check=True,
+            cwd=ROOT,
+            env=environment,
+            umask=PRIVATE,
+            stdout=subprocess.DEVNULL,  # it would quote the configuration
+            stderr=subprocess.DEVNULL,
         )
 
     def _apply_config(self) -> None:

@@ -1,7 +1,7 @@
 """supervisord: quoting, restarts, and the private socket."""
 
 import configparser
-import shlex
+import json
 import stat
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,9 @@ import pytest
 
 from observability.devstack import supervisor
 from observability.devstack.layout import StackLayout
+from observability.devstack.native import start_programs
 from observability.devstack.programs import Program
+from observability.devstack.steps import StackError
 from observability.devstack.supervisor import Supervisor
 from tests.waiting import until
 
@@ -29,31 +31,6 @@ tell()
 while True:
     signal.pause()
 """
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        "plain",
-        "two words",
-        "100%",
-        "%(here)s",
-        'say "hi"',
-        "back\\slash",
-        "it's",
-        "a,b;c",
-        "ünïcode",
-        "",
-    ],
-)
-def test_quoted_words_survive_the_config_syntax(word: str, layout: StackLayout) -> None:
-    """Spaces, quotes, backslashes and % reach commands and environments unchanged."""
-    text = supervisor.config_text(layout, [Program("p", ("run", word), 10, {"EVARA_X": word})])
-    config = configparser.ConfigParser(inline_comment_prefixes=(";", "#"))
-    config.optionxform = str  # type: ignore[assignment, method-assign]
-    config.read_string(text)
-    assert shlex.split(config["program:p"]["command"]) == ["run", word]
-    assert shlex.split(config["program:p"]["environment"].removeprefix("EVARA_X="))[0:1] == [word]
 
 
 def test_processes_are_restarted_and_the_socket_is_private(layout: StackLayout) -> None:
@@ -90,6 +67,52 @@ def pids(running: Supervisor) -> dict[str, int]:
     return {process["name"]: process["pid"] for process in running.processes()}
 
 
+WORDS = [
+    "plain",
+    "two words",
+    " spaces around ",
+    "100%",
+    "%(here)s",
+    'say "hi"',
+    "back\\slash",
+    "ends with \\",
+    "it's",
+    "'quoted'",
+    '"quoted"',
+    "a,b;c",
+    "A=b",
+    "ünïcode",
+    "",
+]
+TELLING = """
+import json, os, sys, time
+
+file, *words = sys.argv[1:]
+variables = {name: value for name, value in os.environ.items() if name.startswith("EVARA_")}
+with open(file + ".new", "w") as told:
+    json.dump([variables["EVARA_X"], words], told)
+os.rename(file + ".new", file)
+time.sleep(1000)
+"""
+
+
+def test_settings_and_words_of_commands_reach_programs_unchanged(
+    running: Supervisor, tmp_path: Path
+) -> None:
+    """Quotes, backslashes, line breaks and % have no meaning in the environment of a program."""
+    script = tmp_path / "telling.py"
+    script.write_text(TELLING)
+    settings = [*WORDS, "two\nlines", "ends\n", "no ;comment #at all"]
+    told = [tmp_path / str(number) for number in range(len(settings))]
+    programs = []
+    for path, setting in zip(told, settings, strict=True):
+        command = (sys.executable, str(script), str(path), *WORDS)
+        programs.append(Program(path.name, command, 1, {"EVARA_X": setting}))
+    running.start(programs)
+    until(lambda: all(path.exists() for path in told), 60, "every program")
+    assert [json.loads(path.read_text()) for path in told] == [[one, WORDS] for one in settings]
+
+
 def test_a_program_that_reloads_gets_new_settings_without_a_restart(
     running: Supervisor, layout: StackLayout, tmp_path: Path
 ) -> None:
@@ -107,8 +130,8 @@ def test_a_program_that_reloads_gets_new_settings_without_a_restart(
         return pids(running)
 
     first = start("old % 'secret'")
-    [path] = layout.state.glob("*.environment.json")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in layout.state.glob("*.environment.json")]
+    assert modes == [0o600, 0o600]
     second = start("new")
     assert second["p"] == first["p"]
     assert second["other"] != first["other"]
@@ -126,3 +149,21 @@ def test_a_start_that_was_interrupted_is_finished_by_the_next(running: Superviso
     assert states(running) == {}
     running.start(programs)
     until(lambda: states(running) == {"p": "RUNNING"}, 60, "the program")
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+def test_a_refused_configuration_is_not_quoted(
+    running: Supervisor,
+    layout: StackLayout,
+    capfd: pytest.CaptureFixture[str],
+    *,
+    is_running: bool,
+) -> None:
+    """supervisord's own message would quote it; the reader gets a fix instead of a traceback."""
+    if is_running:
+        running.start([Program("p", ("sleep", "1000"), 1)])
+    refused = Program("p", ("sleep", "1000"), "secret")  # type: ignore[arg-type]
+    with pytest.raises(StackError, match="fix: make down, then make up") as caught:
+        start_programs(layout, running, [refused], is_running=is_running)
+    assert "secret" not in str(caught.value)
+    assert "secret" not in "".join(capfd.readouterr())
