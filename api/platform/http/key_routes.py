@@ -1,5 +1,6 @@
 """/api/v1/keys: API keys and their scopes."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from api.platform.http.parsing import (
 )
 from api.platform.tables import SCOPES
 from api.platform.types import JsonObject
+from observability.spec.redaction import API_KEY
 
 blueprint = ApiBlueprint("keys", __name__, url_prefix="/api/v1/keys", description="API keys")
 EXAMPLE = {"name": "dashboard", "scope": "read"}
@@ -27,7 +29,14 @@ ANSWER: JsonObject = EXAMPLE | {
     "created_at": "2026-03-01T12:00:00+00:00",
 }
 ANSWER |= dict.fromkeys(("expires_at", "revoked_at", "last_used_at"))
-NAME = (validate.Length(1, 100), Whole(PRINTABLE))
+
+
+def without_key(name: str) -> None:
+    if re.search(API_KEY, name):
+        raise ValidationError("Must not contain an API key: names are listed and logged.")
+
+
+NAME = (validate.Length(1, 100), Whole(PRINTABLE), without_key)
 
 
 def in_future(moment: datetime) -> None:

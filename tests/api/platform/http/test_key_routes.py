@@ -55,6 +55,17 @@ def test_every_key_is_unique(client: FlaskClient) -> None:
     assert first["id"] != second["id"]
 
 
+@pytest.mark.parametrize("form", ["{}", "of {}.", "percent-encoded"])
+def test_name_must_not_contain_a_key(client: FlaskClient, form: str) -> None:
+    """Names are listed and logged; the refusal does not repeat the key."""
+    key = create(client)["key"]
+    name = form.format(key) if "{}" in form else key.replace("_", "%5F")
+    answer = client.post(PATH, json=KEY | {"name": name})
+    assert "name" in is_problem(answer, 422)["errors"]["json"]
+    assert key[6:] not in answer.text + client.get(PATH).text
+    assert create(client, name="evara_http_requests_total")["name"] == "evara_http_requests_total"
+
+
 def test_list_has_pages_and_no_secrets(client: FlaskClient) -> None:
     """The newest is first; revoked keys are listed; tokens and digests are not shown."""
     names = [f"key {number}" for number in range(3)]
