@@ -193,7 +193,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     settings = {
         "COMPOSE_PROJECT_NAME": f"evara-test-{os.getpid()}",
         "COMPOSE_FILE": "compose.yaml",
-        "COMPOSE_PROFILES": "replica,backup",
+        "COMPOSE_PROFILES": "replica,backup,load",
         "EVARA_STACK_DIR": str(folder / "state"),
         "EVARA_SECRETS_DIR": str(folder / "secrets"),
         "EVARA_PORT_OFFSET": str(ports["api"] - PORTS["api"]),
@@ -449,6 +449,18 @@ def test_load_and_slo_work_with_containers(stack: Containers) -> None:
         )
         > 0
     )
+
+
+def test_distributed_load_is_judged_by_its_master(stack: Containers) -> None:
+    """The profile `load` shows the verdict on what its worker sent; no request fails."""
+    page = stack.layout.url("locust")
+    assert eventually(lambda: bool(httpx.get(f"{page}/stats/requests").json()["workers"]))
+    httpx.post(f"{page}/swarm", data={"user_count": 2, "spawn_rate": 2})
+    assert eventually(lambda: httpx.get(f"{page}/stats/requests").json()["total_rps"] > 0)
+    httpx.post(f"{page}/stop", timeout=60)
+    report = httpx.get(f"{page}/verdict").json()
+    assert (report["errors"], report["exceptions"]) == ([], [])
+    assert sum(row["sent"] for row in report["routes"]) == report["total"]["requests"] > 0
 
 
 def test_valkey_outage_falls_back_to_local_limits(stack: Containers) -> None:
