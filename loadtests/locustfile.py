@@ -13,7 +13,8 @@ contract promises (`expect`), its share of the load (`weight`), its `objectives`
 
     provides    what the request creates: the resource, the field of the answer that holds its id,
                 and the parameters of the path that the resource lies below
-    needs       {parameter: the resource that it stands for, and all parameters that this fills}
+    needs       {parameter: the resource that it stands for, and the parameters of its path}
+    rank        the round in which the request can be sent: what it needs was created before
     consumes    the parameter whose resource the request removes
     fixed       {parameter: the one resource that is always requested}
     vary        {field of the body: `unique` or `now`}
@@ -25,6 +26,8 @@ import random
 import re
 import time
 from collections import defaultdict
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,9 +55,34 @@ STOP_SPREAD_SECONDS = 4.0
 VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
 
 
+CREATION_ORDER = sorted(SCENARIOS, key=itemgetter("rank"))  # what is needed comes first
 TALLY = Tally(SCENARIOS)
 RUN = DistributedRun(TALLY)
 RUN.register()
+
+
+@dataclass(eq=False)
+class Resource:
+    """A resource that a user created: ids of those above it, as far as known, and its own.
+
+    `together` has all resources of the same request.
+    """
+
+    name: str
+    parents: list[str]
+    own_id: str
+    together: list["Resource"]
+
+    def match(self, parameters: list[str]) -> dict[str, str]:
+        """Return the known values of the parameters of the resource's path."""
+        values = dict(zip(parameters, self.parents, strict=False))
+        return values | {parameters[-1]: self.own_id}
+
+    def fits(self, parameters: list[str], values: dict[str, str]) -> bool:
+        """Return whether the resource agrees with values that are given already."""
+        return all(
+            values.get(name, value) == value for name, value in self.match(parameters).items()
+        )
 
 
 class ApiUser(HttpUser):
@@ -64,24 +92,23 @@ class ApiUser(HttpUser):
 
     def on_start(self) -> None:
         """Create a resource of each kind that routes need."""
-        self.pool = defaultdict[str, list[list[str]]](list)  # resource → values of its path
+        self.pool = defaultdict[str, list[Resource]](list)
         if KEY:
             self.client.headers.update({"Authorization": f"Bearer {KEY}"})
         self.choices = [scenario for scenario in SCENARIOS if scenario["weight"]]
         self.weights = [scenario["weight"] for scenario in self.choices]
-        for scenario in SCENARIOS:
+        for scenario in CREATION_ORDER:
             if scenario["provides"]:
                 self.send(scenario, {})
 
     def on_stop(self) -> None:
         """Delete the resources that are left, not all clients at the same moment.
 
-        A resource below another one is deleted first: its path has more parameters.
+        The last created are deleted first: others may have been needed to create them.
         """
         time.sleep(random.uniform(0, STOP_SPREAD_SECONDS))  # noqa: S311
-        consuming = [scenario for scenario in SCENARIOS if scenario["consumes"]]
-        for scenario in sorted(consuming, key=count_parameters, reverse=True):
-            while self.pool[consumed(scenario)["resource"]]:
+        for scenario in reversed(CREATION_ORDER):
+            while scenario["consumes"] and self.pool[consumed(scenario)["resource"]]:
                 self.consume_newest(scenario)
 
     def draw(self) -> None:
@@ -99,20 +126,24 @@ class ApiUser(HttpUser):
         pool = self.pool[need["resource"]]
         before = len(pool)
         scenario, below = find_creating(need["resource"])
-        *parents, _ = need["fills"]
         known = {
             parameter: values[parent]
-            for parameter, parent in zip(below, parents, strict=False)
+            for parameter, parent in zip(below, need["fills"], strict=False)
             if parent in values
         }
         self.send(scenario, known)
         return len(pool) > before
 
     def consume_newest(self, scenario: Scenario) -> None:
-        """Send the request that removes the newest resource of its pool."""
+        """Send the request that removes the newest resource of its pool.
+
+        Everything else that was created by the same request goes with it.
+        """
         need = consumed(scenario)
-        resource = self.pool[need["resource"]].pop()
-        self.send(scenario, match_from_the_end(need["fills"], resource))
+        resource = self.pool[need["resource"]][-1]
+        for created in resource.together:
+            self.pool[created.name].remove(created)
+        self.send(scenario, resource.match(need["fills"]))
 
     def send(self, scenario: Scenario, known: dict[str, str]) -> None:
         """Send one request, judged by the statuses that the contract promises.
@@ -135,15 +166,27 @@ class ApiUser(HttpUser):
             catch_response=True,
         ) as answer:
             if answer.status_code in scenario["expect"]:
-                answer.success()
-                for new in scenario["provides"]:
-                    parents = [values[parameter] for parameter in new["below"]]
-                    self.pool[new["resource"]].append([*parents, str(answer.json()[new["field"]])])
+                self.keep_created(scenario, values, answer)
             elif answer.status_code:
                 excerpt = (answer.text or "")[:120]
                 answer.failure(f"{answer.status_code} {excerpt}")
             else:
                 answer.failure(str(answer.error))
+
+    def keep_created(self, scenario: Scenario, values: dict[str, str], answer: Any) -> None:
+        """Add what a good answer created to the pools; without its ids the answer is a failure."""
+        together: list[Resource] = []
+        try:
+            for new in scenario["provides"]:
+                parents = [values[parameter] for parameter in new["below"]]
+                own_id = str(answer.json()[new["field"]])
+                together.append(Resource(new["resource"], parents, own_id, together))
+        except (ValueError, KeyError, TypeError) as error:
+            answer.failure(f"the answer does not have the new id: {error!r}")
+            return
+        answer.success()
+        for resource in together:
+            self.pool[resource.name].append(resource)
 
     def choose_values(self, scenario: Scenario, known: dict[str, str]) -> dict[str, str] | None:
         """Return a value for each parameter of the path; None when a resource cannot be created.
@@ -158,20 +201,15 @@ class ApiUser(HttpUser):
             resource = self.choose_resource(need, values)
             if resource is None:
                 return None
-            values |= match_from_the_end(need["fills"], resource)
+            values = resource.match(need["fills"]) | values
         return values
 
-    def choose_resource(self, need: Row, values: dict[str, str]) -> list[str] | None:
+    def choose_resource(self, need: Row, values: dict[str, str]) -> Resource | None:
         """Return a resource that agrees with the values; without one create it, or return None."""
         pool = self.pool[need["resource"]]
-        given = {name: values[name] for name in need["fills"] if name in values}
         fitting = pool
-        if given:
-            fitting = [
-                resource
-                for resource in pool
-                if match_from_the_end(need["fills"], resource).items() >= given.items()
-            ]
+        if values.keys() & set(need["fills"]):
+            fitting = [resource for resource in pool if resource.fits(need["fills"], values)]
         if not fitting and self.create(need, values):
             fitting = pool[-1:]
         return random.choice(fitting) if fitting else None  # noqa: S311 - load, not secrets
@@ -181,7 +219,7 @@ def find_creating(resource: str) -> tuple[Scenario, list[str]]:
     """Return the scenario that creates a resource, and the parameters that it lies below."""
     return next(
         (scenario, new["below"])
-        for scenario in SCENARIOS
+        for scenario in CREATION_ORDER
         for new in scenario["provides"]
         if new["resource"] == resource
     )
@@ -191,16 +229,6 @@ def consumed(scenario: Scenario) -> Row:
     """Return the resource that a request removes, as `needs` has it."""
     need: Row = scenario["needs"][scenario["consumes"]]
     return need
-
-
-def match_from_the_end(parameters: list[str], values: list[str]) -> dict[str, str]:
-    """Return parameters with their values; the last value belongs to the last parameter."""
-    return dict(zip(reversed(parameters), reversed(values), strict=False))
-
-
-def count_parameters(scenario: Scenario) -> int:
-    """Return how many parameters a path has."""
-    return len(list_parameters(scenario["path"]))
 
 
 def list_parameters(path: str) -> list[str]:

@@ -49,11 +49,12 @@ def check_request(route: Route, operation: Json, where: str) -> Iterator[Problem
         yield contract_problem(where, "has load, but no example body in api/openapi.json", fix)
         return
     for parameter in operation.get("parameters", []):
-        is_unknown = parameter["in"] != "query" or "example" not in parameter
-        if parameter["in"] != "path" and parameter.get("required") and is_unknown:
-            name = f"{parameter['in']} parameter {parameter['name']!r}"
+        place = parameter.get("in")
+        is_unknown = place != "query" or "example" not in parameter
+        if place in ("query", "header", "cookie") and parameter.get("required") and is_unknown:
+            name = f"{place} parameter {parameter['name']!r}"
             message = f"has load, but no example of its required {name} in api/openapi.json"
-            if parameter["in"] != "query":
+            if place != "query":
                 message = f"has load, but load runs do not send its required {name}"
             yield contract_problem(where, message, f"{fix}; or set `load: {{weight: 0}}`")
     body = next((media["example"] for media in content.values()), None)

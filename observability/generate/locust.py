@@ -1,6 +1,7 @@
 """Plan and OpenAPI examples → the load scenarios that loadtests/locustfile.py interprets; pure."""
 
 import json
+import re
 
 from observability.lib.json_object import Json
 from observability.spec.load_resources import (
@@ -9,6 +10,7 @@ from observability.spec.load_resources import (
     list_available,
     list_created,
     list_needed,
+    rank_routes,
 )
 from observability.spec.plan import Plan, Route, Slo
 
@@ -18,8 +20,11 @@ SCENARIOS = "scenarios.json"
 def render(plan: Plan, openapi: Json) -> dict[str, str]:
     """Return the file; examples of `openapi`, the committed contract, become request bodies."""
     available = list_available(plan.routes)
+    ranks = rank_routes(plan.routes)
     scenarios = [
-        scenario(route, available, openapi) for route in plan.routes if is_sent(route.load)
+        scenario(route, available, openapi) | {"rank": ranks.get(route.http, len(ranks))}
+        for route in plan.routes
+        if is_sent(route.load)
     ]
     text = json.dumps(
         {"service": plan.service, "scenarios": scenarios}, indent=2, ensure_ascii=False
@@ -52,7 +57,7 @@ def scenario(route: Route, available: list[Created], openapi: Json) -> Json:
         "consumes": route.load.consumes,
         "fixed": dict(route.load.fixed),
         "expect": sorted(
-            int(code) for code in operation.get("responses", {}) if code.startswith("2")
+            int(code) for code in operation.get("responses", {}) if re.fullmatch(r"2\d\d", code)
         ),
         "objectives": [objective(slo) for slo in route.slos],
     }
@@ -63,7 +68,7 @@ def required_query(operation: Json) -> Json:
     return {
         parameter["name"]: parameter["example"]
         for parameter in operation.get("parameters", [])
-        if parameter["in"] == "query" and parameter.get("required") and "example" in parameter
+        if parameter.get("in") == "query" and parameter.get("required") and "example" in parameter
     }
 
 

@@ -4,6 +4,7 @@ A resource is named by the path that ends with its parameter, because /users/{id
 are different resources although both paths call their parameter `id`.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
@@ -25,7 +26,7 @@ class LoadedRoute(Protocol):
 class Created(NamedTuple):
     """A resource that a route creates, and the field of the response that holds its id.
 
-    `below` has the parameters of the route's own path when the resource's path continues it.
+    `below` has the parameters of the route's path that are also in the path of the resource.
     """
 
     resource: str
@@ -34,7 +35,10 @@ class Created(NamedTuple):
 
 
 class Needed(NamedTuple):
-    """The resource that gives values to the parameters `fills` of a path."""
+    """The resource that a parameter stands for, and the parameters of its path, `fills`.
+
+    A resource also gives values to the parameters above it that its creator knew.
+    """
 
     resource: str
     fills: tuple[str, ...]
@@ -61,48 +65,66 @@ def list_created(http: Http, load: LoadEntry) -> Iterator[Created]:
     collection = http.path.rstrip("/")
     for key, field in load.provides.items():
         resource = without_names(key if "/" in key else f"{collection}/{{{key}}}")
-        parent, _, _ = resource.rpartition("/")
-        continues = parent == without_names(collection)
-        yield Created(resource, field, tuple(http.parameters) if continues else ())
+        yield Created(resource, field, shared_parameters(collection, resource))
+
+
+def shared_parameters(path: str, resource: str) -> tuple[str, ...]:
+    """Return the parameters of a path in those segments that also lead to the resource."""
+    above = resource.split("/")[:-1]
+    shared = []
+    for segment, other in zip(path.split("/"), above, strict=False):
+        if without_names(segment) != other:
+            break
+        shared += re.findall(r"{(\w+)}", segment)
+    return tuple(shared)
 
 
 def list_needed(http: Http, load: LoadEntry, created: Iterable[Created]) -> dict[str, Needed]:
-    """Return what gives each parameter its value; those that `fixed` or nothing gives are absent.
-
-    A resource below another one also fills the parameters of the path above it.
-    """
-    below_by_resource = {new.resource: new.below for new in created}
+    """Return what each parameter stands for; those that `fixed` or nothing gives are absent."""
+    resources = {new.resource for new in created}
     needed = {}
     for index, parameter in enumerate(http.parameters):
         resource = without_names(resource_of(http.path, parameter))
-        if resource in below_by_resource and parameter not in load.fixed:
-            first = index - len(below_by_resource[resource])
-            fills = tuple(http.parameters[first : index + 1])
-            needed[parameter] = Needed(resource, fills)
+        if resource in resources and parameter not in load.fixed:
+            needed[parameter] = Needed(resource, tuple(http.parameters[: index + 1]))
     return needed
 
 
 def list_missing(http: Http, load: LoadEntry, created: Iterable[Created]) -> list[str]:
     """Return the parameters of a path that get a value from nowhere."""
-    needed = list_needed(http, load, created)
-    filled = {parameter for need in needed.values() for parameter in need.fills}
-    return [name for name in http.parameters if name not in filled | load.fixed.keys()]
+    created = list(created)
+    given = set(load.fixed)
+    for parameter, need in list_needed(http, load, created).items():
+        parents = min(len(new.below) for new in created if new.resource == need.resource)
+        given |= {parameter, *need.fills[:parents]}
+    return [parameter for parameter in http.parameters if parameter not in given]
+
+
+def rank_routes(routes: Iterable[LoadedRoute]) -> dict[Http, int]:
+    """Return in which round each route can be sent: after those that create what it needs.
+
+    A route that needs what only itself or nothing creates is absent.
+    """
+    waiting = [route for route in routes if is_sent(route.load)]
+    ranks: dict[Http, int] = {}
+    created: list[Created] = []
+    for number in itertools.count():
+        ready = [route for route in waiting if not list_missing(route.http, route.load, created)]
+        if not ready:
+            break
+        ranks |= {route.http: number for route in ready}
+        waiting = [route for route in waiting if route.http not in ranks]
+        created += [new for route in ready for new in list_created(route.http, route.load)]
+    return ranks
 
 
 def list_available(routes: Iterable[LoadedRoute]) -> list[Created]:
-    """Return the resources that load runs can create.
-
-    A route that needs what only itself or nothing creates can create nothing.
-    """
-    sent = [route for route in routes if is_sent(route.load)]
-    available: list[Created] = []
-    while True:
-        found = [
-            new
-            for route in sent
-            if not list_missing(route.http, route.load, available)
-            for new in list_created(route.http, route.load)
-        ]
-        if len(found) == len(available):
-            return available
-        available = found
+    """Return the resources that load runs can create."""
+    routes = list(routes)
+    ranks = rank_routes(routes)
+    return [
+        new
+        for route in routes
+        if route.http in ranks
+        for new in list_created(route.http, route.load)
+    ]

@@ -31,7 +31,15 @@ routes:
     next_steps: [Look.]
   orders.get: {http: "GET /orders/{id}", next_steps: [Look.]}
   orders.delete: {http: "DELETE /orders/{id}", load: {weight: 1, consumes: id}, next_steps: [Look.]}
-  invoices.get: {http: "GET /invoices/{number}", load: {weight: 0}, next_steps: [Look.]}
+  invoices.get: {http: "GET /invoices/{number}", next_steps: [Look.]}
+  users.copy:
+    http: POST /users/{id}/copies
+    load: {weight: 1, provides: {"/users/{id}": id}}
+    next_steps: [Look.]
+  notes.import:
+    http: POST /users/{id}/notes/imports
+    load: {weight: 1, provides: {"/users/{id}/notes/{note}": id}}
+    next_steps: [Look.]
   notes.create:
     http: POST /users/{id}/notes
     load: {weight: 1, provides: {note: id}}
@@ -57,6 +65,8 @@ OPENAPI: dict[str, Any] = {
         for path, methods in {
             "/users": ["post"],
             "/users/{id}": ["get", "delete"],
+            "/users/{id}/copies": ["post"],
+            "/users/{id}/notes/imports": ["post"],
             "/orders": ["post"],
             "/orders/{id}": ["get", "delete"],
             "/invoices/{number}": ["get"],
@@ -66,6 +76,8 @@ OPENAPI: dict[str, Any] = {
         }.items()
     }
 }
+
+INVOICES = ("/orders/", "/invoices/")  # each order has one with its number
 
 
 def write_scenarios(folder: Path, edit: tuple[str, str] = ("", "")) -> Path:
@@ -102,17 +114,20 @@ class Shop:
         if f"{method} {kind}" == self.broken:
             return 500, ""
         if method == "POST":
+            collection = {"copies": "/users", "imports": parent}.get(last, path)
+            parent = parent.removesuffix("/notes")
             if parent and parent not in self.paths:
                 return 404, ""
             self.created += 1
-            name = f"{last}-{self.created}"
-            self.paths.add(f"{path}/{name}")
+            name = f"{collection.rpartition('/')[2]}-{self.created}"
+            self.paths |= {f"{collection}/{name}", f"{collection}/{name}".replace(*INVOICES)}
             return 201, name
         if path not in self.paths:
             return 404, ""
         if method == "GET":
             return 200, ""
-        self.paths = {other for other in self.paths if not f"{other}/".startswith(f"{path}/")}
+        gone = (f"{path}/", f"{path}/".replace(*INVOICES))
+        self.paths = {other for other in self.paths if not f"{other}/".startswith(gone)}
         return 204, ""
 
 

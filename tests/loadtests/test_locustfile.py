@@ -132,7 +132,7 @@ result["fixed"] = api_user.client.sent[-1][1]
 l.random.choices = lambda choices, weights: [by_id["orders.delete"]]
 api_user.draw()
 result["consumed"] = [[name, path] for name, path, _ in api_user.client.sent[-2:]]
-result["left"] = list(api_user.pool["/api/v1/orders/{}"])
+result["left"] = [resource.own_id for resource in api_user.pool["/api/v1/orders/{}"]]
 api_user.on_stop()
 result["stopped"] = [api_user.client.sent[-1][:2], api_user.pool["/api/v1/orders/{}"]]
 result["verdicts"] = sorted({answer.verdict for answer in api_user.client.answers})
@@ -144,7 +144,7 @@ api_user = user()
 api_user.client.status = lambda name: 500
 l.random.choices = lambda choices, weights: [by_id["orders.delete"]]
 api_user.draw()
-result["pool"] = api_user.pool["/api/v1/orders/{}"]
+result["pool"] = [resource.own_id for resource in api_user.pool["/api/v1/orders/{}"]]
 result["requested"] = api_user.client.sent[-1][0]
 result["verdict"] = api_user.client.answers[-1].verdict
 empty = user(lambda name: 500)
@@ -287,7 +287,7 @@ def test_user_creates_uses_and_deletes_its_own_orders(results: dict[str, Any]) -
     assert result["path"] == "/api/v1/orders/created-1/parcels"
     assert [name for name, _ in result["consumed"]] == ["orders.create", "orders.delete"]
     assert result["consumed"][1][1] != "/api/v1/orders/created-1"
-    assert result["left"] == [["created-1"]]
+    assert result["left"] == ["created-1"]
     assert result["stopped"] == [["orders.delete", "/api/v1/orders/created-1"], []]
     assert result["verdicts"] == ["good"]
     assert result["sent"]
@@ -297,7 +297,7 @@ def test_user_creates_uses_and_deletes_its_own_orders(results: dict[str, Any]) -
 def test_user_survives_failures(results: dict[str, Any]) -> None:
     """A user keeps its node when a creation fails; without a node it creates one first."""
     result = results["failing"]
-    assert result["pool"] == [["created-1"]]
+    assert result["pool"] == ["created-1"]
     assert result["requested"] == "orders.create"
     assert result["verdict"].startswith("500")
     assert result["tried"] == ["orders.create"]

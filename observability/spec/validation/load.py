@@ -40,6 +40,9 @@ def check_parameters(http: Http, load: LoadEntry, place: str) -> Iterator[Proble
     known = ", ".join(http.parameters) or "none, so remove it"
     for name in sorted(used - set(http.parameters)):
         yield Problem(place, f"{name!r} is not a parameter of {http}", f"use one of: {known}")
+    if load.consumes in http.parameters[:-1]:
+        message = f"deletes the {load.consumes!r}, but {http} ends with another parameter"
+        yield Problem(place, message, f"write `consumes: {http.parameters[-1]}`")
     if load.consumes in load.fixed:
         message = f"deletes the {load.consumes!r} that it names as fixed, so only once"
         yield Problem(place, message, "remove it from `fixed`")

@@ -46,8 +46,8 @@ def test_parameter_that_no_route_provides_is_named(
     tmp_path: Path, edit: tuple[str, str], key: str, resource: str
 ) -> None:
     """Another resource with a parameter of the same name does not count."""
-    weighted = ("load: {weight: 0}", "load: {weight: 1}")
-    problems = problems_of(tmp_path, edit, weighted)
+    other_import = ('{"/users/{id}/notes/{note}": id}', '{"/imports/{id}": id}')
+    problems = problems_of(tmp_path, edit, other_import)
     message = f"cannot be sent: no route with load creates a resource for {resource}"
     [fix] = [
         fix for where, text, fix in problems if (where, text) == (f"routes.{key}.load", message)
@@ -65,6 +65,8 @@ def test_fixed_resource_needs_no_provider(tmp_path: Path) -> None:
             'DELETE /users/{id}", load: {weight: 0}',
         ),
         ("provides: {note: id}", "provides: {note: id}, fixed: {id: a}"),
+        ('1, provides: {"/users/{id}/notes', '1, fixed: {id: a}, provides: {"/users/{id}/notes'),
+        ('load: {weight: 1, provides: {"/users/{id}": id}}', "load: {weight: 0}"),
     ]
     assert problems_of(tmp_path, *edits) == []
 
