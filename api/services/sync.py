@@ -7,7 +7,7 @@ the run looks back for them. docs/adr/0026-late-uploads.md has the reasons.
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 
@@ -43,6 +43,9 @@ COMMIT_ROWS = 500  # short commits: SQLite has one write lock, which devices nee
 # What is a little late is read without looking back; storing a reading again has no effect.
 OVERLAP = timedelta(hours=1)
 FIRST_SPAN = timedelta(days=1)  # of looking back
+# What a clock can tell; strftime writes earlier years with fewer digits.
+FIRST_TIME = datetime(1000, 1, 1, tzinfo=UTC)
+LAST_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 LOOK_BACK_PAGES = 10  # of one run; the next run goes on
 log = logging.getLogger(__name__)
 
@@ -119,9 +122,11 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
     if node is None or node.channel_id is None:
         return  # deleted or changed since the job was queued
     before = state_of(node_id)
+    latest = (now() + limits.MAX_AHEAD).replace(microsecond=0)
     try:
-        yield from read_new(client, node, lease)
+        yield from read_new(client, node, latest, lease)
         change(node, lease, finish)
+        yield from read_implausible(client, node, latest, lease)
         yield from look_back(client, node, lease)
     except DeadlineExceeded as error:
         after = state_of(node_id)
@@ -130,18 +135,39 @@ def sync_node(client: ThingSpeak, node_id: str, lease: Lease) -> Iterator[int]:
         raise
 
 
-def read_new(client: ThingSpeak, node: Node, lease: Lease) -> Iterator[int]:
-    """Store the entries from shortly before the cursor to the end of the channel."""
+def read_new(client: ThingSpeak, node: Node, latest: datetime, lease: Lease) -> Iterator[int]:
+    """Store the entries from shortly before the cursor to the latest time that is accepted."""
     state = state_of(node.id)
     start = state.synced_until - OVERLAP
-    end = now() + limits.MAX_AHEAD
-    for page in client.feeds(node.channel_id or 0, node.channel_key, start, end):
+    for page in client.feeds(node.channel_id or 0, node.channel_key, start, latest):
         if is_cleared(state, page):
             log.warning("the channel was cleared: its sync starts over", extra={"subject": node.id})
             change(node, lease, start_over)
-            yield from read_new(client, node, lease)
+            yield from read_new(client, node, latest, lease)
             return
         yield from store_page(node, page, page.feed.entries, lease)
+
+
+def read_implausible(
+    client: ThingSpeak, node: Node, latest: datetime, lease: Lease
+) -> Iterator[int]:
+    """Reject the entries with missing ids whose times are beyond the limits.
+
+    A clock that stays wrong costs one or two requests in each run, and no search.
+    """
+    spans = [(latest + SECOND, LAST_TIME), (FIRST_TIME, limits.EARLIEST - SECOND)]
+    for first, last in spans:
+        missing = state_of(node.id).missing
+        if not missing:
+            return
+        page = client.page(node.channel_id or 0, node.channel_key, first, last)
+        yield from store_page(node, page, entries_of(page, missing), lease)
+        change(node, lease, end_search)
+
+
+def entries_of(page: Page, ids: entry_ids.Ranges) -> list[Entry]:
+    """Return the entries of a page that have these ids."""
+    return [entry for entry in page.feed.entries if entry_ids.contains(ids, entry.id)]
 
 
 def look_back(client: ThingSpeak, node: Node, lease: Lease) -> Iterator[int]:
@@ -155,8 +181,7 @@ def look_back(client: ThingSpeak, node: Node, lease: Lease) -> Iterator[int]:
         return
     stored = 0
     for page in islice(older_pages(client, node), LOOK_BACK_PAGES):
-        late = [entry for entry in page.feed.entries if entry_ids.contains(missing, entry.id)]
-        for new in store_page(node, page, late, lease):
+        for new in store_page(node, page, entries_of(page, missing), lease):
             stored += new
             yield new
         change(node, lease, partial(move_search, searched_from=page.first))

@@ -64,8 +64,8 @@ def new_state(node_id: str) -> SyncState:
 
 def is_cleared(state: SyncState, page: Page) -> bool:
     """Return whether the ids of the channel began again: the entry at the cursor is gone."""
-    last_id = page.feed.last_entry_id
-    if last_id is not None and last_id < state.known_id:
+    tells_last_id = page.feed.last_entry_id is not None
+    if tells_last_id and page.feed.highest_id < state.known_id:
         return True
     if state.cursor_id is None or not page.covers(state.synced_until):
         return False
@@ -77,7 +77,7 @@ def account_for(state: SyncState, page: Page, entries: list[Entry]) -> None:
     """Note in the state that the entries of the page were read."""
     if state.searched_from is None:
         # A search begins. Its ids are those given so far: later ones may have times that it passed.
-        last_id = page.feed.last_entry_id or state.known_id
+        last_id = max(state.known_id, page.feed.highest_id)
         state.missing = entry_ids.between(state.known_id + 1, last_id)
         state.known_id = last_id
         state.searched_from = page.first

@@ -51,27 +51,36 @@ class NoAccess(ThingSpeakError):
 class Feed:
     """Entries by time and id, each once, and what is known about their channel.
 
-    `rejects` are the entries whose time or id is unusable.
+    `rejects` are the entries whose time or id is unusable. Ids follow arrival: every id up to
+    `last_entry_id`, which not every response has, was given to an entry.
     """
 
     entries: list[Entry]
     created_at: datetime | None
-    # Ids follow arrival: every id up to this one was given to an entry.
     last_entry_id: int | None
     rejects: list[Reject]
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id that is known to have been given to an entry; 0 without one."""
+        return max(self.last_entry_id or 0, *(entry.id for entry in self.entries), 0)
 
 
 @dataclass(frozen=True)
 class Page:
-    """The feed with all entries of a time span, whose first and last second are included."""
+    """The feed with the entries of a time span, whose first and last second are included.
+
+    Entries may be missing from a full page.
+    """
 
     first: datetime
     last: datetime
     feed: Feed
+    full: bool = False
 
     def covers(self, time: datetime) -> bool:
         """Return whether the span includes the time."""
-        return self.first <= time < self.last + SECOND
+        return self.first <= time.replace(microsecond=0) <= self.last
 
 
 class ThingSpeak:
@@ -101,22 +110,30 @@ class ThingSpeak:
         spans = [(start.replace(microsecond=0), end.replace(microsecond=0))]
         while spans:
             first, last = spans.pop()
-            params = {
-                "start": first.strftime(TIME_FORMAT),
-                "end": last.strftime(TIME_FORMAT),
-                "results": MAX_ENTRIES,
-            }
-            feed = self._get(channel, key, params, self._policy)
-            size = len(feed.entries) + len(feed.rejects)
-            if size >= MAX_ENTRIES and last > first:
-                middle = split_time(first, last, feed.created_at)
+            page = self.page(channel, key, first, last)
+            if page.full and last > first:
+                middle = split_time(first, last, page.feed.created_at)
                 halves = [(first, middle), (middle + SECOND, last)]
                 spans += halves if newest_first else reversed(halves)
                 continue
-            page = Page(first, last, feed)
-            # An entry from outside the requested span would move the caller's cursor too far.
-            entries = [entry for entry in feed.entries if page.covers(entry.time)]
-            yield replace(page, feed=replace(feed, entries=entries))
+            yield page
+
+    def page(self, channel: int, key: str | None, first: datetime, last: datetime) -> Page:
+        """Return the entries of one response, whose span has whole seconds.
+
+        Raise ThingSpeakError or CallRefused.
+        """
+        params = {
+            "start": first.strftime(TIME_FORMAT),
+            "end": last.strftime(TIME_FORMAT),
+            "results": MAX_ENTRIES,
+        }
+        feed = self._get(channel, key, params, self._policy)
+        size = len(feed.entries) + len(feed.rejects)
+        page = Page(first, last, feed, full=size >= MAX_ENTRIES)
+        # An entry from outside the requested span would move the caller's cursor too far.
+        entries = [entry for entry in feed.entries if page.covers(entry.time)]
+        return replace(page, feed=replace(feed, entries=entries))
 
     def newest(self, channel: int, key: str | None, end: datetime) -> Feed:
         """Return the newest entries up to a time, at most RECENT, for a caller that waits.
@@ -175,7 +192,7 @@ def parse_feed(response: httpx.Response) -> Feed:
     rejects = [entry for entry in parsed if isinstance(entry, Reject)]
     entry_by_id = {entry.id: entry for entry in parsed if isinstance(entry, Entry)}
     entries = sorted(entry_by_id.values(), key=lambda entry: (entry.time, entry.id))
-    return Feed(entries, parse_created_at(data), parse_last_entry_id(data, entries), rejects)
+    return Feed(entries, parse_created_at(data), parse_last_entry_id(data), rejects)
 
 
 def parse_created_at(data: JsonObject) -> datetime | None:
@@ -185,12 +202,11 @@ def parse_created_at(data: JsonObject) -> datetime | None:
     return None
 
 
-def parse_last_entry_id(data: JsonObject, entries: list[Entry]) -> int | None:
-    """Return the highest id of the channel; None when it has none, or the response tells none."""
-    ids = [entry.id for entry in entries]
+def parse_last_entry_id(data: JsonObject) -> int | None:
+    """Return the last id of the channel; None when it has none, or the response tells none."""
     with suppress(TypeError, ValueError, KeyError):
-        ids.append(wire.parse_whole(str(data["channel"]["last_entry_id"])))
-    return max(ids, default=None)
+        return wire.parse_whole(str(data["channel"]["last_entry_id"]))
+    return None
 
 
 def raise_for_status(response: httpx.Response) -> None:

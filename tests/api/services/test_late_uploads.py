@@ -19,8 +19,10 @@ from api.platform.db import database
 from api.platform.jobs import leases
 from api.platform.jobs.tasks import Unfinished
 from api.platform.outbound.deadlines import DeadlineExceeded
+from api.platform.telemetry import metrics
 from api.services import entry_ids, nodes, sync, sync_state, thingspeak
 from api.services.thingspeak import ThingSpeak
+from tests.api.platform.helpers import sample
 from tests.api.services.channels import Channels, sync_all
 
 CHANNEL = 7
@@ -130,11 +132,14 @@ def test_an_entry_of_any_age_is_stored(
 
 
 def test_young_entries_are_found_first(client: ThingSpeak, upstream: Channels) -> None:
-    """Entries of the last day cost each node one request more, once."""
+    """Entries of the last day cost each node three requests more, once.
+
+    Two of them are for times beyond the limits.
+    """
     upload_live(upstream)
     sync_all(client)
     upstream.upload(CHANNEL, (NOW - 5 * HOUR, 5.0), field="field2")
-    assert requests_of_a_sync(client, upstream) == 4
+    assert requests_of_a_sync(client, upstream) == 2 * 4
     assert requests_of_a_sync(client, upstream) == 2
 
 
@@ -145,7 +150,7 @@ def test_a_gap_that_stays_is_searched_once(client: ThingSpeak, upstream: Channel
     upstream.upload(CHANNEL, *((NOW - 5 * HOUR, float(value)) for value in range(4)))
     for entry_id in (146, 148):
         upstream.channels[CHANNEL].delete(entry_id)
-    assert 4 < requests_of_a_sync(client, upstream) <= 2 * (1 + sync.LOOK_BACK_PAGES)
+    assert 4 < requests_of_a_sync(client, upstream) <= 2 * (3 + sync.LOOK_BACK_PAGES)
     assert state_of("flow").missing == []
     assert requests_of_a_sync(client, upstream) == 2
 
@@ -156,7 +161,7 @@ def test_a_gap_of_millions_of_ids_is_searched_once(client: ThingSpeak, upstream:
     sync_all(client)
     upstream.channels[CHANNEL].last_entry_id += 10**12
     upstream.upload(CHANNEL, (NOW - 5 * HOUR, 5.0), field="field2")
-    assert requests_of_a_sync(client, upstream) <= 2 * (1 + sync.LOOK_BACK_PAGES)
+    assert requests_of_a_sync(client, upstream) <= 2 * (3 + sync.LOOK_BACK_PAGES)
     assert missing_readings(upstream) == {}
     assert requests_of_a_sync(client, upstream) == 2
 
@@ -226,6 +231,69 @@ def test_an_entry_ahead_of_the_clock_is_no_gap(client: ThingSpeak, upstream: Cha
     assert requests_of_a_sync(client, upstream) == 2
 
 
+@pytest.mark.parametrize(
+    ("time", "requests"),
+    [
+        (NOW + 3 * DAY, 1),
+        (NOW + 20_000 * DAY, 1),
+        (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), 1),
+        (datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC), 2),
+        (datetime(1970, 1, 1, tzinfo=UTC), 2),
+        (datetime(1969, 12, 31, 22, tzinfo=UTC), 2),
+        (datetime(1001, 1, 1, tzinfo=UTC), 2),
+    ],
+    ids=["3 days ahead", "decades ahead", "9999", "1999", "1970", "before 1970", "1001"],
+)
+def test_a_clock_that_stays_wrong_is_counted_without_looking_back(
+    client: ThingSpeak,
+    upstream: Channels,
+    caplog: pytest.LogCaptureFixture,
+    time: datetime,
+    requests: int,
+) -> None:
+    """Every entry is counted once for the node that uses its field, in few requests per run."""
+    node_id = f"wrong-clock-{time:%Y%m%d}"
+    nodes.delete("flow")
+    nodes.delete("level")
+    create_node(node_id, {"field2": "level"})
+    upload_live(upstream)
+    sync_all(client)
+    for run in range(3):
+        upstream.upload(CHANNEL, (time - run * MINUTE, float(run)), field="field2")
+        upstream.upload(CHANNEL, (time - run * MINUTE - MINUTE / 2, 1.0), field="field3")
+        assert requests_of_a_sync(client, upstream) == 1 + requests
+    labels = {"node": node_id, "field": "field2", "reason": "time_range"}
+    assert sample(metrics.REGISTRY, "evara_sync_rejected_values_total", **labels) == 3
+    logged = [record for record in caplog.records if getattr(record, "reason", "") == "time_range"]
+    assert len(logged) == 1
+    assert requests_of_a_sync(client, upstream) == 1
+    assert stored(node_id) == set()
+
+
+def test_a_wrong_clock_hides_no_late_entry(client: ThingSpeak, upstream: Channels) -> None:
+    """The ids that remain when the wrong times were rejected are searched in the same run."""
+    upload_live(upstream)
+    sync_all(client)
+    upstream.upload(CHANNEL, (NOW + 3 * DAY, 1.0), (NOW - 5 * HOUR, 5.0), field="field2")
+    sync_all(client)
+    assert stored("level") == {(NOW - 5 * HOUR, 5.0)}
+    assert requests_of_a_sync(client, upstream) == 2
+
+
+def test_many_entries_far_ahead_cost_one_request(
+    client: ThingSpeak, upstream: Channels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more than one response holds, the newest times are in it; new ones are among them."""
+    nodes.delete("flow")
+    upload_live(upstream)
+    upstream.upload(CHANNEL, *((NOW + 3 * DAY - step * MINUTE, 1.0) for step in range(300)))
+    for _ in range(2):
+        sync_all(client)
+    monkeypatch.setattr(thingspeak, "MAX_ENTRIES", 200)
+    upstream.upload(CHANNEL, (NOW + 3 * DAY + MINUTE, 1.0))
+    assert requests_of_a_sync(client, upstream) == 2
+
+
 def test_a_new_field_is_backfilled_with_late_entries(
     client: ThingSpeak, upstream: Channels
 ) -> None:
@@ -269,6 +337,47 @@ def test_a_response_without_last_entry_id_is_read(app: Flask) -> None:
         assert stored("flow") == {(NOW, 1.0), (time, 2.0)}
 
 
+def test_without_last_entry_id_a_late_entry_is_no_cleared_channel(
+    client: ThingSpeak, upstream: Channels, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The channel's highest id is old by time, so that later reads do not contain it."""
+    nodes.delete("level")
+    upload_live(upstream)
+    upstream.upload(CHANNEL, (NOW - 5 * HOUR - MINUTE, 5.0))
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        feed = upstream.answer(request).json()
+        return httpx.Response(200, json={"channel": {}, "feeds": feed["feeds"]})
+
+    client = ThingSpeak("http://upstream.invalid", 1, httpx.MockTransport(answer))
+    sync_all(client)
+    assert [requests_of_a_sync(client, upstream) for _ in range(3)] == [1, 1, 1]
+    assert "cleared" not in caplog.text
+    assert state_of("flow").known_id == 145
+    upstream.upload(CHANNEL, (NOW, 7.0))
+    assert requests_of_a_sync(client, upstream) == 1
+    assert state_of("flow").known_id == 146
+
+
+def test_the_channel_of_a_node_set_away_and_back_is_read_anew(
+    client: ThingSpeak, upstream: Channels
+) -> None:
+    """So are times that a refilled channel has in addition; readings of stored times stay."""
+    nodes.delete("level")
+    last = (NOW, 3.0)
+    upstream.upload(CHANNEL, (NOW - 3 * DAY, 1.0), (NOW - 2 * DAY, 2.0), last)
+    sync_all(client)
+    upstream.channels[CHANNEL].clear()
+    upstream.upload(CHANNEL, (NOW - 5 * DAY, 9.0), (NOW - 2 * DAY, 8.0), last)
+    before = stored("flow")
+    sync_all(client)
+    assert stored("flow") == before
+    for channel_id in (None, CHANNEL):
+        nodes.update("flow", {"channel_id": channel_id})
+    sync_all(client)
+    assert stored("flow") == before | {(NOW - 5 * DAY, 9.0)}
+
+
 def test_a_search_is_resumed_and_bounded(
     client: ThingSpeak,
     upstream: Channels,
@@ -285,7 +394,7 @@ def test_a_search_is_resumed_and_bounded(
     for run in range(4):
         upstream.upload(CHANNEL, (NOW - MINUTE * (4 - run), 1.0), field="field2")
         with caplog.at_level(logging.INFO, logger="api.services.sync"):
-            assert requests_of_a_sync(client, upstream) <= 3
+            assert requests_of_a_sync(client, upstream) <= 1 + 2 + 2
         searched.append(state_of("level").searched_from)
         assert (NOW - MINUTE * (4 - run), 1.0) in stored("level")
         if (NOW - 900 * DAY, 5.0) in stored("level"):
@@ -309,7 +418,7 @@ def test_a_deadline_while_looking_back_is_no_failure(
     calls = itertools.count()
 
     def reach_deadline(_: int) -> None:
-        if next(calls) == 3:
+        if next(calls) == 5:
             raise DeadlineExceeded("the deadline passed")
 
     upstream.before = reach_deadline
