@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import gunicorn
 
@@ -38,6 +41,41 @@ def post_fork(_server: object, _worker: object) -> None:
     for name in list(sys.modules):
         if name.startswith(("api.", "observability.")):
             del sys.modules[name]
+
+
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
+
+def on_reload(server: Any) -> None:
+    """Let the old workers serve until the new ones do: gunicorn's own reload ends them at once.
+
+    It starts the new workers and then calls `manage_workers`, which ends those that are too many.
+    """
+    newest_old = server.worker_age
+
+    def manage_workers() -> None:
+        del server.manage_workers  # replaced for this one call
+        deadline = time.monotonic() + timeout
+        signals: list[int] = []
+        while time.monotonic() < deadline and STOP_SIGNALS.isdisjoint(signals):
+            new = [worker for worker in server.WORKERS.values() if worker.age > newest_old]
+            if all(map(serves, new)):
+                break
+            signals += server.wait_for_signals(timeout=0.05)
+            server.reap_workers()
+        for number in signals:
+            server.SIG_QUEUE.put(number)  # handled after the reload
+        server.manage_workers()
+
+    server.manage_workers = manage_workers
+
+
+def serves(worker: Any) -> bool:
+    """Return whether a worker has begun to accept connections.
+
+    From then on its file has monotonic times, before that the later time of day of its creation.
+    """
+    return bool(worker.tmp.last_update() <= time.monotonic())
 
 
 gunicorn.SERVER = "evara"  # the Server header; there is no setting for it

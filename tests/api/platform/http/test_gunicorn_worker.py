@@ -20,7 +20,13 @@ from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[4]
 APP = """
-import os
+import os, pathlib, time
+
+folder = pathlib.Path(__file__).parent
+if os.environ.get("EVARA_VERSION") == "slow":
+    (folder / f"importing-{os.getpid()}").touch()
+    while not (folder / "gate").exists():
+        time.sleep(0.05)
 
 def app(environ, start_response):
     body = environ["wsgi.input"].read()
@@ -110,3 +116,33 @@ def test_changed_settings_reach_new_workers_without_a_refused_connection(tmp_pat
             master.send_signal(signal.SIGHUP)
             until(lambda expected=expected: version() == expected, 60, "the new settings")
         assert master.poll() is None
+
+
+def test_old_workers_answer_until_the_new_ones_have_imported_the_app(tmp_path: Path) -> None:
+    """A reload leaves no time in which nobody answers, however long the app takes to start."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+
+    def answer() -> tuple[str, int]:
+        headers = httpx.get(f"http://{address}/", timeout=20).headers
+        return headers["X-Version"], int(headers["X-Pid"])
+
+    def workers() -> set[int]:
+        return {worker.pid for worker in running_children(psutil.Process(master.pid))}
+
+    def importing() -> set[int]:
+        return {int(path.name.split("-")[1]) for path in tmp_path.glob("importing-*")}
+
+    with running_gunicorn(tmp_path, port) as master:
+        write_settings(tmp_path, EVARA_BIND=address, EVARA_VERSION="slow")
+        master.send_signal(signal.SIGHUP)
+        until(lambda: len(importing()) == 2, 60, "the import in both new workers")
+        for _ in range(50):
+            version, pid = answer()
+            assert version == "none"
+            assert pid not in importing()
+        (tmp_path / "gate").touch()
+        until(lambda: workers() == importing(), 60, "the end of the old workers")
+        version, pid = answer()
+        assert version == "slow"
+        assert pid in importing()
