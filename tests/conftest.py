@@ -19,7 +19,11 @@ os.environ["SSL_CERT_DIR"] = os.devnull
 # For tests that run promtool themselves; see observability/checks/server_tools.py.
 os.environ.setdefault("GOGC", "400")
 
-from tests.raised_alerts import pytest_pyfunc_call, raised_alerts  # noqa: E402, F401
+from tests.raised_alerts import (  # noqa: E402
+    pytest_runtest_call,  # noqa: F401
+    pytest_runtest_makereport,  # noqa: F401
+    raised_alerts,  # noqa: F401
+)
 from tests.redis_server import RedisServer  # noqa: E402
 
 LEFT_OUT: set[str] = set()  # tests about SQLite, in a run over another database

@@ -1,4 +1,4 @@
-"""The marker `raises_alert`: a marked test fails unless a server reported its alerts as firing.
+"""The marker `raises_alert`: a marked test fails if it is skipped or no server reported its alerts.
 
 `check` requires the marker of every test that the catalogue or the policy names (docs/checks.md).
 """
@@ -40,12 +40,31 @@ def raised_alerts() -> RaisedAlerts:
     return RaisedAlerts()
 
 
+def claimed_alerts(item: pytest.Item) -> set[str]:
+    """Return the alerts that the markers of a test name."""
+    return {str(name) for mark in item.iter_markers(MARKER) for name in mark.args}
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """Fail a marked test after its last line, unless all its alerts have fired."""
     result = yield
-    claimed = {str(name) for mark in pyfuncitem.iter_markers(MARKER) for name in mark.args}
-    seen = pyfuncitem.funcargs.get("raised_alerts", RaisedAlerts())
-    missing = seen.missing(claimed)
+    seen = getattr(item, "funcargs", {}).get("raised_alerts", RaisedAlerts())
+    missing = seen.missing(claimed_alerts(item))
     assert not missing, f"no server reported as firing: {', '.join(sorted(missing))}"
     return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a marked test that is skipped, or is expected to fail: it proves nothing."""
+    report = yield
+    claimed = claimed_alerts(item)
+    if report.skipped and claimed:
+        names = ", ".join(sorted(claimed))
+        reason = vars(report).pop("wasxfail", report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"has to raise {names}, but was skipped: {reason}"
+    return report

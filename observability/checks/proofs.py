@@ -5,6 +5,7 @@ server reported the alert as firing, so that the marker cannot claim more than w
 """
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from observability.spec.problems import Problem
 from observability.spec.schema.entry import AlertEntry
 
 MARKER = "raises_alert"
-SKIPPING = {"skip", "skipif", "xfail"}
+COLLECTED = re.compile(r"tests/(.+/)?test_[^/]*\.py::(Test\w*::)?test_\w+")
+SKIPPING = re.compile("(?i)skip|xfail|expectedFailure|__test__")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+NAME_FIELDS: dict[type, str] = {ast.Name: "id", ast.Attribute: "attr", ast.alias: "name"}
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 Drills = Mapping[str, bool]  # by name, whether an alert follows from the drill
 
 
@@ -25,12 +29,13 @@ def check(plan: Plan, drills: Drills, folder: Path) -> list[Problem]:
 
     The tests of a service are below `folder`; those of the policy are beside this code.
     """
-    return [
+    problems = [
         *check_drills(plan, drills),
         *check_slis(plan, drills),
         *check_tests(plan, folder),
         *check_markers(plan, folder),
     ]
+    return list(dict.fromkeys(problems))  # several alerts may name tests of one broken file
 
 
 def list_alerts(plan: Plan) -> Iterator[tuple[str, Alert[AlertEntry]]]:
@@ -87,41 +92,65 @@ def check_tests(plan: Plan, folder: Path) -> Iterator[Problem]:
 def check_test(where: str, alert: str, test: str, folder: Path) -> Iterator[Problem]:
     """Yield the problem of a test that should raise an alert."""
     path, _, name = test.partition("::")
-    functions = find_functions(folder / path) or find_functions(registry.ROOT / path)
+    root = folder if (folder / path).is_file() else registry.ROOT  # the policy's tests
+    tree = parse_tests(root / path, path)
+    if isinstance(tree, Problem):
+        yield tree
+        return
+    functions = find_functions(tree)
     function = functions.get(name)
     if function is None:
         yield problem(where, f"there is no test {test}", "name a test function: FILE.py::test_…")
         return
-    marks = list(list_marks(function))
-    if alert not in [argument for mark in marks for argument in raised_alerts(mark)]:
+    constructor = name.rpartition("::")[0] + "::__init__"
+    if not COLLECTED.fullmatch(test) or constructor in functions:
+        fix = "name it tests/…/test_….py::test_… or …::Test…::test_…, in a class without __init__"
+        yield problem(where, f"pytest does not collect {test}", fix)
+    if not any(alert in raised_alerts(mark) for mark in list_marks(function)):
         fix = f'mark the test with @pytest.mark.{MARKER}("{alert}"), and raise the alert in it'
         yield problem(where, f"{test} does not claim to raise {alert}", fix)
-    calls_skip = any(f"pytest.{word}(" in ast.unparse(function) for word in SKIPPING)
-    if calls_skip or SKIPPING.intersection(map(mark_name, marks)):
-        yield problem(where, f"{test} may be skipped", "name a test that always runs")
+    skips = sorted(set(find_skips(list_parts(tree, name))))
+    if skips:
+        fix = "name a test that always runs, in a file whose helpers skip nothing"
+        yield problem(where, f"{test} may be skipped, by {', '.join(skips)}", fix)
 
 
 def check_markers(plan: Plan, folder: Path) -> Iterator[Problem]:
     """Yield markers of tests that name no declared alert."""
     known = {names.BURN_ALERT, *(alert.name for _, alert in list_alerts(plan))}
     for path in sorted((folder / "tests").rglob("test_*.py")):
-        if MARKER not in path.read_text(encoding="utf-8"):
+        if not path.is_file() or MARKER.encode() not in path.read_bytes():
             continue
-        for name, function in find_functions(path).items():
+        place = str(path.relative_to(folder))
+        tree = parse_tests(path, place)
+        if isinstance(tree, Problem):
+            yield tree
+            continue
+        for name, function in find_functions(tree).items():
             for mark in list_marks(function):
                 for alert in raised_alerts(mark):
                     if alert not in known:
-                        where = f"{path.relative_to(folder)}::{name}"
+                        where = f"{place}::{name}"
                         fix = "correct the marker, or declare the alert in the catalogue"
                         yield problem(where, f"raises {alert!r}, which is no alert", fix)
 
 
-def find_functions(path: Path) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Return the functions of a file by name, those of a class as `Class::name`; {} without it."""
+def parse_tests(path: Path, place: str) -> ast.Module | Problem:
+    """Return the statements of a file, none if it is missing; or why it cannot be parsed."""
     if not path.is_file():
-        return {}
+        return ast.Module([], [])
+    try:
+        return ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        fix = f"correct the file until `python -m py_compile {place}` accepts it"
+        where = f"{place}:{error.lineno or 1}"
+        return problem(where, f"is not valid Python: {error.msg}", fix)
+
+
+def find_functions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Return the functions of a file by name, those of a class as `Class::name`."""
     functions = {}
-    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+    for statement in tree.body:
         if isinstance(statement, FUNCTIONS):
             functions[statement.name] = statement
         elif isinstance(statement, ast.ClassDef):
@@ -129,6 +158,31 @@ def find_functions(path: Path) -> dict[str, ast.FunctionDef | ast.AsyncFunctionD
                 if isinstance(member, FUNCTIONS):
                     functions[f"{statement.name}::{member.name}"] = member
     return functions
+
+
+def list_parts(tree: ast.Module, test: str) -> list[ast.AST]:
+    """Return the parts of a file, except for those of its other tests."""
+    others = {
+        part
+        for definition in ast.walk(tree)
+        if isinstance(definition, DEFINITIONS)
+        and definition.name.lower().startswith("test")
+        and definition.name not in test.split("::")
+        for part in ast.walk(definition)
+    }
+    return [part for part in ast.walk(tree) if part not in others]
+
+
+def find_skips(parts: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield what can keep pytest from running a test, by its name in the code."""
+    for part in parts:
+        name = getattr(part, NAME_FIELDS.get(type(part), ""), "")
+        if SKIPPING.search(name):
+            yield name
+        if isinstance(part, ast.Call) and ast.unparse(part.func).endswith("parametrize"):
+            values = [*part.args, *(keyword.value for keyword in part.keywords)]
+            if any(ast.unparse(value) in {"[]", "()"} for value in values):
+                yield "parametrize without values"
 
 
 def list_marks(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:

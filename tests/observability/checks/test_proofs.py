@@ -89,6 +89,28 @@ def test_marked_test_is_a_proof(proven: Callable[[str], list[Problem]]) -> None:
         (f"{MARK}@pytest.mark.skip\ndef test_outage(): pass", "may be skipped"),
         (f"{MARK}@pytest.mark.skipif(True, reason='')\ndef test_outage(): pass", "may be skipped"),
         (f"{MARK}def test_outage(): pytest.skip('later')", "may be skipped"),
+        (f"from pytest import skip as leave\n{MARK}def test_outage(): leave()", "by skip"),
+        (f"{MARK}@unittest.skip('later')\ndef test_outage(): pass", "by skip"),
+        (f"{MARK}@unittest.expectedFailure\ndef test_outage(): pass", "by expectedFailure"),
+        (f"{MARK}def test_outage(): raise SkipTest", "by SkipTest"),
+        (f"pytestmark = pytest.mark.skipif(True)\n{MARK}def test_outage(): pass", "by skipif"),
+        (f"pytestmark = [pytest.mark.xfail]\n{MARK}def test_outage(): pass", "by xfail"),
+        (f"pytest.importorskip('x')\n{MARK}def test_outage(): pass", "by importorskip"),
+        (f"__test__ = False\n{MARK}def test_outage(): pass", "by __test__"),
+        (f"def server(): pytest.skip('gone')\n{MARK}def test_outage(): pass", "by skip"),
+        (
+            "@pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.skip)])\n"
+            f"{MARK}def test_outage(a): pass",
+            "by skip",
+        ),
+        (
+            f"@pytest.mark.parametrize('a', [])\n{MARK}def test_outage(a): pass",
+            "by parametrize without values",
+        ),
+        (
+            f"@parametrize('a', argvalues=())\n{MARK}def test_outage(a): pass",
+            "by parametrize without values",
+        ),
     ],
 )
 def test_test_that_does_not_raise_the_alert_is_a_problem(
@@ -100,6 +122,84 @@ def test_test_that_does_not_raise_the_alert_is_a_problem(
         "catalogue.yaml: watch.DatabaseDown.drilled_by"
     ]
     assert message in problems[0].message
+
+
+IN_CLASS = '    @pytest.mark.raises_alert("DatabaseDown")\n    def test_outage(self): pass\n'
+
+
+@pytest.mark.parametrize(
+    ("test", "text", "message"),
+    [
+        ("tests/test_servers.py::outage", f"{MARK}def outage(): pass", "pytest does not collect"),
+        ("tests/servers.py::test_outage", f"{MARK}def test_outage(): pass", "does not collect"),
+        ("test_servers.py::test_outage", f"{MARK}def test_outage(): pass", "does not collect"),
+        (
+            "tests/test_servers.py::Outage::test_outage",
+            f"class Outage:\n{IN_CLASS}",
+            "does not collect",
+        ),
+        (
+            "tests/test_servers.py::TestOutage::test_outage",
+            f"class TestOutage:\n    def __init__(self): pass\n{IN_CLASS}",
+            "does not collect",
+        ),
+        (
+            "tests/test_servers.py::TestOutage::test_outage",
+            f"@pytest.mark.skip\nclass TestOutage:\n{IN_CLASS}",
+            "may be skipped, by skip",
+        ),
+        (
+            "tests/test_servers.py::TestOutage::test_outage",
+            f"class TestOutage:\n    pytestmark = pytest.mark.skip\n{IN_CLASS}",
+            "may be skipped, by skip",
+        ),
+    ],
+)
+def test_test_that_pytest_does_not_run_is_a_problem(
+    tmp_path: Path, test: str, text: str, message: str
+) -> None:
+    """Its path or a name differs from what pytest collects, or its class is skipped."""
+    path = tmp_path / test.partition("::")[0]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    plan = with_alert(load_plan(), "DatabaseDown", drilled_by=test)
+    [problem] = problems_of(plan, tmp_path)
+    assert message in problem.message
+
+
+def test_other_tests_of_the_file_may_be_skipped(
+    proven: Callable[[str], list[Problem]],
+) -> None:
+    """They prove nothing, so only what belongs to the test itself and to its helpers counts."""
+    others = (
+        "@pytest.mark.skip\ndef test_other(): pytest.skip('later')\n"
+        f"@pytest.mark.skip\nclass TestOther:\n{IN_CLASS}"
+    )
+    assert proven(f"{others}{MARK}def test_outage(): pass") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (f"\n{MARK}def test_outage(:".encode(), "tests/test_servers.py:3"),
+        (f"\n{MARK}def test_outage(): '\xe9'".encode("latin-1"), "tests/test_servers.py:3"),
+        (f"{MARK}\0".encode(), "tests/test_servers.py:1"),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_file_that_is_not_python_is_a_problem(
+    tmp_path: Path, content: bytes, place: str, *, named: bool
+) -> None:
+    """It is reported once, whether or not the catalogue names a test in it."""
+    path = tmp_path / "tests" / "test_servers.py"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    plan = load_plan()
+    if named:
+        plan = with_alert(plan, "DatabaseDown", drilled_by=TEST)
+    [problem] = problems_of(plan, tmp_path)
+    assert problem.where == place
+    assert "is not valid Python" in problem.message
 
 
 def test_missing_file_of_a_test_is_a_problem() -> None:
