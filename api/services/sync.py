@@ -43,9 +43,9 @@ COMMIT_ROWS = 500  # short commits: SQLite has one write lock, which devices nee
 # What is a little late is read without looking back; storing a reading again has no effect.
 OVERLAP = timedelta(hours=1)
 FIRST_SPAN = timedelta(days=1)  # of looking back
-# What a clock can tell; strftime writes earlier years with fewer digits.
-FIRST_TIME = datetime(1000, 1, 1, tzinfo=UTC)
-LAST_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+# Wrong clocks tell times in between, such as 1970; servers may refuse to be asked for others.
+FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_TIME = datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC)
 LOOK_BACK_PAGES = 10  # of one run; the next run goes on
 log = logging.getLogger(__name__)
 
