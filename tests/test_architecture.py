@@ -12,7 +12,7 @@ VIEW_LINES = 8
 FUNCTION_LINES = 40
 FILE_LINES = 300
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-BUDGETS = {"api": 44_500, "observability": 86_000, "loadtests": 12_000}  # AST nodes
+BUDGETS = {"api": 44_500, "observability": 86_500, "loadtests": 12_000}  # AST nodes
 
 
 def test_import_contracts_hold() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from observability.lib.bound_process import bind
 from tests.loadtests.shop import Shop, shop_server, write_scenarios
 from tests.serving import free_port, serving
 from tests.waiting import until
@@ -51,7 +52,7 @@ def start_locust(scenarios: Path, *options: str, headless: bool = True) -> "subp
     if headless:
         command += ["--headless", "--only-summary"]
     return subprocess.Popen(
-        [*command, *options],
+        bind([*command, *options], "TERM"),
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
