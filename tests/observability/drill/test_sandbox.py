@@ -138,6 +138,8 @@ def owner(temporary_folder: Path) -> Iterator[Owner]:
     """Yield a running sandbox of another process."""
     code = (
         "from tests.observability.drill.test_sandbox import *\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # ignored below nohup
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # and in the background
         "with OneProgram(load_plan()) as running:\n"
         "    print(running.folder, flush=True)\n"
         "    input()"
