@@ -21,7 +21,9 @@ def list_exceptions(tally: Tally, lost_workers: int) -> list[Row]:
         what = "no last report of a Locust worker, whose counts are missing"
         exceptions.append({"what": what, "count": lost_workers})
     if locust_log.unhandled_greenlet_exception and not exceptions:
-        exceptions.append({"what": "see Locust's log", "count": 1})
+        exceptions.append(
+            {"what": "exceptions outside of requests, which Locust has logged", "count": 1}
+        )
     return exceptions
 
 

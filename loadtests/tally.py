@@ -58,4 +58,5 @@ class Tally:
             counter.update(counts[name])
 
     def _counters(self) -> dict[str, "Counter[str]"]:
+        """Return the counters by the names of their attributes."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Counter)}

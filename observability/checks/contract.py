@@ -49,14 +49,16 @@ def check_request(route: Route, operation: Json, where: str) -> Iterator[Problem
         yield contract_problem(where, "has load, but no example body in api/openapi.json", fix)
         return
     for parameter in operation.get("parameters", []):
-        place = parameter.get("in")
-        is_unknown = place != "query" or "example" not in parameter
-        if place in ("query", "header", "cookie") and parameter.get("required") and is_unknown:
-            name = f"{place} parameter {parameter['name']!r}"
-            message = f"has load, but no example of its required {name} in api/openapi.json"
-            if place != "query":
-                message = f"has load, but load runs do not send its required {name}"
+        if not parameter.get("required"):
+            continue
+        place = parameter["in"]
+        name = f"required {place} parameter {parameter['name']!r}"
+        if place == "query" and "example" not in parameter:
+            message = f"has load, but no example of its {name} in api/openapi.json"
             yield contract_problem(where, message, f"{fix}; or set `load: {{weight: 0}}`")
+        elif place in ("header", "cookie"):
+            message = f"has load, but load runs do not send its {name}"
+            yield contract_problem(where, message, "make it optional, or set `load: {weight: 0}`")
     body = next((media["example"] for media in content.values()), None)
     for field in route.load.vary:
         if not has_field(body, field.split(".")):

@@ -63,7 +63,7 @@ class SloResult:
 
 @dataclass(frozen=True)
 class Counted:
-    """The counts of one SLO in a window; the events of freshness and probes are seconds.
+    """Counts of one SLO in a window; the events of freshness and probes are seconds.
 
     Without series `total` or `bad` is None.
     """
