@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import gunicorn
+from gunicorn.errors import HaltServer
 
-from observability.spec import redaction
+from observability.spec import host_names, redaction
+from observability.spec.environment_numbers import read_seconds, read_whole_number
 
 redaction.protect_output()  # of gunicorn itself, too: what it says of a bad request may hold a key
 
@@ -21,14 +23,19 @@ variables = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
 raw_env = [f"{name}={value}" for name, value in variables.items()]
 environment = {**os.environ, **variables}
 
-bind = environment.get("EVARA_BIND", "127.0.0.1:8000")
-workers = int(environment.get("EVARA_WORKERS", "2"))
-threads = int(environment.get("EVARA_THREADS", "8"))
+bind = host_names.own_sockets(environment.get("EVARA_BIND", "127.0.0.1:8000"))
+workers = read_whole_number(environment, "EVARA_WORKERS", 2)
+threads = read_whole_number(environment, "EVARA_THREADS", 8)
 worker_class = "api.platform.http.gunicorn_worker.Worker"
 timeout = 30  # a worker that hangs this long is replaced
 graceful_timeout = 20
 keepalive = 15
 backlog = 512
+# Before it stops, it answers requests for so many seconds, but says that it is not ready.
+drain_seconds = read_seconds(environment, "EVARA_DRAIN_SECONDS", 0)
+# The gateway forwards 100 header fields of 16384 bytes together, and adds a few; others get 431.
+limit_request_fields = 110
+limit_request_field_size = 16384
 control_socket_disable = True  # there is one per user, which two stacks would share
 accesslog = None  # the app writes its own line per request
 errorlog = "-"
@@ -62,12 +69,51 @@ def on_reload(server: Any) -> None:
             if all(map(serves, new)):
                 break
             signals += server.wait_for_signals(timeout=0.05)
-            server.reap_workers()
+            try:
+                server.reap_workers()
+            except HaltServer:
+                keep_old_workers(server, newest_old)
+                break
         for number in signals:
             server.SIG_QUEUE.put(number)  # handled after the reload
         server.manage_workers()
 
     server.manage_workers = manage_workers
+
+
+def keep_old_workers(server: Any, newest_old: int) -> None:
+    """End the new workers, one of which could not start; gunicorn itself would end them all."""
+    for pid, worker in list(server.WORKERS.items()):
+        if worker.age > newest_old:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            del server.WORKERS[pid]
+            worker.tmp.close()
+        else:
+            server.worker_age += 1
+            worker.age = server.worker_age  # the reload is over when no worker is older than it
+    server.num_workers = len(server.WORKERS)
+    server.log.error(
+        "The new workers cannot start, for the reason above; the old ones continue with the old"
+        " settings and code. fix: correct the settings or the code, then send SIGHUP again"
+    )
+
+
+def when_ready(server: Any) -> None:
+    """Let a load balancer take this server out before gunicorn closes its port."""
+    stop = server.stop
+
+    def drain(graceful: bool = True) -> None:
+        deadline = time.monotonic() + drain_seconds
+        if graceful and drain_seconds:
+            server.kill_workers(signal.SIGUSR1)  # they announce it
+        signals: list[int] = []
+        while graceful and time.monotonic() < deadline and STOP_SIGNALS.isdisjoint(signals):
+            signals += server.wait_for_signals(timeout=0.1)
+            server.reap_workers()
+        stop(graceful)
+
+    server.stop = drain
 
 
 def serves(worker: Any) -> bool:

@@ -91,3 +91,5 @@ class SyncState(Base):
     )
     # the time from which on the channel has been searched for them
     searched_from: Mapped[datetime | None]
+    # those that the last search of all times did not find; the next search is their last
+    absent: Mapped[list[list[int]]] = mapped_column(JSON, default=list, server_default=text("'[]'"))

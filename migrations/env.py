@@ -6,6 +6,8 @@ from api.platform.db import database
 from api.platform.tables import Base
 
 LOCK = 0x45764172  # any number that nobody else takes
+# A migration that waits for a table makes the requests of the running release wait behind it.
+LOCK_TIMEOUT = "3s"
 
 with database().engine.connect() as connection:
     context.configure(
@@ -18,6 +20,7 @@ with database().engine.connect() as connection:
             connection.dialect.name == "postgresql"
         ):  # as long as it needs, and one after the other where machines start together
             connection.exec_driver_sql(
-                f"SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK})"
+                f"SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({LOCK});"
+                f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"
             )
         context.run_migrations()

@@ -62,6 +62,8 @@ class PostgresServer:
         self.folder = own_folder()
         self.data = self.folder / "data"
         self.settings: tuple[str, ...] = settings
+        self.user = OTHER
+        self.enter: list[str] = []  # the command that runs a program in other namespaces
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "PostgresServer":
@@ -69,7 +71,7 @@ class PostgresServer:
         self.start()
         return self
 
-    def make(self) -> None:
+    def make(self, *options: str) -> None:
         """Create an empty data folder."""
         self.run(
             "initdb",
@@ -81,6 +83,7 @@ class PostgresServer:
             "--no-sync",
             "--locale=C",
             "--encoding=UTF8",
+            *options,
         )
 
     def __exit__(
@@ -94,10 +97,9 @@ class PostgresServer:
 
     def run(self, program: str, *words: str, **more: Any) -> "subprocess.CompletedProcess[str]":
         """Run a program of PostgreSQL as the user that the server runs as."""
-        command = [str(programs() / program), *words]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, cwd=self.folder, **OTHER, **more
-        )
+        command = [*self.enter, str(programs() / program), *words]
+        options = {"capture_output": True, "text": True, "check": True, "cwd": self.folder}
+        return subprocess.run(command, **options, **self.user, **more)
 
     def url(self, database: str = "postgres") -> str:
         return (
@@ -123,9 +125,10 @@ class PostgresServer:
         until = time.monotonic() + START_SECONDS
         while True:
             with (self.folder / "log").open("ab") as log:
-                command = [str(programs() / "postgres"), "-D", str(self.data), *options]
+                program = str(programs() / "postgres")
+                command = [*self.enter, program, "-D", str(self.data), *options]
                 self._process = subprocess.Popen(
-                    bind(command), stdout=log, stderr=log, cwd=self.folder, **OTHER
+                    bind(command), stdout=log, stderr=log, cwd=self.folder, **self.user
                 )
             while wait and self._process.poll() is None and not self.answers():
                 assert time.monotonic() < until, self.log()

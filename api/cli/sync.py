@@ -5,11 +5,12 @@ import sys
 import click
 from flask.cli import ScriptInfo
 
+from api.platform.cli.errors import Command
 from api.platform.jobs.worker import Jobs
 from api.services.thingspeak import SYNC_JOB
 
 
-@click.command("sync")
+@click.command("sync", cls=Command)
 @click.pass_obj
 def sync(script: ScriptInfo) -> None:
     """Fetch new readings from ThingSpeak once; exit 1 unless every node is synced."""

@@ -5,8 +5,18 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from flask.helpers import get_debug_flag
-from pydantic import BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from api.platform import wire
 
 
 def split_list(value: Any) -> Any:
@@ -20,6 +30,7 @@ def split_list(value: Any) -> Any:
 Host = Annotated[str, StringConstraints(pattern=r"^\.?[\w-]+(\.[\w-]+)*$")]
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[\w.-]+(:\d+)?$")]
 CommaSeparated = BeforeValidator(split_list)
+NUMBER_PARSERS: dict[Any, Any] = {int: wire.parse_whole, float: wire.parse_decimal}  # by type
 # Secrets from examples, which are public.
 EXAMPLE_SECRETS = frozenset(
     {"evara", "evara-development-key", "example", "change-me", "changeme", "password", "secret"}
@@ -40,13 +51,14 @@ class PlatformSettings(BaseSettings):
         secrets_dir=SECRETS,
         extra="ignore",
         hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     env: Literal["development", "test", "production"] = "development"
     database_url: str = "sqlite:///evara.db"
     # sqlite:///file is shared between the workers of one machine, without a server
     limiter_url: str = "memory://"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
     # proxies before the API whose X-Forwarded-For and X-Forwarded-Proto are trusted
     proxy_hops: int = Field(default=0, ge=0)
@@ -87,6 +99,15 @@ class PlatformSettings(BaseSettings):
     retry_seconds: float = Field(default=2.0, gt=0)
     # the fault that every worker injects; only drills set it
     faults_file: Path | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def parse_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Return the number in a text that is to be one; pydantic would also read `1_000`."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if not isinstance(value, str) or annotation not in NUMBER_PARSERS:
+            return value
+        return NUMBER_PARSERS[annotation](value.strip(wire.SPACE))
 
     @model_validator(mode="after")
     def check_production(self) -> Self:

@@ -5,20 +5,34 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from flask import Flask
 from flask_migrate import Migrate
-from sqlalchemy import Connection, Engine, Select, create_engine, event, func, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect, ExceptionContext
-from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from api.platform import audit
+from api.platform import audit, commits
 from api.platform.config import PlatformSettings
 from api.platform.state import app_state
 from api.platform.telemetry import metrics, tracing
@@ -37,7 +51,12 @@ CONNECTION_TIMEOUTS = {
 EXTRA_CONNECTIONS = 5  # of a process, beside the 5 that its pool keeps open
 IMMEDIATE = "evara_immediate"  # execution option: the transaction takes the write lock at once
 DETAIL = re.compile(r"\nDETAIL:.*")  # PostgreSQL's errors have values there, and are logged
-UNCOUNTED = ("BEGIN", "COMMIT")  # statements that take time, but query nothing
+UNCOUNTED = (
+    "BEGIN",
+    "COMMIT",
+    "SAVEPOINT",
+    "RELEASE",
+)  # statements that take time, but query nothing
 # Event of the connection pool → state of the gauge, and its change.
 POOL_EVENTS = {
     "connect": ("open", 1),
@@ -50,7 +69,6 @@ INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.inse
 # Errors of a database that is locked, full, unreachable, slow or out of connections.
 UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
 UNLOCKED = "evara_unlocked"  # mark of a connection that takes no locks
-PRIMARY_CODE = 0xFF  # of SQLite's extended error codes
 REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -80,10 +98,15 @@ class Database:
         for name, (state, change) in POOL_EVENTS.items():
             event.listen(self.engine, name, _pool_counter(state, change))
         self._writer: Engine = self.engine.execution_options(**{IMMEDIATE: True})
+        self._shared: ContextVar[Session | None] = ContextVar("shared", default=None)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Open a session over one consistent snapshot; nothing is committed."""
+        shared = self._shared.get()
+        if shared:
+            yield shared
+            return
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
@@ -93,13 +116,32 @@ class Database:
 
         It rolls back when the block raises.
         """
+        shared = self._shared.get()
+        if shared:
+            with shared.begin_nested():
+                yield shared
+            return
         with audit.RecordingSession(self._writer, expire_on_commit=False) as session:
             yield session
             session.flush()
             # A slow disk shows in commits; _observe_failure measures one that fails.
             started = time.perf_counter()
-            session.commit()
+            commits.commit(session)
             _observe(self.engine.name, "COMMIT", time.perf_counter() - started)
+
+    @contextmanager
+    def one_transaction(self) -> Iterator[Session]:
+        """Open a session that commits at the end of the block.
+
+        In the block, `read` and `write` use the same transaction; a `write` that raises rolls back
+        what it changed.
+        """
+        with self.write() as session:
+            token = self._shared.set(session)
+            try:
+                yield session
+            finally:
+                self._shared.reset(token)
 
 
 def engine_options(is_sqlite: bool, statement_timeout: float) -> dict[str, Any]:
@@ -146,7 +188,7 @@ def _is_complete(path: Path, error: sqlite3.OperationalError) -> bool:
     The first connection to a database creates its -wal and -shm, which need space.
     """
     wal = path.with_name(f"{path.name}-wal")
-    is_refused = error.sqlite_errorcode & PRIMARY_CODE in REFUSED
+    is_refused = error.sqlite_errorcode & commits.PRIMARY_CODE in REFUSED
     return is_refused and path.exists() and not (wal.exists() and wal.stat().st_size)
 
 

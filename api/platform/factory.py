@@ -70,6 +70,7 @@ def create_app(
     app = hooks.ObservedFlask(name, static_folder=None)
     app.config.update(flask_config(settings, title, info))
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # // is 404: a redirection would follow the client's Host
     state.init_app(app, settings, contract)
     tracing.init_app(app, settings, plan)
     error_reports.init_app(app, settings)

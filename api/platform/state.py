@@ -48,6 +48,7 @@ class AppState:
     job_names: set[str] = field(init=False)  # of both
     # http
     health_checks: "dict[str, Check]" = field(default_factory=dict)
+    is_stopping: bool = False  # soon; requests are still answered
     limiter: "Limiter" = field(init=False)
     document: JsonObject = field(init=False)  # the OpenAPI document
     operations: JsonObject = field(init=False)  # of the document, by route id

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
+    Text,
     TypeDecorator,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -101,6 +102,21 @@ class ApiKey(Base):
     last_used_at: Mapped[datetime | None]
 
     __table_args__ = (CheckConstraint(f"scope in {SCOPES}", name="scope"),)
+
+
+class IdempotentResponse(Base):
+    """The response to a request with an Idempotency-Key, for its repeats."""
+
+    __tablename__ = "idempotent_responses"
+
+    # Both are SHA-256, hexadecimal: the first of caller, operation and key.
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    request_digest: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    headers: Mapped[Headers]
+    # of a 409: its detail
+    body: Mapped[str] = mapped_column(Text)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Lease(Base):

@@ -1,4 +1,4 @@
-"""The grammar of numbers and times in texts from outside: decimal, and in ASCII.
+"""The grammar of numbers and times in texts from outside, decimal and in ASCII; printable texts.
 
 Python's parsers accept more: `float("1_000")`, `int("٣")`, `fromisoformat("2026-W01-1")`.
 """
@@ -36,3 +36,11 @@ def parse_time(text: str) -> datetime:
     if not TIME.fullmatch(text):
         raise ValueError("is no time of ISO 8601")
     return datetime.fromisoformat(text.upper())
+
+
+def printable(text: str) -> str:
+    """Return the text with escapes for control characters and surrogates.
+
+    PostgreSQL stores no NUL, UTF-8 encodes no surrogates, and terminals obey control characters.
+    """
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

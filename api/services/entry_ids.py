@@ -30,6 +30,11 @@ def without(ranges: Ranges, ids: Iterable[int]) -> Ranges:
     return remaining
 
 
+def above(ranges: Ranges, limit: int) -> Ranges:
+    """Return the ids that are larger than the limit."""
+    return [[max(first, limit + 1), last] for first, last in ranges if last > limit]
+
+
 def contains(ranges: Ranges, entry_id: int) -> bool:
     """Return whether the id is in one of the ranges."""
     return any(first <= entry_id <= last for first, last in ranges)

@@ -173,8 +173,8 @@ def entries_of(page: Page, ids: entry_ids.Ranges) -> list[Entry]:
 def look_back(client: ThingSpeak, node: Node, lease: Lease) -> Iterator[int]:
     """Search older times for the missing ids, newest first, and store their entries.
 
-    The search ends when every id was found, or at the earliest time: the ids that are still missing
-    then do not exist. A run reads a few pages; the next run continues.
+    The search ends when every id was found, or at the earliest time. The next run then searches
+    once more for those that are still missing. A run reads a few pages; the next run continues.
     """
     missing = state_of(node.id).missing
     if not missing:
@@ -185,10 +185,12 @@ def look_back(client: ThingSpeak, node: Node, lease: Lease) -> Iterator[int]:
             stored += new
             yield new
         change(node, lease, partial(move_search, searched_from=page.first))
-        missing = state_of(node.id).missing
+        state = state_of(node.id)
+        missing = state.missing
         if not missing:
             break
-    fields = {"subject": node.id, "stored": stored, "missing": entry_ids.count(missing)}
+    unfound = entry_ids.count(state.missing or state.absent)
+    fields = {"subject": node.id, "stored": stored, "missing": unfound}
     log.info("looked back for late entries", extra=fields)
 
 

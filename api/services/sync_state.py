@@ -78,7 +78,7 @@ def account_for(state: SyncState, page: Page, entries: list[Entry]) -> None:
     if state.searched_from is None:
         # A search begins. Its ids are those given so far: later ones may have times that it passed.
         last_id = max(state.known_id, page.feed.highest_id)
-        state.missing = entry_ids.between(state.known_id + 1, last_id)
+        state.missing = [*state.absent, *entry_ids.between(state.known_id + 1, last_id)]
         state.known_id = last_id
         state.searched_from = page.first
     state.missing = entry_ids.without(state.missing, [entry.id for entry in entries])
@@ -97,15 +97,21 @@ def move_cursor(state: SyncState, entries: list[Entry]) -> None:
 def move_search(state: SyncState, searched_from: datetime) -> None:
     """Note that the channel was searched for missing ids from a time on."""
     state.searched_from = searched_from
+    absent: entry_ids.Ranges = []
     if searched_from <= EARLIEST:
-        state.missing = []  # they do not exist
-    end_search(state)
+        # A channel may show an entry later than its id. What two searches did not find does not
+        # exist.
+        searched_before = max((last for _, last in state.absent), default=0)
+        absent = entry_ids.above(state.missing, searched_before)
+        state.missing = []
+    end_search(state, absent)
 
 
-def end_search(state: SyncState) -> None:
-    """End the search if no id is missing."""
+def end_search(state: SyncState, absent: entry_ids.Ranges | None = None) -> None:
+    """End the search if no id is missing; the next run searches for the absent ones again."""
     if not state.missing:
         state.searched_from = None
+        state.absent = absent or []
 
 
 def start_over(state: SyncState) -> None:
@@ -115,3 +121,4 @@ def start_over(state: SyncState) -> None:
     state.known_id = 0
     state.missing = []
     state.searched_from = None
+    state.absent = []

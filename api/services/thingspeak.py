@@ -21,6 +21,7 @@ from api.services.entries import Entry, Reject, parse_entry, parse_time
 DEPENDENCY = "thingspeak"
 SYNC_JOB = "thingspeak.sync"
 MAX_ENTRIES = 8_000  # of one response
+MAX_ERROR_LENGTH = 200  # characters
 RECENT = 100  # entries among which the newest value of each field is sought
 SECOND = timedelta(seconds=1)  # the resolution of created_at
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
@@ -49,7 +50,7 @@ class NoAccess(ThingSpeakError):
 
 @dataclass(frozen=True)
 class Feed:
-    """Entries by time and id, each once, and what is known about their channel.
+    """Entries by time and id, and what is known about their channel.
 
     `rejects` are the entries whose time or id is unusable. Ids follow arrival: every id up to
     `last_entry_id`, which not every response has, was given to an entry.
@@ -180,18 +181,19 @@ def parse_feed(response: httpx.Response) -> Feed:
     """Return the response's feed; raise Unavailable or NoAccess for anything else."""
     raise_for_status(response)
     try:
-        data = response.json()
+        # Numbers stay texts: json fails for an integer of more than 4 300 digits.
+        data = response.json(parse_int=str, parse_float=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
         text = response.text[:80]
         raise Unavailable(f"sent invalid JSON: {text!r}") from error
-    if data in (-1, "-1"):
+    if data == "-1":
         raise NoAccess("answered -1: the channel does not exist, or the key has no access to it")
     if not isinstance(data, dict) or not isinstance(data.get("feeds"), list):
         raise Unavailable("sent JSON without a list of feeds")
     parsed = [parse_entry(feed) for feed in data["feeds"]]
     rejects = [entry for entry in parsed if isinstance(entry, Reject)]
-    entry_by_id = {entry.id: entry for entry in parsed if isinstance(entry, Entry)}
-    entries = sorted(entry_by_id.values(), key=lambda entry: (entry.time, entry.id))
+    entries = [entry for entry in parsed if isinstance(entry, Entry)]
+    entries.sort(key=lambda entry: (entry.time, entry.id))
     return Feed(entries, parse_created_at(data), parse_last_entry_id(data), rejects)
 
 
@@ -221,9 +223,10 @@ def raise_for_status(response: httpx.Response) -> None:
 
 
 def error_text(response: httpx.Response) -> str:
-    """Return code and message of a documented error body, else the first 80 characters."""
+    """Return code and message of a documented error body, else its start, as a printable text."""
     try:
         error = response.json()["error"]
-        return f"{error['error_code']}: {error['message']}"
+        text = f"{error['error_code']}: {error['message']}"
     except (ValueError, KeyError, TypeError, RecursionError):
-        return response.text[:80]
+        text = response.text[:80]
+    return wire.printable(text[:MAX_ERROR_LENGTH])

@@ -154,8 +154,8 @@ def list_nodes(query: JsonObject) -> JsonObject:
 @blueprint.post("", endpoint="create")
 @blueprint.scope("write")
 @blueprint.arguments(NodeNew, example=EXAMPLE)
+@blueprint.idempotent()
 @blueprint.response(201, NodeSchema, example=ANSWER)
-@blueprint.errors(409)
 def create(body: JsonObject) -> Any:
     """Create a node"""
     return nodes.create(body)

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api.models import Latest, Reading, SyncState
-from api.platform.tables import AuditEntry, Base, DeadLetter, Delivery, Lease
+from api.platform.tables import AuditEntry, Base, DeadLetter, Delivery, IdempotentResponse, Lease
 from observability.spec import loading
 from tests.api.helpers import NODE, NODES, READINGS, batch, reading
 from tests.api.platform.test_audit import entries_of
@@ -67,7 +67,7 @@ def test_readings_are_not_recorded(app: Flask, client: FlaskClient, node: str) -
 
 
 def test_unaudited_tables_are_the_expected_ones() -> None:
-    """Readings and their derived tables, jobs, and the log itself."""
+    """Readings and their derived tables, jobs, responses for repeats, and the log itself."""
     unaudited = {mapper.class_ for mapper in Base.registry.mappers if not mapper.class_.__audited__}
     assert unaudited == {
         Reading,
@@ -77,6 +77,7 @@ def test_unaudited_tables_are_the_expected_ones() -> None:
         Lease,
         Delivery,
         DeadLetter,
+        IdempotentResponse,
     }
 
 

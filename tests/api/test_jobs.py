@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import Mock
@@ -215,6 +216,21 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
         monkeypatch.setattr(guarded_calls, "seconds_left", lambda: next(left))
 
     return calls
+
+
+def test_an_error_in_unprintable_text_becomes_a_dead_letter(
+    app: Flask, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the other host sends, its text can be stored and printed."""
+
+    def fail(*_: object) -> Iterator[int]:
+        raise Unavailable("a\ud800\0\x1b[31m\né")
+
+    runner = jobs.runners[SYNC]
+    monkeypatch.setattr(runner, "task", replace(runner.task, run=fail))
+    assert not runner.run_all()
+    [letter] = dead_letters(app)
+    assert letter.error == r"a\ud800\x00\x1b[31m\né"
 
 
 def test_backfill_past_its_deadline_continues(

@@ -3,9 +3,9 @@
 import click
 import orjson
 from flask import current_app
-from flask.cli import AppGroup
-from sqlalchemy import select
+from sqlalchemy import String, cast, select
 
+from api.platform.cli.errors import Group
 from api.platform.db import database, insert_into
 from api.platform.jobs import outbox
 from api.platform.jobs.worker import Jobs
@@ -18,16 +18,18 @@ LINE = (
     "{id}  {task} {subject}: {error} "
     "(attempts: {attempts}, {first_at:%F %T} to {last_at:%F %T} UTC)"
 )
-group = AppGroup("jobs", help="List, retry and drop dead letters: jobs that failed permanently.")
+group = Group("jobs", help="List, retry and drop dead letters: jobs that failed permanently.")
 
 
-def remove(number: int, *, requeue: bool) -> DeadLetter:
+def remove(number: str, *, requeue: bool) -> DeadLetter:
     """Delete and return a dead letter; raise ClickException when there is none.
 
     With `requeue`, a delivery returns to the outbox with the same Idempotency-Key.
     """
     with database().write() as session:
-        letter = session.get(DeadLetter, number)
+        # The argument is compared as a text: Python would read 10 in `1_0`.
+        query = select(DeadLetter).where(cast(DeadLetter.id, String) == number)
+        letter = session.scalar(query)
         if letter is None:
             raise click.ClickException(
                 f"there is no dead letter {number}; see: flask --app api.app jobs list"
@@ -56,8 +58,8 @@ def list_letters(as_json: bool) -> None:
 
 
 @group.command("retry")
-@click.argument("number", type=int)
-def retry(number: int) -> None:
+@click.argument("number")
+def retry(number: str) -> None:
     """Delete a dead letter and retry its job."""
     letter = remove(number, requeue=True)
     runner = Jobs(current_app).runners.get(letter.task)
@@ -67,8 +69,8 @@ def retry(number: int) -> None:
 
 
 @group.command("drop")
-@click.argument("number", type=int)
-def drop(number: int) -> None:
+@click.argument("number")
+def drop(number: str) -> None:
     """Delete a dead letter without a retry."""
     letter = remove(number, requeue=False)
     click.echo(f"dropped {letter.task} {letter.subject}")

@@ -1,22 +1,18 @@
 """`flask --app api.app keys`: create, list and revoke API keys."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import click
 import orjson
-from flask.cli import AppGroup
 from marshmallow import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import NotFound
 
 from api.platform import keys
-from api.platform.cli.errors import database_error
-from api.platform.clock import now
+from api.platform.cli.errors import Group, time_from_now
 from api.platform.http.key_routes import KeySchema, NewKeySchema
 from api.platform.tables import SCOPES
 from api.platform.types import JsonObject
-from observability.spec.quantities import parse_positive_duration
 
 MAX_LISTED = 10_000
 TIMES = ("created_at", "last_used_at", "expires_at", "revoked_at")  # columns of the table
@@ -26,23 +22,15 @@ HEADINGS = ("id", "scope", "limits", "created", "last used", "expires", "revoked
 
 def parse_lifetime(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
     """Return the time at which a lifetime such as `90d` ends when it begins now."""
-    if not text:
-        return None
-    try:
-        lifetime = parse_positive_duration(text)
-        return now() + timedelta(seconds=float(lifetime.seconds))
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(str(error)) from error
+    return time_from_now(text, 1) if text else None
 
 
-class KeyCommands(AppGroup):
-    """Commands that print errors as a sentence instead of a traceback."""
+class KeyCommands(Group):
+    """Commands that print refused values as a sentence instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except SQLAlchemyError as error:
-            raise database_error(error) from error
         except (NotFound, ValidationError) as error:
             raise click.ClickException(str(error)) from error
 

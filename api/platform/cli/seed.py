@@ -5,17 +5,18 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 from flask_migrate import upgrade
-from sqlalchemy.exc import SQLAlchemyError
 
-from api.platform.cli.errors import database_error
+from api.platform.cli.errors import Command
+from api.platform.db import database
 from api.platform.keys import create, is_adoptable, keyring
+from api.platform.revisions import is_of_newer_release, stored_revision
 from api.platform.state import app_state
 
 # Programs of the stack and their scopes; they are not rate-limited.
 PROGRAMS = {"prober": "read", "load": "write"}
 
 
-@click.command("seed")
+@click.command("seed", cls=Command)
 @click.option("--migrate", is_flag=True, help="Upgrade the database to the newest migration first.")
 @click.option(
     "--keys",
@@ -27,14 +28,21 @@ PROGRAMS = {"prober": "read", "load": "write"}
 def seed(migrate: bool, folder: Path | None) -> None:
     """Store the data that the app starts with, unless it exists."""
     if migrate:
-        upgrade()
-    try:
-        app_state().store_data()
-    except SQLAlchemyError as error:
-        raise database_error(error) from error
+        migrate_database()
+    app_state().store_data()
     if folder:
         for name, scope in PROGRAMS.items():
             ensure_key(folder / name, scope)
+
+
+def migrate_database() -> None:
+    """Upgrade the database to the newest migration, unless a newer release has migrated it."""
+    with database().read() as session:
+        revision = stored_revision(session)
+    if is_of_newer_release(revision):
+        click.echo(f"the database is at migration {revision} of a newer release; it stays there")
+        return
+    upgrade()
 
 
 def ensure_key(path: Path, scope: str) -> None:

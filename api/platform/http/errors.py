@@ -29,6 +29,7 @@ from werkzeug.exceptions import (
     UnprocessableEntity,
 )
 
+from api.platform.commits import OutcomeUnknown
 from api.platform.http import security_headers
 from api.platform.http.parsing import AnswerSchema
 from api.platform.http.response_headers import RETRY_AFTER
@@ -44,6 +45,10 @@ UNFINISHED = {"42P01", "42703", "25006"}
 AWAY = "The database is unavailable; nothing was stored. Try again."
 TOO_LONG = (
     "The database query took too long; nothing was stored. Request less at once, or try again."
+)
+UNKNOWN = (
+    "The database failed during or after the commit: the change may be stored, or not. fix: repeat"
+    " the request with the Idempotency-Key that it had; if it had none, read what is stored first."
 )
 CONFLICT = (
     "The request conflicts with stored data: a resource already exists, or one that it refers to"
@@ -152,11 +157,16 @@ def complete(response: Response) -> Response:
 
 
 def database_away(error: DBAPIError | PoolTimeout) -> Response:
-    """Answer 503 while the database is locked, full, unreachable, slow or out of connections."""
+    """Answer 503 while the database is locked, full, unreachable, slow or out of connections.
+
+    The answer says that nothing was stored only if no COMMIT was sent.
+    """
     current_app.logger.error("database unavailable: %s", error)
     detail = AWAY
     if sqlstate(error) == QUERY_CANCELED:
         detail = TOO_LONG
+    if isinstance(error, OutcomeUnknown) or "has_committed" in g:
+        detail = UNKNOWN
     return problem(ServiceUnavailable(detail, retry_after=5))
 
 

@@ -1,6 +1,8 @@
 """gunicorn's worker, which frees the port as soon as it accepts no more connections."""
 
 import socket
+from types import FrameType
+from typing import Any
 
 from gunicorn import util
 from gunicorn.workers.gthread import ThreadWorker
@@ -15,12 +17,21 @@ class Worker(ThreadWorker):
     the port, without accepting connections, from the next master for up to `graceful_timeout`.
     """
 
+    wsgi: Any = None  # until it is imported
+
     def is_parent_alive(self) -> bool:
         """Return whether the master runs; without it, stop like a worker that gets SIGTERM."""
         if super().is_parent_alive():
             return True
         self.alive = False  # answers say `Connection: close`
         return False
+
+    def handle_usr1(self, sig: int, frame: FrameType | None) -> None:
+        """Say on the master's signal that the worker will stop; gunicorn reopens its log."""
+        announce_stop = getattr(self.wsgi, "announce_stop", None)
+        if announce_stop:
+            announce_stop()
+        super().handle_usr1(sig, frame)
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Start or stop accepting connections; close the listening sockets of a stopping worker."""

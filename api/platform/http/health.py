@@ -5,23 +5,25 @@ No check calls an upstream service; the check of one shows the state of its circ
 
 import os
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from alembic.script import ScriptDirectory
-from flask import Flask, current_app, g
+from flask import Flask, g
 from flask_smorest import Blueprint
 from marshmallow import fields, validate
 from prometheus_client import values
-from sqlalchemy import column, inspect, make_url, select, table, text
+from sqlalchemy import make_url, text
 
 from api.platform.config import PlatformSettings
+from api.platform.db import UNAVAILABLE as DATABASE_ERRORS
 from api.platform.db import database
+from api.platform.http.errors import sqlstate
 from api.platform.http.health_checks import Check
 from api.platform.http.parsing import AnswerSchema, Instant
 from api.platform.http.response_headers import RETRY_AFTER
 from api.platform.outbound import guarded_calls
+from api.platform.revisions import is_of_newer_release, known_revisions, stored_revision
 from api.platform.state import app_state
 from api.platform.telemetry.reserved_files import ReservedFile
 from api.platform.types import Headers, JsonObject
@@ -29,10 +31,19 @@ from api.platform.types import Headers, JsonObject
 blueprint = Blueprint(
     "health", __name__, description="Liveness, readiness and dependencies of this process"
 )
-# Made once: a new table for each check would fill SQLAlchemy's cache of compiled statements.
-VERSIONS = table("alembic_version", column("version_num"))
 Answer = tuple[JsonObject, int, Headers]
 NEEDED_BYTES = 1 << 20  # of disk space, below which writes are about to fail
+# PostgreSQL writes what does not fit into `work_mem` to a file, here on the disk of its tables.
+USE_FILES = text(
+    "SELECT set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)"
+)
+WRITE_FILE = text(
+    "WITH blocks AS MATERIALIZED"
+    " (SELECT repeat('x', 8192) AS block FROM generate_series(1, :bytes / 8192))"
+    " SELECT max(length(block)) FROM blocks"
+)
+DISK_FULL = "53100"  # PostgreSQL's code
+DISK_UNKNOWN: JsonObject = {"ok": True, "detail": "unknown: the database does not respond"}
 OK = "ok"
 DEGRADED = "degraded"
 UNAVAILABLE = "unavailable"
@@ -74,22 +85,16 @@ def register_guarded(app: Flask, dependency: str) -> None:
     register(app, dependency, partial(guarded_calls.check, dependency), critical=False)
 
 
-@lru_cache
-def newest_migration(folder: str) -> str | None:
-    """Return the newest revision in a folder of migrations."""
-    return ScriptDirectory(folder).get_current_head()
-
-
 def check_database() -> JsonObject:
     """Run a small query and compare the revision of the database with the code's."""
     with database().read() as session:
         session.execute(text("SELECT 1"))
-        revision = None
-        if inspect(session.connection()).has_table(VERSIONS.name):
-            revision = session.scalar(select(VERSIONS.c.version_num))
-    newest = newest_migration(current_app.extensions["migrate"].directory)
+        revision = stored_revision(session)
+    newest = known_revisions()[0]
     if revision == newest:
         return {"ok": True, "detail": f"responds, at migration {revision}"}
+    if is_of_newer_release(revision):
+        return {"ok": True, "detail": f"responds, at migration {revision} of a newer release"}
     detail = f"is at migration {revision}, not at {newest}; run: flask --app api.app db upgrade"
     return {"ok": False, "detail": detail}
 
@@ -102,6 +107,25 @@ def check_disk(folder: str) -> JsonObject:
     except OSError as error:
         detail = f"{error.strerror} in the folder of the database; free some space"
         return {"ok": False, "detail": detail}
+    return {"ok": True}
+
+
+def check_disk_of_server() -> JsonObject:
+    """Let PostgreSQL write a temporary file; without a connection the disk is not to blame.
+
+    A database that hangs would hang here, too, so its own check decides first.
+    """
+    if app_state().health_checks["database"].has_failed():
+        return DISK_UNKNOWN
+    try:
+        with database().read() as session:
+            session.execute(USE_FILES)
+            session.execute(WRITE_FILE, {"bytes": NEEDED_BYTES})
+    except DATABASE_ERRORS as error:
+        if sqlstate(error) == DISK_FULL:
+            detail = "the database server has no space left on its disk; free some space"
+            return {"ok": False, "detail": detail}
+        return DISK_UNKNOWN
     return {"ok": True}
 
 
@@ -160,7 +184,10 @@ def live() -> Answer:
 @not_ready
 @blueprint.response(200, HealthSchema, example=EXAMPLE)
 def ready() -> Answer:
-    """Readiness: all critical dependencies work"""
+    """Readiness: all critical dependencies work, and the process is not about to stop"""
+    if app_state().is_stopping:
+        body = {"status": UNAVAILABLE, "checks": {"process": {"ok": False}}}
+        return body, 503, {RETRY_AFTER: "5"}
     checks = app_state().health_checks
     return answer({name: check for name, check in checks.items() if check.critical or check.local})
 
@@ -180,6 +207,8 @@ def init_app(app: Flask, settings: PlatformSettings) -> None:
     if url.get_backend_name() == "sqlite" and url.database:
         folder = str(Path(url.database).resolve().parent)
         register(app, "disk", partial(check_disk, folder), critical=True)
+    elif url.get_backend_name() == "postgresql":
+        register(app, "disk", check_disk_of_server, critical=True)
     if values.ValueClass is not values.MutexValue:
         register(app, "metrics", check_metrics, critical=False, local=True)
     if settings.limiter_url != "memory://":

@@ -49,6 +49,11 @@ class Check:
                 self._since = datetime.now(UTC)
             return {"since": self._since} | result
 
+    def has_failed(self) -> bool:
+        """Return whether the result that the last caller got is a failure; do not wait."""
+        with self._lock:
+            return self._ok is False
+
     def _start(self) -> None:
         self._started = time.monotonic()
         self._future = Future()

@@ -69,6 +69,10 @@ class ObservedFlask(Flask):
         """Answer an exception that no handler caught, without running failed hooks again."""
         return errors.last_resort(e)
 
+    def announce_stop(self) -> None:
+        """Answer from now on that this process is not ready: it will stop."""
+        app_state(self).is_stopping = True
+
     def answer_unparsed(self, status: int, address: str) -> bytes:
         """Return the whole HTTP response to a request that gunicorn cannot parse."""
         return unparsed.answer(self, status, address)

@@ -28,6 +28,10 @@ ANSWER: JsonObject = EXAMPLE | {
     "unlimited": False,
     "created_at": "2026-03-01T12:00:00+00:00",
 }
+REPEAT = (
+    "This Idempotency-Key has created the API key {id}, which only the first response contained."
+    " fix: revoke it (DELETE /api/v1/keys/{id}), then create another one with a new Idempotency-Key"
+)
 ANSWER |= dict.fromkeys(("expires_at", "revoked_at", "last_used_at"))
 
 
@@ -107,6 +111,7 @@ def list_keys(query: JsonObject) -> JsonObject:
 @blueprint.post("", endpoint="create")
 @blueprint.scope("admin")
 @blueprint.arguments(NewKeySchema, example=EXAMPLE)
+@blueprint.idempotent(repeat=REPEAT)
 @blueprint.response(201, MadeKeySchema, example=ANSWER | {"key": "evara_" + 43 * "x"})
 def create(body: JsonObject) -> Any:
     """Create an API key; only this response contains it"""

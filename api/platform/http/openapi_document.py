@@ -7,8 +7,8 @@ from typing import Any
 
 from marshmallow import fields
 
-from api.platform.http import errors
-from api.platform.http.response_headers import DOCUMENTED, RETRY_AFTER
+from api.platform.http import errors, idempotency
+from api.platform.http.response_headers import DOCUMENTED, REPLAYED, RETRY_AFTER
 from api.platform.types import JsonObject
 from observability.spec.plan import Plan
 from observability.spec.schema.fields import Http
@@ -20,7 +20,7 @@ MEANINGS = {
     401: "The API key is missing, unknown, revoked or expired",
     403: "The scope of the API key is not sufficient",
     404: "The resource does not exist",
-    409: "The request conflicts with a stored resource",
+    409: "The request conflicts with a stored resource, or with a request that is still running",
     413: "The body is larger than the server accepts",
     415: "The body is not application/json in UTF-8, or has a Content-Encoding",
     422: (
@@ -28,7 +28,7 @@ MEANINGS = {
     ),
     429: "Rate limit exceeded; retry after Retry-After",
     500: "Internal error",
-    503: ("A dependency is unavailable; nothing was stored, retry after Retry-After"),
+    503: "A dependency is unavailable; retry after Retry-After",
     504: "The upstream service did not respond before the request deadline",
 }
 EXAMPLE_REQUEST_ID = "0f8fad5bd9cb469fa165"
@@ -55,11 +55,26 @@ def complete(document: JsonObject, plan: Plan) -> JsonObject:
         operation["operationId"] = plan.route_ids.get(http, str(http))
         route = routes.get(http)
         complete_responses(operation, common_errors(http, operation, bool(route)))
+        if any(
+            parameter["name"] == idempotency.HEADER for parameter in operation.get("parameters", ())
+        ):
+            document_repeats(operation["responses"])
         if route and route.deprecated:
             operation["deprecated"] = True
             if route.deprecated.sunset:
                 operation["x-sunset"] = str(route.deprecated.sunset)
     return document
+
+
+def document_repeats(responses: JsonObject) -> None:
+    """Add the headers of responses to a repeated Idempotency-Key."""
+    responses["409"]["headers"][RETRY_AFTER] = {"$ref": f"#/components/headers/{RETRY_AFTER}"}
+    for status, response in responses.items():
+        if status.startswith("2"):
+            response["headers"][REPLAYED] = {
+                "schema": {"type": "string"},
+                "description": "`true` if this is the stored response to an earlier request",
+            }
 
 
 def common_errors(http: Http, operation: JsonObject, is_watched: bool) -> Iterator[int]:

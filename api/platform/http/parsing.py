@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial, wraps
 from typing import Any, Literal
 
 import orjson
@@ -13,6 +14,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from webargs.flaskparser import FlaskParser
 
 from api.platform import wire
+from api.platform.http import idempotency
 
 MAX_DEPTH = 16  # levels of lists and objects in a body; the schemas need three
 MAX_SHOWN = 100  # characters of a key in a message
@@ -167,6 +169,28 @@ class ApiBlueprint(Blueprint):
     def arguments(self, schema: type[Schema], **options: Any) -> Any:
         """Parse the arguments with one schema; smorest would make a schema for each request."""
         return super().arguments(schema(), **options)
+
+    def idempotent(self, repeat: str = "") -> Any:
+        """Accept an Idempotency-Key on a view; put this between `arguments` and `response`.
+
+        A repeat gets the first response. If that has a secret, which must not be stored, `repeat`
+        is the text of the 409 that a repeat gets, formatted with the fields of the response.
+        """
+        parse_header = self.arguments(idempotency.IdempotencySchema, location="headers")
+        document_errors = self.errors(409)
+
+        def decorate(view: Any) -> Any:
+            @wraps(view)
+            def answer(*arguments: Any, **path: Any) -> Any:
+                *arguments_of_view, header = arguments
+                call = partial(view, *arguments_of_view, **path)
+                if not header:
+                    return call()
+                return idempotency.answer_once(header["key"], call, repeat)
+
+            return document_errors(parse_header(answer))
+
+        return decorate
 
     def errors(self, *statuses: int) -> Any:
         """Document problem+json responses of a view."""

@@ -6,6 +6,7 @@ RETRY_AFTER = "Retry-After"
 LIMIT = "X-RateLimit-Limit"
 REMAINING = "X-RateLimit-Remaining"
 RESET = "X-RateLimit-Reset"
+REPLAYED = "Idempotent-Replayed"
 DOCUMENTED = {
     REQUEST_ID: {
         "schema": {"type": "string"},
@@ -27,5 +28,5 @@ DOCUMENTED = {
         "description": "End of the window, in Unix seconds",
     },
 }
-OF_SOME_ROUTES = ("Deprecation", "ETag", "Link", "Location", "Sunset")
+OF_SOME_ROUTES = ("Deprecation", "ETag", REPLAYED, "Link", "Location", "Sunset")
 EXPOSED = ", ".join((*DOCUMENTED, *OF_SOME_ROUTES))

@@ -51,7 +51,8 @@ def has_known_hosts(settings: PlatformSettings) -> bool:
 def refuse_unknown_host() -> None:
     """Abort with 400 when the Host header is a name under which the API is not reached."""
     known = HostNames(app_state().settings.trusted_hosts)
-    if not known.accepts(request.headers.get("Host")):
+    target = request.environ.get("RAW_URI", "/")
+    if not known.accepts(request.headers.get("Host"), target):
         abort(400, host_names.REFUSAL)
 
 

@@ -3,6 +3,7 @@
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from api.platform import wire
 from api.platform.clock import now
 from api.platform.db import insert_into
 from api.platform.state import app_state
@@ -25,7 +26,7 @@ def record(
     statement = insert_into(session, DeadLetter).values(
         task=task,
         subject=subject,
-        error=error[:MAX_ERROR_LENGTH],
+        error=wire.printable(error)[:MAX_ERROR_LENGTH],
         attempts=attempts,
         payload=payload,
         first_at=time,

@@ -110,6 +110,13 @@ class Exporter:
             self._error = error
 
 
+def health(folder: Path) -> tuple[int, str, bytes]:
+    """Return the answer to a health check: 503 while no process with metrics runs."""
+    if any(map(psutil.pid_exists, metric_files.worker_pids(folder))):
+        return 200, "text/plain", b"ok\n"
+    return 503, "text/plain", b"no process with metrics runs\n"
+
+
 def new_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     """Return a server for /metrics; the caller runs serve_forever."""
     edges = frozenset(loading.load_plan().bucket_edges)
@@ -122,8 +129,10 @@ def new_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
             path, _, _ = self.path.partition("?")
             if path == "/metrics":
                 self._answer(200, CONTENT_TYPE_LATEST, exporter.render())
+            elif path == "/health":
+                self._answer(*health(folder))
             else:
-                self._answer(404, "text/plain", b"only /metrics is here\n")
+                self._answer(404, "text/plain", b"only /metrics and /health are here\n")
 
         def _answer(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)
@@ -136,15 +145,19 @@ def new_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
 
 
 def main() -> None:
-    """Run `python -m api.platform.telemetry.exporter HOST PORT`.
+    """Run `python -m api.platform.telemetry.exporter HOST[,HOST] PORT`.
 
     PROMETHEUS_MULTIPROC_DIR names the folder of the workers' files.
     """
     redaction.protect_output()
-    host, port = sys.argv[1:]
+    hosts, port = sys.argv[1:]
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     folder.mkdir(parents=True, exist_ok=True)
-    new_server(folder, host, int(port)).serve_forever()
+    # All before the first starts: a thread would keep a process alive whose other host has failed.
+    addresses = [host_names.own_address(host) for host in hosts.split(",")]
+    servers = [new_server(folder, address, int(port)) for address in addresses]
+    for server in servers:
+        threading.Thread(target=server.serve_forever).start()
 
 
 if __name__ == "__main__":

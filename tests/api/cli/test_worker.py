@@ -165,6 +165,13 @@ def test_exit_code_of_sync_tells_whether_all_nodes_are_synced(
         assert runner.invoke(args=["sync"]).exit_code == 1
 
 
+def test_sync_without_tables_names_the_fix(make_app: MakeApp, tmp_path: Path) -> None:
+    """A sentence as of the platform's commands, not a traceback."""
+    app = make_app(database_url=f"sqlite:///{tmp_path}/new.db", jobs_url="sqlite:///:memory:")
+    result = app.test_cli_runner().invoke(args=["sync"])
+    assert "new.db; fix: set EVARA_DATABASE_URL" in result.output
+
+
 @pytest.mark.usefixtures("migrated")
 def test_sync_stores_a_late_upload(
     make_app: MakeApp, replay: ThingSpeakStub, tmp_path: Path

@@ -1,5 +1,8 @@
 """The audit log: each change has an entry in its transaction; entries are immutable."""
 
+import re
+from pathlib import Path
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -14,6 +17,8 @@ from api.platform.tables import AuditEntry
 from tests.api.conftest import MakeApp
 from tests.api.platform.helpers import KEYS, ORDER, ORDERS, bearer
 from tests.api.platform.other_app.models import Order
+
+ROOT = Path(__file__).resolve().parents[3]
 
 FULL = {  # statements that make the audit log refuse entries
     "sqlite": ["CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"],
@@ -152,6 +157,25 @@ def test_entries_cannot_be_replaced(app: Flask, client: FlaskClient) -> None:
     assert client.post(ORDERS, json=ORDER | {"id": "a-2"}).status_code == 201
     entries = [(entry.id, entry.action) for entry in entries_of(app)]
     assert entries == [(1, "orders.create"), (2, "orders.create")]
+
+
+def test_documented_statements_delete_old_entries(app: Flask, client: FlaskClient) -> None:
+    """Those of docs/security.md for this engine; afterwards, entries cannot be deleted again."""
+    client.post(ORDERS, json=ORDER)
+    database_of_app = app_state(app).database
+    with database_of_app.write() as session:
+        session.execute(text(f"INSERT INTO audit {COLUMNS} {VALUES.replace('(1,', '(1000,')}"))
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^(?: {4}.*\n)+", page, re.MULTILINE)
+    marks = {"sqlite": "DROP TRIGGER", "postgresql": "DISABLE TRIGGER"}
+    [block] = [block for block in blocks if marks[database_of_app.engine.name] in block]
+    raw = database_of_app.engine.raw_connection()
+    cursor = raw.cursor()
+    for statement in block.splitlines():
+        cursor.execute(statement.strip())
+    raw.close()
+    assert [entry.action for entry in entries_of(app)] == ["orders.create"]
+    refuse_statement(app, "DELETE FROM audit")
 
 
 def refuse_statement(app: Flask, statement: str) -> None:

@@ -27,6 +27,21 @@ def test_setting_out_of_range_stops_the_start(values: dict[str, object]) -> None
         PlatformSettings(_env_file=None, **values)
 
 
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+def test_every_level_of_logging_is_accepted(level: str) -> None:
+    """CRITICAL, too, which earlier releases accepted."""
+    assert PlatformSettings(_env_file=None, log_level=level).log_level == level
+
+
+@pytest.mark.parametrize("text", ["1_000", "٣", "nan", "inf", "1e999", "0x10", "1 000", "1,5"])
+@pytest.mark.parametrize("name", ["job_deadline", "job_attempts"])
+def test_only_decimal_ascii_is_a_number(name: str, text: str) -> None:
+    """Whatever else Python reads as a number stops the start."""
+    with pytest.raises(ValidationError, match=name):
+        PlatformSettings(_env_file=None, **{name: text})
+    assert getattr(PlatformSettings(_env_file=None, **{name: " 20 "}), name) == 20
+
+
 def test_secrets_are_not_printed() -> None:
     """Neither repr() nor an error shows them."""
     assert "hush" not in repr(PlatformSettings(_env_file=None, development_key="hush"))

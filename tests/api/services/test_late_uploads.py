@@ -143,26 +143,52 @@ def test_young_entries_are_found_first(client: ThingSpeak, upstream: Channels) -
     assert requests_of_a_sync(client, upstream) == 2
 
 
-def test_a_gap_that_stays_is_searched_once(client: ThingSpeak, upstream: Channels) -> None:
-    """Ids without an entry do not exist once every time has been searched."""
+def test_a_gap_that_stays_is_searched_twice(client: ThingSpeak, upstream: Channels) -> None:
+    """Ids without an entry do not exist once every time has been searched by two runs."""
     upload_live(upstream)
     sync_all(client)
     upstream.upload(CHANNEL, *((NOW - 5 * HOUR, float(value)) for value in range(4)))
     for entry_id in (146, 148):
         upstream.channels[CHANNEL].delete(entry_id)
-    assert 4 < requests_of_a_sync(client, upstream) <= 2 * (3 + sync.LOOK_BACK_PAGES)
-    assert state_of("flow").missing == []
+    for absent in ([[146, 146], [148, 148]], []):
+        assert 4 < requests_of_a_sync(client, upstream) <= 2 * (3 + sync.LOOK_BACK_PAGES)
+        assert state_of("flow").missing == []
+        assert state_of("flow").absent == absent
     assert requests_of_a_sync(client, upstream) == 2
 
 
-def test_a_gap_of_millions_of_ids_is_searched_once(client: ThingSpeak, upstream: Channels) -> None:
+def test_an_entry_may_appear_later_than_its_id(
+    client: ThingSpeak, upstream: Channels, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run after a search that found nothing searches again, beside ids that are new."""
+    nodes.delete("flow")
+    upload_live(upstream)
+    sync_all(client)
+    entries = upstream.channels[CHANNEL].entries
+    late = [(NOW - age * HOUR, float(age)) for age in (5, 50, 500)]
+    with caplog.at_level(logging.INFO, logger="api.services.sync"):
+        for value in late:
+            upstream.upload(CHANNEL, value, field="field2")
+            hidden = entries.pop()
+            sync_all(client)
+            assert value not in stored("level")
+            entries.append(hidden)
+    sync_all(client)
+    assert stored("level") == set(late)
+    lines = [record.__dict__ for record in caplog.records if "looked back" in record.message]
+    assert [(line["stored"], line["missing"]) for line in lines] == [(0, 1), (1, 1), (1, 1), (1, 0)]
+    assert requests_of_a_sync(client, upstream) == 1
+
+
+def test_a_gap_of_millions_of_ids_is_searched_twice(client: ThingSpeak, upstream: Channels) -> None:
     """Neither memory nor the number of requests depends on the size of a gap."""
     upload_live(upstream)
     sync_all(client)
     upstream.channels[CHANNEL].last_entry_id += 10**12
     upstream.upload(CHANNEL, (NOW - 5 * HOUR, 5.0), field="field2")
-    assert requests_of_a_sync(client, upstream) <= 2 * (3 + sync.LOOK_BACK_PAGES)
-    assert missing_readings(upstream) == {}
+    for _ in range(2):
+        assert requests_of_a_sync(client, upstream) <= 2 * (3 + sync.LOOK_BACK_PAGES)
+        assert missing_readings(upstream) == {}
     assert requests_of_a_sync(client, upstream) == 2
 
 
@@ -511,7 +537,8 @@ class World:
         """Return whether the last search of each node included every id, and found its end."""
         last_id = self.upstream.channels[CHANNEL].last_entry_id
         states = [state_of(node_id) for node_id in METRICS.values()]
-        return all((state.known_id, state.missing) == (last_id, []) for state in states)
+        known = [(state.known_id, state.missing, state.absent) for state in states]
+        return all(state == (last_id, [], []) for state in known)
 
     def change_fields(self, field: str) -> None:
         """Give a node another field and back, between runs."""

@@ -226,6 +226,16 @@ def test_node_without_a_readable_channel_is_404(client: FlaskClient) -> None:
         assert "channel 5" in is_problem(client.get(f"{NODES}/own/live"), 404)["detail"]
 
 
+def test_a_refusal_in_unprintable_text_is_404(client: FlaskClient) -> None:
+    """The text of ThingSpeak's error can neither fail the answer nor hide a line of it."""
+    body = rb'{"error": {"error_code": "a\ud800", "message": "b\u0000\n"}}'
+    with client.application.app_context():
+        transport = httpx.MockTransport(lambda _: httpx.Response(401, content=body))
+        service_state().thingspeak = ThingSpeak("http://thingspeak.invalid", 1, transport)
+    detail = is_problem(client.get(LIVE), 404)["detail"]
+    assert r"refused with 401: a\ud800: b\x00\n" in detail
+
+
 def test_change_of_the_node_invalidates_its_answer(client: FlaskClient) -> None:
     """Answers of another channel, key or mapping are not used."""
     assert client.get(LIVE).json["items"][0]["metric"] == "flow_lps"

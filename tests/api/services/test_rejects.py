@@ -1,5 +1,6 @@
 """Values of channels that are no readings: counted once by node, field and reason, and logged."""
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -87,6 +88,7 @@ def counts(node_id: str) -> dict[tuple[str, str], float]:
         ("1795910553000", "value_range"),
         ("-1000000000001", "value_range"),
         ("1e999", "value_range"),
+        ("9" * 5_000, "value_range"),
         (1e300, "value_range"),
     ],
 )
@@ -104,6 +106,32 @@ def test_a_sync_applies_the_limits_of_requests(
     assert counts(node_id) == {("field8", reason): 1}
     body = {"readings": [{"metric": "since_ms", "time": at(0), "value": value}]}
     assert client.post(f"{NODES}/{node_id}/readings", json=body).status_code in (400, 422)
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "5e400", "-1e999"])
+def test_a_json_number_beyond_a_float_is_left_out(
+    app: Flask, node_id: str, readings_of: Callable[[], list[Any]], number: str
+) -> None:
+    """It does not keep the other values of its channel from being stored."""
+    feeds = json.dumps([entry(1, 0, field1=1.5, field8="N")]).replace('"N"', number)
+    body = f'{{"channel": {{"id": 1, "last_entry_id": 1}}, "feeds": {feeds}}}'
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=body))
+    with app.app_context(), leases.hold(node_id) as lease:
+        assert lease
+        service_state().thingspeak = ThingSpeak("http://upstream.invalid", 1, transport)
+        assert sum(sync.run(node_id, lease)) == 1
+    assert readings_of() == [("level_m", 1.5)]
+    assert counts(node_id) == {("field8", "value_range"): 1}
+
+
+def test_entries_of_one_id_are_all_accounted_for(
+    sync_feeds: Sync, readings_of: Callable[[], list[Any]], node_id: str
+) -> None:
+    """Their values are stored, or counted when they differ."""
+    feeds = [entry(1, 0, field1="1"), entry(1, 0, field2="2"), entry(1, 0, field1="9")]
+    assert sync_feeds(feeds) == 2
+    assert readings_of() == [("flow_lps", 2.0), ("level_m", 1.0)]
+    assert counts(node_id) == {("field1", "conflict"): 1}
 
 
 def test_gaps_are_no_rejects(sync_feeds: Sync, node_id: str) -> None:

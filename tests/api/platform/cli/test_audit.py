@@ -44,3 +44,5 @@ def test_since_omits_older_entries(app: Flask, client: FlaskClient) -> None:
     assert "old" not in run(app, "--since", "1d")
     assert "orders.create" in run(app, "--since", "1d")
     assert "is no duration" in run(app, "--since", "soon")
+    assert "is no duration" in run(app, "--since", "١d")
+    assert "is too long" in run(app, "--since", "99999999999d")

@@ -80,8 +80,12 @@ def test_dropped_letter_is_deleted(app: Flask, letter_ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", ["drop", "retry"])
-def test_unknown_letter_id_is_reported(app: Flask, command: str) -> None:
-    """The message contains the id."""
-    result = run(app, command, "4711")
+@pytest.mark.parametrize("number", ["4711", "0_1", "١", "+1", "1.0", "9" * 30])
+def test_unknown_letter_id_is_reported(
+    app: Flask, letter_ids: list[str], command: str, number: str
+) -> None:
+    """The message contains the id; texts that only Python reads as a number are no ids."""
+    assert "1" in letter_ids
+    result = run(app, command, number)
     assert result.exit_code == 1
-    assert "there is no dead letter 4711" in result.output
+    assert f"there is no dead letter {number}" in result.output

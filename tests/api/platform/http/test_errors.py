@@ -331,3 +331,38 @@ def test_unhandled_exception_is_sent_to_sentry(
     assert events[0]["tags"]["route"] == "orders.create"
     assert events[0]["tags"]["request_id"] == answer.headers["X-Request-ID"]
     assert events[1]["tags"].keys() == {"request_id", "trace_id"}
+
+
+@pytest.mark.sqlite_only("the error codes of its COMMIT")
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        (sqlite3.SQLITE_BUSY, errors.AWAY),
+        (sqlite3.SQLITE_FULL, errors.AWAY),
+        (sqlite3.SQLITE_IOERR_FSYNC, errors.UNKNOWN),
+    ],
+)
+def test_answer_to_a_failed_commit_says_what_is_known(
+    client: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch, code: int, detail: str
+) -> None:
+    """A full or locked SQLite stores nothing; a failed sync leaves it open."""
+
+    def fail(_: object) -> None:
+        error = sqlite3.OperationalError("of a test")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr(app_state(app).database.engine.dialect, "do_commit", fail)
+    assert is_problem(client.post(ORDERS, json=ORDER), 503)["detail"] == detail
+
+
+@pytest.mark.parametrize(("method", "detail"), [("POST", errors.UNKNOWN), ("GET", errors.AWAY)])
+def test_failure_after_a_commit_does_not_deny_it(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, method: str, detail: str
+) -> None:
+    """A view that fails after it stored something does not say that nothing was stored."""
+    lost = OperationalError("SELECT", {}, Exception("server closed the connection"))
+    monkeypatch.setattr(orders.OrderSchema, "dump", raising(lost))
+    monkeypatch.setattr(orders.OrderPage, "dump", raising(lost))
+    answer = client.open(ORDERS, method=method, json=ORDER if method == "POST" else None)
+    assert is_problem(answer, 503)["detail"] == detail

@@ -134,7 +134,9 @@ UNPARSABLE = {
     f"{HEAD}no colon\n\n": 400,
     f"{HEAD}Content-Length: x\n\n": 400,
     f"GET /{'x' * 9_000} HTTP/1.1\nHost: localhost\n\n": 414,
-    f"{HEAD}X-Large: {'x' * 9_000}\n\n": 431,
+    f"{HEAD}Content-Length: 0\nContent-Length: 0\n\n": 400,
+    f"{HEAD}Content-Length: 0\nContent-Length: 1\n\n": 400,
+    f"{HEAD}X-Large: {'x' * 17_000}\n\n": 431,
     HEAD + "".join(f"X-{number}: x\n" for number in range(200)) + "\n": 431,
     f"{HEAD}Transfer-Encoding: foo\n\n": 501,
     f"{HEAD}Expect: 500-teapot\n\n": 417,
@@ -163,3 +165,25 @@ def test_unparsable_requests_get_problem_documents(
             break
     line = logged[problem["request_id"]]
     assert (line["route"], line["status"]) == ("unmatched", status)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [f"X-Large: {'x' * 16_000}\n", "".join(f"X-{number}: x\n" for number in range(97))],
+)
+def test_heads_of_the_documented_size_are_served(server: Server, headers: str) -> None:
+    """One large header, or many small ones."""
+    assert server.exchange(f"{HEAD}{headers}\n").startswith("HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1//nodes", "/api/v1/./nodes", "//", "/health//live", "/docs//", "//x.example/%2e%2e/"],
+)
+def test_no_url_is_redirected_to_the_host_of_the_request(server: Server, path: str) -> None:
+    """Unusual slashes give 404 as a problem document, whatever the Host."""
+    request = f"GET {path} HTTP/1.1\nHost: evil.example\nConnection: close\n\n"
+    head, _, text = server.exchange(request).partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 404 ")
+    assert "\r\nContent-Type: application/problem+json" in head
+    assert "evil.example" not in head + text

@@ -28,19 +28,34 @@ if os.environ.get("EVARA_VERSION") == "slow":
     while not (folder / "gate").exists():
         time.sleep(0.05)
 
+if os.environ.get("EVARA_VERSION") == "broken":
+    (folder / f"importing-{os.getpid()}").touch()
+    raise RuntimeError("an invalid setting")
+
 def app(environ, start_response):
     body = environ["wsgi.input"].read()
     version = os.environ.get("EVARA_VERSION", "none")
     headers = [("Content-Length", "0"), ("X-Pid", str(os.getpid())), ("X-Version", version)]
+    headers.append(("X-Stops", str(stops)))
     start_response("200 OK", headers)
     return [body[:0]]
+
+stops = False
+
+def announce_stop():
+    global stops
+    stops = True
+
+app.announce_stop = announce_stop
 """
 UNFINISHED = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @contextmanager
-def running_gunicorn(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def running_gunicorn(
+    folder: Path, port: int, **settings: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Yield a gunicorn with two workers and the settings of the API, for another app."""
     (folder / "body.py").write_text(APP)
     command = (
@@ -49,7 +64,7 @@ def running_gunicorn(folder: Path, port: int) -> Iterator["subprocess.Popen[byte
     )
     path = folder / "environment.json"
     environment = os.environ | {"EVARA_ENVIRONMENT_FILE": str(path)}
-    write_settings(folder, EVARA_BIND=f"127.0.0.1:{port}")
+    write_settings(folder, EVARA_BIND=f"127.0.0.1:{port}", **settings)
     with subprocess.Popen(command.split(), cwd=ROOT, env=environment) as process:
         workers: list[psutil.Process] = []
         try:
@@ -146,3 +161,46 @@ def test_old_workers_answer_until_the_new_ones_have_imported_the_app(tmp_path: P
         version, pid = answer()
         assert version == "slow"
         assert pid in importing()
+
+
+def test_old_workers_stay_when_new_ones_cannot_start(tmp_path: Path) -> None:
+    """A broken setting takes nobody away, and a corrected one reaches new workers."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+
+    def version() -> str:
+        return httpx.get(f"http://{address}/", timeout=20).headers["X-Version"]
+
+    def workers() -> set[int]:
+        return {worker.pid for worker in running_children(psutil.Process(master.pid))}
+
+    with running_gunicorn(tmp_path, port) as master:
+        until(lambda: len(workers()) == 2, 60, "both workers")
+        old = workers()
+        write_settings(tmp_path, EVARA_BIND=address, EVARA_VERSION="broken", EVARA_WORKERS="3")
+        master.send_signal(signal.SIGHUP)
+        until(lambda: list(tmp_path.glob("importing-*")), 60, "the import in a new worker")
+        until(lambda: workers() == old, 60, "the end of the new workers")
+        assert [version() for _ in range(20)] == ["none"] * 20
+        write_settings(tmp_path, EVARA_BIND=address, EVARA_VERSION="2")
+        master.send_signal(signal.SIGHUP)
+        until(lambda: version() == "2", 60, "the new settings")
+        until(lambda: len(workers()) == 2 and not workers() & old, 60, "the end of the old workers")
+        assert master.poll() is None
+
+
+def test_stopping_server_announces_it_and_answers_meanwhile(tmp_path: Path) -> None:
+    """A load balancer can take it out before the port is closed; a second signal ends the wait."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+
+    def stopping() -> set[str]:
+        headers = [httpx.get(f"http://{address}/", timeout=20).headers for _ in range(20)]
+        return {answer["X-Pid"] for answer in headers if answer["X-Stops"] == "True"}
+
+    with running_gunicorn(tmp_path, port, EVARA_DRAIN_SECONDS="3600") as master:
+        assert stopping() == set()
+        master.send_signal(signal.SIGTERM)
+        until(lambda: len(stopping()) == 2, 60, "the announcement of both workers")
+        master.send_signal(signal.SIGTERM)
+        assert master.wait(60) == 0

@@ -11,14 +11,19 @@ import pytest
 from flask import Flask, g
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
+from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.platform.db import database
 from api.platform.http import health, health_checks
+from api.platform.state import app_state
 from api.platform.telemetry.reserved_files import ReservedFile
 from api.platform.types import JsonObject
 from tests.api.conftest import MakeApp
 from tests.api.platform.helpers import ORDERS
-from tests.api.platform.other_app.app import FOLDER
+
+OPERATIONAL_ERROR = OperationalError("SELECT", {}, Exception())
 
 
 def as_admin(app: Flask) -> FlaskClient:
@@ -50,8 +55,27 @@ def test_admin_sees_details_of_the_checks(app: Flask) -> None:
     check = as_admin(app).get("/health").get_json()["checks"]["database"]
     assert check["latency_ms"] >= 0
     assert check["since"].endswith("+00:00")
-    newest = health.newest_migration(str(FOLDER / "migrations"))
-    assert check["detail"] == f"responds, at migration {newest}"
+    assert check["detail"] == "responds, at migration 0001"
+
+
+def test_stopping_process_is_live_but_not_ready(app: Flask) -> None:
+    """A load balancer takes it out; it answers everything else meanwhile."""
+    app.announce_stop()  # type: ignore[attr-defined]
+    answer = as_stranger(app).get("/health/ready")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.get_json() == {"status": "unavailable", "checks": {"process": {"ok": False}}}
+    assert as_stranger(app).get("/health/live").status_code == 200
+    assert app.test_client().get(ORDERS).status_code == 200
+
+
+def test_old_release_is_ready_after_the_migrations_of_a_newer_one(app: Flask) -> None:
+    """While a release is replaced, its database is at a migration that it does not know."""
+    with app_state(app).database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    answer = as_admin(app).get("/health/ready")
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "ok")
+    detail = answer.get_json()["checks"]["database"]["detail"]
+    assert detail == "responds, at migration 9999 of a newer release"
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
@@ -217,6 +241,33 @@ def test_a_full_disk_is_not_ready(app: Flask, monkeypatch: pytest.MonkeyPatch) -
         detail = health.check_disk(".")["detail"]
         assert detail.startswith("No space left on device")
     assert as_stranger(app).get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "error", [PoolTimeout(), InterfaceError("SELECT", {}, Exception()), OPERATIONAL_ERROR]
+)
+def test_a_database_without_an_answer_says_nothing_about_its_disk(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """The check of the database names it; that of its server's disk does not fail as well."""
+
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(app_state(app).database, "read", refuse)
+    with app.app_context():
+        assert health.check_disk_of_server() == health.DISK_UNKNOWN
+
+
+def test_a_database_that_fails_is_not_asked_about_its_disk(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hanging database would let the check of the disk time out, too."""
+    health.register(app, "database", lambda: {"ok": False}, critical=True)
+    assert as_stranger(app).get("/health/ready").status_code == 503
+    monkeypatch.setattr(app_state(app).database, "read", pytest.fail)
+    with app.app_context():
+        assert health.check_disk_of_server() == health.DISK_UNKNOWN
 
 
 def test_readiness_shows_what_is_wrong_in_this_process(

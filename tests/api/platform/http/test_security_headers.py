@@ -216,6 +216,15 @@ def test_development_key_works_under_names_of_this_machine_only(
         assert answer.status_code == expected, answer.text
 
 
+@pytest.mark.usefixtures("migrated")
+def test_a_target_in_absolute_form_names_the_host(make_app: MakeApp) -> None:
+    """It takes precedence over the Host header (RFC 9112)."""
+    client = make_app(trusted_hosts="localhost").test_client()
+    for target, status in (("http://localhost/", 200), ("http://evil.example/", 400)):
+        sent = {"RAW_URI": f"{target}health/live"}
+        assert client.get("/health/live", environ_overrides=sent).status_code == status
+
+
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "X" * 200])
 def test_unknown_methods_are_refused(client: FlaskClient, method: str) -> None:
     """405 has Allow and repeats nothing of the request; all share one label."""

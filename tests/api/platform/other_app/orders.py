@@ -70,8 +70,8 @@ def list_orders(query: JsonObject) -> JsonObject:
 @blueprint.post("", endpoint="create")
 @blueprint.scope("write")
 @blueprint.arguments(NewOrder, example=EXAMPLE)
+@blueprint.idempotent()
 @blueprint.response(201, OrderSchema, example=ANSWER)
-@blueprint.errors(409)
 def create(body: JsonObject) -> Any:
     """Create an order"""
     order = Order(**body)
@@ -80,7 +80,7 @@ def create(body: JsonObject) -> Any:
             session.add(order)
     except IntegrityError as error:
         raise Conflict(f"Order {order.id!r} already exists.") from error
-    return order
+    return order, {"Location": f"/api/v1/orders/{order.id}"}
 
 
 class ShippingError(CallError):

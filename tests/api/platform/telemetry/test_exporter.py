@@ -3,6 +3,8 @@
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from api.platform.telemetry import exporter, metric_files
-from observability.spec import names
+from observability.spec import host_names, names
 from tests.api.platform.telemetry.metric_folder import REQUESTS, SUM, key, write
 
 
@@ -85,6 +87,15 @@ def test_metrics_are_served_over_http(server: str, path: str) -> None:
     assert "seconds_sum" in samples
 
 
+def test_health_needs_a_running_process(server: str, folder: Path) -> None:
+    """A worker that does not start has no metrics: its container is not healthy."""
+    assert httpx.get(f"{server}/health").status_code == 200
+    for path in folder.glob(f"*_{os.getpid()}.db"):
+        path.unlink()
+    answer = httpx.get(f"{server}/health")
+    assert (answer.status_code, answer.text) == (503, "no process with metrics runs\n")
+
+
 @pytest.mark.parametrize("path", ["/", "/metric", "/metrics/", "/x/metrics"])
 def test_other_paths_are_404(server: str, path: str) -> None:
     """Any other path is 404."""
@@ -98,6 +109,38 @@ def test_unknown_host_names_are_refused(server: str, host: str) -> None:
     assert answer.status_code == 400
     assert "EVARA_TRUSTED_HOSTS" in answer.text
     assert httpx.get(f"{server}/metrics", headers={"Host": "localhost:9101"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        "GET http://evil.example/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+def test_requests_with_two_host_names_are_refused(server: str, head: str) -> None:
+    """A second header, and a target in absolute form; the response is plain text."""
+    port = int(server.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert answer.startswith("HTTP/1.0 400")
+    assert "Content-Type: text/plain" in answer
+    assert answer.endswith(f"\r\n\r\n{host_names.REFUSAL}\n")
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["evara_Key / HTTP/1.0", "GET evara_Key more HTTP/1.0", "GET / HTTP/evara_Key", "evara_Key"],
+)
+def test_errors_repeat_nothing_of_a_request(server: str, head: str) -> None:
+    """Also not in the first line of the response, which proxies log."""
+    port = int(server.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert answer
+    assert "evara_Key" not in answer
 
 
 def test_a_scrape_that_times_out_leaves_no_traceback(
@@ -160,3 +203,13 @@ def test_cpu_seconds_never_decrease(folder: Path, monkeypatch: pytest.MonkeyPatc
     before = cpu_seconds()
     monkeypatch.setattr(exporter.psutil, "Process", no_process)
     assert cpu_seconds() == before > 0
+
+
+def test_a_host_without_an_address_ends_the_process(tmp_path: Path) -> None:
+    """It does not go on healthy with the other hosts, where Prometheus finds nothing."""
+    command = [sys.executable, "-m", exporter.__name__, "127.0.0.1,nowhere.invalid", "0"]
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, "gaierror" in ended.stderr) == (1, True)

@@ -6,14 +6,21 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-from api.platform.tables import ApiKey, AuditEntry, DeadLetter, Delivery, Lease
+from api.platform.tables import (
+    ApiKey,
+    AuditEntry,
+    DeadLetter,
+    Delivery,
+    IdempotentResponse,
+    Lease,
+)
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
-PLATFORM = (ApiKey, AuditEntry, Lease, Delivery, DeadLetter)
+PLATFORM = (ApiKey, AuditEntry, Lease, Delivery, DeadLetter, IdempotentResponse)
 VERSIONS = Path(__file__).resolve().parents[6] / "migrations" / "versions"
 TRIGGERS = [
     runpy.run_path(str(VERSIONS / name))["UP"]
