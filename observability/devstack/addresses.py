@@ -9,6 +9,7 @@ from observability.lib.http import responds, tls_context
 
 Page = tuple[str, str, str]  # label, name of the server, path
 COMPOSE_PAGES = [
+    ("API with https", "tls", "/docs"),
     ("Grafana", "grafana", ""),
     ("Traces", "jaeger", ""),
     ("Mailbox", "mailpit", ""),

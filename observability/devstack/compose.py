@@ -1,13 +1,16 @@
 """The compose stack: up, down, status, logs, doctor and clean."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from observability.devstack import native
+from observability.devstack import certificates, native, releases
+from observability.devstack.compose_files import install_files, prepare_files
 from observability.devstack.compose_secrets import USER_SECRETS, make_secrets
-from observability.devstack.containers import DONE, containers, failed_containers, processes
-from observability.devstack.docker import CONFIG, EVERY_PROFILE, find_engine, run_compose
+from observability.devstack.compose_settings import CERTIFICATES, write_settings
+from observability.devstack.containers import DONE, LOOK, containers, failed_containers, processes
+from observability.devstack.docker import NOT_FOUND, find_engine, output_of, run_on_containers
+from observability.devstack.images import pull_images, run_logged
 from observability.devstack.job_failures import LOG_LINES, JobFailures, job_failures
 from observability.devstack.layout import (
     COMPOSE,
@@ -23,6 +26,7 @@ from observability.devstack.machine import (
     require_free_ports,
 )
 from observability.devstack.mounted_files import compose_config, digests_file, restart_changed
+from observability.devstack.networks import require_networks
 from observability.devstack.readiness import (
     Targets,
     Wait,
@@ -34,8 +38,7 @@ from observability.devstack.readiness import (
 )
 from observability.devstack.steps import StackError, Steps
 from observability.devstack.supervisor import RUNNING
-from observability.generate import alertmanager
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -51,36 +54,60 @@ def up(layout: StackLayout, plan: Plan, step: Steps) -> None:
             f"{explanation}; fix: start Docker, or run without it: make up MODE=native"
         )
     since = time.time()
+    before = releases.remember(layout)
     with step("checking ports and disk, making secrets and configuration"):
         require_disk_space(layout.state)
         if not processes(layout):
             require_free_ports(ports_except(layout.ports, UNPUBLISHED))
-        make_secrets(secrets_folder())
-        write_alertmanager_config(layout, plan)
+        write_files(layout, plan)
     layout.remember_mode(COMPOSE)
-    with step("building images and starting containers"):
-        start_containers(layout)
+    replaced = releases.Replaced()
+    with releases.taken_back(layout, before):
+        write_settings(layout)
+        if before:
+            require_networks(compose_config(layout), releases.RELEASED)
+        pull_images(layout, step)
+        with step(f"building images; output in {layout.state / COMPOSE / 'build.log'}"):
+            run_logged(layout, "build")
+        if before:
+            replaced = releases.replace(layout, step)
+    releases.end_old(replaced, step)
+    with step("starting containers"):
+        start_containers(layout, replaced.services)
     wait_for_each(waits(layout, plan, since), lambda: failed_containers(layout), step)
     for failure in failures_of_jobs(layout, since):
         step.warn(str(failure))
 
 
-def write_alertmanager_config(layout: StackLayout, plan: Plan) -> None:
-    """Write Alertmanager's configuration with the integrations whose secrets exist."""
-    path = layout.state / COMPOSE / CONFIG
-    path.parent.mkdir(parents=True, exist_ok=True)
-    texts = alertmanager.render(plan, filled_secrets(secrets_folder()))
-    path.write_text(texts[alertmanager.CONFIG], encoding="utf-8")
-
-
-def start_containers(layout: StackLayout) -> None:
-    """Build the images, start what does not run, restart what has changed; raise StackError."""
-    words = ("up", "--detach", "--build", "--remove-orphans")
-    if run_compose(layout, *words, shown=True).returncode:
+def write_files(layout: StackLayout, plan: Plan) -> None:
+    """Write secrets, and prepare configuration; raise StackError before any container changes."""
+    folder = secrets_folder()
+    try:
+        make_secrets(folder)
+        problems = list(certificates.find_problems(folder / CERTIFICATES))
+        if problems:
+            raise StackError(
+                f"{'; '.join(problems)}; no container was changed;"
+                " fix: replace the file, or remove it to serve http alone"
+            )
+        prepare_files(layout, plan)
+    except OSError as error:
         raise StackError(
-            "the containers did not start; fix: read the output above, and make logs P=NAME"
-        )
-    restart_changed(layout)
+            f"{error.filename or folder}: {error.strerror}; no container was changed; fix: let this"
+            " user write there, or set EVARA_SECRETS_DIR or EVARA_STACK_DIR with another folder"
+        ) from error
+
+
+def start_containers(layout: StackLayout, replaced: Collection[str]) -> None:
+    """Start what does not run, and restart what has changed but was not replaced.
+
+    Raise StackError.
+    """
+    install_files(layout)
+    earlier = {container["ID"] for container in containers()}
+    run_logged(layout, "up", "--detach", "--no-build", "--remove-orphans")
+    kept = {row["Service"] for row in containers() if row["ID"] in earlier}
+    restart_changed(layout, kept.difference(replaced))
 
 
 def waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
@@ -88,7 +115,7 @@ def waits(layout: StackLayout, plan: Plan, since: float) -> list[Wait]:
 
     Containers publish nothing else. A log line must be newer than `since`, Unix seconds.
     """
-    prometheus = Prometheus(layout.url("prometheus"))
+    prometheus = ServicePrometheus(layout.url("prometheus"), plan)
     last_success = f"max by ({names.JOB}) ({names.JOB_LAST_SUCCESS})"
 
     def last_successes() -> dict[str, float]:
@@ -124,17 +151,30 @@ def failures_of_jobs(layout: StackLayout, since: float) -> JobFailures:
 
 
 def down(layout: StackLayout) -> bool:
-    """Stop and remove the containers, but not the volumes; return False when nothing ran."""
-    existed = bool(containers(layout))
-    run_compose(layout, *EVERY_PROFILE, "down", "--remove-orphans", shown=True)
+    """Stop and remove the containers, but not the volumes; return False when nothing ran.
+
+    Raise StackError.
+    """
+    existed = bool(containers())
+    remove_containers()
     digests_file(layout).unlink(missing_ok=True)
     return existed
 
 
 def clean(layout: StackLayout) -> list[Path]:
-    """Remove containers, volumes and what the stack wrote, but not secrets and images."""
-    run_compose(layout, *EVERY_PROFILE, "down", "--remove-orphans", "--volumes", shown=True)
+    """Remove containers, volumes and what the stack wrote, but not secrets and images.
+
+    Raise StackError; what the stack wrote then stays, so that it can be repeated.
+    """
+    remove_containers("--volumes")
     return native.clean(layout)
+
+
+def remove_containers(*words: str) -> None:
+    """Stop and remove all containers and networks; raise StackError. Without Docker, do nothing."""
+    result = run_on_containers("down", *words, shown=True)
+    if result.returncode not in (0, NOT_FOUND):
+        raise StackError("docker compose down failed; fix: correct what it says above, then repeat")
 
 
 def doctor(layout: StackLayout) -> list[CheckResult]:
@@ -155,13 +195,13 @@ def doctor(layout: StackLayout) -> list[CheckResult]:
     return rows
 
 
-def tail(layout: StackLayout, program: str | None, lines: int) -> Iterator[str]:
+def tail(_: StackLayout, program: str | None, lines: int) -> Iterator[str]:
     """Yield the last lines of one service's containers, or of all; raise StackError."""
-    words = [*EVERY_PROFILE, "logs", "--no-color", f"--tail={lines}"]
+    words = ["logs", "--no-color", f"--tail={lines}"]
     if program:
-        services = {container["Service"] for container in containers(layout)}
+        services = {container["Service"] for container in containers()}
         if program not in services:
             known = ", ".join(sorted(services)) or "none yet: make up"
             raise StackError(f"there is no log of {program!r}; known: {known}")
         words += ["--no-log-prefix", program]
-    yield from run_compose(layout, *words).stdout.splitlines()
+    yield from output_of(run_on_containers(*words), "the logs cannot be read", LOOK).splitlines()

@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from observability.devstack.docker import CERTIFICATES, USER
+from observability.devstack.compose_settings import CERTIFICATES, USER
 from observability.devstack.private_files import new_key, write_if_missing
 
 PASSWORDS = (

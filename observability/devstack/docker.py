@@ -5,12 +5,10 @@ import shutil
 import subprocess
 from typing import Any
 
-from observability.devstack.layout import COMPOSE, ROOT, StackLayout, secrets_folder
+from observability.devstack.compose_settings import missing_settings, project_name
+from observability.devstack.layout import ROOT, StackLayout
+from observability.devstack.steps import StackError
 
-USER = 10001  # of the containers when root starts them
-CERTIFICATES = "certificates"  # folder below the secrets: PEM files, each a certificate and its key
-CONFIG = "alertmanager.yaml"
-EVERY_PROFILE = ("--profile", "*")
 QUERY_SECONDS = 10
 NOT_FOUND = 127  # a shell's exit code for a command that is not on PATH
 
@@ -41,30 +39,38 @@ def run_docker(*words: str, shown: bool = False, **options: Any) -> CompletedPro
     command = ["docker", *words]
     if not shutil.which("docker"):
         return CompletedProcess(command, NOT_FOUND, "", "docker is not on PATH")
-    return subprocess.run(  # noqa: S603
-        command, cwd=ROOT, capture_output=not shown, text=True, check=False, **options
-    )
+    if not shown:
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.run(command, cwd=ROOT, text=True, check=False, **options)  # noqa: S603
 
 
-def run_compose(layout: StackLayout, *words: str, shown: bool = False) -> CompletedProcess:
-    """Run one `docker compose` command with the settings of the stack."""
-    return run_docker("compose", *words, env=compose_environment(layout), shown=shown)
+def image_id(tag: str) -> str:
+    """Return the id of the image with this tag; empty when there is none."""
+    return run_docker("image", "inspect", "--format", "{{.Id}}", tag).stdout.strip()
 
 
-def compose_environment(layout: StackLayout) -> dict[str, str]:
-    """Return our environment and the variables that compose.yaml needs.
+def run_compose(layout: StackLayout, *words: str, **options: Any) -> CompletedProcess:
+    """Run one `docker compose` command on the stack, with the options of `run_docker`."""
+    environment = os.environ | {"EVARA_STACK_DIR": str(layout.state)} | missing_settings(layout)
+    return run_docker("compose", *words, env=environment, **options)
 
-    A user or group that is already set wins: a rootless engine may need another one.
+
+def run_on_containers(*words: str, **options: Any) -> CompletedProcess:
+    """Run one `docker compose` command on what exists, found by the label of the project.
+
+    Compose then reads neither compose.yaml nor settings: those of the next release may be here
+    already, which need not fit the stack that runs.
     """
-    user, group = os.getuid(), os.getgid()
-    if user == 0:
-        user, group = USER, USER
-    environment = {"EVARA_UID": str(user), "EVARA_GID": str(group)} | os.environ
-    for name, port in layout.ports.items():
-        environment[f"EVARA_PORT_{name.upper()}"] = str(port)
-    environment["EVARA_SECRETS_DIR"] = str(secrets_folder())
-    environment["EVARA_ALERTMANAGER_CONFIG"] = str(layout.state / COMPOSE / CONFIG)
-    environment["EVARA_GATEWAY_CERTIFICATES"] = ""
-    if any((secrets_folder() / CERTIFICATES).glob("*.pem")):
-        environment["EVARA_GATEWAY_CERTIFICATES"] = "/certificates"
-    return environment
+    return run_docker("compose", "--project-name", project_name(), *words, **options)
+
+
+def output_of(result: CompletedProcess, failure: str, fix: str) -> str:
+    """Return what a command printed; raise StackError with Docker's reason when it failed.
+
+    Compose prints its progress to stderr, too: lines that begin with a space.
+    """
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if line and not line.startswith(" ")]
+        reason = " ".join(lines) or result.stderr.strip() or f"exit code {result.returncode}"
+        raise StackError(f"{failure}: {reason}; fix: {fix}")
+    return result.stdout

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from observability.devstack.layout import ROOT, StackLayout, servers_folder
 from observability.devstack.processes import kill_all
-from observability.devstack.supervisor import socket_path
 
 
 class Guardian:
@@ -32,7 +31,7 @@ def remove_stack(folder: Path) -> None:
     """Kill the processes of the stack in a folder, and remove the folder and its socket."""
     layout = StackLayout(folder, {}, servers_folder())
     kill_all(layout)
-    socket_path(layout).unlink(missing_ok=True)
+    layout.supervisor_socket.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

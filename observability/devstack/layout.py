@@ -3,12 +3,18 @@
 A drill's stack and that of `make up` have different layouts.
 """
 
+import hashlib
 import os
+import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from observability.spec import loading
+from observability.devstack import public_url
+from observability.devstack.user_settings import user_settings
+from observability.spec import host_names, loading
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
 
@@ -69,20 +75,29 @@ class StackLayout:
     ports: dict[str, int]  # by name
     servers: Path  # where unpacked servers are kept; shared between stacks
     in_container: bool = False  # this process runs in a container of the compose stack
+    public: str = public_url.LOCAL  # pattern of the URLs under which people reach its pages
 
     @classmethod
     def main(cls) -> "StackLayout":
-        """Return the layout of `make up`, as EVARA_STACK_DIR and EVARA_PORT_OFFSET move it."""
-        state = Path(os.environ.get("EVARA_STACK_DIR", ROOT / ".stack")).resolve()
+        """Return the layout of `make up`, as EVARA_STACK_DIR and other settings move it."""
+        state = folder_setting("EVARA_STACK_DIR", ".stack")
         ports = stack_ports(port_offset())
-        return cls(state, ports, servers_folder(), in_container="EVARA_INSIDE" in os.environ)
+        return cls(
+            state=state,
+            ports=ports,
+            servers=servers_folder(),
+            in_container="EVARA_INSIDE" in os.environ,
+            public=public_url.public_url(),
+        )
 
     def plan(self, mode: str = "") -> Plan:
         """Return the catalogue's Plan for a mode, by default that of the stack.
 
-        The native stack has no gateway, and so no SLOs for it.
+        Its links lead to the pages of this stack. The native stack has no gateway, and so no SLOs
+        for it.
         """
-        plan = loading.load_plan()
+        urls = {port: self.address(name) for name, port in stack_ports().items()}
+        plan = loading.load_plan(edit=lambda text: public_url.replace_links(text, urls))
         if (mode or self.mode) == COMPOSE:
             return plan
         return plan.without_gateway()
@@ -91,11 +106,21 @@ class StackLayout:
         """Return the URL of a server for this process, which may run in a container."""
         if self.in_container:
             return f"http://{name}:{stack_ports()[name]}"
-        return self.address(name)
+        scheme = "https" if name == "tls" else "http"
+        return f"{scheme}://{HOST}:{self.ports[name]}"
 
     def address(self, name: str) -> str:
-        """Return the URL of a server for a browser on this machine."""
-        return f"http://{HOST}:{self.ports[name]}"
+        """Return the URL under which people reach a server, whose page has its name."""
+        page = "api" if name == "tls" else name
+        url = self.public.format(page=page, port=self.ports[name])
+        return url.replace("http:", "https:") if name == "tls" else url
+
+    @property
+    def trusted_hosts(self) -> str:
+        """Return the names under which others reach API and console: the declared and public."""
+        declared = user_settings().get(host_names.SETTING, "")
+        public = {urlsplit(self.address(name)).hostname or "" for name in ("api", "console")}
+        return ",".join(filter(None, [declared, *sorted(public - host_names.LOOPBACK)]))
 
     @property
     def mode(self) -> str:
@@ -132,6 +157,15 @@ class StackLayout:
         return (ROOT if is_main else self.state) / "reports"
 
     @property
+    def supervisor_socket(self) -> Path:
+        """supervisord's socket, in the temporary folder.
+
+        The path of a socket has at most 107 characters; that of a checkout may be longer.
+        """
+        digest = hashlib.sha256(str(self.state).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"evara-{os.getuid()}-{digest}.sock"
+
+    @property
     def fault(self) -> Path:
         return self.state / "fault.json"
 
@@ -153,22 +187,27 @@ class StackLayout:
 
 def port_offset() -> int:
     """Return EVARA_PORT_OFFSET; raise Invalid when it is no number or moves a port out of range."""
-    text = os.environ.get("EVARA_PORT_OFFSET", "0")
+    text = user_settings().get("EVARA_PORT_OFFSET") or "0"
     highest = HIGHEST_PORT - max(stack_ports().values())
-    if not text.isdecimal() or int(text) > highest:
-        fix = f"export a whole number from 0 to {highest}"
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > highest:
+        fix = f"in the environment or .env, set a whole number from 0 to {highest}"
         message = f"{text!r} cannot be added to the ports"
         raise Invalid([Problem("EVARA_PORT_OFFSET", message, fix, "environment")])
     return int(text)
 
 
+def folder_setting(name: str, default: str) -> Path:
+    """Return the folder that a setting of the user names; paths are relative to the checkout."""
+    return (ROOT / (user_settings().get(name) or default)).resolve()
+
+
 def servers_folder() -> Path:
-    return Path(os.environ.get("EVARA_SERVERS_DIR", ROOT / ".stack" / "servers")).resolve()
+    return folder_setting("EVARA_SERVERS_DIR", ".stack/servers")
 
 
 def secrets_folder() -> Path:
     """Return the folder of the user's secrets (Slack, PagerDuty) and of the compose stack's."""
-    return Path(os.environ.get("EVARA_SECRETS_DIR", ROOT / "secrets")).resolve()
+    return folder_setting("EVARA_SECRETS_DIR", "secrets")
 
 
 def filled_secrets(folder: Path) -> frozenset[str]:

@@ -63,7 +63,7 @@ def require_free_ports(port_by_name: dict[str, int]) -> None:
     if taken:
         listed = "; ".join(taken)
         raise StackError(
-            f"{listed}; fix: stop that process, or move this stack: EVARA_PORT_OFFSET=100 make up"
+            f"{listed}; fix: stop that process, or move this stack: EVARA_PORT_OFFSET=200 make up"
         )
 
 

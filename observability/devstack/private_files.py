@@ -29,10 +29,9 @@ def new_key() -> str:
 
 
 def write_if_missing(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, unless it exists."""
+    """Write a file that only its owner may read, unless it exists; on a full disk, no file."""
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+        write_private(path, text)
 
 
 def write_private(path: Path, text: str) -> bool:

@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import yaml
 
 from observability.devstack.binaries import Server
 from observability.devstack.layout import DEVELOPMENT_KEY, HOST, PORTS, ROOT, StackLayout
+from observability.devstack.user_settings import user_settings
 from observability.generate import fluentbit, loki
 from observability.lib.json_object import Json
 from observability.spec import host_names
@@ -70,7 +70,7 @@ def helper_programs(layout: StackLayout, plan: Plan, *, drill: bool) -> Iterator
         package, _, _ = arguments[1].partition(".")
         environment = {
             "EVARA_RELEASE": source_digest(package),
-            host_names.SETTING: os.environ.get(host_names.SETTING, ""),
+            host_names.SETTING: user_settings().get(host_names.SETTING, ""),
         }
         yield Program(name, [sys.executable, *arguments], HELPER_PRIORITY, environment)
 
@@ -102,12 +102,19 @@ def layout_values(layout: StackLayout) -> Json:
     return {
         "layout": layout,
         "ports": layout.ports,
+        "urls": {name: layout.address(name) for name in layout.ports},
         "port_offset": layout.ports["api"] - PORTS["api"],
         "host": HOST,
-        "development_key": DEVELOPMENT_KEY,
+        "development_key": development_key(),
+        "drill_key": DEVELOPMENT_KEY,
         "prober_key": layout.key("prober"),
-        "trusted_hosts": os.environ.get(host_names.SETTING, ""),
+        "trusted_hosts": layout.trusted_hosts,
     }
+
+
+def development_key() -> str:
+    """Return the admin key of the native stack: the user's, by default the well-known one."""
+    return user_settings().get("EVARA_DEVELOPMENT_KEY", DEVELOPMENT_KEY)
 
 
 def plan_values(plan: Plan) -> Json:
@@ -128,14 +135,14 @@ def plan_values(plan: Plan) -> Json:
 def api_environment(layout: StackLayout, *, drill: bool = False) -> dict[str, str]:
     """Return the settings of the API's processes.
 
-    `up` adds the settings of the user's environment that native.yaml lists; a drill adds its own.
+    `up` adds the user's settings that native.yaml lists; a drill adds its own.
     """
     native = read_native_yaml()
     environment = fill_in(native["api_environment"], layout_values(layout))
     if drill:
         return environment | fill_in(native["drill_environment"], layout_values(layout))
-    user_settings = [name for name in native["user_settings"] if name in os.environ]
-    return environment | {name: os.environ[name] for name in user_settings}
+    given = user_settings()
+    return environment | {name: given[name] for name in native["user_settings"] if name in given}
 
 
 def source_digest(*folders: str) -> str:

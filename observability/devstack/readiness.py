@@ -12,11 +12,12 @@ from observability.devstack.job_failures import JobFailures
 from observability.devstack.layout import StackLayout
 from observability.devstack.steps import StackError, Steps
 from observability.devstack.targets import announced_at_end
+from observability.lib import scope
 from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll, responds
 from observability.lib.json_object import Json
 from observability.lib.loki import Loki
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.lib.promql import selector
 from observability.spec import names
 from observability.spec.plan import JOB_SOURCE, Plan
@@ -128,7 +129,7 @@ def monitoring_waits(
     `is_complete` tells whether Prometheus's active targets are all that there must be. The SLO of
     a job with failures may have no data yet.
     """
-    prometheus = Prometheus(layout.url("prometheus"))
+    prometheus = ServicePrometheus(layout.url("prometheus"), plan)
 
     def targets_are_up() -> bool:
         targets = prometheus.targets()
@@ -148,7 +149,7 @@ def monitoring_waits(
     ]
 
 
-def rules_are_healthy(prometheus: Prometheus, plan: Plan) -> bool:
+def rules_are_healthy(prometheus: ServicePrometheus, plan: Plan) -> bool:
     """Tell whether no rule has failed and every rule of the fast groups is evaluated.
 
     Groups with a longer interval have their first evaluation later.
@@ -162,7 +163,7 @@ def rules_are_healthy(prometheus: Prometheus, plan: Plan) -> bool:
     return health_of_fast == {"ok"} and "err" not in health_of_all
 
 
-def slos_are_measured(prometheus: Prometheus, plan: Plan, failures: JobFailures) -> bool:
+def slos_are_measured(prometheus: ServicePrometheus, plan: Plan, failures: JobFailures) -> bool:
     """Tell whether every SLO has a series, except those of jobs that fail."""
     series_by_slo = prometheus.query_by_label(names.MEASURED, names.SLO)
     failing = {failure.job for failure in failures}
@@ -213,7 +214,7 @@ def send_test_alert(layout: StackLayout, plan: Plan, mark: str) -> None:
 def log_wait(layout: StackLayout, plan: Plan, since: float) -> Wait:
     """Return the wait for a log line of the API that is newer than `since`, Unix seconds."""
     loki = Loki(layout.url("loki"))
-    stream = selector("", **{names.LOG_SERVICE: plan.service, names.LOG_PROGRAM: "api"})
+    stream = selector("", **scope.own_labels(plan), **{names.LOG_PROGRAM: "api"})
     return Wait(
         "log lines arrive in Loki",
         lambda: bool(loki.query_lines(stream, since, limit=1)),

@@ -53,20 +53,21 @@ def config_texts(plan: Plan, secrets: Path | None) -> dict[str, str]:
 
 
 def plan_of_stack(layout: StackLayout, plan: Plan) -> Plan:
-    """Return the plan with this stack's console as inbox and in links.
+    """Return the plan with this stack's console as inbox and in links, of which it has no others.
 
     Integrations that need servers of the compose stack are left out.
     """
-    console_url = layout.url("console")
     integrations = {
         name: entry
         for name, entry in plan.policy.integrations.items()
         if not (entry.email or entry.webhook_url_file)
     }
     integrations["inbox"] = IntegrationEntry(
-        webhook=f"{console_url}/api/inbox", webhook_key_file=str(layout.key_file(INBOX_KEY))
+        webhook=f"{layout.url('console')}/api/inbox",
+        webhook_key_file=str(layout.key_file(INBOX_KEY)),
     )
-    changes = {"integrations": integrations, "links": LinksEntry(console=console_url)}
+    links = LinksEntry(console=layout.address("console"))
+    changes = {"integrations": integrations, "links": links}
     return replace(plan, policy=plan.policy.model_copy(update=changes))
 
 

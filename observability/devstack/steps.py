@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.markup import escape
 
 Tell = Callable[[str], None]
+Show = Callable[[str], AbstractContextManager[object]]
 
 
 class StackError(Exception):
@@ -16,8 +17,9 @@ class StackError(Exception):
 class Steps:
     """A printer of steps; entering one yields a function that prints a line below it."""
 
-    def __init__(self, say: Tell):
+    def __init__(self, say: Tell, show: Show = nullcontext):
         self._say = say
+        self._show = show  # while the step runs
 
     def warn(self, text: str) -> None:
         """Print what is not fine, but keeps nothing from working."""
@@ -26,6 +28,7 @@ class Steps:
     @contextmanager
     def __call__(self, label: str) -> Iterator[Tell]:
         started = time.monotonic()
-        yield lambda text: self._say(f"    {text}")
+        with self._show(label):
+            yield lambda text: self._say(f"    {text}")
         elapsed = time.monotonic() - started
-        self._say(f"  [green]✓[/green] {label} [dim]{elapsed:.1f} s[/dim]")
+        self._say(f"  [green]✓[/green] {escape(label)} [dim]{elapsed:.1f} s[/dim]")

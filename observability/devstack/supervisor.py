@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -62,20 +60,14 @@ stdout_logfile_backups = 2
 """
 
 
-def socket_path(layout: StackLayout) -> Path:
-    """Return supervisord's socket, in the temporary folder.
-
-    The path of a socket has at most 107 characters; that of a checkout may be longer.
-    """
-    digest = hashlib.sha256(str(layout.state).encode()).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"evara-{os.getuid()}-{digest}.sock"
-
-
 def config_text(layout: StackLayout, programs: list[Program]) -> str:
     """Return supervisord's configuration; it restarts every process that ends."""
-    socket = socket_path(layout)
     text = SUPERVISORD.format(
-        root=ROOT, logs=layout.logs, state=layout.state, socket=socket, umask=PRIVATE
+        root=ROOT,
+        logs=layout.logs,
+        state=layout.state,
+        socket=layout.supervisor_socket,
+        umask=PRIVATE,
     )
     for program in programs:
         path = str(environment_path(layout, program))
@@ -114,7 +106,7 @@ class Supervisor:
 
     def __init__(self, layout: StackLayout):
         self._layout = layout
-        self._socket = socket_path(layout)
+        self._socket = layout.supervisor_socket
         self._config = layout.state / "supervisord.conf"
 
     @property

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import yaml
 
 from observability.devstack.layout import HOST, StackLayout
+from observability.devstack.private_files import write_private
 from observability.spec import names
 
 PUT_IN_PLACE = ("/bin/sh", "-c", "cat; mv -f drafts/*.yaml targets/")
@@ -31,10 +32,10 @@ def announced_at_end(layout: StackLayout) -> Iterator[None]:
     whose standard input the kernel closes even when this process gets SIGKILL.
     """
     drafts = layout.config / "drafts"
-    drafts.mkdir(exist_ok=True)
+    drafts.mkdir(mode=0o700, exist_ok=True)
     for name, port in target_ports(layout).items():
         text = yaml.safe_dump([{"targets": [f"{HOST}:{port}"]}])
-        (drafts / f"{name}.yaml").write_text(text, encoding="utf-8")
+        write_private(drafts / f"{name}.yaml", text)
     child = subprocess.Popen(  # noqa: S603 - our own; Ctrl-C does not reach a session of its own
         PUT_IN_PLACE, cwd=layout.config, stdin=subprocess.PIPE, start_new_session=True
     )

@@ -15,6 +15,7 @@ from observability.devstack.layout import StackLayout, stack_ports
 from observability.spec.plan import Plan
 
 HEALTHY = {
+    "ID": "0123456789ab",
     "Service": "api",
     "State": "running",
     "Health": "healthy",
@@ -50,6 +51,7 @@ class FakeDocker:
         self.commands: list[tuple[str, ...]] = []
         self.containers: list[dict[str, Any]] = []
         self.config: dict[str, Any] = {"services": {}, "secrets": {}}
+        self.reason = "because"  # of failures
         self.fails: Callable[[tuple[str, ...]], bool] = lambda _: False
         monkeypatch.setattr(docker_commands, "run_docker", self)
         monkeypatch.setattr(docker_commands.shutil, "which", lambda _: "/usr/bin/docker")
@@ -57,7 +59,9 @@ class FakeDocker:
 
     def __call__(self, *words: str, **_: object) -> CompletedProcess:
         self.commands.append(words)
-        return CompletedProcess(words, int(self.fails(words)), self.output(words), "because")
+        if self.fails(words):
+            return CompletedProcess(words, 1, "", self.reason)
+        return CompletedProcess(words, 0, self.output(words), "")
 
     def output(self, words: tuple[str, ...]) -> str:
         if "ps" in words:

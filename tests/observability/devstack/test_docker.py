@@ -1,16 +1,20 @@
 """The Docker engine, and the environment of `docker compose`."""
 
-import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from observability.devstack import compose, modes
 from observability.devstack import docker as docker_commands
-from observability.devstack.compose_secrets import make_secrets
+from observability.devstack.compose_settings import (
+    missing_settings,
+    settings_file,
+    stack_settings,
+    write_settings,
+)
 from observability.devstack.docker import CompletedProcess
 from observability.devstack.layout import StackLayout
+from observability.devstack.steps import StackError
 from tests.observability.devstack.conftest import FakeDocker
 
 
@@ -44,32 +48,40 @@ def test_a_compose_stack_without_docker_does_not_run(
     assert not compose.down(layout)
 
 
-@pytest.mark.parametrize(("user", "wanted"), [(0, docker_commands.USER), (1234, 1234)])
-def test_containers_run_as_the_owner_of_the_secrets(
-    layout: StackLayout, monkeypatch: pytest.MonkeyPatch, user: int, wanted: int
-) -> None:
-    """Never as root; a user that is set already, as for a rootless engine, is kept."""
-    monkeypatch.setattr(os, "getuid", lambda: user)
-    monkeypatch.setattr(os, "getgid", lambda: user)
-    environment = docker_commands.compose_environment(layout)
-    assert (environment["EVARA_UID"], environment["EVARA_GID"]) == (str(wanted), str(wanted))
-    monkeypatch.setenv("EVARA_UID", "0")
-    assert docker_commands.compose_environment(layout)["EVARA_UID"] == "0"
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        (
+            " Container api-1  Creating\n Container api-1  Error\nError: no space\n",
+            "Error: no space",
+        ),
+        (" Container api-1  Error", "Container api-1  Error"),
+        ("", "exit code 3"),
+    ],
+)
+def test_reason_of_a_failure_is_not_the_progress_before_it(printed: str, reason: str) -> None:
+    """Compose mixes both; without a sentence of Docker there is still one of ours."""
+    failed = CompletedProcess(["docker"], 3, "", printed)
+    with pytest.raises(StackError) as raised:
+        docker_commands.output_of(failed, "api does not start", "make up")
+    assert str(raised.value) == f"api does not start: {reason}; fix: make up"
 
 
-def test_the_environment_has_ports_secrets_and_certificates(
-    layout: StackLayout, tmp_path: Path
+def test_commands_work_before_there_are_settings(layout: StackLayout) -> None:
+    """They get the settings that `up` would write; afterwards those of its file count."""
+    assert missing_settings(layout) == stack_settings(layout)
+    write_settings(layout)
+    assert missing_settings(layout) == {}
+
+
+def test_commands_work_with_the_settings_of_an_older_release(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The variables are those of the stack; TLS is on when there is a certificate."""
-    make_secrets(tmp_path / "secrets")
-    environment = docker_commands.compose_environment(layout)
-    assert (environment["EVARA_PORT_API"], environment["EVARA_PORT_GRAFANA"]) == ("38000", "33000")
-    assert environment["EVARA_SECRETS_DIR"] == str(tmp_path / "secrets")
-    assert environment["EVARA_GATEWAY_CERTIFICATES"] == ""
-    certificate = tmp_path / "secrets" / "certificates" / "site.pem"
-    certificate.write_text("a certificate and its key", encoding="utf-8")
-    certificate.chmod(0o644)
-    make_secrets(tmp_path / "secrets")
-    with_certificate = docker_commands.compose_environment(layout)
-    assert with_certificate["EVARA_GATEWAY_CERTIFICATES"] == "/certificates"
-    assert certificate.stat().st_mode & 0o777 == 0o600
+    """Such as `make backup` after a checkout; what the shell sets now waits for the next `up`."""
+    write_settings(layout)
+    path = settings_file(layout)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    old = "".join(line for line in lines if not line.startswith("MAKE_UP_PORT_LOKI="))
+    path.write_text(old, encoding="utf-8")
+    monkeypatch.setenv("EVARA_REPLICAS", "4")
+    assert missing_settings(layout) == {"MAKE_UP_PORT_LOKI": "33100"}

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from observability.devstack.layout import PORTS, StackLayout, stack_ports
+from observability.devstack import user_settings
+from observability.devstack.layout import (
+    PORTS,
+    ROOT,
+    StackLayout,
+    secrets_folder,
+    stack_ports,
+)
 from observability.spec import loading
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid
@@ -28,6 +35,26 @@ def test_two_settings_move_the_whole_stack(monkeypatch: pytest.MonkeyPatch, tmp_
     } == {layout.state}
 
 
+def test_dotenv_moves_the_whole_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment wins, an empty setting is none, and paths are relative to the checkout."""
+    monkeypatch.setattr(user_settings, "ROOT", tmp_path)
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(
+        "EVARA_STACK_DIR=second\nEVARA_SERVERS_DIR=/servers\nEVARA_SECRETS_DIR=theirs\n"
+        "EVARA_PORT_OFFSET=100\n",
+        encoding="utf-8",
+    )
+    layout = StackLayout.main()
+    assert (layout.state, layout.ports["api"]) == (ROOT / "second", 8100)
+    assert (layout.servers, secrets_folder()) == (Path("/servers"), ROOT / "theirs")
+    monkeypatch.setenv("EVARA_PORT_OFFSET", "200")
+    assert StackLayout.main().ports["api"] == 8200
+    monkeypatch.delenv("EVARA_PORT_OFFSET")
+    dotenv.write_text("EVARA_STACK_DIR=\nEVARA_PORT_OFFSET=\n", encoding="utf-8")
+    empty = StackLayout.main()
+    assert (empty.state, empty.ports["api"]) == (ROOT / ".stack", 8000), "`make clean` removes it"
+
+
 @pytest.mark.parametrize(("mode", "there"), [("", False), ("native", False), ("compose", True)])
 def test_gateway_slos_exist_in_compose_only(layout: StackLayout, mode: str, there: bool) -> None:
     """The native stack has no gateway, so `slo`, `load` and the console do not show its SLO."""
@@ -36,7 +63,7 @@ def test_gateway_slos_exist_in_compose_only(layout: StackLayout, mode: str, ther
     assert any(slo.name == "gateway-availability" for slo in layout.plan().slos) is there
 
 
-@pytest.mark.parametrize("wrong", ["abc", "-1", "60000", "1.5"])
+@pytest.mark.parametrize("wrong", ["abc", "-1", "60000", "1.5", "٣", "1_0"])
 def test_an_invalid_port_offset_is_named(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     """The variable, its value and what it may be are named."""
     monkeypatch.setenv("EVARA_PORT_OFFSET", wrong)
@@ -50,9 +77,10 @@ def test_containers_use_service_names(layout: StackLayout, monkeypatch: pytest.M
     monkeypatch.setenv("EVARA_PORT_OFFSET", "100")
     inside = StackLayout.main()
     assert inside.url("prometheus") == "http://prometheus:9090"
-    assert inside.address("prometheus") == "http://127.0.0.1:9190"
+    assert inside.address("prometheus") == "http://localhost:9190"
     assert inside.mode == "compose"
-    assert layout.url("prometheus") == layout.address("prometheus") == "http://127.0.0.1:39090"
+    assert layout.url("prometheus") == "http://127.0.0.1:39090"
+    assert layout.address("prometheus") == "http://localhost:39090"
 
 
 def test_keys_are_found_in_either_mode(layout: StackLayout, tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from observability.devstack import programs as stack_programs
+from observability.devstack import user_settings
 from observability.devstack.binaries import LOG_SERVERS, Server
-from observability.devstack.layout import ROOT, StackLayout
+from observability.devstack.compose_settings import SERVICES
+from observability.devstack.layout import StackLayout
 from observability.devstack.programs import api_environment, programs, read_native_yaml
 from observability.devstack.server_configs import write_server_configs
 from observability.spec import names
@@ -85,7 +87,7 @@ def test_log_programs_are_programs_of_the_stacks(
 ) -> None:
     """Log alerts and the board of logs name programs of a stack, or supervisord."""
     started = {program.name for program in programs(layout, plan, all_servers)} | {"supervisord"}
-    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    services = yaml.safe_load(SERVICES.read_text(encoding="utf-8"))["services"]
     shipped = started - set(LOG_SERVERS)
     shown = {*names.LOG_PROGRAMS, *plan.stack.programs}
     assert shipped <= shown <= started | services.keys()
@@ -154,9 +156,10 @@ def test_helper_programs_have_their_port_and_the_api_finds_them(
 
 
 def test_user_settings_reach_the_api_but_no_drill(
-    monkeypatch: pytest.MonkeyPatch, layout: StackLayout
+    monkeypatch: pytest.MonkeyPatch, layout: StackLayout, tmp_path: Path
 ) -> None:
-    """Those that are set are passed on as they are."""
+    """Those that are set are passed on as they are, from .env, too: `make up` applies a change."""
+    monkeypatch.setattr(user_settings, "ROOT", tmp_path)
     settings = read_native_yaml()["user_settings"]
     assert {"EVARA_WEBHOOK_URL", "EVARA_WEBHOOK_SECRET"} < set(settings)
     assert api_environment(layout).keys().isdisjoint(settings)
@@ -165,8 +168,33 @@ def test_user_settings_reach_the_api_but_no_drill(
         monkeypatch.setenv(name, value)
     environment = api_environment(layout)
     assert {name: environment[name] for name in settings} == values
+    monkeypatch.delenv("EVARA_WEBHOOK_URL")
+    (tmp_path / ".env").write_text("EVARA_WEBHOOK_URL=http://localhost:1\n", encoding="utf-8")
+    assert api_environment(layout)["EVARA_WEBHOOK_URL"] == "http://localhost:1"
     drill = api_environment(layout, drill=True)
     assert not any(drill.get(name) for name in settings)
+
+
+def test_the_key_and_the_hosts_in_dotenv_reach_the_stack(
+    layout: StackLayout,
+    plan: Plan,
+    servers: dict[str, Server],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Bearers of existing clients keep working; the environment wins, and drills use neither."""
+    assert api_environment(layout)["EVARA_DEVELOPMENT_KEY"] == "evara-development-key"
+    given = "EVARA_DEVELOPMENT_KEY=my-own-bearer\nEVARA_TRUSTED_HOSTS=api.example.org\n"
+    (tmp_path / ".env").write_text(given, encoding="utf-8")
+    monkeypatch.setattr(user_settings, "ROOT", tmp_path)
+    by_name = {program.name: program for program in programs(layout, plan, servers)}
+    assert by_name["api"].environment["EVARA_DEVELOPMENT_KEY"] == "my-own-bearer"
+    for name in ("api", "console", "prober", "replay"):
+        assert by_name[name].environment["EVARA_TRUSTED_HOSTS"] == "api.example.org"
+    drill = api_environment(layout, drill=True)
+    assert drill["EVARA_DEVELOPMENT_KEY"] == "evara-development-key"
+    monkeypatch.setenv("EVARA_DEVELOPMENT_KEY", "exported")
+    assert api_environment(layout)["EVARA_DEVELOPMENT_KEY"] == "exported"
 
 
 def test_a_drill_overrides_receivers_in_dotenv(layout: StackLayout) -> None:

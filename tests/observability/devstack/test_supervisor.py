@@ -44,8 +44,8 @@ def test_processes_are_restarted_and_the_socket_is_private(layout: StackLayout) 
 def test_the_socket_path_is_short_and_unique_per_stack(layout: StackLayout, tmp_path: Path) -> None:
     """A deep checkout does not make the path too long for a socket."""
     deep = replace(layout, state=tmp_path / ("x" * 200))
-    assert len(str(supervisor.socket_path(deep))) < 107
-    assert supervisor.socket_path(deep) != supervisor.socket_path(layout)
+    assert len(str(deep.supervisor_socket)) < 107
+    assert deep.supervisor_socket != layout.supervisor_socket
     assert not supervisor.Supervisor(layout).is_alive()
     assert supervisor.Supervisor(layout).stop() is False
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from observability.devstack.layout import ROOT, StackLayout
+from observability.devstack.private_files import PRIVATE
 from observability.devstack.server_configs import write_server_configs
 from observability.devstack.targets import announced_at_end, target_ports, withdraw_targets
 from observability.spec.plan import Plan
@@ -30,6 +31,8 @@ def test_targets_are_announced_and_withdrawn(layout: StackLayout, plan: Plan) ->
     assert yaml.safe_load((folder / "api.yaml").read_text(encoding="utf-8")) == [
         {"targets": ["127.0.0.1:39101"]}
     ]
+    written = [layout.config / "drafts", *folder.iterdir()]
+    assert [path for path in written if path.stat().st_mode & PRIVATE] == []
     withdraw_targets(layout)
     assert list(folder.iterdir()) == []
 

@@ -4,7 +4,7 @@
 #
 #   backup.sh run          repeat forever, as the service `backup` does
 #   backup.sh once         make one dump and verify it; exit 1 if the verification fails
-#   backup.sh check FILE   restore an existing dump and compare it with its recorded summary
+#   backup.sh check [FILE] restore an existing dump, by default the newest, and compare it with its recorded summary
 #
 # PGHOST, PGUSER and PGDATABASE select the database; the secret postgres_password has the password.
 set -euo pipefail
@@ -14,7 +14,7 @@ umask 077
 PGPASSFILE=$(mktemp)
 printf '*:*:*:*:%s\n' "$(cat "${EVARA_SECRETS:-/run/secrets}/postgres_password")" >"$PGPASSFILE"
 export PGPASSFILE
-scratch=$folder/.scratch.$$
+scratch=$folder/.scratch.$HOSTNAME.$$
 if ! getent passwd "$(id -u)" >/dev/null; then # initdb needs a user name; the image has a library that provides one
   for wrapper in /usr/lib/*/libnss_wrapper.so; do
     [ -s "$wrapper" ] || continue
@@ -31,7 +31,7 @@ pause() { sleep "$1" & wait $!; } # a signal ends it at once
 
 # Rows of each table, and the times that the catalogue declares under `backup`, as lines of text.
 summary="SELECT format('SELECT %L, count(*) FROM public.%I', tablename, tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1 \\gexec
-$(cat "${EVARA_BACKUP_SUMMARY:-/usr/local/share/summary.sql}")"
+$(cat "${EVARA_BACKUP_SUMMARY:-/usr/local/sbin/summary.sql}")"
 
 stop_scratch() {
   pg_ctl --pgdata "$scratch/data" --mode immediate stop >/dev/null 2>&1 || true
@@ -68,31 +68,54 @@ dump() { # FILE: write a dump, and the summary of the same snapshot
   (cd "$folder" && sha256sum "$(basename "$file")" >"$file.sha256")
 }
 
-once() {
-  local name file
-  name=evara-$(date --utc +%Y%m%dT%H%M%S).dump
-  file=$folder/$name
-  if ! dump "$file" || ! check "$file"; then
-    [ -z "${SOURCE_PID:-}" ] || kill "$SOURCE_PID" # close its transaction
-    stop_scratch
-    rm -f "$file" "$file".*
-    say "FAILED: $name could not be made, or restored as it was; it is removed, older ones stay" >&2
-    return 1
-  fi
-  "${psql[@]}" --set name="$name" --set bytes="$(stat --format %s "$file")" --set keep="$keep" <<'SQL' || return 1
+lock() { # `make backup` has a container of its own, beside that of the service
+  exec 9>"$folder/.lock" || return 1
+  flock --timeout "${EVARA_BACKUP_WAIT:-600}" 9 && return
+  unlock
+  say "FAILED: another backup is still being made; fix: try again when it has ended" >&2
+  return 1
+}
+
+unlock() { exec 9>&-; }
+
+record() { # FILE: both statements or neither, so that no row is without its dump
+  "${psql[@]}" --set name="$(basename "$1")" --set bytes="$(stat --format %s "$1")" --set keep="$keep" <<'SQL'
+BEGIN;
 INSERT INTO operations.backups (name, bytes) VALUES (:'name', :bytes);
 DELETE FROM operations.backups WHERE name NOT IN (SELECT name FROM operations.backups ORDER BY checked_at DESC LIMIT :keep);
+COMMIT;
 SQL
+}
+
+once() {
+  local name file space
+  lock || return 1
+  name=evara-$(date --utc +%Y%m%dT%H%M%S).dump
+  file=$folder/$name
+  if ! dump "$file" || ! check "$file" || ! record "$file"; then
+    [ -z "${SOURCE_PID:-}" ] || kill "$SOURCE_PID" # close its transaction
+    stop_scratch
+    space=$(df --human-readable --output=avail "$folder" | tail -1)
+    rm -f "$file" "$file".*
+    unlock
+    say "FAILED: $name could not be made, restored as it was, or recorded (free space: ${space// /}); it is removed, older ones stay" >&2
+    return 1
+  fi
   say "$name restored and compared: $(tr '\n' ' ' <"$file.summary")"
   find "$folder" -maxdepth 1 -name 'evara-*.dump' | sort | head --lines "-$keep" | while read -r old; do
     rm -f "$old" "$old".*
     say "removed $(basename "$old")"
   done
+  unlock
 }
 
 run() {
   local newest age
-  mkdir -p "$folder" && rm -rf "$folder"/.scratch.* # left by a killed run
+  mkdir -p "$folder"
+  if lock; then
+    rm -rf "$folder"/.scratch.* # left by a killed run
+    unlock
+  fi
   # Record the start: without this row, BackupMissing would not fire when the first backup fails.
   until "${psql[@]}" <<<"INSERT INTO operations.backups (name, bytes) SELECT 'scheduled', 0 WHERE NOT EXISTS (SELECT FROM operations.backups);"; do
     pause 5
@@ -114,9 +137,12 @@ trap 'exit 0' TERM INT
 case ${1:-run} in
 run) run ;;
 once) once ;;
-check) check "$folder/$(basename "${2:?names a dump}")" && say "$2 holds what it held when it was made" ;;
+check)
+  dump=$(basename "${2:-$(find "$folder" -maxdepth 1 -name 'evara-*.dump' | sort | tail -1)}")
+  check "$folder/${dump:?there is no dump yet}" && say "$dump holds what it held when it was made"
+  ;;
 *)
-  echo "backup: unknown command $1; use: backup.sh run | once | check FILE" >&2
+  echo "backup: unknown command $1; use: backup.sh run | once | check [FILE]" >&2
   exit 2
   ;;
 esac
