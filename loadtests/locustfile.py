@@ -6,7 +6,7 @@ Every request is named by its catalogue id, and the run is judged by the same ob
 service: the exit code is 0 when all that had traffic were met, 1 when one was missed or a user
 raised an exception, 2 when none was missed but some had too few requests, or nothing was measured.
 A distributed run (`--master` and `--worker`) is judged by its master. The module imports nothing of
-the API and of the compiler, because `import locust` replaces the sockets of its process.
+the API and nothing that opens sockets, because `import locust` replaces those of its process.
 
 A scenario has the request (`id`, `method`, `path`, `query`, `body`), the status codes that the
 contract promises (`expect`), its share of the load (`weight`), its `objectives`, and:
@@ -24,9 +24,9 @@ import json
 import os
 import random
 import re
+import sys
 import time
 from collections import defaultdict
-from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -39,18 +39,37 @@ from locust.runners import WorkerRunner
 
 from loadtests import run_report, verdicts
 from loadtests.distributed_run import DistributedRun
-from loadtests.request_bodies import build_body
+from loadtests.request_bodies import encode_body
+from loadtests.resources import Resource, list_created
 from loadtests.tally import Tally
+from observability.spec.environment_numbers import read_number, read_whole_number
 
 Scenario = dict[str, Any]  # see generate/locust.py
 Row = dict[str, Any]
 OWN_SCENARIOS = Path(__file__).parent / "scenarios.json"
 SCENARIOS_FILE = Path(os.environ.get("EVARA_LOAD_SCENARIOS", OWN_SCENARIOS))
-SCENARIOS = json.loads(SCENARIOS_FILE.read_text(encoding="utf-8"))["scenarios"]
+
+
+def read_scenarios() -> list[Scenario]:
+    """Return the scenarios; exit with 2 and a sentence when the file has none."""
+    try:
+        scenarios: list[Scenario] = json.loads(SCENARIOS_FILE.read_text("utf-8"))["scenarios"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        sys.stderr.write(
+            f"EVARA_LOAD_SCENARIOS is {str(SCENARIOS_FILE)!r}, which has no scenarios ({error!r})."
+            f" fix: make generate, and name the scenarios.json that it writes\n"
+        )
+        raise SystemExit(2) from error
+    return scenarios
+
+
+SCENARIOS = read_scenarios()
 verdicts.require_known_kinds(SCENARIOS)
-RATE = float(os.environ.get("EVARA_LOAD_RATE", "50"))  # requests per second of all users together
-USERS = int(os.environ.get("EVARA_LOAD_USERS", "20"))
+RATE = read_number(os.environ, "EVARA_LOAD_RATE", 50)  # requests per second of all users together
+USERS = read_whole_number(os.environ, "EVARA_LOAD_USERS", 20)
 KEY = os.environ.get("EVARA_API_KEY", "")  # an unlimited write key
+# A request that is not answered by then has failed.
+TIMEOUT_SECONDS = read_number(os.environ, "EVARA_LOAD_TIMEOUT", 10)
 STOP_SPREAD_SECONDS = 4.0
 VERDICT = os.environ.get("EVARA_LOAD_VERDICT", "")  # file for the verdict as JSON
 
@@ -59,30 +78,6 @@ CREATION_ORDER = sorted(SCENARIOS, key=itemgetter("rank"))  # what is needed com
 TALLY = Tally(SCENARIOS)
 RUN = DistributedRun(TALLY)
 RUN.register()
-
-
-@dataclass(eq=False)
-class Resource:
-    """A resource that a user created: ids of those above it, as far as known, and its own.
-
-    `together` has all resources of the same request.
-    """
-
-    name: str
-    parents: list[str]
-    own_id: str
-    together: list["Resource"]
-
-    def match(self, parameters: list[str]) -> dict[str, str]:
-        """Return the known values of the parameters of the resource's path."""
-        values = dict(zip(parameters, self.parents, strict=False))
-        return values | {parameters[-1]: self.own_id}
-
-    def fits(self, parameters: list[str], values: dict[str, str]) -> bool:
-        """Return whether the resource agrees with values that are given already."""
-        return all(
-            values.get(name, value) == value for name, value in self.match(parameters).items()
-        )
 
 
 class ApiUser(HttpUser):
@@ -99,27 +94,43 @@ class ApiUser(HttpUser):
         self.weights = [scenario["weight"] for scenario in self.choices]
         for scenario in CREATION_ORDER:
             if scenario["provides"]:
-                self.send(scenario, {})
+                self.perform(scenario, {})
 
     def on_stop(self) -> None:
+        """Delete the resources that are left; Locust does not report exceptions in here."""
+        try:
+            self.delete_resources()
+        except Exception as error:
+            self.environment.events.user_error.fire(
+                user_instance=self, exception=error, tb=error.__traceback__
+            )
+            raise
+
+    def delete_resources(self) -> None:
         """Delete the resources that are left, not all clients at the same moment.
 
         The last created are deleted first: others may have been needed to create them.
         """
         time.sleep(random.uniform(0, STOP_SPREAD_SECONDS))  # noqa: S311
         for scenario in reversed(CREATION_ORDER):
-            while scenario["consumes"] and self.pool[consumed(scenario)["resource"]]:
+            if not scenario["consumes"] or scenario["provides"]:
+                continue
+            while self.pool[consumed(scenario)["resource"]]:
                 self.consume_newest(scenario)
 
     def draw(self) -> None:
         """Send a request of a route that is drawn by weight."""
         [scenario] = random.choices(self.choices, self.weights)  # noqa: S311 - load, not secrets
-        if not scenario["consumes"]:
-            self.send(scenario, {})
-        elif self.create(consumed(scenario), scenario["fixed"]):  # so that others keep theirs
-            self.consume_newest(scenario)
+        self.perform(scenario, {})
 
     tasks = [draw]  # noqa: RUF012 - locust wants a plain list
+
+    def perform(self, scenario: Scenario, known: dict[str, str]) -> None:
+        """Send a request; what it removes is created for it, so that others keep theirs."""
+        if not scenario["consumes"]:
+            self.send(scenario, known)
+        elif self.create(consumed(scenario), scenario["fixed"] | known):
+            self.consume_newest(scenario)
 
     def create(self, need: Row, values: dict[str, str]) -> bool:
         """Create a resource, below those that `values` names; return whether it worked."""
@@ -131,18 +142,20 @@ class ApiUser(HttpUser):
             for parameter, parent in zip(below, need["fills"], strict=False)
             if parent in values
         }
-        self.send(scenario, known)
+        self.perform(scenario, known)
         return len(pool) > before
 
     def consume_newest(self, scenario: Scenario) -> None:
         """Send the request that removes the newest resource of its pool.
 
-        Everything else that was created by the same request goes with it.
+        What was created by the same request goes with it, except what it lies below.
         """
         need = consumed(scenario)
         resource = self.pool[need["resource"]][-1]
         for created in resource.together:
-            self.pool[created.name].remove(created)
+            pool = self.pool[created.name]
+            if created in pool and not resource.is_below(created):
+                pool.remove(created)
         self.send(scenario, resource.match(need["fills"]))
 
     def send(self, scenario: Scenario, known: dict[str, str]) -> None:
@@ -154,7 +167,7 @@ class ApiUser(HttpUser):
         if values is None:
             return
         name = scenario["id"]
-        body = build_body(scenario)
+        body = encode_body(scenario)
         TALLY.sent[name] += 1
         quoted = {parameter: quote(value, safe="") for parameter, value in values.items()}
         with self.client.request(
@@ -162,8 +175,9 @@ class ApiUser(HttpUser):
             scenario["path"].format(**quoted),
             name=name,
             params=scenario["query"],
-            json=body,
+            timeout=TIMEOUT_SECONDS,
             catch_response=True,
+            **body,
         ) as answer:
             if answer.status_code in scenario["expect"]:
                 self.keep_created(scenario, values, answer)
@@ -175,17 +189,14 @@ class ApiUser(HttpUser):
 
     def keep_created(self, scenario: Scenario, values: dict[str, str], answer: Any) -> None:
         """Add what a good answer created to the pools; without its ids the answer is a failure."""
-        together: list[Resource] = []
+        provides = scenario["provides"]
         try:
-            for new in scenario["provides"]:
-                parents = [values[parameter] for parameter in new["below"]]
-                own_id = str(answer.json()[new["field"]])
-                together.append(Resource(new["resource"], parents, own_id, together))
+            created = list_created(provides, values, answer.json() if provides else None)
         except (ValueError, KeyError, TypeError) as error:
             answer.failure(f"the answer does not have the new id: {error!r}")
             return
         answer.success()
-        for resource in together:
+        for resource in created:
             self.pool[resource.name].append(resource)
 
     def choose_values(self, scenario: Scenario, known: dict[str, str]) -> dict[str, str] | None:
@@ -253,7 +264,8 @@ def count_exception(exception: Exception, **_: Any) -> None:
 
 def build_report(environment: Environment) -> Row:
     """Return the report of the run so far."""
-    return run_report.build_report(environment.stats, SCENARIOS, TALLY, len(RUN.expected))
+    RUN.count_unhandled()
+    return run_report.build_report(environment.stats, SCENARIOS, TALLY, len(RUN.lost))
 
 
 @events.init.add_listener

@@ -1,9 +1,12 @@
 """The bodies of requests: the contract's examples, in which the catalogue names what varies."""
 
 import copy
+import json
 import uuid
 from datetime import UTC, datetime
 from typing import Any
+
+from observability.spec.load_terms import FORM, JSON
 
 
 def build_body(scenario: dict[str, Any]) -> Any:
@@ -17,6 +20,17 @@ def build_body(scenario: dict[str, Any]) -> Any:
             else:
                 mapping[key] = datetime.now(UTC).isoformat()
     return example
+
+
+def encode_body(scenario: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the client for a body of the content type that the contract has."""
+    body = build_body(scenario)
+    content_type = scenario["content_type"]
+    if content_type == FORM:
+        return {"data": body}
+    if content_type in (None, JSON):
+        return {"json": body}
+    return {"data": json.dumps(body), "headers": {"Content-Type": content_type}}
 
 
 def find_holders(node: Any, path: list[str]) -> list[Any]:

@@ -3,11 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from locust import log as locust_log
 from locust.stats import RequestStats, StatsEntry
 
 from loadtests import verdicts
-from loadtests.tally import Tally
+from loadtests.tally import UNHANDLED, Tally
 
 Row = dict[str, Any]
 PERCENTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99}
@@ -16,14 +15,13 @@ NO_REQUESTS = {"requests": 0, "failed": 0, "rate": 0.0, **dict.fromkeys(PERCENTI
 
 def list_exceptions(tally: Tally, lost_workers: int) -> list[Row]:
     """Return what users and workers failed to do, the most frequent first."""
-    exceptions = list_counts(tally.exceptions)
+    counts = tally.exceptions.copy()
+    if counts.keys() > {UNHANDLED}:
+        del counts[UNHANDLED]  # Locust logs the others, too
+    exceptions = list_counts(counts)
     if lost_workers:
         what = "no last report of a Locust worker, whose counts are missing"
         exceptions.append({"what": what, "count": lost_workers})
-    if locust_log.unhandled_greenlet_exception and not exceptions:
-        exceptions.append(
-            {"what": "exceptions outside of requests, which Locust has logged", "count": 1}
-        )
     return exceptions
 
 

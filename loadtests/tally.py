@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+UNHANDLED = "exceptions outside of requests, which Locust has logged"
 Counts = dict[str, dict[str, int]]  # name of the counter → what was counted → number
 
 
@@ -51,6 +52,10 @@ class Tally:
         for counter in counters.values():
             counter.clear()
         return counts
+
+    def forget_requests(self, **_: Any) -> None:
+        """Start anew, but keep the exceptions: they change the load until the end."""
+        self.exceptions.update(self.take()["exceptions"])
 
     def merge(self, counts: Counts) -> None:
         """Add counts that another tally returned."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from loadtests.tally import Tally
+from observability.spec.load_terms import SHARE_ROUNDING
 
 Row = dict[str, Any]
 MET = "met"
@@ -73,8 +74,9 @@ def choose_verdict(good: int, total: int, objective: Row) -> str:
     """
     if not total:
         return IDLE
-    is_below_objective = good < objective["objective"] * total
-    if is_below_objective and total - good > 1:
+    allowed = (1 - objective["objective"]) * total
+    bad = total - good
+    if bad > max(1, allowed + SHARE_ROUNDING * total):
         return MISSED
     if total < objective["events_needed"]:
         return TOO_FEW

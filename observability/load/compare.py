@@ -13,6 +13,7 @@ UNRELIABLE_VERDICTS = (RunVerdict.DISAGREE, RunVerdict.UNKNOWN)
 PROFILE_KEYS = ("host", "users", "rate", "time")
 FIGURES = ("rate", "failing", "p50", "p95", "p99")  # comparable between runs of different length
 NO_FIGURES: dict[str, float | None] = dict.fromkeys(("requests", *FIGURES))
+NEVER_MEASURED = {"verdict": "idle", "measured": None}  # an objective that the old run had not
 FEW_REQUESTS = 100  # of fewer, chance alone moves a p99 or a share of failures
 Figures = dict[str, float | None]
 
@@ -77,6 +78,11 @@ def explain_doubt(old: Report, new: Report) -> str:
         for run, verdict in verdicts.items()
         if verdict in UNRELIABLE_VERDICTS
     ]
+    reasons += [
+        f"the clients of the {run} run raised exceptions"
+        for run, data in (("old", old), ("new", new))
+        if data.get("exceptions")  # earlier releases wrote none
+    ]
     undecided = count_undecided(old["objectives"], new["objectives"])
     if undecided:
         reasons.append(f"of the objectives that were met, {undecided} had too few requests now")
@@ -126,20 +132,24 @@ def select_figures(clients: Json) -> Figures:
 def list_broken(old: list[Json], new: list[Json]) -> list[Json]:
     """Return the objectives that the new run missed and the old one did not.
 
-    `was` is the verdict of the old run; `old` and `new` are the measured shares of good events.
+    `was` is the verdict of the old run, idle where it did not know the objective; `old` and `new`
+    are the measured shares of good events.
     """
-    not_missed = {row["slo"]: row for row in old if row["verdict"] in ("met", "too few")}
-    return [
-        {
-            "slo": row["slo"],
-            "objective": row["objective"],
-            "was": not_missed[row["slo"]]["verdict"],
-            "old": not_missed[row["slo"]]["measured"],
-            "new": row["measured"],
-        }
-        for row in new
-        if row["verdict"] == "missed" and row["slo"] in not_missed
-    ]
+    old_rows = {row["slo"]: row for row in old}
+    rows = []
+    for row in new:
+        before = old_rows.get(row["slo"], NEVER_MEASURED)
+        if row["verdict"] == "missed" and before["verdict"] != "missed":
+            rows.append(
+                {
+                    "slo": row["slo"],
+                    "objective": row["objective"],
+                    "was": before["verdict"],
+                    "old": before["measured"],
+                    "new": row["measured"],
+                }
+            )
+    return rows
 
 
 def describe_change(figure: str, old: float | None, new: float | None) -> str:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from operator import itemgetter
 
 from observability.lib.json_object import Json
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.lib.promql import firing
 from observability.load.server_counts import Increase
 from observability.slo import queries, verdicts
@@ -17,7 +17,7 @@ from observability.spec.quantities import format_decimal
 STATISTICS = ("min", "avg", "max")
 
 
-def measure_impact(prometheus: Prometheus, plan: Plan, increase: Increase) -> Json:
+def measure_impact(prometheus: ServicePrometheus, plan: Plan, increase: Increase) -> Json:
     """Return the budgets, the alerts and the resources of the workers in that time."""
     return {
         "budgets": list(measure_budgets(prometheus, plan, increase)),
@@ -26,7 +26,9 @@ def measure_impact(prometheus: Prometheus, plan: Plan, increase: Increase) -> Js
     }
 
 
-def measure_budgets(prometheus: Prometheus, plan: Plan, increase: Increase) -> Iterator[Json]:
+def measure_budgets(
+    prometheus: ServicePrometheus, plan: Plan, increase: Increase
+) -> Iterator[Json]:
     """Yield each SLO's events of the run and the share of the period's budget that they spent.
 
     Freshness and probes count seconds. The budget is what the period allows: its events are those
@@ -57,7 +59,7 @@ def measure_budgets(prometheus: Prometheus, plan: Plan, increase: Increase) -> I
         }
 
 
-def list_alerts(prometheus: Prometheus, plan: Plan, increase: Increase) -> list[Json]:
+def list_alerts(prometheus: ServicePrometheus, plan: Plan, increase: Increase) -> list[Json]:
     """Return the alerts that fired, and for about how many seconds.
 
     The watchdog is left out: it always fires.
@@ -78,7 +80,7 @@ def list_alerts(prometheus: Prometheus, plan: Plan, increase: Increase) -> list[
 
 
 def measure_workers(
-    prometheus: Prometheus, plan: Plan, increase: Increase
+    prometheus: ServicePrometheus, plan: Plan, increase: Increase
 ) -> dict[str, dict[str, float]]:
     """Return least, mean and most of what all workers together used.
 

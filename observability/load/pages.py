@@ -5,12 +5,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from observability.lib import charts, panels
+from observability.lib.html import with_macros
 
 
 def render_page(template: str, **values: Any) -> str:
     """Render one of templates/*.html; values are escaped."""
     environment = Environment(
-        loader=PackageLoader("observability.load"),
+        loader=with_macros(PackageLoader("observability.load")),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -10,7 +10,7 @@ from observability.generate.dashboards.boards import load as load_board
 from observability.lib import charts
 from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.load import impact, scrapes, server_counts
 from observability.load.scrapes import ScrapeTimes
 from observability.load.server_counts import Increase
@@ -29,7 +29,7 @@ class Recording:
     impact: Json = field(default_factory=dict)
     pictures: list[Picture] = field(default_factory=list)
 
-    def start(self, prometheus: Prometheus, plan: Plan) -> ScrapeTimes | None:
+    def start(self, prometheus: ServicePrometheus, plan: Plan) -> ScrapeTimes | None:
         """Return the scrapes before the run; None where Prometheus does not answer."""
         try:
             return scrapes.wait_for_scrapes(prometheus, plan, time.time())
@@ -37,7 +37,7 @@ class Recording:
             self.unreachable = str(error)
             return None
 
-    def finish(self, prometheus: Prometheus, plan: Plan, before: ScrapeTimes) -> None:
+    def finish(self, prometheus: ServicePrometheus, plan: Plan, before: ScrapeTimes) -> None:
         """Record what grew since `before`, as far as Prometheus answers."""
         try:
             after = scrapes.wait_for_scrapes(prometheus, plan, time.time())
@@ -48,7 +48,7 @@ class Recording:
             self.unreachable = str(error)
 
 
-def draw_panels(prometheus: Prometheus, plan: Plan, increase: Increase) -> Iterator[Picture]:
+def draw_panels(prometheus: ServicePrometheus, plan: Plan, increase: Increase) -> Iterator[Picture]:
     """Yield the panels of the `load` board as data URLs."""
     colour_by_series = colours.series_colours(plan)
     for panel in load_board.board(plan).panels:

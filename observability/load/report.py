@@ -1,26 +1,29 @@
 """The report of a load run as JSON and as a page: both sides, disagreements, verdict."""
 
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from observability.devstack.layout import StackLayout
 from observability.lib.json_object import Json
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.load import reconcile, run, server_counts
 from observability.load.pages import render_page
 from observability.load.recording import Picture, Recording
-from observability.load.run import LoadProfile
+from observability.load.run import LoadProfile, LoadRunFailed
 from observability.spec.plan import Plan
 
 VERSION = 1  # of report.json
 DATA = "report.json"
 PAGE = "index.html"
 SHORTEST_RUN = 0.001  # seconds; no rate divides by zero
+MARGIN = 1.2  # of the length of a run that shall have enough requests: routes are drawn by chance
 Report = Json
 
 
@@ -58,7 +61,7 @@ def run_load(
     Raise LoadRunFailed when the load cannot be sent.
     """
     profile.check(layout)
-    prometheus = Prometheus(layout.url("prometheus"))
+    prometheus = ServicePrometheus(layout.url("prometheus"), plan)
     recording = Recording()
     before = None
     folder = create_folder(reports)
@@ -90,9 +93,14 @@ def run_load(
 
 def create_folder(reports: Path) -> Path:
     """Create and return a folder named by the present time."""
-    folder = reports / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    folder.mkdir(parents=True)
-    return folder
+    reports.mkdir(parents=True, exist_ok=True)
+    name = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        folder = reports / f"{name}{suffix}"
+        with suppress(FileExistsError):  # of a run that began in the same second
+            folder.mkdir()
+            return folder
+    raise LoadRunFailed(f"{reports} has 99 reports of {name}; fix: start fewer runs at once")
 
 
 def write_report(folder: Path, report: Report, pictures: list[Picture]) -> None:
@@ -120,6 +128,8 @@ def build_report(profile: LoadProfile, locust_report: Json, recording: Recording
         expected_codes = {row["route"]: row["expect"] for row in locust_report["routes"]}
         total = server_counts.count_routes(increase, expected_codes)
     verdict, summary = judge(locust_report["objectives"], len(findings), recording)
+    if verdict == RunVerdict.TOO_FEW:
+        summary += advise_length(locust_report["objectives"], seconds)
     if locust_report["exceptions"]:
         verdict, summary = RunVerdict.MISSED, describe_exceptions(locust_report["exceptions"])
     return {
@@ -133,7 +143,19 @@ def build_report(profile: LoadProfile, locust_report: Json, recording: Recording
         "routes": routes,
         "objectives": locust_report["objectives"],
         "errors": locust_report["errors"],
+        "exceptions": locust_report["exceptions"],
     }
+
+
+def advise_length(objectives: list[Json], seconds: float) -> str:
+    """Return what the exit code means, and how long a run has enough requests for all verdicts."""
+    few = [row for row in objectives if row["verdict"] == "too few"]
+    shortage = max(row["events_needed"] / row["total"] for row in few)
+    minutes = math.ceil(seconds * shortage * MARGIN / 60)
+    return (
+        " The exit code is 2 (make prints Error 2), because nothing is wrong but not all is proven."
+        f" fix: run it again with TIME={minutes}m"
+    )
 
 
 def describe_exceptions(exceptions: list[Json]) -> str:

@@ -1,7 +1,7 @@
 """Runs of Locust without its page, in a process of its own."""
 
 import json
-import os
+import math
 import subprocess
 import sys
 from contextlib import suppress
@@ -12,6 +12,7 @@ import httpx
 
 from observability.devstack.layout import HOST, ROOT, StackLayout
 from observability.devstack.scratch import scratch_folder
+from observability.devstack.user_settings import user_settings
 from observability.lib.bound_process import bind
 from observability.lib.json_object import Json
 from observability.spec.quantities import parse_duration
@@ -22,6 +23,7 @@ CSV_PREFIX = "locust"  # of the files that Locust writes to the report's folder
 HOST_TIMEOUT_SECONDS = 5
 STOP_TIMEOUT_SECONDS = 10
 OVERTIME_SECONDS = 60  # after the end of the run, for clients to finish
+LONGEST_SECONDS = 7 * 86400
 RAMP_SECONDS = 5  # clients arrive one after the other: a start all at once would measure itself
 
 
@@ -39,18 +41,27 @@ class LoadProfile:
     host: str
 
     def check(self, layout: StackLayout) -> None:
-        """Raise LoadRunFailed for an unusable length or a host that does not answer."""
+        """Raise LoadRunFailed for an unusable length or rate, or a host that does not answer."""
         self.seconds()
+        if not math.isfinite(self.rate):
+            raise LoadRunFailed(f"--rate: {self.rate} is no number of requests; write RATE=50")
         try:
-            httpx.get(self.host, timeout=HOST_TIMEOUT_SECONDS)
+            answer = httpx.get(self.host, timeout=HOST_TIMEOUT_SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             advice = "is the address right?"
             if self.targets(layout):
                 advice = "start it with: make up"
             raise LoadRunFailed(f"nothing answers at {self.host} ({error}); {advice}") from error
+        following = answer.next_request
+        if following and list_origin(following.url) != list_origin(answer.url):
+            origin = str(following.url.copy_with(raw_path=b"/")).rstrip("/")
+            raise LoadRunFailed(
+                f"{self.host} redirects to {origin}, which changes POST to GET and drops the key; "
+                f"fix: HOST={origin}"
+            )
 
     def seconds(self) -> float:
-        """Return the length in seconds; raise LoadRunFailed when it is too short or unreadable."""
+        """Return the length in seconds; raise LoadRunFailed when it is unusable."""
         try:
             seconds = float(parse_duration(self.length).seconds)
         except ValueError as error:
@@ -58,12 +69,19 @@ class LoadProfile:
         if seconds < 1:
             hint = "too short to load anything; write at least 1s"
             raise LoadRunFailed(f"--time: {self.length} is {hint}")
+        if seconds > LONGEST_SECONDS:
+            raise LoadRunFailed(f"--time: {self.length} is too long; write at most 7d")
         return seconds
 
     def targets(self, layout: StackLayout) -> bool:
         """Return whether the load goes to the API that this stack's Prometheus watches."""
         host = self.host.rstrip("/").replace("//localhost:", f"//{HOST}:")
         return host == layout.url("api")
+
+
+def list_origin(url: httpx.URL) -> list[object]:
+    """Return what makes the origin of a URL."""
+    return [url.scheme, url.host, url.port]
 
 
 def run_locust(layout: StackLayout, profile: LoadProfile, folder: Path) -> Json:
@@ -75,7 +93,7 @@ def run_locust(layout: StackLayout, profile: LoadProfile, folder: Path) -> Json:
     with scratch_folder(SCRATCH_PREFIX) as scratch:
         verdict = scratch / "verdict.json"
         log = scratch / "locust.log"
-        environment = os.environ | locust_settings(layout, profile, verdict)
+        environment = user_settings() | locust_settings(layout, profile, verdict)
         timeout = profile.seconds() + OVERTIME_SECONDS
         with log.open("w", encoding="utf-8") as output, suppress(subprocess.TimeoutExpired):
             subprocess.run(  # noqa: S603

@@ -1,8 +1,8 @@
 """Scrapes of the API and the prober, between which a load run is counted."""
 
 from observability.lib.http import Unreachable, poll
-from observability.lib.prometheus import Prometheus
-from observability.lib.promql import selector
+from observability.lib.prometheus import ServicePrometheus
+from observability.lib.promql import one_of, selector
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -11,7 +11,7 @@ POLL_SECONDS = 0.25
 ScrapeTimes = dict[str, float]  # Unix time of the newest scrape by scrape job
 
 
-def wait_for_scrapes(prometheus: Prometheus, plan: Plan, after: float) -> ScrapeTimes:
+def wait_for_scrapes(prometheus: ServicePrometheus, plan: Plan, after: float) -> ScrapeTimes:
     """Wait until every target was scraped after a moment.
 
     Return the time of the newest scrape by scrape job. Raise Unreachable when a target is down or
@@ -19,24 +19,24 @@ def wait_for_scrapes(prometheus: Prometheus, plan: Plan, after: float) -> Scrape
     """
     timeout = PATIENCE * float(plan.clock.scrape)
     for _ in poll(timeout, POLL_SECONDS):
-        scrapes = list_scrapes(prometheus)
+        scrapes = list_scrapes(prometheus, plan)
         jobs = {job for job, _ in scrapes}
         silent_jobs = {job for job, at in scrapes if at <= after}
-        if names.SCRAPE_API in jobs and not silent_jobs:
+        if plan.scrape.api in jobs and not silent_jobs:
             return newest_by_job(scrapes)
-    silent = " and ".join(sorted(silent_jobs) or [names.SCRAPE_API])
+    silent = " and ".join(sorted(silent_jobs) or [plan.scrape.api])
     raise Unreachable(
         f"Prometheus at {prometheus.url} has no new scrape of {silent}; "
         "look at: make status, make logs P=metrics"
     )
 
 
-def list_scrapes(prometheus: Prometheus) -> list[tuple[str, float]]:
+def list_scrapes(prometheus: ServicePrometheus, plan: Plan) -> list[tuple[str, float]]:
     """Return scrape job and Unix time of each target's last scrape.
 
     The time of a target that is down is 0.
     """
-    up = selector(names.UP, job=f"~{names.SCRAPE_API}|{names.SCRAPE_PROBER}")
+    up = selector(names.UP, job=one_of([plan.scrape.api, plan.scrape.prober]))
     targets = prometheus.query(f"timestamp({up}) * {up}")
     return [(labels["job"], at) for labels, at in targets]
 

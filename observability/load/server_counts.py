@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from observability.generate import prometheus as rules
 from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.load.buckets import Buckets
 from observability.load.scrapes import ScrapeTimes
 from observability.spec import names
@@ -29,9 +29,9 @@ class CountedExpression:
 
     expr: str
     labels: tuple[str, ...]
-    job: str = names.SCRAPE_API
+    job: str
 
-    def read(self, prometheus: Prometheus, at: float) -> Counts:
+    def read(self, prometheus: ServicePrometheus, at: float) -> Counts:
         """Return its value at a Unix time; a series that does not exist yet has no entry."""
         by = ", ".join(self.labels)
         vector = prometheus.query(f"sum by ({by}) ({self.expr})", at)
@@ -77,23 +77,22 @@ def list_counters(plan: Plan) -> dict[str, CountedExpression]:
     are evaluated here, because the recording rules run later than the scrape.
     """
     expressions = {rule["record"]: rule["expr"] for rule in rules.events(plan)}
+    api, prober = plan.scrape.api, plan.scrape.prober
     return {
-        "codes": CountedExpression(names.HTTP_REQUESTS + "_total", (names.ROUTE, names.CODE)),
-        "buckets": CountedExpression(names.HTTP_DURATION + "_bucket", (names.ROUTE, "le")),
-        "probes": CountedExpression(
-            names.PROBES + "_total", (names.ROUTE, names.OUTCOME), names.SCRAPE_PROBER
-        ),
-        "total": CountedExpression(expressions[names.TOTAL], (names.SLO,)),
-        "bad": CountedExpression(expressions[names.BAD], (names.SLO,)),
+        "codes": CountedExpression(names.HTTP_REQUESTS + "_total", (names.ROUTE, names.CODE), api),
+        "buckets": CountedExpression(names.HTTP_DURATION + "_bucket", (names.ROUTE, "le"), api),
+        "probes": CountedExpression(names.PROBES + "_total", (names.ROUTE, names.OUTCOME), prober),
+        "total": CountedExpression(expressions[names.TOTAL], (names.SLO,), api),
+        "bad": CountedExpression(expressions[names.BAD], (names.SLO,), api),
     }
 
 
 def measure_increase(
-    prometheus: Prometheus, plan: Plan, before: ScrapeTimes, after: ScrapeTimes
+    prometheus: ServicePrometheus, plan: Plan, before: ScrapeTimes, after: ScrapeTimes
 ) -> Increase:
     """Return the increase between two scrapes; raise Unreachable after a counter reset."""
-    start = before[names.SCRAPE_API]
-    end = after[names.SCRAPE_API]
+    start = before[plan.scrape.api]
+    end = after[plan.scrape.api]
     increase = Increase(start, end, {})
     resets = f"sum(resets({names.HTTP_REQUESTS}_total[{increase.span}])) > 0"
     was_reset = bool(prometheus.query(resets, end))

@@ -51,6 +51,27 @@ routes:
     next_steps: [Look.]
 probe: {every: 5s, fresh_within: 12s, objective: 99, routes: [users.get], next_steps: [Look.]}
 """
+MORE_ROUTES = """\
+  teams.create:
+    http: POST /teams
+    load: {weight: 1, provides: {"/teams/{id}/members/{member}": id, id: id}}
+    next_steps: [Look.]
+  members.get: {http: "GET /teams/{id}/members/{member}", next_steps: [Look.]}
+  members.delete: {http: "DELETE /teams/{id}/members/{member}", next_steps: [Look.]}
+  teams.get: {http: "GET /teams/{id}", next_steps: [Look.]}
+  teams.delete: {http: "DELETE /teams/{team}", next_steps: [Look.]}
+  carts.create: {http: POST /carts, load: {weight: 1, provides: {id: id}}, next_steps: [Look.]}
+  carts.get: {http: "GET /carts/{id}", next_steps: [Look.]}
+  carts.move:
+    http: PUT /carts/{id}/move
+    load: {weight: 1, consumes: id, provides: {"/carts/{id}": id}}
+    next_steps: [Look.]
+  carts.checkout:
+    http: POST /carts/{id}/checkout
+    load: {weight: 1, consumes: id, provides: {"/orders/{id}": id, "/invoices/{number}": id}}
+    next_steps: [Look.]
+  carts.delete: {http: "DELETE /carts/{id}", next_steps: [Look.]}
+"""
 OPENAPI: dict[str, Any] = {
     "paths": {
         path: {
@@ -58,7 +79,7 @@ OPENAPI: dict[str, Any] = {
                 "requestBody": {"content": {"application/json": {"example": {"name": "A"}}}},
                 "responses": {"201": {}},
             }
-            if method == "post"
+            if method in ("post", "put")
             else {"responses": {"204" if method == "delete" else "200": {}}}
             for method in methods
         }
@@ -73,17 +94,28 @@ OPENAPI: dict[str, Any] = {
             "/users/{id}/notes": ["post"],
             "/users/{user}/notes/{note}": ["get"],
             "/users/{id}/notes/{note}": ["delete"],
+            "/teams": ["post"],
+            "/teams/{id}": ["get"],
+            "/teams/{team}": ["delete"],
+            "/teams/{id}/members/{member}": ["get", "delete"],
+            "/carts": ["post"],
+            "/carts/{id}": ["get", "delete"],
+            "/carts/{id}/move": ["put"],
+            "/carts/{id}/checkout": ["post"],
         }.items()
     }
 }
 
 INVOICES = ("/orders/", "/invoices/")  # each order has one with its number
+ACTIONS = {"copies": "/users", "checkout": "/orders", "move": "/carts"}  # what they create
+ENDINGS = ("checkout", "move")  # actions after which their cart is gone
 
 
 def write_scenarios(folder: Path, edit: tuple[str, str] = ("", "")) -> Path:
     """Write catalogue and scenarios of the shop, and return the file of the scenarios."""
     catalogue = folder / "catalogue.yaml"
-    catalogue.write_text(CATALOGUE.replace(*edit), encoding="utf-8")
+    text = CATALOGUE.replace("probe:", f"{MORE_ROUTES}probe:").replace(*edit)
+    catalogue.write_text(text, encoding="utf-8")
     path = folder / locust.SCENARIOS
     path.write_text(locust.render(load_plan(catalogue), OPENAPI)[locust.SCENARIOS])
     return path
@@ -91,9 +123,13 @@ def write_scenarios(folder: Path, edit: tuple[str, str] = ("", "")) -> Path:
 
 @dataclass
 class Shop:
-    """The data and requests of a running shop; `broken` is a method and path that answer 500."""
+    """The data and requests of a running shop.
+
+    `broken` is a method and path that answer 500, `hanging` one that does not answer.
+    """
 
     broken: str = ""
+    hanging: str = ""
     paths: set[str] = field(default_factory=set)
     created: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -105,6 +141,8 @@ class Shop:
         with self.lock:
             kind = re.sub(r"/[a-z]+-\d+", "/{}", path)
             self.requests[f"{method} {kind}"] += 1
+            if f"{method} {kind}" == self.hanging:
+                return 0, ""
             status, name = self.decide(method, path, kind)
             self.statuses[status] += 1
             return status, name
@@ -113,22 +151,33 @@ class Shop:
         parent, _, last = path.rpartition("/")
         if f"{method} {kind}" == self.broken:
             return 500, ""
-        if method == "POST":
-            collection = {"copies": "/users", "imports": parent}.get(last, path)
+        if method in ("POST", "PUT"):
+            collection = (ACTIONS | {"imports": parent}).get(last, path)
             parent = parent.removesuffix("/notes")
             if parent and parent not in self.paths:
                 return 404, ""
-            self.created += 1
-            name = f"{collection.rpartition('/')[2]}-{self.created}"
-            self.paths |= {f"{collection}/{name}", f"{collection}/{name}".replace(*INVOICES)}
-            return 201, name
+            if last in ENDINGS:
+                self.remove(parent)
+            return 201, self.create(collection)
         if path not in self.paths:
             return 404, ""
         if method == "GET":
             return 200, ""
+        self.remove(path)
+        return 204, ""
+
+    def create(self, collection: str) -> str:
+        self.created += 1
+        name = f"{collection.rpartition('/')[2]}-{self.created}"
+        path = f"{collection}/{name}"
+        self.paths |= {path, path.replace(*INVOICES)}
+        if collection == "/teams":
+            self.paths.add(f"{path}/members/{name}")
+        return name
+
+    def remove(self, path: str) -> None:
         gone = (f"{path}/", f"{path}/".replace(*INVOICES))
         self.paths = {other for other in self.paths if not f"{other}/".startswith(gone)}
-        return 204, ""
 
 
 def shop_server(shop: Shop) -> ThreadingHTTPServer:
@@ -140,13 +189,17 @@ def shop_server(shop: Shop) -> ThreadingHTTPServer:
         def respond(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, name = shop.answer(self.command, self.path)
+            if not status:
+                self.rfile.read(1)  # until the client closes the connection
+                self.close_connection = True
+                return
             body = json.dumps({"id": name}).encode() if status != 204 else b""
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_DELETE = respond  # noqa: N815 - names of the standard library
+        do_GET = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - names of the standard library
 
         def log_message(self, *_: object) -> None:
             """Log nothing."""

@@ -34,7 +34,7 @@ class Client:
     def __init__(self, status):
         self.status = status
         self.sent, self.answers, self.headers, self.created = [], [], {}, 0
-    def request(self, method, path, name, params, json, catch_response):
+    def request(self, method, path, name, params, json, timeout, catch_response):
         self.sent.append([name, path, json])
         status = self.status(name)
         self.created += method == "POST"
@@ -59,12 +59,12 @@ result["deep"] = request_bodies.find_holders(nested, ["a", "b"])
     "body": """
 ingest, create = by_id["parcels.ingest"], by_id["orders.create"]
 before = json.dumps(ingest)
-bodies = [l.build_body(ingest) for _ in range(3)]
+bodies = [request_bodies.build_body(ingest) for _ in range(3)]
 result["unchanged"] = json.dumps(ingest) == before
 result["varied"] = len({b["parcels"][0]["time"] for b in bodies})
 result["same"] = [b["parcels"][0]["value"] for b in bodies]
-result["ids"] = len({l.build_body(create)["id"] for _ in range(50)})
-result["none"] = l.build_body(by_id["orders.get"])
+result["ids"] = len({request_bodies.build_body(create)["id"] for _ in range(50)})
+result["none"] = request_bodies.build_body(by_id["orders.get"])
 """,
     "figures": """
 stats = l.locust_stats.RequestStats()

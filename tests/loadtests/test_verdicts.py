@@ -35,6 +35,18 @@ def test_verdict_needs_enough_requests(
     assert verdicts.choose_verdict(good, total, row) == verdict
 
 
+@pytest.mark.parametrize("permille", [500, 550, 930, 935, 936, 950, 990, 995, 999])
+def test_exactly_what_an_objective_allows_is_met(permille: int) -> None:
+    """At 93.6 %, 136 bad requests of 2125 are allowed, which no binary number says exactly."""
+    needed = math.ceil(1000 / (1000 - permille))
+    row = {"objective": permille / 1000, "events_needed": needed}
+    for thousands in range(1, 40):
+        total = 1000 * thousands
+        good = permille * thousands
+        assert verdicts.choose_verdict(good, total, row) == "met"
+        assert verdicts.choose_verdict(good - 1, total, row) == "missed"
+
+
 @pytest.mark.parametrize(
     ("found", "code"),
     [

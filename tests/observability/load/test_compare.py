@@ -40,6 +40,26 @@ def test_a_comparison_with_too_few_requests_names_what_is_missed_now() -> None:
     assert compare.compare_reports(few, met)["unsure"] == ""
 
 
+def test_a_miss_of_what_was_not_measured_is_listed() -> None:
+    """No requests before, or another name: it is missed now and was not before."""
+    missed = build_report(PROFILE, locust_report("missed"), recording())
+    for objectives in ([], [missed["objectives"][0] | {"verdict": "idle", "measured": None}]):
+        old = build_report(PROFILE, locust_report(objectives=objectives), recording())
+        comparison = compare.compare_reports(old, missed)
+        assert [(row["was"], row["old"]) for row in comparison["broken"]] == [("idle", None)]
+        assert "<td>–</td>" in compare.render(old, missed, comparison)
+
+
+def test_exceptions_of_clients_are_a_reason_to_doubt() -> None:
+    """Reports of earlier releases do not have the key."""
+    exceptions = [{"what": "KeyError", "count": 3}]
+    old = build_report(PROFILE, locust_report(), recording())
+    new = build_report(PROFILE, locust_report(exceptions=exceptions), recording())
+    del old["exceptions"]
+    doubt = "The clients of the new run raised exceptions, so this comparison proves little."
+    assert compare.compare_reports(old, new)["unsure"] == doubt
+
+
 def test_a_comparison_holds_routes_of_either_run() -> None:
     """A route of one run has no figures in the other; runs of different length say so."""
     old = build_report(PROFILE, locust_report(), recording())

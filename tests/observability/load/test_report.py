@@ -132,6 +132,29 @@ def test_the_page_says_how_many_requests_a_verdict_needs(tmp_path: Path) -> None
     assert "<td>100 (of 1\u202f000)</td>" in page
 
 
+def test_too_few_requests_say_how_long_a_run_must_be() -> None:
+    """The rarest route decides: 100 requests of 1000 in 10 s, and some more by chance."""
+    [objective] = locust_report()["objectives"]
+    rows = [objective | {"verdict": "too few", "total": total} for total in (999, 100)]
+    built = report.build_report(PROFILE, locust_report(objectives=rows), recording())
+    assert "exit code is 2 (make prints Error 2)" in built["summary"]
+    assert built["summary"].endswith("fix: run it again with TIME=2m")
+
+
+def test_the_page_lists_exceptions_of_clients(tmp_path: Path) -> None:
+    """All of them, and report.json has them, too."""
+    exceptions = [{"what": "KeyError: <id>", "count": 3}]
+    built = report.build_report(PROFILE, locust_report(exceptions=exceptions), recording())
+    report.write_report(tmp_path, built, [])
+    assert json.loads((tmp_path / "report.json").read_text())["exceptions"] == exceptions
+    assert "KeyError: &lt;id&gt;" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    """Two people, or two shells, run the command at once."""
+    assert len({report.create_folder(tmp_path) for _ in range(5)}) == 5
+
+
 def test_a_row_has_both_sides() -> None:
     """Both rates are over the clients' time, and the report is valid JSON."""
     built = report.build_report(PROFILE, locust_report(), recording(90))
