@@ -19,9 +19,10 @@ from observability.checks.server_tools import RARE_COLLECTIONS, quote
 from observability.generate import loki, prometheus, promtool_tests
 from observability.generate.promtool_case import Case
 from observability.generate.registry import GENERATED
+from observability.lib import scope
 from observability.lib.escaping import go_template
 from observability.lib.json_object import Json
-from observability.lib.promql import constants
+from observability.lib.promql import labelled
 from observability.spec import names
 from observability.spec.plan import Alert, Plan
 from observability.spec.problems import Problem
@@ -96,7 +97,8 @@ def run_all_cases(plan: Plan, promtool: str) -> list[str]:
         for number, (step, cases) in enumerate(promtool_tests.firing_cases(plan)):
             path = Path(folder) / f"{number}.yaml"
             tests = [expect_nothing(plan, case) for case in cases]
-            path.write_text(document(format_duration(step), tests), encoding="utf-8")
+            text = document(plan, format_duration(step), tests)
+            path.write_text(text, encoding="utf-8")
             paths.append(path)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda path: run_cases(promtool, path), paths))
@@ -115,7 +117,8 @@ def alerts_by_identity(outputs: list[str]) -> dict[tuple[str, str], list[tuple[T
 def all_groups(plan: Plan) -> list[Json]:
     """Return the groups of rules, and the log alerts as one more group."""
     log_rules = [log_rule(plan, alert) for alert in plan.log_alerts]
-    return [*prometheus.groups(plan), {"name": names.LOG_GROUP, "rules": log_rules}]
+    log_group = {"name": scope.group_name(plan, names.LOG_GROUP), "rules": log_rules}
+    return [*prometheus.groups(plan), log_group]
 
 
 def log_rule(plan: Plan, alert: Alert[LogEntry]) -> Json:
@@ -123,10 +126,10 @@ def log_rule(plan: Plan, alert: Alert[LogEntry]) -> Json:
     rule = loki.build_rule(plan, alert)
     labels = {names.LOG_PROGRAM: alert.entry.program or "api"}
     if alert.entry.silence:  # the labels that the query selects
-        labels = {names.LOG_SERVICE: plan.service, names.LOG_PROGRAM: alert.entry.program or ""}
-    series = constants([{label: value for label, value in labels.items() if value}])
+        labels = {**scope.own_labels(plan), names.LOG_PROGRAM: alert.entry.program or ""}
+    given = {label: value for label, value in labels.items() if value}
     rule.pop("for", None)
-    return rule | {"expr": f"{LOG_VALUE} * ({series})"}
+    return rule | {"expr": labelled(f"vector({LOG_VALUE})", given)}
 
 
 def expect_nothing(plan: Plan, case: Case) -> Case:
@@ -145,10 +148,10 @@ def expect_nothing(plan: Plan, case: Case) -> Case:
     return inputs | {"alert_rule_test": questions}
 
 
-def document(interval: str, tests: list[Case]) -> str:
+def document(plan: Plan, interval: str, tests: list[Case]) -> str:
     """Return a file of cases whose rules are evaluated in this interval."""
     settings = {"rule_files": [RULES], "evaluation_interval": interval}
-    order = [names.LOG_GROUP, *names.GROUPS]
+    order = [scope.group_name(plan, group) for group in (names.LOG_GROUP, *names.GROUPS)]
     return yaml.safe_dump(settings | {"group_eval_order": order, "tests": tests})
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from observability.generate.locust import choose_content_type, is_json, list_successes
 from observability.lib.json_object import Json
 from observability.spec.load_resources import is_sent
+from observability.spec.load_terms import FORM
 from observability.spec.plan import Plan, Route
 from observability.spec.problems import Problem
 from observability.spec.schema.fields import Http
@@ -59,14 +61,37 @@ def check_request(route: Route, operation: Json, where: str) -> Iterator[Problem
         elif place in ("header", "cookie"):
             message = f"has load, but load runs do not send its {name}"
             yield contract_problem(where, message, "make it optional, or set `load: {weight: 0}`")
-    body = next((media["example"] for media in content.values()), None)
+    content_type = choose_content_type(content)
+    if content_type and not (is_json(content_type) or content_type == FORM):
+        message = f"has load, but load runs do not send bodies of {content_type}"
+        yield contract_problem(where, message, "set `load: {weight: 0}`")
+        return
+    body = content[content_type]["example"] if content_type else None
     for field in route.load.vary:
         if not has_field(body, field.split(".")):
             message = f"`vary` names {field!r}, which the example body does not have"
             yield contract_problem(where, message, "correct `load.vary`, or the example in api/v1")
-    if not any(code.startswith("2") for code in operation.get("responses", {})):
+    yield from check_response(route, operation, where)
+
+
+def check_response(route: Route, operation: Json, where: str) -> Iterator[Problem]:
+    """Yield what a load run expects of a response and the contract does not promise."""
+    successes = [operation["responses"][str(code)] for code in list_successes(operation)]
+    if not successes:
         message = "has load, but api/openapi.json promises no status 2xx, so all would fail"
         yield contract_problem(where, message, "document its response, then make generate")
+    for field in route.load.provides.values():
+        examples = [
+            media["example"]
+            for response in successes
+            for media in response.get("content", {}).values()
+            if "example" in media
+        ]
+        if examples and not any(has_field(example, [field]) for example in examples):
+            message = f"`provides` names {field!r}, which no example of its response has"
+            yield contract_problem(
+                where, message, "correct `load.provides`, or the example in api/v1"
+            )
 
 
 def check_unwatched(plan: Plan, operations: Operations) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from observability.lib.promql import edge
 from observability.spec import names
 from observability.spec.plan import Plan
 
+OPERANDS = ("expr", "lhs", "rhs", "args", "param", "vector_selector")  # of promql_parser's classes
 Complaint = tuple[str, str]  # message and fix
 FIX = "correct the catalogue or the generator, then make generate"
 EDGE_FIX = (
@@ -58,11 +59,21 @@ def check_expression(
                 yield f"asks for the bucket le={matcher.value}, which no histogram has", EDGE_FIX
 
 
-def list_selectors(tree: promql_parser.Expr) -> list[promql_parser.VectorSelector]:
-    """Return every vector selector of a parsed expression."""
-    expressions: list[promql_parser.Expr] = []
-    promql_parser.walk(tree, expressions.append)
-    return [one for one in expressions if isinstance(one, promql_parser.VectorSelector)]
+def list_selectors(tree: promql_parser.Expr) -> Iterator[promql_parser.VectorSelector]:
+    """Yield every vector selector of a parsed expression, however deep.
+
+    `promql_parser.walk` copies the subtree of each expression that it visits.
+    """
+    waiting = [tree]
+    while waiting:
+        expression = waiting.pop()
+        if isinstance(expression, promql_parser.VectorSelector):
+            yield expression
+            continue
+        for field in OPERANDS:
+            operand = getattr(expression, field, None)
+            operands = operand if isinstance(operand, list) else [operand]
+            waiting += (one for one in operands if isinstance(one, promql_parser.Expr))
 
 
 def has_edge(matcher: promql_parser.Matcher, edges: frozenset[Decimal]) -> bool:

@@ -7,7 +7,7 @@ from observability.drill import DrillFailed
 from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.http import Unreachable, poll
 from observability.lib.json_object import Json
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.spec import names
 
 AlertId = tuple[str, str]  # alertname, slo
@@ -50,7 +50,7 @@ class AlertWatch:
         self,
         required: frozenset[AlertId],
         allowed: frozenset[AlertId],
-        prometheus: Prometheus,
+        prometheus: ServicePrometheus,
         inbox_url: str,
         paging_severity: str,
     ):

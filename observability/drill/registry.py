@@ -42,8 +42,11 @@ def drills(plan: Plan) -> dict[str, Drill]:
     by_name = {}
     for drill in (*route_drills(plan), *program_drills(plan)):
         symptoms = {(alert.name, "") for alert in plan.symptoms if alert.entry.drill == drill.name}
+        allowed = drill.allowed
+        if isinstance(drill.fault, StoppedPrograms):
+            allowed |= {(names.PROGRAM_ALERT, "")}
         required = drill.required | symptoms
-        by_name[drill.name] = replace(drill, required=required)
+        by_name[drill.name] = replace(drill, required=required, allowed=allowed)
     return by_name
 
 

@@ -20,7 +20,7 @@ from observability.drill.registry import Drill
 from observability.drill.sandbox import Sandbox
 from observability.drill.traffic import THREADS, TIMEOUT, Traffic
 from observability.lib.http import Unreachable, poll
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.spec.drill_clock import accelerate
 from observability.spec.plan import Plan
 
@@ -105,7 +105,7 @@ def perform(
     drill: Drill, sandbox: Sandbox, traffic: Traffic, result: Result, print_line: PrintLine
 ) -> None:
     """Break a calm sandbox and follow the alerts until they are resolved; raise DrillFailed."""
-    prometheus = Prometheus(sandbox.layout.url("prometheus"))
+    prometheus = ServicePrometheus(sandbox.layout.url("prometheus"), sandbox.plan)
     inbox_url = sandbox.layout.url("console")
     severity = sandbox.plan.paging_severity
     watch = AlertWatch(drill.required, drill.allowed, prometheus, inbox_url, severity)
@@ -139,7 +139,7 @@ def perform(
     timeline.add("resolved", "in the inbox")
 
 
-def wait_until_calm(prometheus: Prometheus) -> None:
+def wait_until_calm(prometheus: ServicePrometheus) -> None:
     """Wait until nothing is pending or firing: a Prometheus that has just started has no data."""
     for _ in poll(STEP_SECONDS, POLL_SECONDS):
         present = {identify(alert["labels"]) for alert in prometheus.alerts()} - ALWAYS_FIRING

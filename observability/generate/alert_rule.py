@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from observability.lib import scope
 from observability.lib.escaping import go_template
 from observability.lib.json_object import Json
 from observability.lib.templates import fill
@@ -42,7 +43,7 @@ def build_declared_alert(plan: Plan, alert: Alert[AlertEntry], expr: str, board:
     `board` is the slug of the dashboard that shows the symptom.
     """
     entry = alert.entry
-    labels = {names.SEVERITY: entry.severity}
+    labels = {**scope.own_labels(plan), names.SEVERITY: entry.severity}
     if alert.name != names.UNMEASURED_ALERT:  # which keeps the owner of its SLO
         labels[names.OWNER] = alert.owner
     description = fill(DESCRIPTION, meaning=entry.meaning, impact=entry.impact)
@@ -51,7 +52,7 @@ def build_declared_alert(plan: Plan, alert: Alert[AlertEntry], expr: str, board:
         "description": go_template(description),
         names.NEXT_STEPS: go_template(number_steps(entry.next_steps)),
     }
-    links = build_links(plan, f"/alerts/{alert.name}", names.board_uid(plan.service, board))
+    links = build_links(plan, f"/alerts/{alert.name}", names.board_uid(plan.scope, board))
     return build_alert_rule(alert.name, expr, entry.for_.seconds, labels, texts | links)
 
 
@@ -62,13 +63,15 @@ def build_symptom_alert(plan: Plan, alert: Alert[WatchEntry]) -> Json:
     until the alerts of these have ended.
     """
     rule = build_declared_alert(plan, alert, alert.entry.expr, OVERVIEW)
-    dependency = alert.entry.dependency
-    if dependency is None:
-        return rule
-    rule["labels"] |= {names.SUBJECT: dependency}
-    if dependents := list_dependents(plan, dependency):
-        rule["annotations"]["description"] += f" {dependents}"
-    return rule | {"keep_firing_for": format_duration(plan.dependency_hold)}
+    hold = alert.entry.keep_firing_for.seconds
+    if dependency := alert.entry.dependency:
+        hold = max(hold, plan.dependency_hold)
+        rule["labels"] |= {names.SUBJECT: dependency}
+        if dependents := list_dependents(plan, dependency):
+            rule["annotations"]["description"] += f" {dependents}"
+    if hold:
+        rule["keep_firing_for"] = format_duration(hold)
+    return rule
 
 
 def list_dependents(plan: Plan, dependency: str) -> str:
@@ -84,7 +87,7 @@ def build_links(plan: Plan, runbook_path: str, board_path: str) -> dict[str, str
     addresses = plan.policy.links
     urls = {"runbook_url": addresses.console + runbook_path}
     if addresses.grafana:
-        log_board = names.board_uid(plan.service, LOG)
+        log_board = names.board_uid(plan.scope, LOG)
         urls["dashboard_url"] = f"{addresses.grafana}/d/{board_path}"
         urls["logs_url"] = f"{addresses.grafana}/d/{log_board}"
     return urls

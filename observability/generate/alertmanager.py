@@ -18,6 +18,7 @@ from observability.spec.schema.policy import InhibitionEntry, IntegrationEntry
 
 CONFIG = "alertmanager/alertmanager.yaml"
 SECRETS = "/run/secrets"  # where compose mounts secret files
+OF_ONE_SERVICE = (names.SERVICE, names.ENVIRONMENT)
 Settings = Json
 
 
@@ -38,7 +39,7 @@ def render(
         "route": {
             "receiver": name_receiver(plan.owner, plan.paging_severity),
             # never by tier: one incident is one page
-            "group_by": [names.ALERT_NAME, names.SLO, names.SEVERITY],
+            "group_by": [*OF_ONE_SERVICE, names.ALERT_NAME, names.SLO, names.SEVERITY],
             "routes": routes,
         },
         "inhibit_rules": [
@@ -98,14 +99,15 @@ def build_dependency_rules(plan: Plan) -> Iterator[Settings]:
 
 
 def inhibit(source: dict[str, str], target: dict[str, str], equal: Sequence[str] = ()) -> Settings:
-    """Return the rule by which alerts with the source's labels silence those with the target's."""
-    rule: Settings = {
+    """Return the rule by which alerts with the source's labels silence those with the target's.
+
+    Both are about one service; the labels in `equal` are the same, too.
+    """
+    return {
         "source_matchers": build_matchers(source),
         "target_matchers": build_matchers(target),
+        "equal": [*OF_ONE_SERVICE, *equal],
     }
-    if equal:
-        rule["equal"] = list(equal)
-    return rule
 
 
 def build_receiver(

@@ -1,9 +1,12 @@
 """The burn-rate alert of one tier: its expression over all SLOs, and the text that people read."""
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import partial
 
 from observability.generate.alert_rule import build_alert_rule, build_links, list_dependents
+from observability.lib import scope
 from observability.lib.promql import one_of, selector
 from observability.lib.templates import fill
 from observability.sli.registry import KINDS
@@ -61,6 +64,7 @@ FORECAST = (
     "at this pace the budget of <<period>> is gone in {{ . | first | value | humanizeDuration }}"
     "{{ else }}the budget of <<period>> is spent{{ end }}"
 )
+QUERY = re.compile("`(.*?)`")  # in a template
 SLO_LABEL = "{{ $labels.<<SLO>> }}"
 SUBJECT_LABEL = "{{ $labels.<<SUBJECT>> }}"
 
@@ -122,8 +126,8 @@ def mostly_covered(window: Window) -> str:
 def annotations(plan: Plan, window: Window) -> dict[str, str]:
     """Return share, counts, forecast and next steps; the numbers are queried at firing time."""
     slo = fill(SLO_LABEL)
-    board_path = f"{names.board_uid(plan.service, SLO)}?var-slo={slo}"
-    return {
+    board_path = f"{names.board_uid(plan.scope, SLO)}?var-slo={slo}"
+    texts = {
         "summary": fill(
             SUMMARY,
             bad_events=bad_events(),
@@ -142,6 +146,7 @@ def annotations(plan: Plan, window: Window) -> dict[str, str]:
         names.NEXT_STEPS: answer(fill(STEPS), f'label "{names.NEXT_STEPS}"'),
         **build_links(plan, f"/slo/{slo}", board_path),
     }
+    return {name: QUERY.sub(partial(limit_query, plan), text) for name, text in texts.items()}
 
 
 def coverage(plan: Plan, window: Window) -> str:
@@ -205,3 +210,8 @@ def forecast(plan: Plan, window: Window) -> str:
 def answer(query: str, show: str) -> str:
     """Return the template of a query's first sample."""
     return fill(ANSWER, query=query, show=show)
+
+
+def limit_query(plan: Plan, query: re.Match[str]) -> str:
+    """Return a query of the service's own series on one line, as templates have it."""
+    return f"`{' '.join(scope.limit(plan, query[1]).split())}`"

@@ -1,10 +1,11 @@
 """Plan → Fluent Bit's configuration, for the native stack's log files and for Docker; pure.
 
-A line arrives in Loki as it was written, at its own time, with three labels; its ids are structured
+A line arrives in Loki as it was written, at its own time, with few labels; its ids are structured
 metadata.
 """
 
 from observability.generate.yaml_text import HEADER
+from observability.lib import scope
 from observability.lib.templates import fill
 from observability.spec import names
 from observability.spec.plan import Plan
@@ -12,7 +13,7 @@ from observability.spec.plan import Plan
 NATIVE = "fluent-bit/native.yaml"
 DOCKER = "fluent-bit/docker.yaml"
 
-CONFIG = r"""service:
+CONFIG = r"""service:<<http_server>>
   flush: 1
   grace: 5
   log_level: warn
@@ -67,7 +68,7 @@ pipeline:
     match: '*'
     host: <<host>>
     port: <<port>>
-    labels: <<LOG_SERVICE>>=<<service>>, <<LOG_PROGRAM>>=<<program>>, <<LOG_LEVEL>>=$<<LOG_LEVEL>>
+    labels: <<own_labels>>, <<LOG_PROGRAM>>=<<program>>, <<LOG_LEVEL>>=$<<LOG_LEVEL>>
     structured_metadata: <<metadata>>
     drop_single_key: raw
     retry_limit: no_limits
@@ -88,6 +89,10 @@ LOG_FILES = r"""  - name: tail
 DOCKER_DRIVER = """  - name: forward
     listen: 0.0.0.0
     port: 24224"""
+DOCKER_HTTP_SERVER = """
+  http_server: on # for Prometheus, which so notices that Fluent Bit is down
+  http_listen: 0.0.0.0
+  http_port: 2020"""
 DOCKER_FILTERS = """  - name: modify
     match: '*'
     rename: com.docker.compose.service <<LOG_PROGRAM>>
@@ -118,6 +123,7 @@ def render(plan: Plan) -> dict[str, str]:
     """
     native = build_config(
         plan,
+        http_server="",
         state="${EVARA_LOG_STATE}",
         source=LOG_FILES,
         first_filters="",
@@ -127,6 +133,7 @@ def render(plan: Plan) -> dict[str, str]:
     )
     docker = build_config(
         plan,
+        http_server=DOCKER_HTTP_SERVER,
         state="/fluent-bit/state",
         source=DOCKER_DRIVER,
         first_filters=fill(DOCKER_FILTERS),
@@ -146,7 +153,7 @@ def build_config(plan: Plan, **values: str) -> str:
     ]
     return HEADER + fill(
         CONFIG,
-        service=plan.service,
+        own_labels=", ".join(map("=".join, scope.own_labels(plan).items())),
         ids=", ".join(names.LOG_IDS),
         metadata=", ".join(f"{key}=${key}" for key in names.LOG_IDS),
         id_filters="\n".join(id_filters),

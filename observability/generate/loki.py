@@ -5,7 +5,9 @@ Addresses and folders come from the environment; `${…:-default}` is the value 
 
 from observability.generate.alert_rule import build_declared_alert
 from observability.generate.yaml_text import HEADER, generated_yaml
+from observability.lib import scope
 from observability.lib.json_object import Json
+from observability.lib.panels import LOGS
 from observability.lib.promql import log_lines
 from observability.lib.templates import fill
 from observability.spec import names
@@ -70,6 +72,9 @@ ruler:
   alertmanager_url: ${EVARA_LOKI_ALERTMANAGER:-http://alertmanager:9093}
   evaluation_interval: <<interval>>
   poll_interval: 10s
+  # the source of an alert: /explore of Grafana, or of the console, which shows the overview there
+  external_url: <<explorer>>
+  datasource_uid: <<source>>
 """
 
 
@@ -78,7 +83,7 @@ def render(plan: Plan) -> dict[str, str]:
     groups = []
     if plan.log_alerts:
         group = {
-            "name": names.LOG_GROUP,
+            "name": scope.group_name(plan, names.LOG_GROUP),
             "interval": format_duration(plan.clock.thin),
             "rules": [build_rule(plan, alert) for alert in plan.log_alerts],
         }
@@ -90,7 +95,14 @@ def build_config(plan: Plan) -> str:
     """Return the configuration, whose lines are stored for a day longer than the period."""
     retention_hours = (int(plan.period.seconds) + DAY_SECONDS) // 3600
     interval = format_duration(plan.clock.thin)
-    return HEADER + fill(SETTINGS, retention_hours=retention_hours, interval=interval)
+    explorer = plan.policy.links.grafana or plan.policy.links.console
+    return HEADER + fill(
+        SETTINGS,
+        retention_hours=retention_hours,
+        interval=interval,
+        explorer=explorer,
+        source=LOGS,
+    )
 
 
 def build_rule(plan: Plan, alert: Alert[LogEntry]) -> Json:
@@ -101,7 +113,7 @@ def build_rule(plan: Plan, alert: Alert[LogEntry]) -> Json:
 def build_expression(plan: Plan, alert: Alert[LogEntry]) -> str:
     """Return LogQL: more lines of the service match than allowed, or none does."""
     entry = alert.entry
-    lines = log_lines(plan.service, entry.program, entry.level, entry.text)
+    lines = log_lines(scope.own_labels(plan), entry.program, entry.level, entry.text)
     selection = f"{lines} [{format_duration(entry.over.seconds)}]"
     if entry.silence:
         return f"absent_over_time({selection})"

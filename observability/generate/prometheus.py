@@ -1,11 +1,10 @@
 """Plan → recording and alerting rules for Prometheus 2.42 and 3.x; pure.
 
 One rule serves all SLOs: events are summed per `slo`, divided last, and every join is on `slo`
-alone. The number of rules follows the distinct thresholds, objectives and windows, not the number
-of routes.
+alone, as every rule reads the series of one service (lib/scope.py). Constants have a rule for each
+SLO; the number of the other rules follows the distinct thresholds and windows.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
@@ -16,8 +15,8 @@ from observability.generate.alert_rule import (
 )
 from observability.generate.burn_rate_alert import burn_rate_alert
 from observability.generate.yaml_text import generated_yaml
+from observability.lib import scope
 from observability.lib.json_object import Json
-from observability.lib.promql import constants, labelled
 from observability.lib.templates import fill
 from observability.sli import registry as sli
 from observability.spec import names
@@ -40,10 +39,6 @@ OF_DECLARED_SLOS = """\
 <<terms>>
 )
 and on (<<SLO>>) <<OBJECTIVE>>"""
-SAME_OBJECTIVE = """\
-<<objective>> * (
-<<slos>>
-)"""
 RATE = "sum by (<<SLO>>) (rate(<<counter>><<suffix>>[<<window>>]))"
 # Seconds with data, and bad ones among them, per second of the window.
 ALL_SECONDS = (
@@ -63,7 +58,7 @@ BUDGET_LEFT = """\
     <<error_ratio>> * on (<<SLO>>) <<covered>> / <<period>> / on (<<SLO>>) (1 - <<OBJECTIVE>>)
     < on (<<SLO>>) <<bad_rate>> * <<period>>
   )
-  or <<bad_rate>> * <<period>>
+  or on (<<SLO>>) <<bad_rate>> * <<period>>
 )"""
 
 # The alerts that watch the rules themselves.
@@ -99,47 +94,48 @@ def groups(plan: Plan) -> list[Json]:
         *(build_symptom_alert(plan, alert) for alert in plan.symptoms),
     ]
     return [
-        group(names.FINE_GROUP, clock.evaluate, fine),
-        group(names.THIN_GROUP, clock.thin, thin),
-        group(names.LONG_GROUP, clock.long, long),
-        group(names.BURN_GROUP, clock.evaluate, burn_rate_alerts),
-        group(names.ALERT_GROUP, clock.evaluate, other_alerts),
+        group(plan, names.FINE_GROUP, clock.evaluate, fine),
+        group(plan, names.THIN_GROUP, clock.thin, thin),
+        group(plan, names.LONG_GROUP, clock.long, long),
+        group(plan, names.BURN_GROUP, clock.evaluate, burn_rate_alerts),
+        group(plan, names.ALERT_GROUP, clock.evaluate, other_alerts),
     ]
 
 
-def group(name: str, interval: Decimal, rules: list[Rule]) -> Json:
-    """Return a group that is evaluated every `interval` seconds."""
-    return {"name": name, "interval": format_duration(interval), "rules": rules}
+def group(plan: Plan, name: str, interval: Decimal, rules: list[Rule]) -> Json:
+    """Return a group that is evaluated every `interval` seconds, limited to the service."""
+    return {
+        "name": scope.group_name(plan, name),
+        "interval": format_duration(interval),
+        "rules": [scope.limit_rule(plan, rule) for rule in rules],
+    }
 
 
-def record(name: str, expr: str) -> Rule:
-    """Return a recording rule."""
-    return {"record": name, "expr": expr}
+def record(name: str, expr: str, **labels: str) -> Rule:
+    """Return a recording rule; `labels` are set on what it records."""
+    return {"record": name, "expr": expr, "labels": labels}
 
 
 # --- objectives and events ---
 
 
 def objectives(plan: Plan) -> Iterator[Rule]:
-    """Yield every SLO's objective as a constant series, and its next steps as a label.
+    """Yield every SLO's objective as a constant series, and its next steps as a label of another.
 
-    There is one term per distinct objective, SLI, owner and scrape job.
+    Each is a rule of its own: static labels cost much less than labels made by an expression.
     """
-    alike = defaultdict(list)
     for slo in plan.slos:
-        labels = {names.SLO: slo.name, names.SUBJECT: slo.subject}
-        alike[slo.objective, slo.sli, slo.owner, sli.scrape_job(slo)].append(labels)
-    terms = []
-    for (objective, kind, owner, scrape_job), rows in sorted(alike.items()):
-        value = format_decimal(objective)
-        same_objective = fill(SAME_OBJECTIVE, objective=value, slos=constants(rows))
-        shared = {names.SLI: kind, names.OWNER: owner, names.SCRAPE_JOB: scrape_job}
-        terms.append(labelled(same_objective, shared))
-    yield record(names.OBJECTIVE, "\nor ".join(terms))
-    info = (
-        {names.SLO: slo.name, names.NEXT_STEPS: number_steps(slo.next_steps)} for slo in plan.slos
-    )
-    yield record(names.NEXT_STEPS_INFO, constants(info))
+        labels = {
+            names.SLO: slo.name,
+            names.SUBJECT: slo.subject,
+            names.SLI: slo.sli,
+            names.OWNER: slo.owner,
+            names.SCRAPE_JOB: sli.scrape_job(plan, slo),
+        }
+        yield record(names.OBJECTIVE, f"vector({format_decimal(slo.objective)})", **labels)
+    for slo in plan.slos:
+        labels = {names.SLO: slo.name, names.NEXT_STEPS: number_steps(slo.next_steps)}
+        yield record(names.NEXT_STEPS_INFO, ALWAYS, **labels)
 
 
 def events(plan: Plan) -> Iterator[Rule]:

@@ -3,30 +3,36 @@
 from decimal import Decimal
 
 from observability.generate.yaml_text import generated_yaml
+from observability.lib import scope
 from observability.lib.json_object import Json
 from observability.lib.promql import firing
 from observability.spec import names
-from observability.spec.plan import Tier
+from observability.spec.plan import Plan, Tier
 from observability.spec.quantities import format_duration
 
 Case = Json
 Question = Json
 
 
-def document(interval: Decimal, tests: list[Case]) -> str:
+def document(plan: Plan, interval: Decimal, tests: list[Case]) -> str:
     """Return a file whose rules are evaluated every `interval` seconds."""
     settings = {
         "rule_files": ["../rules.yaml"],
         "evaluation_interval": format_duration(interval),
         # else promtool takes any order, and results move by one evaluation
-        "group_eval_order": list(names.GROUPS),
+        "group_eval_order": [scope.group_name(plan, group) for group in names.GROUPS],
     }
     return generated_yaml(settings | {"tests": tests})
 
 
-def case(name: str, inputs: dict[str, str], step: Decimal, questions: list[Question]) -> Case:
-    """Return one test: its input series, and the questions asked of them."""
-    input_series = [{"series": key, "values": values} for key, values in sorted(inputs.items())]
+def case(
+    plan: Plan, name: str, inputs: dict[str, str], step: Decimal, questions: list[Question]
+) -> Case:
+    """Return one test: its input series, as rules select them, and the questions asked of them."""
+    input_series = [
+        {"series": scope.exposed(plan, series), "values": values}
+        for series, values in sorted(inputs.items())
+    ]
     return {
         "name": name,
         "interval": format_duration(step),

@@ -15,6 +15,7 @@ from observability.generate.promtool_case import (
     tier_question,
 )
 from observability.generate.symptom_cases import SETTLING, shared_tests
+from observability.lib import scope
 from observability.lib.promql import firing, selector
 from observability.sli.registry import kind_of, steady_series
 from observability.sli.steady_traffic import SteadyTraffic, counter, gauge
@@ -34,8 +35,8 @@ JUST_BELOW = Decimal("0.9")
 def render(plan: Plan) -> dict[str, str]:
     """Return one file per tier, because a file has one clock, healthy.yaml and others.yaml."""
     files = {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
-    files[f"{FOLDER}/healthy.yaml"] = document(HEALTHY_STEP, [healthy_traffic(plan)])
-    files[f"{FOLDER}/others.yaml"] = document(OTHERS_STEP, other_cases(plan))
+    files[f"{FOLDER}/healthy.yaml"] = document(plan, HEALTHY_STEP, [healthy_traffic(plan)])
+    files[f"{FOLDER}/others.yaml"] = document(plan, OTHERS_STEP, other_cases(plan))
     return files
 
 
@@ -52,7 +53,7 @@ def firing_cases(plan: Plan) -> Iterator[tuple[Decimal, list[Case]]]:
 def tier_file(plan: Plan, tier: Tier) -> str:
     """Return the cases just above the tier's threshold, and just below it."""
     cases = [above_threshold(plan, tier), below_threshold(plan, tier)]
-    return document(sample_step(tier), cases)
+    return document(plan, sample_step(tier), cases)
 
 
 def above_threshold(plan: Plan, tier: Tier) -> Case:
@@ -70,7 +71,8 @@ def above_threshold(plan: Plan, tier: Tier) -> Case:
     questions = [tier_question(tier, firing_time(plan, tier), list(shares))]
     if opens_ticket(plan, tier):
         questions.append(tier_question(tier, settling_time(tier), []))
-    return case(f"{tier.name} fires for every SLO above its threshold", inputs, step, questions)
+    name = f"{tier.name} fires for every SLO above its threshold"
+    return case(plan, name, inputs, step, questions)
 
 
 def below_threshold(plan: Plan, tier: Tier) -> Case:
@@ -85,11 +87,11 @@ def below_threshold(plan: Plan, tier: Tier) -> Case:
             shares[slo] = threshold * JUST_BELOW
     step = sample_step(tier)
     inputs = steady_series(plan, SteadyTraffic(shares, step), timed=False)
-    for job in (names.SCRAPE_API, names.SCRAPE_PROBER):
+    for job in (plan.scrape.api, plan.scrape.prober):
         inputs[selector(names.UP, job=job)] = gauge(1)
     fires = tier_question(tier, firing_time(plan, tier), timed)
     name = f"{tier.name} is silent below its threshold, and fires where a target lacks its gauge"
-    return case(name, inputs, step, [fires])
+    return case(plan, name, inputs, step, [fires])
 
 
 def thresholds(plan: Plan, tier: Tier) -> dict[str, Decimal]:
@@ -144,7 +146,7 @@ def opens_ticket(plan: Plan, tier: Tier) -> bool:
 
 def other_cases(plan: Plan) -> list[Case]:
     """Return the cases of guards and watched symptoms."""
-    symptom_tests = [test.render(OTHERS_STEP) for test in shared_tests(plan.symptoms)]
+    symptom_tests = [test.render(plan, OTHERS_STEP) for test in shared_tests(plan.symptoms)]
     return [without_data(plan), broken_rules(plan), *symptom_tests]
 
 
@@ -158,8 +160,8 @@ def healthy_traffic(plan: Plan) -> Case:
     for tier in plan.tiers:
         if tier.for_ < at:  # the others' own files show that they stay silent
             questions.append(tier_question(tier, at, []))
-    inputs = steady_series(plan, SteadyTraffic({}, HEALTHY_STEP)) | rule_failures(gauge(0))
-    return case("healthy traffic fires the watchdog alone", inputs, HEALTHY_STEP, questions)
+    inputs = steady_series(plan, SteadyTraffic({}, HEALTHY_STEP)) | rule_failures(plan, gauge(0))
+    return case(plan, "healthy traffic fires the watchdog alone", inputs, HEALTHY_STEP, questions)
 
 
 def without_data(plan: Plan) -> Case:
@@ -177,21 +179,22 @@ def without_data(plan: Plan) -> Case:
         questions.append(alert_question(alert.name, end, fires=False))
     for tier in plan.tiers:
         questions.append(tier_question(tier, tier.for_ + SETTLING, []))
-    return case("without any series", {}, OTHERS_STEP, questions)
+    return case(plan, "without any series", {}, OTHERS_STEP, questions)
 
 
 def broken_rules(plan: Plan) -> Case:
     """Return the case of failing evaluations and of an objective that is not declared."""
     stranger = {selector(names.OBJECTIVE, slo="stranger"): gauge(1)}
     healthy = steady_series(plan, SteadyTraffic({}, OTHERS_STEP))
-    inputs = healthy | stranger | rule_failures(counter(1))
+    inputs = healthy | stranger | rule_failures(plan, counter(1))
     questions = [
         alert_question(names.RULES_ALERT, Decimal(600), fires=True),
         alert_question(names.COUNT_ALERT, Decimal(600), fires=True),
     ]
-    return case("failing evaluations and a strange objective", inputs, OTHERS_STEP, questions)
+    return case(plan, "failing evaluations and a strange objective", inputs, OTHERS_STEP, questions)
 
 
-def rule_failures(values: str) -> dict[str, str]:
+def rule_failures(plan: Plan, values: str) -> dict[str, str]:
     """Return the counter of failed evaluations of the first group."""
-    return {selector(names.RULE_FAILURES, rule_group=names.FINE_GROUP): values}
+    group = f"/rules.yaml;{scope.group_name(plan, names.FINE_GROUP)}"
+    return {selector(names.RULE_FAILURES, **{names.RULE_GROUP: group}): values}

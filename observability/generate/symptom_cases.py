@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from observability.generate.promtool_case import Case, Question, alert_question, case
-from observability.spec.plan import Alert
+from observability.spec.plan import Alert, Plan
 from observability.spec.schema.catalogue import WatchEntry
 
 SETTLING = Decimal(240)  # seconds after `for`
@@ -42,13 +42,13 @@ class SharedTest:
         """Return whether the new case and those that are here do not affect each other."""
         return not any(new.affects(other) or other.affects(new) for other in self.cases)
 
-    def render(self, step: Decimal) -> Case:
+    def render(self, plan: Plan, step: Decimal) -> Case:
         """Return the promtool test of all its cases."""
         inputs: dict[str, str] = {}
         for symptom in self.cases:
             inputs |= symptom.inputs
         name = "; ".join(symptom.name for symptom in self.cases)
-        return case(name, inputs, step, [symptom.question for symptom in self.cases])
+        return case(plan, name, inputs, step, [symptom.question for symptom in self.cases])
 
 
 def symptom_cases(alert: Symptom) -> tuple[SymptomCase, SymptomCase]:

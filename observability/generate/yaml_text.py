@@ -10,7 +10,7 @@ HEADER = (
 )
 
 
-class BlockDumper(yaml.SafeDumper):
+class BlockDumper(yaml.CSafeDumper):
     """Block scalars for texts of several lines, so that a diff shows the line that changed."""
 
 

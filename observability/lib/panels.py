@@ -115,11 +115,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Variable:
-    """A choice of the reader, offered from `query` or `values`; with neither it is a text field."""
+    """A choice of the reader, among the labels of a series or `values`, else a text field."""
 
     name: str
     label: str
-    query: str = ""
+    series: str = ""  # whose label has the name of the variable
     values: tuple[str, ...] = ()
     multi: bool = False
 

@@ -1,12 +1,15 @@
 """The HTTP API of Prometheus, and metrics pages."""
 
 from collections import defaultdict
+from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from observability.lib import scope
 from observability.lib.http import TIMEOUT, QueryServer, Unreachable, tls_context
 from observability.lib.json_object import Json
+from observability.spec.plan import Plan
 
 Labels = dict[str, str]
 LabelledValue = tuple[Labels, float]
@@ -66,6 +69,23 @@ class Prometheus(QueryServer):
     def scrape_pools(self) -> list[str]:
         """Return the names of all scrape jobs, those without a target included."""
         return list(self._get("scrape_pools")["scrapePools"])
+
+
+class ServicePrometheus(Prometheus):
+    """A Prometheus as one service sees it: queries and alerts have only what is its own."""
+
+    def __init__(self, url: str, plan: Plan, timeout: float = TIMEOUT):
+        super().__init__(url, timeout)
+        self._plan = plan
+
+    def _get(self, resource: str, **params: str) -> Any:
+        if "query" in params:
+            params["query"] = scope.limit(self._plan, params["query"])
+        return super()._get(resource, **params)
+
+    def alerts(self) -> list[Json]:
+        """Return the service's pending and firing alerts."""
+        return [alert for alert in super().alerts() if scope.is_own(self._plan, alert["labels"])]
 
 
 def scrape_metric(url: str, metric: str, label: str) -> dict[str, float]:

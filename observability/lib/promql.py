@@ -1,4 +1,4 @@
-"""Builders of PromQL and LogQL text: selectors, rates, sums per SLO, chains of constants."""
+"""Builders of PromQL and LogQL text: selectors, rates, sums per SLO."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -29,6 +29,12 @@ def selector(metric: str, **labels: str) -> str:
 def one_of(texts: Iterable[str]) -> str:
     """Return a value for `selector` that matches exactly these texts."""
     return "~" + "|".join(text.replace(".", "[.]") for text in texts)
+
+
+def one_match(labels: dict[str, str]) -> dict[str, str]:
+    """Return labels that these matchers select; of several texts, the first."""
+    texts = {label: value.removeprefix("~").split("|")[0] for label, value in labels.items()}
+    return {label: text.replace("[.]", ".") for label, text in texts.items() if text}
 
 
 def matcher(label: str, value: str) -> str:
@@ -117,13 +123,8 @@ def labelled(expr: str, labels: dict[str, str]) -> str:
     return expr
 
 
-def constants(rows: Iterable[dict[str, str]]) -> str:
-    """Return a vector of ones with the given label sets, made without any data."""
-    return "\nor ".join(labelled("vector(1)", labels) for labels in rows)
-
-
-def log_lines(service: str, program: str | None, level: str | None, text: str | None) -> str:
-    """Return LogQL for the lines of a service, of one program and level, and with one text."""
-    labels = {names.LOG_SERVICE: service, names.LOG_PROGRAM: program, names.LOG_LEVEL: level}
-    stream = selector("", **{label: value for label, value in labels.items() if value})
+def log_lines(own: dict[str, str], program: str | None, level: str | None, text: str | None) -> str:
+    """Return LogQL for lines with the service's labels, of one program and level, and one text."""
+    labels = {names.LOG_PROGRAM: program, names.LOG_LEVEL: level}
+    stream = selector("", **own, **{label: value for label, value in labels.items() if value})
     return f"{stream} |= {quote(text)}" if text else stream

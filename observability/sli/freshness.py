@@ -20,7 +20,6 @@ class Freshness(LastSuccess):
     source = JOB_SOURCE
     metric = names.JOB_LAST_SUCCESS
     label = names.JOB
-    scrape_job = names.SCRAPE_API
 
     def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return the age of the last success, and the outcomes of the job's runs."""

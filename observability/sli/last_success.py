@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
+from observability.lib import scope
 from observability.lib.promql import by_slo, one_of, selector
 from observability.lib.templates import fill
 from observability.sli.kind import Kind
@@ -30,12 +31,12 @@ class LastSuccess(Kind):
     metric: ClassVar[str]  # gauge: time of the last success
     label: ClassVar[str]  # of the subject
     impact_text: ClassVar[str]  # what users notice, formatted with the SLO
-    scrape_job: ClassVar[str]  # of the target that exposes the gauge
 
     def freshness(self, plan: Plan) -> Iterator[str]:
         """Yield expressions by `slo`, one per limit: 1 while the success is recent, else 0."""
         recent_seconds = format_decimal(plan.clock.scrape * RECENT_SCRAPES)
-        up = fill(RECENT, series=selector(names.UP, job=self.scrape_job), seconds=recent_seconds)
+        [scrape_job] = scope.scrape_jobs(plan, self.metric)
+        up = fill(RECENT, series=selector(names.UP, job=scrape_job), seconds=recent_seconds)
         for limit, slos in plan.slos_by_limit(self.source, self.name).items():
             subjects = selector(self.metric, **{self.label: one_of(slo.subject for slo in slos)})
             recent = fill(RECENT, series=subjects, seconds=recent_seconds)

@@ -19,7 +19,6 @@ class Probe(LastSuccess):
     source = PROBE_SOURCE
     metric = names.PROBE_LAST_SUCCESS
     label = names.ROUTE
-    scrape_job = names.SCRAPE_PROBER
 
     def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return the age of the last answer, and the targets that are up."""

@@ -1,5 +1,6 @@
 """The list of the kinds of SLI, and what rules and promtool cases need from all of them."""
 
+from observability.lib import scope
 from observability.sli.availability import Availability
 from observability.sli.freshness import Freshness
 from observability.sli.kind import EventCounters, EventKind, Kind
@@ -27,12 +28,11 @@ def kind_of(slo: Slo) -> Kind:
     return KINDS[slo.sli]
 
 
-def scrape_job(slo: Slo) -> str:
+def scrape_job(plan: Plan, slo: Slo) -> str:
     """Return the scrape job of the targets that measure an SLO."""
     kind = kind_of(slo)
-    if isinstance(kind, LastSuccess):
-        return kind.scrape_job
-    return SOURCES[slo.source].scrape_job
+    metric = kind.metric if isinstance(kind, LastSuccess) else SOURCES[slo.source].count
+    return scope.scrape_jobs(plan, metric)[0]
 
 
 def promise(slo: Slo) -> str:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from observability.lib.panels import Unit
-from observability.lib.promql import edge, event_rates, p99, selector
+from observability.lib.promql import edge, event_rates, one_match, p99, selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.spec import names
 from observability.spec.plan import DEPENDENCY_SOURCE, GATEWAY_SOURCE, HTTP_SOURCE
@@ -12,11 +12,6 @@ from observability.spec.quantities import Duration
 
 Labels = dict[str, str]  # a value that starts with `~` is a regular expression
 GOOD_RESPONSES: Labels = {names.STATUS: "~2xx|3xx"}
-
-
-def one_match(labels: Labels) -> Labels:
-    """Return labels that match, without regular expressions."""
-    return {label: value.removeprefix("~").split("|")[0] for label, value in labels.items()}
 
 
 class EventSource(ABC):
@@ -30,7 +25,6 @@ class EventSource(ABC):
     count: ClassVar[str]  # the series that counts calls
     histogram: ClassVar[str | None] = None  # of their durations, where these are measured
     label: ClassVar[str]  # of the subject
-    scrape_job: ClassVar[str] = names.SCRAPE_API  # of the targets that expose the series
     failed: ClassVar[Labels]
     succeeded: ClassVar[Labels]
     success: ClassVar[str] = "of requests do not fail"
@@ -134,7 +128,6 @@ class GatewayResponses(EventSource):
 
     name = GATEWAY_SOURCE
     count = names.GATEWAY_RESPONSES
-    scrape_job = names.SCRAPE_GATEWAY
     label = names.PROXY
     failed: ClassVar[Labels] = {names.CODE: "5xx"}
     succeeded: ClassVar[Labels] = {names.CODE: "~2xx|3xx"}
@@ -142,7 +135,8 @@ class GatewayResponses(EventSource):
     def checks_of_failure(self, subject: str) -> tuple[RunbookCheck, ...]:
         """Return the status classes of the responses, and the replicas behind the gateway."""
         responses = event_rates(names.CODE, self.count, proxy=subject)
-        servers = f"sum by ({names.PROXY}) ({names.GATEWAY_SERVERS})"
+        replicas = selector(names.GATEWAY_SERVERS, **{names.PROXY: "~ready|living"})
+        servers = f"sum by ({names.PROXY}) ({replicas})"
         return (
             RunbookCheck("Which status classes do clients get?", responses, Unit.REQUESTS),
             RunbookCheck("How many replicas are ready, and how many are alive?", servers),

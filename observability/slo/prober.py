@@ -1,23 +1,27 @@
 """The prober calls safe routes from outside and exposes when each last answered.
 
-It notices a total outage, which leaves no series behind. It listens on a port of its own for
-Prometheus; `python -m observability.slo` runs it.
+It notices a total outage, which leaves no series behind, and counts the instances of the stack's
+programs. It listens on a port of its own for Prometheus; `python -m observability.slo` runs it.
 """
 
+import os
 import threading
 import time
+from collections.abc import Iterator
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import httpx
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from observability.slo.instances import Count, count_instances, count_programs
 from observability.spec import host_names, names
 from observability.spec.http_handler import GuardedHandler
 from observability.spec.plan import Plan
 
 FIRST_SUCCESS_SECONDS = 0.25  # between probes until the first success
 TIMEOUT = 4.0  # seconds; shorter than the probe's period
+SETTLED_PROBES = 2  # for as many periods a program must have run, so that each end is noticed
 
 
 class Prober:
@@ -47,6 +51,10 @@ class Prober:
             (names.ROUTE,),
             registry=self.registry,
         )
+        self._declared, self._present = (
+            Gauge(name, "Instances of a program", (names.LOG_PROGRAM,), registry=self.registry)
+            for name in (names.INSTANCES_DECLARED, names.INSTANCES_PRESENT)
+        )
         for route, _ in plan.probe_routes:
             for outcome in names.OUTCOMES:
                 self._probes.labels(route, outcome)
@@ -60,15 +68,13 @@ class Prober:
             succeeded = False
         seconds = time.perf_counter() - started
         self._seconds.labels(route).observe(seconds)
+        self._probes.labels(route, "ok" if succeeded else "error").inc()
         if succeeded:
-            self._probes.labels(route, "ok").inc()
             self._success.labels(route).set_to_current_time()
-        else:
-            self._probes.labels(route, "error").inc()
         return succeeded
 
     def run(self, stop: threading.Event) -> None:
-        """Probe every route on schedule until `stop` is set."""
+        """Probe every route and count instances on schedule until `stop` is set."""
         for route, http in self._plan.probe_routes:
             thread = threading.Thread(
                 target=self._probe_repeatedly,
@@ -77,7 +83,20 @@ class Prober:
                 daemon=True,
             )
             thread.start()
-        stop.wait()
+        while not stop.wait(float(self._plan.probe_every)):
+            self.count_instances()
+
+    def count_instances(self) -> None:
+        """Count the declared and the present instances of each program."""
+        for program, declared, present in self._counts():
+            self._declared.labels(program).set(declared)
+            self._present.labels(program).set(present)
+
+    def _counts(self) -> Iterator[Count]:
+        """Yield the counts of the stack's programs: containers, or those of supervisord."""
+        yield from count_instances(os.environ.get("EVARA_INSTANCES", ""))
+        if supervisor := os.environ.get("EVARA_SUPERVISOR"):
+            yield from count_programs(supervisor, float(self._plan.probe_every) * SETTLED_PROBES)
 
     def _probe_repeatedly(self, route: str, path: str, stop: threading.Event) -> None:
         """Probe a route until `stop` is set.
@@ -88,8 +107,7 @@ class Prober:
         has_succeeded = False
         while not stop.is_set():
             started = time.monotonic()
-            if self.probe(route, path):
-                has_succeeded = True
+            has_succeeded |= self.probe(route, path)
             pause = period if has_succeeded else min(period, FIRST_SUCCESS_SECONDS)
             elapsed = time.monotonic() - started
             stop.wait(max(0.0, pause - elapsed))
@@ -101,8 +119,9 @@ def new_server(registry: CollectorRegistry, host: str, port: int) -> WSGIServer:
     class Handler(GuardedHandler, WSGIRequestHandler):
         hosts = host_names.from_environment(host)
 
-    app = make_wsgi_app(registry)
-    return make_server(host, port, app, ThreadingWSGIServer, handler_class=Handler)
+    return make_server(
+        host, port, make_wsgi_app(registry), ThreadingWSGIServer, handler_class=Handler
+    )
 
 
 def serve(plan: Plan, base_url: str, key: str, host: str, port: int) -> None:

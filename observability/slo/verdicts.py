@@ -8,7 +8,7 @@ from enum import StrEnum
 from observability.lib import charts
 from observability.lib.json_object import Json
 from observability.lib.panels import Unit
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.sli.registry import kind_of, promise
 from observability.slo.queries import (
     covered_seconds,
@@ -16,6 +16,7 @@ from observability.slo.queries import (
     total_and_bad_events,
 )
 from observability.spec import names
+from observability.spec.load_terms import SHARE_ROUNDING
 from observability.spec.plan import FINE_PACE, LONG_PACE, SHORT_WINDOW, Plan, Slo, Window
 from observability.spec.quantities import format_decimal, parse_duration
 
@@ -87,7 +88,7 @@ def judge(slo: Slo, counted: Counted, burn_rate: float | None) -> SloResult:
     unmeasured = without_figures(slo, counted)
     if total is None or bad is None or math.isnan(total + bad):
         return unmeasured
-    if not -NO_EVENT < bad < total + NO_EVENT:
+    if math.isinf(total) or not -NO_EVENT < bad < total + NO_EVENT:
         return replace(unmeasured, verdict=Verdict.BROKEN)
     known = replace(unmeasured, burn_rate=burn_rate)
     if total < NO_EVENT:
@@ -96,7 +97,7 @@ def judge(slo: Slo, counted: Counted, burn_rate: float | None) -> SloResult:
     measured = 1 - bad / total
     allowed = float(slo.budget) * max(counted.expected, known.events_needed)
     verdict = Verdict.TOO_FEW
-    if measured >= float(slo.objective) and total >= known.events_needed:
+    if 1 - measured <= float(slo.budget) + SHARE_ROUNDING and total >= known.events_needed:
         verdict = Verdict.MET
     elif bad > max(allowed, ONE_EVENT * counted.sample):
         verdict = Verdict.MISSED
@@ -128,7 +129,7 @@ def without_figures(slo: Slo, counted: Counted) -> SloResult:
     )
 
 
-def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[SloResult]:
+def measure(plan: Plan, prometheus: ServicePrometheus, window: Window) -> list[SloResult]:
     """Return every SLO of the plan over a window that ends now; raise Unreachable."""
     return [
         judge(slo, counted, burn_rate)
@@ -137,7 +138,7 @@ def measure(plan: Plan, prometheus: Prometheus, window: Window) -> list[SloResul
 
 
 def count_events(
-    plan: Plan, prometheus: Prometheus, window: Window
+    plan: Plan, prometheus: ServicePrometheus, window: Window
 ) -> Iterator[tuple[Slo, Counted, float]]:
     """Yield every SLO with what was counted of it in a window, and its burn rate.
 

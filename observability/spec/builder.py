@@ -49,15 +49,15 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
     )
     tiers = build_tiers(policy, slos)
     period = build_window(catalogue.period, policy)
-    exempt = sorted(catalogue.exempt.items())
     http_by_route = catalogue.http_by_route()
-    probe_routes = sorted(catalogue.probe.routes)
     return Plan(
         service=catalogue.service,
+        environment=catalogue.environment,
+        scrape=catalogue.scrape,
         owner=catalogue.owner,
         period=period,
         routes=routes,
-        exempt=tuple((route_id, entry.http) for route_id, entry in exempt),
+        exempt=tuple((name, entry.http) for name, entry in sorted(catalogue.exempt.items())),
         rate_limits=collect_rate_limits(catalogue),
         slos=slos,
         tiers=tiers,
@@ -68,7 +68,7 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         windows=collect_windows(tiers, period, policy),
         clock=build_clock(policy),
         probe_every=catalogue.probe.every.seconds,
-        probe_routes=tuple((route_id, http_by_route[route_id]) for route_id in probe_routes),
+        probe_routes=tuple((name, http_by_route[name]) for name in sorted(catalogue.probe.routes)),
         jobs=tuple(sorted(catalogue.jobs)),
         dependencies=tuple(sorted(catalogue.dependencies)),
         needs=catalogue.needs_by_subject(),

@@ -1,6 +1,6 @@
 """YAML files as data, with the line of every key and the problems of their form."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,11 @@ class Document:
         return f"{self.name}:{line}: {key}"
 
 
-def read_document(path: Path) -> Document:
-    """Return the file's data; a file that cannot be read has none, only problems."""
+def read_document(path: Path, edit: Callable[[str], str] = str) -> Document:
+    """Return the data of the file's edited text; a file that cannot be read has only problems."""
     document = Document(path.name)
     try:
-        loader = Loader(path.read_text(encoding="utf-8"))
+        loader = Loader(edit(path.read_text(encoding="utf-8")))
         root = loader.get_single_node()
         if root is not None:
             document.data = loader.construct_document(root)

@@ -14,7 +14,7 @@ from observability.spec.schema.policy import DrillEntry
 # Durations of PromQL (1h30m, 1w), and what may contain the same characters without being one.
 # Where PromQL expects a duration, a plain number is one, too, in seconds.
 DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
-LENGTH = rf"(?:{DURATION}|\d+(?:\.\d+)?)"
+LENGTH = rf"(?:{DURATION}|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.])"
 TOKEN = re.compile(
     rf"""
       "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | `[^`]*` | \#.*  # strings and comments

@@ -49,6 +49,18 @@ def is_sent(load: LoadEntry) -> bool:
     return bool(load.weight or load.provides or load.consumes)
 
 
+def consumed_parameter(http: Http, load: LoadEntry) -> str | None:
+    """Return the parameter whose resource the route removes.
+
+    A DELETE that load runs send removes what its path ends with, also where nothing says so.
+    """
+    last = http.parameters[-1:]
+    removes_last = http.method == "DELETE" and http.path.endswith("}") and load.weight
+    if load.consumes or not removes_last or last[0] in load.fixed:
+        return load.consumes
+    return last[0]
+
+
 def resource_of(path: str, parameter: str) -> str:
     """Return the part of a path that ends with the parameter."""
     before, placeholder, _ = path.partition(f"{{{parameter}}}")

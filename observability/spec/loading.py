@@ -1,5 +1,6 @@
 """The Plan of two files, or every problem that keeps them from having one."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from observability.spec.builder import build_plan
@@ -14,20 +15,26 @@ from observability.spec.validation import validate
 FOLDER = Path(__file__).resolve().parents[1]
 CATALOGUE = FOLDER / "catalogue.yaml"
 POLICY = FOLDER / "policy.yaml"
+Edit = Callable[[str], str]
 
 
-def load_plan(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> Plan:
-    """Return the Plan of a catalogue and a policy; raise Invalid with every problem in them."""
-    return build_plan(*load_entries(catalogue, policy))
+def load_plan(catalogue: Path = CATALOGUE, policy: Path = POLICY, edit: Edit = str) -> Plan:
+    """Return the Plan of a catalogue and a policy; raise Invalid with every problem in them.
+
+    `edit` changes the text of each file, as to the links of one stack.
+    """
+    return build_plan(*load_entries(catalogue, policy, edit))
 
 
-def load_entries(catalogue: Path = CATALOGUE, policy: Path = POLICY) -> tuple[Catalogue, Policy]:
+def load_entries(
+    catalogue: Path = CATALOGUE, policy: Path = POLICY, edit: Edit = str
+) -> tuple[Catalogue, Policy]:
     """Return the models of both files; raise Invalid with every problem in them.
 
     The files are compared with each other only when each is valid by itself.
     """
-    catalogue_document = read_document(catalogue)
-    policy_document = read_document(policy)
+    catalogue_document = read_document(catalogue, edit)
+    policy_document = read_document(policy, edit)
     entries, problems = parse(catalogue_document, Catalogue)
     rules, policy_problems = parse(policy_document, Policy)
     problems += policy_problems

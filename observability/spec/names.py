@@ -26,6 +26,8 @@ SHARED_FAILURES = "evara_shared_store_failures"  # counter (exposed with _total)
 PROBES = "evara_probes"  # counter (exposed with _total): route, outcome
 PROBE_DURATION = "evara_probe_duration_seconds"  # histogram: route
 PROBE_LAST_SUCCESS = "evara_probe_last_success_timestamp_seconds"  # gauge: route
+INSTANCES_DECLARED = "evara_instances_declared"  # gauge: program
+INSTANCES_PRESENT = "evara_instances_present"  # gauge: program; those that run and answer
 WORKER_CPU = "evara_worker_cpu_seconds"  # counter (exposed with _total): role
 WORKER_MEMORY = "evara_worker_resident_memory_bytes"  # gauge: role
 WORKERS = "evara_worker_processes"  # gauge: role
@@ -47,6 +49,8 @@ COUNTERS = (
 GAUGES = (
     DELIVERIES_PENDING,
     DEAD_LETTERS,
+    INSTANCES_DECLARED,
+    INSTANCES_PRESENT,
     JOB_LAST_SUCCESS,
     POOL,
     PROBE_LAST_SUCCESS,
@@ -61,11 +65,21 @@ EMITTED = {  # metric → its kind
 }
 SUFFIXES = {"histogram": ("_bucket", "_count", "_sum"), "counter": ("_total",), "gauge": ("",)}
 
+# The prober exposes these; the API and its workers expose all others.
+PROBER_METRICS = (
+    PROBES,
+    PROBE_DURATION,
+    PROBE_LAST_SUCCESS,
+    INSTANCES_DECLARED,
+    INSTANCES_PRESENT,
+)
+
 # Series of the watchers themselves that guards and symptoms may read.
 UP = "up"
 ALERTS = "ALERTS"  # alertname, alertstate, labels of the alert: 1 while it is pending or firing
 RULE_FAILURES = "prometheus_rule_evaluation_failures_total"
 RULE_SECONDS = "prometheus_rule_group_last_duration_seconds"  # rule_group: path;name
+RULE_METRICS = (RULE_FAILURES, RULE_SECONDS)
 HEAD_SERIES = "prometheus_tsdb_head_series"
 SCRAPE_SECONDS = "scrape_duration_seconds"
 SCRAPE_SAMPLES = "scrape_samples_scraped"
@@ -75,6 +89,8 @@ NOTIFICATIONS_FAILED = "alertmanager_notifications_failed_total"
 # proxy, code (class): answers to callers, those that the gateway itself makes included
 GATEWAY_RESPONSES = "haproxy_frontend_http_responses_total"
 GATEWAY_SERVERS = "haproxy_backend_active_servers"  # proxy
+GATEWAY_REFUSED = "haproxy_frontend_denied_connections_total"  # proxy
+GATEWAY_METRICS = (GATEWAY_RESPONSES, GATEWAY_SERVERS, GATEWAY_REFUSED)
 # state; defined, like the other evara_postgres series, in generate/postgres.py
 POSTGRES_CONNECTIONS = "evara_postgres_connections_open"
 FOREIGN = frozenset(  # series that others expose and rules may read
@@ -93,6 +109,7 @@ FOREIGN = frozenset(  # series that others expose and rules may read
         "prometheus_notifications_alertmanagers_discovered",
         GATEWAY_RESPONSES,
         GATEWAY_SERVERS,
+        GATEWAY_REFUSED,
         POSTGRES_CONNECTIONS,
         "evara_postgres_backup_checked_timestamp_seconds",
         "evara_postgres_replication_connected",
@@ -111,6 +128,8 @@ LOG_DELIVERY_FAILED = "delivery failed"
 
 # --- labels ---
 
+SERVICE = "service"  # of everything that rules record and of every alert
+ENVIRONMENT = "environment"  # the same, where the catalogue declares one
 ROUTE = "route"
 STATUS = "status"
 CODE = "code"
@@ -127,6 +146,7 @@ OWNER = "owner"
 SEVERITY = "severity"
 ALERT_NAME = "alertname"
 TIER = "tier"
+RULE_GROUP = "rule_group"
 SUBJECT = "subject"
 INSTANCE = "instance"
 SCRAPE_JOB = "job"
@@ -144,7 +164,7 @@ DATABASE = "database"  # the dependency whose calls are statements
 # --- logs ---
 # Few labels make few streams; everything else is structured metadata or in the line.
 
-LOG_SERVICE = "service"  # the catalogue's service
+LOG_SERVICE = SERVICE
 LOG_PROGRAM = "program"  # which process wrote the line
 LOG_LEVEL = "level"  # one of LOG_LEVELS
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -172,40 +192,43 @@ LOG_PROGRAMS = (  # of every service; the catalogue declares more
 )
 
 # --- recorded series ---
+# All of them have the labels `service` and, where it is declared, `environment`. The prefix is not
+# `slo:`, which Sloth records, or a metric's name, which Pyrra records.
 
+RECORDED = "service_slo:"  # the prefix of all of them
 # slo, sli, subject, owner, job (that is scraped to measure it): promised share of good events, 0..1
-OBJECTIVE = "slo:objective:ratio"
-TOTAL = "slo:total:count"  # slo, instance: events so far
-BAD = "slo:bad:count"  # slo, instance: events so far that broke the promise
-FRESH = "slo:fresh:bool"  # slo: 1 while the last success is recent enough, else 0; silence is 0
-MEASURED = "slo:measured:bool"  # slo: 1 while the SLO has data; no sample while it has none
+OBJECTIVE = "service_slo:objective:ratio"
+TOTAL = "service_slo:total:count"  # slo, instance: events so far
+BAD = "service_slo:bad:count"  # slo, instance: events so far that broke the promise
+FRESH = "service_slo:fresh:bool"  # slo: 1 while the last success is recent enough, else 0
+MEASURED = "service_slo:measured:bool"  # slo: 1 while the SLO has data; no sample while it has none
 THIN = ":30s"  # suffix of the copies at one sample per 30 s that long windows are computed from
 NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every alert
-NEXT_STEPS_INFO = "slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
-BUDGET_LEFT = "slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 = missed
+NEXT_STEPS_INFO = "service_slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
+BUDGET_LEFT = "service_slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 = missed
 
 
 def total_rate(window: str) -> str:
     """Return the recorded series of events (for freshness, of seconds) per second over `window`."""
-    return f"slo:total:rate{window}"
+    return f"service_slo:total:rate{window}"
 
 
 def bad_rate(window: str) -> str:
     """Return the recorded series of bad events per second over `window`."""
-    return f"slo:bad:rate{window}"
+    return f"service_slo:bad:rate{window}"
 
 
 def error_ratio(window: str) -> str:
     """Return the recorded series of bad ÷ total over `window`, 0..1; none without events."""
-    return f"slo:error:ratio{window}"
+    return f"service_slo:error:ratio{window}"
 
 
 def covered(window: str) -> str:
     """Return the recorded series of the seconds of `window` in which the SLO was measured."""
-    return f"slo:covered:seconds{window}"
+    return f"service_slo:covered:seconds{window}"
 
 
-# Rule groups in the order in which they feed each other.
+# Rule groups in the order in which they feed each other; their full names begin with the scope.
 FINE_GROUP = "slo_fine"
 THIN_GROUP = "slo_thin"
 LONG_GROUP = "slo_long"
@@ -221,6 +244,7 @@ UNMEASURED_ALERT = "SLOUnmeasured"
 COUNT_ALERT = "SLOCountMismatch"
 RULES_ALERT = "RuleEvaluationFailing"
 WATCHDOG_ALERT = "Watchdog"
+PROGRAM_ALERT = "ProgramMissing"  # of the catalogue; drills that stop a program allow it
 TEST_ALERT = "PipelineTest"  # `up` sends it to Alertmanager; no rule has it
 GUARDS = (UNMEASURED_ALERT, COUNT_ALERT, RULES_ALERT, WATCHDOG_ALERT)
 
@@ -230,12 +254,13 @@ GUARDS = (UNMEASURED_ALERT, COUNT_ALERT, RULES_ALERT, WATCHDOG_ALERT)
 BOARD_UID_LENGTH = 40  # Grafana takes no longer one
 
 
-def board_uid(service: str, slug: str) -> str:
-    """Return the stable uid of a dashboard; services are short enough for BOARD_UID_LENGTH."""
-    return f"{service}-{slug}"
+def board_uid(scope: str, slug: str) -> str:
+    """Return the stable uid of a dashboard; scopes are short enough for BOARD_UID_LENGTH."""
+    return f"{scope}-{slug}"
 
 
 # --- scrape jobs ---
+# Those of the stacks of this repository; a catalogue may declare others.
 
 SCRAPE_API = "api"
 SCRAPE_PROBER = "prober"

@@ -14,7 +14,6 @@ Model = TypeVar("Model", bound=Entry)
 Location = tuple[str | int, ...]
 JsonSchema = dict[str, Any]
 
-REFERENCE = "docs/catalogue.md"
 NOT_A_MAPPING = {"dict_type", "model_type", "model_attributes_type"}
 
 
@@ -73,14 +72,14 @@ def describe(model: type[Entry], location: Location, item: Mapping[str, Any]) ->
     if kind == "extra_forbidden":
         return "unknown key", suggest_key(model, location)
     if kind == "missing":
-        return "is missing", f"add `{location[-1]}:` ({REFERENCE} says what it holds)"
+        return "is missing", f"add `{location[-1]}:` ({model.reference} says what it holds)"
     if kind == "literal_error":
         expected = item["ctx"]["expected"]
         return f"{item['input']!r} is not known here", f"write {expected}"
     if kind == "too_short":
         return "is empty", "write at least one entry"
     if kind in NOT_A_MAPPING:
-        return "is no mapping", f"write `key: value` lines ({REFERENCE} says which)"
+        return "is no mapping", f"write `key: value` lines ({model.reference} says which)"
     text = item["msg"].removeprefix("Value error, ")
     message, _, fix = text.partition("; ")
     return message, fix or "correct the value"

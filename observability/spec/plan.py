@@ -23,6 +23,7 @@ from observability.spec.schema.catalogue import (
 from observability.spec.schema.entry import AlertEntry
 from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy, SliKind
+from observability.spec.schema.scrape import ScrapeEntry
 
 HTTP_SOURCE = "http"
 DEPENDENCY_SOURCE = "dependency"
@@ -181,6 +182,8 @@ class Plan:
     """Everything that follows from one catalogue and one policy."""
 
     service: str
+    environment: str | None
+    scrape: ScrapeEntry
     owner: str
     period: Window
     routes: tuple[Route, ...]
@@ -206,6 +209,11 @@ class Plan:
     backup: dict[str, BackupEntry]  # by what it is called in the summary of a backup
     table_sizes: tuple[str, ...]
     policy: Policy
+
+    @property
+    def scope(self) -> str:
+        """Return service and environment as one word, with which unique names begin."""
+        return "_".join(filter(None, (self.service, self.environment)))
 
     @property
     def bucket_edges(self) -> list[float]:

@@ -26,7 +26,7 @@ def parse_duration(value: Any) -> Duration:
     """Return the Duration of `200ms`, `5s`, `1m`, `6h` or `30d`; raise ValueError for others."""
     if isinstance(value, Duration):
         return value
-    match = re.fullmatch(r"(\d+)(ms|s|m|h|d)", str(value))
+    match = re.fullmatch(r"([0-9]+)(ms|s|m|h|d)", str(value))
     if not match:
         raise ValueError(
             f"{value!r} is no duration; write a whole number and one of ms, s, m, h, d, as in 200ms"

@@ -10,8 +10,11 @@ from observability.spec.problems import Invalid, Problem
 from tests.observability.commands.support import invoke, run
 
 COMMANDS = (
+    "audit",
+    "backup",
     "check",
     "clean",
+    "deploy",
     "doctor",
     "down",
     "drill",
@@ -19,6 +22,8 @@ COMMANDS = (
     "generate",
     "load",
     "logs",
+    "restore",
+    "rollback",
     "slo",
     "status",
     "up",
@@ -57,7 +62,7 @@ def test_colours_can_be_switched_off(settings: dict[str, str], coloured: bool) -
 def test_a_wrong_catalogue_is_no_traceback(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """Whatever reads the catalogue shows its problems and exits 1."""
 
-    def invalid() -> Plan:
+    def invalid(**_: object) -> Plan:
         raise Invalid([Problem("catalogue.yaml: owner", "is missing", "add it")])
 
     monkeypatch.setattr(loading, "load_plan", invalid)

@@ -1,7 +1,12 @@
-"""Printing of problems for people."""
+"""Printing of problems and progress for people."""
+
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
+from observability import terminal
+from observability.devstack.steps import Steps
 from observability.spec.problems import Problem
 from observability.terminal import print_problems
 
@@ -39,3 +44,17 @@ def test_neighbours_with_the_same_problem_share_its_message(
         "    fix: add another  (catalogue)",
         "3 problems",
     ]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_shows_the_step_that_runs(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its seconds, until it is done; a pipe or file gets finished steps alone."""
+    shown = StringIO()
+    console = Console(file=shown, force_terminal=is_terminal, color_system=None)
+    monkeypatch.setattr(terminal, "out", console)
+    with Steps(lambda _: None, terminal.show_running)("building images"):
+        pass
+    assert ("building images 0:00:00" in shown.getvalue()) == is_terminal
+    assert bool(shown.getvalue()) == is_terminal

@@ -6,6 +6,7 @@
 from dataclasses import dataclass, replace
 
 from observability.generate.alert_rule import list_dependents
+from observability.lib import scope
 from observability.lib.panels import LOGS, Unit
 from observability.lib.promql import burn_rate, firing, log_lines, selector
 from observability.lib.runbook_check import RunbookCheck
@@ -31,7 +32,7 @@ SLO_MEANING = (
     "spent before the period ends if the current rate continues."
 )
 SLO_OVER = (
-    "`<<query>>` stays below <<budget>> %. After the recovery, the alert of each tier resolves "
+    "The first query stays below <<budget>> %. After the recovery, the alert of each tier resolves "
     "about when its shortest window has passed: <<windows>>."
 )
 LINES_BY_LEVEL = "sum by (<<LOG_LEVEL>>) (count_over_time(<<lines>> [<<window>>]))"
@@ -63,9 +64,17 @@ def entries(plan: Plan) -> dict[str, RunbookEntry]:
     symptoms = [symptom_entry(plan, symptom) for symptom in plan.symptoms]
     log_alerts = [log_alert_entry(plan, alert) for alert in plan.log_alerts]
     promises = [slo_entry(plan, slo) for slo in plan.slos]
-    return {
-        entry.name: entry for entry in (burn_rate_alert, *guards, *symptoms, *log_alerts, *promises)
-    }
+    every = (burn_rate_alert, *guards, *symptoms, *log_alerts, *promises)
+    return {entry.name: limit_checks(plan, entry) for entry in every}
+
+
+def limit_checks(plan: Plan, entry: RunbookEntry) -> RunbookEntry:
+    """Return an entry whose queries select the service's own series; those of logs do already."""
+    checks = [
+        check if check.source == LOGS else replace(check, query=scope.limit(plan, check.query))
+        for check in entry.checks
+    ]
+    return replace(entry, checks=tuple(checks))
 
 
 def burn_rate_entry(plan: Plan) -> RunbookEntry:
@@ -122,7 +131,6 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
         drill=proof,
         over=fill(
             SLO_OVER,
-            query=bad_share,
             budget=format_decimal(slo.budget * 100),
             windows=", ".join(shortest_windows),
         ),
@@ -165,32 +173,25 @@ def alert_entry(
         checks=(first_look, WHAT_ELSE),
         steps=entry.next_steps,
         drill=proof,
-        over=f"`{firing_series}` returns no series, and the inbox shows the alert as resolved.",
+        over="the first query returns no series, and the inbox shows the alert as resolved.",
     )
 
 
 def log_alert_entry(plan: Plan, alert: Alert[LogEntry]) -> RunbookEntry:
     """Return a symptom that Loki evaluates."""
     entry = alert.entry
-    all_lines = log_lines(plan.service, entry.program, None, None)
+    all_lines = log_lines(scope.own_labels(plan), entry.program, None, None)
     volume = fill(LINES_BY_LEVEL, lines=all_lines, window=SHORT_WINDOW)
     question = "Which lines are these? (Loki)"
     if entry.silence:
         question = "When did the last line arrive? (Loki)"
-    these_lines = log_lines(plan.service, entry.program, entry.level, entry.text)
-    return RunbookEntry(
-        name=alert.name,
-        kind=ALERT,
-        owner=alert.owner,
-        severity=entry.severity,
-        meaning=entry.meaning,
-        users=entry.impact,
+    these_lines = log_lines(scope.own_labels(plan), entry.program, entry.level, entry.text)
+    return replace(
+        alert_entry(alert, proof_of(entry, LOG_CASES)),
         checks=(
             RunbookCheck(question, these_lines, Unit.TEXT, LOGS),
             RunbookCheck("How many lines are there, by level? (Loki)", volume, source=LOGS),
             WHAT_ELSE,
         ),
-        steps=entry.next_steps,
-        drill=proof_of(entry, LOG_CASES),
         over="Loki's rule returns no series, and the inbox shows the alert as resolved.",
     )

@@ -14,7 +14,7 @@ from observability.lib.charts.axes import draw_time_axis, draw_value_axis
 from observability.lib.charts.series import Curve, Grid, fetch_panel, grid_between
 from observability.lib.json_object import Json
 from observability.lib.panels import GREY, YELLOW, Panel
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ _matplotlib_lock = threading.Lock()  # matplotlib is not safe for threads
 
 def svg(
     panel: Panel,
-    prometheus: Prometheus,
+    prometheus: ServicePrometheus,
     start: float,
     end: float,
     colours: Mapping[str, str] = MappingProxyType({}),

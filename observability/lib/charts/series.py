@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from observability.lib.panels import Panel, Query
-from observability.lib.prometheus import Labels, Prometheus
+from observability.lib.prometheus import Labels, ServicePrometheus
 
 POINTS = 160  # of a chart, about
 SHORTEST_STEP = 5  # seconds
@@ -45,7 +45,7 @@ def grid_between(start: float, end: float) -> Grid:
     return range(first, last + 1, step)
 
 
-def fetch_panel(panel: Panel, prometheus: Prometheus, grid: Grid) -> list[Curve]:
+def fetch_panel(panel: Panel, prometheus: ServicePrometheus, grid: Grid) -> list[Curve]:
     """Return the series of all queries; raise Unreachable."""
     bound = panel.bind(__rate_interval=f"{max(SHORTEST_RATE, grid.step)}s")
     curves: list[Curve] = []
@@ -54,7 +54,7 @@ def fetch_panel(panel: Panel, prometheus: Prometheus, grid: Grid) -> list[Curve]
     return curves
 
 
-def fetch_query(query: Query, prometheus: Prometheus, grid: Grid) -> Iterator[Curve]:
+def fetch_query(query: Query, prometheus: ServicePrometheus, grid: Grid) -> Iterator[Curve]:
     """Yield the series of one query in the order of their labels; raise Unreachable."""
     answer = prometheus.query_range(query.expr, grid[0], grid[-1], grid.step)
     for labels, samples in sorted(answer, key=lambda series: sorted(series[0].items())):

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from observability.spec import names
 from observability.spec.quantities import Duration
@@ -15,6 +15,7 @@ from observability.spec.schema.fields import (
     BackupText,
     DependencyId,
     DurationField,
+    Environment,
     Http,
     HttpField,
     LinePart,
@@ -30,7 +31,9 @@ from observability.spec.schema.fields import (
     Service,
     Text,
     Title,
+    limit_service,
 )
+from observability.spec.schema.scrape import ScrapeEntry
 
 
 class LatencyEntry(Entry):
@@ -158,6 +161,7 @@ class WatchEntry(SymptomEntry):
     cases: CasesEntry
     drill: str | None = None
     dependency: str | None = None  # the dependency that fails while it fires
+    keep_firing_for: DurationField = Duration("0s", Decimal(0))
 
 
 class LogEntry(SymptomEntry):
@@ -247,6 +251,8 @@ class Catalogue(Entry):
 
     sections_sharing_ids = (("routes", "exempt", "jobs"), ("watch", "logs"))
     service: Service
+    environment: Environment | None = None
+    scrape: ScrapeEntry = ScrapeEntry()
     owner: str
     period: PositiveDuration
     defaults: DefaultsEntry
@@ -264,6 +270,13 @@ class Catalogue(Entry):
     backup: dict[BackupText, BackupEntry] = {}
     table_sizes: tuple[MetricName, ...] = ()
     exempt: dict[RouteId, ExemptEntry] = {}
+
+    @field_validator("environment")
+    @classmethod
+    def limit_scope(cls, environment: str | None, info: ValidationInfo) -> str | None:
+        """Raise ValueError when the uids of dashboards would be too long."""
+        limit_service(f"{info.data.get('service')}_{environment}")
+        return environment
 
     def served(self) -> list[tuple[str, ServedEntry]]:
         """Return every route id, watched or exempt, with its entry."""

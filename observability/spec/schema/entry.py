@@ -8,13 +8,14 @@ from observability.spec.schema.fields import DurationField, NextSteps, TestId, T
 
 
 class Entry(BaseModel):
-    """A mapping with known keys.
+    """A mapping with known keys, which the page `reference` explains.
 
     Exactly one of the keys in `one_of` must be given. No id may be declared twice in sections that
     share ids: they name one alert, or one page of the runbook.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    reference: ClassVar[str] = "docs/catalogue.md"
     one_of: ClassVar[tuple[str, ...]] = ()
     sections_sharing_ids: ClassVar[tuple[tuple[str, ...], ...]] = ()
 

@@ -53,7 +53,14 @@ def parse_http(value: Any) -> Http:
             f"{value!r} is no route; write METHOD /path/{{parameter}}, "
             "as in GET /api/v1/orders/{order_id}"
         )
-    return Http(match[1], match[2])
+    http = Http(match[1], match[2])
+    if re.search("[{}]", re.sub(r"{\w+}", "", http.path)):
+        raise ValueError(
+            f"{value!r} has braces that are no parameter; write {{name}} of letters, digits and _"
+        )
+    if len(http.parameters) > len(set(http.parameters)):
+        raise ValueError(f"{value!r} has two parameters of one name; rename one")
+    return http
 
 
 def parse_text(value: Any) -> str:
@@ -122,6 +129,16 @@ def limit_service(service: str) -> str:
     return service
 
 
+Environment = Annotated[str, matching(r"[a-z0-9][a-z0-9-]*", "staging")]
+# Rules sum by these or select them, so a catalogue may not.
+RULE_LABELS = "job|instance|le|route|status|code|dependency|outcome|task|proxy"
+TargetLabel = Annotated[
+    str,
+    matching(rf"(?!({RULE_LABELS})$)[a-zA-Z_]\w*", f"cluster; rules need {RULE_LABELS} themselves"),
+]
+# Both become parts of regular expressions.
+ScrapeJob = Annotated[str, matching(r"[\w./:-]+", "shop-api")]
+LabelValue = Annotated[str, matching(r"[\w./:-]*", "eu-west")]
 Service = Annotated[str, matching(r"[a-z][a-z0-9-]*", "evara-api"), AfterValidator(limit_service)]
 DurationField = Annotated[Duration, BeforeValidator(parse_duration)]
 PositiveDuration = Annotated[Duration, BeforeValidator(parse_positive_duration)]

@@ -80,3 +80,36 @@ def test_varied_field_that_the_example_lacks_is_named(plan: Plan, openapi: dict[
     assert problem.where == "catalogue.yaml: routes.parcels.ingest"
     message = "`vary` names 'parcels.time', which the example body does not have"
     assert problem.message == message
+
+
+def test_body_that_load_runs_cannot_send_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
+    """They send JSON and forms; a service refuses anything else with 415."""
+    document = copy.deepcopy(openapi)
+    body = document["paths"]["/api/v1/orders"]["post"]["requestBody"]
+    [media] = body["content"].values()
+    for content_type in ("application/merge-patch+json", "application/x-www-form-urlencoded"):
+        body["content"] = {"image/png": media, content_type: media}
+        assert contract.check(plan, document) == []
+    body["content"] = {"image/png": media}
+    [problem] = contract.check(plan, document)
+    assert problem.message == "has load, but load runs do not send bodies of image/png"
+
+
+def test_provided_field_that_no_response_has_is_named(plan: Plan, openapi: dict[str, Any]) -> None:
+    """Otherwise every creation would count as a failure of the service."""
+    document = copy.deepcopy(openapi)
+    response = document["paths"]["/api/v1/orders"]["post"]["responses"]["201"]
+    response["content"] = {"application/json": {"example": {"id": 1}}}
+    assert contract.check(plan, document) == []
+    response["content"]["application/json"]["example"] = {"order": {"id": 1}}
+    [problem] = contract.check(plan, document)
+    assert problem.where == "catalogue.yaml: routes.orders.create"
+    assert problem.message == "`provides` names 'id', which no example of its response has"
+
+
+def test_range_of_statuses_is_no_promise(plan: Plan, openapi: dict[str, Any]) -> None:
+    """Load runs judge by single statuses, so `2XX` would make every response a failure."""
+    document = copy.deepcopy(openapi)
+    document["paths"]["/api/v1/orders"]["get"]["responses"] = {"2XX": {}}
+    [problem] = contract.check(plan, document)
+    assert problem.message.startswith("has load, but api/openapi.json promises no status 2xx")

@@ -46,6 +46,11 @@ def test_different_scrape_interval_is_a_problem(
     assert [p.message for p in lint.check(plan, tmp_path)] == [message]
 
 
+def test_another_service_needs_no_prometheus_configuration(plan: Plan, tmp_path: Path) -> None:
+    """It configures its server itself, with the intervals of its policy."""
+    assert list(lint.check(plan, tmp_path)) == []
+
+
 def test_expressions_of_watch_entries_are_linted(plan_of: Callable[..., Plan]) -> None:
     """A misspelt metric is found, and the problem names the alert."""
     edited = plan_of((("expr: up == 0", "expr: upp == 0"),))

@@ -72,7 +72,11 @@ def test_aborted_load_run_exits_2(monkeypatch: pytest.MonkeyPatch) -> None:
         (("--time", "0s"), "at least 1s"),
         (("--time", "900ms"), "at least 1s"),
         (("--users", "0"), "--users"),
+        (("--users", "10001"), "--users"),
+        (("--time", "8d"), "at most 7d"),
         (("--rate", "0"), "--rate"),
+        (("--rate", "nan"), "--rate"),
+        (("--rate", "inf"), "--rate"),
     ],
 )
 def test_invalid_load_options_are_refused(words: tuple[str, ...], message: str) -> None:

@@ -86,6 +86,19 @@ def test_status_exit_codes(
     assert code == 2 or json.loads(invoke("status", "--json").output)[0]["statename"] == state
 
 
+def test_commands_say_what_the_engine_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`status` cannot tell, `down` has failed; there is no traceback."""
+
+    def refuse(*_: object) -> None:
+        raise StackError("the containers cannot be listed")
+
+    monkeypatch.setenv("EVARA_STACK_DIR", str(tmp_path))
+    for command, code in (("processes", 2), ("down", 1), ("clean", 1)):
+        monkeypatch.setattr(native, command, refuse)
+        result = invoke({"processes": "status"}.get(command, command))
+        assert (result.exit_code, "cannot be listed" in result.stderr) == (code, True)
+
+
 def test_logs_prints_the_last_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Those of one program unchanged, those of all with its name; unknown names are refused."""
     (tmp_path / "logs").mkdir()

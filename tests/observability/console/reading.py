@@ -51,7 +51,7 @@ def read(client: FlaskClient, path: str = "/", code: int = 200) -> Page:
 
 def alert(name: str, severity: str, state: str = "firing", **labels: str) -> dict[str, Any]:
     return {
-        "labels": {"alertname": name, "severity": severity, **labels},
+        "labels": {"service": "evara-api", "alertname": name, "severity": severity, **labels},
         "state": state,
         "activeAt": "2026-01-02T03:04:05Z",
         "annotations": {"summary": "what is wrong"},
@@ -68,6 +68,7 @@ def held(name: str, severity: str, state: str = "active", **labels: str) -> dict
 
 
 def deliver(client: FlaskClient, labels: dict[str, str], **changes: Any) -> None:
+    labels = {"service": "evara-api"} | labels
     entry = ENTRY | {"labels": labels, "annotations": {"summary": "what was wrong"}} | changes
     body = {"receiver": "r", "alerts": [entry]}
     answer = client.post("/api/inbox", json=body, headers={"Authorization": f"Bearer {KEY}"})

@@ -58,6 +58,20 @@ def test_alert_that_no_server_reports_has_ended(
     assert "● open Fresh" in read(client).text  # Alertmanager was asked before that
 
 
+def test_alerts_of_other_services_are_not_shown(client: FlaskClient, servers: FakeServers) -> None:
+    """A Prometheus, an Alertmanager and an inbox may serve several services and environments."""
+    others: list[dict[str, str]] = [{"service": "shop"}, {"environment": "staging"}]
+    servers.held = []
+    for number, labels in enumerate(others):
+        servers.alerts.append(alert("RuleOfOther", "page", **labels))
+        servers.held.append(held("HeldOfOther", "page", **labels))
+        labels |= {"alertname": "SentByOther", "severity": "page"}
+        deliver(client, labels, fingerprint=f"f{number}")
+    page = read(client)
+    assert "No alert is firing" in page.text
+    assert "Other" not in page.text
+
+
 def test_an_alert_links_to_itself_and_to_its_slo(client: FlaskClient, servers: FakeServers) -> None:
     """Every tier that burns is named."""
     name = "orders.list-availability"

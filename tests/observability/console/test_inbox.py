@@ -7,17 +7,24 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from gunicorn.http.errors import InvalidChunkSize
 
 from observability.console import inbox
 from observability.devstack.layout import INBOX_KEY, StackLayout
 from tests.observability.console.conftest import KEY
 from tests.observability.console.reading import NOTIFIED, notification
+from tests.observability.console.test_notification_store import files_limited_to
 
 URL = "/api/inbox"
 INVALID = [b"", b"{", b"[]", b"3", b'"words"', b"null", b"\xff\xfe", b"[" * 100_000]
 INVALID += [
     json.dumps({"alerts": alerts}).encode()
     for alerts in (3, "abc", [3], [None], [{"labels": 3}], [{"annotations": "x"}])
+]
+INVALID += [
+    b'{"alerts": [], "alerts": []}',
+    b'{"alerts": [{"labels": {"slo": "a", "sl\\u006f": "b"}}]}',
+    b'{"alerts": [], "more": [{"a": 1, "a": 1}]}',
 ]
 INVALID.append(b'{"alerts": [{"labels": {"slo": "\\ud800"}}]}')  # half of a surrogate pair
 
@@ -67,6 +74,49 @@ def test_a_huge_body_is_refused(client: FlaskClient, chunked: bool, tmp_path: Pa
     assert answer.status_code == 413
     assert client.get(URL).json == {"alerts": []}
     assert not (tmp_path / "inbox.jsonl").exists()
+
+
+def test_a_malformed_chunk_is_refused(client: FlaskClient) -> None:
+    """gunicorn finds it when the body is read."""
+
+    class MalformedBody(io.BytesIO):
+        def readinto(self, _: object) -> int:
+            raise InvalidChunkSize(b"zz")
+
+        def read(self, _: int | None = -1) -> bytes:
+            raise InvalidChunkSize(b"zz")
+
+    answer = client.post(
+        URL,
+        content_type="application/json",
+        input_stream=MalformedBody(),
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert answer.status_code == 400
+    assert "chunked" in answer.json["error"]
+
+
+def test_the_time_of_a_delivery_is_that_of_the_console(client: FlaskClient) -> None:
+    """Whatever the sender says."""
+    body = json.dumps(notification())
+    sent = body.replace("{", '{"at": NaN, ', 1)
+    assert client.post(URL, data=sent, content_type="application/json").status_code == 200
+    [alert] = client.get(URL).json["alerts"]
+    assert alert["delivered"] > 0
+
+
+def test_without_space_alertmanager_is_told_to_repeat(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The response is 507 with the reason, without a traceback in the log."""
+    with files_limited_to(100):
+        answer = client.post(URL, json=notification())
+    assert answer.status_code == 507
+    assert "File too large" in answer.json["error"]
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.exc_info is None
+    assert client.get(URL).json == {"alerts": []}
+    assert client.post(URL, json=notification()).json == {"status": "kept"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """Notifications are stored once, and survive restarts and truncated lines."""
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,17 @@ from observability.console.notification_store import (
     unix_seconds,
 )
 from tests.observability.console.reading import notification
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """Let writes of this process fail, after a part of the text, like those to a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_first_resolution_is_kept(tmp_path: Path) -> None:
@@ -32,7 +46,7 @@ def test_deliveries_survive_a_restart(tmp_path: Path) -> None:
     assert NotificationStore(path).alerts() == before.alerts()
     assert NotificationStore(path).last_delivery == before.last_delivery
     text = path.read_text(encoding="utf-8")
-    path.write_text(text[:-20] + "\n", encoding="utf-8")
+    path.write_text(text[:-20], encoding="utf-8")
     after = NotificationStore(path)
     assert len(after.alerts()) == 1
     after.deliver(json.dumps(notification(fingerprint="f3")).encode())
@@ -67,6 +81,37 @@ def test_a_file_that_an_earlier_release_grew_is_shortened(tmp_path: Path) -> Non
     store = NotificationStore(path)
     assert path.stat().st_size <= MAX_FILE_BYTES
     assert store.last_delivery == 2.0
+    assert len(store.alerts()) == 2
+
+
+def test_a_delivery_without_space_stores_nothing(tmp_path: Path) -> None:
+    """No part of it stays in the file or in memory; the next delivery is stored."""
+    path = tmp_path / "inbox.jsonl"
+    store = NotificationStore(path)
+    store.deliver(json.dumps(notification()).encode())
+    before = path.read_bytes()
+    with files_limited_to(len(before) + 100), pytest.raises(OSError, match="large"):
+        store.deliver(json.dumps(notification(fingerprint="f2")).encode())
+    assert path.read_bytes() == before
+    assert len(store.alerts()) == 1
+    store.deliver(json.dumps(notification(fingerprint="f3")).encode())
+    assert NotificationStore(path).alerts() == store.alerts()
+    assert len(store.alerts()) == 2
+
+
+def test_a_file_that_cannot_be_shortened_is_read(tmp_path: Path) -> None:
+    """The console starts without space, too; no half of a shorter file stays."""
+    path = tmp_path / "inbox.jsonl"
+    line = json.dumps(notification(annotations={"summary": "x" * 1000}) | {"at": 1.0}) + "\n"
+    path.write_text(line * 5_000, encoding="utf-8")
+    with files_limited_to(1_000_000):
+        store = NotificationStore(path)
+        assert len(store.alerts()) == 1
+        with pytest.raises(OSError, match="large"):
+            store.deliver(json.dumps(notification(fingerprint="f2")).encode())
+    store.deliver(json.dumps(notification(fingerprint="f3")).encode())
+    assert path.stat().st_size <= MAX_FILE_BYTES
+    assert NotificationStore(path).alerts() == store.alerts()
     assert len(store.alerts()) == 2
 
 

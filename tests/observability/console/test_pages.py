@@ -48,6 +48,12 @@ def test_slos_are_those_of_the_command(
             "1 paging",
         ),
         (
+            [alert("ProgramMissing", "page", job="prober", program="worker")],
+            0.0,
+            "1 page: ProgramMissing worker",
+            "1 paging",
+        ),
+        (
             [alert("X", "page", slo="s", tier=tier) for tier in ("T1", "T2")],
             0.0,
             "1 page: X s",
@@ -158,7 +164,8 @@ def test_an_slo_has_its_numbers_charts_alerts_and_runbook(
     assert "99.900 %" in page.text
     assert "about orders.list-availability" in page.text
     assert "about orders.get-availability" not in page.text
-    assert all(check.text in page.text and check.query in page.text for check in entry.checks)
+    assert all(check.text in page.text for check in entry.checks)
+    assert all(" ".join(check.query.split()) in page.text for check in entry.checks)
     assert all(servers.queries[check.query] for check in entry.checks)
     assert len(page.all("img", "alt")) == 4  # the logo and three charts
     assert "/routes/orders.list" in page.all("a", "href")
@@ -232,6 +239,13 @@ def test_hostile_labels_stay_text(client: FlaskClient, servers: FakeServers, pat
     ]
     assert not [attributes for _, attributes in page.tags if "onload" in attributes]
     assert path == "/routes/orders.list" or EVIL in page.text
+
+
+def test_metrics_of_the_process_are_exposed(client: FlaskClient) -> None:
+    """Prometheus notices by them that the console of the compose stack is down."""
+    response = client.get("/metrics")
+    assert response.content_type.startswith("text/plain; version=")
+    assert "process_cpu_seconds_total" in response.text
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -69,7 +69,16 @@ def test_drill_of_a_helper_program_allows_the_alerts_of_what_it_replaces() -> No
     """Its dependency fails while it is gone, and jobs become overdue."""
     dependency = PLAN.stack.programs["replay"].replaces
     slos = {slo.name for slo in PLAN.slos if slo.subject == dependency or slo.source == JOB_SOURCE}
-    assert DRILLS["stop-replay"].allowed == {(names.BURN_ALERT, slo) for slo in slos}
+    burn = {(names.BURN_ALERT, slo) for slo in slos}
+    assert DRILLS["stop-replay"].allowed == burn | {(names.PROGRAM_ALERT, "")}
+
+
+def test_every_drill_that_stops_a_program_allows_its_alert() -> None:
+    """One requires it; supervisord counts the program as missing in the others, too."""
+    missing = (names.PROGRAM_ALERT, "")
+    assert missing in DRILLS["stop-worker"].required
+    for drill in DRILLS.values():
+        assert (missing in drill.allowed) is isinstance(drill.fault, StoppedPrograms), drill.name
 
 
 def test_drills_break_what_the_stack_has() -> None:

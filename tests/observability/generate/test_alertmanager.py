@@ -80,7 +80,7 @@ def test_pages_are_never_grouped_by_tier(plan: Plan) -> None:
     config = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])
     routes = [config["route"], *config["route"]["routes"]]
     assert [route.get("group_by") for route in routes] == [
-        ["alertname", names.SLO, names.SEVERITY],
+        [names.SERVICE, names.ENVIRONMENT, "alertname", names.SLO, names.SEVERITY],
         *[None] * (len(routes) - 1),
     ]
 
@@ -157,8 +157,16 @@ def test_page_inhibits_the_ticket_of_its_slo(plan: Plan) -> None:
     """Inhibition compares the SLO; a ticket inhibits no page."""
     rules = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])["inhibit_rules"]
     alertname = f'alertname="{names.BURN_ALERT}"'
-    [burn] = [rule for rule in rules if rule.get("equal") == [names.SLO]]
+    [burn] = [rule for rule in rules if names.SLO in rule["equal"]]
     assert alertname in burn["source_matchers"]
     assert burn["source_matchers"][0] == 'severity="page"'
     assert burn["target_matchers"][0] == 'severity="ticket"'
-    assert burn["equal"] == [names.SLO]
+    assert burn["equal"] == [names.SERVICE, names.ENVIRONMENT, names.SLO]
+
+
+def test_alerts_silence_only_those_of_their_service(plan: Plan) -> None:
+    """Prod and staging, or two services that need a `database`, may share an Alertmanager."""
+    rules = yaml.safe_load(alertmanager.render(plan)[alertmanager.CONFIG])["inhibit_rules"]
+    assert len(rules) > len(plan.policy.inhibit)
+    for rule in rules:
+        assert rule["equal"][:2] == [names.SERVICE, names.ENVIRONMENT]

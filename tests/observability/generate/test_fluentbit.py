@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from observability.devstack.layout import ROOT
 from observability.generate import fluentbit
 from observability.spec import names
 from observability.spec.plan import Plan
@@ -42,6 +43,17 @@ def test_undelivered_lines_are_buffered_on_disk(file: str, plan: Plan) -> None:
     assert output(plan, file)["retry_limit"] == "no_limits"
     waits = [alert.entry.for_.seconds for alert in plan.log_alerts if alert.entry.silence]
     assert all(settings["service"]["scheduler.cap"] < seconds for seconds in waits)
+
+
+def test_prometheus_can_ask_fluent_bit_of_the_compose_stack(plan: Plan) -> None:
+    """It is scraped where it listens; natively supervisord knows whether it runs."""
+    native, docker = (config(plan, file)["service"] for file in FILES)
+    assert "http_server" not in native
+    assert (docker["http_server"], docker["http_listen"]) == (True, "0.0.0.0")
+    path = ROOT / "observability/devstack/compose/prometheus.yaml"
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["scrape_configs"]
+    [targets] = [job["static_configs"] for job in jobs if job["job_name"] == "fluent-bit"]
+    assert targets == [{"targets": [f"fluent-bit:{docker['http_port']}"]}]
 
 
 def test_lines_about_shipping_are_not_shipped(plan: Plan) -> None:

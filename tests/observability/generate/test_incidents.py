@@ -187,6 +187,25 @@ def test_the_text_lists_what_needs_the_dependency(plan: Plan) -> None:
         assert dependents <= set(listed.partition(":")[0].split(", ")), text
 
 
+def test_a_database_that_hangs_is_one_page(delivery: Delivery) -> None:
+    """Its exporter, which hangs with it, does not page; another target does."""
+    exporter = TARGET_DOWN | {names.SCRAPE_JOB: "postgres"}
+    delivery.fire(DATABASE_BURN, exporter, TARGET_DOWN | {names.SCRAPE_JOB: "gateway"})
+    assert sorted(delivery.delivered()) == ["ErrorBudgetBurn database-availability", "TargetDown"]
+
+
+@pytest.mark.parametrize(("job", "program"), [("api", "metrics"), ("alertmanager", "alertmanager")])
+def test_a_program_of_the_native_stack_that_prometheus_scrapes_is_one_page(
+    job: str, program: str, delivery: Delivery
+) -> None:
+    """supervisord's count of it is not sent; that of another program is."""
+    missing = {names.ALERT_NAME: names.PROGRAM_ALERT, **PAGE}
+    delivery.fire(TARGET_DOWN | {names.SCRAPE_JOB: job}, missing | {names.LOG_PROGRAM: program})
+    assert delivery.delivered() == ["TargetDown"]
+    delivery.fire(missing | {names.LOG_PROGRAM: "worker"})
+    assert delivery.delivered()[1:] == [names.PROGRAM_ALERT]
+
+
 def test_a_target_that_is_down_silences_only_the_slos_that_it_measures(delivery: Delivery) -> None:
     """SLOs of the prober and of the gateway are still said to be unmeasured."""
     unmeasured = {names.ALERT_NAME: names.UNMEASURED_ALERT, **TICKET}

@@ -91,8 +91,10 @@ def test_required_query_has_the_contracts_example(plan: Plan, openapi: dict[str,
     document["paths"]["/api/v1/orders"]["get"]["parameters"] = [
         {"in": "query", "name": "day", "required": True, "example": "2026-03-01"},
         {"in": "query", "name": "page", "example": 1},
+        {"in": "query", "name": "all", "required": True, "example": True},
     ]
-    assert scenarios(plan, document)["orders.list"]["query"] == {"day": "2026-03-01"}
+    query = scenarios(plan, document)["orders.list"]["query"]
+    assert query == {"day": "2026-03-01", "all": "true"}
 
 
 def test_fixed_resource_is_in_the_scenario(
@@ -108,3 +110,27 @@ def test_route_missing_in_the_contract_has_no_body(plan: Plan) -> None:
     """Rendering succeeds; `check` reports the route."""
     entry = scenarios(plan, {})["orders.create"]
     assert (entry["body"], entry["content_type"], entry["expect"]) == (None, None, [])
+
+
+def test_json_is_preferred_to_other_bodies(plan: Plan, openapi: dict[str, Any]) -> None:
+    """The body is the example of the content type that it is sent with."""
+    document = copy.deepcopy(openapi)
+    content = document["paths"]["/api/v1/orders"]["post"]["requestBody"]["content"]
+    [media] = content.values()
+    content.clear()
+    content |= {"image/png": {"example": "p"}, "application/merge-patch+json": media}
+    entry = scenarios(plan, document)["orders.create"]
+    assert (entry["content_type"], entry["body"]) == (
+        "application/merge-patch+json",
+        media["example"],
+    )
+
+
+def test_delete_removes_what_its_path_ends_with(
+    plan_of: Callable[..., Plan], openapi: dict[str, Any]
+) -> None:
+    """Without `consumes`, too: other requests for the resource would get 404."""
+    silent = plan_of((("weight: 1, consumes: order_id", "weight: 1"),))
+    assert scenarios(silent, openapi)["orders.delete"]["consumes"] == "order_id"
+    fixed = plan_of((("weight: 1, consumes: order_id", "weight: 1, fixed: {order_id: a}"),))
+    assert scenarios(fixed, openapi)["orders.delete"]["consumes"] is None

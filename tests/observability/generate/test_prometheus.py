@@ -10,6 +10,7 @@ import yaml
 
 from observability.checks import expressions
 from observability.generate import prometheus
+from observability.lib import scope
 from observability.spec import names
 from observability.spec.plan import Plan
 from tests.observability.compiler_support import SMALL
@@ -25,11 +26,18 @@ def rules(plan: Plan) -> list[dict[str, Any]]:
     return [rule for group in prometheus.groups(plan) for rule in group["rules"]]
 
 
+def computed(plan: Plan) -> list[str]:
+    """Return the names of the rules but those of constants."""
+    constants = {names.OBJECTIVE, names.NEXT_STEPS_INFO}
+    every = [rule.get("record") or rule["alert"] for rule in rules(plan)]
+    return [name for name in every if name not in constants]
+
+
 def test_fifty_routes_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) -> None:
-    """Rules are vectorised: their number follows targets and windows, not SLOs."""
+    """Rules are vectorised: their number follows thresholds and windows, not SLOs."""
     one, fifty = plan_of(SMALL), plan_of(MANY)
     assert (len(one.slos), len(fifty.slos)) == (1, 50)
-    assert len(rules(one)) == len(rules(fifty))
+    assert computed(one) == computed(fifty)
 
 
 def test_ten_jobs_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) -> None:
@@ -38,7 +46,7 @@ def test_ten_jobs_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) -> N
         f"  a.j{n}: {{fresh_within: 1h, objective: 99, next_steps: [Look.]}}\n" for n in range(10)
     )
     one, ten = SMALL + "".join(job.splitlines(keepends=True)[:2]), SMALL + job
-    assert len(rules(plan_of(one))) == len(rules(plan_of(ten)))
+    assert computed(plan_of(one)) == computed(plan_of(ten))
 
 
 @pytest.mark.parametrize("which", ["real", "fast", "one route", "fifty routes", "jobs alone"])
@@ -63,6 +71,7 @@ def test_every_alert_has_owner_severity_summary_and_next_steps(plan: Plan) -> No
     alerts = [rule for rule in rules(plan) if "alert" in rule]
     assert alerts
     for alert in alerts:
+        assert alert["labels"][names.SERVICE] == plan.service, alert["alert"]
         assert alert["labels"][names.SEVERITY] in plan.policy.severities, alert["alert"]
         texts = f"{alert['labels']} {alert['expr']}"
         assert names.OWNER in texts or names.OBJECTIVE in texts, alert["alert"]
@@ -95,7 +104,8 @@ def test_rules_read_only_recorded_series(plan_of: Callable[..., Plan]) -> None:
 
 def test_groups_are_in_the_order_of_their_dependencies(plan: Plan) -> None:
     """promtool's cases name the same groups."""
-    assert tuple(group["name"] for group in prometheus.groups(plan)) == names.GROUPS
+    expected = [scope.group_name(plan, group) for group in names.GROUPS]
+    assert [group["name"] for group in prometheus.groups(plan)] == expected
 
 
 def test_an_slo_is_joined_by_its_name_alone(plan: Plan) -> None:
@@ -113,8 +123,9 @@ def test_thinned_freshness_is_a_mean(plan: Plan) -> None:
         for rule in rules(plan)
         if rule.get("record", "").endswith(names.THIN)
     }
-    assert thin[names.FRESH + names.THIN] == "avg_over_time(slo:fresh:bool[30s])"
-    assert thin[names.TOTAL + names.THIN] == names.TOTAL
+    fresh = scope.limit(plan, f"avg_over_time({names.FRESH}[30s])")
+    assert thin[names.FRESH + names.THIN] == fresh
+    assert thin[names.TOTAL + names.THIN] == scope.limit(plan, names.TOTAL)
 
 
 def test_bad_events_are_recorded_before_all_events(plan: Plan) -> None:
@@ -129,14 +140,15 @@ def test_thirty_seconds_with_ten_bad_ones_are_two_thirds_fresh(
 ) -> None:
     """Prometheus evaluates the thinned freshness to the expected value at each sample."""
     [thin] = [rule for rule in rules(plan) if rule.get("record") == names.FRESH + names.THIN]
+    fresh = scope.exposed(plan, f'{names.FRESH}{{slo="x"}}')
     case = {
         "interval": "5s",
-        "input_series": [{"series": f'{names.FRESH}{{slo="x"}}', "values": "_ 1 1 0 0 1 1"}],
+        "input_series": [{"series": fresh, "values": "_ 1 1 0 0 1 1"}],
         "promql_expr_test": [
             {
                 "expr": f"round(1000 * {thin['record']})",
                 "eval_time": "30s",
-                "exp_samples": [{"labels": '{slo="x"}', "value": 667}],
+                "exp_samples": [{"labels": '{service="evara-api", slo="x"}', "value": 667}],
             }
         ],
     }
@@ -168,11 +180,11 @@ rule_files: [rules.yaml]
 tests:
   - interval: 1m
     promql_expr_test:
-      - expr: slo:next_steps:info
+      - expr: service_slo:next_steps:info
         eval_time: 1m
         exp_samples:
           - labels: >-
-              slo:next_steps:info{slo="things.list-availability",
+              service_slo:next_steps:info{service="small", slo="things.list-availability",
               next_steps="1. Say \"hello\" to C:\\temp for $1 and ${x}"}
             value: 1
 """

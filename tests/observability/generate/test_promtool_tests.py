@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from observability.generate import prometheus, promtool_tests
+from observability.lib import scope
 from observability.sli import registry
 from observability.spec import names
 from observability.spec.loading import load_plan
@@ -79,7 +80,8 @@ def test_firing_case_of_a_tier_names_every_slo(plan: Plan) -> None:
         fires = document["tests"][0]["promql_expr_test"][0]["exp_samples"]
         wanted = {f'{{slo="{slo.name}"}}' for slo in plan.slos if tier.judges(slo)}
         assert {sample["labels"] for sample in fires} == wanted
-        assert document["group_eval_order"] == list(names.GROUPS)
+        groups = [scope.group_name(plan, group) for group in names.GROUPS]
+        assert document["group_eval_order"] == groups
 
 
 @pytest.mark.parametrize(

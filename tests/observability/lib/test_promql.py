@@ -1,4 +1,4 @@
-"""Selectors, bucket edges and constants as PromQL text that parses back to the same value."""
+"""Selectors, bucket edges and labels as PromQL text that parses back to the same value."""
 
 import re
 from decimal import Decimal
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observability.lib.promql import by_slo, constants, edge, labelled, quote, selector
+from observability.lib.promql import by_slo, edge, labelled, quote, selector
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"))))
@@ -51,7 +51,6 @@ def test_sums_are_named_by_slo() -> None:
     assert by_slo("m", "r", "", keep=()).startswith("sum by (slo) (")
 
 
-def test_constants_and_labels_parse() -> None:
+def test_labels_parse() -> None:
     """A dollar in a label is a dollar, not a group."""
     assert labelled("m", {"a": "$5"}) == 'label_replace(m, "a", "$$5", "", "")'
-    assert promql_parser.parse(constants([{"a": "1"}, {"a": "2"}]))

@@ -1,12 +1,14 @@
 """Verdicts: their arithmetic, and those that a real Prometheus gives."""
 
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -65,6 +67,9 @@ def counted(
         (100.0, 101.0, Verdict.BROKEN, None),
         (100.0, -1.0, Verdict.BROKEN, None),
         (0.0, 3.0, Verdict.BROKEN, None),
+        (-5.0, 0.0, Verdict.BROKEN, None),
+        (math.inf, 0.0, Verdict.BROKEN, None),
+        (math.inf, math.inf, Verdict.BROKEN, None),
         (100.0, 100.3, Verdict.MISSED, -99.0),
     ],
 )
@@ -100,6 +105,16 @@ def test_budget_is_that_of_the_whole_window(
     assert row.budget_remaining == pytest.approx(left, abs=1e-3)
     assert row.covered_seconds == minutes * 60
     assert row.measured == pytest.approx(1 - bad / total)
+
+
+@pytest.mark.parametrize("permille", [500, 550, 930, 935, 936, 950, 990, 995, 999])
+def test_exactly_what_an_objective_allows_is_met(permille: int) -> None:
+    """At 93 %, 7 bad events of 100 are allowed, which no binary number says exactly."""
+    slo = replace(PROMISE, objective=Decimal(permille) / 1000)
+    for total in range(1000, 40_000, 1000):
+        bad = total * (1000 - permille) // 1000
+        assert verdicts.judge(slo, counted(total, bad), 0.0).verdict == Verdict.MET
+        assert verdicts.judge(slo, counted(total, bad + 1), 0.0).verdict == Verdict.MISSED
 
 
 def test_one_bad_sample_of_seconds_is_no_miss() -> None:
@@ -279,7 +294,7 @@ def server(fast: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yaml"],
-        "scrape_configs": jobs[:1],
+        "scrape_configs": jobs,
     }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     port = free_ports()["prometheus"]  # within reach of EVARA_PORT_OFFSET

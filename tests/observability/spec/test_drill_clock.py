@@ -80,7 +80,7 @@ def test_rules_of_drills_differ_only_in_durations(plan: Plan, fast: Plan) -> Non
             different += compare(old["expr"], new["expr"], allowed)
             texts = [
                 {
-                    key: re.sub(r"\[\d+\w+\]|\d+(?:\.\d+)?", "#", text)
+                    key: re.sub(r"\[\d+\w+\]|\d+(?:\.\d+)?|\s", "", text)
                     for key, text in rule.get("annotations", {}).items()
                 }
                 for rule in (old, new)
@@ -151,6 +151,7 @@ def in_watched_expression(plan: Plan, expr: str) -> str:
         ("up[1w]", "[168m]"),
         ("up[1y]", "[146h]"),
         ("up[600]", "[10s]"),
+        ("up[6e2]", "[10s]"),
         ("up offset 1d", "offset 24m"),
         ("up OFFSET -1h", "OFFSET -1m"),
         ("up offset 3600", "offset 1m"),

@@ -28,7 +28,7 @@ NAMES = sorted(
         names.TEST_ALERT,
     }
 )
-PREFIXES = ("slo:",)  # of every recorded series
+PREFIXES = (names.RECORDED,)  # of every recorded series
 IMPURE_CALLS = {
     "open",
     "write_text",
@@ -115,7 +115,7 @@ def test_no_name_is_written_outside_names(path: Path) -> None:
     "source",
     [
         'x = "evara_http_requests"',
-        'x = f"rate({y}) / slo:total:count"',
+        'x = f"rate({y}) / service_slo:total:count"',
         'f("ErrorBudgetBurn")',
         'x = {"a": ["sum(evara_probes_total)"]}',
     ],
@@ -127,9 +127,9 @@ def test_names_are_detected_in_every_literal(source: str) -> None:
 
 def test_docstrings_may_name_things() -> None:
     """Prose is no literal; a second string in the same function is."""
-    assert offences('def f():\n    """About slo:total:count."""\n    return "fine"') == []
-    assert offences('def f():\n    """Fine."""\n    return "slo:total:count"') == [
-        (3, "slo:total:count")
+    assert offences('def f():\n    """About service_slo:total:count."""\n    return "fine"') == []
+    assert offences('def f():\n    """Fine."""\n    return "service_slo:total:count"') == [
+        (3, "service_slo:total:count")
     ]
 
 

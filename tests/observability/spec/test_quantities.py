@@ -53,7 +53,9 @@ def test_every_duration_is_read_exactly(number: int, unit: str) -> None:
     assert parse_duration(found_) is found_
 
 
-@pytest.mark.parametrize("text", ["", "5", "5 s", "-5s", "1.5s", "5m30s", "1w", "5S", "s", None, 5])
+@pytest.mark.parametrize(
+    "text", ["", "5", "5 s", "-5s", "1.5s", "5m30s", "1w", "5S", "s", "٣d", None, 5]
+)
 def test_other_durations_are_refused(text: object) -> None:
     """Prometheus' notation with one unit is the only one."""
     with pytest.raises(ValueError, match="is no duration"):

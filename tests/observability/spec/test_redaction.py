@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import traceback
+from base64 import b64encode
 from urllib.parse import quote
 
 import pytest
@@ -54,6 +55,19 @@ KEY = f"evara_{SECRET}"
         f"api%255fkey%3D{SECRET}",
         rf"api\u005fkey={SECRET}",
         f"%22api_key%22%3A%20%22{SECRET}%22",
+        f"evara%5cu005f{SECRET}",
+        f"evara%255Cx5F{SECRET}",
+        f"evara%u005f{SECRET}",
+        rf"evara\u00255f{SECRET}",
+        rf"evara\u005cu005f{SECRET}",
+        f"evara&#95;{SECRET}",
+        f"evara&#x5F;{SECRET}",
+        f"evara&amp;#0095;{SECRET}",
+        f"evara%26%2395%3b{SECRET}",
+        rf"evara\u0026#x5f;{SECRET}",
+        "".join(f"&#{ord(character)};" for character in KEY),
+        f"{{&quot;api_key&quot;: &quot;{SECRET}&quot;}}",
+        f"&#39;token&#39;: &#39;{SECRET}&#39;",
         f"token=a%5F{SECRET}",
         rf"token=a\u005f{SECRET}",
         rf'{{"token": "a\u005f{SECRET}"}}',
@@ -77,6 +91,15 @@ def test_secrets_are_removed_in_any_form(text: str) -> None:
     assert "Zm9v" not in redacted
 
 
+@pytest.mark.parametrize("before", ["", "a", "ab", "user:"])
+def test_keys_in_base64_are_removed(before: str) -> None:
+    """As in credentials without their scheme."""
+    text = b64encode(f"{before}{KEY}".encode()).decode()
+    redacted = redact(f"/a/{text}?b")
+    assert redacted.endswith("[redacted]?b")
+    assert text[-20:] not in redacted
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -91,6 +114,7 @@ def test_secrets_are_removed_in_any_form(text: str) -> None:
         "evara%5Fhttp%5Frequests%5Ftotal",
         r"evara_http_requests_total\nevara_up\x20A",
         r"C:\users\evara",
+        "evara&#95;up &amp; evara&#x5f;down",
         "program --password-file path",
         "readers of the monkey",
     ],
@@ -115,6 +139,18 @@ def test_redacted_json_stays_json(value: str) -> None:
     [
         *("\\", "%", "%25", r"\u00", "-", "evara_", r"evara\u005f", "token", "token= ", "token%20"),
         *("://", "://a:", "Bearer ", "--", " --a", "api_", "api%5F", "'", 'token"', "evara%5fa"),
+        *(
+            "&",
+            "&amp;",
+            "&#",
+            "evara&#95;",
+            "evara&#95;a",
+            "%5c",
+            "%5cu00",
+            "%26",
+            "&quot;",
+            "ldmFyYV",
+        ),
     ],
 )
 def test_long_hostile_text_is_kept(part: str) -> None:

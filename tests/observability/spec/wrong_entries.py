@@ -69,6 +69,17 @@ WRONG_IN_CATALOGUE = {
         (LIST, "    http: orders\n"),
         ("routes.orders.list.http", "'orders' is no route", "write METHOD /path/"),
     ),
+    **{
+        f"no parameter: {path}": (
+            (LIST, f"    http: GET {path}\n"),
+            ("routes.orders.list.http", "has braces that are no parameter", "write {name} of"),
+        )
+        for path in ("/a/{b-c}", "/a/{}", "/a/{b", "/a/b}", "/a/{{b}}", "/a/{b.c}")
+    },
+    "two parameters of one name": (
+        (LIST, "    http: GET /a/{id}/b/{id}\n"),
+        ("routes.orders.list.http", "has two parameters of one name", "rename one"),
+    ),
     "one address under two routes": (
         (LIST, "    http: POST /api/v1/orders\n"),
         (

@@ -1,9 +1,10 @@
 """The logs board: every line that the processes wrote, by level, program and request."""
 
+from observability.lib import scope
 from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import legend
 from observability.lib.panels import LOGS, Board, Kind, Panel, Query, Row, Unit, Variable
-from observability.lib.promql import quote
+from observability.lib.promql import selector
 from observability.lib.templates import fill
 from observability.spec import board_slugs, names
 from observability.spec.plan import Plan
@@ -21,7 +22,6 @@ LINE_FORMAT = """
 {{else}}{{__line__}}{{end}}
 """.replace("\n", "")
 OWN_FIELD = "{{with .<<field>>}} {{.}}{{end}}"
-STREAMS = '{<<LOG_SERVICE>>=<<service>>, <<LOG_PROGRAM>>=~"$program", <<LOG_LEVEL>>=~"$level"}'
 SEARCH = """
 <<streams>>
 | <<request_id>>=~"$request.*"
@@ -35,7 +35,8 @@ LEVELS = (*reversed(names.LOG_LEVELS), names.LOG_UNKNOWN)
 
 def board(plan: Plan) -> Board:
     """Return the board of the log streams that the reader chooses."""
-    streams = fill(STREAMS, service=quote(plan.service))
+    chosen = {names.LOG_PROGRAM: "~$program", names.LOG_LEVEL: "~$level"}
+    streams = selector("", **scope.own_labels(plan), **chosen)
     programs = (*names.LOG_PROGRAMS, *plan.stack.programs)
     volumes = (
         volume("Lines by level", streams, names.LOG_LEVEL),

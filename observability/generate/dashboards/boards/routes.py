@@ -12,7 +12,6 @@ from observability.sli.sources import GOOD_RESPONSES
 from observability.spec import board_slugs, names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
-ROUTE_VALUES = "label_values(<<HTTP_DURATION>>_count, <<ROUTE>>)"
 REQUESTS_BY_ROUTE = "sum by (<<ROUTE>>) (rate(<<HTTP_REQUESTS>>_total[<<window>>]))"
 QUANTILES_BY_ROUTE = quantile_queries(
     names.HTTP_DURATION, over=SHORT_WINDOW, by=names.ROUTE, route="~.*", **GOOD_RESPONSES
@@ -100,6 +99,6 @@ def board(plan: Plan) -> Board:
         "Routes",
         "Rate, errors and duration (RED) of every route",
         (Row("All routes", (ROUTE_TABLE, TOP_ERRORS)), Row("Selected: $route", chosen)),
-        (Variable("route", "Route", fill(ROUTE_VALUES), multi=True),),
+        (Variable("route", "Route", names.HTTP_DURATION + "_count", multi=True),),
         alert_annotations(plan, **{names.SUBJECT: "~$route"}),
     )

@@ -49,7 +49,10 @@ GATEWAY_AND_POSTGRES = Row(
             "API replicas",
             "Replicas that the gateway finds ready, and alive.",
             Unit.NUMBER,
-            query("max by (<<PROXY>>) (<<GATEWAY_SERVERS>>)", "{{<<PROXY>>}}"),
+            query(
+                'max by (<<PROXY>>) (<<GATEWAY_SERVERS>>{<<PROXY>>=~"ready|living"})',
+                "{{<<PROXY>>}}",
+            ),
             width=8,
             axis_soft_max=1,
             **IN_CONTAINERS,

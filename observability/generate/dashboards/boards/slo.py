@@ -58,7 +58,7 @@ def board(plan: Plan) -> Board:
             Row("Summary", (*target_stats(plan), *burn_stats(plan))),
             Row("Budget and burn", history),
         ),
-        (Variable("slo", "SLO", fill("label_values(<<OBJECTIVE>>, <<SLO>>)")),),
+        (Variable("slo", "SLO", names.OBJECTIVE),),
         alert_annotations(plan, *severities, **{names.SLO: "$slo"}),
         time_from="now-6h",
     )

@@ -7,6 +7,7 @@ from grafanalib import core
 from observability.generate.dashboards.grafana.panels import place_rows
 from observability.generate.dashboards.grafana.variables import data_source, variable
 from observability.generate.dashboards.grafana.vocabulary import reference
+from observability.lib import scope
 from observability.lib.json_object import Json
 from observability.lib.panels import BAD, METRICS, TRACES, Board
 from observability.spec import names
@@ -34,22 +35,25 @@ KEYS = (
 def dashboard(plan: Plan, board: Board) -> Json:
     """Return the board in Grafana's dashboard model."""
     model = core.Dashboard(
-        title=f"{plan.service}: {board.title}",
+        title=f"{plan.scope}: {board.title}",
         description=board.description,
-        uid=names.board_uid(plan.service, board.slug),
-        tags=[plan.service],
+        uid=names.board_uid(plan.scope, board.slug),
+        tags=[plan.scope],
         schemaVersion=SCHEMA_VERSION,
         editable=False,
         timezone="browser",
         refresh="10s",
         time=core.Time(board.time_from, "now"),
         annotations=core.Annotations(
-            [annotation(title, expr) for title, expr in board.annotations]
+            [annotation(plan, title, expr) for title, expr in board.annotations]
         ),
         links=links(plan),
     )
     sources = dict.fromkeys(panel.source for panel in board.panels)
-    variables = [*map(data_source, sources), *map(variable, board.variables)]
+    variables = [
+        *map(data_source, sources),
+        *(variable(plan, choice) for choice in board.variables),
+    ]
     current = {key: value for key, value in model.to_json_data().items() if key in KEYS}
     return current | {
         "graphTooltip": SHARED_CROSSHAIR,
@@ -61,12 +65,12 @@ def dashboard(plan: Plan, board: Board) -> Json:
 def links(plan: Plan) -> list[core.DashboardLink]:
     """Return the links at the top of every dashboard."""
     boards = core.DashboardLink(
-        title="Boards", tags=[plan.service], asDropdown=True, includeVars=True, keepTime=True
+        title="Boards", tags=[plan.scope], asDropdown=True, includeVars=True, keepTime=True
     )
     console = "The console: what every alert means, and what to do first"
     return [
         boards,
-        link("Logs", f"/d/{names.board_uid(plan.service, LOG)}", keep_time=True),
+        link("Logs", f"/d/{names.board_uid(plan.scope, LOG)}", keep_time=True),
         link("Traces", traces_url(plan)),
         link("Runbook", f"{plan.policy.links.console}/", console),
     ]
@@ -99,13 +103,13 @@ def traces_url(plan: Plan) -> str:
     return "/explore?schemaVersion=1&panes=" + json.dumps({"t": pane}, separators=(",", ":"))
 
 
-def annotation(title: str, expr: str) -> Json:
+def annotation(plan: Plan, title: str, expr: str) -> Json:
     """Return the annotation that marks the samples of a query."""
     return {
         "name": title,
         "enable": True,
         "datasource": reference(METRICS),
-        "target": {"expr": expr, "refId": "Anno", "interval": "10s"},
+        "target": {"expr": scope.limit(plan, expr), "refId": "Anno", "interval": "10s"},
         "iconColor": BAD,
         "titleFormat": title,
         "tagKeys": f"alertname,{names.SLO},{names.TIER}",

@@ -116,7 +116,7 @@ def link_overrides(plan: Plan, panel: Panel) -> list[Json]:
     """Return the link from the key of a table's row to the board of that key."""
     if not panel.link:
         return []
-    board = f"/d/{names.board_uid(plan.service, panel.link)}"
+    board = f"/d/{names.board_uid(plan.scope, panel.link)}"
     url = f"{board}?var-{panel.key}=" + "${__value.raw}&${__url_time_range}"
     link = {"title": f"Open {panel.key} " + "${__value.raw}", "url": url}
     width = {"custom.width": KEY_COLUMN_WIDTH}

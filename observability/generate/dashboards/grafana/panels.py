@@ -4,7 +4,7 @@ from observability.generate.dashboards.grafana.fields import field_config
 from observability.generate.dashboards.grafana.options import options
 from observability.generate.dashboards.grafana.tables import transformations
 from observability.generate.dashboards.grafana.vocabulary import ref_id, reference
-from observability.lib import escaping
+from observability.lib import escaping, scope
 from observability.lib.json_object import Json
 from observability.lib.panels import LOGS, Board, Kind, Panel, Query, Row
 from observability.spec.plan import Plan
@@ -60,25 +60,27 @@ def panel_model(plan: Plan, panel: Panel, place: Json) -> Json:
         "description": escaping.grafana(panel.description),
         "gridPos": place,
         "datasource": reference(panel.source),
-        "targets": [target(panel, number, query) for number, query in enumerate(panel.queries)],
+        "targets": [
+            target(plan, panel, number, query) for number, query in enumerate(panel.queries)
+        ],
         "fieldConfig": field_config(plan, panel),
         "options": options(panel),
         "transformations": transformations(panel),
     }
 
 
-def target(panel: Panel, number: int, query: Query) -> Json:
+def target(plan: Plan, panel: Panel, number: int, query: Query) -> Json:
     """Return one query of a panel in Grafana's model."""
     model: Json = {
         "refId": ref_id(number),
-        "expr": query.expr,
         "legendFormat": query.legend,
         "datasource": reference(panel.source),
     }
     if panel.source == LOGS:
-        return model | {"queryType": "range"}
+        return model | {"expr": query.expr, "queryType": "range"}
     instant = panel.kind in (Kind.TABLE, Kind.STAT)
     return model | {
+        "expr": scope.limit(plan, query.expr),
         "format": FORMATS.get(panel.kind, "time_series"),
         "instant": instant,
         "range": not instant,

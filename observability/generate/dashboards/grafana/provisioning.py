@@ -1,6 +1,7 @@
 """Grafana's provisioning: the data sources, and the folder of dashboards."""
 
 from observability.generate.yaml_text import HEADER
+from observability.lib import scope
 from observability.lib.promql import selector
 from observability.lib.templates import fill
 from observability.spec import names
@@ -11,12 +12,12 @@ FOLDER = "grafana/provisioning"
 DASHBOARDS = """\
 apiVersion: 1
 providers:
-- name: <<service>>
-  folder: <<service>>
-  folderUid: <<service>>
+- name: <<scope>>
+  folder: <<scope>>
+  folderUid: <<scope>>
   type: file
   allowUiUpdates: false
-  options: {path: /etc/grafana/dashboards} # where compose.yaml mounts the dashboards
+  options: {path: /etc/grafana/dashboards} # where compose.services.yaml mounts the dashboards
 """
 # The uid of a data source is its type, so that links can name it. "$$" stands for a dollar; one
 # alone would name an environment variable.
@@ -66,9 +67,9 @@ def provisioning(plan: Plan) -> dict[str, str]:
         DATA_SOURCES,
         interval=format_duration(plan.clock.scrape),
         trace_id=names.LOG_IDS[1],
-        stream=selector("", **{names.LOG_SERVICE: plan.service}),
+        stream=selector("", **scope.own_labels(plan)),
     )
-    dashboards = fill(DASHBOARDS, service=plan.service)
+    dashboards = fill(DASHBOARDS, scope=plan.scope)
     return {
         f"{FOLDER}/datasources/datasources.yaml": HEADER + data_sources,
         f"{FOLDER}/dashboards/dashboards.yaml": HEADER + dashboards,

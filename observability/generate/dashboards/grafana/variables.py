@@ -1,8 +1,10 @@
 """The variables of a dashboard in Grafana's model."""
 
 from observability.generate.dashboards.grafana.vocabulary import reference
+from observability.lib import scope
 from observability.lib.json_object import Json
 from observability.lib.panels import METRICS, Variable
+from observability.spec.plan import Plan
 
 ALL_VALUES = {"text": ["All"], "value": ["$__all"]}
 HIDDEN = 2
@@ -29,11 +31,12 @@ def data_source(kind: str) -> Json:
     }
 
 
-def variable(choice: Variable) -> Json:
-    """Return a variable that the reader chooses: from a query, from a list, or as text."""
+def variable(plan: Plan, choice: Variable) -> Json:
+    """Return a variable that the reader chooses: from a series, from a list, or as text."""
     model = DEFAULTS | {"name": choice.name, "label": choice.label}
-    if choice.query:
-        model |= {"type": "query", "query": choice.query, "refresh": REFRESH_ON_TIME_RANGE}
+    if choice.series:
+        query = f"label_values({scope.limit(plan, choice.series)}, {choice.name})"
+        model |= {"type": "query", "query": query, "refresh": REFRESH_ON_TIME_RANGE}
         model["datasource"] = reference(METRICS)
     else:
         model["type"] = "custom" if choice.values else "textbox"

@@ -25,6 +25,24 @@ def test_a_wrong_name_is_a_problem_and_no_traceback(
     assert not (tmp_path / "out").exists()
 
 
+def test_scope_of_a_service_is_checked(problems_of: Callable[..., list[Problem]]) -> None:
+    """Dashboards have names that fit, and rules keep the labels that they sum by."""
+    edit = (
+        "period: 30d\n",
+        "period: 30d\nenvironment: a-very-long-environment\n"
+        "scrape: {api: '', labels: {job: x, cluster: eu}, replica_label: instance}\n",
+    )
+    messages = {problem.where.split(": ")[1]: problem.message for problem in problems_of((edit,))}
+    assert messages == {
+        "environment": "'evara-api_a-very-long-environment' is too long: Grafana's uid "
+        "evara-api_a-very-long-environment-dependencies would have 46 characters, of which 40 are "
+        "allowed",
+        "scrape.api": "'' does not fit",
+        "scrape.labels.job": "'job' does not fit",
+        "scrape.replica_label": "'instance' does not fit",
+    }
+
+
 def test_the_gateway_has_its_name_and_an_owner(problems_of: Callable[..., list[Problem]]) -> None:
     """A dependency of its name would make a second SLO of one name; its owner is a declared one."""
     taken = (

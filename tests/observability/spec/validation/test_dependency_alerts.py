@@ -94,15 +94,15 @@ def waits(time: str) -> tuple[tuple[str, str], ...]:
     return ((old, old.replace("15s", time)),)
 
 
-@pytest.mark.parametrize("time", ["31s", "10m"])
+@pytest.mark.parametrize("time", ["32s", "10m"])
 def test_an_alert_after_the_first_tier_is_a_problem(
     problems_of: Callable[..., list[Problem]], time: str
 ) -> None:
-    """D0 pages at the earliest after 36 s, in which 60 % of 1m fail, and its `for` of 5 s."""
+    """D0 pages at the earliest after 27 s, in which 90 % of 30s fail, and its `for` of 15 s."""
     [problem] = problems_of(waits(time))
     assert problem.where.endswith(": watch.DatabaseDown.for")
-    assert "tier D0 pages after 41 s, and one incident would be two pages" in problem.message
-    assert problem.fix == "write a time below 31s"
+    assert "tier D0 pages after 42 s, and one incident would be two pages" in problem.message
+    assert problem.fix == "write a time below 32s"
 
 
 def test_an_alert_before_the_first_tier_is_allowed(plan_of: Callable[..., Plan]) -> None:
@@ -115,8 +115,8 @@ def test_the_limit_follows_from_the_policy(
     problems_of: Callable[..., list[Problem]], plan_of: Callable[..., Plan]
 ) -> None:
     """A slower D0 leaves more time, and without it T0 is the first: 54 s and `for` of 20 s."""
-    slower = ("source: dependency, for: 5s", "source: dependency, for: 15s")
+    slower = ("source: dependency, for: 15s", "source: dependency, for: 25s")
     assert plan_of(waits("40s"), (slower,))
-    elsewhere = ("source: dependency, for: 5s", "source: job, for: 5s")
+    elsewhere = ("source: dependency, for: 15s", "source: job, for: 15s")
     [problem] = problems_of(waits("64s"), (elsewhere,))
     assert "fires up to 74 s after database fails; tier T0 pages after 74 s" in problem.message

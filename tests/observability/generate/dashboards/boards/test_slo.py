@@ -12,7 +12,7 @@ def test_every_tier_with_a_burn_rate_has_a_line(plan: Plan) -> None:
     assert set(lines) == {f"{tier.name} {tier.severity}s" for tier in tiers}
     assert "T0 pages" not in lines
     expr = lines["T2 pages"].expr
-    assert expr.startswith("clamp_max(14.4 * (1 - slo:objective:ratio")
+    assert expr.startswith("clamp_max(14.4 * (1 - service_slo:objective:ratio")
     assert ", 0.5)" in expr
 
 

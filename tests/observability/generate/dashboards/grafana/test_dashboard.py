@@ -15,7 +15,9 @@ def test_alerts_are_annotations(dashboards: dict[str, Json]) -> None:
     """The board of an SLO marks when its pages and tickets fired."""
     annotations = dashboards["slo"]["annotations"]["list"]
     exprs = {annotation["name"]: annotation["target"]["expr"] for annotation in annotations}
-    assert exprs["Pages"] == 'ALERTS{alertstate="firing", severity="page", slo="$slo"}'
+    assert exprs["Pages"] == (
+        'ALERTS{alertstate="firing",environment="",service="evara-api",severity="page",slo="$slo"}'
+    )
     assert 'severity="ticket"' in exprs["Tickets"]
 
 

@@ -1,0 +1,147 @@
+"""The scope of a service: which of the series that a Prometheus has are its own.
+
+Templates name series without their scope. `limit` adds it to every selector of a finished
+expression, so that none can be forgotten.
+"""
+
+from collections.abc import Mapping
+
+import promql_parser
+from promql_parser import Call, Expr, MatrixSelector, VectorSelector
+
+from observability.lib.json_object import Json
+from observability.lib.promql import RATE_INTERVAL, matcher, one_match, one_of
+from observability.spec import names
+from observability.spec.plan import GATEWAY_SOURCE, Plan
+
+STAND_IN = "9d9h9m9s9ms"  # for Grafana's window, which is no PromQL
+Labels = dict[str, str]
+
+
+# --- labels ---
+
+
+def own_matchers(plan: Plan) -> Labels:
+    """Return what selects the service's recorded series; "" is a label that they do not have."""
+    return {names.SERVICE: plan.service, names.ENVIRONMENT: plan.environment or ""}
+
+
+def own_labels(plan: Plan) -> Labels:
+    """Return the labels of everything that the service's rules record, and of its alerts."""
+    return one_match(own_matchers(plan))
+
+
+def is_own(plan: Plan, labels: Mapping[str, str]) -> bool:
+    """Return whether an alert with these labels is one of the service's."""
+    return own_matchers(plan).items() <= {names.ENVIRONMENT: "", **labels}.items()
+
+
+def scrape_jobs(plan: Plan, series: str) -> list[str]:
+    """Return the scrape jobs of the targets that expose a series; a gateway is not everywhere."""
+    scrape = plan.scrape
+    if series.startswith(names.PROBER_METRICS):
+        return [scrape.prober]
+    if series.startswith(names.GATEWAY_METRICS):
+        return [scrape.gateway]
+    if series.startswith(tuple(plan.emitted)):
+        return [scrape.api]
+    jobs = {scrape.api, scrape.prober, *scrape.others}
+    if GATEWAY_SOURCE in {slo.source for slo in plan.slos}:
+        jobs.add(scrape.gateway)
+    return sorted(jobs)
+
+
+def matchers(plan: Plan, series: str) -> Labels:
+    """Return what selects the service's own ones of a series; `~` begins a regular expression."""
+    if series.startswith((names.RECORDED, names.ALERTS)):
+        return own_matchers(plan)
+    if series in names.RULE_METRICS:
+        return {names.RULE_GROUP: f"~.*;{plan.scope}:.*"}
+    return {names.SCRAPE_JOB: one_of(scrape_jobs(plan, series)), **plan.scrape.labels}
+
+
+# --- rules ---
+
+
+def group_name(plan: Plan, group: str) -> str:
+    """Return the name of a rule group, which no group of another service has."""
+    return f"{plan.scope}:{group}"
+
+
+def limit_rule(plan: Plan, rule: Json) -> Json:
+    """Return a rule that reads only the service's series, and labels what it records or raises."""
+    labels = rule["labels"] | own_labels(plan)
+    return rule | {"expr": limit(plan, rule["expr"]), "labels": labels}
+
+
+# --- expressions ---
+
+
+def limit(plan: Plan, expr: str) -> str:
+    """Return PromQL that selects only the service's series, each once.
+
+    A label that a selector names itself stays as it is, and so does what is no PromQL: `make check`
+    names its place.
+    """
+    tree = parse(expr.replace(RATE_INTERVAL, STAND_IN))
+    if tree is None:
+        return expr
+    parents: list[Expr | None] = [None]
+
+    def leave(part: Expr) -> Expr:
+        parents.pop()
+        return limit_part(plan, part, parents[-1])
+
+    limited = promql_parser.transform(tree, parents.append, leave)
+    return limited.prettify().replace(STAND_IN, RATE_INTERVAL)
+
+
+def limit_part(plan: Plan, part: Expr, parent: Expr | None) -> Expr:
+    """Return a part whose selector is limited; what reads samples has no label of replicas.
+
+    The highest value of all replicas counts: one that missed a scrape lags behind.
+    """
+    is_read = reads_samples(part)
+    if isinstance(part, VectorSelector):
+        part = with_matchers(part, matchers(plan, part.name or ""))
+        is_read = not (isinstance(parent, MatrixSelector) or reads_samples(parent))
+    label = plan.scrape.replica_label
+    if label and is_read:
+        return promql_parser.parse(f"max without ({label}) ({part.prettify()})")
+    return part
+
+
+def reads_samples(part: Expr | None) -> bool:
+    """Return whether a part is a function of a range, or of the times of samples."""
+    return isinstance(part, Call) and (
+        part.func.name == "timestamp" or any(isinstance(one, MatrixSelector) for one in part.args)
+    )
+
+
+def exposed(plan: Plan, series: str) -> str:
+    """Return a series of a promtool case with the labels by which rules select it.
+
+    What is no series stays as it is, for promtool to complain about.
+    """
+    selector = parse(series)
+    if not isinstance(selector, VectorSelector):
+        return series
+    return with_matchers(selector, one_match(matchers(plan, selector.name or ""))).prettify()
+
+
+def parse(expr: str) -> Expr | None:
+    """Return the tree of an expression, None if it is no PromQL."""
+    try:
+        return promql_parser.parse(expr)
+    except ValueError:
+        return None
+
+
+def with_matchers(selector: VectorSelector, added: Labels) -> Expr:
+    """Return a selector with further matchers, except on labels that have one."""
+    name = selector.name or ""
+    own = {one.name for one in selector.matchers.matchers}
+    texts = [matcher(label, value) for label, value in added.items() if label not in own]
+    rest = selector.prettify().removeprefix(name)
+    texts.append(rest[1:] if rest.startswith("{") else "}" + rest)
+    return promql_parser.parse(f"{name}{{{','.join(texts)}")
