@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from observability.commands import catalogue, drill, load, slo, stack
+from observability.commands import audit, backups, catalogue, deploy, drill, load, slo, stack
+from observability.devstack.steps import StackError
 from observability.spec.problems import Invalid
-from observability.terminal import NOT_FINE, out, print_problems
+from observability.terminal import NOT_FINE, fail, out, print_problems
 
 COMMANDS = (
     catalogue.generate,
@@ -25,11 +26,16 @@ COMMANDS = (
     stack.status,
     stack.logs,
     stack.doctor,
+    backups.backup,
+    backups.restore,
+    deploy.deploy,
+    deploy.rollback,
+    audit.audit,
 )
 
 
 class CommandGroup(click.Group):
-    """A group whose commands all report an invalid catalogue in the same way."""
+    """A group whose commands all report an invalid catalogue, or a failed step, in the same way."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -40,6 +46,8 @@ class CommandGroup(click.Group):
             else:
                 print_problems(error.problems)
             sys.exit(NOT_FINE)
+        except StackError as error:
+            fail(str(error), NOT_FINE)
 
 
 @click.group(cls=CommandGroup)

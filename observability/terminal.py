@@ -9,6 +9,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from observability.spec.problems import Problem, by_place
@@ -17,8 +18,10 @@ FINE = 0  # exit codes
 NOT_FINE = 1
 UNKNOWN = 2
 COLOURS = {
+    "fine": "green",
     "met": "green",
     "missed": "red",
+    "not fine": "red",
     "too few": "cyan",
     "broken": "red",
     "idle": "dim",
@@ -53,6 +56,14 @@ def format_mark(*, is_fine: bool) -> str:
 
 def discard(_: str) -> None:
     """Print nothing: progress must not mix with the JSON on stdout."""
+
+
+def show_running(label: str) -> Progress:
+    """Return a line with the seconds that a step takes so far; on a terminal alone."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    progress = Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+    progress.add_task(escape(label), total=None)
+    return progress
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

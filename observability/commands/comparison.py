@@ -32,9 +32,11 @@ def print_warning(text: str) -> None:
 
 def print_broken(row: Json) -> None:
     """Print an SLO that is missed now and was not before."""
-    old = format_percentage(row["old"])
     new = format_percentage(row["new"])
     objective = format_objective(row["objective"])
-    before = "was met" if row["was"] == "met" else "was not missed"
-    news = f"{before}, is missed now: {old} % → {new} %, objective {objective} %"
+    before = "was not measured"
+    if row["old"] is not None:
+        before = "was met" if row["was"] == "met" else "was not missed"
+        new = f"{format_percentage(row['old'])} % → {new}"
+    news = f"{before}, is missed now: {new} %, objective {objective} %"
     out.print(f"[red]✗[/red] {row['slo']}: {news}")

@@ -16,12 +16,14 @@ from observability.load import report as load_report
 from observability.load.run import LoadProfile, LoadRunFailed
 from observability.terminal import UNKNOWN, discard, err, fail, finish, out
 
+MOST_USERS = 10_000  # each is a connection, and some memory of the machine that sends the load
+
 
 @click.command()
 @click.option(
     "--users",
     default=20,
-    type=click.IntRange(1),
+    type=click.IntRange(1, MOST_USERS),
     show_default=True,
     help="Clients at the same time.",
 )

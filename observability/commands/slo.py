@@ -8,7 +8,7 @@ from observability.commands import options
 from observability.commands.slo_table import print_slos
 from observability.devstack.layout import StackLayout
 from observability.lib.http import Unreachable
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.slo import verdicts
 from observability.terminal import UNKNOWN, fail, out
 
@@ -23,7 +23,7 @@ def slo(window: str | None, strict: bool, json_: bool) -> None:
     plan = layout.plan()
     try:
         span = verdicts.parse_window(plan, window)
-        rows = verdicts.measure(plan, Prometheus(layout.url("prometheus")), span)
+        rows = verdicts.measure(plan, ServicePrometheus(layout.url("prometheus"), plan), span)
     except (Unreachable, ValueError) as error:
         fail(str(error), UNKNOWN)
     if json_:

@@ -31,7 +31,9 @@ def print_slos(rows: list[SloResult], window: str) -> None:
     print_counts(rows)
     if any(row.verdict == Verdict.TOO_FEW for row in rows):
         print_wrapped(
-            "[dim]Too few: not enough events, or time, to tell; see docs/operations.md.[/dim]", 0
+            "[dim]Too few: not enough events, or time, to tell; see docs/operations.md. If nothing "
+            "is worse, the exit code is 2 (make prints Error 2). fix: wait, or run make load[/dim]",
+            0,
         )
     out.print("[dim]Events are counted by scrapes: those of the last 15 s may be missing.[/dim]")
 

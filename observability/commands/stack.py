@@ -17,11 +17,11 @@ from observability.devstack.supervisor import RUNNING
 from observability.generate import registry
 from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.slo import verdicts
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid
-from observability.terminal import NOT_FINE, UNKNOWN, fail, finish, format_mark, out
+from observability.terminal import UNKNOWN, fail, finish, format_mark, out, show_running
 
 FINE_STATES = {RUNNING, DONE}
 JSON_KEYS = ("name", "statename", "pid")
@@ -44,10 +44,7 @@ def up(mode: str) -> None:
         raise Invalid(problems)
     started = time.monotonic()
     out.print(f"[bold]Evara[/bold], {chosen} ({escape(why)}): {modes.DESCRIPTIONS[chosen]}")
-    try:
-        modes.stack_of(chosen).up(layout, plan, Steps(out.print))
-    except StackError as error:
-        fail(str(error), NOT_FINE)
+    modes.stack_of(chosen).up(layout, plan, Steps(out.print, show_running))
     seconds = time.monotonic() - started
     out.print(f"[green]✓[/green] up in {seconds:.1f} s\n")
     print_overview(layout, plan)
@@ -55,11 +52,9 @@ def up(mode: str) -> None:
 
 def print_overview(layout: StackLayout, plan: Plan) -> None:
     """Print the addresses of a running stack, its SLOs and the next commands."""
-    for label, url in addresses.find_addresses(layout):
-        out.print(f"  {label:<28}{url}")
-    out.print()
+    print_addresses(layout)
     window = verdicts.parse_window(plan, None)
-    prometheus = Prometheus(layout.url("prometheus"))
+    prometheus = ServicePrometheus(layout.url("prometheus"), plan)
     try:
         rows = verdicts.measure(plan, prometheus, window)
     except Unreachable as error:
@@ -70,6 +65,13 @@ def print_overview(layout: StackLayout, plan: Plan) -> None:
         url = layout.url("api") + plan.drill_route.path
         out.print(f'\nTry it: curl -H "Authorization: Bearer {key}" {url}', soft_wrap=True)
     out.print("Next: make load, make slo, make drill; make down stops it.")
+
+
+def print_addresses(layout: StackLayout) -> None:
+    """Print the pages that respond, and an empty line."""
+    for label, url in addresses.find_addresses(layout):
+        out.print(f"  {label:<28}{url}")
+    out.print()
 
 
 @click.command()
@@ -107,15 +109,19 @@ def clean() -> None:
 @click.command()
 @options.as_json
 def status(json_: bool) -> None:
-    """Show every process; exit 1 when one does not run, 2 when the stack is down."""
+    """Show pages and every process; exit 1 when one does not run, 2 when the stack is down."""
     layout = StackLayout.main()
-    processes = modes.current_stack(layout).processes(layout)
+    try:
+        processes = modes.current_stack(layout).processes(layout)
+    except StackError as error:
+        fail(str(error), UNKNOWN)
     if not processes:
         fail("the stack does not run; fix: make up", UNKNOWN)
     if json_:
         listed = [{key: process[key] for key in JSON_KEYS} for process in processes]
         out.print_json(data=listed)
     else:
+        print_addresses(layout)
         for process in processes:
             print_process(process)
     states = {process["statename"] for process in processes}
@@ -135,12 +141,9 @@ def print_process(process: Json) -> None:
 @click.option("--lines", default=40, show_default=True)
 def logs(program: str | None, lines: int) -> None:
     """Show the last log lines of one process, or of all."""
-    try:
-        layout = StackLayout.main()
-        for line in modes.current_stack(layout).tail(layout, program, lines):
-            out.print(escape(line))
-    except StackError as error:
-        fail(str(error), NOT_FINE)
+    layout = StackLayout.main()
+    for line in modes.current_stack(layout).tail(layout, program, lines):
+        out.print(escape(line))
 
 
 @click.command()

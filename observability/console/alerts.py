@@ -7,6 +7,7 @@ from typing import Any
 
 from observability.console.notification_store import unix_seconds
 from observability.console.queries import ActiveAlerts, Queries
+from observability.lib import scope
 from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
 from observability.spec import names
@@ -45,15 +46,22 @@ def sent_alerts(queries: Queries) -> list[Json]:
     return [
         alert | {"state": "firing", "activeAt": alert["startsAt"]}
         for alert in active.alerts
-        if alert["status"]["state"] != "suppressed"
+        if alert["status"]["state"] != "suppressed" and is_shown(queries, alert)
     ]
 
 
-def mark_ended(queries: Queries, delivered: list[Json]) -> list[Json]:
+def is_shown(queries: Queries, alert: Json) -> bool:
+    """Return whether an alert is the service's, or names no service, as people's tests may do."""
+    plan = queries.plan
+    return scope.is_own(plan, {names.SERVICE: plan.service, **alert["labels"]})
+
+
+def mark_ended(queries: Queries, inbox: list[Json]) -> list[Json]:
     """Return delivered alerts, newest first, with `ended`: no resolution came, nothing reports it.
 
-    While Alertmanager does not answer, none has ended.
+    Alerts of other services are left out. While Alertmanager does not answer, none has ended.
     """
+    delivered = [alert for alert in inbox if is_shown(queries, alert)]
     active = queries.active_alerts()
     if active is None:
         return [alert | {"ended": False} for alert in delivered]

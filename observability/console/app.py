@@ -4,7 +4,8 @@ gunicorn serves `main()`.
 """
 
 from flask import Flask, Response, request
-from jinja2 import StrictUndefined
+from jinja2 import PackageLoader, StrictUndefined
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from werkzeug.exceptions import HTTPException
 
 from observability.console.chart_images import SPANS, chart_images
@@ -17,6 +18,7 @@ from observability.console.pages import pages, slo_url
 from observability.console.queries import Queries
 from observability.devstack.layout import StackLayout
 from observability.lib import charts
+from observability.lib.html import with_macros
 from observability.sli import registry
 from observability.slo.verdicts import describe_coverage
 from observability.spec import host_names
@@ -40,6 +42,7 @@ def main() -> Flask:
 def create_app(layout: StackLayout, plan: Plan) -> Flask:
     """Return the console of a stack."""
     app = Flask(__name__)
+    app.jinja_loader = with_macros(PackageLoader("observability.console"))
     store = NotificationStore(layout.state / "inbox.jsonl")
     app.extensions["console"] = Console(layout, Queries(layout, plan), store)
     app.jinja_env.undefined = StrictUndefined
@@ -54,22 +57,29 @@ def create_app(layout: StackLayout, plan: Plan) -> Flask:
     app.jinja_env.globals.update(
         slo_url=slo_url,
         spans=SPANS,
-        service=plan.service,
+        service=plan.scope,
         period=plan.period.name,
         paging_severity=plan.paging_severity,
         severities=set(plan.policy.severities) - {plan.heartbeat_severity},
     )
     for blueprint in (pages, chart_images, inbox):
         app.register_blueprint(blueprint)
+    app.add_url_rule("/metrics", view_func=metrics)
     app.register_error_handler(HTTPException, show_error)
     app.before_request(refuse_unknown_host)
     app.after_request(add_security_headers)
     return app
 
 
+def metrics() -> Response:
+    """Return the metrics of this process; Prometheus notices by them that it is down."""
+    return Response(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
 def refuse_unknown_host() -> Response | None:
     """Answer 400 when the Host header is a name under which the console is not reached."""
-    if host_names.from_environment().accepts(request.headers.get("Host")):
+    target = request.environ.get("RAW_URI", "/")
+    if host_names.from_environment().accepts(request.headers.get("Host"), target):
         return None
     return Response(host_names.REFUSAL, 400, mimetype="text/plain")
 

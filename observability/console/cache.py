@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from dogpile.cache import make_region
 
 from observability.lib.http import Unreachable
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
+from observability.spec.plan import Plan
 
 NUMBERS_LIFETIME = 5.0  # seconds for which an answer is kept
 SLOW_FACTOR = 20  # lifetime by duration of the question, so that readers load a server at most 5 %
@@ -47,11 +48,11 @@ class AnswerCache:
         return answer
 
 
-class CachedPrometheus(Prometheus):
+class CachedPrometheus(ServicePrometheus):
     """A Prometheus whose present answers are shared; a chart's span is another one each time."""
 
-    def __init__(self, url: str, timeout: float, cache: AnswerCache):
-        super().__init__(url, timeout)
+    def __init__(self, url: str, plan: Plan, timeout: float, cache: AnswerCache):
+        super().__init__(url, plan, timeout)
         self._cache = cache
 
     def _get(self, resource: str, **params: str) -> Any:

@@ -5,9 +5,11 @@ POST /api/inbox    one notification; Alertmanager sends the key that `make up` h
 """
 
 import hmac
+from http import HTTPStatus
 
-from flask import Blueprint, abort, request
+from flask import Blueprint, abort, current_app, request
 from flask.typing import ResponseReturnValue
+from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
@@ -29,13 +31,20 @@ def deliver() -> ResponseReturnValue:
     """Store a notification; 400 for anything else."""
     refuse_other_senders()
     request.max_content_length = MAX_BYTES
-    body = request.get_data()
+    try:
+        body = request.get_data()
+    except ParseException:
+        abort(400, "the chunked encoding of the body is malformed")
     if len(body) >= MAX_BYTES:  # a chunked body is cut off there
         abort(413)
     try:
         console().store.deliver(body)
     except ValueError:
         return {"error": "this is not a notification of Alertmanager"}, 400
+    except OSError as error:  # Alertmanager repeats what gets a 5xx
+        message = f"the notification cannot be stored: {error.strerror}; fix: free some space"
+        current_app.logger.error(message)
+        return {"error": message}, HTTPStatus.INSUFFICIENT_STORAGE
     return {"status": "kept"}
 
 

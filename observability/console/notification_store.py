@@ -1,5 +1,6 @@
 """Alertmanager's default receiver: the newest notifications on disk, one JSON line each."""
 
+import json
 import os
 import threading
 import time
@@ -7,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,25 +48,35 @@ class NotificationStore:
         self._alerts: dict[tuple[str, str], Json] = {}  # by fingerprint and start
         self.last_delivery: float | None = None  # Unix time, repeats included
         if path.exists():
-            self._make_room(0)
+            with suppress(OSError):  # without space for a shorter file, the long one stays
+                self._make_room(0)
             self._read()
 
     def deliver(self, body: bytes) -> None:
-        """Store one notification, on disk first; raise ValueError for anything else."""
-        notification = Notification.model_validate_json(body)
+        """Store one notification, on disk first.
+
+        Raise ValueError for anything else, and OSError, having stored nothing, without space.
+        """
+        notification = parse_notification(body)
         line = notification.model_dump_json(by_alias=True).encode() + b"\n"
         with self._lock:
             if self._path.exists():
                 self._make_room(len(line))
-            with self._path.open("ab") as file:
-                file.write(line)
+            append(self._path, line)
             self._add(notification)
 
     def _read(self) -> None:
-        """Replace the alerts by those of the file."""
+        """Replace the alerts by those of the file; remove the cut line that a killed process left.
+
+        The next notification would otherwise continue that line, and be lost with it.
+        """
+        content = self._path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            os.truncate(self._path, end)
         self._alerts.clear()
-        for line in self._path.read_bytes().splitlines():
-            with suppress(ValueError):  # a killed process leaves a cut line
+        for line in content[:end].splitlines():
+            with suppress(ValueError):
                 self._add(Notification.model_validate_json(line))
 
     def _make_room(self, size: int) -> None:
@@ -76,7 +88,8 @@ class NotificationStore:
             file.readline()  # the end of a notification that is too old
             newest = file.read()
         draft = self._path.with_suffix(".new")
-        draft.write_bytes(newest)
+        draft.unlink(missing_ok=True)
+        append(draft, newest)
         draft.replace(self._path)
         self._read()
 
@@ -105,6 +118,38 @@ class NotificationStore:
         with self._lock:
             alerts = [dict(alert) for alert in self._alerts.values()]
         return sorted(alerts, key=itemgetter("delivered"), reverse=True)
+
+
+def parse_notification(body: bytes) -> Notification:
+    """Return the notification, delivered now; raise ValueError, also for a repeated key."""
+    try:
+        members = json.loads(body, object_pairs_hook=members_once)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    notification = Notification.model_validate(members)
+    notification.at = time.time()
+    return notification
+
+
+def members_once(pairs: list[tuple[str, Any]]) -> Json:
+    """Return the members of a JSON object; raise ValueError when a key is repeated."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("a key is repeated")
+    return members
+
+
+def append(path: Path, text: bytes) -> None:
+    """Append the text to the file, whole or not at all; raise OSError."""
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        rest = memoryview(text)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def unix_seconds(text: str) -> float | None:

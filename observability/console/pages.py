@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from flask import Blueprint, abort, render_template, url_for
+from flask import Blueprint, abort, redirect, render_template, url_for
+from werkzeug.wrappers import Response
 
 from observability.console import alerts
 from observability.console.chart_images import images_of_board, route_variable, selected_span
@@ -147,6 +148,15 @@ def alert(name: str) -> str:
         }
 
     return render_page("alert.html", fetch, name=name, entry=entry, delivered=delivered)
+
+
+@pages.get("/explore")
+def explore() -> Response:
+    """Redirect the source link of a log alert to the overview.
+
+    Loki writes it for Grafana's page of this name; the native stack has no Grafana.
+    """
+    return redirect(url_for("pages.home"))
 
 
 def render_page(template: str, fetch: Callable[[], Json], **known: Any) -> str:

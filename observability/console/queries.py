@@ -60,9 +60,10 @@ class Queries:
         self._layout = layout
         self._colours = series_colours(plan)
         self._cache = AnswerCache()
-        self.prometheus = CachedPrometheus(layout.url("prometheus"), QUERY_TIMEOUT, self._cache)
+        url = layout.url("prometheus")
+        self.prometheus = CachedPrometheus(url, plan, QUERY_TIMEOUT, self._cache)
         loki_url = layout.url("loki") + "/prometheus"
-        self._loki_rules = CachedPrometheus(loki_url, HEALTH_TIMEOUT, self._cache)
+        self._loki_rules = CachedPrometheus(loki_url, plan, HEALTH_TIMEOUT, self._cache)
 
     def require_prometheus(self) -> None:
         """Raise Unreachable unless Prometheus is ready.
