@@ -10,6 +10,7 @@ from typing import Protocol
 import yaml
 
 from observability.generate import prometheus
+from observability.lib import scope
 from observability.lib.bound_process import bind
 from observability.lib.http import Unreachable
 from observability.lib.prometheus import Prometheus
@@ -53,7 +54,7 @@ def alerting(
 ) -> Iterator[Prometheus]:
     """Run a Prometheus with the plan's rules, which scrapes itself and a port for each job.
 
-    `rules` are further rules, expressions by the name of what they record.
+    `rules` are further rules of the service, expressions by the name of what they record.
     """
     fast = accelerate(plan)
     port = free_port()
@@ -71,7 +72,7 @@ def alerting(
         ],
     }
     recording = [{"record": name, "expr": expr} for name, expr in (rules or {}).items()]
-    more = {"groups": [{"name": "more", "rules": recording}]}
+    more = {"groups": [{"name": scope.group_name(plan, "more"), "rules": recording}]}
     folder.mkdir()
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (folder / "rules.yaml").write_text(prometheus.render(fast)[prometheus.RULES], encoding="utf-8")

@@ -42,6 +42,7 @@ class ComposeServer(PostgresServer):
         self.secrets.mkdir()
         for name in ("postgres", "replication", "exporter"):
             (self.secrets / f"{name}_password").write_text(f"{name}-word")
+        (self.secrets / "superuser_password").write_text("secret")
         self.environment = {
             "PATH": f"{programs()}:{os.environ['PATH']}",
             "EVARA_SECRETS": str(self.secrets),

@@ -12,7 +12,11 @@ VIEW_LINES = 8
 FUNCTION_LINES = 40
 FILE_LINES = 300
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-BUDGETS = {"api": 44_500, "observability": 86_500, "loadtests": 12_000}  # AST nodes
+BUDGETS = {  # AST nodes
+    "api": 47_200,
+    "observability": 104_000,
+    "loadtests": 15_000,
+}
 
 
 def test_import_contracts_hold() -> None:

@@ -1,32 +1,34 @@
-"""compose.yaml: the guarantees hold for every service, and exceptions have a reason."""
+"""The services of compose.yaml: the guarantees hold for each, and exceptions have a reason."""
 
-import json
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from sqlalchemy import create_engine
 
+from api.platform.db import engine_options
 from api.platform.keys import TOKEN
-from observability.devstack import compose_secrets, docker
+from observability.devstack import compose_files, compose_secrets, compose_settings, releases
 from observability.devstack.layout import stack_ports
 from observability.devstack.programs import DAY
 from observability.spec.loading import load_plan
+from observability.spec.quantities import parse_duration
+from tests.e2e import reachability
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+TEXT = compose_settings.SERVICES.read_text(encoding="utf-8")
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-PROFILES = sorted(
-    {profile for service in SERVICES.values() for profile in service.get("profiles", ())}
-)
-OWNER = "${EVARA_UID:-10001}:${EVARA_GID:-10001}"
+OWNER = "${MAKE_UP_UID}:${MAKE_UP_GID}"
 ONCE = {"prepare", "migrate"}  # run to their end
 
+GATEWAY_CONFIG = ROOT / "observability/devstack/compose/gateway/haproxy.cfg"
+CONNECTIONS_OF_TOOLS = 8  # exporter 3, backup 2, superuser_reserved_connections 3
+CONNECTION_MEGABYTES = 6  # private memory of a server process; 5.4 MB after all routes
 ROOT_USER = {"prepare": "gives new volumes to the containers' user; without network, CHOWN alone"}
 CAPABILITIES = {"prepare": ["CHOWN"]}
 WITHOUT_HEALTH_CHECK = {
@@ -40,6 +42,10 @@ NOT_SHIPPED = {
     "migrate": "read when it fails, by `make logs P=migrate`",
     "fluent-bit": "what it says of lines would make lines",
     "loki": "what it says of lines would make lines",
+}
+NOTICED_OTHERWISE = {
+    "postgres": "DatabaseDown",
+    "valkey": "ValkeyDown",
 }
 each = pytest.mark.parametrize("name", sorted(SERVICES))
 
@@ -64,15 +70,42 @@ def test_services_have_no_privileges(name: str) -> None:
     assert not [volume for volume in service.get("volumes", ()) if "docker.sock" in volume]
 
 
+FILES = re.compile(r"\$\{MAKE_UP_FILES(?::\?[^}]*)?\}/")
+
+
+def mounted_copies(name: str) -> dict[str, str]:
+    """Return folder of copies → folder in the container."""
+    volumes = [text for text in SERVICES[name].get("volumes", ()) if FILES.match(text)]
+    return dict(FILES.sub("", text).removesuffix(":ro").split(":") for text in volumes)
+
+
 @each
-def test_files_of_the_code_are_mounted_read_only(name: str) -> None:
-    """Services write only to their own volumes, which no image fills."""
+def test_services_mount_volumes_and_copies(name: str) -> None:
+    """Services write only to their own volumes, which no image fills; files are copies."""
     for volume in SERVICES[name].get("volumes", ()):
         source, options = volume.split(":")[0], volume.rsplit(":", 1)[-1]
         if source in FILE["volumes"]:
             assert options == "nocopy" or name == "prepare", volume
         else:
+            assert volume.startswith(("${MAKE_UP_FILES", "${MAKE_UP_SECRETS_DIR}/certificates"))
             assert options == "ro", volume
+
+
+def test_services_find_their_copies() -> None:
+    """Each copy is mounted, in a folder that belongs to one service, at the path that it names."""
+    texts = compose_files.file_texts(load_plan(), frozenset())
+    mounted: list[str] = []
+    for name, service in SERVICES.items():
+        copies = {}
+        for folder, target in mounted_copies(name).items():
+            paths = [path for path in texts if path.startswith(f"{folder}/")]
+            mounted += paths
+            copies |= {target + path.removeprefix(folder): texts[path] for path in paths}
+        texts_of_service = " ".join((str(service), *copies.values()))
+        for target in mounted_copies(name).values():
+            named = re.findall(rf"(?<![\w./-]){Path(target).parent}/[\w./-]*\w", texts_of_service)
+            assert {path for path in named if Path(path).suffix} <= copies.keys(), name
+    assert sorted(mounted) == sorted(texts)
 
 
 @each
@@ -107,8 +140,9 @@ def test_images_are_pinned(name: str) -> None:
     """Images have a full release number; our own are built from pinned ones."""
     service = SERVICES[name]
     built = {one["image"]: one for one in SERVICES.values() if "build" in one}
-    assert ("build" in service) == (service.get("pull_policy") == "build")
-    if service["image"] in built:
+    ours = service["image"] in built
+    assert (service.get("pull_policy") == "never") == ours, "nothing is built but by `make up`"
+    if ours:
         service = built[service["image"]]
         dockerfile = (ROOT / service["build"]["dockerfile"]).read_text(encoding="utf-8")
         stages = set(re.findall(r" AS (\S+)$", dockerfile, re.MULTILINE))
@@ -124,32 +158,60 @@ def test_images_are_pinned(name: str) -> None:
 
 @each
 def test_only_the_gateway_is_reachable_from_other_hosts(name: str) -> None:
-    """Published ports are the stable ones, can be moved together, and are bound to this host."""
+    """Published ports are the stable ones, can be moved together, and are bound to this host.
+
+    None is on IPv6, where Docker's proxy would hide the address of the caller.
+    """
+    host = "0.0.0.0" if name == "gateway" else "127.0.0.1"
     for port in SERVICES[name].get("ports", ()):
-        published = re.fullmatch(r"(127\.0\.0\.1:)?\$\{EVARA_PORT_(\w+):-(\d+)\}:\d+", port)
+        published = re.fullmatch(r"([\d.]+):\$\{MAKE_UP_PORT_(\w+)\}:(\d+)", port)
         assert published, port
-        assert (published[1] is None) == (name == "gateway")
+        assert published[1] == host
         assert stack_ports()[published[2].lower()] == int(published[3])
 
 
-def test_three_networks_are_internal() -> None:
-    """Only services that publish a port or call other hosts are on a network with a way out."""
-    assert {name for name, network in FILE["networks"].items() if network.get("internal")} == {
-        "edge",
-        "data",
-        "watch",
-    }
-    assert set(FILE["networks"]) == {"edge", "data", "watch", "outside"}
-    outside = {
-        name for name, service in SERVICES.items() if "outside" in service.get("networks", ())
-    }
-    calls = {"api", "worker"}
-    assert outside == {name for name, service in SERVICES.items() if service.get("ports")} | calls
-    assert {"postgres", "postgres-replica", "valkey", "backup", "migrate", "prober"}.isdisjoint(
-        outside
-    )
-    assert {name for name, service in SERVICES.items() if "networks" not in service} == {"prepare"}
+NETWORKS: dict[str, dict[str, Any]] = FILE["networks"]
+MASQUERADE = {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+CALLS = {"api": "egress-api", "worker": "egress-api", "alertmanager": "egress-alertmanager"}
+
+
+def networks_of(name: str) -> set[str]:
+    return set(SERVICES[name].get("networks", ()))
+
+
+def test_only_two_networks_lead_out() -> None:
+    """A network is internal, or carries published ports, or calls of the services that need it."""
+    kinds = {"internal": True}, {"driver_opts": MASQUERADE}, {}
+    assert all(options in kinds for options in NETWORKS.values())
+    outward = {name for name, options in NETWORKS.items() if not options}
+    callers = {name: networks_of(name) & outward for name in SERVICES}
+    assert callers == {name: {CALLS[name]} if name in CALLS else set() for name in SERVICES}
+    assert {name for name in SERVICES if not networks_of(name)} == {"prepare"}
     assert SERVICES["prepare"]["network_mode"] == "none"
+
+
+@each
+def test_docker_chooses_the_right_network_of_a_service_for_outside(name: str) -> None:
+    """Of the networks that are not internal, the first by name has ports and the way out."""
+    usable = sorted(n for n in networks_of(name) if not NETWORKS[n].get("internal"))
+    if name in CALLS:
+        assert usable[0] == CALLS[name]
+    elif SERVICES[name].get("ports"):
+        assert usable[0] == ("load" if name == "locust" else usable[-1])
+
+
+def test_documented_needs_share_a_network() -> None:
+    """Every service that needs a port, by the table of docs/security.md, can reach its server."""
+    needs = reachability.documented(slice(0, 1))
+    assert len(needs) > 20
+    for (server, port), clients in needs.items():
+        for client in clients:
+            assert networks_of(client) & networks_of(server), f"{client} → {server}:{port}"
+
+
+def test_few_networks_are_needed() -> None:
+    """Docker's default address pools are enough for two stacks."""
+    assert 2 * len(NETWORKS) <= 30
 
 
 @each
@@ -167,7 +229,7 @@ def test_up_creates_every_secret(name: str, tmp_path: Path) -> None:
     compose_secrets.make_secrets(tmp_path)
     for secret in SERVICES[name].get("secrets", ()):
         source = secret if isinstance(secret, str) else secret["source"]
-        assert FILE["secrets"][source] == {"file": f"${{EVARA_SECRETS_DIR:-./secrets}}/{source}"}
+        assert FILE["secrets"][source] == {"file": f"${{MAKE_UP_SECRETS_DIR}}/{source}"}
         assert (tmp_path / source).exists()
 
 
@@ -191,8 +253,24 @@ def test_logs_are_shipped(name: str) -> None:
     ).read_text()
 
 
+def seconds(text: str) -> int:
+    """Return the seconds of a duration such as 30s."""
+    return int(text.removesuffix("s"))
+
+
+def test_gateway_notices_that_a_replica_stops() -> None:
+    """A replica is taken out before its port is closed, whatever stops it."""
+    config = (ROOT / "observability/devstack/compose/gateway/haproxy.cfg").read_text(
+        encoding="utf-8"
+    )
+    [line] = re.findall(r"^ *default-server resolvers .*$", config, re.MULTILINE)
+    check = dict(re.findall(r"(inter|fastinter|fall) (\d+)", line))
+    noticed = int(check["inter"]) + (int(check["fall"]) - 1) * int(check["fastinter"])
+    assert noticed < seconds(SERVICES["api"]["environment"]["EVARA_DRAIN_SECONDS"])
+
+
 def test_stop_timeouts_are_nested() -> None:
-    """gunicorn's graceful timeout < supervisord's stop timeout < Docker's."""
+    """The time to be taken out, and gunicorn's < supervisord's stop timeout < Docker's."""
     graceful = re.search(
         r"^graceful_timeout = (\d+)", (ROOT / "api/gunicorn.conf.py").read_text(), re.MULTILINE
     )
@@ -201,12 +279,60 @@ def test_stop_timeouts_are_nested() -> None:
     )
     assert graceful
     assert patient
+    drain = seconds(SERVICES["api"]["environment"]["EVARA_DRAIN_SECONDS"])
     for name in ("api", "worker"):
-        assert (
-            int(graceful[1])
-            < int(patient[1])
-            < int(SERVICES[name]["stop_grace_period"].rstrip("s"))
-        )
+        stop = seconds(SERVICES[name]["stop_grace_period"])
+        assert drain + int(graceful[1]) < int(patient[1]) < stop
+
+
+def megabytes(text: str) -> int:
+    """Return the megabytes of a size such as 512m, 2g or 256MB."""
+    number, unit = re.fullmatch(r"(\d+)([mg])b?", text.lower()).groups()  # type: ignore[union-attr]
+    return int(number) * {"m": 1, "g": 1024}[unit]
+
+
+def test_postgres_admits_two_releases() -> None:
+    """While old and new containers run, every pool may be full; each connection has its memory."""
+    config = (ROOT / "observability/devstack/compose/postgres/postgresql.conf").read_text()
+    settings = dict(re.findall(r"^(\w+) = (\w+)", config, re.MULTILINE))
+    gunicorn = (ROOT / "api/gunicorn.conf.py").read_text(encoding="utf-8")
+    [workers] = re.findall(r'"EVARA_WORKERS", (\d+)\)', gunicorn)
+    pool: Any = create_engine("postgresql+psycopg://", **engine_options(False, 0)).pool
+    per_process = pool.size() + pool._max_overflow
+    replicas = releases.SLOTS // 2
+    processes = 2 * (replicas * int(workers) + 1) + 1  # API and worker twice, and `migrate`
+    needed = processes * per_process + CONNECTIONS_OF_TOOLS
+    assert needed <= int(settings["max_connections"])
+    memory = megabytes(settings["shared_buffers"]) + CONNECTION_MEGABYTES * needed
+    assert memory <= megabytes(SERVICES["postgres"]["mem_limit"])
+
+
+def test_gateway_knows_the_replicas_of_two_releases() -> None:
+    """Both backends have a slot for each of them."""
+    config = (ROOT / "observability/devstack/compose/gateway/haproxy.cfg").read_text(
+        encoding="utf-8"
+    )
+    slots = re.findall(r"^ *server-template api (\d+) ", config, re.MULTILINE)
+    assert slots == [str(releases.SLOTS)] * 2
+    replicas = re.search(r":-(\d+)\}", SERVICES["api"]["deploy"]["replicas"])
+    assert replicas
+    assert 2 * int(replicas[1]) <= releases.SLOTS
+
+
+def test_a_release_asks_the_gateway_where_it_listens() -> None:
+    """Inside the gateway, for the replicas that it uses."""
+    address = urlsplit(releases.GATEWAY_METRICS).netloc
+    binds = SERVICES["gateway"]["environment"]["EVARA_GATEWAY_METRICS_BIND"]
+    assert address in binds.split(",")
+
+
+def test_memory_of_a_release_is_documented() -> None:
+    """What runs beside the old containers: replicas, worker, and the trial of the console."""
+    limits = {name: megabytes(SERVICES[name]["mem_limit"]) for name in ("api", "worker", "console")}
+    more = 2 * limits["api"] + limits["worker"] + limits["console"]
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    [documented] = re.findall(r"needs at most (\d+) GB more memory", operations)
+    assert int(documented) * 1024 == more
 
 
 def test_intervals_and_retention_equal_the_plan() -> None:
@@ -234,13 +360,43 @@ def test_prometheus_reaches_its_targets() -> None:
     ]
     for job in jobs:
         hosts = [name for config in job.get("dns_sd_configs", ()) for name in config["names"]]
-        hosts += [
-            target.split(":")[0]
-            for config in job.get("static_configs", ())
-            for target in config["targets"]
-        ]
-        for host in set(hosts) - {"localhost"}:
+        for host in {*hosts, *fixed_hosts(job)} - {"localhost"}:
             assert set(SERVICES[host]["networks"]) & set(SERVICES["prometheus"]["networks"]), host
+
+
+def fixed_hosts(job: dict[str, Any]) -> set[str]:
+    """Return the services that a scrape job names; it notices when one of them is missing."""
+    configs = job.get("static_configs", ())
+    return {target.split(":")[0] for config in configs for target in config["targets"]}
+
+
+def networks_of_host(name: str, host: str) -> set[str]:
+    """Return the networks in which a service has a host name: its own, or an alias."""
+    if host == name:
+        return networks_of(name)
+    networks = SERVICES[name]["networks"].items()
+    return {network for network, options in networks if host in options.get("aliases", ())}
+
+
+def test_a_missing_service_is_noticed() -> None:
+    """Prometheus scrapes it at a fixed address, or the prober counts its declared replicas."""
+    path = ROOT / "observability/devstack/compose/prometheus.yaml"
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["scrape_configs"]
+    scraped = {"prometheus", *(host for job in jobs for host in fixed_hosts(job))} - {"localhost"}
+    counted = {}
+    for word in SERVICES["prober"]["environment"]["EVARA_INSTANCES"].split():
+        program, count = word.split("=")
+        host = program.partition(":")[0]
+        name = host.partition(".")[0]
+        counted[name] = count
+        shared = networks_of_host(name, host) & networks_of("prober")
+        assert len(shared) == 1, f"Docker's DNS may answer with an address in any of {shared}"
+    for name, count in counted.items():
+        assert count == SERVICES[name].get("deploy", {}).get("replicas", "1"), name
+    optional = {name for name, service in SERVICES.items() if "profiles" in service}
+    known = scraped | counted.keys() | ONCE | optional | NOTICED_OTHERWISE.keys()
+    assert SERVICES.keys() <= known
+    assert counted.keys().isdisjoint(scraped | NOTICED_OTHERWISE.keys())
 
 
 @pytest.mark.parametrize(
@@ -256,7 +412,7 @@ def test_servers_accept_the_names_under_which_services_reach_them(name: str, hos
     """Besides this machine's names; `make up` adds those of EVARA_TRUSTED_HOSTS."""
     hosts = SERVICES[name]["environment"]["EVARA_TRUSTED_HOSTS"].split(",")
     assert hosts[0] == host
-    assert hosts[1:] == (["${EVARA_TRUSTED_HOSTS:-}"] if name in ("api", "console") else [])
+    assert hosts[1:] == (["${MAKE_UP_TRUSTED_HOSTS:-}"] if name in ("api", "console") else [])
 
 
 def texts(folder: Path) -> dict[str, str]:
@@ -274,7 +430,7 @@ def test_secrets_are_created_once_with_private_modes(tmp_path: Path) -> None:
     first = texts(folder)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir() if path.is_file()} == {0o600}
-    owner = docker.USER if os.geteuid() == 0 else os.geteuid()
+    owner = compose_settings.USER if os.geteuid() == 0 else os.geteuid()
     assert {path.stat().st_uid for path in folder.iterdir()} == {owner}
     empty = {name for name, text in first.items() if not text}
     assert empty == set(compose_secrets.USER_SECRETS) - {"slack_url"}
@@ -290,48 +446,6 @@ def test_secrets_are_created_once_with_private_modes(tmp_path: Path) -> None:
     assert not [name for name in created if again[name] == first[name]]
 
 
-def docker_compose(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("EVARA_", "COMPOSE_"))
-    }
-    return subprocess.run(
-        ["docker", "compose", *words],
-        cwd=ROOT,
-        env=clean | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("profile", ["", *PROFILES, "*"])
-def test_docker_compose_accepts_the_file(profile: str, tmp_path: Path) -> None:
-    """Docker Compose accepts every profile, without .env and before any secret exists."""
-    if not shutil.which("docker") or docker_compose("version").returncode:
-        pytest.skip("docker compose is not installed")
-    words = ["--profile", profile] if profile else []
-    result = docker_compose(
-        "--env-file",
-        os.devnull,
-        *words,
-        "config",
-        "--format",
-        "json",
-        EVARA_SECRETS_DIR=str(tmp_path / "none"),
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    described = json.loads(result.stdout)["services"]
-    wanted = {
-        name
-        for name, service in SERVICES.items()
-        if profile == "*" or set(service.get("profiles", [profile])) == {profile}
-    }
-    assert wanted <= described.keys()
-    assert described["api"]["deploy"]["replicas"] == 2
-
-
 @pytest.mark.parametrize("name", load_plan().stack.programs)
 def test_helper_programs_match_the_catalogue(name: str) -> None:
     """Command and port are the declared ones, and the API reaches the program by its service."""
@@ -343,8 +457,18 @@ def test_helper_programs_match_the_catalogue(name: str) -> None:
         assert SERVICES["api"]["environment"][setting] == expected
 
 
-def test_the_documented_restore_uses_the_password_of_the_superuser() -> None:
-    """The restore command in docs/operations.md reads the secret that PostgreSQL starts with."""
-    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    passwords = re.findall(r"PGPASSWORD=\$\(cat (\S+)\) pg_restore -U postgres", operations)
-    assert passwords == [SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD_FILE"]]
+def test_the_exporter_of_valkey_answers_in_time_while_valkey_hangs() -> None:
+    """Else its scrape would fail, and TargetDown would page in the place of ValkeyDown."""
+    path = ROOT / "observability" / "devstack" / "compose" / "prometheus.yaml"
+    scraping = yaml.safe_load(path.read_text(encoding="utf-8"))["global"]
+    environment = SERVICES["redis-exporter"]["environment"]
+    timeout = environment.get("REDIS_EXPORTER_CONNECTION_TIMEOUT", "15s")
+    assert parse_duration(timeout).seconds < parse_duration(scraping["scrape_timeout"]).seconds
+
+
+def test_the_gateway_is_healthy_while_its_api_is_stopped() -> None:
+    """`up` gives up at once on unhealthy services that others need; the API could not start."""
+    gateway = SERVICES["gateway"]
+    address = urlsplit(releases.GATEWAY_METRICS).netloc
+    assert gateway["healthcheck"]["test"][-1] == releases.GATEWAY_METRICS
+    assert address in gateway["environment"]["EVARA_GATEWAY_METRICS_BIND"].split(",")

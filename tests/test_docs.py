@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from api.config import Settings
 from observability.__main__ import cli
+from observability.audit.packages import LOCKS
 from observability.devstack.layout import stack_ports
 from observability.spec.schema import catalogue as schema
 
@@ -49,9 +50,16 @@ def test_every_variable_that_code_reads_is_in_the_example() -> None:
         for folder in ("api", "observability", "loadtests")
         for path in (ROOT / folder).rglob("*.py")
     ]
-    read = set(re.findall(r'environ\.get\("(EVARA_\w+)"', "\n".join(sources)))
+    readers = (r"environ\.get\(", r"\bread_\w+\((?:os\.)?environ(?:ment)?, ")
+    of_make = (r"user_settings\(\)\.get\(", r"\bfolder_setting\(")
+    reads = rf'(?:{"|".join(readers + of_make)})"(EVARA_\w+)"'
+    read = set(re.findall(reads, "\n".join(sources)))
+    assert {"EVARA_WORKERS", "EVARA_LOAD_TIMEOUT", "EVARA_STACK_DIR"} <= read
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    internal = {"EVARA_LOAD_RATE", "EVARA_LOAD_USERS", "EVARA_LOAD_VERDICT"}
+    internal = {
+        *("EVARA_INSTANCES", "EVARA_SUPERVISOR"),
+        *("EVARA_LOAD_RATE", "EVARA_LOAD_USERS", "EVARA_LOAD_VERDICT"),
+    }
     assert {name for name in read - internal if f"{name}=" not in example} == set()
 
 
@@ -74,6 +82,7 @@ def test_every_variable_that_code_reads_is_in_the_example() -> None:
             schema.DependencyEntry,
             schema.GatewayEntry,
             schema.CasesEntry,
+            schema.ScrapeEntry,
         ),
     ],
 )
@@ -107,7 +116,7 @@ def test_the_route_in_the_readme_is_valid() -> None:
 
 def test_lock_files_name_no_index_and_no_path() -> None:
     """Locked requirements carry hashes and nothing of the machine that locked them."""
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in LOCKS:
         text = (ROOT / name).read_text(encoding="utf-8")
         assert "--hash=sha256:" in text
         assert not re.search(r"https?://|--index-url|--find-links|file:|^/", text, re.MULTILINE)
@@ -115,13 +124,22 @@ def test_lock_files_name_no_index_and_no_path() -> None:
 
 def test_every_defence_names_a_test_that_exists() -> None:
     """Each row of the threat model names a test that exists."""
-    rows = [
-        line
-        for line in (ROOT / "docs" / "security.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("|")
-    ][2:]
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    threats, _, _ = page.partition("\nNot covered:\n")
+    rows = [line for line in threats.splitlines() if line.startswith("|")][2:]
     assert rows
     for row in rows:
         named = re.search(r"`(tests/\S+\.py)::(test_\w+)` \|$", row)
         assert named, row
         assert f"def {named[2]}(" in (ROOT / named[1]).read_text(encoding="utf-8"), row
+
+
+def test_documented_port_offsets_leave_room_for_the_first_stack() -> None:
+    """A second stack with them uses no port of the first, whatever their modes."""
+    paths = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("observability/**/*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in paths]
+    offsets = set(re.findall(r"EVARA_PORT_OFFSET=([1-9]\d*)", "\n".join(texts)))
+    assert offsets
+    ports = set(stack_ports().values())
+    for offset in map(int, offsets):
+        assert ports.isdisjoint({port + offset for port in ports}), offset

@@ -38,7 +38,9 @@ LONGEST_FIRST = (
     "compose",
     "shared_stack",
     "stop-replay",
+    "incident",
     "template",
+    "documented_commands",
     "stack",
     "postgres",
     "stop-api",
@@ -89,6 +91,8 @@ def group_of(nodeid: str) -> str:
     name = file_of(nodeid)
     if name in ON_THE_SHARED_STACK:
         return "shared_stack"
+    if name == "deploy":
+        return "compose"  # this machine has memory for one stack of containers
     if name == "drills":
         return nodeid.partition("[")[2].removesuffix("]")
     return name
@@ -135,6 +139,12 @@ class Stack:
     def pid(self, program: str) -> int:
         """Return the process id of a program."""
         return next(int(p["pid"]) for p in self.processes() if p["name"] == program)
+
+    def supervisorctl(self, *words: str) -> None:
+        """Run a command of supervisorctl in the stack."""
+        command = [sys.executable, "-m", "supervisor.supervisorctl"]
+        address = f"unix://{self.layout.supervisor_socket}"
+        subprocess.run([*command, "-s", address, *words], check=True, capture_output=True)
 
     @contextmanager
     def paused(self, program: str) -> Iterator[None]:

@@ -217,6 +217,20 @@ def test_console_fits_a_phone_without_javascript(stack: Stack, browser: Browser,
     assert width <= 390
 
 
+@pytest.mark.parametrize("path", PAGES)
+def test_texts_fit_their_tiles(stack: Stack, browser: Browser, path: str) -> None:
+    """A value of several words does not cover the next tile, as in "12.34 min of 30d"."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(stack.layout.url("console") + path, wait_until="networkidle")
+    page.evaluate("document.querySelectorAll('.tile dd').forEach(one => one.append(' of words'))")
+    covering = page.evaluate(
+        "[...document.querySelectorAll('.tile dd')]"
+        ".filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent)"
+    )
+    page.close()
+    assert not covering
+
+
 def test_console_responds_while_prometheus_hangs(stack: Stack, recorder: PageRecorder) -> None:
     """While Prometheus hangs the page says so and opens; afterwards it is complete again."""
     with stack.paused("prometheus"):

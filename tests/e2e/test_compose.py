@@ -6,13 +6,18 @@ without an image that everything needs, the file is skipped.
 
 import json
 import os
+import re
 import secrets
+import shutil
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,27 +26,28 @@ import httpx
 import pytest
 import yaml
 
-from observability.devstack import docker
 from observability.devstack.layout import PORTS, ROOT, StackLayout, servers_folder
+from observability.devstack.mounted_files import GATEWAY_CHECK
 from observability.drill.sandbox import free_ports
 from observability.generate.dashboards.registry import boards
+from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.loki import Loki
 from observability.lib.prometheus import Prometheus
 from observability.lib.promql import selector
 from observability.spec import names
 from observability.spec.loading import load_plan
 from tests.alertmanager_server import AlertmanagerServer
+from tests.e2e import reachability
 from tests.e2e.conftest import Stack
+from tests.e2e.documented_commands import compose_commands
+from tests.e2e.images import SERVICES, require_engine, services_to_leave_out, write_override
+from tests.e2e.steady_clients import steady_traffic
 from tests.e2e.waiting import eventually
 from tests.e2e.wire import open_connection, read_statuses, send_flood
 
-OPTIONAL = (
-    "loki",
-    "fluent-bit",
-    "grafana",
-    "jaeger",
-)  # no distribution packages them, so an image may be missing
-PULL_SECONDS = 60
+MISSING_ALERTS = (
+    f'{names.ALERTS}{{alertname=~"ProgramMissing|ReplicaMissing", alertstate="firing"}}'
+)
 MOST = 2_000  # requests that exceed 60 a minute in each of six processes
 FILL_AND_KILL = """
 import os, psutil
@@ -60,6 +66,11 @@ for process in psutil.process_iter(["cmdline"]):
     ):
         process.kill()
 """
+BROKEN = {"EVARA_COMMAND": "false"}  # environment of a container that ends at once
+RELEASES = ("next", "broken")  # versions of the releases that tests make
+OPERATIONS = compose_commands(ROOT / "docs" / "operations.md")
+ELSEWHERE = ("Commands", "Deployment")  # sections whose commands other tests run
+RUNBOOK = compose_commands(ROOT / "observability" / "catalogue.yaml")[""]
 NODE = {"id": "kept", "name": "Kept", "kind": "water_tank", "fields": {"field1": "level"}}
 
 
@@ -89,6 +100,22 @@ class Containers(Stack):
         assert result.returncode == 0, result.stderr
         return result.stdout
 
+    def shell(self, command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a documented command as it is written, with the variables of a second stack."""
+        return subprocess.run(
+            ["bash", "-ec", command],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def sql(self, statement: str, *, service: str = "postgres") -> str:
+        """Return the output of a statement that the superuser runs inside the container."""
+        psql = "PGPASSWORD=$(cat /run/secrets/superuser_password) psql -U postgres -d evara -Atc"
+        return self.compose("exec", "-T", service, "bash", "-c", f'{psql} "$0"', statement).strip()
+
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Return the API's response to a request with the key of load runs."""
         headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
@@ -115,12 +142,22 @@ class Containers(Stack):
         )
         return {labels[names.LOG_PROGRAM]: line for labels, line in labelled_lines}
 
+    def mails(self) -> list[dict[str, Any]]:
+        """Return the mails that Mailpit lists, the newest first."""
+        url = f"{self.layout.url('mailpit')}/api/v1/messages"
+        return list(httpx.get(url, timeout=5).json()["messages"])
+
     def has_mail(self, *words: str) -> bool:
         """Return whether the subject of a mail contains all of these words."""
-        messages = httpx.get(f"{self.layout.url('mailpit')}/api/v1/messages", timeout=5).json()[
-            "messages"
-        ]
-        return any(all(word in message["Subject"] for word in words) for message in messages)
+        return any(all(word in mail["Subject"] for word in words) for mail in self.mails())
+
+    def mail(self, word: str) -> str:
+        """Return the text of the newest mail whose subject contains the word."""
+        mail = next(mail for mail in self.mails() if word in mail["Subject"])
+        if "Text" not in mail:  # the list of a stand-in has it
+            url = f"{self.layout.url('mailpit')}/api/v1/message/{mail['ID']}"
+            mail = httpx.get(url, timeout=5).json()
+        return str(mail["Text"])
 
     def containers(self, *services: str) -> list[dict[str, Any]]:
         """Return the engine's description of the containers of these services."""
@@ -134,86 +171,25 @@ class Containers(Stack):
         )
 
 
-def missing_images(services: dict[str, dict[str, Any]]) -> list[str]:
-    """Return the services whose image is neither present nor pullable; our own are built."""
-    built = {service["image"] for service in services.values() if "build" in service}
-    pulled = {service["image"] for service in services.values()} - built
-    missing = set()
-    for image in pulled:
-        if subprocess.run(
-            ["docker", "image", "inspect", image], capture_output=True, check=False
-        ).returncode:
-            try:
-                exit_code = subprocess.run(
-                    ["docker", "pull", "--quiet", image],
-                    capture_output=True,
-                    timeout=PULL_SECONDS,
-                    check=False,
-                ).returncode
-            except subprocess.TimeoutExpired:
-                exit_code = 1
-            missing |= {image} if exit_code else set()
-    return sorted(name for name, service in services.items() if service["image"] in missing)
-
-
-def write_override(services: dict[str, dict[str, Any]], without: list[str], folder: Path) -> Path:
-    """Write a Compose override that leaves services out, and return its path."""
-    jobs = yaml.safe_load(
-        (ROOT / "observability/devstack/compose/prometheus.yaml").read_text(encoding="utf-8")
-    )
-    jobs["scrape_configs"] = [
-        job for job in jobs["scrape_configs"] if job["job_name"] not in without
-    ]
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(jobs, sort_keys=False), encoding="utf-8")
-    lines = ["services:"]
-    for name in services:
-        changes = ["profiles: [left-out]"] if name in without else []
-        if "fluent-bit" in without:
-            changes.append("logging: !override {driver: json-file, options: {max-size: 10m}}")
-        if name in ("api", "worker") and "jaeger" in without:
-            changes.append('environment: {EVARA_OTLP_ENDPOINT: ""}')
-        if name == "prometheus":
-            changes.append(
-                f"volumes: ['{folder}/prometheus.yaml:/etc/prometheus/prometheus.yaml:ro']"
-            )
-        lines += [f"  {name}:", *(f"    {change}" for change in changes)] if changes else []
-    path = folder / "left-out.yaml"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     """Yield a stack that is up; remove it with its volumes afterwards."""
-    available, reason = docker.find_engine()
-    if not available:
-        pytest.skip(f"no compose stack here: {reason}")
+    require_engine()
     folder = tmp_path_factory.mktemp("compose")
     ports = free_ports()
     settings = {
         "COMPOSE_PROJECT_NAME": f"evara-test-{os.getpid()}",
-        "COMPOSE_FILE": "compose.yaml",
         "COMPOSE_PROFILES": "replica,backup,load",
         "EVARA_STACK_DIR": str(folder / "state"),
         "EVARA_SECRETS_DIR": str(folder / "secrets"),
         "EVARA_PORT_OFFSET": str(ports["api"] - PORTS["api"]),
         "EVARA_SERVERS_DIR": str(servers_folder()),
     }
-    plain = Containers(
-        StackLayout(folder / "state", ports, servers_folder()), os.environ | settings
-    )
-    services = json.loads(plain.compose("config", "--format", "json"))["services"]
-    without = missing_images(services)
-    if required := sorted(set(without) - set(OPTIONAL)):
-        images = ", ".join(services[name]["image"] for name in required)
-        pytest.skip(f"images are missing and cannot be pulled: {images}")
-    files = [
-        "compose.yaml",
-        "tests/e2e/compose.offline.yaml",
-        str(write_override(services, without, folder)),
-    ]
-    environment = plain.environment | {"COMPOSE_FILE": ":".join(files)}
-    offline = Containers(plain.layout, environment, without=without)
+    without = services_to_leave_out()
+    files = ["compose.yaml", str(write_override(without, folder))]
+    layout = StackLayout(folder / "state", ports, servers_folder())
+    environment = os.environ | settings | {"COMPOSE_FILE": ":".join(files)}
+    offline = Containers(layout, environment, without=without)
     (folder / "secrets").mkdir()
     (folder / "secrets" / "deadman_url").write_text(
         "http://127.0.0.1:9/beat", encoding="utf-8"
@@ -223,13 +199,22 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
         assert up.returncode == 0, up.stdout + up.stderr
         print(f"left out, because their images are missing: {', '.join(without) or 'nothing'}")
         yield Containers(
-            offline.layout,
+            layout,
             environment,
             (folder / "secrets" / "load_key").read_text(encoding="utf-8"),
             without,
         )
     finally:
         offline.run("clean")
+        tags = [
+            f"{settings['COMPOSE_PROJECT_NAME']}-{image}:{tag}"
+            for image in ("api", "tools")
+            for tag in ("dev", *RELEASES)
+        ]
+        # --no-prune: the layers are the cache of the next build
+        subprocess.run(
+            ["docker", "image", "rm", "--no-prune", *tags], capture_output=True, check=False
+        )
 
 
 def test_all_services_are_healthy(stack: Containers) -> None:
@@ -292,6 +277,30 @@ def test_gateway_refuses_invalid_requests(stack: Containers) -> None:
     assert read_statuses(
         [open_connection(stack.layout.ports["api"], request) for request in sent.values()]
     ) == [*sent]
+
+
+@pytest.mark.parametrize(
+    ("status", "head"),
+    [
+        (400, b"GET\0 / HTTP/1.1\r\n\r\n"),
+        (400, b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n"),
+        (400, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 6\r\n\r\n"),
+        (408, b"GET / HTTP/1.1\r\nX-Slow"),
+        (422, b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+    ],
+    ids=["NUL", "no colon", "lengths", "slow", "encoding"],
+)
+def test_gateway_answers_what_it_cannot_parse(stack: Containers, status: int, head: bytes) -> None:
+    """What HAProxy refuses before its rules gets a problem document, which its 2.6 cannot send."""
+    with open_connection(stack.layout.ports["api"]) as connection:
+        with suppress(OSError):  # the gateway answers before it has everything
+            connection.sendall(head)
+        answer = connection.recv(4096)
+    start, _, body = answer.partition(b"\r\n\r\n")
+    status_line, *fields = start.split(b"\r\n")
+    assert status_line.startswith(b"HTTP/1.1 %d " % status)
+    assert {b"content-type: application/problem+json", b"connection: close"} <= {*fields}
+    assert json.loads(body)["status"] == status
 
 
 def test_request_appears_in_logs_and_trace(stack: Containers) -> None:
@@ -376,23 +385,35 @@ def test_only_the_gateway_is_published(stack: Containers) -> None:
             b["HostIp"] for b in bindings
         )
     assert {name for name, addresses in hosts.items() if addresses - {"127.0.0.1"}} == {"gateway"}
-    networks = json.loads(
-        subprocess.run(
-            [
-                "docker",
-                "network",
-                "inspect",
-                *(
-                    f"{stack.environment['COMPOSE_PROJECT_NAME']}_{name}"
-                    for name in ("edge", "data", "watch")
-                ),
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
-    assert [network["Internal"] for network in networks] == [True] * 3
+    assert {address for addresses in hosts.values() for address in addresses} == {
+        "0.0.0.0",
+        "127.0.0.1",
+    }
+    with pytest.raises(ConnectionRefusedError):  # Docker would hide the addresses of IPv6 callers
+        socket.create_connection(("::1", stack.layout.ports["api"]))
+
+
+def test_services_reach_what_they_need_and_nothing_else(stack: Containers) -> None:
+    """Inside each container every port of every other service is tried.
+
+    docs/security.md has the table of those that are reached.
+    """
+    running = [one for one in stack.containers() if one["State"]["Running"]]
+    measured = reachability.measure(running)
+    services = {reachability.service_of(container) for container in running}
+    assert ("gateway", "8000") in measured
+    assert reachability.differences(measured, reachability.documented(), services) == []
+
+
+def test_only_three_services_have_a_way_out(stack: Containers) -> None:
+    """The default route of all other services leads into a network without one, or nowhere."""
+    running = [one for one in stack.containers() if one["State"]["Running"]]
+    outward = {
+        service
+        for service, network in reachability.default_networks(running).items()
+        if network and "egress" in network
+    }
+    assert outward == {"api", "worker", "alertmanager"}
 
 
 def test_containers_are_hardened(stack: Containers) -> None:
@@ -423,17 +444,24 @@ def test_containers_are_hardened(stack: Containers) -> None:
 
 
 def test_pages_are_mailed(stack: Containers) -> None:
-    """A page arrives by mail."""
-    now = datetime.now(UTC).isoformat()
-    alert = {
-        "labels": {"alertname": "MailTest", "severity": "page", "owner": "platform"},
-        "startsAt": now,
-    }
-    httpx.post(
-        f"{stack.layout.url('alertmanager')}/api/v2/alerts", json=[alert], timeout=5
-    ).raise_for_status()
-
+    """A page arrives by mail, and its links open on a stack with a port offset."""
+    groups = Prometheus(stack.layout.url("prometheus")).rule_groups()
+    [texts] = [
+        rule["annotations"]
+        for group in groups
+        for rule in group["rules"]
+        if rule["name"] == "DatabaseDown"
+    ]
+    labels = {"alertname": "MailTest", "severity": "page", "owner": "platform"}
+    alertmanager = AlertmanagerServer(stack.layout.url("alertmanager"))
+    alertmanager.fire(labels, annotations=texts)
     assert eventually(lambda: stack.has_mail("MailTest"))
+    links = set(re.findall(r"https?://\S+", stack.mail("MailTest")))
+    pages = {stack.layout.address(name) for name in ("alertmanager", "console", "grafana")}
+    assert {"/".join(link.split("/")[:3]) for link in links} == pages
+    missing = tuple(stack.layout.address(name) for name in stack.without if name == "grafana")
+    for link in {link for link in links if not link.startswith(missing)}:
+        assert httpx.get(link, follow_redirects=True, timeout=10).status_code == 200, link
 
 
 def test_load_and_slo_work_with_containers(stack: Containers) -> None:
@@ -571,6 +599,264 @@ def test_resolved_alerts_are_mailed(stack: Containers) -> None:
     assert eventually(lambda: stack.has_mail("RESOLVED", "Mailed"))
 
 
+def ids(stack: Containers, *services: str) -> set[str]:
+    """Return the ids of the containers of these services."""
+    return {container["Id"] for container in stack.containers(*services)}
+
+
+def release(stack: Containers, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run `make up` with these settings, and return its result."""
+    released = replace(stack, environment=stack.environment | settings)
+    return released.run("up", "--mode", "compose", timeout=1200)
+
+
+def write_release(stack: Containers, folder: Path, **changes: dict[str, Any]) -> dict[str, str]:
+    """Return the settings of a release that changes these sections of compose.services.yaml."""
+    path = folder / "release.yaml"
+    path.write_text(yaml.safe_dump(changes), encoding="utf-8")
+    return {"COMPOSE_FILE": f"{stack.environment['COMPOSE_FILE']}:{path}"}
+
+
+def test_release_loses_no_request_and_no_alert(stack: Containers) -> None:
+    """Image, settings and a secret change, while clients write and read and alerts fire."""
+    (stack.secrets / "evara_webhook_secret").write_text("of the next release", encoding="utf-8")
+    replicas = {"api": 2, "worker": 1, "console": 1}  # of the release, whatever --scale made before
+    before = {service: ids(stack, service) for service in replicas}
+    alertmanager = AlertmanagerServer(stack.layout.url("alertmanager"))
+    alerts: list[str] = []
+
+    def fire_alerts(stopped: threading.Event) -> None:
+        while not stopped.is_set():
+            alerts.append(f"released-{len(alerts)}")
+            labels = {names.SLO: alerts[-1], "severity": "ticket", "owner": "platform"}
+            alertmanager.fire({"alertname": "Released"} | labels)
+            stopped.wait(1)
+
+    url = f"{stack.layout.url('api')}/api/v1/nodes/hill-tank"
+    with steady_traffic(url, stack.key) as traffic, ThreadPoolExecutor(1) as pool:
+        pool.submit(fire_alerts, traffic.stopped)
+        assert eventually(lambda: traffic.total > 50)
+        up = release(stack, EVARA_VERSION="next", EVARA_WEBHOOK_URL="http://replay:8091/none")
+        traffic.stopped.set()
+    print(f"{sum(traffic.failures.values())} of {traffic.total} requests failed in the release")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert traffic.failures == {}
+    for service, number in replicas.items():
+        after = ids(stack, service)
+        assert len(after) == number
+        assert after.isdisjoint(before[service]), service
+    for metric, number in traffic.acknowledged.items():
+        start = (datetime.now(UTC) - timedelta(hours=12)).isoformat()
+        query = {"metric": metric, "from": start, "page_size": "1"}
+        readings = stack.call("GET", "/api/v1/nodes/hill-tank/readings", params=query).json()
+        assert readings["total"] == number
+
+    def missing_alerts() -> set[str]:
+        delivered = fetch_delivered_alerts(stack.layout.url("console"))
+        return set(alerts) - {alert["labels"].get(names.SLO, "") for alert in delivered}
+
+    assert eventually(lambda: not missing_alerts()), missing_alerts()
+    prometheus = Prometheus(stack.layout.url("prometheus"))
+    assert not prometheus.query(f"count_over_time({MISSING_ALERTS}[30m])")
+
+
+def test_missing_replicas_and_programs_raise_alerts(stack: Containers) -> None:
+    """A stopped replica is a ticket, other stopped programs a page; a larger --scale is fine."""
+    stack.compose("up", "--detach", "--no-recreate", "--scale", "api=3", "api")
+    prometheus = Prometheus(stack.layout.url("prometheus"))
+    programs = ("worker", "replay", "mailpit")
+    containers = (*stack.containers(*programs, "console"), *stack.containers("api")[:2])
+    stopped = [container["Id"] for container in containers]
+    present = f'{names.INSTANCES_PRESENT}{{program="api"}} == 3'
+    assert eventually(lambda: prometheus.query(present), 180)
+    assert not prometheus.query(MISSING_ALERTS)
+    subprocess.run(["docker", "stop", *stopped], check=True, capture_output=True)
+
+    def firing() -> set[tuple[str, str]]:
+        rows = prometheus.query(MISSING_ALERTS)
+        return {(labels["alertname"], labels[names.LOG_PROGRAM]) for labels, _ in rows}
+
+    expected = {("ReplicaMissing", "api"), *((names.PROGRAM_ALERT, name) for name in programs)}
+    assert eventually(lambda: firing() == expected, 180), firing()
+    down = selector(names.ALERTS, alertname="TargetDown", alertstate="firing", job="console")
+    assert eventually(lambda: prometheus.query(down), 180)
+    subprocess.run(["docker", "start", *stopped], check=True, capture_output=True)
+    stack.compose("up", "--detach", "--no-recreate", "--scale", "api=2", "api")
+    assert eventually(lambda: not firing(), 180), firing()
+
+
+def test_gateway_reads_its_files_again_without_a_failed_request(stack: Containers) -> None:
+    """HAProxy closes idle connections; a request that meets that has no answer."""
+    url = f"{stack.layout.url('api')}/api/v1/nodes/hill-tank"
+    with steady_traffic(url, stack.key) as traffic:
+        for _ in range(3):
+            before = traffic.total
+            stack.compose("exec", "-T", "gateway", *GATEWAY_CHECK)
+            stack.compose("kill", "--signal", "SIGUSR2", "gateway")
+            assert eventually(lambda before=before: traffic.total > before + 100)
+    assert traffic.failures.keys() <= {"RemoteProtocolError"}
+    assert sum(traffic.failures.values()) <= 3
+
+
+def test_up_without_changes_replaces_nothing(stack: Containers) -> None:
+    """The containers are those of the last release."""
+    before = ids(stack, "api", "worker", "console", "gateway")
+    up = release(stack, EVARA_VERSION="next", EVARA_WEBHOOK_URL="http://replay:8091/none")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "migrating" not in up.stdout
+    assert ids(stack, "api", "worker", "console", "gateway") == before
+
+
+@pytest.fixture
+def other_folder(tmp_path: Path) -> Path:
+    """Return a copy of the code, as a release in a folder of its own has it."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    for name in listing.stdout.decode().split("\0")[:-1]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_release_in_another_folder_restarts_no_server(
+    stack: Containers, other_folder: Path
+) -> None:
+    """The gateway reads a changed file, or keeps the earlier one when HAProxy refuses it."""
+    config = other_folder / "observability/devstack/compose/gateway/haproxy.cfg"
+    text = config.read_text(encoding="utf-8")
+    next_text = f"{text}# of the next release\n"
+    ours = {name for name, service in SERVICES.items() if "pull_policy" in service}  # new images
+    upstream = SERVICES.keys() - ours - {"prepare"} - {*stack.without}
+    settings = {"EVARA_VERSION": "next", "EVARA_WEBHOOK_URL": "http://replay:8091/none"}
+
+    def mounted() -> str:
+        path = "/usr/local/etc/haproxy/haproxy.cfg"
+        return stack.compose("exec", "-T", "gateway", "cat", path)
+
+    def starts() -> dict[str, str]:
+        return {row["Id"]: row["State"]["StartedAt"] for row in stack.containers(*upstream)}
+
+    def up(root: Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "observability", "up", "--mode", "compose"],
+            cwd=root,
+            env=stack.environment | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    before = starts()
+    config.write_text(next_text, encoding="utf-8")
+    assert mounted() == text
+    released = up(other_folder)
+    assert released.returncode == 0, released.stdout + released.stderr
+    assert mounted() == next_text
+    config.write_text("nonsense\n", encoding="utf-8")
+    refused = up(other_folder)
+    assert refused.returncode == 1
+    assert "the gateway refuses its new configuration" in refused.stderr
+    assert mounted() == next_text
+    assert up(ROOT).returncode == 0
+    assert mounted() == text
+    assert starts() == before
+
+
+@pytest.mark.parametrize(
+    ("service", "change", "sentence"),
+    [
+        ("migrate", {"command": ["sh", "-c", "echo half-way; exit 3"]}, "the step migrate failed"),
+        ("api", {"environment": BROKEN}, "the new api does not become healthy"),
+        ("worker", {"environment": BROKEN}, "the new worker does not become"),
+        ("console", {"command": ["false"]}, "the new console does not become healthy"),
+    ],
+)
+def test_release_that_does_not_work_is_taken_back(
+    stack: Containers, tmp_path: Path, service: str, change: dict[str, Any], sentence: str
+) -> None:
+    """The old containers answer meanwhile and afterwards, also after a bare Compose command."""
+    services = ("api", "worker", "console", "gateway")
+    before = ids(stack, *services)
+    changed = {name: {"labels": {"release": "broken"}} for name in ("api", "worker", "console")}
+    changed[service] = changed.get(service, {}) | change
+    url = f"{stack.layout.url('api')}/api/v1/nodes/hill-tank"
+    with steady_traffic(url, stack.key) as traffic:
+        broken = write_release(stack, tmp_path, services=changed)
+        up = release(stack, EVARA_VERSION="broken", **broken)
+    assert up.returncode == 1
+    assert sentence in up.stderr
+    assert "the old release keeps serving" in up.stderr
+    assert traffic.failures == {}
+    assert traffic.total > 20
+    assert ids(stack, *services) == before
+    stack.compose("up", "--detach", "--no-build", "--no-deps", *services)
+    assert ids(stack, *services) == before
+    log = (stack.layout.state / "compose" / "failed-release.log").read_text(encoding="utf-8")
+    assert service in log
+
+
+def test_release_starts_a_stopped_database(stack: Containers, tmp_path: Path) -> None:
+    """A release that does not work is taken back then, too, but the database stays up."""
+    before = ids(stack, "api", "worker", "postgres")
+    subprocess.run(["docker", "stop", *ids(stack, "postgres")], check=True, capture_output=True)
+    broken = write_release(stack, tmp_path, services={"api": {"environment": BROKEN}})
+    up = release(stack, EVARA_VERSION="broken", **broken)
+    assert up.returncode == 1
+    assert "starting postgres, which does not run" in up.stdout
+    assert "the old release keeps serving" in up.stderr
+    assert ids(stack, "api", "worker", "postgres") == before
+    assert stack.call("GET", "/api/v1/nodes/hill-tank").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"networks": {"postgres": {"driver_opts": {"com.docker.network.driver.mtu": "1400"}}}},
+            "(postgres has other options)",
+        ),
+        (
+            {
+                "services": {name: {"networks": {"other": {}}} for name in ("api", "valkey")},
+                "networks": {"other": {}},
+            },
+            "(valkey is not in other yet)",
+        ),
+    ],
+)
+def test_release_that_changes_networks_is_refused(
+    stack: Containers, tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
+    """Before anything changes: Compose would stop containers, or new ones reach no server."""
+    before = ids_by_service(stack)
+    url = f"{stack.layout.url('api')}/api/v1/nodes/hill-tank"
+    with steady_traffic(url, stack.key) as traffic:
+        changed = write_release(stack, tmp_path, **changes)
+        up = release(stack, EVARA_VERSION="broken", **changed)
+    assert up.returncode == 1
+    assert sentence in up.stderr
+    assert "the old release keeps serving" in up.stderr
+    assert "building" not in up.stdout
+    assert traffic.failures == {}
+    assert ids_by_service(stack) == before
+
+
+def test_commands_on_what_runs_need_no_settings_of_the_next_release(
+    stack: Containers, tmp_path: Path
+) -> None:
+    """A new release may require a variable that its `make up` has not written yet."""
+    changes = {"api": {"environment": {"EVARA_NEXT": "${MAKE_UP_NEXT:?is missing}"}}}
+    settings = write_release(stack, tmp_path, services=changes)
+    checkout = replace(stack, environment=stack.environment | settings)
+    assert "is missing" in checkout.shell("docker compose config").stderr
+    assert checkout.run("status").returncode == 0
+    assert checkout.run("logs", "api").stdout.strip()
+    assert "container gateway" in checkout.run("doctor").stdout
+    up = checkout.run("up", "--mode", "compose")
+    assert up.returncode == 1
+    assert "is missing" in up.stderr
+    assert "the old release keeps serving" in up.stderr
+
+
 def test_data_survives_down_and_up(stack: Containers) -> None:
     """Nodes, silences and Prometheus' data survive `down` and `up`."""
     assert stack.call("POST", "/api/v1/nodes", json=NODE).status_code in (201, 409)
@@ -595,3 +881,103 @@ def test_data_survives_down_and_up(stack: Containers) -> None:
         (silence["comment"], silence["status"]["state"])
         for silence in httpx.get(silences, timeout=5).json()
     ] == [("kept", "active")]
+
+
+def ids_by_service(stack: Containers) -> dict[str, set[str]]:
+    """Return the ids of the containers of each service that keeps running."""
+    ids: dict[str, set[str]] = {}
+    for container in stack.containers():
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        if container["HostConfig"]["RestartPolicy"]["Name"] != "no":
+            ids.setdefault(service, set()).add(container["Id"])
+    return ids
+
+
+def test_bare_commands_replace_no_container(stack: Containers) -> None:
+    """A profile and another number of replicas leave the containers of `make up` as they are."""
+    profiles = {
+        name: value for name, value in stack.environment.items() if name != "COMPOSE_PROFILES"
+    }
+    bare = Containers(stack.layout, profiles)
+    before = ids_by_service(stack)
+    up = bare.shell("docker compose --profile backup up --detach --scale api=3")
+    assert up.returncode == 0, up.stderr
+    after = ids_by_service(stack)
+    assert len(after["api"]) == 3
+    assert after["api"] >= before.pop("api")
+    del after["api"]
+    assert after == before
+    down = bare.shell("docker compose up --detach --scale api=2")
+    assert down.returncode == 0, down.stderr
+
+
+@pytest.mark.parametrize("command", RUNBOOK)
+def test_commands_of_the_runbook_work(stack: Containers, command: str) -> None:
+    """The commands of an alert's next steps run as they are written."""
+    result = stack.shell(command)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_restore_removes_what_is_newer(stack: Containers, tmp_path: Path) -> None:
+    """The data is that of the backup; the load run's key, which is registered again, works."""
+    dump = tmp_path / "evara.dump"
+    assert stack.shell(f"make backup FILE={dump}").returncode == 0
+    assert dump.stat().st_mode & 0o777 == 0o600
+    assert stack.call("POST", "/api/v1/nodes", json=NODE | {"id": "newer"}).status_code == 201
+    restored = stack.shell(f"make restore FILE={dump}")
+    assert restored.returncode == 0, restored.stderr
+    assert stack.collect_statuses("/api/v1/nodes/newer") == {404}
+    assert stack.collect_statuses("/api/v1/nodes/hill-tank") == {200}
+    assert stack.sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'evara%'") == "1"
+
+
+def test_a_failed_restore_changes_nothing(stack: Containers, tmp_path: Path) -> None:
+    """It stops at the step that failed, says so, and the API answers with the present data."""
+    stack.call("POST", "/api/v1/nodes", json=NODE)
+    dump = tmp_path / "evara.dump"
+    assert stack.shell(f"make backup FILE={dump}").returncode == 0
+    cut = tmp_path / "cut.dump"
+    cut.write_bytes(dump.read_bytes()[:-100])
+    before = ids_by_service(stack)
+    refused = stack.shell(f"make restore FILE={cut}; echo unreachable")
+    assert refused.returncode == 2
+    assert "unreachable" not in refused.stdout
+    assert "failed at its step fill" in refused.stderr
+    assert "the data is unchanged, and API and worker run" in refused.stderr
+    # A migration that was applied already fails: the exchange is undone
+    newest = stack.sql("SELECT version_num FROM alembic_version")
+    stack.sql("UPDATE alembic_version SET version_num = '0001'")
+    stack.shell(f"make backup FILE={dump}")
+    stack.sql(f"UPDATE alembic_version SET version_num = '{newest}'")  # noqa: S608
+    refused = stack.shell(f"make restore FILE={dump}")
+    assert refused.returncode == 2
+    assert "cannot be migrated" in refused.stderr
+    assert "the data is unchanged, and API and worker run" in refused.stderr
+    assert stack.sql("SELECT version_num FROM alembic_version") == newest
+    assert eventually(lambda: stack.collect_statuses("/api/v1/nodes/kept") == {200})
+    assert ids_by_service(stack) == before
+
+
+@pytest.fixture
+def written_files() -> Iterator[None]:
+    """Remove the backups that documented commands write into the checkout."""
+
+    def list_files() -> set[Path]:
+        return {path for folder in (ROOT, ROOT / "backups") for path in folder.glob("*.dump*")}
+
+    before = list_files()
+    yield
+    for path in list_files() - before:
+        path.unlink()
+
+
+@pytest.mark.usefixtures("written_files")
+@pytest.mark.parametrize("section", [name for name in OPERATIONS if name not in ELSEWHERE])
+def test_documented_operations_work(stack: Containers, section: str) -> None:
+    """The commands of docs/operations.md run as they are written; what was stored is kept."""
+    stack.call("POST", "/api/v1/nodes", json=NODE)
+    for command in OPERATIONS[section]:
+        result = stack.shell(command)
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+    assert eventually(lambda: stack.collect_statuses("/api/v1/nodes/kept") == {200})
+    assert eventually(lambda: stack.sql("SELECT count(*) FROM pg_stat_replication") == "1")

@@ -15,14 +15,20 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.platform.http import health_checks
+from api.platform.types import JsonObject
 from observability.spec import names
+from tests.api.platform.helpers import UNLIMITED
+from tests.e2e.test_postgres import create_migrated_app
 from tests.e2e.test_workers import NODE, SEED
+from tests.postgres_server import PostgresServer
 from tests.processes import running_children
 from tests.serving import free_port
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 MEGABYTES = 24
+SERVER_MEGABYTES = 96  # an empty PostgreSQL has 24
 BATCH = 500  # readings of a request
 BATCHES = 200  # at most, until the database has to grow
 CHUNK = bytes(1 << 16)
@@ -59,9 +65,10 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[SmallDisk]:
+def small_disk(folder: Path, megabytes: int = MEGABYTES) -> Iterator[SmallDisk]:
     """Mount the file system and yield it; it is gone when its last process has ended."""
-    mount = f"mount -t tmpfs -o size={MEGABYTES}m none {folder} && echo mounted && exec cat"
+    folder.mkdir()
+    mount = f"mount -t tmpfs -o size={megabytes}m none {folder} && echo mounted && exec cat"
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -83,6 +90,16 @@ def running(command: list[str], environment: dict[str, str], log: Path) -> Itera
         finally:
             process.terminate()
             process.wait(60)
+
+
+def batch(number: int) -> JsonObject:
+    """Return readings whose times no batch with another number has."""
+    first = datetime.now(UTC) - timedelta(hours=20) + timedelta(seconds=number * BATCH)
+    readings = [
+        {"metric": "flow_lps", "time": (first + timedelta(seconds=n)).isoformat(), "value": n}
+        for n in range(BATCH)
+    ]
+    return {"readings": readings}
 
 
 class Api:
@@ -117,13 +134,8 @@ class Api:
 
     def post_batch(self) -> httpx.Response:
         """Store readings with new times."""
-        first = datetime.now(UTC) - timedelta(hours=20)
-        readings = []
-        for number in range(self._sent, self._sent + BATCH):
-            time = (first + timedelta(seconds=number)).isoformat()
-            readings.append({"metric": "flow_lps", "time": time, "value": float(number)})
-        self._sent += BATCH
-        return self.client.post(READINGS, json={"readings": readings})
+        self._sent += 1
+        return self.client.post(READINGS, json=batch(self._sent))
 
     def count(self, code: str = "") -> float:
         """Return the number of counted requests, of all codes or of one."""
@@ -139,9 +151,13 @@ class Api:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    with small_disk(folder) as mounted:
+    with small_disk(tmp_path / "disk") as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def disk_of_server(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", SERVER_MEGABYTES) as mounted:
         yield mounted
 
 
@@ -230,3 +246,46 @@ def test_an_api_that_starts_on_a_full_disk_answers_reads(api: Api, disk: SmallDi
     until(lambda: api.client.get("/health/ready").json()["status"] == "ok", 60, "recovery")
     assert api.post_batch().status_code == 201
     assert api.client.get(READINGS).json()["total"] == BATCH
+
+
+class SmallPostgres(PostgresServer):
+    """A PostgreSQL whose tables lie on the small disk; its log and its WAL do not."""
+
+    def __init__(self, disk: SmallDisk):
+        super().__init__("fsync=off")
+        self.data = disk.folder / "data"
+        self.user = {}
+        os.chown(self.folder, os.geteuid(), os.getegid())
+        as_another_user = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+        self.enter = disk.command(*as_another_user)  # PostgreSQL refuses root
+
+    def make(self, *options: str) -> None:
+        super().make(f"--waldir={self.folder}/wal", *options)
+
+
+def test_readiness_names_the_full_disk_of_postgresql(
+    disk_of_server: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads are answered and writes get 503 meanwhile; all recovers without a restart."""
+    monkeypatch.setattr(health_checks, "MAX_AGE", 0.0)
+    with SmallPostgres(disk_of_server) as server, create_migrated_app(server) as app:
+        client = app.test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {UNLIMITED}"
+        assert client.post("/api/v1/nodes/", json=NODE).status_code == 201
+        assert client.get("/health/ready").get_json()["status"] == "ok"
+        with disk_of_server.filled():
+            answers = (client.post(READINGS, json=batch(number)) for number in range(BATCHES))
+            refused = next(answer for answer in answers if answer.status_code != 201)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+            ready = client.get("/health/ready")
+            assert ready.status_code == 503
+            checks = ready.get_json()["checks"]
+            assert checks == {"database": {"ok": True}, "disk": {"ok": False}}
+            detail = client.get("/health").get_json()["checks"]["disk"]["detail"]
+            assert "no space left" in detail
+            assert client.get(READINGS).status_code == 200
+        assert client.get("/health/ready").get_json()["status"] == "ok"
+        assert client.post(READINGS, json=batch(BATCHES)).status_code == 201
+        server.stop()
+        checks = client.get("/health/ready").get_json()["checks"]
+        assert checks == {"database": {"ok": False}, "disk": {"ok": True}}  # nobody can tell

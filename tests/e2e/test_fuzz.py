@@ -4,6 +4,7 @@ There is no server error and no response that the contract does not describe.
 """
 
 import copy
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -45,9 +46,11 @@ CASES = [
     or "requestBody" in operation
     or any(p["in"] == "query" for p in operation.get("parameters", []))
 ]
+NUMBERS = itertools.count(10_000)
+QUOTE = '"'
 RESPONSES: Counter[int] = Counter()  # status → number
 MISMATCHES: list[str] = []  # responses that do not match the contract
-ACCEPTED: Counter[str] = Counter()  # field that `correct_body` corrects → number of accepted values
+ACCEPTED: Counter[str] = Counter()  # corrected field → accepted values
 
 # JSON Schema cannot say that a time must lie between 2000 and tomorrow: generate such times.
 schemathesis.openapi.format(
@@ -82,9 +85,16 @@ def remove_security(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def correct_body(case: Case) -> None:
-    """Correct in valid bodies what JSON Schema cannot express: below < above, future expiry."""
-    if not isinstance(case.body, dict) or case.meta.generation.mode is not GenerationMode.POSITIVE:
+def correct_request(case: Case) -> None:
+    """Correct in valid requests what JSON Schema cannot express.
+
+    below < above, an expiry in the future, and a new key for each new request.
+    """
+    if case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    if key := (case.headers or {}).get("Idempotency-Key"):
+        case.headers["Idempotency-Key"] = f"{key.strip(QUOTE)[:250]}{next(NUMBERS)}"
+    if not isinstance(case.body, dict):
         return
     for limits in case.body.get("alarms", {}).values():
         if len(limits) == 2:
@@ -144,7 +154,7 @@ def test_every_request_matches_the_contract(
     )
     def send_case(case: Case) -> None:
         """Send a generated request and validate its response."""
-        correct_body(case)
+        correct_request(case)
         case.call_and_validate(headers=HEADERS)
 
     send_case()
@@ -163,7 +173,7 @@ def test_every_sequence_of_requests_matches_the_contract(schema: schemathesis.Ba
                 session.execute(delete(Node.__table__))
 
         def before_call(self, case: Case) -> None:
-            correct_body(case)
+            correct_request(case)
 
         def get_call_kwargs(self, _: Case) -> dict[str, object]:
             return {"headers": HEADERS}

@@ -30,17 +30,24 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from observability.lib.bound_process import bind
 from observability.spec import names
+from observability.spec.loading import load_plan
+from tests.alerting import alerting
 from tests.api.collector import Collector, collecting
 from tests.e2e.test_workers import free_port, responds, seed_database, until
 from tests.e2e.wire import open_connection, read_statuses, send_flood
+from tests.raised_alerts import RaisedAlerts
 from tests.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / "observability" / "devstack" / "compose" / "haproxy.cfg"
+CONFIG = ROOT / "observability" / "devstack" / "compose" / "gateway" / "haproxy.cfg"
 REPLICAS = ("127.0.0.2", "127.0.0.3")
 NODES = "/api/v1/nodes"
 PROBLEM = "application/problem+json"
 LIMIT = 1 << 20
+UNKNOWN_OUTCOME = (
+    "; it is unknown whether the request was executed. fix: repeat it with the Idempotency-Key that"
+    " it had; if it had none, read what is stored first."
+)
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
@@ -169,6 +176,7 @@ def run_gateway(
         environment = os.environ | {
             "EVARA_GATEWAY_BIND": f"127.0.0.1:{listen}",
             "EVARA_GATEWAY_METRICS_BIND": f"127.0.0.1:{metrics}",
+            "EVARA_GATEWAY_SOCKET": f"abns@gateway-{listen}",  # a path may be too long
             "EVARA_GATEWAY_API": f"api:{port}",
             "EVARA_GATEWAY_RESOLVER": f"127.0.0.1:{resolver.server_address[1]}",
         }
@@ -314,17 +322,30 @@ def require_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 def send_raw(gateway: Gateway, *lines: str, body: bytes = b"") -> httpx.Response:
     """Return the response to raw bytes, even if it comes before all of them are sent."""
-    with gateway.connect("\r\n".join([*lines, "", ""]).encode()) as connection:
-        with suppress(OSError):  # the gateway has responded and closed the connection
-            connection.sendall(body)
-        answer = b""
-        while b"}" not in answer and (more := connection.recv(65536)):
-            answer += more
-    head, _, content = answer.partition(b"\r\n\r\n")
-    fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    return httpx.Response(
-        int(head[9:12]), headers=fields, content=content[: int(fields["content-length"])]
-    )
+    with gateway.connect() as connection:
+        return exchange(connection, *lines, body=body)
+
+
+def exchange(connection: socket.socket, *lines: str, body: bytes = b"") -> httpx.Response:
+    """Send raw bytes on a connection and return the response."""
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    with suppress(OSError):  # the gateway has responded and closed the connection
+        connection.sendall(body)
+    return read_response(connection)
+
+
+def read_response(connection: socket.socket) -> httpx.Response:
+    """Return the response with a Content-Length that comes next on a connection."""
+    received = b""
+    while b"\r\n\r\n" not in received and (more := connection.recv(65536)):
+        received += more
+    head, _, content = received.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines)
+    length = int(httpx.Headers(fields)["Content-Length"])
+    while len(content) < length and (more := connection.recv(65536)):
+        content += more
+    return httpx.Response(int(status[9:12]), headers=fields, content=content[:length])
 
 
 def post_raw(gateway: Gateway, *lines: str, body: bytes = b"") -> httpx.Response:
@@ -371,6 +392,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_haproxy_accepts_the_configuration(tls: bool, certificate: Path) -> None:
     """HAProxy checks the configuration without a warning, with and without certificates."""
     settings = {"EVARA_GATEWAY_CERTIFICATES": str(certificate.parent) if tls else ""}
+    settings["EVARA_GATEWAY_API"] = "localhost:8000"  # a name that this machine resolves
     result = subprocess.run(
         [find_haproxy(), "-c", "-f", str(CONFIG)],
         env=os.environ | settings,
@@ -384,42 +406,81 @@ def test_haproxy_accepts_the_configuration(tls: bool, certificate: Path) -> None
     ) == (0, [])
 
 
-def test_a_provided_certificate_enables_tls(
-    replicas: Replicas, certificate: Path, tmp_path: Path
-) -> None:
-    """The API is served over TLS 1.2 and later with HTTP/2; only HTTPS responses set HSTS."""
+@dataclass(frozen=True)
+class SecureGateway:
+    """A gateway that also serves TLS."""
+
+    gateway: Gateway
+    port: int
+    certificate: Path
+
+    def connect_tls(
+        self, protocol: str = "http/1.1", maximum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+    ) -> ssl.SSLSocket:
+        """Return a connection over TLS that offers this protocol."""
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        context.maximum_version = maximum
+        context.set_alpn_protocols([protocol])
+        return context.wrap_socket(
+            socket.create_connection(("127.0.0.1", self.port), timeout=20),
+            server_hostname="127.0.0.1",
+        )
+
+
+@pytest.fixture(scope="module")
+def secure_gateway(
+    replicas: Replicas, certificate: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SecureGateway]:
+    """Yield a gateway with a certificate."""
     port = free_port()
     settings = {
         "EVARA_GATEWAY_CERTIFICATES": str(certificate.parent),
         "EVARA_GATEWAY_TLS_BIND": f"127.0.0.1:{port}",
     }
-    context = ssl.create_default_context(cafile=str(certificate))
+    folder = tmp_path_factory.mktemp("secure")
+    with run_gateway(folder, REPLICAS, replicas.port, replicas.key, **settings) as gateway:
+        yield SecureGateway(gateway, port, certificate)
 
-    def connect_tls(maximum: ssl.TLSVersion) -> ssl.SSLSocket:
-        context = ssl.create_default_context(cafile=str(certificate))
-        context.maximum_version = maximum
-        context.set_alpn_protocols(["h2"])
-        return context.wrap_socket(
-            socket.create_connection(("127.0.0.1", port), timeout=20), server_hostname="127.0.0.1"
-        )
 
-    with run_gateway(tmp_path, REPLICAS, replicas.port, replicas.key, **settings) as gateway:
-        answer = httpx.get(
-            f"https://127.0.0.1:{port}{NODES}",
-            headers=gateway.client.headers,
-            verify=context,
-            timeout=60,
-        )
-        assert answer.status_code == 200
-        assert "max-age=" in answer.headers["Strict-Transport-Security"]
-        assert gateway.log_line(answer.headers["X-Request-ID"])["tls"] == "TLSv1.3"
-        assert "Strict-Transport-Security" not in gateway.client.get(NODES).headers
-        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-            with connect_tls(version) as connection:
-                assert (connection.version(), connection.selected_alpn_protocol()) == (
-                    version.name.replace("_", "."),
-                    "h2",
-                )
+def test_a_provided_certificate_enables_tls(secure_gateway: SecureGateway) -> None:
+    """The API is served over TLS 1.2 and later with HTTP/2; only HTTPS responses set HSTS."""
+    gateway = secure_gateway.gateway
+    context = ssl.create_default_context(cafile=str(secure_gateway.certificate))
+    answer = httpx.get(
+        f"https://127.0.0.1:{secure_gateway.port}{NODES}",
+        headers=gateway.client.headers,
+        verify=context,
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    assert "max-age=" in answer.headers["Strict-Transport-Security"]
+    assert gateway.log_line(answer.headers["X-Request-ID"])["tls"] == "TLSv1.3"
+    url = f"https://127.0.0.1:{secure_gateway.port}/health/live"
+    options = ("--http2", "--cacert", str(secure_gateway.certificate), "--write-out")
+    result = subprocess.run(
+        [
+            "curl",
+            "--silent",
+            "--output",
+            "/dev/null",
+            *options,
+            "%{http_version} %{http_code}",
+            url,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout == "2 200"
+    plain = gateway.client.get(NODES)
+    assert "Strict-Transport-Security" not in plain.headers
+    assert gateway.log_line(plain.headers["X-Request-ID"])["tls"] == "-"
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        with secure_gateway.connect_tls("h2", version) as connection:
+            assert (connection.version(), connection.selected_alpn_protocol()) == (
+                version.name.replace("_", "."),
+                "h2",
+            )
     assert "ssl-min-ver TLSv1.2" in CONFIG.read_text(
         encoding="utf-8"
     )  # OpenSSL itself refuses older versions, so no request can use one
@@ -441,6 +502,26 @@ def test_requests_are_spread_and_responses_reveal_no_server(gateway: Gateway) ->
         "permissions-policy",
     } <= set(once)
     assert not {"server", "via", "x-forwarded-for"} & set(once)
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("GET /api/v1/nodes/main%20branch HTTP/1.1", "/api/v1/nodes/main branch"),
+        ("GET /a%22/%5C/b?c HTTP/1.1", r"/a\"/\\/b"),
+        ("GET /100% HTTP/1.1", "/100"),
+        (f"GET /{'a' * 60_000} HTTP/1.1", f"/{'a' * 3_999}"),
+        (f"{'A' * 60_000} / HTTP/1.1", "/"),
+    ],
+    ids=["decoded", "escaped", "malformed", "long", "long method"],
+)
+def test_paths_are_logged_as_they_are_searched(gateway: Gateway, line: str, path: str) -> None:
+    """The text of a line has the path as people write it, so that Loki finds it."""
+    request_id = f"path-{uuid.uuid4().hex}"
+    send_raw(gateway, line, "Host: x", f"X-Request-ID: {request_id}")
+    gateway.log_line(request_id)
+    [logged] = [line for line in gateway.log.read_text().splitlines() if request_id in line]
+    assert f'"path":"{path}","status"' in logged
 
 
 @pytest.mark.parametrize(
@@ -484,10 +565,12 @@ KEY = b"evara_ABCDEFGH12345678"
         KEY + b" / HTTP/1.1",
         b"GET /x" + KEY + b" HTTP/1.1",
         b"GET /evara%5FABCDEFGH12345678 HTTP/1.1",
+        b"GET /evar%252561%25255FABCDEFGH12345678 HTTP/1.1",
+        b"GET /%00/evara_ABCDEFGH12345678 HTTP/1.1",
     ],
 )
 def test_keys_in_any_form_are_not_logged(gateway: Gateway, line: bytes) -> None:
-    """A key as the method, within a word of the path, or percent-encoded."""
+    """A key as the method, within a word of the path, after a NUL, or percent-encoded."""
     request_id = f"key-{uuid.uuid4().hex}"
     headers = f"\r\nHost: x\r\nX-Request-ID: {request_id}\r\n\r\n".encode()
     read_statuses([gateway.connect(line + headers)])
@@ -651,6 +734,12 @@ def test_405_lists_the_allowed_methods(gateway: Gateway, method: str) -> None:
     ) == [b"405"]
 
 
+def test_one_thread_writes_the_log(gateway: Gateway) -> None:
+    """HAProxy discards a line when another thread is writing to stdout."""
+    text = httpx.get(f"http://127.0.0.1:{gateway.metrics}/metrics", timeout=20).text
+    assert "\nhaproxy_process_nbthread 1\n" in text
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/METRICS", "//metrics", "/%6detrics?name[]=up"])
 def test_metrics_are_not_exposed(gateway: Gateway, path: str) -> None:
     """The gateway responds 404 to every spelling of /metrics."""
@@ -673,19 +762,23 @@ def encode_chunks(size: int, piece: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("lines", "body"),
+    ("backend", "lines", "body"),
     [
-        ([f"Content-Length: {LIMIT + 1}"], b""),
-        (["Transfer-Encoding: chunked"], encode_chunks(LIMIT + 60_000, 60_000)),
-        (["Transfer-Encoding: chunked"], encode_chunks(LIMIT + 1000, 500)),
+        (names.GATEWAY, [f"Content-Length: {LIMIT + 1}"], b""),
+        ("ready", ["Transfer-Encoding: chunked"], encode_chunks(LIMIT + 60_000, 60_000)),
+        ("ready", ["Transfer-Encoding: chunked"], encode_chunks(LIMIT + 1000, 500)),
     ],
     ids=["by length", "large chunks", "small chunks"],
 )
-def test_413_for_bodies_above_the_limit(gateway: Gateway, lines: list[str], body: bytes) -> None:
+def test_413_for_bodies_above_the_limit(
+    gateway: Gateway, backend: str, lines: list[str], body: bytes
+) -> None:
     """The gateway responds 413 by Content-Length at once, or when a chunked body gets too large."""
     answer = require_problem(post_raw(gateway, *lines, body=body), 413)
     assert "1048576" in answer["detail"]
-    assert gateway.log_line(answer["request_id"])["backend"] == names.GATEWAY
+    line = gateway.log_line(answer["request_id"])
+    assert (line["backend"], line["retries"]) == (backend, "0")
+    assert line["response_ms"] == -1, "no replica has answered"
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -702,17 +795,111 @@ def test_bodies_at_the_limit_reach_the_api(gateway: Gateway, chunked: bool) -> N
 
 @pytest.mark.parametrize(
     ("status", "path", "headers"),
-    [(414, "/" + "a" * 4000, {}), (431, NODES, {f"x-{n}": "y" * 1700 for n in range(10)})],
+    [
+        (414, "/" + "a" * 4000, {}),
+        (414, "/" + "a" * 60_000, {}),
+        (431, NODES, {f"x-{n}": "y" * 1700 for n in range(10)}),
+        (431, NODES, {f"x-{n}": "y" for n in range(101)}),
+        (431, NODES, {f"x-{n}": "" for n in range(4000)}),
+        (431, NODES, {"x-large": "y" * 1_000_000}),
+    ],
+    ids=["url", "huge url", "large", "many", "thousands", "huge"],
 )
 def test_long_urls_and_large_headers_are_refused(
     gateway: Gateway, status: int, path: str, headers: dict[str, str]
 ) -> None:
-    """414 for a long URL and 431 for many large headers."""
+    """414 for a long URL, and 431 for large headers or too many."""
     require_problem(gateway.client.get(path, headers=headers), status)
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (NODES, {"x-large": "y" * 16_000}),
+        (NODES, {f"x-{n}": "y" * 150 for n in range(94)}),
+        (f"{NODES}/{'a' * 3_900}", {}),
+    ],
+    ids=["one header", "many headers", "url"],
+)
+def test_heads_of_the_documented_size_reach_the_api(
+    gateway: Gateway, path: str, headers: dict[str, str]
+) -> None:
+    """The API accepts whatever the gateway forwards."""
+    answer = gateway.client.get(path, headers=headers)
+    assert answer.status_code in (200, 404), answer.text
+    assert gateway.log_line(answer.headers["X-Request-ID"])["backend"] == "ready"
+
+
+REPEATED_LENGTHS = {
+    "equal": ["Content-Length: 5", "Content-Length: 5"],
+    "different": ["Content-Length: 5", "Content-Length: 6"],
+    "apart": ["content-length:5", "X: y", "CONTENT-LENGTH : 5"],
+    "list": ["Content-Length: 5, 5"],
+}
+CHUNKS = b"4;x=y\r\nab\n\n\r\n10\r\nContent-Length: \r\n0\r\nContent-Length: 5\r\n\r\n"
+EARLIER_REQUESTS = {
+    "none": [],
+    "get": [([], b"")],
+    "empty": [(["Content-Length: 0"], b"")],
+    "body": [(["Content-Length: 40"], b"\nContent-Length: 1\nContent-Length: 2\n   ")],
+    "chunks": [(["Transfer-Encoding: chunked"], CHUNKS), ([], b"")],
+}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("earlier", EARLIER_REQUESTS.values(), ids=EARLIER_REQUESTS)
+@pytest.mark.parametrize("lines", REPEATED_LENGTHS.values(), ids=REPEATED_LENGTHS)
+def test_400_for_two_content_lengths(
+    secure_gateway: SecureGateway,
+    lines: list[str],
+    earlier: list[tuple[list[str], bytes]],
+    tls: bool,
+) -> None:
+    """On any request of a connection; HAProxy itself forwards equal ones as one.
+
+    The gateway closes the connection, and has logged the request.
+    """
+    connect = secure_gateway.connect_tls if tls else secure_gateway.gateway.connect
+    with connect() as connection:
+        for fields, body in earlier:
+            before = (f"POST {NODES} HTTP/1.1", "Host: x", *fields)
+            assert exchange(connection, *before, body=body).status_code == 401
+        head = (f"POST {NODES} HTTP/1.1", "Host: x", *lines)
+        answer = exchange(connection, *head, body=b"{}   ")
+        detail = require_problem(answer, 400)["detail"]
+        assert detail.startswith("The request has two Content-Length headers")
+        assert connection.recv(1) == b""
+    logged = secure_gateway.gateway.log_line(answer.headers["X-Request-ID"])
+    assert (logged["backend"], logged["status"]) == (names.GATEWAY, 400)
+
+
+def test_a_head_with_a_nul_is_refused_at_once(gateway: Gateway) -> None:
+    """Not after the time that an incomplete head has."""
+    assert read_statuses([gateway.connect(b"GET\0 / HTTP/1.1\r\n\r\n")]) == [b"400"]
+
+
+def test_a_body_may_contain_headers(gateway: Gateway) -> None:
+    """The gateway looks for repeated headers in the head alone."""
+    body = b"\nContent-Length: 1\nContent-Length: 2\n"
+    answer = post_raw(gateway, f"Content-Length: {len(body)}", body=body)
+    assert "not valid JSON" in require_problem(answer, 400)["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1//nodes", "/api/v1/./nodes", "/%2f", "/health//live", "//x.example//%2e%2e/"]
+)
+def test_no_url_is_redirected_to_the_host_of_the_request(gateway: Gateway, path: str) -> None:
+    """Unusual slashes give 404 as a problem document, whatever the Host."""
+    answer = send_raw(gateway, f"GET {path} HTTP/1.1", "Host: evil.example")
+    require_problem(answer, 404)
+    assert "evil.example" not in f"{answer.headers} {answer.text}"
+
+
 def test_slow_requests_time_out_without_blocking_others(gateway: Gateway) -> None:
-    """80 incomplete requests end with 408, and the API responds meanwhile."""
+    """80 incomplete requests end with 408 as problem documents; the API responds meanwhile.
+
+    A connection without a request is closed.
+    """
     head = b"POST /api/v1/nodes HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     incomplete_requests = (
         [b"GET /api/v1/nodes HTTP/1.1\r\nHost: x\r\nX-Slow"] * 40,
@@ -725,8 +912,29 @@ def test_slow_requests_time_out_without_blocking_others(gateway: Gateway) -> Non
         for kind in incomplete_requests
         for incomplete_request in kind
     ]
+    silent = gateway.connect(source="127.0.0.8")
     assert {gateway.client.get(NODES).status_code for _ in range(20)} == {200}
-    assert read_statuses(incomplete) == [b"408"] * len(incomplete)
+    for connection in incomplete:
+        with connection:
+            answer = read_response(connection)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (408, PROBLEM)
+        assert answer.json()["detail"] == "The request was not complete within 10 s."
+    with silent:
+        assert silent.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("line", "status"), [("Content-Length: 0", 400), ("Connection: close", 200)]
+)
+def test_a_slow_head_is_treated_like_others(gateway: Gateway, line: str, status: int) -> None:
+    """One that arrives in two parts, seconds apart, delays no other request."""
+    head = b"GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nX-Sl"
+    with gateway.connect(head, source="127.0.0.8") as connection:
+        resume = time.monotonic() + 2
+        while time.monotonic() < resume:
+            assert gateway.client.get(NODES).status_code == 200
+        connection.sendall(f"ow: 1\r\n{line}\r\n\r\n".encode())
+        assert read_response(connection).status_code == status
 
 
 def test_429_for_one_flooding_address(gateway: Gateway) -> None:
@@ -739,36 +947,76 @@ def test_429_for_one_flooding_address(gateway: Gateway) -> None:
     assert gateway.client.get(NODES).status_code == 200
 
 
+def test_ipv6_networks_share_a_limit(gateway: Gateway) -> None:
+    """Above 2000 requests in 10 s a whole /64 gets 429; other networks are served."""
+
+    def connect(address: str) -> socket.socket:
+        """Return a connection to the gateway's own socket, as from this address."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(30)
+        connection.connect(b"\0" + f"gateway-{gateway.port}".encode().ljust(107, b"\0"))
+        connection.sendall(f"PROXY TCP6 {address} 2001:db8::1 1024 80\r\n".encode())
+        return connection
+
+    with connect("2001:db8:1::1") as connection:
+        head, _ = send_flood(connection, 2100)
+    assert head[:3] == b"429"
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    neighbours = [connect(f"2001:db8:1:{host}") for host in (":ffff", "1::1")]
+    for neighbour in neighbours:
+        neighbour.sendall(request)
+    assert read_statuses(neighbours) == [b"429", b"200"]
+
+
+def refused_connections(gateway: Gateway) -> float:
+    """Return how many connections the gateway has refused."""
+    return gateway.samples_by_label(names.GATEWAY_REFUSED, names.PROXY, proxy="door")["door"]
+
+
+def is_refused(gateway: Gateway, source: str) -> bool:
+    """Return whether a request on a new connection from this address gets no answer."""
+    before = refused_connections(gateway)
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    try:
+        with gateway.connect(request, source=source) as connection:
+            answer = connection.recv(64)
+    except ConnectionError:  # it may be reset while sending or receiving
+        answer = b""
+    assert bool(answer) == (refused_connections(gateway) == before)
+    return not answer
+
+
 def test_connections_per_address_are_limited(replicas: Replicas, tmp_path: Path) -> None:
-    """Connections above the limit of an address are closed; other addresses are served."""
+    """Idle connections count, too; an address that closes one may open another."""
     with (
         run_gateway(tmp_path, REPLICAS, replicas.port, EVARA_GATEWAY_CONNECTIONS="10") as gateway,
         ExitStack() as stack,
     ):
-        for _ in range(10):
-            stack.enter_context(
-                gateway.connect(
-                    b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow", source="127.0.0.8"
-                )
-            )
-        until(
-            lambda: (
-                gateway.samples_by_label("haproxy_frontend_current_sessions", names.PROXY)[
-                    names.GATEWAY
-                ]
-                == 10
-            ),
-            20,
-            "ten connections",
-        )
-        with suppress(ConnectionError):  # the connection may be reset while sending or receiving
-            assert (
-                gateway.connect(
-                    b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n", source="127.0.0.8"
-                ).recv(1)
-                == b""
-            )
-        assert gateway.client.get("/health/live").status_code == 200
+        idle = [stack.enter_context(gateway.connect(source="127.0.0.8")) for _ in range(10)]
+        assert is_refused(gateway, "127.0.0.8")
+        assert not is_refused(gateway, "127.0.0.9")
+        idle[0].close()
+        until(lambda: not is_refused(gateway, "127.0.0.8"), 20, "another connection")
+
+
+@pytest.mark.raises_alert("GatewayRefusesConnections")
+def test_new_connections_per_address_are_limited(
+    replicas: Replicas, tmp_path: Path, raised_alerts: RaisedAlerts
+) -> None:
+    """However short each of them is; other addresses are served, and an alert fires."""
+    with (
+        run_gateway(
+            tmp_path, REPLICAS, replicas.port, EVARA_GATEWAY_CONNECTION_RATE="10"
+        ) as gateway,
+        alerting(load_plan(), tmp_path / "prometheus", {"gateway": gateway.metrics}) as prometheus,
+    ):
+        assert [is_refused(gateway, "127.0.0.8") for _ in range(11)] == [False] * 10 + [True]
+        assert not is_refused(gateway, "127.0.0.9")
+        assert not raised_alerts.are_firing(prometheus, "GatewayRefusesConnections")
+        for _ in range(150):
+            with suppress(ConnectionError):
+                gateway.connect(source="127.0.0.8").close()
+        until(lambda: raised_alerts.are_firing(prometheus, "GatewayRefusesConnections"))
 
 
 def test_503_after_the_queue_timeout(replicas: Replicas, tmp_path: Path) -> None:
@@ -806,7 +1054,7 @@ def test_live_replicas_respond_when_none_is_ready(replicas: Replicas, gateway: G
     """When no replica is ready, requests go to live ones: health has details, /docs works."""
     connection = sqlite3.connect(replicas.database)
     [(revision,)] = connection.execute("SELECT version_num FROM alembic_version")
-    connection.execute("UPDATE alembic_version SET version_num = 'elsewhere'")
+    connection.execute("UPDATE alembic_version SET version_num = '0001'")
     connection.commit()
     try:
         until(lambda: gateway.ready_replicas() == 0, 20, "replicas that are not ready")
@@ -825,6 +1073,14 @@ def test_live_replicas_respond_when_none_is_ready(replicas: Replicas, gateway: G
     until(lambda: gateway.ready_replicas() == len(REPLICAS), 20, "ready replicas")
 
 
+def test_504_says_that_the_outcome_is_unknown() -> None:
+    """The text of a 502 is compared with an answer below; a 504 takes too long."""
+    [error] = [line for line in CONFIG.read_text().splitlines() if "http-error status 504" in line]
+    assert json.loads(error.partition("lf-string ")[2].strip("'"))["detail"].endswith(
+        UNKNOWN_OUTCOME
+    )
+
+
 @pytest.mark.parametrize(
     ("method", "times"), [("GET", 4), ("POST", 1), ("PATCH", 1), ("DELETE", 1)]
 )
@@ -834,6 +1090,7 @@ def test_only_reads_are_retried(dropping_stack: DroppingStack, method: str, time
     body = require_problem(
         httpx.request(method, f"{dropping_stack.gateway.url}{NODES}", timeout=60), 502
     )
+    assert body["detail"].endswith(UNKNOWN_OUTCOME)
     assert [received for received, _ in dropping_stack.received] == [method] * times
     assert dropping_stack.gateway.log_line(body["request_id"])["retries"].lstrip("+") == str(
         times - 1

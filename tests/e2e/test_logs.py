@@ -6,8 +6,6 @@ Lines are found by request id, raise alerts, and arrive once each after an outag
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -20,7 +18,6 @@ import pytest
 
 from api.platform.telemetry import logs
 from observability.devstack.binaries import log_servers
-from observability.devstack.supervisor import socket_path
 from observability.generate import loki as emitter
 from observability.generate.dashboards.registry import boards
 from observability.lib.alerts import fetch_delivered_alerts
@@ -67,19 +64,6 @@ def append_lines(
             )
 
 
-def run_supervisorctl(stack: Stack, *words: str) -> None:
-    """Run a command of supervisorctl in the stack."""
-    command = [
-        sys.executable,
-        "-m",
-        "supervisor.supervisorctl",
-        "-s",
-        f"unix://{socket_path(stack.layout)}",
-        *words,
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-
-
 @pytest.fixture
 def loki(stack: Stack) -> Loki:
     """Return a client of the stack's Loki."""
@@ -95,13 +79,13 @@ def loki_metrics(stack: Stack) -> Prometheus:
 @pytest.fixture
 def loki_stopped(stack: Stack) -> Iterator[None]:
     """Stop Loki; start it afterwards, whatever the test did."""
-    run_supervisorctl(stack, "stop", "loki")
+    stack.supervisorctl("stop", "loki")
     yield
     if any(
         process["name"] == "loki" and process["statename"] == "STOPPED"
         for process in stack.processes()
     ):
-        run_supervisorctl(stack, "start", "loki")
+        stack.supervisorctl("start", "loki")
 
 
 def test_request_id_finds_its_log_line(stack: Stack, loki: Loki) -> None:
@@ -251,7 +235,7 @@ def fast_silence_alert(stack: Stack) -> Iterator[str]:
     fast_plan = replace(
         plan,
         log_alerts=(replace(silence, entry=fast_entry),),
-        clock=replace(plan.clock, thin=Decimal(5)),
+        clock=plan.clock._replace(thin=Decimal(5)),
     )
     path.write_text(emitter.render(fast_plan)[emitter.RULES], encoding="utf-8")
     yield silence.name
@@ -276,9 +260,9 @@ def test_silence_alert_fires_and_resolves(stack: Stack, fast_silence_alert: str)
     assert eventually(lambda: rule_intervals() == {5.0})
     time.sleep(10)  # two evaluations
     assert not is_firing()
-    run_supervisorctl(stack, "stop", "fluent-bit")
+    stack.supervisorctl("stop", "fluent-bit")
     assert eventually(is_firing)
-    run_supervisorctl(stack, "start", "fluent-bit")
+    stack.supervisorctl("start", "fluent-bit")
     assert eventually(lambda: not is_firing())
 
 
@@ -296,7 +280,7 @@ def test_lines_of_an_outage_arrive_once(stack: Stack, loki: Loki, loki_metrics: 
     assert eventually(lambda: stack.pid("fluent-bit") not in (killed_pid, 0))
     with pytest.raises(Unreachable):
         loki.query_lines(API, since)
-    run_supervisorctl(stack, "start", "loki")
+    stack.supervisorctl("start", "loki")
 
     def arrived_ids() -> list[str]:
         """Return the request ids of the lines that arrived."""

@@ -6,7 +6,7 @@ import pytest
 
 from observability.generate.dashboards.registry import boards
 from observability.lib.panels import METRICS, Panel
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import ServicePrometheus
 from observability.spec import loading
 from tests.e2e.conftest import Stack
 
@@ -16,7 +16,7 @@ VARIABLES = {"slo": "nodes.list-availability", "route": ".*", "__rate_interval":
 TIMEOUT = 150  # seconds: the budget is computed every two minutes
 
 
-def queries_without_data(panel: Panel, prometheus: Prometheus) -> list[str]:
+def queries_without_data(panel: Panel, prometheus: ServicePrometheus) -> list[str]:
     """Return the queries of a panel without a sample; raise Unreachable for an invalid one."""
     return [
         query.expr for query in panel.bind(**VARIABLES).queries if not prometheus.query(query.expr)
@@ -33,7 +33,7 @@ def queries_without_data(panel: Panel, prometheus: Prometheus) -> list[str]:
 )
 def test_panels_have_data(stack: Stack, slug: str) -> None:
     """No query is invalid, and within minutes every panel that expects data has some."""
-    prometheus = Prometheus(stack.layout.url("prometheus"))
+    prometheus = ServicePrometheus(stack.layout.url("prometheus"), PLAN)
     stack.get("/api/v1/nodes/")
     empty_panels = [panel for panel in BOARDS[slug].panels if panel.source == METRICS]
     deadline = time.monotonic() + TIMEOUT
@@ -50,7 +50,7 @@ def test_panels_have_data(stack: Stack, slug: str) -> None:
 def test_query_of_an_unknown_metric_has_no_data(stack: Stack) -> None:
     """A query of a metric that does not exist is reported."""
     panel = next(BOARDS["runtime"].panels)
-    prometheus = Prometheus(stack.layout.url("prometheus"))
+    prometheus = ServicePrometheus(stack.layout.url("prometheus"), PLAN)
     assert queries_without_data(panel, prometheus) == []
     bound = panel.bind(**VARIABLES)
     assert queries_without_data(

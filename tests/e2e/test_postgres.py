@@ -3,6 +3,7 @@
 Covers the API's behaviour and the scripts of the compose stack.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -27,9 +28,11 @@ from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from api.app import create_app
 from api.config import Settings
+from api.platform.revisions import known_revisions, stored_revision
 from api.platform.state import app_state
 from api.services import nodes
 from loadtests.thingspeak_stub import ThingSpeakStub
@@ -39,9 +42,11 @@ from tests.api.helpers import NODES
 from tests.api.platform.helpers import KEYS, KeyedClient, is_problem, store_keys
 from tests.compose_server import ComposeServer, read_queries, run_replica
 from tests.e2e.test_workers import ROOT, free_port, responds, seed_database, until
+from tests.migration_lint import add_migration
 from tests.postgres_server import OTHER, PostgresServer, programs
 from tests.processes import child_names
 
+FULL_BYTES = 16_384  # of a file system that holds no dump
 KILLS = 3
 CLIENTS = 3
 MOST = 5_000  # requests per client at most
@@ -191,7 +196,9 @@ def test_unresponsive_server_gives_503() -> None:
             paths, 503
         )
         assert {responses[path].headers["Retry-After"] for path in paths} == {"5"}
-        assert responses["/health"].get_json()["checks"]["database"] == {"ok": False}
+        checks = responses["/health"].get_json()["checks"]
+        assert checks["database"] == {"ok": False}
+        assert checks["disk"] == {"ok": True}  # nobody can tell
         assert app.test_client().get("/health/live").status_code == 200
 
 
@@ -401,6 +408,18 @@ def test_database_kills_lose_no_acknowledged_reading(
 # --- the compose stack's settings and roles --------------------
 
 
+def test_migration_does_not_hold_up_requests(server: PostgresServer, tmp_path: Path) -> None:
+    """One that waits for a table gives up; requests for the table would wait behind it."""
+    change = "op.add_column('nodes', sa.Column('site', sa.String(9)))"
+    with create_migrated_app(server) as app, app.app_context():
+        with app_state(app).database.read() as session:
+            session.execute(text("SELECT id FROM nodes"))
+            with pytest.raises(DBAPIError, match="lock timeout"):
+                upgrade(directory=str(add_migration(tmp_path, change)))
+        with app_state(app).database.read() as session:
+            assert stored_revision(session) == known_revisions()[0]
+
+
 def test_roles_have_least_privileges(postgres: ComposePostgres) -> None:
     """The API's role is no superuser, the exporter's is read-only, and commits are on disk.
 
@@ -535,8 +554,37 @@ def list_dumps(postgres: ComposePostgres) -> list[Path]:
     return sorted((postgres.folder / "backups").glob("evara-*.dump"))
 
 
+def run_restore(
+    postgres: ComposePostgres, command: str, dump: Path | None = None, **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    """Return the result of a command of restore.sh, which runs beside the server."""
+    with (dump or Path(os.devnull)).open("rb") as source:
+        return subprocess.run(
+            ["bash", str(postgres.files / "restore.sh"), command],
+            env=postgres.environment | {"PGHOST": str(postgres.folder)} | settings,
+            stdin=source,
+            capture_output=True,
+            text=True,
+            check=False,
+            **OTHER,
+        )
+
+
+def restore(postgres: ComposePostgres, dump: Path) -> None:
+    """Restore a dump with all steps."""
+    for command in ("fill", "switch", "finish"):
+        result = run_restore(postgres, command, dump)
+        assert result.returncode == 0, result.stderr
+
+
+def list_databases(postgres: ComposePostgres) -> list[str]:
+    """Return the names of the databases of the API, restored and former ones included."""
+    rows = postgres.execute("SELECT datname FROM pg_database WHERE datname LIKE 'evara%'")
+    return sorted(name for (name,) in rows)
+
+
 def test_backup_can_be_restored(filled_postgres: ComposePostgres) -> None:
-    """The restore of docs/operations.md brings back everything, with the audit log's triggers.
+    """The steps of `make restore` bring back everything, with the audit log's triggers.
 
     Old dumps are removed.
     """
@@ -551,24 +599,7 @@ def test_backup_can_be_restored(filled_postgres: ComposePostgres) -> None:
         == list_dumps(filled_postgres)[0].stat().st_size
     )
     filled_postgres.execute("DROP TABLE latest; DELETE FROM readings; DELETE FROM nodes", "evara")
-    commands = re.findall(
-        r"PGPASSWORD=\$\(cat \S+\) (pg_restore .*)'",
-        (ROOT / "docs" / "operations.md").read_text(encoding="utf-8"),
-    )
-    assert len(commands) == 1
-    options = (
-        commands[0]
-        .replace(
-            "-U postgres", f"-U postgres -h {filled_postgres.folder} -p {filled_postgres.port}"
-        )
-        .split()[1:]
-    )
-    filled_postgres.run(
-        "pg_restore",
-        *options,
-        str(list_dumps(filled_postgres)[0]),
-        env=filled_postgres.environment | {"PGPASSWORD": "secret"},
-    )
+    restore(filled_postgres, list_dumps(filled_postgres)[0])
     assert (
         filled_postgres.execute(
             "SELECT md5(string_agg(r::text, ',' ORDER BY r)) FROM readings r", "evara"
@@ -590,6 +621,95 @@ def test_backup_can_be_restored(filled_postgres: ComposePostgres) -> None:
         == 0
     )
     assert not list((filled_postgres.folder / "backups").glob(".scratch*"))
+
+
+@contextmanager
+def run_backups(postgres: ComposePostgres, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the service `backup` and yield its process; it ends with exit code 0."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            bind(["bash", str(postgres.files / "backup.sh"), "run"], "TERM"),
+            env=postgres.environment,
+            cwd=postgres.folder,
+            stderr=output,
+            start_new_session=True,
+            **OTHER,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        status = process.wait(30)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its child, which also ends with the container
+    assert status == 0, log.read_text()
+
+
+@pytest.mark.parametrize("kept", [0, 100, -100])
+def test_a_damaged_dump_is_not_restored(filled_postgres: ComposePostgres, kept: int) -> None:
+    """Nothing is left of it, and the present data stays in use."""
+    filled_postgres.run_script("backup.sh", "once")
+    [dump] = list_dumps(filled_postgres)
+    dump.write_bytes(dump.read_bytes()[:kept])
+    refused = run_restore(filled_postgres, "fill", dump)
+    assert refused.returncode != 0
+    assert "error" in refused.stderr
+    assert list_databases(filled_postgres) == ["evara"]
+
+
+def test_an_exchange_ends_sessions_and_can_be_undone(filled_postgres: ComposePostgres) -> None:
+    """Clients of the former data are disconnected; undone, it is the API's again."""
+    filled_postgres.run_script("backup.sh", "once")
+    filled_postgres.execute("DELETE FROM readings", "evara")
+    [dump] = list_dumps(filled_postgres)
+    assert run_restore(filled_postgres, "fill", dump).returncode == 0
+    with filled_postgres.connect("exporter") as connection:
+        connection.execute("SELECT 1")
+        assert run_restore(filled_postgres, "switch").returncode == 0
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute("SELECT 1")
+    assert filled_postgres.execute("SELECT count(*) FROM readings", "evara") == [(1000,)]
+    assert filled_postgres.execute("SELECT count(*) FROM operations.backups", "evara") == [(1,)]
+    assert run_restore(filled_postgres, "undo").returncode == 0
+    assert filled_postgres.execute("SELECT count(*) FROM readings", "evara") == [(0,)]
+    assert run_restore(filled_postgres, "finish").returncode == 0
+    assert list_databases(filled_postgres) == ["evara"]
+    failed = run_restore(filled_postgres, "switch")
+    assert (failed.returncode != 0, list_databases(filled_postgres)) == (True, ["evara"])
+    assert run_restore(filled_postgres, "undo").returncode == 0  # there is nothing to undo
+    assert list_databases(filled_postgres) == ["evara"]
+
+
+def test_a_restore_keeps_the_only_copy_of_the_former_data(filled_postgres: ComposePostgres) -> None:
+    """A second restore is refused until the first one is finished or undone."""
+    filled_postgres.run_script("backup.sh", "once")
+    filled_postgres.execute("DELETE FROM readings WHERE value >= 500", "evara")
+    [dump] = list_dumps(filled_postgres)
+    for command in ("fill", "switch"):
+        assert run_restore(filled_postgres, command, dump).returncode == 0
+    for command in ("fill", "switch"):
+        refused = run_restore(filled_postgres, command, dump)
+        assert refused.returncode == 1
+        assert re.search(r"evara_before has.*fix: .*restore.sh finish,.* undo,", refused.stderr)
+    assert list_databases(filled_postgres) == ["evara", "evara_before"]
+    assert run_restore(filled_postgres, "undo").returncode == 0
+    assert filled_postgres.execute("SELECT count(*) FROM readings", "evara") == [(500,)]
+    assert run_restore(filled_postgres, "fill", dump).returncode == 0
+
+
+def test_a_command_of_a_restore_waits_for_the_last(filled_postgres: ComposePostgres) -> None:
+    """Ctrl-C leaves the script in the container running: `undo` comes after its exchange."""
+    with (filled_postgres.files / "restore.sh").open("rb") as script:
+        fcntl.flock(script, fcntl.LOCK_EX)
+        refused = run_restore(filled_postgres, "undo", EVARA_RESTORE_WAIT="0")
+    assert (refused.returncode, "another restore.sh is running" in refused.stderr) == (1, True)
+    assert run_restore(filled_postgres, "undo", EVARA_RESTORE_WAIT="0").returncode == 0
+
+
+def test_undo_without_a_server_is_no_success(filled_postgres: ComposePostgres) -> None:
+    """A server that does not say whether there is former data is an error."""
+    filled_postgres.stop()
+    assert run_restore(filled_postgres, "undo").returncode != 0
 
 
 def test_check_rejects_damaged_dumps(filled_postgres: ComposePostgres) -> None:
@@ -644,46 +764,68 @@ def test_failed_dumps_are_no_backups(filled_postgres: ComposePostgres, broken: s
     assert filled_postgres.run_script("backup.sh", "once").returncode == 0
 
 
+def test_a_backup_on_a_full_disk_leaves_nothing(filled_postgres: ComposePostgres) -> None:
+    """It is reported with the space that was left; older backups stay, and none is recorded."""
+    folder = filled_postgres.folder / "backups"
+    script = f"""
+        mount -t tmpfs -o size={FULL_BYTES} none {folder} && touch {folder}/evara-older.dump
+        bash {filled_postgres.files}/backup.sh once
+        code=$?
+        ls -A {folder}
+        exit $code
+    """
+    result = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", script],
+        env=filled_postgres.environment,
+        cwd=filled_postgres.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        **OTHER,
+    )
+    assert result.returncode == 1
+    assert result.stdout.split() == [".lock", "evara-older.dump"]
+    assert "No space left on device" in result.stderr
+    assert re.search(r"FAILED: .* \(free space: 0\); it is removed", result.stderr.splitlines()[-1])
+    assert filled_postgres.query_exporter("evara_postgres_backup") == {}
+
+
+def test_an_unrecorded_backup_is_none(filled_postgres: ComposePostgres, tmp_path: Path) -> None:
+    """The service reports it, removes the dump, and lets `make backup` work while it waits."""
+    folder = filled_postgres.folder / "backups"
+    filled_postgres.execute(
+        "INSERT INTO operations.backups VALUES ('scheduled', now(), 0);"
+        " ALTER TABLE operations.backups ADD CHECK (bytes = 0)",
+        "evara",
+    )
+    log = tmp_path / "backup.log"
+    with run_backups(filled_postgres, log) as process:
+        until(lambda: "sleep" in child_names(psutil.Process(process.pid)), 60, "rest")
+        with (folder / ".lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            refused = filled_postgres.run_script(
+                "backup.sh", "once", check=False, EVARA_BACKUP_WAIT="0"
+            )
+    assert (refused.returncode, "another backup is still" in refused.stderr) == (1, True)
+    assert "FAILED" in log.read_text()
+    assert list_dumps(filled_postgres) == []
+
+
 def test_backup_service_starts_with_a_backup(
     filled_postgres: ComposePostgres, tmp_path: Path
 ) -> None:
     """The service waits for the database and makes the first backup; a restart makes none early."""
     filled_postgres.stop()
-    command, log = (
-        ["bash", str(filled_postgres.files / "backup.sh"), "run"],
-        tmp_path / "backup.log",
-    )
-    for start in range(2):
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                bind(command, "TERM"),
-                env=filled_postgres.environment,
-                cwd=filled_postgres.folder,
-                stderr=output,
-                start_new_session=True,
-                **OTHER,
-            )
-        try:
-            if start == 0:
-                filled_postgres.start()
-                until(
-                    lambda: (
-                        len(filled_postgres.execute("SELECT name FROM operations.backups", "evara"))
-                        == 2
-                    ),
-                    60,
-                    "the first backup",
-                )
-            else:
-                until(lambda: "sleep" in child_names(psutil.Process(process.pid)), 30, "rest")  # noqa: B023
-        finally:
-            process.terminate()
-            status = process.wait(30)
-            with suppress(ProcessLookupError):
-                os.killpg(
-                    process.pid, signal.SIGKILL
-                )  # its child, which also ends with the container
-        assert status == 0, log.read_text()
+    log = tmp_path / "backup.log"
+
+    def count_recorded() -> int:
+        return len(filled_postgres.execute("SELECT name FROM operations.backups", "evara"))
+
+    with run_backups(filled_postgres, log):
+        filled_postgres.start()
+        until(lambda: count_recorded() == 2, 60, "the first backup")
+    with run_backups(filled_postgres, log) as process:
+        until(lambda: "sleep" in child_names(psutil.Process(process.pid)), 30, "rest")
     assert len(list_dumps(filled_postgres)) == 1
     assert filled_postgres.execute(
         "SELECT name FROM operations.backups ORDER BY checked_at LIMIT 1", "evara"

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import threading
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,11 +19,15 @@ from observability.devstack import guardian
 from observability.devstack.layout import DEVELOPMENT_KEY, HOST
 from observability.lib.alerts import fetch_delivered_alerts
 from observability.lib.prometheus import Prometheus
-from observability.spec import loading
+from observability.slo.instances import SUPERVISORD
+from observability.spec import loading, names
+from tests.alertmanager_server import AlertmanagerServer
 from tests.e2e.conftest import Stack
 from tests.e2e.waiting import eventually
 from tests.processes import is_running, running_children
+from tests.receiver import receiving
 
+MISSING_PROGRAMS = f'{names.ALERTS}{{alertname="{names.PROGRAM_ALERT}", alertstate="firing"}}'
 LONGEST_INTERVAL = 150.0  # the slowest rule group takes its first turn within two minutes
 
 
@@ -51,11 +58,19 @@ def test_every_target_is_up_and_no_alert_fires(stack: Stack) -> None:
 
 
 def test_other_users_can_read_no_file(stack: Stack) -> None:
-    """The folder, the databases with their WAL, the logs and the keys are the owner's alone."""
+    """The folder and all in it, databases, WAL, logs and keys, are the owner's alone."""
     state = stack.layout.state
-    files = [*state.glob("*.db*"), *state.glob("logs/*"), *state.glob("keys/*")]
+    servers = stack.layout.servers
+    files = [path for path in (state, *state.rglob("*")) if servers not in (path, *path.parents)]
     assert {"evara.db", "evara.db-wal", "api.log", "prober"} <= {path.name for path in files}
-    assert [path for path in (state, *files) if path.stat().st_mode & 0o077] == []
+    assert [path for path in files if not path.is_symlink() and is_open_to_others(path)] == []
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Return whether other users have a permission; False for a file that is gone meanwhile."""
+    with suppress(FileNotFoundError):
+        return bool(path.stat().st_mode & 0o077)
+    return False
 
 
 def test_key_in_a_malformed_request_reaches_no_log(stack: Stack) -> None:
@@ -110,13 +125,15 @@ def test_changed_settings_cause_no_outage(stack: Stack) -> None:
 
 
 def test_settings_that_the_api_refuses_change_nothing(stack: Stack) -> None:
-    """`up` names the setting, and the running workers stay."""
-    workers = running_children(psutil.Process(stack.pid("api")))
+    """`up` names the setting, and no worker is replaced; those of before a change may still end."""
+    before = running_children(psutil.Process(stack.pid("api")))
     wrong = stack.environment | {"EVARA_WEBHOOK_URL": "no address"}
     up = Stack(stack.layout, wrong).run("up", "--mode", "native")
     assert up.returncode == 1
     assert "webhook_url" in up.stderr
-    assert running_children(psutil.Process(stack.pid("api"))) == workers
+    workers = running_children(psutil.Process(stack.pid("api")))
+    assert workers
+    assert set(workers) <= set(before)
 
 
 def test_load_is_judged_by_the_catalogue(stack: Stack, tmp_path: Path) -> None:
@@ -222,6 +239,30 @@ def test_status_logs_and_doctor_succeed(stack: Stack) -> None:
     assert doctor.returncode == 0, doctor.stdout
 
 
+def test_links_of_alerts_and_notifications_open(stack: Stack, tmp_path: Path) -> None:
+    """Those of every rule, and those that a Slack message has, on a stack with a port offset."""
+    groups = Prometheus(stack.layout.url("prometheus")).rule_groups()
+    annotations = [rule.get("annotations", {}) for group in groups for rule in group["rules"]]
+    runbook_urls = {texts["runbook_url"] for texts in annotations if texts}
+    runbook_urls = {url for url in runbook_urls if "{{" not in url}  # of one SLO each
+    assert len(runbook_urls) > 10
+    with receiving() as slack:
+        (tmp_path / "slack_url").write_text(slack.url, encoding="utf-8")
+        secrets = stack.environment | {"EVARA_SECRETS_DIR": str(tmp_path)}
+        assert replace(stack, environment=secrets).run("up").returncode == 0
+        labels = {"alertname": "TargetDown", "severity": "ticket", "owner": "platform"}
+        [texts] = [t for t in annotations if t.get("runbook_url", "").endswith("/TargetDown")]
+        AlertmanagerServer(stack.layout.url("alertmanager")).fire(labels, annotations=texts)
+        assert eventually(lambda: slack.sent)
+    assert stack.run("up").returncode == 0
+    links = set(re.findall(r"https?://[^\s\"\\|>]+", slack.sent[0].body.decode()))
+    assert texts["runbook_url"] in links
+    assert any(link.startswith(stack.layout.address("alertmanager")) for link in links)
+    source = f"{stack.layout.address('console')}/explore?left=x"  # of Loki's alerts
+    for link in {source, *links, *runbook_urls}:
+        assert httpx.get(link, follow_redirects=True, timeout=10).status_code == 200, link
+
+
 def test_every_rule_is_healthy(stack: Stack) -> None:
     """Every rule of every group has been evaluated without an error."""
     prometheus = Prometheus(stack.layout.url("prometheus"))
@@ -317,6 +358,30 @@ def test_down_ends_everything_and_up_keeps_the_data(stack: Stack) -> None:
         for row in before
         if row["slo"].startswith("readings.ingest")
     )
+    prometheus = Prometheus(stack.layout.url("prometheus"))
+    assert not prometheus.query(f"count_over_time({MISSING_PROGRAMS}[1h])"), "after a planned stop"
+
+
+def test_a_program_that_is_stopped_pages_until_it_runs_again(stack: Stack) -> None:
+    """The worker exposes nothing itself; supervisord declares it, and says that it is stopped."""
+    prometheus = Prometheus(stack.layout.url("prometheus"))
+    declared = {
+        labels[names.LOG_PROGRAM] for labels, _ in prometheus.query(names.INSTANCES_DECLARED)
+    }
+    assert declared == {SUPERVISORD, *(process["name"] for process in stack.processes())}
+
+    def missing_programs() -> set[str]:
+        return {labels[names.LOG_PROGRAM] for labels, _ in prometheus.query(MISSING_PROGRAMS)}
+
+    def delivered_programs() -> set[str]:
+        delivered = fetch_delivered_alerts(stack.layout.url("console"))
+        return {alert["labels"].get(names.LOG_PROGRAM, "") for alert in delivered}
+
+    stack.supervisorctl("stop", "worker")
+    assert eventually(lambda: missing_programs() == {"worker"}, 180), missing_programs()
+    assert eventually(lambda: "worker" in delivered_programs())
+    stack.supervisorctl("start", "worker")
+    assert eventually(lambda: not missing_programs(), 180), missing_programs()
 
 
 def test_up_replaces_a_stale_run(stack: Stack) -> None:

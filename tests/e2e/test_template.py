@@ -1,13 +1,13 @@
 """docs/template.md: its commands and edits, in order, in a copy of the checkout."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from observability.devstack.layout import ROOT
+from tests.e2e.checkout import copy_checkout
+from tests.e2e.shell import run_script
 
 PAGE = (ROOT / "docs" / "template.md").read_text(encoding="utf-8")
 SECTION = re.compile(r"^## (\d)\. [^\n]*\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -17,36 +17,12 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 ENTRIES = re.compile(r"^\| `(\w+)` \| (.*) \|$", re.MULTILINE)  # of a section of the catalogue
-SHARED = (".venv", ".stack/servers")  # links to those of the checkout
-
-
-def run_script(copy: Path, script: str) -> str:
-    """Return what the script prints in the copy; fail with its output if it exits nonzero."""
-    result = subprocess.run(
-        ["bash", "-ec", script],
-        cwd=copy,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, f"{script}\n{result.stdout}"
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a repository with the tracked files as they are in the checkout."""
-    folder = tmp_path_factory.mktemp("template") / "copy"
-    for name in run_script(ROOT, "git ls-files").splitlines():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name)
-    for name in SHARED:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).symlink_to(ROOT / name)
-    run_script(folder, "git init -q && git config user.name x && git config user.email x@localhost")
-    run_script(folder, "git add --all && git commit -qm x")
-    return folder
+    return copy_checkout(tmp_path_factory.mktemp("template") / "copy")
 
 
 def edited(text: str, diff: str) -> str:
