@@ -12,7 +12,7 @@ from observability.drill.sandbox import Sandbox
 from observability.drill.traffic import Traffic
 from observability.lib.alerts import fetch_active_alerts, fetch_delivered_alerts
 from observability.lib.json_object import Json
-from observability.lib.prometheus import Prometheus
+from observability.lib.prometheus import Prometheus, ServicePrometheus
 from observability.spec import names
 from observability.spec.drill_clock import accelerate
 from observability.spec.loading import load_plan
@@ -27,6 +27,7 @@ STEP_SECONDS = 200  # 50 on a machine that does nothing else
 POLICY = load_plan().policy
 SLOWER = POLICY.model_copy(update={"drill": POLICY.drill.model_copy(update={"speed": SPEED})})
 PLAN = accelerate(replace(load_plan().without_gateway(), policy=SLOWER))
+FIRST_WINDOW = next(tier.conditions[0].window for tier in PLAN.tiers if tier.name == "T0")
 DATABASE = "database"
 DATABASE_PAGE = (names.BURN_ALERT, "database-availability")
 
@@ -59,6 +60,16 @@ def dependents() -> set[str]:
     """Return the SLOs that an outage of the database breaks while only one route has traffic."""
     probes = (slo.name for slo in PLAN.slos_of(PROBE_SOURCE, PROBE))
     return {f"{drill_route().id}-availability", *probes}
+
+
+def has_calls_in_a_whole_window(prometheus: Prometheus) -> bool:
+    """Return whether the route was called during all of the window of its first page.
+
+    Without good calls in it, the first failures are all that the page sees.
+    """
+    slo = f"{drill_route().id}-availability"
+    calls = f'{names.total_rate(FIRST_WINDOW.name)}{{{names.SLO}="{slo}"}}'
+    return bool(prometheus.query(f"{calls} offset {FIRST_WINDOW.text} > 0"))
 
 
 def list_pages(sandbox: Sandbox, since: float) -> list[Json]:
@@ -111,7 +122,11 @@ def test_an_outage_of_the_database_is_one_page(sandbox: Sandbox, postgres: Postg
     """The SLO of the database pages and lists what needs it; none of these pages, then or later."""
     url = sandbox.layout.url("api") + drill_route().path
     with Traffic(url, RATE, sandbox.layout.key("load")):
-        wait_until_calm(Prometheus(sandbox.layout.url("prometheus")))
+        prometheus = ServicePrometheus(sandbox.layout.url("prometheus"), PLAN)
+        wait_until_calm(prometheus)
+        until(
+            lambda: has_calls_in_a_whole_window(prometheus), STEP_SECONDS, "a window full of calls"
+        )
         pages = break_database(sandbox, postgres)
     assert {identify(page["labels"]) for page in pages} == {DATABASE_PAGE}, pages
     for page in pages:
