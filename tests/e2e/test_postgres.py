@@ -507,7 +507,11 @@ def test_replica_follows_and_can_be_promoted(postgres: ComposePostgres) -> None:
             pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
         ):
             connection.execute("DELETE FROM nodes")
-    assert postgres.query_exporter("evara_postgres_replication")["connected"] == 0
+    until(
+        lambda: postgres.query_exporter("evara_postgres_replication")["connected"] == 0,
+        30,
+        "a primary that notices the end of its replica",
+    )
     postgres.execute("DELETE FROM nodes WHERE id = 'n4'", "evara")
     assert postgres.query_exporter("evara_postgres_replication")["lag_bytes"] > 0
     with run_replica(postgres, port):
