@@ -109,11 +109,12 @@ def create_migrated_app(server: PostgresServer, **settings: Any) -> Iterator[Fla
     """Yield an app with tables and keys in a database of its own."""
     name = f"t{time.monotonic_ns()}"
     server.execute(f"CREATE DATABASE {name}")
-    with create_app_on(server.url(name), **settings) as app:
+    with create_app_on(server.url(name)) as app:  # no time-out of a test interrupts this
         with app.app_context():
             upgrade()
         with app_state(app).database.write() as session:
             store_keys(session)
+    with create_app_on(server.url(name), **settings) as app:
         yield app
 
 
@@ -135,7 +136,8 @@ def test_slow_statement_times_out_with_503(
             answer = app.test_client().get(NODES)
         assert "took too long" in is_problem(answer, 503)["detail"]
         assert answer.headers["Retry-After"] == "5"
-        assert app.test_client().get(NODES).status_code == 200
+        # On a busy machine another statement may take that long, too.
+        until(lambda: app.test_client().get(NODES).status_code == 200, 30, "a quick statement")
 
 
 def test_migrations_have_no_statement_timeout(server: PostgresServer, tmp_path: Path) -> None:
@@ -153,8 +155,9 @@ def upgrade():
     (folder / "versions" / "9999_slow.py").write_text(slow)
     with create_migrated_app(server, database_statement_timeout=0.2) as app, app.app_context():
         upgrade(directory=str(folder))
-        with app_state(app).database.read() as session:
-            assert session.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
+        database = app_state(app).database.engine.url.database
+        assert database
+        assert server.execute("SELECT version_num FROM alembic_version", database) == [("9999",)]
 
 
 def test_exhausted_pool_gives_503(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
