@@ -1014,10 +1014,15 @@ def test_new_connections_per_address_are_limited(
         assert [is_refused(gateway, "127.0.0.8") for _ in range(11)] == [False] * 10 + [True]
         assert not is_refused(gateway, "127.0.0.9")
         assert not raised_alerts.are_firing(prometheus, "GatewayRefusesConnections")
-        for _ in range(150):
-            with suppress(ConnectionError):
-                gateway.connect(source="127.0.0.8").close()
-        until(lambda: raised_alerts.are_firing(prometheus, "GatewayRefusesConnections"))
+
+        def is_firing_after_many() -> bool:
+            """Open connections again: a Prometheus that pauses does not see all of them."""
+            for _ in range(150):
+                with suppress(ConnectionError):
+                    gateway.connect(source="127.0.0.8").close()
+            return raised_alerts.are_firing(prometheus, "GatewayRefusesConnections")
+
+        until(is_firing_after_many)
 
 
 def test_503_after_the_queue_timeout(replicas: Replicas, tmp_path: Path) -> None:
