@@ -113,7 +113,8 @@ STEPS = (
     Step(
         "grep -h 4f0c2b9d",
         ('"request_id":"4f0c2b9d-shown"',),
-        before="curl -s localhost:8000/health/live -H 'X-Request-ID: 4f0c2b9d-shown'; sleep 1",
+        before="curl -s localhost:8000/health/live -H 'X-Request-ID: 4f0c2b9d-shown';"
+        " until grep -q 4f0c2b9d-shown .stack/logs/api.log; do sleep 0.1; done",
     ),
     Step("make slo", ("SLOs over 30d",), exit_code=2),
     Step("make generate BREAKING=1"),
