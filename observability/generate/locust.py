@@ -30,7 +30,7 @@ def render(plan: Plan, openapi: Json) -> dict[str, str]:
         if is_sent(route.load)
     ]
     text = json.dumps(
-        {"service": plan.service, "scenarios": scenarios}, indent=2, ensure_ascii=False
+        {"service": plan.service, "scenarios": scenarios}, indent=1, ensure_ascii=False
     )
     return {SCENARIOS: text + "\n"}
 

@@ -27,13 +27,10 @@ BURN_MEANING = (
     "(docs/alert-policy.md lists the tiers). "
     "At a burn rate of 1 the budget lasts exactly for the period."
 )
-SLO_MEANING = (
-    "Objective over <<period>>: <<promise>>. An alert means that the error budget will be "
-    "spent before the period ends if the current rate continues."
-)
+SLO_MEANING = "Objective over <<period>>: <<promise>>."
 SLO_OVER = (
-    "The first query stays below <<budget>> %. After the recovery, the alert of each tier resolves "
-    "about when its shortest window has passed: <<windows>>."
+    "the first query stays below <<budget>> %, and then about the shortest window of the tier has "
+    "passed: <<windows>>."
 )
 LINES_BY_LEVEL = "sum by (<<LOG_LEVEL>>) (count_over_time(<<lines>> [<<window>>]))"
 

@@ -76,19 +76,31 @@ in {{ condition.window.name }}{{ "" if loop.last else " and " }}\
 
 **Check first:**
 
+{% set before = entries[:loop.index0] %}
+{% set shown = before | sum("checks", ()) %}
 {% for check in entry.checks %}
+{% if check in shown %}
+{{ loop.index }}. {{ check.text | markdown }} See above.
+
+{% else %}
 {{ loop.index }}. {{ check.text | markdown }}
 
    {{ check.query | code_fence }}{{ "logql" if check.source == LOGS else "promql" }}
    {{ check.query | indent(3) }}
    {{ check.query | code_fence }}
 
+{% endif %}
 {% endfor %}
+{% set alike = before | selectattr("steps", "eq", entry.steps) | map(attribute="name") | first %}
+{% if alike is defined %}
+**Next steps:** those of {{ alike | link_slos }}.
+{% else %}
 **Next steps:**
 
 {% for step in entry.steps %}
 {{ loop.index }}. {{ step | link_slos }}
 {% endfor %}
+{% endif %}
 
 **Resolved when** {{ entry.over | markdown }}
 

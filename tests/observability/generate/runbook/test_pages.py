@@ -26,6 +26,17 @@ def test_queries_are_marked_by_their_language(plan: Plan) -> None:
     assert (page.count("```logql"), page.count("```promql")) == (2, 1)
 
 
+def test_sections_of_a_page_repeat_neither_queries_nor_steps(plan: Plan) -> None:
+    """A later section refers to the first that has them; the SLOs of a route share both."""
+    page = pages.render(plan)["runbook/orders.list.md"]
+    queries = re.findall(r"```promql\n(.+?)```", page, re.DOTALL)
+    assert len(queries) == len(set(queries)) >= 6
+    assert "How long do successful requests take (p99)? See above." in page
+    [first, *_] = [slo.name for slo in plan.slos if slo.subject == "orders.list"]
+    assert f"**Next steps:** those of [{first}](orders.list.md#{pages.anchor(first)})." in page
+    assert page.count("Is the database answering?") == 1
+
+
 def test_steps_link_to_the_section_of_an_slo(plan: Plan) -> None:
     """The name of an SLO in a next step links to a heading of its page."""
     files = pages.render(plan)
