@@ -1,7 +1,12 @@
-"""`python -m loadtests.bench request`: exit 0 within 20 % of the baseline, 1 above, 2 unknown."""
+"""The benchmarks, `python -m loadtests.bench COMMAND`.
+
+`request` exits 0 within 20 % of the baseline, 1 above; `rules` judges nothing. Both exit 2 when
+they could not measure.
+"""
 
 import json
 import re
+import subprocess
 import sys
 
 import click
@@ -12,9 +17,12 @@ from rich.markdown import Markdown
 
 from loadtests.bench import measure, report
 from loadtests.bench.report import BASELINE, HERE, Report
+from loadtests.bench.rules import templates
+from loadtests.bench.rules.report import run_benchmark
+from observability.lib.http import Unreachable
 
 DOCUMENT = HERE.parent.parent / "docs" / "benchmarks.md"
-MARKED = re.compile(r"(<!-- request: begin -->\n).*(<!-- request: end -->)", re.DOTALL)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 
 
 @click.group()
@@ -23,7 +31,7 @@ def cli() -> None:
 
 
 @cli.command("request")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@as_json
 @click.option("--quick", is_flag=True, help="In process and as a whole only, with fewer rounds.")
 @click.option(
     "--write",
@@ -45,7 +53,7 @@ def request_command(as_json: bool, quick: bool, write: bool, factory: str) -> No
     exit_code = measure.VERDICTS.index(measured["verdict"])
     if write and report.is_steady(measured):
         write_baseline(measured)
-        write_document(measured)
+        write_document("request", render(measured, slack=None))
         slack = None
         exit_code = 0
     elif write:
@@ -58,6 +66,26 @@ def request_command(as_json: bool, quick: bool, write: bool, factory: str) -> No
     else:
         Console().print(Markdown(render(measured, slack)))
     sys.exit(exit_code)
+
+
+@cli.command("rules")
+@as_json
+@click.option("--write", is_flag=True, help="Write the tables of docs/benchmarks.md.")
+@click.option("--routes", multiple=True, default=(10, 100, 1000), show_default=True)
+@click.option("--past", default=100, help="Measure so many routes with 30 days of the past, too.")
+@click.option("--seconds", default=120, show_default=True, help="The length of a run.")
+def rules_command(
+    as_json: bool, write: bool, routes: tuple[int, ...], past: int, seconds: int
+) -> None:
+    """CPU, memory and lag of our rules beside Sloth's, and the cost of generate and check."""
+    try:
+        measured = run_benchmark(routes, past, seconds)
+    except (RuntimeError, OSError, Unreachable, subprocess.CalledProcessError) as error:
+        sys.exit(print_unknown(str(error)))
+    tables = templates.render("report.md", **measured)
+    if write:
+        write_document("rules", tables)
+    click.echo(json.dumps(measured, indent=2) if as_json else tables)
 
 
 def print_unknown(reason: str) -> int:
@@ -78,16 +106,16 @@ def write_baseline(measured: Report) -> None:
     BASELINE.write_text(json.dumps(committed, indent=2) + "\n", encoding="utf-8")
 
 
-def write_document(measured: Report) -> None:
-    """Replace the tables of docs/benchmarks.md."""
-    tables = render(measured, slack=None)
+def write_document(section: str, tables: str) -> None:
+    """Replace the tables of a section of docs/benchmarks.md."""
+    marked = re.compile(rf"(<!-- {section}: begin -->\n).*(<!-- {section}: end -->)", re.DOTALL)
     text = DOCUMENT.read_text(encoding="utf-8")
-    text = MARKED.sub(lambda marks: f"{marks[1]}{tables}\n{marks[2]}", text)
+    text = marked.sub(lambda marks: f"{marks[1]}{tables}\n{marks[2]}", text)
     DOCUMENT.write_text(text, encoding="utf-8")
 
 
 def render(measured: Report, slack: float | None) -> str:
-    """Return the report in Markdown, with verdicts unless `slack` is None."""
+    """Return the report of requests in Markdown, with verdicts unless `slack` is None."""
     template = Template((HERE / "request.md").read_text(encoding="utf-8"))
     return str(template.render(measured, slack=slack))
 

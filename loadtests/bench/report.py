@@ -46,12 +46,17 @@ def run_benchmark(factory: str, *, quick: bool) -> Report:
         pieces = list_pieces(costs_by_way[IN_PROCESS][name])
         rows.append({"request": name, "ratios": ratios, "pieces": pieces})
     return {
-        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{platform.system()} on {platform.machine()}",
+        "machine": describe_machine(),
         "rounds": rounds[IN_PROCESS],
         "requests": rows,
         "verdict": measure.combine(verdicts),
     }
+
+
+def describe_machine() -> str:
+    """Return the hardware and the software that figures depend on."""
+    software = f"Python {platform.python_version()}, {platform.system()}"
+    return f"{os.cpu_count()} cores, {software} on {platform.machine()}"
 
 
 def measure_requests(factory: str, rounds: dict[str, int]) -> dict[str, CostsByRequest]:
