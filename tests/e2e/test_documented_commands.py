@@ -161,6 +161,7 @@ NOT_RUN = {
     "make rename": "tests/e2e/test_template.py runs it",
     "make screens": "writes the pictures of docs/screens.md, which differ each time",
     ".venv/bin/python -m loadtests.bench request": "minutes; test_bench.py uses --quick",
+    ".venv/bin/python -m loadtests.bench rules": "an hour; test_rules_bench.py is short",
     "flask --app api.app worker": "runs until SIGTERM; `make up` runs it",
     "curl -sG localhost:3100": "needs Loki, which no distribution packages",
     "EVARA_PORT_OFFSET=200": "has fixed ports; tests/e2e/conftest.py sets both variables",
