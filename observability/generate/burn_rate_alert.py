@@ -13,23 +13,18 @@ from observability.sli.registry import KINDS
 from observability.spec import names
 from observability.spec.board_slugs import SLO
 from observability.spec.plan import DEPENDENCY_SOURCE, FINE_PACE, Condition, Plan, Tier, Window
-from observability.spec.quantities import format_decimal, format_duration
+from observability.spec.quantities import format_decimal
 
-# One sample per SLO whose conditions are all true, with the labels that routes and texts need;
-# its value is the error ratio of the first condition.
-EXPRESSION = """\
-(
-  <<conditions>>
-)
-* on (<<SLO>>) group_left (<<OWNER>>, <<SLI>>, <<SUBJECT>>) (<<objectives>> > bool 0)"""
-AND = "\n  and on (<<SLO>>) "
+# One sample per SLO whose conditions are all true; its value is the error ratio of the first
+# condition, which adds the labels that routes and texts need.
+AND = "\nand on (<<SLO>>) "
 ABOVE_SHARE = "<<error_ratio>> > <<share>>"
 ABOVE_BURN_RATE = """\
-<<error_ratio>> > on (<<SLO>>) clamp_max(<<factor>> * (1 - <<OBJECTIVE>>), <<maximum>>)"""
-# A window that is mostly empty opens no ticket. Points of the window that have data are counted,
-# because counting all samples at each evaluation would read days of them.
-MOSTLY_COVERED = "count_over_time(<<MEASURED>><<THIN>>[<<window>>:<<step>>]) >= <<points>>"
-COVERAGE_POINTS = 24
+<<error_ratio>>
+> on (<<SLO>>) <<labels>>clamp_max(<<factor>> * (1 - <<objectives>>), <<maximum>>)"""
+LABELS = "group_left (<<OWNER>>, <<SLI>>, <<SUBJECT>>) "
+WITH_LABELS = "(<<condition>>) * on (<<SLO>>) <<labels>>(<<objectives>> > bool 0)"
+MOSTLY_COVERED = "<<covered>> >= <<seconds>>"  # a window that is mostly empty opens no ticket
 ENOUGH_EVENTS = "<<bad_rate>> * <<seconds>> >= <<events>>"  # the guard against too few events
 
 # Go templates; `printf` puts the SLO's name in the place of %[1]s.
@@ -85,42 +80,48 @@ def expression(plan: Plan, tier: Tier) -> str:
         seconds=format_decimal(tier.guard_window.seconds),
         events=format_decimal(tier.guard_events),
     )
-    conditions = [above_threshold(plan, condition) for condition in tier.conditions]
+    first, *others = tier.conditions
+    conditions = [above_threshold(plan, first, judged_objectives(plan, tier), fill(LABELS))]
+    conditions += (above_threshold(plan, condition, names.OBJECTIVE) for condition in others)
     if tier.severity != plan.paging_severity:
-        conditions.append(mostly_covered(tier.conditions[0].window))
-    labels = {names.SLI: one_of(tier.slis)}
+        conditions.append(mostly_covered(first.window))
+    return fill(AND).join([*conditions, enough_events])
+
+
+def judged_objectives(plan: Plan, tier: Tier) -> str:
+    """Return the selector of the objectives of a tier's SLOs."""
+    labels = {}
+    if len(tier.slis) < len(KINDS):
+        labels[names.SLI] = one_of(tier.slis)
     if tier.source:
         subjects = {slo.subject for slo in plan.slos if tier.judges(slo)}
         labels[names.SUBJECT] = one_of(sorted(subjects))
-    return fill(
-        EXPRESSION,
-        conditions=fill(AND).join([*conditions, enough_events]),
-        objectives=selector(names.OBJECTIVE, **labels),
-    )
+    return selector(names.OBJECTIVE, **labels)
 
 
-def above_threshold(plan: Plan, condition: Condition) -> str:
-    """Return the comparison of one window's ratio with its threshold."""
+def above_threshold(plan: Plan, condition: Condition, objectives: str, labels: str = "") -> str:
+    """Return the comparison of one window's ratio with its threshold; it may add labels."""
     error_ratio = names.error_ratio(condition.window.name)
     if condition.factor is None:
         share = format_decimal(condition.ratio)
-        return fill(ABOVE_SHARE, error_ratio=error_ratio, share=share)
+        above = fill(ABOVE_SHARE, error_ratio=error_ratio, share=share)
+        if labels:
+            return fill(WITH_LABELS, condition=above, objectives=objectives, labels=labels)
+        return above
     return fill(
         ABOVE_BURN_RATE,
         error_ratio=error_ratio,
         factor=format_decimal(condition.factor),
         maximum=format_decimal(plan.policy.max_threshold),
+        objectives=objectives,
+        labels=labels,
     )
 
 
 def mostly_covered(window: Window) -> str:
     """Return the condition that at least half of a window has data."""
-    return fill(
-        MOSTLY_COVERED,
-        window=window.text,
-        step=format_duration(window.seconds / COVERAGE_POINTS),
-        points=COVERAGE_POINTS // 2,
-    )
+    seconds = format_decimal(window.seconds / 2)
+    return fill(MOSTLY_COVERED, covered=names.covered(window.name), seconds=seconds)
 
 
 def annotations(plan: Plan, window: Window) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 One rule serves all SLOs: events are summed per `slo`, divided last, and every join is on `slo`
 alone, as every rule reads the series of one service (lib/scope.py). Constants have a rule for each
-SLO; the number of the other rules follows the distinct thresholds and windows.
+SLO; the number of the other rules follows the distinct limits and windows. Nothing is joined with
+`or` as often as there are SLOs or limits: rules of one name have different labels instead.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 
 from observability.generate.alert_rule import (
@@ -17,6 +18,7 @@ from observability.generate.burn_rate_alert import burn_rate_alert
 from observability.generate.yaml_text import generated_yaml
 from observability.lib import scope
 from observability.lib.json_object import Json
+from observability.lib.promql import one_of, selector
 from observability.lib.templates import fill
 from observability.sli import registry as sli
 from observability.spec import names
@@ -26,30 +28,31 @@ from observability.spec.plan import (
     LONG_PACE,
     SHORT_WINDOW,
     THIN_PACE,
+    Alert,
     Plan,
     Window,
 )
 from observability.spec.quantities import format_decimal, format_duration
+from observability.spec.schema.entry import AlertEntry
 
 RULES = "prometheus/rules.yaml"
 Rule = Json
 
-OF_DECLARED_SLOS = """\
-(
-<<terms>>
-)
-and on (<<SLO>>) <<OBJECTIVE>>"""
-RATE = "sum by (<<SLO>>) (rate(<<counter>><<suffix>>[<<window>>]))"
+RATE = "sum by (<<SLO>>) (rate(<<counter>>[<<window>>]))"
 # Seconds with data, and bad ones among them, per second of the window.
-ALL_SECONDS = (
+SECONDS = (
     "clamp_max(count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<sample>> / <<seconds>>, 1)"
 )
-BAD_SECONDS = ALL_SECONDS + " * (1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>]))"
+ALL_SECONDS = f"sum by (<<SLO>>) ({SECONDS})"
+BAD_SECONDS = f"sum by (<<SLO>>) ({SECONDS} * (1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>])))"
 ERROR_RATIO = "<<bad>> / (<<total>> > 0)"  # no sample without events
 # The mean, not the last value: of 30 s that were bad for 5 s, 5 s count.
 THIN_FRESHNESS = "avg_over_time(<<FRESH>>[<<interval>>])"
 MEASURED = "group by (<<SLO>>) (<<series>>)"
 COVERED = "count_over_time(<<MEASURED>><<THIN>>[<<window>>]) * <<sample_seconds>>"
+# Points of the window, because counting all samples would read days of them.
+ROUGHLY_COVERED = "count_over_time(<<MEASURED>><<THIN>>[<<window>>:<<step>>]) * <<step_seconds>>"
+COVERAGE_POINTS = 24
 # Bad events ÷ those that the whole period may have. Its events are estimated from the part of it
 # that has data; at least one may be bad.
 BUDGET_LEFT = """\
@@ -66,6 +69,7 @@ UNMEASURED = "<<OBJECTIVE>> unless on (<<SLO>>) <<MEASURED>>"
 WRONG_COUNT = "(count(<<OBJECTIVE>>) or vector(0)) != <<slos>>"
 FAILING_RULES = "sum by (rule_group) (increase(<<RULE_FAILURES>>[<<window>>])) > 0"
 ALWAYS = "vector(1)"
+COUNTING_GUARDS = (names.UNMEASURED_ALERT, names.COUNT_ALERT)  # which read a series of every SLO
 
 
 def render(plan: Plan) -> dict[str, str]:
@@ -77,7 +81,6 @@ def groups(plan: Plan) -> list[Json]:
     """Return the rule groups in the order in which they feed each other."""
     clock = plan.clock
     fine = [
-        *objectives(plan),
         *events(plan),
         *freshness(plan),
         measured(plan),
@@ -85,19 +88,20 @@ def groups(plan: Plan) -> list[Json]:
     ]
     thin = [*thinned(plan), *window_rules(plan, THIN_PACE)]
     long = [*window_rules(plan, LONG_PACE), covered(plan), budget_left(plan)]
-    burn_rate_alerts = [burn_rate_alert(plan, tier) for tier in plan.tiers]
+    burns = [burn_rate_alert(plan, tier) for tier in plan.tiers if not tier.is_slow]
+    slow_alerts = [burn_rate_alert(plan, tier) for tier in plan.tiers if tier.is_slow]
+    slow_alerts += (guard(plan, alert) for alert in plan.guards if alert.name in COUNTING_GUARDS)
     other_alerts = [
-        *(
-            build_declared_alert(plan, alert, guard(plan, alert.name), OVERVIEW)
-            for alert in plan.guards
-        ),
+        *(guard(plan, alert) for alert in plan.guards if alert.name not in COUNTING_GUARDS),
         *(build_symptom_alert(plan, alert) for alert in plan.symptoms),
     ]
     return [
+        group(plan, names.CONSTANTS_GROUP, clock.constants, list(constants(plan))),
         group(plan, names.FINE_GROUP, clock.evaluate, fine),
         group(plan, names.THIN_GROUP, clock.thin, thin),
         group(plan, names.LONG_GROUP, clock.long, long),
-        group(plan, names.BURN_GROUP, clock.evaluate, burn_rate_alerts),
+        group(plan, names.BURN_GROUP, clock.evaluate, burns),
+        group(plan, names.SLOW_BURN_GROUP, clock.thin, slow_alerts),
         group(plan, names.ALERT_GROUP, clock.evaluate, other_alerts),
     ]
 
@@ -116,13 +120,15 @@ def record(name: str, expr: str, **labels: str) -> Rule:
     return {"record": name, "expr": expr, "labels": labels}
 
 
-# --- objectives and events ---
+# --- constants and events ---
 
 
-def objectives(plan: Plan) -> Iterator[Rule]:
+def constants(plan: Plan) -> Iterator[Rule]:
     """Yield every SLO's objective as a constant series, and its next steps as a label of another.
 
     Each is a rule of its own: static labels cost much less than labels made by an expression.
+    A server that has just started has no constants for up to a minute, so that only alerts and
+    budgets need them.
     """
     for slo in plan.slos:
         labels = {
@@ -145,20 +151,16 @@ def events(plan: Plan) -> Iterator[Rule]:
     between the two evaluations adds to the total alone, and bad events never exceed it.
     """
     counters = sli.event_counters(plan)
-    yield record(names.BAD, of_declared_slos(pair.bad for pair in counters))
-    yield record(names.TOTAL, of_declared_slos(pair.total for pair in counters))
-
-
-def of_declared_slos(terms: Iterable[str]) -> str:
-    """Return the union of the terms without series that no SLO is declared for."""
-    return fill(OF_DECLARED_SLOS, terms="\nor ".join(terms))
+    for pair in counters:
+        yield record(names.BAD, pair.bad, **pair.labels)
+    for pair in counters:
+        yield record(names.TOTAL, pair.total, **pair.labels)
 
 
 def freshness(plan: Plan) -> Iterator[Rule]:
     """Yield 1 while the last success is recent enough, else 0; nothing without timed SLOs."""
-    terms = sli.freshness(plan)
-    if terms:
-        yield record(names.FRESH, "\nor ".join(terms))
+    for expr, labels in sli.freshness(plan):
+        yield record(names.FRESH, expr, **labels)
 
 
 def measured(plan: Plan) -> Rule:
@@ -180,19 +182,36 @@ def thinned(plan: Plan) -> Iterator[Rule]:
 
 
 def window_rules(plan: Plan, pace: str) -> Iterator[Rule]:
-    """Yield the ratios of every window of one pace."""
-    timed = sli.counts_seconds(plan)  # nothing may read a series that nothing records
+    """Yield the ratios of every window of one pace, and how much of it has data if that counts."""
     for window in plan.windows:
         if window.pace == pace:
-            yield from ratios(plan, window, timed=timed)
+            yield from ratios(plan, window)
+            if window in windows_of_tickets(plan):
+                yield roughly_covered(window)
 
 
-def ratios(plan: Plan, window: Window, *, timed: bool) -> Iterator[Rule]:
+def windows_of_tickets(plan: Plan) -> set[Window]:
+    """Return the windows of which a ticket needs data, but for the period."""
+    tickets = (tier for tier in plan.tiers if tier.severity != plan.paging_severity)
+    return {tier.conditions[0].window for tier in tickets} - {plan.period}
+
+
+def sources_read(plan: Plan, window: Window) -> set[str]:
+    """Return the sources whose SLOs are judged by a window; all, unless each tier names its own."""
+    sources = {tier.source for tier in plan.tiers if window in tier.windows}
+    if None in sources or window.name in (SHORT_WINDOW, plan.period.name):
+        return {slo.source for slo in plan.slos}
+    return set(filter(None, sources))
+
+
+def ratios(plan: Plan, window: Window) -> Iterator[Rule]:
     """Yield events and bad events per second over a window, and their quotient.
 
-    `timed` adds the SLOs that count seconds: every second with data is an event, bad while nothing
-    was fresh.
+    Of SLOs that count seconds, every second with data is an event, bad while nothing was fresh.
     """
+    sources = sources_read(plan, window)
+    judged = [slo for slo in plan.slos if slo.source in sources]
+    selected = {names.SOURCE: one_of(sorted(sources))} if len(judged) < len(plan.slos) else {}
     is_fine = window.pace == FINE_PACE
     over = {
         "suffix": "" if is_fine else names.THIN,
@@ -201,9 +220,9 @@ def ratios(plan: Plan, window: Window, *, timed: bool) -> Iterator[Rule]:
         "sample": format_decimal(plan.clock.evaluate if is_fine else plan.clock.thin),
     }
     total, bad = names.total_rate(window.name), names.bad_rate(window.name)
-    total_expr = fill(RATE, counter=names.TOTAL, **over)
-    bad_expr = fill(RATE, counter=names.BAD, **over)
-    if timed:
+    total_expr = fill(RATE, counter=selector(names.TOTAL + over["suffix"], **selected), **over)
+    bad_expr = fill(RATE, counter=selector(names.BAD + over["suffix"], **selected), **over)
+    if any(sli.kind_of(slo).counts_seconds for slo in judged):
         total_expr += f"\nor ({fill(ALL_SECONDS, **over)})"
         bad_expr += f"\nor ({fill(BAD_SECONDS, **over)})"
     yield record(total, total_expr)
@@ -216,6 +235,18 @@ def covered(plan: Plan) -> Rule:
     sample_seconds = format_decimal(plan.clock.thin)
     expr = fill(COVERED, window=plan.period.text, sample_seconds=sample_seconds)
     return record(names.covered(plan.period.name), expr)
+
+
+def roughly_covered(window: Window) -> Rule:
+    """Return how many seconds of a window have data, from a few points of it."""
+    step = window.seconds / COVERAGE_POINTS
+    expr = fill(
+        ROUGHLY_COVERED,
+        window=window.text,
+        step=format_duration(step),
+        step_seconds=format_decimal(step),
+    )
+    return record(names.covered(window.name), expr)
 
 
 def budget_left(plan: Plan) -> Rule:
@@ -237,8 +268,8 @@ def budget_left(plan: Plan) -> Rule:
 # --- guards and symptoms ---
 
 
-def guard(plan: Plan, name: str) -> str:
-    """Return the expression of an alert that watches the rules themselves."""
+def guard(plan: Plan, alert: Alert[AlertEntry]) -> Rule:
+    """Return an alert that watches the rules themselves."""
     window = next(window for window in plan.windows if window.name == SHORT_WINDOW)
     expressions = {
         names.UNMEASURED_ALERT: fill(UNMEASURED),
@@ -246,4 +277,4 @@ def guard(plan: Plan, name: str) -> str:
         names.RULES_ALERT: fill(FAILING_RULES, window=window.text),
         names.WATCHDOG_ALERT: ALWAYS,
     }
-    return expressions[name]
+    return build_declared_alert(plan, alert, expressions[alert.name], OVERVIEW)

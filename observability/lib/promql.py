@@ -27,14 +27,17 @@ def selector(metric: str, **labels: str) -> str:
 
 
 def one_of(texts: Iterable[str]) -> str:
-    """Return a value for `selector` that matches exactly these texts."""
-    return "~" + "|".join(text.replace(".", "[.]") for text in texts)
+    """Return a value for `selector` that matches exactly these texts.
+
+    Prometheus looks up such alternatives one by one, if nothing in them is more than escaped.
+    """
+    return "~" + "|".join(text.replace(".", r"\.") for text in texts)
 
 
 def one_match(labels: dict[str, str]) -> dict[str, str]:
     """Return labels that these matchers select; of several texts, the first."""
     texts = {label: value.removeprefix("~").split("|")[0] for label, value in labels.items()}
-    return {label: text.replace("[.]", ".") for label, text in texts.items() if text}
+    return {label: text.replace(r"\.", ".") for label, text in texts.items() if text}
 
 
 def matcher(label: str, value: str) -> str:

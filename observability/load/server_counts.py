@@ -25,17 +25,23 @@ ExpectedCodes = dict[str, list[int]]  # route → the status codes that its cont
 
 @dataclass(frozen=True)
 class CountedExpression:
-    """An expression that only grows, the labels that it is summed by, and its scrape job."""
+    """Expressions that only grow, the labels that they are summed by, and their scrape job.
 
-    expr: str
+    No two of them have the same values of the labels.
+    """
+
+    exprs: tuple[str, ...]
     labels: tuple[str, ...]
     job: str
 
     def read(self, prometheus: ServicePrometheus, at: float) -> Counts:
-        """Return its value at a Unix time; a series that does not exist yet has no entry."""
+        """Return their values at a Unix time; a series that does not exist yet has no entry."""
         by = ", ".join(self.labels)
-        vector = prometheus.query(f"sum by ({by}) ({self.expr})", at)
-        return {tuple(series[label] for label in self.labels): value for series, value in vector}
+        counts: Counts = {}
+        for expr in self.exprs:
+            for series, value in prometheus.query(f"sum by ({by}) ({expr})", at):
+                counts[tuple(series[label] for label in self.labels)] = value
+        return counts
 
 
 @dataclass(frozen=True)
@@ -76,14 +82,18 @@ def list_counters(plan: Plan) -> dict[str, CountedExpression]:
     those of the prober by route and outcome; `total` and `bad` are the events of each SLO. Those
     are evaluated here, because the recording rules run later than the scrape.
     """
-    expressions = {rule["record"]: rule["expr"] for rule in rules.events(plan)}
+    exprs: dict[str, tuple[str, ...]] = defaultdict(tuple)
+    for rule in rules.events(plan):
+        exprs[rule["record"]] += (rule["expr"],)
+    codes, buckets = names.HTTP_REQUESTS + "_total", names.HTTP_DURATION + "_bucket"
+    probes = names.PROBES + "_total"
     api, prober = plan.scrape.api, plan.scrape.prober
     return {
-        "codes": CountedExpression(names.HTTP_REQUESTS + "_total", (names.ROUTE, names.CODE), api),
-        "buckets": CountedExpression(names.HTTP_DURATION + "_bucket", (names.ROUTE, "le"), api),
-        "probes": CountedExpression(names.PROBES + "_total", (names.ROUTE, names.OUTCOME), prober),
-        "total": CountedExpression(expressions[names.TOTAL], (names.SLO,), api),
-        "bad": CountedExpression(expressions[names.BAD], (names.SLO,), api),
+        "codes": CountedExpression((codes,), (names.ROUTE, names.CODE), api),
+        "buckets": CountedExpression((buckets,), (names.ROUTE, "le"), api),
+        "probes": CountedExpression((probes,), (names.ROUTE, names.OUTCOME), prober),
+        "total": CountedExpression(exprs[names.TOTAL], (names.SLO,), api),
+        "bad": CountedExpression(exprs[names.BAD], (names.SLO,), api),
     }
 
 

@@ -18,11 +18,13 @@ class Availability(EventKind):
 
     def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
         """Yield one pair for the source, if it has SLOs of this kind."""
-        if plan.slos_of(source.name, self.name):
+        if slos := plan.slos_of(source.name, self.name):
             suffix = f"-{self.name}"
+            subjects, labels = self.counted(source, slos)
             yield EventCounters(
-                total=by_slo(source.count, source.label, suffix),
-                bad=by_slo(source.failed_calls(), source.label, suffix),
+                total=by_slo(source.calls(**subjects), source.label, suffix),
+                bad=by_slo(source.failed_calls(**subjects), source.label, suffix),
+                labels=labels,
             )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:

@@ -32,8 +32,11 @@ class LastSuccess(Kind):
     label: ClassVar[str]  # of the subject
     impact_text: ClassVar[str]  # what users notice, formatted with the SLO
 
-    def freshness(self, plan: Plan) -> Iterator[str]:
-        """Yield expressions by `slo`, one per limit: 1 while the success is recent, else 0."""
+    def freshness(self, plan: Plan) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield expressions by `slo`: 1 while the success is recent, else 0.
+
+        There is one per limit, with labels that tell its series from those of the others.
+        """
         recent_seconds = format_decimal(plan.clock.scrape * RECENT_SCRAPES)
         [scrape_job] = scope.scrape_jobs(plan, self.metric)
         up = fill(RECENT, series=selector(names.UP, job=scrape_job), seconds=recent_seconds)
@@ -41,13 +44,14 @@ class LastSuccess(Kind):
             subjects = selector(self.metric, **{self.label: one_of(slo.subject for slo in slos)})
             recent = fill(RECENT, series=subjects, seconds=recent_seconds)
             slo_names = one_of(slo.name for slo in slos)
-            yield fill(
+            expr = fill(
                 FRESH,
                 last_success=by_slo(recent, self.label, f"-{self.name}", "max", keep=()),
                 limit=format_decimal(limit.seconds),
                 objectives=selector(names.OBJECTIVE, **{names.SLO: slo_names}),
                 up=up,
             )
+            yield expr, {names.SLI: self.name, names.LIMIT: limit.text}
 
     def impact(self, slo: Slo) -> str:
         """Return the catalogue's words, else what follows from an old success."""

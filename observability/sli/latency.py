@@ -34,11 +34,12 @@ class Latency(EventKind):
 
     def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
         """Yield one pair per threshold: quick calls are counted, slow ones are the rest."""
-        for threshold in plan.slos_by_limit(source.name, self.name):
+        for threshold, slos in plan.slos_by_limit(source.name, self.name).items():
             suffix = f"-{self.name}-{threshold.text}"
-            total = by_slo(source.successful_calls(), source.label, suffix)
-            quick = by_slo(source.calls_within(threshold), source.label, suffix)
-            yield EventCounters(total=total, bad=f"{total}\n- {quick}")
+            subjects, labels = self.counted(source, slos, threshold)
+            total = by_slo(source.successful_calls(**subjects), source.label, suffix)
+            quick = by_slo(source.calls_within(threshold, **subjects), source.label, suffix)
+            yield EventCounters(total=total, bad=f"{total}\n- {quick}", labels=labels)
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return the bucket of quick calls of every subject, among the calls that succeed."""

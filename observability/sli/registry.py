@@ -55,10 +55,10 @@ def counts_seconds(plan: Plan) -> bool:
     return any(kind_of(slo).counts_seconds for slo in plan.slos)
 
 
-def freshness(plan: Plan) -> list[str]:
-    """Return the expressions of every kind that counts seconds; none where the plan has none."""
+def freshness(plan: Plan) -> list[tuple[str, dict[str, str]]]:
+    """Return expressions and labels of every kind that counts seconds; none without such SLOs."""
     kinds = [kind for kind in KINDS.values() if isinstance(kind, LastSuccess)]
-    return [expr for kind in kinds for expr in kind.freshness(plan)]
+    return [fresh for kind in kinds for fresh in kind.freshness(plan)]
 
 
 def steady_series(plan: Plan, traffic: SteadyTraffic, *, timed: bool = True) -> dict[str, str]:

@@ -32,17 +32,21 @@ class EventSource(ABC):
     impact_of_delay: ClassVar[str] = "Responses of {subject} take longer than {threshold}."
     has_drills: ClassVar[bool] = False  # policy.yaml's drills break promises about this source
 
-    def failed_calls(self) -> str:
+    def calls(self, **subjects: str) -> str:
+        """Return the selector of all calls."""
+        return selector(self.count, **subjects)
+
+    def failed_calls(self, **subjects: str) -> str:
         """Return the selector of bad calls."""
-        return selector(self.count, **self.failed)
+        return selector(self.count, **subjects, **self.failed)
 
-    def successful_calls(self) -> str:
+    def successful_calls(self, **subjects: str) -> str:
         """Return the selector of good calls."""
-        return selector(self.count, **self.succeeded)
+        return selector(self.count, **subjects, **self.succeeded)
 
-    def calls_within(self, threshold: Duration) -> str:
+    def calls_within(self, threshold: Duration, **subjects: str) -> str:
         """Return the selector of good calls that took no longer than the threshold."""
-        return selector(self.buckets, le=edge(threshold.seconds), **self.succeeded)
+        return selector(self.buckets, **subjects, le=edge(threshold.seconds), **self.succeeded)
 
     @property
     def buckets(self) -> str:

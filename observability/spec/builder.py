@@ -237,8 +237,7 @@ def collect_windows(tiers: tuple[Tier, ...], period: Window, policy: Policy) -> 
     """Return every window that rules record, ascending; the period is the last."""
     used = {period, build_window(parse_duration(SHORT_WINDOW), policy)}
     for tier in tiers:
-        used.add(tier.guard_window)
-        used |= {condition.window for condition in tier.conditions}
+        used.update(tier.windows)
     return tuple(sorted(used, key=lambda window: window.seconds))
 
 

@@ -148,6 +148,8 @@ ALERT_NAME = "alertname"
 TIER = "tier"
 RULE_GROUP = "rule_group"
 SUBJECT = "subject"
+SOURCE = "source"  # of an SLO's events
+LIMIT = "limit"  # the threshold or the freshness, where an SLO has one
 INSTANCE = "instance"
 SCRAPE_JOB = "job"
 PROXY = "proxy"  # a frontend or backend of the gateway
@@ -198,9 +200,10 @@ LOG_PROGRAMS = (  # of every service; the catalogue declares more
 RECORDED = "service_slo:"  # the prefix of all of them
 # slo, sli, subject, owner, job (that is scraped to measure it): promised share of good events, 0..1
 OBJECTIVE = "service_slo:objective:ratio"
-TOTAL = "service_slo:total:count"  # slo, instance: events so far
-BAD = "service_slo:bad:count"  # slo, instance: events so far that broke the promise
-FRESH = "service_slo:fresh:bool"  # slo: 1 while the last success is recent enough, else 0
+# slo, instance, source, sli, limit: events so far, and those that broke the promise
+TOTAL = "service_slo:total:count"
+BAD = "service_slo:bad:count"
+FRESH = "service_slo:fresh:bool"  # slo, sli, limit: 1 while the last success is recent, else 0
 MEASURED = "service_slo:measured:bool"  # slo: 1 while the SLO has data; no sample while it has none
 THIN = ":30s"  # suffix of the copies at one sample per 30 s that long windows are computed from
 NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every alert
@@ -229,12 +232,22 @@ def covered(window: str) -> str:
 
 
 # Rule groups in the order in which they feed each other; their full names begin with the scope.
+CONSTANTS_GROUP = "slo_constants"
 FINE_GROUP = "slo_fine"
 THIN_GROUP = "slo_thin"
 LONG_GROUP = "slo_long"
 BURN_GROUP = "slo_alerts"
+SLOW_BURN_GROUP = "slo_slow_alerts"
 ALERT_GROUP = "alerts"
-GROUPS = (FINE_GROUP, THIN_GROUP, LONG_GROUP, BURN_GROUP, ALERT_GROUP)
+GROUPS = (
+    CONSTANTS_GROUP,
+    FINE_GROUP,
+    THIN_GROUP,
+    LONG_GROUP,
+    BURN_GROUP,
+    SLOW_BURN_GROUP,
+    ALERT_GROUP,
+)
 LOG_GROUP = "log_alerts"  # the one group that Loki evaluates
 
 # --- alerts ---

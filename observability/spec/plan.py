@@ -128,6 +128,16 @@ class Tier:
         return slo.sli in self.slis and self.source in (None, slo.source)
 
     @property
+    def windows(self) -> tuple[Window, ...]:
+        """Return every window that the alert reads; the guard's is the last."""
+        return *(condition.window for condition in self.conditions), self.guard_window
+
+    @property
+    def is_slow(self) -> bool:
+        """Return whether none of its ratios is computed from every sample."""
+        return all(condition.window.pace != FINE_PACE for condition in self.conditions)
+
+    @property
     def recovery(self) -> Decimal:
         """Return the seconds after a recovery within which the alert resolves."""
         return min(condition.window.seconds for condition in self.conditions)
@@ -174,6 +184,7 @@ class Clock(NamedTuple):
     scrape: Decimal
     evaluate: Decimal
     thin: Decimal  # between samples of the thinned series
+    constants: Decimal  # between samples of what never changes
     long: Decimal  # between evaluations of the longest windows
 
 

@@ -58,6 +58,7 @@ class ClockEntry(Entry):
     scrape: PositiveDuration
     evaluate: PositiveDuration
     thin: PositiveDuration
+    constants: PositiveDuration
     fine_up_to: PositiveDuration
     thin_up_to: PositiveDuration
     long: PositiveDuration

@@ -84,7 +84,7 @@ def test_replicas_are_removed_where_samples_are_read(
     expr: str, limited: str, staging: Plan
 ) -> None:
     """A rate is one of a single replica; the time of a sample is that of the scrape."""
-    labels = '{cluster="eu",job=~"a[.]b|gateway|prober|shop"}'
+    labels = r'{cluster="eu",job=~"a\\.b|gateway|prober|shop"}'
     one_line = " ".join(scope.limit(staging, expr).split()).replace("( ", "(").replace(" )", ")")
     assert one_line == limited.replace("{L}", labels)
 
@@ -120,7 +120,7 @@ def expressions(plan: Plan) -> Iterator[str]:
 def test_every_generated_selector_names_the_scope(staging: Plan) -> None:
     """A query that someone forgets to limit would read the series of a neighbour."""
     own = {names.SERVICE: "evara-api", names.ENVIRONMENT: "staging"}
-    jobs = {"shop", "prober", "gateway", "a[.]b|gateway|prober|shop"}
+    jobs = {"shop", "prober", "gateway", r"a\.b|gateway|prober|shop"}
     seen = set()
     for expr in expressions(staging):
         tree = promql_parser.parse(expr.replace(RATE_INTERVAL, "1m"))

@@ -50,6 +50,7 @@ class Retried(EventKind):
             yield EventCounters(
                 total=by_slo(calls, names.DEPENDENCY, "-retried"),
                 bad=by_slo(RETRIES, names.DEPENDENCY, "-retried"),
+                labels={names.SLI: self.name},
             )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:

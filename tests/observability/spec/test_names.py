@@ -23,7 +23,7 @@ NAMES = sorted(
         *names.EMITTED,
         *(names.FOREIGN - TOO_COMMON),
         *names.GUARDS,
-        *names.GROUPS[:4],
+        *names.GROUPS[:-1],
         names.BURN_ALERT,
         names.TEST_ALERT,
     }

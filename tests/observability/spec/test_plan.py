@@ -114,8 +114,8 @@ def test_every_threshold_is_a_bucket(plan: Plan) -> None:
 def test_windows_ascend_and_choose_series_by_their_length(plan: Plan) -> None:
     """Short ones read every sample, long ones thinned series; the period is last."""
     assert [(w.name, w.pace) for w in plan.windows] == [
-        ("30s", FINE_PACE), ("1m", FINE_PACE), ("5m", FINE_PACE), ("30m", FINE_PACE),
-        ("2h", THIN_PACE), ("6h", THIN_PACE),
+        ("30s", FINE_PACE), ("1m", FINE_PACE), ("5m", FINE_PACE),
+        ("30m", THIN_PACE), ("2h", THIN_PACE), ("6h", THIN_PACE),
         ("1d", LONG_PACE), ("3d", LONG_PACE), ("30d", LONG_PACE),
     ]  # fmt: skip
     assert plan.windows[-1] == plan.period
