@@ -19,6 +19,7 @@ from observability.checks.server_tools import RARE_COLLECTIONS, quote
 from observability.generate import loki, prometheus, promtool_tests
 from observability.generate.promtool_case import Case
 from observability.generate.registry import GENERATED
+from observability.generate.sample import sample
 from observability.lib import scope
 from observability.lib.escaping import go_template
 from observability.lib.json_object import Json
@@ -42,7 +43,11 @@ Texts = dict[str, str]
 
 
 def check(plan: Plan, promtool: str) -> list[Problem]:
-    """Return a problem for each text that is blank, or that Prometheus could not expand."""
+    """Return a problem for each text that is blank, or that Prometheus could not expand.
+
+    The texts are the same for every SLO, so that a sample shows them all.
+    """
+    plan = sample(plan)
     rules = [rule for group in all_groups(plan) for rule in group["rules"] if "alert" in rule]
     outputs = run_all_cases(plan, promtool)
     expanded = alerts_by_identity(outputs)

@@ -1,12 +1,15 @@
-"""Plan → promtool cases on the real clock; pure.
+"""Plan → promtool cases on the real clock, and the rules on which they run; pure.
 
-Every alert has a case in which it fires, one below its threshold, and one without data.
+Every alert has a case in which it fires, one below its threshold, and one without data, for an SLO
+of each form (generate/sample.py).
 """
 
 from collections.abc import Iterator
 from decimal import Decimal
 
+from observability.generate import prometheus
 from observability.generate.promtool_case import (
+    SAMPLE,
     Case,
     alert_question,
     case,
@@ -14,6 +17,7 @@ from observability.generate.promtool_case import (
     question,
     tier_question,
 )
+from observability.generate.sample import sample
 from observability.generate.symptom_cases import SETTLING, shared_tests
 from observability.lib import scope
 from observability.lib.promql import firing, selector
@@ -23,6 +27,7 @@ from observability.spec import names
 from observability.spec.plan import Plan, Tier
 
 FOLDER = "prometheus/tests"
+SAMPLE_RULES = f"{FOLDER}/{SAMPLE}"
 HEALTHY_STEP = Decimal(20)  # fine enough for the shortest window of any tier
 HEALTHY_LENGTH = Decimal(20 * 60)
 OTHERS_STEP = Decimal(60)
@@ -33,15 +38,23 @@ JUST_BELOW = Decimal("0.9")
 
 
 def render(plan: Plan) -> dict[str, str]:
-    """Return one file per tier, because a file has one clock, healthy.yaml and others.yaml."""
-    files = {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
+    """Return one file per tier, because a file has one clock, healthy.yaml and others.yaml.
+
+    Beside them are the rules of the sample.
+    """
+    plan = sample(plan)
+    files = {SAMPLE_RULES: prometheus.render(plan)[prometheus.RULES]}
+    files |= {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
     files[f"{FOLDER}/healthy.yaml"] = document(plan, HEALTHY_STEP, [healthy_traffic(plan)])
     files[f"{FOLDER}/others.yaml"] = document(plan, OTHERS_STEP, other_cases(plan))
     return files
 
 
 def firing_cases(plan: Plan) -> Iterator[tuple[Decimal, list[Case]]]:
-    """Yield cases of the same step, in seconds, and that step; every alert fires in one of them."""
+    """Yield cases of the same step, in seconds, and that step; every alert fires in one of them.
+
+    They run on the rules of this Plan.
+    """
     for tier in plan.tiers:
         yield sample_step(tier), [above_threshold(plan, tier)]
     yield OTHERS_STEP, other_cases(plan)

@@ -13,21 +13,20 @@ LOG_LEVELS = {"debug": SKY, "info": BLUE, "warning": WARN, "error": BAD, "unknow
 CONSTANT_LEGENDS = {"p50": SKY, "p90": BLUE, "p99": PINK, "all": BLUE}
 
 
-def colours_by_legend(plan: Plan) -> dict[str, Colours]:
-    """Return legend template → name of a series → its colour."""
-    routes = {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)}
-    by_legend = {
-        legend(names.ROUTE): routes,
-        legend(names.OUTCOME): OUTCOMES,
-        legend(names.CODE): CODES | CODE_CLASSES,
-        legend(names.LOG_LEVEL): LOG_LEVELS,
-    }
-    return by_legend | {name: {name: colour} for name, colour in CONSTANT_LEGENDS.items()}
+COLOURS_BY_LEGEND: dict[str, Colours] = {  # legend template → name of a series → its colour
+    legend(names.OUTCOME): OUTCOMES,
+    legend(names.CODE): CODES | CODE_CLASSES,
+    legend(names.LOG_LEVEL): LOG_LEVELS,
+    **{name: {name: colour} for name, colour in CONSTANT_LEGENDS.items()},
+}
 
 
 def series_colours(plan: Plan) -> Colours:
-    """Return name of a series → its colour, of all legends."""
-    merged: Colours = {}
-    for colours in colours_by_legend(plan).values():
+    """Return name of a series → its colour, of all legends.
+
+    On boards, which do not grow with the routes, Grafana chooses a route's colour by its name.
+    """
+    merged = {route.id: PALETTE[n % len(PALETTE)] for n, route in enumerate(plan.routes)}
+    for colours in COLOURS_BY_LEGEND.values():
         merged |= colours
     return merged

@@ -109,7 +109,7 @@ def test_comparison_detects_other_differences(plan: Plan, fast: Plan) -> None:
         (">=", ">"),
         ("clamp_max", "clamp_min"),
         ("owner, ", ""),
-        ("on (slo)", "on (sli)"),
+        ("and on (slo)", "and on (sli)"),
     ):
         assert old in quick
         with pytest.raises(AssertionError):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from observability.generate.dashboards.colours import Colours, colours_by_legend
+from observability.generate.dashboards.colours import COLOURS_BY_LEGEND, Colours
 from observability.generate.dashboards.grafana.tables import column_properties
 from observability.generate.dashboards.grafana.vocabulary import (
     fixed_colour,
@@ -25,7 +25,7 @@ KEY_COLUMN_WIDTH = 260
 def field_config(plan: Plan, panel: Panel) -> Json:
     """Return defaults and overrides."""
     overrides = [
-        *colour_overrides(plan, panel),
+        *colour_overrides(panel),
         *query_overrides(panel),
         *link_overrides(plan, panel),
     ]
@@ -39,7 +39,7 @@ def defaults(panel: Panel) -> Json:
         "noValue": panel.no_data_text,
         "decimals": panel.decimals,
         "thresholds": {"mode": "absolute", "steps": threshold_steps(panel)},
-        "color": {"mode": "palette-classic"},
+        "color": {"mode": "palette-classic-by-name"},
         "mappings": [],
     }
     if panel.kind == Kind.LINES:
@@ -84,14 +84,13 @@ def cell_style(panel: Panel) -> Json:
     return {"cellOptions": {"type": "auto", "wrapText": True}}
 
 
-def colour_overrides(plan: Plan, panel: Panel) -> list[Json]:
+def colour_overrides(panel: Panel) -> list[Json]:
     """Return the colours that series have on every board."""
     if panel.kind != Kind.LINES:
         return []
-    by_legend = colours_by_legend(plan)
     colours: Colours = {}
     for query in panel.queries:
-        colours |= by_legend.get(query.legend, {})
+        colours |= COLOURS_BY_LEGEND.get(query.legend, {})
     return [
         override("byName", series, color=fixed_colour(colour)) for series, colour in colours.items()
     ]
