@@ -7,7 +7,7 @@ expression, so that none can be forgotten.
 from collections.abc import Mapping
 
 import promql_parser
-from promql_parser import Call, Expr, MatrixSelector, VectorSelector
+from promql_parser import BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
 
 from observability.lib.json_object import Json
 from observability.lib.promql import RATE_INTERVAL, matcher, one_match, one_of
@@ -15,6 +15,7 @@ from observability.spec import names
 from observability.spec.plan import GATEWAY_SOURCE, Plan
 
 STAND_IN = "9d9h9m9s9ms"  # for Grafana's window, which is no PromQL
+LONG_CHAIN = 100  # operators; beyond that, nobody could read the indentation of its parts
 Labels = dict[str, str]
 
 
@@ -86,14 +87,41 @@ def limit(plan: Plan, expr: str) -> str:
     tree = parse(expr.replace(RATE_INTERVAL, STAND_IN))
     if tree is None:
         return expr
+    operators, operands = split_chain(tree)
+    limited = [limit_tree(plan, operand).prettify() for operand in operands]
+    words = [limited[0]]
+    for operator, operand in zip(operators, limited[1:], strict=True):
+        words += (operator, operand)
+    if len(operators) > LONG_CHAIN:
+        return "\n".join(words).replace(STAND_IN, RATE_INTERVAL)
+    text: str = promql_parser.parse(" ".join(words)).prettify()
+    return text.replace(STAND_IN, RATE_INTERVAL)
+
+
+def split_chain(tree: Expr) -> tuple[list[str], list[Expr]]:
+    """Return the operators and operands of `a or b or c`, in their order.
+
+    As a tree, a chain is as deep as it is long, and promql_parser copies the subtree of each
+    expression that it visits or transforms.
+    """
+    operators: list[str] = []
+    operands: list[Expr] = []
+    while isinstance(tree, BinaryExpr):
+        operators.append(f"{tree.op} {tree.modifier or ''}".strip())
+        operands.append(tree.rhs)
+        tree = tree.lhs
+    return operators[::-1], [tree, *operands[::-1]]
+
+
+def limit_tree(plan: Plan, tree: Expr) -> Expr:
+    """Return an expression that selects only the service's series."""
     parents: list[Expr | None] = [None]
 
     def leave(part: Expr) -> Expr:
         parents.pop()
         return limit_part(plan, part, parents[-1])
 
-    limited = promql_parser.transform(tree, parents.append, leave)
-    return limited.prettify().replace(STAND_IN, RATE_INTERVAL)
+    return promql_parser.transform(tree, parents.append, leave)
 
 
 def limit_part(plan: Plan, part: Expr, parent: Expr | None) -> Expr:

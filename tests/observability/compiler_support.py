@@ -18,6 +18,10 @@ routes:
   things.list: {http: GET /things/, next_steps: [Look at it.]}
 probe: {every: 5s, fresh_within: 12s, objective: 99.9, routes: [], next_steps: [Look at it.]}
 """
+ROUTES = "".join(
+    f"  things.r{n}: {{http: GET /things/{n}, next_steps: [Look at it.]}}\n" for n in range(50)
+)
+MANY = SMALL.replace("  things.list: {http: GET /things/, next_steps: [Look at it.]}\n", ROUTES)
 
 
 def changed(text: str, *edits: tuple[str, str]) -> str:

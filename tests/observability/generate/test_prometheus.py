@@ -1,5 +1,6 @@
 """The rules: their number, what they read, and that promtool accepts them."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,9 @@ from observability.generate import prometheus
 from observability.lib import scope
 from observability.spec import names
 from observability.spec.plan import Plan
-from tests.observability.compiler_support import SMALL
+from tests.observability.compiler_support import MANY, SMALL
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-ROUTES = "".join(
-    f"  things.r{n}: {{http: GET /things/{n}, next_steps: [Look at it.]}}\n" for n in range(50)
-)
-MANY = SMALL.replace("  things.list: {http: GET /things/, next_steps: [Look at it.]}\n", ROUTES)
 
 
 def rules(plan: Plan) -> list[dict[str, Any]]:
@@ -38,6 +35,39 @@ def test_fifty_routes_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) 
     one, fifty = plan_of(SMALL), plan_of(MANY)
     assert (len(one.slos), len(fifty.slos)) == (1, 50)
     assert computed(one) == computed(fifty)
+
+
+def test_no_expression_is_a_chain_of_or(plan_of: Callable[..., Plan]) -> None:
+    """Twenty thresholds are twenty rules of one name, which have different labels."""
+    latency = ", ".join(f"{{threshold: {n}00ms, objective: {70 + n}}}" for n in range(1, 21))
+    many = plan_of(SMALL.replace("latency: []", f"latency: [{latency}]"))
+    bad = [rule for rule in rules(many) if rule.get("record") == names.BAD]
+    assert len(bad) == 21
+    assert len({str(rule["labels"]) for rule in bad}) == 21
+    for rule in rules(many):
+        assert len(re.findall(r"\bor\b", rule["expr"])) <= 1, rule
+
+
+def test_short_windows_read_only_the_sources_that_a_tier_judges(plan: Plan) -> None:
+    """D0 alone reads 30s, and judges dependencies; all read 5m."""
+    exprs = {rule["record"]: rule["expr"] for rule in rules(plan) if "record" in rule}
+    assert 'source=~"dependency"' in exprs[names.total_rate("30s")]
+    assert names.FRESH not in exprs[names.total_rate("30s")]
+    assert "source" not in exprs[names.total_rate("5m")]
+    assert names.FRESH in exprs[names.total_rate("5m")]
+
+
+def test_an_alert_is_evaluated_as_often_as_its_shortest_window(plan: Plan) -> None:
+    """Tiers whose windows are all computed from thin copies need no more."""
+    interval = {
+        rule["labels"][names.TIER]: group["interval"]
+        for group in prometheus.groups(plan)
+        for rule in group["rules"]
+        if rule.get("alert") == names.BURN_ALERT
+    }
+    assert interval == dict.fromkeys(("T0", "D0", "P0", "T1", "T2", "T3"), "5s") | dict.fromkeys(
+        ("T4", "T5"), "30s"
+    )
 
 
 def test_ten_jobs_need_no_more_rules_than_one(plan_of: Callable[..., Plan]) -> None:

@@ -137,6 +137,14 @@ def test_every_generated_selector_names_the_scope(staging: Plan) -> None:
     assert {names.OBJECTIVE, names.ALERTS, names.UP, names.RULE_FAILURES} <= seen
 
 
+@pytest.mark.parametrize("operator", ["or", "+ on (slo) group_left (x)", "> bool"])
+def test_a_chain_may_be_longer_than_pythons_stack(operator: str, plan: Plan) -> None:
+    """Every operand of 2 000 is limited, and the operators stay."""
+    chain = f" {operator} ".join(["up"] * 2_000)
+    one = scope.limit(plan, "up")
+    assert scope.limit(plan, chain).split("\n") == [*[one, operator] * 1_999, one]
+
+
 def test_everything_recorded_and_raised_has_the_labels(staging: Plan) -> None:
     """Rules of one name in two files record different series."""
     for group in prometheus.groups(staging):

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import promql_parser
 import pytest
 
+from observability.generate.dashboards.grafana import files
 from observability.generate.dashboards.registry import boards
 from observability.lib.panels import METRICS, Unit
 from observability.spec import board_slugs
 from observability.spec.plan import Plan
-from tests.observability.compiler_support import SMALL
+from tests.observability.compiler_support import MANY, SMALL
 from tests.observability.generate.dashboards.support import board_panel
 
 
@@ -24,6 +25,11 @@ def test_the_metrics_of_the_service_have_panels(plan: Plan) -> None:
     [query] = panel.queries
     assert query.expr == "sum by (task) (rate(evara_orders_sent_total[5m]))"
     assert (query.legend, panel.unit) == ("{{task}}", Unit.PER_SECOND)
+
+
+def test_boards_do_not_grow_with_routes(plan_of: Callable[..., Plan]) -> None:
+    """Variables choose the route; no query or colour names one."""
+    assert files.render(plan_of(SMALL)) == files.render(plan_of(MANY))
 
 
 def test_a_service_without_dependencies_and_jobs_has_no_boards_for_them(
