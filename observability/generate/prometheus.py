@@ -15,6 +15,7 @@ from observability.generate.alert_rule import (
     number_steps,
 )
 from observability.generate.burn_rate_alert import burn_rate_alert
+from observability.generate.sample import sample
 from observability.generate.yaml_text import generated_yaml
 from observability.lib import scope
 from observability.lib.json_object import Json
@@ -36,6 +37,7 @@ from observability.spec.quantities import format_decimal, format_duration
 from observability.spec.schema.entry import AlertEntry
 
 RULES = "prometheus/rules.yaml"
+SAMPLE_RULES = "prometheus/sample.yaml"  # for promtool's cases
 Rule = Json
 
 RATE = "sum by (<<SLO>>) (rate(<<counter>>[<<window>>]))"
@@ -73,8 +75,9 @@ COUNTING_GUARDS = (names.UNMEASURED_ALERT, names.COUNT_ALERT)  # which read a se
 
 
 def render(plan: Plan) -> dict[str, str]:
-    """Return one file with all groups."""
-    return {RULES: generated_yaml({"groups": groups(plan)})}
+    """Return one file with all groups, and one with those of the sample."""
+    plans = {RULES: plan, SAMPLE_RULES: sample(plan)}
+    return {file: generated_yaml({"groups": groups(one)}) for file, one in plans.items()}
 
 
 def groups(plan: Plan) -> list[Json]:
@@ -151,10 +154,8 @@ def events(plan: Plan) -> Iterator[Rule]:
     between the two evaluations adds to the total alone, and bad events never exceed it.
     """
     counters = sli.event_counters(plan)
-    for pair in counters:
-        yield record(names.BAD, pair.bad, **pair.labels)
-    for pair in counters:
-        yield record(names.TOTAL, pair.total, **pair.labels)
+    yield from (record(names.BAD, pair.bad, **labels) for pair, labels in counters)
+    yield from (record(names.TOTAL, pair.total, **labels) for pair, labels in counters)
 
 
 def freshness(plan: Plan) -> Iterator[Rule]:

@@ -11,14 +11,13 @@ from observability.spec.plan import Plan, Tier
 from observability.spec.quantities import format_duration
 
 Case = Json
-SAMPLE = "sample/rules.yaml"  # the rules on which the cases run, beside their files
 Question = Json
 
 
 def document(plan: Plan, interval: Decimal, tests: list[Case]) -> str:
     """Return a file whose rules are evaluated every `interval` seconds."""
     settings = {
-        "rule_files": [SAMPLE],
+        "rule_files": ["../sample.yaml"],
         "evaluation_interval": format_duration(interval),
         # else promtool takes any order, and results move by one evaluation
         "group_eval_order": [scope.group_name(plan, group) for group in names.GROUPS],

@@ -1,4 +1,4 @@
-"""Plan → promtool cases on the real clock, and the rules on which they run; pure.
+"""Plan → promtool cases on the real clock; pure.
 
 Every alert has a case in which it fires, one below its threshold, and one without data, for an SLO
 of each form (generate/sample.py).
@@ -7,9 +7,7 @@ of each form (generate/sample.py).
 from collections.abc import Iterator
 from decimal import Decimal
 
-from observability.generate import prometheus
 from observability.generate.promtool_case import (
-    SAMPLE,
     Case,
     alert_question,
     case,
@@ -27,7 +25,6 @@ from observability.spec import names
 from observability.spec.plan import Plan, Tier
 
 FOLDER = "prometheus/tests"
-SAMPLE_RULES = f"{FOLDER}/{SAMPLE}"
 HEALTHY_STEP = Decimal(20)  # fine enough for the shortest window of any tier
 HEALTHY_LENGTH = Decimal(20 * 60)
 OTHERS_STEP = Decimal(60)
@@ -38,13 +35,9 @@ JUST_BELOW = Decimal("0.9")
 
 
 def render(plan: Plan) -> dict[str, str]:
-    """Return one file per tier, because a file has one clock, healthy.yaml and others.yaml.
-
-    Beside them are the rules of the sample.
-    """
+    """Return one file per tier, because a file has one clock, healthy.yaml and others.yaml."""
     plan = sample(plan)
-    files = {SAMPLE_RULES: prometheus.render(plan)[prometheus.RULES]}
-    files |= {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
+    files = {f"{FOLDER}/{tier.name}.yaml": tier_file(plan, tier) for tier in plan.tiers}
     files[f"{FOLDER}/healthy.yaml"] = document(plan, HEALTHY_STEP, [healthy_traffic(plan)])
     files[f"{FOLDER}/others.yaml"] = document(plan, OTHERS_STEP, other_cases(plan))
     return files

@@ -15,7 +15,7 @@ from observability.spec import names
 from observability.spec.plan import GATEWAY_SOURCE, Plan
 
 STAND_IN = "9d9h9m9s9ms"  # for Grafana's window, which is no PromQL
-LONG_CHAIN = 100  # operators; beyond that, nobody could read the indentation of its parts
+LONG_CHAIN = 200  # words; beyond that, nobody could read the indentation of its parts
 Labels = dict[str, str]
 
 
@@ -87,41 +87,26 @@ def limit(plan: Plan, expr: str) -> str:
     tree = parse(expr.replace(RATE_INTERVAL, STAND_IN))
     if tree is None:
         return expr
-    operators, operands = split_chain(tree)
-    limited = [limit_tree(plan, operand).prettify() for operand in operands]
-    words = [limited[0]]
-    for operator, operand in zip(operators, limited[1:], strict=True):
-        words += (operator, operand)
-    if len(operators) > LONG_CHAIN:
-        return "\n".join(words).replace(STAND_IN, RATE_INTERVAL)
-    text: str = promql_parser.parse(" ".join(words)).prettify()
+    # As a tree, a chain of operators is as deep as it is long, and the parser copies the subtree
+    # of each expression that it transforms.
+    words: list[str] = []
+    while isinstance(tree, BinaryExpr):
+        words += (limit_operand(plan, tree.rhs), f"{tree.op} {tree.modifier or ''}")
+        tree = tree.lhs
+    limited = " ".join([limit_operand(plan, tree), *words[::-1]])
+    text = limited if len(words) > LONG_CHAIN else promql_parser.parse(limited).prettify()
     return text.replace(STAND_IN, RATE_INTERVAL)
 
 
-def split_chain(tree: Expr) -> tuple[list[str], list[Expr]]:
-    """Return the operators and operands of `a or b or c`, in their order.
-
-    As a tree, a chain is as deep as it is long, and promql_parser copies the subtree of each
-    expression that it visits or transforms.
-    """
-    operators: list[str] = []
-    operands: list[Expr] = []
-    while isinstance(tree, BinaryExpr):
-        operators.append(f"{tree.op} {tree.modifier or ''}".strip())
-        operands.append(tree.rhs)
-        tree = tree.lhs
-    return operators[::-1], [tree, *operands[::-1]]
-
-
-def limit_tree(plan: Plan, tree: Expr) -> Expr:
-    """Return an expression that selects only the service's series."""
+def limit_operand(plan: Plan, tree: Expr) -> str:
+    """Return an operand that selects only the service's series."""
     parents: list[Expr | None] = [None]
 
     def leave(part: Expr) -> Expr:
         parents.pop()
         return limit_part(plan, part, parents[-1])
 
-    return promql_parser.transform(tree, parents.append, leave)
+    return str(promql_parser.transform(tree, parents.append, leave).prettify())
 
 
 def limit_part(plan: Plan, part: Expr, parent: Expr | None) -> Expr:

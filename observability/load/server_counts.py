@@ -6,15 +6,15 @@ and of one after it, so that every request of the run, and next to nothing else,
 
 import math
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from observability.generate import prometheus as rules
 from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
 from observability.lib.prometheus import ServicePrometheus
 from observability.load.buckets import Buckets
 from observability.load.scrapes import ScrapeTimes
+from observability.sli import registry as sli
 from observability.spec import names
 from observability.spec.plan import Plan
 
@@ -25,23 +25,17 @@ ExpectedCodes = dict[str, list[int]]  # route → the status codes that its cont
 
 @dataclass(frozen=True)
 class CountedExpression:
-    """Expressions that only grow, the labels that they are summed by, and their scrape job.
+    """An expression that only grows, the labels that it is summed by, and its scrape job."""
 
-    No two of them have the same values of the labels.
-    """
-
-    exprs: tuple[str, ...]
+    expr: str
     labels: tuple[str, ...]
     job: str
 
     def read(self, prometheus: ServicePrometheus, at: float) -> Counts:
-        """Return their values at a Unix time; a series that does not exist yet has no entry."""
+        """Return its value at a Unix time; a series that does not exist yet has no entry."""
         by = ", ".join(self.labels)
-        counts: Counts = {}
-        for expr in self.exprs:
-            for series, value in prometheus.query(f"sum by ({by}) ({expr})", at):
-                counts[tuple(series[label] for label in self.labels)] = value
-        return counts
+        vector = prometheus.query(f"sum by ({by}) ({self.expr})", at)
+        return {tuple(series[label] for label in self.labels): value for series, value in vector}
 
 
 @dataclass(frozen=True)
@@ -82,19 +76,20 @@ def list_counters(plan: Plan) -> dict[str, CountedExpression]:
     those of the prober by route and outcome; `total` and `bad` are the events of each SLO. Those
     are evaluated here, because the recording rules run later than the scrape.
     """
-    exprs: dict[str, tuple[str, ...]] = defaultdict(tuple)
-    for rule in rules.events(plan):
-        exprs[rule["record"]] += (rule["expr"],)
-    codes, buckets = names.HTTP_REQUESTS + "_total", names.HTTP_DURATION + "_bucket"
-    probes = names.PROBES + "_total"
+    pairs = [pair for pair, _ in sli.event_counters(plan)]
     api, prober = plan.scrape.api, plan.scrape.prober
     return {
-        "codes": CountedExpression((codes,), (names.ROUTE, names.CODE), api),
-        "buckets": CountedExpression((buckets,), (names.ROUTE, "le"), api),
-        "probes": CountedExpression((probes,), (names.ROUTE, names.OUTCOME), prober),
-        "total": CountedExpression(exprs[names.TOTAL], (names.SLO,), api),
-        "bad": CountedExpression(exprs[names.BAD], (names.SLO,), api),
+        "codes": CountedExpression(names.HTTP_REQUESTS + "_total", (names.ROUTE, names.CODE), api),
+        "buckets": CountedExpression(names.HTTP_DURATION + "_bucket", (names.ROUTE, "le"), api),
+        "probes": CountedExpression(names.PROBES + "_total", (names.ROUTE, names.OUTCOME), prober),
+        "total": CountedExpression(join(pair.total for pair in pairs), (names.SLO,), api),
+        "bad": CountedExpression(join(pair.bad for pair in pairs), (names.SLO,), api),
     }
+
+
+def join(exprs: Iterable[str]) -> str:
+    """Return the union of expressions about different SLOs."""
+    return "\nor ".join(exprs)
 
 
 def measure_increase(

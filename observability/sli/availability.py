@@ -1,11 +1,9 @@
 """Availability: the share of calls that do not fail."""
 
-from collections.abc import Iterator
-
 from observability.lib.promql import by_slo, selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import SOURCES, EventSource
+from observability.sli.sources import SOURCES, EventSource, Labels
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
 from observability.spec.plan import AVAILABILITY, Plan, Slo
 
@@ -16,16 +14,13 @@ class Availability(EventKind):
     name = AVAILABILITY
     bad_text = "calls to {subject} failed"
 
-    def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
-        """Yield one pair for the source, if it has SLOs of this kind."""
-        if slos := plan.slos_of(source.name, self.name):
-            suffix = f"-{self.name}"
-            subjects, labels = self.counted(source, slos)
-            yield EventCounters(
-                total=by_slo(source.calls(**subjects), source.label, suffix),
-                bad=by_slo(source.failed_calls(**subjects), source.label, suffix),
-                labels=labels,
-            )
+    def counters(self, source: EventSource, slo: Slo, subjects: Labels) -> EventCounters:
+        """Return all calls and those that fail."""
+        suffix = slo.name.removeprefix(slo.subject)
+        return EventCounters(
+            total=by_slo(selector(source.count, **subjects), source.label, suffix),
+            bad=by_slo(source.failed_calls(**subjects), source.label, suffix),
+        )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return failed and successful calls of every subject."""

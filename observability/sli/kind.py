@@ -1,30 +1,22 @@
 """The interface of a kind of SLI: expressions, promtool series, words and checks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from observability.lib.promql import one_of
 from observability.lib.runbook_check import RunbookCheck
-from observability.sli.sources import SOURCES, EventSource
+from observability.sli.sources import SOURCES, EventSource, Labels
 from observability.sli.steady_traffic import SteadyTraffic
-from observability.spec import names
 from observability.spec.plan import Plan, Slo
-from observability.spec.quantities import Duration
 from observability.spec.schema.policy import SliKind
 
 
 @dataclass(frozen=True)
 class EventCounters:
-    """Two expressions by `slo` and `instance`: the events so far, and the bad ones among them.
-
-    `labels` tell the series of some SLOs from those of all others.
-    """
+    """Two expressions by `slo` and `instance`: the events so far, and the bad ones among them."""
 
     total: str
     bad: str
-    labels: dict[str, str]
 
 
 class Kind(ABC):
@@ -71,14 +63,8 @@ class EventKind(Kind):
     """A kind that counts events; each of its SLOs says from which source."""
 
     @abstractmethod
-    def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
-        """Yield the counters of all its SLOs over one source of events."""
+    def counters(self, source: EventSource, slo: Slo, subjects: Labels) -> EventCounters:
+        """Return the counters of all SLOs that have an SLO's kind, source and limit.
 
-    def counted(
-        self, source: EventSource, slos: Iterable[Slo], limit: Duration | None = None
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """Return what selects the subjects of SLOs, and the labels of their counters."""
-        labels = {names.SOURCE: source.name, names.SLI: self.name}
-        if limit:
-            labels[names.LIMIT] = limit.text
-        return {source.label: one_of(slo.subject for slo in slos)}, labels
+        `subjects` selects the series of these.
+        """

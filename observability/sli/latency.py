@@ -9,7 +9,7 @@ from observability.lib.promql import by_slo, selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
 from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import GOOD_RESPONSES, SOURCES, EventSource
+from observability.sli.sources import GOOD_RESPONSES, SOURCES, EventSource, Labels
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
 from observability.spec import names
 from observability.spec.plan import (
@@ -32,14 +32,12 @@ class Latency(EventKind):
     promise_text = "of successful requests take at most {slo.limit.text}"
     bad_text = "successful requests to {subject} were too slow"
 
-    def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
-        """Yield one pair per threshold: quick calls are counted, slow ones are the rest."""
-        for threshold, slos in plan.slos_by_limit(source.name, self.name).items():
-            suffix = f"-{self.name}-{threshold.text}"
-            subjects, labels = self.counted(source, slos, threshold)
-            total = by_slo(source.successful_calls(**subjects), source.label, suffix)
-            quick = by_slo(source.calls_within(threshold, **subjects), source.label, suffix)
-            yield EventCounters(total=total, bad=f"{total}\n- {quick}", labels=labels)
+    def counters(self, source: EventSource, slo: Slo, subjects: Labels) -> EventCounters:
+        """Return calls that succeed; quick ones are counted, slow ones are the rest."""
+        suffix = slo.name.removeprefix(slo.subject)
+        total = by_slo(source.successful_calls(**subjects), source.label, suffix)
+        quick = by_slo(source.calls_within(slo.limit, **subjects), source.label, suffix)
+        return EventCounters(total=total, bad=f"{total}\n- {quick}")
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return the bucket of quick calls of every subject, among the calls that succeed."""

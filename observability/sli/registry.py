@@ -1,6 +1,9 @@
 """The list of the kinds of SLI, and what rules and promtool cases need from all of them."""
 
+from collections import defaultdict
+
 from observability.lib import scope
+from observability.lib.promql import one_of
 from observability.sli.availability import Availability
 from observability.sli.freshness import Freshness
 from observability.sli.kind import EventCounters, EventKind, Kind
@@ -9,6 +12,7 @@ from observability.sli.latency import Latency
 from observability.sli.probe import Probe
 from observability.sli.sources import SOURCES
 from observability.sli.steady_traffic import SteadyTraffic
+from observability.spec import names
 from observability.spec.plan import Plan, Slo
 from observability.spec.quantities import format_decimal
 
@@ -40,13 +44,25 @@ def promise(slo: Slo) -> str:
     return f"{format_decimal(slo.objective * 100)} % {kind_of(slo).promise(slo)}"
 
 
-def event_counters(plan: Plan) -> list[EventCounters]:
-    """Return the counters of every kind that counts events, by source."""
-    kinds = [kind for kind in KINDS.values() if isinstance(kind, EventKind)]
-    counters: list[EventCounters] = []
-    for source in SOURCES.values():
-        for kind in kinds:
-            counters += kind.counters(plan, source)
+def labels(slo: Slo) -> dict[str, str]:
+    """Return the static labels of what is recorded of all SLOs of a kind, source and limit."""
+    of_kind = {names.SOURCE: slo.source, names.SLI: slo.sli}
+    limit = slo.threshold or slo.fresh_within
+    return of_kind | {names.LIMIT: limit.text} if limit else of_kind
+
+
+def event_counters(plan: Plan) -> list[tuple[EventCounters, dict[str, str]]]:
+    """Return the counters of all SLOs that count events, and their labels."""
+    slos_by_labels: dict[str, list[Slo]] = defaultdict(list)
+    for slo in plan.slos:
+        slos_by_labels[str(labels(slo))].append(slo)
+    counters = []
+    for slo, *others in slos_by_labels.values():
+        kind = kind_of(slo)
+        if isinstance(kind, EventKind):
+            source = SOURCES[slo.source]
+            subjects = {source.label: one_of(one.subject for one in (slo, *others))}
+            counters.append((kind.counters(source, slo, subjects), labels(slo)))
     return counters
 
 

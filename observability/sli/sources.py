@@ -32,10 +32,6 @@ class EventSource(ABC):
     impact_of_delay: ClassVar[str] = "Responses of {subject} take longer than {threshold}."
     has_drills: ClassVar[bool] = False  # policy.yaml's drills break promises about this source
 
-    def calls(self, **subjects: str) -> str:
-        """Return the selector of all calls."""
-        return selector(self.count, **subjects)
-
     def failed_calls(self, **subjects: str) -> str:
         """Return the selector of bad calls."""
         return selector(self.count, **subjects, **self.failed)

@@ -4,7 +4,6 @@ The API registers its metrics from it, generators render it, and `slo` and `dril
 """
 
 import math
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -282,14 +281,7 @@ class Plan:
 
     def slos_of(self, source: str, sli: str) -> tuple[Slo, ...]:
         """Return the SLOs of one kind of SLI whose events come from `source`."""
-        return self._slos_by_kind.get((source, sli), ())
-
-    @cached_property
-    def _slos_by_kind(self) -> dict[tuple[str, str], tuple[Slo, ...]]:
-        slos: dict[tuple[str, str], list[Slo]] = defaultdict(list)
-        for slo in self.slos:
-            slos[slo.source, slo.sli].append(slo)
-        return {kind: tuple(of_kind) for kind, of_kind in slos.items()}
+        return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
 
     def slos_by_limit(self, source: str, sli: str) -> dict[Duration, list[Slo]]:
         """Return the SLOs of one kind and source, grouped by their limit, ascending."""

@@ -34,7 +34,6 @@ def documents() -> dict[str, Any]:
     return {
         path: yaml.safe_load(text)
         for path, text in promtool_tests.render(load_plan(SERVICE)).items()
-        if path != promtool_tests.SAMPLE_RULES
     }
 
 
@@ -109,8 +108,8 @@ def test_cases_pass_for_other_limits_and_windows(
 ) -> None:
     """They follow from the files, not from the committed numbers."""
     edited = plan_of((catalogue,) if catalogue else (), (policy,) if policy else ())
-    files = promtool_tests.render(edited)
-    for name in (promtool_tests.SAMPLE_RULES, f"{promtool_tests.FOLDER}/T1.yaml"):
+    files = prometheus.render(edited) | promtool_tests.render(edited)
+    for name in (prometheus.SAMPLE_RULES, f"{promtool_tests.FOLDER}/T1.yaml"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(files[name], encoding="utf-8")

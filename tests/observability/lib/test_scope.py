@@ -142,7 +142,7 @@ def test_a_chain_may_be_longer_than_pythons_stack(operator: str, plan: Plan) -> 
     """Every operand of 2 000 is limited, and the operators stay."""
     chain = f" {operator} ".join(["up"] * 2_000)
     one = scope.limit(plan, "up")
-    assert scope.limit(plan, chain).split("\n") == [*[one, operator] * 1_999, one]
+    assert scope.limit(plan, chain).split() == f" {operator} ".join([one] * 2_000).split()
 
 
 def test_everything_recorded_and_raised_has_the_labels(staging: Plan) -> None:

@@ -3,7 +3,7 @@
 import ast
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,7 @@ from observability.lib.promql import by_slo, selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.sli import registry
 from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import EventSource
+from observability.sli.sources import EventSource, Labels
 from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
 from observability.spec import names
 from observability.spec.plan import AVAILABILITY, FRESHNESS, LATENCY, PROBE, Plan, Slo
@@ -43,15 +43,13 @@ class Retried(EventKind):
 
     name = "retried"
 
-    def counters(self, plan: Plan, source: EventSource) -> Iterator[EventCounters]:
-        """Yield retries among calls."""
-        if plan.slos_of(source.name, self.name):
-            calls = names.DEPENDENCY_DURATION + "_count"
-            yield EventCounters(
-                total=by_slo(calls, names.DEPENDENCY, "-retried"),
-                bad=by_slo(RETRIES, names.DEPENDENCY, "-retried"),
-                labels={names.SLI: self.name},
-            )
+    def counters(self, source: EventSource, slo: Slo, subjects: Labels) -> EventCounters:
+        """Return retries among calls."""
+        suffix = slo.name.removeprefix(slo.subject)
+        return EventCounters(
+            total=by_slo(selector(source.count, **subjects), source.label, suffix),
+            bad=by_slo(selector(RETRIES, **subjects), source.label, suffix),
+        )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return retries beside the calls that the availability's series are."""
