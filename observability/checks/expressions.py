@@ -6,6 +6,7 @@ from decimal import Decimal
 import promql_parser
 
 from observability.generate import prometheus
+from observability.generate.sample import sample
 from observability.lib.json_object import Json
 from observability.lib.promql import edge
 from observability.spec import names
@@ -28,7 +29,7 @@ def list_rules(plan: Plan) -> Iterator[tuple[Json, Json]]:
 
 def known_series(plan: Plan) -> frozenset[str]:
     """Return every series name that is exposed or recorded."""
-    recorded = {rule["record"] for _, rule in list_rules(plan) if "record" in rule}
+    recorded = {rule["record"] for _, rule in list_rules(sample(plan)) if "record" in rule}
     return exposed_series(plan) | names.FOREIGN | recorded
 
 

@@ -29,10 +29,9 @@ def render(plan: Plan, openapi: Json) -> dict[str, str]:
         for route in plan.routes
         if is_sent(route.load)
     ]
-    text = json.dumps(
-        {"service": plan.service, "scenarios": scenarios}, indent=1, ensure_ascii=False
-    )
-    return {SCENARIOS: text + "\n"}
+    lines = ",\n".join(json.dumps(one, ensure_ascii=False) for one in scenarios)
+    service = json.dumps(plan.service)
+    return {SCENARIOS: f'{{"service": {service}, "scenarios": [\n{lines}\n]}}\n'}
 
 
 def scenario(route: Route, available: list[Created], openapi: Json) -> Json:

@@ -93,8 +93,9 @@ def limit(plan: Plan, expr: str) -> str:
     while isinstance(tree, BinaryExpr):
         words += (limit_operand(plan, tree.rhs), f"{tree.op} {tree.modifier or ''}")
         tree = tree.lhs
-    limited = " ".join([limit_operand(plan, tree), *words[::-1]])
-    text = limited if len(words) > LONG_CHAIN else promql_parser.parse(limited).prettify()
+    text = " ".join([limit_operand(plan, tree), *words[::-1]])
+    if 0 < len(words) < LONG_CHAIN:
+        text = promql_parser.parse(text).prettify()
     return text.replace(STAND_IN, RATE_INTERVAL)
 
 

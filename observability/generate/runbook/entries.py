@@ -29,8 +29,8 @@ BURN_MEANING = (
 )
 SLO_MEANING = "Objective over <<period>>: <<promise>>."
 SLO_OVER = (
-    "the first query stays below <<budget>> %, and then about the shortest window of the tier has "
-    "passed: <<windows>>."
+    "the first query has stayed below <<budget>> % for about the shortest window of the tier "
+    "(see ErrorBudgetBurn)."
 )
 LINES_BY_LEVEL = "sum by (<<LOG_LEVEL>>) (count_over_time(<<lines>> [<<window>>]))"
 
@@ -96,7 +96,7 @@ def burn_rate_entry(plan: Plan) -> RunbookEntry:
             "/slo/NAME in the console, or the list in runbook.md.",
         ),
         drill=f"`make drill D={first_drill}`",
-        over="no SLO burns that fast any more; each section says how long that can take.",
+        over="no SLO burns that fast any more: after about the shortest window of the tier.",
     )
 
 
@@ -109,8 +109,6 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
     """Return the page of an SLO, with the words and checks of its kind."""
     kind = kind_of(slo)
     tiers = tuple(tier for tier in plan.tiers if tier.judges(slo))
-    # A tier lists its longest window first.
-    shortest_windows = (f"{tier.name} {tier.conditions[-1].window.name}" for tier in tiers)
     bad_share = selector(names.error_ratio(SHORT_WINDOW), **{names.SLO: slo.name})
     still_bad = RunbookCheck("What is the current ratio of bad events?", bad_share, Unit.RATIO)
     meaning = fill(SLO_MEANING, period=plan.period.name, promise=promise(slo))
@@ -126,11 +124,7 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
         checks=(still_bad, *kind.checks(slo)),
         steps=slo.next_steps,
         drill=proof,
-        over=fill(
-            SLO_OVER,
-            budget=format_decimal(slo.budget * 100),
-            windows=", ".join(shortest_windows),
-        ),
+        over=fill(SLO_OVER, budget=format_decimal(slo.budget * 100)),
     )
 
 
