@@ -30,7 +30,7 @@ BURN_MEANING = (
 SLO_MEANING = "Objective over <<period>>: <<promise>>."
 SLO_OVER = (
     "the first query has stayed below <<budget>> % for about the shortest window of the tier "
-    "(see ErrorBudgetBurn)."
+    "(see <<BURN_ALERT>>)."
 )
 LINES_BY_LEVEL = "sum by (<<LOG_LEVEL>>) (count_over_time(<<lines>> [<<window>>]))"
 
