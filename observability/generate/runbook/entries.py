@@ -28,6 +28,10 @@ BURN_MEANING = (
     "At a burn rate of 1 the budget lasts exactly for the period."
 )
 SLO_MEANING = "Objective over <<period>>: <<promise>>."
+BURN_OVER = (
+    "no SLO burns that fast any more. The alert of each tier resolves about when its shortest "
+    "window has passed: <<windows>>."
+)
 SLO_OVER = (
     "the first query has stayed below <<budget>> % for about the shortest window of the tier "
     "(see <<BURN_ALERT>>)."
@@ -79,6 +83,8 @@ def burn_rate_entry(plan: Plan) -> RunbookEntry:
     fast_burn = f"topk(10, {burn_rate(SHORT_WINDOW)} > 1)"
     least_budget = f"bottomk(10, {names.BUDGET_LEFT})"
     first_drill = next(iter(plan.policy.drill.by_sli.values()))
+    # A tier lists its longest window first.
+    shortest_windows = (f"{tier.name} {tier.conditions[-1].window.name}" for tier in plan.tiers)
     return RunbookEntry(
         name=names.BURN_ALERT,
         kind=ALERT,
@@ -96,7 +102,7 @@ def burn_rate_entry(plan: Plan) -> RunbookEntry:
             "/slo/NAME in the console, or the list in runbook.md.",
         ),
         drill=f"`make drill D={first_drill}`",
-        over="no SLO burns that fast any more: after about the shortest window of the tier.",
+        over=fill(BURN_OVER, windows=", ".join(shortest_windows)),
     )
 
 

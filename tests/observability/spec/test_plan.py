@@ -157,7 +157,8 @@ def test_edited_threshold_changes_every_output(
         if re.search(r'200ms|"0\.2"|: 0\.2$', before[path], re.MULTILINE)
     }
     assert {path.rsplit("/", 1)[1] for path in moved} == {
-        *("rules.yaml", "scenarios.json", "healthy.yaml", "others.yaml", "P0.yaml", "D0.yaml"),
+        *("rules.yaml", "sample.yaml", "scenarios.json", "healthy.yaml", "others.yaml"),
+        *("P0.yaml", "D0.yaml"),
         *(f"T{number}.yaml" for number in range(6)),
         *("overview.json", "routes.json", "load.json", "runbook.md"),
         *(
