@@ -141,10 +141,10 @@ def parse_tests(path: Path, place: str) -> ast.Module | Problem:
         return ast.Module([], [])
     try:
         return ast.parse(path.read_bytes())
-    except SyntaxError as error:
+    except (SyntaxError, ValueError) as error:  # the latter up to Python 3.11.3
         fix = f"correct the file until `python -m py_compile {place}` accepts it"
-        where = f"{place}:{error.lineno or 1}"
-        return problem(where, f"is not valid Python: {error.msg}", fix)
+        line = getattr(error, "lineno", None) or 1
+        return problem(f"{place}:{line}", f"is not valid Python: {error.args[0]}", fix)
 
 
 def find_functions(tree: ast.Module) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
