@@ -106,7 +106,7 @@ def restore(layout: StackLayout, path: Path, step: Steps) -> None:
             start_writers(layout, f"{str(error) or 'interrupted'}; ")
             raise
         start_writers(layout)
-    wait_for_each([api_wait(layout), writers_wait(layout)], list, step)
+    wait_for_each([writers_wait(layout), api_wait(layout)], list, step)
     with step("removing the data of before"):
         run_script(layout, "finish", f"the restored data is in use; {FORMER}; {FINISH}")
 
