@@ -9,10 +9,10 @@ from observability.generate import prometheus
 from observability.generate.sample import sample
 from observability.lib.json_object import Json
 from observability.lib.promql import edge
+from observability.lib.scope import list_selectors
 from observability.spec import names
 from observability.spec.plan import Plan
 
-OPERANDS = ("expr", "lhs", "rhs", "args", "param", "vector_selector")  # of promql_parser's classes
 Complaint = tuple[str, str]  # message and fix
 FIX = "correct the catalogue or the generator, then make generate"
 EDGE_FIX = (
@@ -30,7 +30,14 @@ def list_rules(plan: Plan) -> Iterator[tuple[Json, Json]]:
 def known_series(plan: Plan) -> frozenset[str]:
     """Return every series name that is exposed or recorded."""
     recorded = {rule["record"] for _, rule in list_rules(sample(plan)) if "record" in rule}
-    return exposed_series(plan) | names.FOREIGN | recorded
+    return exposed_series(plan) | names.FOREIGN | recorded | declared_series(plan)
+
+
+def declared_series(plan: Plan) -> frozenset[str]:
+    """Return every series name that an SLO of the catalogue names."""
+    measures = (slo.measure for slo in plan.slos)
+    exprs = " + ".join(filter(None, (text for one in measures for text in (one.expr, one.total))))
+    return frozenset(one.name or "" for one in list_selectors(promql_parser.parse(exprs or "0")))
 
 
 def exposed_series(plan: Plan) -> frozenset[str]:
@@ -58,23 +65,6 @@ def check_expression(
         for matcher in selector.matchers.matchers:
             if matcher.name == "le" and not has_edge(matcher, edges):
                 yield f"asks for the bucket le={matcher.value}, which no histogram has", EDGE_FIX
-
-
-def list_selectors(tree: promql_parser.Expr) -> Iterator[promql_parser.VectorSelector]:
-    """Yield every vector selector of a parsed expression, however deep.
-
-    `promql_parser.walk` copies the subtree of each expression that it visits.
-    """
-    waiting = [tree]
-    while waiting:
-        expression = waiting.pop()
-        if isinstance(expression, promql_parser.VectorSelector):
-            yield expression
-            continue
-        for field in OPERANDS:
-            operand = getattr(expression, field, None)
-            operands = operand if isinstance(operand, list) else [operand]
-            waiting += (one for one in operands if isinstance(one, promql_parser.Expr))
 
 
 def has_edge(matcher: promql_parser.Matcher, edges: frozenset[Decimal]) -> bool:

@@ -164,11 +164,16 @@ def rules_are_healthy(prometheus: ServicePrometheus, plan: Plan) -> bool:
 
 
 def slos_are_measured(prometheus: ServicePrometheus, plan: Plan, failures: JobFailures) -> bool:
-    """Tell whether every SLO has a series, except those of jobs that fail."""
+    """Tell whether every SLO has a series, except those of jobs that fail and declared ones.
+
+    A metric that the catalogue names may begin with its first event.
+    """
     series_by_slo = prometheus.query_by_label(names.MEASURED, names.SLO)
     failing = {failure.job for failure in failures}
     return all(
-        slo.name in series_by_slo or (slo.source == JOB_SOURCE and slo.subject in failing)
+        slo.name in series_by_slo
+        or slo.is_declared
+        or (slo.source == JOB_SOURCE and slo.subject in failing)
         for slo in plan.slos
     )
 

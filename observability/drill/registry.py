@@ -40,9 +40,10 @@ class Drill:
 def drills(plan: Plan) -> dict[str, Drill]:
     """Return every drill by name, also those for whose fault the plan has no alert."""
     by_name = {}
+    declared = burn_alerts(slo for slo in plan.slos if slo.is_declared)
     for drill in (*route_drills(plan), *program_drills(plan)):
         symptoms = {(alert.name, "") for alert in plan.symptoms if alert.entry.drill == drill.name}
-        allowed = drill.allowed
+        allowed = drill.allowed | declared
         if isinstance(drill.fault, StoppedPrograms):
             allowed |= {(names.PROGRAM_ALERT, "")}
         required = drill.required | symptoms

@@ -1,13 +1,14 @@
 """The parts of a promtool file: input series, and the samples that a query has at one moment."""
 
+from collections.abc import Collection
 from decimal import Decimal
 
 from observability.generate.yaml_text import generated_yaml
 from observability.lib import scope
 from observability.lib.json_object import Json
-from observability.lib.promql import firing
+from observability.lib.promql import firing, one_of
 from observability.spec import names
-from observability.spec.plan import Plan, Tier
+from observability.spec.plan import Plan, Slo, Tier
 from observability.spec.quantities import format_duration
 
 Case = Json
@@ -53,7 +54,13 @@ def alert_question(name: str, at: Decimal, *, fires: bool) -> Question:
     return question(expr, at, [name] if fires else [], "alertname")
 
 
-def tier_question(tier: Tier, at: Decimal, slos: list[str]) -> Question:
-    """Return the question for which SLOs a tier's alert fires at second `at`: exactly these."""
-    alert = firing(alertname=names.BURN_ALERT, tier=tier.name)
+def tier_question(
+    tier: Tier, at: Decimal, slos: list[str], among: Collection[Slo] = ()
+) -> Question:
+    """Return the question for which SLOs a tier's alert fires at second `at`: exactly these.
+
+    `among` are the SLOs that it is asked of; without them it is asked of all.
+    """
+    asked = {names.SLO: one_of(slo.name for slo in among)} if among else {}
+    alert = firing(alertname=names.BURN_ALERT, tier=tier.name, **asked)
     return question(f"count by ({names.SLO}) ({alert})", at, sorted(slos))

@@ -5,6 +5,7 @@ of each form (generate/sample.py).
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 from observability.generate.promtool_case import (
@@ -22,7 +23,7 @@ from observability.lib.promql import firing, selector
 from observability.sli.registry import kind_of, steady_series
 from observability.sli.steady_traffic import SteadyTraffic, counter, gauge
 from observability.spec import names
-from observability.spec.plan import Plan, Tier
+from observability.spec.plan import Plan, Slo, Tier
 
 FOLDER = "prometheus/tests"
 HEALTHY_STEP = Decimal(20)  # fine enough for the shortest window of any tier
@@ -49,7 +50,7 @@ def firing_cases(plan: Plan) -> Iterator[tuple[Decimal, list[Case]]]:
     They run on the rules of this Plan.
     """
     for tier in plan.tiers:
-        yield sample_step(tier), [above_threshold(plan, tier)]
+        yield sample_step(tier), list(above_threshold(plan, tier))
     yield OTHERS_STEP, other_cases(plan)
 
 
@@ -58,46 +59,83 @@ def firing_cases(plan: Plan) -> Iterator[tuple[Decimal, list[Case]]]:
 
 def tier_file(plan: Plan, tier: Tier) -> str:
     """Return the cases just above the tier's threshold, and just below it."""
-    cases = [above_threshold(plan, tier), below_threshold(plan, tier)]
+    cases = [*above_threshold(plan, tier), *below_threshold(plan, tier)]
     return document(plan, sample_step(tier), cases)
 
 
-def above_threshold(plan: Plan, tier: Tier) -> Case:
-    """Return the case in which the alert fires for every SLO of the tier.
+def parts(plan: Plan, tier: Tier) -> list[Plan]:
+    """Return the plan with parts of its SLOs; no part has declared SLOs that share a metric.
+
+    In one case, a series cannot have two shares of bad events. A part has an SLO of the tier.
+    """
+    ordinary = [slo for slo in plan.slos if not slo.is_declared]
+    slos_by_part = [ordinary]
+    metrics_by_part = [metrics_of(plan, ordinary)]
+    for slo in filter(tier.judges, plan.slos):
+        if not slo.is_declared:
+            continue
+        metrics = metrics_of(plan, [slo])
+        shared = (not metrics.isdisjoint(others) for others in metrics_by_part)
+        part = next((number for number, is_shared in enumerate(shared) if not is_shared), None)
+        if part is None:
+            part = len(slos_by_part)
+            slos_by_part.append([])
+            metrics_by_part.append(set())
+        slos_by_part[part].append(slo)
+        metrics_by_part[part] |= metrics
+    return [replace(plan, slos=tuple(slos)) for slos in slos_by_part]
+
+
+def metrics_of(plan: Plan, slos: list[Slo]) -> set[str]:
+    """Return the metrics of which SLOs have series in promtool's cases."""
+    series = steady_series(replace(plan, slos=tuple(slos)), SteadyTraffic({}, OTHERS_STEP))
+    return {one.partition("{")[0] for one in series}
+
+
+def above_threshold(plan: Plan, tier: Tier) -> Iterator[Case]:
+    """Yield the cases in which the alert fires for every SLO of the tier.
 
     A second is good or bad as a whole, so SLOs that count seconds get only bad ones. A ticket is
     not opened while its window is mostly empty.
     """
-    shares = {}
-    for slo, threshold in thresholds(plan, tier).items():
-        shares[slo] = min(threshold * JUST_ABOVE, ALL_BAD)
-    shares |= dict.fromkeys(slos_that_count_seconds(plan, tier), ALL_BAD)
     step = sample_step(tier)
-    inputs = steady_series(plan, SteadyTraffic(shares, step))
-    questions = [tier_question(tier, firing_time(plan, tier), list(shares))]
-    if opens_ticket(plan, tier):
-        questions.append(tier_question(tier, settling_time(tier), []))
-    name = f"{tier.name} fires for every SLO above its threshold"
-    return case(plan, name, inputs, step, questions)
+    for part in parts(plan, tier):
+        shares = {}
+        for slo, threshold in thresholds(part, tier).items():
+            shares[slo] = min(threshold * JUST_ABOVE, ALL_BAD)
+        shares |= dict.fromkeys(slos_that_count_seconds(part, tier), ALL_BAD)
+        inputs = steady_series(part, SteadyTraffic(shares, step))
+        asked = asked_of(part, plan)
+        questions = [tier_question(tier, firing_time(plan, tier), list(shares), asked)]
+        if opens_ticket(plan, tier):
+            questions.append(tier_question(tier, settling_time(tier), [], asked))
+        name = f"{tier.name} fires for every SLO above its threshold"
+        yield case(plan, name, inputs, step, questions)
 
 
-def below_threshold(plan: Plan, tier: Tier) -> Case:
-    """Return the case in which the alert fires only for SLOs that count seconds.
+def below_threshold(plan: Plan, tier: Tier) -> Iterator[Case]:
+    """Yield the cases in which the alert fires only for SLOs whose missing gauge counts as bad.
 
-    Their targets are up, but the gauge is missing, which counts as bad.
+    Their targets are up.
     """
-    timed = slos_that_count_seconds(plan, tier)
-    shares = {}
-    for slo, threshold in thresholds(plan, tier).items():
-        if slo not in timed:
-            shares[slo] = threshold * JUST_BELOW
     step = sample_step(tier)
-    inputs = steady_series(plan, SteadyTraffic(shares, step), timed=False)
-    for job in (plan.scrape.api, plan.scrape.prober):
-        inputs[selector(names.UP, job=job)] = gauge(1)
-    fires = tier_question(tier, firing_time(plan, tier), timed)
-    name = f"{tier.name} is silent below its threshold, and fires where a target lacks its gauge"
-    return case(plan, name, inputs, step, [fires])
+    for part in parts(plan, tier):
+        timed = slos_that_count_seconds(part, tier)
+        shares = {}
+        for slo, threshold in thresholds(part, tier).items():
+            if slo not in timed:
+                shares[slo] = threshold * JUST_BELOW
+        inputs = steady_series(part, SteadyTraffic(shares, step), timed=False)
+        for job in (plan.scrape.api, plan.scrape.prober):
+            inputs[selector(names.UP, job=job)] = gauge(1)
+        fires = tier_question(tier, firing_time(plan, tier), timed, asked_of(part, plan))
+        name = f"{tier.name} is silent below its threshold, and fires where a target lacks a gauge"
+        yield case(plan, name, inputs, step, [fires])
+
+
+def asked_of(part: Plan, plan: Plan) -> tuple[Slo, ...]:
+    """Return the SLOs of a part of the plan; none for all of it."""
+    return part.slos if len(part.slos) < len(plan.slos) else ()
 
 
 def thresholds(plan: Plan, tier: Tier) -> dict[str, Decimal]:

@@ -1,7 +1,8 @@
 """The sample of a Plan on whose rules promtool's cases run: one SLO of each form of rule.
 
 promtool loads every rule for each file of cases and stops at too many samples, so the cost of the
-cases must not grow with the SLOs. The rules of the whole Plan have the same form.
+cases must not grow with the SLOs. The rules of the whole Plan have the same form. SLOs that are
+declared by hand have expressions of their own, and are all in the sample.
 """
 
 from dataclasses import replace
@@ -20,4 +21,6 @@ def sample(plan: Plan) -> Plan:
 
 def form(slo: Slo) -> tuple[Any, ...]:
     """Return all that the rules of an SLO depend on, besides names and texts."""
+    if slo.is_declared:
+        return (slo.name,)
     return slo.sli, slo.source, slo.threshold or slo.fresh_within, slo.objective

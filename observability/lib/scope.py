@@ -4,16 +4,17 @@ Templates name series without their scope. `limit` adds it to every selector of 
 expression, so that none can be forgotten.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import promql_parser
-from promql_parser import BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
+from promql_parser import BinaryExpr, Call, Expr, MatchOp, MatrixSelector, VectorSelector
 
 from observability.lib.json_object import Json
 from observability.lib.promql import RATE_INTERVAL, matcher, one_match, one_of
 from observability.spec import names
 from observability.spec.plan import GATEWAY_SOURCE, Plan
 
+OPERANDS = ("expr", "lhs", "rhs", "args", "param", "vector_selector")  # of promql_parser's classes
 STAND_IN = "9d9h9m9s9ms"  # for Grafana's window, which is no PromQL
 LONG_CHAIN = 200  # words; beyond that, nobody could read the indentation of its parts
 Labels = dict[str, str]
@@ -50,6 +51,16 @@ def scrape_jobs(plan: Plan, series: str) -> list[str]:
     if GATEWAY_SOURCE in {slo.source for slo in plan.slos}:
         jobs.add(scrape.gateway)
     return sorted(jobs)
+
+
+def jobs_read(plan: Plan, expr: str) -> set[str]:
+    """Return the scrape jobs whose series an expression reads."""
+    jobs = set[str]()
+    for one in list_selectors(promql_parser.parse(expr)):
+        of_job = (m for m in one.matchers.matchers if m.name == names.SCRAPE_JOB)
+        named = {matcher.value for matcher in of_job if matcher.op == MatchOp.Equal}
+        jobs |= named or set(scrape_jobs(plan, one.name or ""))
+    return jobs
 
 
 def matchers(plan: Plan, series: str) -> Labels:
@@ -141,6 +152,23 @@ def exposed(plan: Plan, series: str) -> str:
     if not isinstance(selector, VectorSelector):
         return series
     return with_matchers(selector, one_match(matchers(plan, selector.name or ""))).prettify()
+
+
+def list_selectors(tree: Expr) -> Iterator[VectorSelector]:
+    """Yield every vector selector of a parsed expression, however deep.
+
+    `promql_parser.walk` copies the subtree of each expression that it visits.
+    """
+    waiting = [tree]
+    while waiting:
+        expression = waiting.pop()
+        if isinstance(expression, VectorSelector):
+            yield expression
+            continue
+        for field in OPERANDS:
+            operand = getattr(expression, field, None)
+            operands = operand if isinstance(operand, list) else [operand]
+            waiting += (one for one in operands if isinstance(one, Expr))
 
 
 def parse(expr: str) -> Expr | None:

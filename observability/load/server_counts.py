@@ -73,10 +73,11 @@ def list_counters(plan: Plan) -> dict[str, CountedExpression]:
     """Return the counters of a run by name.
 
     `codes` counts requests by route and status code, `buckets` by route and bucket edge, `probes`
-    those of the prober by route and outcome; `total` and `bad` are the events of each SLO. Those
-    are evaluated here, because the recording rules run later than the scrape.
+    those of the prober by route and outcome; `total` and `bad` are the events of each SLO that
+    follows from a route or a dependency. Those are evaluated here, because the recording rules run
+    later than the scrape.
     """
-    pairs = [pair for pair, _ in sli.event_counters(plan)]
+    pairs = [pair for pair, labels in sli.event_counters(plan) if names.SLO not in labels]
     api, prober = plan.scrape.api, plan.scrape.prober
     return {
         "codes": CountedExpression(names.HTTP_REQUESTS + "_total", (names.ROUTE, names.CODE), api),

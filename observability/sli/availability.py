@@ -1,9 +1,11 @@
 """Availability: the share of calls that do not fail."""
 
-from observability.lib.promql import by_slo, selector
+from collections.abc import Sequence
+
+from observability.lib.promql import selector
 from observability.lib.runbook_check import RunbookCheck
-from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import SOURCES, EventSource, Labels
+from observability.sli.kind import EventCounters, EventKind, or_zero, subjects_of, sum_calls
+from observability.sli.sources import SOURCES
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
 from observability.spec.plan import AVAILABILITY, Plan, Slo
 
@@ -14,13 +16,12 @@ class Availability(EventKind):
     name = AVAILABILITY
     bad_text = "calls to {subject} failed"
 
-    def counters(self, source: EventSource, slo: Slo, subjects: Labels) -> EventCounters:
+    def counters(self, slos: Sequence[Slo]) -> EventCounters:
         """Return all calls and those that fail."""
-        suffix = slo.name.removeprefix(slo.subject)
-        return EventCounters(
-            total=by_slo(selector(source.count, **subjects), source.label, suffix),
-            bad=by_slo(source.failed_calls(**subjects), source.label, suffix),
-        )
+        source, subjects = SOURCES[slos[0].source], subjects_of(slos)
+        total = sum_calls(slos, selector(source.count, **subjects))
+        failed = sum_calls(slos, source.failed_calls(**subjects))
+        return EventCounters(total=total, bad=or_zero(failed, total))
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return failed and successful calls of every subject."""

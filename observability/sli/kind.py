@@ -1,19 +1,27 @@
 """The interface of a kind of SLI: expressions, promtool series, words and checks."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from observability.lib.promql import by_slo, one_of
 from observability.lib.runbook_check import RunbookCheck
-from observability.sli.sources import SOURCES, EventSource, Labels
+from observability.lib.templates import fill
+from observability.sli.sources import SOURCES, Labels
 from observability.sli.steady_traffic import SteadyTraffic
 from observability.spec.plan import Plan, Slo
 from observability.spec.schema.policy import SliKind
 
+OR_ZERO = "<<counted>>\nor 0 * <<total>>"
+
 
 @dataclass(frozen=True)
 class EventCounters:
-    """Two expressions by `slo` and `instance`: the events so far, and the bad ones among them."""
+    """Two expressions by `instance`: the events so far, and the bad ones among them.
+
+    Those of several SLOs are by `slo`, too; of a declared SLO, the rule sets that label.
+    """
 
     total: str
     bad: str
@@ -44,6 +52,10 @@ class Kind(ABC):
         """Return what to look at first while the SLO is burning."""
 
     @abstractmethod
+    def measured_by(self, slo: Slo) -> str:
+        """Return PromQL of the series without which the SLO is not measured."""
+
+    @abstractmethod
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return promtool's input series in which each SLO has its share of bad events."""
 
@@ -63,8 +75,28 @@ class EventKind(Kind):
     """A kind that counts events; each of its SLOs says from which source."""
 
     @abstractmethod
-    def counters(self, source: EventSource, slo: Slo, subjects: Labels) -> EventCounters:
-        """Return the counters of all SLOs that have an SLO's kind, source and limit.
+    def counters(self, slos: Sequence[Slo]) -> EventCounters:
+        """Return the counters of SLOs that have one kind, source and limit."""
 
-        `subjects` selects the series of these.
-        """
+    def measured_by(self, slo: Slo) -> str:
+        """Return the series that counts the calls of the SLO's source."""
+        return SOURCES[slo.source].count
+
+
+def subjects_of(slos: Sequence[Slo]) -> Labels:
+    """Return the labels that select the calls of SLOs of one source."""
+    return {SOURCES[slos[0].source].label: one_of(slo.subject for slo in slos)}
+
+
+def sum_calls(slos: Sequence[Slo], calls: str) -> str:
+    """Return the calls of SLOs of one source by SLO and instance."""
+    slo = slos[0]
+    return by_slo(calls, SOURCES[slo.source].label, slo.name.removeprefix(slo.subject))
+
+
+def or_zero(counted: str, total: str) -> str:
+    """Return some of the events, 0 where a series of all events has none of them.
+
+    An error that never happened often has no series.
+    """
+    return fill(OR_ZERO, counted=counted, total=total)

@@ -53,6 +53,10 @@ class LastSuccess(Kind):
             )
             yield expr, {names.SLI: self.name, names.LIMIT: limit.text}
 
+    def measured_by(self, slo: Slo) -> str:  # noqa: ARG002 - one gauge measures all
+        """Return the gauge."""
+        return self.metric
+
     def impact(self, slo: Slo) -> str:
         """Return the catalogue's words, else what follows from an old success."""
         return slo.impact or self.impact_text.format(slo=slo)

@@ -1,15 +1,15 @@
 """Latency: the share of successful calls within a threshold, an edge of the histogram."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import quantile_queries, threshold_query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Step, Unit
-from observability.lib.promql import by_slo, selector
+from observability.lib.promql import selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
-from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import GOOD_RESPONSES, SOURCES, EventSource, Labels
+from observability.sli.kind import EventCounters, EventKind, subjects_of, sum_calls
+from observability.sli.sources import GOOD_RESPONSES, SOURCES
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
 from observability.spec import names
 from observability.spec.plan import (
@@ -32,11 +32,11 @@ class Latency(EventKind):
     promise_text = "of successful requests take at most {slo.limit.text}"
     bad_text = "successful requests to {subject} were too slow"
 
-    def counters(self, source: EventSource, slo: Slo, subjects: Labels) -> EventCounters:
+    def counters(self, slos: Sequence[Slo]) -> EventCounters:
         """Return calls that succeed; quick ones are counted, slow ones are the rest."""
-        suffix = slo.name.removeprefix(slo.subject)
-        total = by_slo(source.successful_calls(**subjects), source.label, suffix)
-        quick = by_slo(source.calls_within(slo.limit, **subjects), source.label, suffix)
+        source, subjects = SOURCES[slos[0].source], subjects_of(slos)
+        total = sum_calls(slos, source.successful_calls(**subjects))
+        quick = sum_calls(slos, source.calls_within(slos[0].limit, **subjects))
         return EventCounters(total=total, bad=f"{total}\n- {quick}")
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:

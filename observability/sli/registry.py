@@ -3,14 +3,13 @@
 from collections import defaultdict
 
 from observability.lib import scope
-from observability.lib.promql import one_of
 from observability.sli.availability import Availability
 from observability.sli.freshness import Freshness
 from observability.sli.kind import EventCounters, EventKind, Kind
 from observability.sli.last_success import LastSuccess
 from observability.sli.latency import Latency
 from observability.sli.probe import Probe
-from observability.sli.sources import SOURCES
+from observability.sli.ratio import Ratio
 from observability.sli.steady_traffic import SteadyTraffic
 from observability.spec import names
 from observability.spec.plan import Plan, Slo
@@ -23,6 +22,7 @@ KINDS: dict[str, Kind] = {
         Latency(),
         Freshness(),
         Probe(),
+        Ratio(),
     )
 }
 
@@ -33,10 +33,9 @@ def kind_of(slo: Slo) -> Kind:
 
 
 def scrape_job(plan: Plan, slo: Slo) -> str:
-    """Return the scrape job of the targets that measure an SLO."""
-    kind = kind_of(slo)
-    metric = kind.metric if isinstance(kind, LastSuccess) else SOURCES[slo.source].count
-    return scope.scrape_jobs(plan, metric)[0]
+    """Return the scrape job of the targets that measure an SLO; empty when it may be several."""
+    jobs = scope.jobs_read(plan, kind_of(slo).measured_by(slo))
+    return jobs.pop() if len(jobs) == 1 else ""
 
 
 def promise(slo: Slo) -> str:
@@ -45,8 +44,13 @@ def promise(slo: Slo) -> str:
 
 
 def labels(slo: Slo) -> dict[str, str]:
-    """Return the static labels of what is recorded of all SLOs of a kind, source and limit."""
+    """Return the static labels of what is recorded of all SLOs of a kind, source and limit.
+
+    A declared SLO is recorded alone.
+    """
     of_kind = {names.SOURCE: slo.source, names.SLI: slo.sli}
+    if slo.is_declared:
+        of_kind[names.SLO] = slo.name
     limit = slo.threshold or slo.fresh_within
     return of_kind | {names.LIMIT: limit.text} if limit else of_kind
 
@@ -57,12 +61,10 @@ def event_counters(plan: Plan) -> list[tuple[EventCounters, dict[str, str]]]:
     for slo in plan.slos:
         slos_by_labels[str(labels(slo))].append(slo)
     counters = []
-    for slo, *others in slos_by_labels.values():
-        kind = kind_of(slo)
+    for slos in slos_by_labels.values():
+        kind = kind_of(slos[0])
         if isinstance(kind, EventKind):
-            source = SOURCES[slo.source]
-            subjects = {source.label: one_of(one.subject for one in (slo, *others))}
-            counters.append((kind.counters(source, slo, subjects), labels(slo)))
+            counters.append((kind.counters(slos), labels(slos[0])))
     return counters
 
 

@@ -8,6 +8,8 @@ from typing import get_args
 from observability.spec import names
 from observability.spec.plan import (
     AVAILABILITY,
+    COUNTER_RATIO,
+    DECLARED_SOURCE,
     DEPENDENCY_SOURCE,
     FINE_PACE,
     FRESHNESS,
@@ -25,6 +27,7 @@ from observability.spec.plan import (
     Condition,
     DrillRoute,
     EntryT,
+    Measure,
     Plan,
     Route,
     Slo,
@@ -35,8 +38,8 @@ from observability.spec.quantities import Duration, parse_duration
 from observability.spec.schema.catalogue import (
     Catalogue,
     LatencyEntry,
-    SubjectEntry,
 )
+from observability.spec.schema.entry import SubjectEntry
 from observability.spec.schema.policy import Policy, SliKind
 
 
@@ -46,6 +49,7 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
     slos = (
         *(slo for route in routes for slo in route.slos),
         *build_other_slos(catalogue),
+        *build_declared_slos(catalogue),
     )
     tiers = build_tiers(policy, slos)
     period = build_window(catalogue.period, policy)
@@ -184,6 +188,24 @@ def build_other_slos(catalogue: Catalogue) -> Iterator[Slo]:
     if gateway := catalogue.gateway:
         yield from build_call_slos(
             GATEWAY_SOURCE, names.GATEWAY, gateway, gateway.availability, (), owner
+        )
+
+
+def build_declared_slos(catalogue: Catalogue) -> Iterator[Slo]:
+    """Yield the SLOs that are declared by hand."""
+    for name, entry in sorted(catalogue.slos.items()):
+        form = "bad" if entry.ratio.bad else "good"
+        expr = entry.ratio.bad or entry.ratio.good or ""
+        yield Slo(
+            name=name,
+            sli=COUNTER_RATIO,
+            source=DECLARED_SOURCE,
+            subject=entry.subject or name,
+            objective=entry.objective / 100,
+            owner=entry.owner or catalogue.owner,
+            next_steps=entry.next_steps,
+            impact=entry.impact,
+            measure=Measure(form, expr, entry.ratio.total),
         )
 
 

@@ -30,6 +30,7 @@ DEPENDENCY_SOURCE = "dependency"
 JOB_SOURCE = "job"
 PROBE_SOURCE = "probe"
 GATEWAY_SOURCE = "gateway"
+DECLARED_SOURCE = "declared"  # metrics that the catalogue names
 
 FINE_PACE = "fine"
 THIN_PACE = "thin"
@@ -40,6 +41,16 @@ AVAILABILITY: SliKind = "availability"
 LATENCY: SliKind = "latency"
 FRESHNESS: SliKind = "freshness"
 PROBE: SliKind = "probe"
+COUNTER_RATIO: SliKind = "ratio"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The PromQL that measures an SLO of the source `declared`; empty for others."""
+
+    form: str = ""  # the key of the catalogue: what is bad or good about `expr`
+    expr: str = ""
+    total: str = ""  # all events, where `expr` selects some of them
 
 
 @dataclass(frozen=True)
@@ -47,15 +58,21 @@ class Slo:
     """One promise: `objective` (0..1) of the events of `subject` over the period are good."""
 
     name: str  # unique; every join in the rules is on this label alone
-    sli: str  # availability, latency, freshness or probe
-    source: str  # http, dependency, gateway, job or probe
-    subject: str  # route, dependency, job or the gateway
+    sli: str  # a SliKind
+    source: str  # a SourceName
+    subject: str  # route, dependency, job, the gateway, or what the catalogue says
     objective: Decimal
     owner: str
     next_steps: tuple[str, ...]
     threshold: Duration | None = None  # the slowest good event, where durations are judged
     fresh_within: Duration | None = None  # the oldest good success, where seconds are counted
     impact: str = ""  # what users notice, where the catalogue says it
+    measure: Measure = Measure()
+
+    @property
+    def is_declared(self) -> bool:
+        """Return whether the catalogue declares the SLO by hand; it has rules of its own."""
+        return self.source == DECLARED_SOURCE
 
     @property
     def budget(self) -> Decimal:

@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from observability.devstack import binaries
 from observability.devstack.layout import servers_folder
+from observability.lib import scope
+from observability.spec import names
 from observability.spec.plan import Plan, Slo
 
 SERVICE = Path(__file__).parent / "service" / "catalogue.yaml"
@@ -51,3 +55,37 @@ def openapi_for(plan: Plan) -> dict[str, Any]:
 def slo_of(plan: Plan, name: str) -> Slo:
     """Return the SLO of that name; raise KeyError if there is none."""
     return {slo.name: slo for slo in plan.slos}[name]
+
+
+def exposed_case(plan: Plan, inputs: dict[str, str], *questions: tuple[str, list[str]]) -> str:
+    """Return a promtool file with series of one sample per 5 s, and questions asked after 20 min.
+
+    A question is an expression, and for each of its samples the SLO and the value.
+    """
+    tests = [
+        {
+            "expr": expr,
+            "eval_time": "20m",
+            "exp_samples": [
+                {"labels": f'{{slo="{slo}"}}', "value": float(value)}
+                for slo, value in (sample.split("=") for sample in samples)
+            ],
+        }
+        for expr, samples in questions
+    ]
+    document = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "5s",
+        "group_eval_order": [scope.group_name(plan, group) for group in names.GROUPS],
+        "tests": [
+            {
+                "interval": "5s",
+                "input_series": [
+                    {"series": scope.exposed(plan, series), "values": values}
+                    for series, values in inputs.items()
+                ],
+                "promql_expr_test": tests,
+            }
+        ],
+    }
+    return yaml.safe_dump(document)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from observability.generate import registry
+from observability.generate import prometheus, promtool_tests, registry
 from observability.spec.drill_clock import accelerate
 from observability.spec.loading import POLICY, load_plan
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
-from tests.observability.compiler_support import CONTRACT, SERVICE, changed, program
+from tests.observability.compiler_support import CONTRACT, SERVICE, changed, exposed_case, program
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +87,42 @@ def promtool() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     return lambda *words: subprocess.run(
         [path, *map(str, words)], capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture
+def check_rules(
+    promtool: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> Callable[..., None]:
+    """Return a function that asks a Plan's rules, as `compiler_support.exposed_case` says."""
+
+    def check(plan: Plan, inputs: dict[str, str], *questions: tuple[str, list[str]]) -> None:
+        rules = prometheus.render(plan)[prometheus.RULES]
+        (tmp_path / "rules.yaml").write_text(rules, encoding="utf-8")
+        case = tmp_path / "case.yaml"
+        case.write_text(exposed_case(plan, inputs, *questions), encoding="utf-8")
+        result = promtool("test", "rules", case)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    return check
+
+
+@pytest.fixture
+def check_generated_cases(
+    promtool: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> Callable[[Plan], dict[str, str]]:
+    """Return a function that runs a Plan's generated promtool cases, and returns their files."""
+
+    def check(plan: Plan) -> dict[str, str]:
+        cases = promtool_tests.render(plan)
+        for name, text in (prometheus.render(plan) | cases).items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        result = promtool("test", "rules", *(tmp_path / name for name in cases))
+        assert result.returncode == 0, result.stdout + result.stderr
+        return cases
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from observability.spec import names
 from observability.spec.quantities import Duration
-from observability.spec.schema.entry import AlertEntry, Entry
+from observability.spec.schema.entry import AlertEntry, Entry, NeedsEntry, SubjectEntry
 from observability.spec.schema.fields import (
     AddressText,
     AlertName,
@@ -20,8 +20,6 @@ from observability.spec.schema.fields import (
     HttpField,
     LinePart,
     MetricName,
-    NextSteps,
-    OptionalText,
     Percent,
     PositiveDuration,
     ProgramName,
@@ -29,11 +27,13 @@ from observability.spec.schema.fields import (
     RateLimit,
     RouteId,
     Service,
+    SloName,
     Text,
     Title,
     limit_service,
 )
 from observability.spec.schema.scrape import ScrapeEntry
+from observability.spec.schema.slos import SloEntry
 
 
 class LatencyEntry(Entry):
@@ -65,20 +65,6 @@ class DefaultsEntry(Entry):
     latency: tuple[LatencyEntry, ...]
     rate_limit: RateLimit
     load: LoadEntry
-
-
-class NeedsEntry(Entry):
-    """The key of everything that fails while a dependency fails."""
-
-    needs: tuple[str, ...] = ()
-
-
-class SubjectEntry(Entry):
-    """Keys of everything that has SLOs."""
-
-    next_steps: NextSteps
-    owner: str | None = None
-    impact: OptionalText = ""
 
 
 class ServedEntry(NeedsEntry):
@@ -261,6 +247,7 @@ class Catalogue(Entry):
     jobs: dict[RouteId, JobEntry] = {}
     probe: ProbeEntry
     gateway: GatewayEntry | None = None
+    slos: dict[SloName, SloEntry] = {}
     watch: dict[AlertName, WatchEntry] = {}
     logs: dict[AlertName, LogEntry] = {}
     metrics: dict[MetricName, MetricEntry] = {}
@@ -283,8 +270,11 @@ class Catalogue(Entry):
         return [*self.routes.items(), *self.exempt.items()]
 
     def needs_by_subject(self) -> dict[str, tuple[str, ...]]:
-        """Return the dependencies that every route, job and the gateway needs."""
-        entries: dict[str, NeedsEntry] = dict(sorted(self.served()))
+        """Return the dependencies that every route, job, declared SLO and the gateway needs."""
+        entries: dict[str, NeedsEntry] = {
+            entry.subject or name: entry for name, entry in sorted(self.slos.items())
+        }
+        entries |= dict(sorted(self.served()))
         entries |= dict(sorted(self.jobs.items()))
         if self.gateway:
             entries[names.GATEWAY] = self.gateway

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from observability.spec.schema.fields import DurationField, NextSteps, TestId, Text
+from observability.spec.schema.fields import DurationField, NextSteps, OptionalText, TestId, Text
 
 
 class Entry(BaseModel):
@@ -32,6 +32,20 @@ class Entry(BaseModel):
                 "add the one that is meant, and no other"
             )
         return self
+
+
+class NeedsEntry(Entry):
+    """The key of everything that fails while a dependency fails."""
+
+    needs: tuple[str, ...] = ()
+
+
+class SubjectEntry(Entry):
+    """Keys of everything that has SLOs."""
+
+    next_steps: NextSteps
+    owner: str | None = None
+    impact: OptionalText = ""
 
 
 class AlertEntry(Entry):

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from observability.spec import board_slugs
 from observability.spec.names import BOARD_UID_LENGTH, board_uid
 from observability.spec.quantities import Duration, parse_duration, parse_positive_duration
+from observability.spec.selectors import parse_selector
 
 MIN_PERCENT = Decimal(50)  # below it an alert would fire while the objective is met
 MAX_PERCENT = Decimal("99.999")  # 100 would leave no error budget
@@ -146,6 +147,8 @@ Percent = Annotated[Decimal, BeforeValidator(parse_percent)]
 HttpField = Annotated[Http, BeforeValidator(parse_http)]
 RateLimit = Annotated[str, matching(r"[1-9]\d*/(second|minute|hour|day)", "120/minute")]
 RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "orders.list")]
+SloName = Annotated[str, matching(r"[a-z][a-z0-9_]*([.-][a-z0-9_]+)*", "uploads-complete")]
+Selector = Annotated[str, BeforeValidator(parse_selector)]
 DependencyId = Annotated[str, matching(r"[a-z][a-z0-9_]*", "database")]
 MetricName = Annotated[str, matching(r"[a-z][a-z0-9_]*", "orders_open")]
 AlertName = Annotated[str, matching(r"[A-Z][A-Za-z0-9]*", "TargetDown")]

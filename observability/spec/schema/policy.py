@@ -31,11 +31,11 @@ class FailedEntry(Entry):
     events: Annotated[Decimal, Field(gt=0)]
 
 
-SliKind = Literal["availability", "latency", "freshness", "probe"]
+SliKind = Literal["availability", "latency", "freshness", "probe", "ratio"]
 
 
 # What the events of an SLO are events of
-SourceName = Literal["http", "dependency", "gateway", "job", "probe"]
+SourceName = Literal["http", "dependency", "gateway", "job", "probe", "declared"]
 
 
 class TierEntry(Entry):

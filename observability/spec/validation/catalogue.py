@@ -17,10 +17,11 @@ from observability.spec.validation.references import (
     check_references,
     repeated,
 )
+from observability.spec.validation.slos import check_slos
 
 SYMPTOM_SECTIONS = ("watch", "logs")
-NEEDING_SECTIONS = ("routes", "exempt", "jobs", *SYMPTOM_SECTIONS)
-OWNED_SECTIONS = ("routes", "dependencies", "jobs", *SYMPTOM_SECTIONS)
+NEEDING_SECTIONS = ("routes", "exempt", "jobs", "slos", *SYMPTOM_SECTIONS)
+OWNED_SECTIONS = ("routes", "dependencies", "jobs", "slos", *SYMPTOM_SECTIONS)
 RESERVED_ALERTS = {names.BURN_ALERT, names.TEST_ALERT, *names.GUARDS}
 
 
@@ -39,6 +40,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_load(catalogue, where)
     yield from check_latencies(catalogue, where)
     yield from check_availability(catalogue, where)
+    yield from check_slos(catalogue, where)
 
 
 def check_addresses(catalogue: Catalogue, where: Where) -> Iterator[Problem]:

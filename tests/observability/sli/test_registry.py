@@ -3,7 +3,7 @@
 import ast
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,14 +14,22 @@ import pytest
 from observability.generate import prometheus, promtool_tests
 from observability.generate.registry import ROOT
 from observability.generate.runbook.entries import entries
-from observability.lib.promql import by_slo, selector
+from observability.lib.promql import selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.sli import registry
-from observability.sli.kind import EventCounters, EventKind
-from observability.sli.sources import EventSource, Labels
+from observability.sli.kind import EventCounters, EventKind, subjects_of, sum_calls
+from observability.sli.sources import SOURCES
 from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
 from observability.spec import names
-from observability.spec.plan import AVAILABILITY, FRESHNESS, LATENCY, PROBE, Plan, Slo
+from observability.spec.plan import (
+    AVAILABILITY,
+    COUNTER_RATIO,
+    FRESHNESS,
+    LATENCY,
+    PROBE,
+    Plan,
+    Slo,
+)
 from observability.spec.schema.policy import SliKind
 from tests.observability.compiler_support import slo_of
 
@@ -34,7 +42,7 @@ OUTSIDE = sorted(
     # A drill declares which kind of SLI its fault breaks.
     and path != ROOT / "observability" / "drill" / "registry.py"
 )
-KIND_CONSTANTS = {"AVAILABILITY", "LATENCY", "FRESHNESS", "PROBE"}
+KIND_CONSTANTS = {"AVAILABILITY", "LATENCY", "FRESHNESS", "PROBE", "COUNTER_RATIO"}
 RETRIES = names.RETRIES + "_total"
 
 
@@ -43,12 +51,12 @@ class Retried(EventKind):
 
     name = "retried"
 
-    def counters(self, source: EventSource, slo: Slo, subjects: Labels) -> EventCounters:
+    def counters(self, slos: Sequence[Slo]) -> EventCounters:
         """Return retries among calls."""
-        suffix = slo.name.removeprefix(slo.subject)
+        count, subjects = SOURCES[slos[0].source].count, subjects_of(slos)
         return EventCounters(
-            total=by_slo(selector(source.count, **subjects), source.label, suffix),
-            bad=by_slo(selector(RETRIES, **subjects), source.label, suffix),
+            total=sum_calls(slos, selector(count, **subjects)),
+            bad=sum_calls(slos, selector(RETRIES, **subjects)),
         )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
@@ -156,7 +164,7 @@ def test_no_template_depends_on_a_kind() -> None:
 def test_kinds_are_those_that_a_tier_may_name() -> None:
     """policy.yaml, the names of kinds and the registry agree."""
     assert list(registry.KINDS) == list(get_args(SliKind))
-    assert list(registry.KINDS) == [AVAILABILITY, LATENCY, FRESHNESS, PROBE]
+    assert list(registry.KINDS) == [AVAILABILITY, LATENCY, FRESHNESS, PROBE, COUNTER_RATIO]
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ def test_the_slis_of_the_policy_are_those_of_the_plan() -> None:
         plans.LATENCY,
         plans.FRESHNESS,
         plans.PROBE,
+        plans.COUNTER_RATIO,
     }
 
 

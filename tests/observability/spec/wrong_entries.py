@@ -497,7 +497,7 @@ WRONG_IN_POLICY = {
         (
             "tiers.P0.slis.0",
             "'probes' is not known here",
-            "write 'availability', 'latency', 'freshness' or 'probe'",
+            "write 'availability', 'latency', 'freshness', 'probe' or 'ratio'",
         ),
     ),
     "a tier without windows": (

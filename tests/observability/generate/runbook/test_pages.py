@@ -6,8 +6,8 @@ from observability.generate.runbook import pages
 from observability.generate.runbook.entries import entries
 from observability.spec.plan import Plan
 
-LINK = re.compile(r"\]\(([\w./]+\.md)(?:#([\w.-]+))?\)")
-HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
+LINK = re.compile(r"\]\(([\w./-]+\.md)(?:#([\w.-]+))?\)")
+HEADING = re.compile(r"^##? (.+)$", re.MULTILINE)
 
 
 def test_links_of_the_index_lead_somewhere(plan: Plan) -> None:
