@@ -25,7 +25,8 @@ from observability.lib.escaping import go_template
 from observability.lib.json_object import Json
 from observability.lib.promql import labelled
 from observability.spec import names
-from observability.spec.plan import Alert, Plan
+from observability.spec.alert import Alert
+from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 from observability.spec.quantities import format_duration
 from observability.spec.schema.catalogue import LogEntry

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from observability.generate import registry
 from observability.spec import names
-from observability.spec.plan import Alert, Plan
+from observability.spec.alert import Alert
+from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 from observability.spec.schema.entry import AlertEntry
 

@@ -7,8 +7,9 @@ from observability.lib.escaping import go_template
 from observability.lib.json_object import Json
 from observability.lib.templates import fill
 from observability.spec import names
+from observability.spec.alert import Alert
 from observability.spec.board_slugs import LOG, OVERVIEW
-from observability.spec.plan import Alert, Plan
+from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
 from observability.spec.schema.catalogue import WatchEntry
 from observability.spec.schema.entry import AlertEntry

@@ -11,8 +11,9 @@ from observability.lib.panels import LOGS
 from observability.lib.promql import log_lines
 from observability.lib.templates import fill
 from observability.spec import names
+from observability.spec.alert import Alert
 from observability.spec.board_slugs import LOG
-from observability.spec.plan import Alert, Plan
+from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
 from observability.spec.schema.catalogue import LogEntry
 

@@ -23,16 +23,9 @@ from observability.lib.promql import one_of, selector
 from observability.lib.templates import fill
 from observability.sli import registry as sli
 from observability.spec import names
+from observability.spec.alert import Alert
 from observability.spec.board_slugs import OVERVIEW
-from observability.spec.plan import (
-    FINE_PACE,
-    LONG_PACE,
-    SHORT_WINDOW,
-    THIN_PACE,
-    Alert,
-    Plan,
-    Window,
-)
+from observability.spec.plan import FINE_PACE, LONG_PACE, SHORT_WINDOW, THIN_PACE, Plan, Window
 from observability.spec.quantities import format_decimal, format_duration
 from observability.spec.schema.entry import AlertEntry
 

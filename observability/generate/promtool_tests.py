@@ -20,7 +20,7 @@ from observability.generate.sample import sample
 from observability.generate.symptom_cases import SETTLING, shared_tests
 from observability.lib import scope
 from observability.lib.promql import firing, selector
-from observability.sli.registry import kind_of, steady_series
+from observability.sli.registry import kind_of, missing_is_bad, steady_series
 from observability.sli.steady_traffic import SteadyTraffic, counter, gauge
 from observability.spec import names
 from observability.spec.plan import Plan, Slo, Tier
@@ -125,10 +125,12 @@ def below_threshold(plan: Plan, tier: Tier) -> Iterator[Case]:
         for slo, threshold in thresholds(part, tier).items():
             if slo not in timed:
                 shares[slo] = threshold * JUST_BELOW
-        inputs = steady_series(part, SteadyTraffic(shares, step), timed=False)
+        missing = [slo.name for slo in part.slos if missing_is_bad(slo) and tier.judges(slo)]
+        present = tuple(slo for slo in part.slos if not missing_is_bad(slo))
+        inputs = steady_series(replace(part, slos=present), SteadyTraffic(shares, step))
         for job in (plan.scrape.api, plan.scrape.prober):
             inputs[selector(names.UP, job=job)] = gauge(1)
-        fires = tier_question(tier, firing_time(plan, tier), timed, asked_of(part, plan))
+        fires = tier_question(tier, firing_time(plan, tier), missing, asked_of(part, plan))
         name = f"{tier.name} is silent below its threshold, and fires where a target lacks a gauge"
         yield case(plan, name, inputs, step, [fires])
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from observability.generate.promtool_case import Case, Question, alert_question, case
-from observability.spec.plan import Alert, Plan
+from observability.spec.alert import Alert
+from observability.spec.plan import Plan
 from observability.spec.schema.catalogue import WatchEntry
 
 SETTLING = Decimal(240)  # seconds after `for`

@@ -1,7 +1,7 @@
 """The interface of a kind of SLI: expressions, promtool series, words and checks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -69,6 +69,20 @@ class Kind(ABC):
         if source and not source.has_drills:
             return None
         return plan.policy.drill.by_sli.get(self.name)
+
+
+class SecondsKind(Kind):
+    """A kind that counts seconds: each is good or bad, or in part."""
+
+    counts_seconds = True
+    missing_is_bad: ClassVar[bool] = False  # else not measured
+
+    @abstractmethod
+    def freshness(self, plan: Plan) -> Iterator[tuple[str, dict[str, str]]]:
+        """Yield expressions, 1 while all is good and else 0, and the labels of what they record.
+
+        An expression has a sample by `slo`, or the labels name the SLO.
+        """
 
 
 class EventKind(Kind):

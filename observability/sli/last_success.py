@@ -6,7 +6,7 @@ from typing import ClassVar
 from observability.lib import scope
 from observability.lib.promql import by_slo, one_of, selector
 from observability.lib.templates import fill
-from observability.sli.kind import Kind
+from observability.sli.kind import SecondsKind
 from observability.sli.steady_traffic import SteadyTraffic, counter, gauge
 from observability.spec import names
 from observability.spec.plan import Plan, Slo
@@ -22,10 +22,10 @@ RECENT = "(<<series>> and timestamp(<<series>>) >= time() - <<seconds>>)"
 RECENT_SCRAPES = 2  # a sample of a target that is scraped is younger than two scrapes
 
 
-class LastSuccess(Kind):
-    """A kind that counts seconds: one is good while the last success is recent enough."""
+class LastSuccess(SecondsKind):
+    """A second is good while the last success is recent enough."""
 
-    counts_seconds = True
+    missing_is_bad = True
 
     source: ClassVar[str]
     metric: ClassVar[str]  # gauge: time of the last success

@@ -5,8 +5,8 @@ from collections import defaultdict
 from observability.lib import scope
 from observability.sli.availability import Availability
 from observability.sli.freshness import Freshness
-from observability.sli.kind import EventCounters, EventKind, Kind
-from observability.sli.last_success import LastSuccess
+from observability.sli.gauge import Gauge
+from observability.sli.kind import EventCounters, EventKind, Kind, SecondsKind
 from observability.sli.latency import Latency
 from observability.sli.probe import Probe
 from observability.sli.ratio import Ratio
@@ -23,6 +23,7 @@ KINDS: dict[str, Kind] = {
         Freshness(),
         Probe(),
         Ratio(),
+        Gauge(),
     )
 }
 
@@ -68,6 +69,12 @@ def event_counters(plan: Plan) -> list[tuple[EventCounters, dict[str, str]]]:
     return counters
 
 
+def missing_is_bad(slo: Slo) -> bool:
+    """Return whether an SLO is bad, not unmeasured, while its series are missing."""
+    kind = kind_of(slo)
+    return isinstance(kind, SecondsKind) and kind.missing_is_bad
+
+
 def counts_seconds(plan: Plan) -> bool:
     """Return whether the plan has an SLO that counts seconds."""
     return any(kind_of(slo).counts_seconds for slo in plan.slos)
@@ -75,14 +82,13 @@ def counts_seconds(plan: Plan) -> bool:
 
 def freshness(plan: Plan) -> list[tuple[str, dict[str, str]]]:
     """Return expressions and labels of every kind that counts seconds; none without such SLOs."""
-    kinds = [kind for kind in KINDS.values() if isinstance(kind, LastSuccess)]
+    kinds = [kind for kind in KINDS.values() if isinstance(kind, SecondsKind)]
     return [fresh for kind in kinds for fresh in kind.freshness(plan)]
 
 
-def steady_series(plan: Plan, traffic: SteadyTraffic, *, timed: bool = True) -> dict[str, str]:
-    """Return promtool's input series of all SLOs; `timed` includes those that count seconds."""
+def steady_series(plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
+    """Return promtool's input series of all SLOs."""
     series: dict[str, str] = {}
     for kind in KINDS.values():
-        if timed or not kind.counts_seconds:
-            series |= kind.steady_series(plan, traffic)
+        series |= kind.steady_series(plan, traffic)
     return series

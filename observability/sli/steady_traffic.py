@@ -31,6 +31,6 @@ def counter(step: int) -> str:
     return f"0+{step}x{SAMPLES}"
 
 
-def gauge(value: int) -> str:
+def gauge(value: int | str) -> str:
     """Return the values of a gauge that stays as it is."""
     return f"{value}x{SAMPLES}"

@@ -6,6 +6,8 @@ from functools import partial
 from typing import get_args
 
 from observability.spec import names
+from observability.spec.alert import Alert, EntryT
+from observability.spec.clock import Clock
 from observability.spec.plan import (
     AVAILABILITY,
     COUNTER_RATIO,
@@ -14,6 +16,7 @@ from observability.spec.plan import (
     FINE_PACE,
     FRESHNESS,
     GATEWAY_SOURCE,
+    GAUGE_VALUE,
     HTTP_SOURCE,
     JOB_SOURCE,
     LATENCY,
@@ -22,12 +25,8 @@ from observability.spec.plan import (
     PROBE_SOURCE,
     SHORT_WINDOW,
     THIN_PACE,
-    Alert,
-    Clock,
     Condition,
     DrillRoute,
-    EntryT,
-    Measure,
     Plan,
     Route,
     Slo,
@@ -41,6 +40,7 @@ from observability.spec.schema.catalogue import (
 )
 from observability.spec.schema.entry import SubjectEntry
 from observability.spec.schema.policy import Policy, SliKind
+from observability.spec.schema.slos import NO_MEASURE
 
 
 def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
@@ -194,18 +194,17 @@ def build_other_slos(catalogue: Catalogue) -> Iterator[Slo]:
 def build_declared_slos(catalogue: Catalogue) -> Iterator[Slo]:
     """Yield the SLOs that are declared by hand."""
     for name, entry in sorted(catalogue.slos.items()):
-        form = "bad" if entry.ratio.bad else "good"
-        expr = entry.ratio.bad or entry.ratio.good or ""
+        measured = entry.ratio or entry.gauge
         yield Slo(
             name=name,
-            sli=COUNTER_RATIO,
+            sli=COUNTER_RATIO if entry.ratio else GAUGE_VALUE,
             source=DECLARED_SOURCE,
             subject=entry.subject or name,
             objective=entry.objective / 100,
             owner=entry.owner or catalogue.owner,
             next_steps=entry.next_steps,
             impact=entry.impact,
-            measure=Measure(form, expr, entry.ratio.total),
+            measure=measured.measure if measured else NO_MEASURE,
         )
 
 

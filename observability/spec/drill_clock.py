@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from observability.spec.plan import Clock, Plan, Window
+from observability.spec.clock import Clock
+from observability.spec.plan import Plan, Window
 from observability.spec.quantities import Duration, format_duration, parse_promql_duration
 from observability.spec.schema.policy import DrillEntry
 

@@ -7,9 +7,11 @@ import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from observability.spec import names
+from observability.spec.alert import Alert
+from observability.spec.clock import Clock
 from observability.spec.quantities import Duration, format_duration
 from observability.spec.schema.catalogue import (
     BackupEntry,
@@ -24,6 +26,7 @@ from observability.spec.schema.entry import AlertEntry
 from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy, SliKind
 from observability.spec.schema.scrape import ScrapeEntry
+from observability.spec.schema.slos import NO_MEASURE, Measure
 
 HTTP_SOURCE = "http"
 DEPENDENCY_SOURCE = "dependency"
@@ -42,15 +45,7 @@ LATENCY: SliKind = "latency"
 FRESHNESS: SliKind = "freshness"
 PROBE: SliKind = "probe"
 COUNTER_RATIO: SliKind = "ratio"
-
-
-@dataclass(frozen=True)
-class Measure:
-    """The PromQL that measures an SLO of the source `declared`; empty for others."""
-
-    form: str = ""  # the key of the catalogue: what is bad or good about `expr`
-    expr: str = ""
-    total: str = ""  # all events, where `expr` selects some of them
+GAUGE_VALUE: SliKind = "gauge"
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Slo:
     threshold: Duration | None = None  # the slowest good event, where durations are judged
     fresh_within: Duration | None = None  # the oldest good success, where seconds are counted
     impact: str = ""  # what users notice, where the catalogue says it
-    measure: Measure = Measure()
+    measure: Measure = NO_MEASURE
 
     @property
     def is_declared(self) -> bool:
@@ -164,18 +159,6 @@ class Tier:
         return max(condition.threshold(slo, maximum) for condition in self.conditions)
 
 
-EntryT = TypeVar("EntryT", bound=AlertEntry, covariant=True)
-
-
-@dataclass(frozen=True)
-class Alert(Generic[EntryT]):
-    """A guard, a watched symptom or a log alert, with its name and owner."""
-
-    name: str
-    owner: str
-    entry: EntryT
-
-
 @dataclass(frozen=True)
 class Route:
     """A watched route: `id` is the `route` label, the name of the load scenario and the limit."""
@@ -193,16 +176,6 @@ class DrillRoute(NamedTuple):
     id: str
     path: str
     environment: dict[str, str]
-
-
-class Clock(NamedTuple):
-    """Intervals in seconds."""
-
-    scrape: Decimal
-    evaluate: Decimal
-    thin: Decimal  # between samples of the thinned series
-    constants: Decimal  # between samples of what never changes
-    long: Decimal  # between evaluations of the longest windows
 
 
 @dataclass(frozen=True)

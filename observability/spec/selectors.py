@@ -23,6 +23,28 @@ def parse_selector(value: Any) -> str:
     return text
 
 
+def parse_expression(value: Any) -> str:
+    """Return PromQL that has one value per series; raise ValueError for anything else."""
+    text = str(value).strip()
+    try:
+        promql_parser.parse(f"max({text})")
+    except ValueError as error:
+        raise ValueError(
+            f"{text!r} is no PromQL with one value per series; write a metric, a selector, or an "
+            "expression of such"
+        ) from error
+    return text
+
+
+def is_selector(text: str) -> bool:
+    """Return whether an expression is a selector of one metric."""
+    try:
+        read_selector(text)
+    except ValueError:
+        return False
+    return True
+
+
 def read_selector(text: str) -> VectorSelector:
     """Return a selector of one metric, without offset; raise ValueError for anything else."""
     try:

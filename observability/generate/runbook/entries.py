@@ -13,7 +13,8 @@ from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
 from observability.sli.registry import kind_of, promise
 from observability.spec import names
-from observability.spec.plan import SHORT_WINDOW, Alert, Plan, Slo, Tier
+from observability.spec.alert import Alert
+from observability.spec.plan import SHORT_WINDOW, Plan, Slo, Tier
 from observability.spec.quantities import format_decimal
 from observability.spec.schema.catalogue import LogEntry, WatchEntry
 from observability.spec.schema.entry import AlertEntry

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from observability.spec import board_slugs
 from observability.spec.names import BOARD_UID_LENGTH, board_uid
 from observability.spec.quantities import Duration, parse_duration, parse_positive_duration
-from observability.spec.selectors import parse_selector
+from observability.spec.selectors import parse_expression, parse_selector
 
 MIN_PERCENT = Decimal(50)  # below it an alert would fire while the objective is met
 MAX_PERCENT = Decimal("99.999")  # 100 would leave no error budget
@@ -87,6 +87,14 @@ def parse_line_part(value: Any) -> str:
     return value
 
 
+def parse_sample(value: Any) -> str:
+    """Return the value of a test series: a number, or `now`; raise ValueError for others."""
+    text = str(value)
+    if text != "now" and not re.fullmatch(r"-?\d+(\.\d+)?", text):
+        raise ValueError(f"{value!r} is no value; write a number, or now for the present time")
+    return text
+
+
 def parse_title(value: Any) -> str:
     """Return text without `$` and `[[`, which Grafana takes for variables, even in titles."""
     text = parse_text(value)
@@ -148,6 +156,8 @@ HttpField = Annotated[Http, BeforeValidator(parse_http)]
 RateLimit = Annotated[str, matching(r"[1-9]\d*/(second|minute|hour|day)", "120/minute")]
 RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "orders.list")]
 SloName = Annotated[str, matching(r"[a-z][a-z0-9_]*([.-][a-z0-9_]+)*", "uploads-complete")]
+Expression = Annotated[str, BeforeValidator(parse_expression)]
+SampleValue = Annotated[str, BeforeValidator(parse_sample)]
 Selector = Annotated[str, BeforeValidator(parse_selector)]
 DependencyId = Annotated[str, matching(r"[a-z][a-z0-9_]*", "database")]
 MetricName = Annotated[str, matching(r"[a-z][a-z0-9_]*", "orders_open")]

@@ -31,7 +31,7 @@ class FailedEntry(Entry):
     events: Annotated[Decimal, Field(gt=0)]
 
 
-SliKind = Literal["availability", "latency", "freshness", "probe", "ratio"]
+SliKind = Literal["availability", "latency", "freshness", "probe", "ratio", "gauge"]
 
 
 # What the events of an SLO are events of

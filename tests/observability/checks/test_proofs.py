@@ -9,8 +9,9 @@ import pytest
 from observability.checks import proofs
 from observability.devstack.layout import ROOT
 from observability.drill.registry import drills
+from observability.spec.alert import Alert
 from observability.spec.loading import load_plan
-from observability.spec.plan import Alert, Plan
+from observability.spec.plan import Plan
 from observability.spec.problems import Problem
 from observability.spec.schema.catalogue import WatchEntry
 from tests.observability.compiler_support import SMALL

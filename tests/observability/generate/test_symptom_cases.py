@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from observability.generate.symptom_cases import shared_tests
-from observability.spec.plan import Alert, Plan
+from observability.spec.alert import Alert
+from observability.spec.plan import Plan
 from observability.spec.schema.catalogue import CasesEntry, WatchEntry
 
 

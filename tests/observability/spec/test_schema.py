@@ -146,6 +146,7 @@ def test_the_slis_of_the_policy_are_those_of_the_plan() -> None:
         plans.FRESHNESS,
         plans.PROBE,
         plans.COUNTER_RATIO,
+        plans.GAUGE_VALUE,
     }
 
 

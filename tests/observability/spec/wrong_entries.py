@@ -497,7 +497,7 @@ WRONG_IN_POLICY = {
         (
             "tiers.P0.slis.0",
             "'probes' is not known here",
-            "write 'availability', 'latency', 'freshness', 'probe' or 'ratio'",
+            "write 'availability', 'latency', 'freshness', 'probe', 'ratio' or 'gauge'",
         ),
     ),
     "a tier without windows": (

@@ -31,7 +31,7 @@ BUDGET_GONE_IN = (
 )
 EVENTS = lines(
     "Events and bad events",
-    "All events and bad events per second (seconds, for freshness and probes).",
+    "All events and bad events per second (seconds, for freshness, probes and gauges).",
     Unit.PER_SECOND,
     Query(names.total_rate(SHORT_WINDOW) + CHOSEN, "all"),
     Query(names.bad_rate(SHORT_WINDOW) + CHOSEN, "bad", colour=BAD),
