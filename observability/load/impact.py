@@ -31,8 +31,8 @@ def measure_budgets(
 ) -> Iterator[Json]:
     """Yield each SLO's events of the run and the share of the period's budget that they spent.
 
-    Freshness and probes count seconds. The budget is what the period allows: its events are those
-    of the last period, which are estimated from the part of it that has data.
+    Freshness, probes and gauges count seconds. The budget is what the period allows: its events are
+    those of the last period, which are estimated from the part of it that has data.
     """
     run = Window("run", Decimal(math.ceil(increase.end - increase.start)), FINE_PACE)
     total_expr, bad_expr = queries.total_and_bad_events(plan, run)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from observability.lib.promql import selector
+from observability.lib.panels import Unit
+from observability.lib.promql import event_rates, one_of, selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.sli.kind import EventCounters, EventKind, or_zero, subjects_of, sum_calls
 from observability.sli.sources import SOURCES
@@ -28,7 +29,7 @@ class Availability(EventKind):
         series: dict[str, str] = {}
         for slo in self.slos(plan):
             source = SOURCES[slo.source]
-            subject = {source.label: slo.subject}
+            subject = {source.label: slo.subjects[0]}
             failed = selector(source.count, **subject, **source.one_failure(), **ONE_INSTANCE)
             succeeded = selector(source.count, **subject, **source.one_success(), **ONE_INSTANCE)
             bad = traffic.bad_of(EVENTS, slo.name)
@@ -45,4 +46,11 @@ class Availability(EventKind):
 
     def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return what the source shows about failures."""
-        return SOURCES[slo.source].checks_of_failure(slo.subject)
+        source = SOURCES[slo.source]
+        if not slo.is_declared:
+            return source.checks_of_failure(slo.subject)
+        routes = one_of(slo.routes)
+        failed = {source.label: routes, **source.failed}
+        by_route = event_rates(source.label, source.count, **failed)
+        which = RunbookCheck("Which of the routes fail?", by_route, Unit.REQUESTS)
+        return which, *source.checks_of_failure(routes)

@@ -13,6 +13,7 @@ from observability.sli.steady_traffic import SteadyTraffic
 from observability.spec.plan import Plan, Slo
 from observability.spec.schema.policy import SliKind
 
+BY_INSTANCE = "sum by (<<INSTANCE>>) (<<counter>>)"
 OR_ZERO = "<<counted>>\nor 0 * <<total>>"
 
 
@@ -66,7 +67,7 @@ class Kind(ABC):
     def drill(self, plan: Plan, slo: Slo) -> str | None:
         """Return the drill that breaks such a promise, if there is one."""
         source = SOURCES.get(slo.source)
-        if source and not source.has_drills:
+        if slo.is_declared or (source and not source.has_drills):
             return None
         return plan.policy.drill.by_sli.get(self.name)
 
@@ -99,13 +100,22 @@ class EventKind(Kind):
 
 def subjects_of(slos: Sequence[Slo]) -> Labels:
     """Return the labels that select the calls of SLOs of one source."""
-    return {SOURCES[slos[0].source].label: one_of(slo.subject for slo in slos)}
+    return {
+        SOURCES[slos[0].source].label: one_of(subject for slo in slos for subject in slo.subjects)
+    }
 
 
 def sum_calls(slos: Sequence[Slo], calls: str) -> str:
-    """Return the calls of SLOs of one source by SLO and instance."""
+    """Return the calls of SLOs of one source by SLO and instance, of a declared one by instance."""
     slo = slos[0]
+    if slo.is_declared:
+        return sum_by_instance(calls)
     return by_slo(calls, SOURCES[slo.source].label, slo.name.removeprefix(slo.subject))
+
+
+def sum_by_instance(counter: str) -> str:
+    """Return a counter summed per instance."""
+    return fill(BY_INSTANCE, counter=counter)
 
 
 def or_zero(counted: str, total: str) -> str:

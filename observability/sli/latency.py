@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import quantile_queries, threshold_query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Step, Unit
-from observability.lib.promql import selector
+from observability.lib.promql import one_of, selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
 from observability.sli.kind import EventCounters, EventKind, subjects_of, sum_calls
@@ -40,25 +40,30 @@ class Latency(EventKind):
         return EventCounters(total=total, bad=f"{total}\n- {quick}")
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
-        """Return the bucket of quick calls of every subject, among the calls that succeed."""
+        """Return the calls of every subject that succeed, and the bucket of the quick ones."""
         series: dict[str, str] = {}
         for slo in self.slos(plan):
             source = SOURCES[slo.source]
             succeeded = EVENTS - failed_calls(plan, slo, traffic)
             quick = succeeded - traffic.bad_of(succeeded, slo.name)
-            labels = {source.label: slo.subject, **source.one_success()}
+            labels = {source.label: slo.subjects[0], **source.one_success(), **ONE_INSTANCE}
             edge = {"le": format_decimal(slo.limit.seconds)}
-            series[selector(source.buckets, **labels, **edge, **ONE_INSTANCE)] = counter(quick)
+            series[selector(source.buckets, **labels, **edge)] = counter(quick)
+            series[selector(source.count, **labels)] = counter(succeeded)
         return series
 
     def impact(self, slo: Slo) -> str:
-        """Return the source's words; the catalogue's are about failures."""
+        """Return the source's words; a route's own are about failures."""
+        if slo.is_declared and slo.impact:
+            return slo.impact
         sentence = SOURCES[slo.source].impact_of_delay
         return sentence.format(subject=slo.subject, threshold=slo.limit.text)
 
     def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return what the source shows about durations."""
-        return SOURCES[slo.source].checks_of_delay(slo.subject)
+        return SOURCES[slo.source].checks_of_delay(
+            one_of(slo.routes) if slo.routes else slo.subject
+        )
 
 
 def failed_calls(plan: Plan, slo: Slo, traffic: SteadyTraffic) -> int:

@@ -6,12 +6,11 @@ from observability.lib.panels import Unit
 from observability.lib.promql import selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
-from observability.sli.kind import EventCounters, EventKind, or_zero
+from observability.sli.kind import EventCounters, EventKind, or_zero, sum_by_instance
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
 from observability.spec.plan import COUNTER_RATIO, SHORT_WINDOW, Plan, Slo
 from observability.spec.selectors import Series, example
 
-PER_INSTANCE = "sum by (<<INSTANCE>>) (<<selected>>)"
 PER_SECOND = "sum(rate(<<selected>>[<<window>>]))"
 
 
@@ -25,8 +24,8 @@ class Ratio(EventKind):
     def counters(self, slos: Sequence[Slo]) -> EventCounters:
         """Return the two counters of one SLO, or bad events as the rest beside the good ones."""
         [slo] = slos
-        total = fill(PER_INSTANCE, selected=slo.measure.total)
-        part = or_zero(fill(PER_INSTANCE, selected=slo.measure.expr), total)
+        total = sum_by_instance(slo.measure.total)
+        part = or_zero(sum_by_instance(slo.measure.expr), total)
         bad = part if slo.measure.form == "bad" else f"{total}\n- ({part})"
         return EventCounters(total=total, bad=bad)
 

@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 class SloResult:
     """One SLO over one window.
 
-    Ratios are 0..1; `good` and `total` count events, or seconds for freshness and probes.
+    Ratios are 0..1; `good` and `total` count events, or seconds for kinds that count them.
     """
 
     slo: str
@@ -64,7 +64,7 @@ class SloResult:
 
 @dataclass(frozen=True)
 class Counted:
-    """Counts of one SLO in a window; the events of freshness and probes are seconds.
+    """Counts of one SLO in a window; some kinds count seconds as events.
 
     Without series `total` or `bad` is None.
     """

@@ -36,9 +36,8 @@ from observability.spec.plan import (
 from observability.spec.quantities import Duration, parse_duration
 from observability.spec.schema.catalogue import (
     Catalogue,
-    LatencyEntry,
 )
-from observability.spec.schema.entry import SubjectEntry
+from observability.spec.schema.entry import LatencyEntry, SubjectEntry
 from observability.spec.schema.policy import Policy, SliKind
 from observability.spec.schema.slos import NO_MEASURE
 
@@ -49,7 +48,6 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
     slos = (
         *(slo for route in routes for slo in route.slos),
         *build_other_slos(catalogue),
-        *build_declared_slos(catalogue),
     )
     tiers = build_tiers(policy, slos)
     period = build_window(catalogue.period, policy)
@@ -158,7 +156,7 @@ def build_slo(
 
 
 def build_other_slos(catalogue: Catalogue) -> Iterator[Slo]:
-    """Yield the SLOs of dependencies, jobs, probed routes and the gateway."""
+    """Yield the SLOs of dependencies, jobs, probed routes and the gateway, and declared ones."""
     owner = catalogue.owner
     for name, entry in sorted(catalogue.dependencies.items()):
         yield from build_call_slos(
@@ -189,22 +187,31 @@ def build_other_slos(catalogue: Catalogue) -> Iterator[Slo]:
         yield from build_call_slos(
             GATEWAY_SOURCE, names.GATEWAY, gateway, gateway.availability, (), owner
         )
+    yield from build_declared_slos(catalogue)
 
 
 def build_declared_slos(catalogue: Catalogue) -> Iterator[Slo]:
     """Yield the SLOs that are declared by hand."""
     for name, entry in sorted(catalogue.slos.items()):
-        measured = entry.ratio or entry.gauge
+        sli, source, measure = AVAILABILITY, HTTP_SOURCE, NO_MEASURE
+        if entry.ratio:
+            sli, source, measure = COUNTER_RATIO, DECLARED_SOURCE, entry.ratio.measure
+        elif entry.gauge:
+            sli, source, measure = GAUGE_VALUE, DECLARED_SOURCE, entry.gauge.measure
+        elif entry.latency:
+            sli = LATENCY
         yield Slo(
             name=name,
-            sli=COUNTER_RATIO if entry.ratio else GAUGE_VALUE,
-            source=DECLARED_SOURCE,
+            sli=sli,
+            source=source,
             subject=entry.subject or name,
-            objective=entry.objective / 100,
+            objective=entry.promised / 100,
             owner=entry.owner or catalogue.owner,
             next_steps=entry.next_steps,
+            threshold=entry.latency.threshold if entry.latency else None,
             impact=entry.impact,
-            measure=measured.measure if measured else NO_MEASURE,
+            measure=measure,
+            routes=catalogue.routes_of_slo(entry),
         )
 
 

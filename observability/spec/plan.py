@@ -63,11 +63,17 @@ class Slo:
     fresh_within: Duration | None = None  # the oldest good success, where seconds are counted
     impact: str = ""  # what users notice, where the catalogue says it
     measure: Measure = NO_MEASURE
+    routes: tuple[str, ...] = ()  # whose requests a declared SLO counts together
 
     @property
     def is_declared(self) -> bool:
         """Return whether the catalogue declares the SLO by hand; it has rules of its own."""
-        return self.source == DECLARED_SOURCE
+        return self.source == DECLARED_SOURCE or bool(self.routes)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Return the values of the source's label whose events count."""
+        return self.routes or (self.subject,)
 
     @property
     def budget(self) -> Decimal:
@@ -270,8 +276,12 @@ class Plan:
         return tuple(subject for subject, needed in self.needs.items() if dependency in needed)
 
     def slos_of(self, source: str, sli: str) -> tuple[Slo, ...]:
-        """Return the SLOs of one kind of SLI whose events come from `source`."""
-        return tuple(slo for slo in self.slos if (slo.source, slo.sli) == (source, sli))
+        """Return the SLOs of one kind of SLI that follow from the entries of `source`."""
+        return tuple(
+            slo
+            for slo in self.slos
+            if (slo.source, slo.sli) == (source, sli) and not slo.is_declared
+        )
 
     def slos_by_limit(self, source: str, sli: str) -> dict[Duration, list[Slo]]:
         """Return the SLOs of one kind and source, grouped by their limit, ascending."""

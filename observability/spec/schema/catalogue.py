@@ -8,7 +8,13 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from observability.spec import names
 from observability.spec.quantities import Duration
-from observability.spec.schema.entry import AlertEntry, Entry, NeedsEntry, SubjectEntry
+from observability.spec.schema.entry import (
+    AlertEntry,
+    Entry,
+    LatencyEntry,
+    NeedsEntry,
+    SubjectEntry,
+)
 from observability.spec.schema.fields import (
     AddressText,
     AlertName,
@@ -33,14 +39,7 @@ from observability.spec.schema.fields import (
     limit_service,
 )
 from observability.spec.schema.scrape import ScrapeEntry
-from observability.spec.schema.slos import SloEntry
-
-
-class LatencyEntry(Entry):
-    """The share of answers that must come within a threshold."""
-
-    threshold: PositiveDuration
-    objective: Percent
+from observability.spec.schema.slos import ALL_ROUTES, SloEntry
 
 
 class LoadEntry(Entry):
@@ -271,14 +270,29 @@ class Catalogue(Entry):
 
     def needs_by_subject(self) -> dict[str, tuple[str, ...]]:
         """Return the dependencies that every route, job, declared SLO and the gateway needs."""
-        entries: dict[str, NeedsEntry] = {
-            entry.subject or name: entry for name, entry in sorted(self.slos.items())
-        }
-        entries |= dict(sorted(self.served()))
+        entries: dict[str, NeedsEntry] = dict(sorted(self.served()))
         entries |= dict(sorted(self.jobs.items()))
         if self.gateway:
             entries[names.GATEWAY] = self.gateway
-        return {subject: entry.needs for subject, entry in entries.items() if entry.needs}
+        needs: dict[str, tuple[str, ...]] = {}
+        for name, slo in self.slos.items():
+            subject = slo.subject or name
+            needed = (*needs.get(subject, ()), *self.needs_of_slo(slo))
+            needs[subject] = tuple(dict.fromkeys(needed))
+        needs |= {subject: entry.needs for subject, entry in entries.items()}
+        return {subject: needed for subject, needed in needs.items() if needed}
+
+    def routes_of_slo(self, slo: SloEntry) -> tuple[str, ...]:
+        """Return the routes whose requests an SLO counts; none for a ratio or a gauge."""
+        return tuple(sorted(self.routes)) if slo.routes == ALL_ROUTES else slo.routes or ()
+
+    def needs_of_slo(self, slo: SloEntry) -> tuple[str, ...]:
+        """Return the dependencies of an SLO, and those of each of its routes."""
+        entries = dict(self.served())
+        needed = dict.fromkeys(slo.needs)
+        for route in self.routes_of_slo(slo):
+            needed |= dict.fromkeys(entries[route].needs)
+        return tuple(needed)
 
     def http_by_route(self) -> dict[str, Http]:
         """Return the method and path of every route id, watched or exempt."""

@@ -4,7 +4,15 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from observability.spec.schema.fields import DurationField, NextSteps, OptionalText, TestId, Text
+from observability.spec.schema.fields import (
+    DurationField,
+    NextSteps,
+    OptionalText,
+    Percent,
+    PositiveDuration,
+    TestId,
+    Text,
+)
 
 
 class Entry(BaseModel):
@@ -46,6 +54,13 @@ class SubjectEntry(Entry):
     next_steps: NextSteps
     owner: str | None = None
     impact: OptionalText = ""
+
+
+class LatencyEntry(Entry):
+    """The share of answers that must come within a threshold."""
+
+    threshold: PositiveDuration
+    objective: Percent
 
 
 class AlertEntry(Entry):

@@ -95,6 +95,13 @@ def parse_sample(value: Any) -> str:
     return text
 
 
+def parse_routes(value: Any) -> Any:
+    """Return the list of `all`, a list unchanged; raise ValueError for other texts."""
+    if isinstance(value, str) and value != "all":
+        raise ValueError(f"{value!r} is no list of routes; write all, or [{value}]")
+    return [value] if isinstance(value, str) else value
+
+
 def parse_title(value: Any) -> str:
     """Return text without `$` and `[[`, which Grafana takes for variables, even in titles."""
     text = parse_text(value)
@@ -157,6 +164,7 @@ RateLimit = Annotated[str, matching(r"[1-9]\d*/(second|minute|hour|day)", "120/m
 RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "orders.list")]
 SloName = Annotated[str, matching(r"[a-z][a-z0-9_]*([.-][a-z0-9_]+)*", "uploads-complete")]
 Expression = Annotated[str, BeforeValidator(parse_expression)]
+RouteIds = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(parse_routes)]
 SampleValue = Annotated[str, BeforeValidator(parse_sample)]
 Selector = Annotated[str, BeforeValidator(parse_selector)]
 DependencyId = Annotated[str, matching(r"[a-z][a-z0-9_]*", "database")]

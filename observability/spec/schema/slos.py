@@ -6,8 +6,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from observability.spec.schema.entry import Entry, NeedsEntry, SubjectEntry
-from observability.spec.schema.fields import Expression, Percent, SampleValue, Selector, SloName
+from observability.spec.schema.entry import Entry, LatencyEntry, NeedsEntry, SubjectEntry
+from observability.spec.schema.fields import (
+    Expression,
+    Percent,
+    RouteIds,
+    SampleValue,
+    Selector,
+    SloName,
+)
 from observability.spec.selectors import example, is_selector
 
 
@@ -105,13 +112,39 @@ class Measure:
 
 
 NO_MEASURE = Measure()
+ALL_ROUTES = ("all",)  # no id looks like this
 
 
 class SloEntry(SubjectEntry, NeedsEntry):
     """An SLO that is declared by hand."""
 
-    one_of = ("ratio", "gauge")
+    one_of = ("ratio", "gauge", "routes")
     ratio: RatioEntry | None = None
     gauge: GaugeEntry | None = None
-    objective: Percent
+    routes: RouteIds | None = None
+    objective: Percent | None = None
+    availability: Percent | None = None
+    latency: LatencyEntry | None = None
     subject: SloName | None = None
+
+    @model_validator(mode="after")
+    def require_objective(self) -> Self:
+        """Raise ValueError unless there is one objective, under the key that fits."""
+        keys = ("availability", "latency") if self.routes else ("objective",)
+        given = [
+            key
+            for key in ("objective", "availability", "latency")
+            if getattr(self, key) is not None
+        ]
+        if len(given) != 1 or given[0] not in keys:
+            raise ValueError(
+                f"has {' and '.join(given) or 'no objective'}; write {' or '.join(keys)}, once"
+            )
+        return self
+
+    @property
+    def promised(self) -> Decimal:
+        """Return the objective in per cent."""
+        if self.latency:
+            return self.latency.objective
+        return self.objective or self.availability or Decimal(0)

@@ -81,6 +81,9 @@ def references(catalogue: Catalogue, policy: Policy) -> Iterator[Reference]:
     for section in NEEDING_SECTIONS:
         for name, entry in getattr(catalogue, section).items():
             yield (section, name, "needs"), entry.needs, catalogue.dependencies, "dependency"
+    for name, slo in catalogue.slos.items():
+        used_routes = catalogue.routes_of_slo(slo)
+        yield ("slos", name, "routes"), used_routes, catalogue.http_by_route(), "route"
     for name, symptom in catalogue.watch.items():
         used = [symptom.dependency]
         yield ("watch", name, "dependency"), used, catalogue.dependencies, "dependency"

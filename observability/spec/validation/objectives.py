@@ -5,7 +5,8 @@ from decimal import Decimal
 from itertools import pairwise
 
 from observability.spec.problems import Problem
-from observability.spec.schema.catalogue import Catalogue, LatencyEntry
+from observability.spec.schema.catalogue import Catalogue
+from observability.spec.schema.entry import LatencyEntry
 from observability.spec.validation.references import Where, repeated
 
 

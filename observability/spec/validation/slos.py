@@ -7,16 +7,23 @@ from observability.spec import names
 from observability.spec.problems import Problem
 from observability.spec.schema.catalogue import Catalogue
 from observability.spec.schema.policy import SliKind
-from observability.spec.validation.references import Where
+from observability.spec.validation.references import Where, repeated
 
 
 def check_slos(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
-    """Yield names that the SLOs of a route, a job, a dependency or the gateway have or may get."""
+    """Yield names that other SLOs have or may get, routes that are repeated, and wrong subjects.
+
+    Alerts about a dependency silence those of what needs it.
+    """
     sections = (catalogue.routes, catalogue.exempt, catalogue.jobs, catalogue.dependencies)
     subjects = {names.GATEWAY}.union(*sections)
-    for name in catalogue.slos:
+    for name, slo in catalogue.slos.items():
         subject, _, rest = name.partition("-")
         kind, _, _ = rest.partition("-")
         if subject in subjects and kind in ("", *get_args(SliKind)):
             message = f"is a name of the SLOs of {subject}, or of their page"
             yield Problem(where("slos", name), message, "choose another name")
+        if slo.subject in {names.GATEWAY, *catalogue.dependencies}:
+            fix = f"choose another subject; `needs: [{slo.subject}]` says that it fails with it"
+            yield Problem(where("slos", name, "subject"), "is a dependency or the gateway", fix)
+        yield from repeated(where("slos", name, "routes"), slo.routes or ())

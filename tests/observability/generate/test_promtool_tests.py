@@ -46,17 +46,24 @@ def cases(mark: str) -> Iterator[tuple[bool, bool]]:
                     yield bool(question["exp_samples"]), bool(test["input_series"])
 
 
+def firing(tier: str, name: str) -> set[str]:
+    """Return the labels of all that a tier's cases of such a name expect to fire."""
+    return {
+        sample["labels"]
+        for test in documents()[f"{promtool_tests.FOLDER}/{tier}.yaml"]["tests"]
+        if name in test["name"]
+        for sample in test["promql_expr_test"][0]["exp_samples"]
+    }
+
+
 @pytest.mark.parametrize("tier", TIERS)
 def test_every_tier_has_firing_silent_and_no_data_cases(tier: str, plan: Plan) -> None:
     """Above its threshold, below it, and without any series."""
     assert {(True, True), (False, False)} <= set(cases(f'tier="{tier}"'))
-    above, below = documents()[f"{promtool_tests.FOLDER}/{tier}.yaml"]["tests"]
-    firing_above = {sample["labels"] for sample in above["promql_expr_test"][0]["exp_samples"]}
-    firing_below = {sample["labels"] for sample in below["promql_expr_test"][0]["exp_samples"]}
-    counting_seconds = {
-        f'{{slo="{slo.name}"}}' for slo in sample(plan).slos if registry.kind_of(slo).counts_seconds
-    }
-    assert firing_below == firing_above & counting_seconds  # the others are silent
+    firing_above = firing(tier, " fires for every SLO")
+    firing_below = firing(tier, " is silent below")
+    missing = {f'{{slo="{slo.name}"}}' for slo in sample(plan).slos if registry.missing_is_bad(slo)}
+    assert firing_below == firing_above & missing  # the others are silent
 
 
 @pytest.mark.parametrize(
@@ -78,9 +85,8 @@ def test_firing_case_of_a_tier_names_every_slo_of_the_sample(plan: Plan) -> None
     """The alert is proven to fire for an SLO of each form."""
     for tier in plan.tiers:
         document = documents()[f"{promtool_tests.FOLDER}/{tier.name}.yaml"]
-        fires = document["tests"][0]["promql_expr_test"][0]["exp_samples"]
         wanted = {f'{{slo="{slo.name}"}}' for slo in sample(plan).slos if tier.judges(slo)}
-        assert {sample["labels"] for sample in fires} == wanted
+        assert firing(tier.name, " fires for every SLO") == wanted
         groups = [scope.group_name(plan, group) for group in names.GROUPS]
         assert document["group_eval_order"] == groups
 

@@ -185,9 +185,9 @@ def test_texts_of_a_ratio(uploads: Plan) -> None:
         ),
         (
             ("    objective: 99.5\n", ""),
-            "slos.uploads-complete.objective",
-            "is missing",
-            "add `objective:",
+            "slos.uploads-complete",
+            "has no objective",
+            "write objective",
         ),
         (
             ("  uploads-complete:", "  things.list-availability:"),

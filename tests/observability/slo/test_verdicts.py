@@ -266,6 +266,8 @@ class Target(BaseHTTPRequestHandler):
         lines += [
             "# TYPE last gauge",
             f'{names.PROBE_LAST_SUCCESS}{{route="orders.list"}} {time.time()}',
+            f'parcels_total{{kind="batch"}} {good}',
+            "belt_parcels 101",
         ]
         body = ("\n".join(lines) + "\n").encode()
         self.send_response(200)
@@ -333,7 +335,7 @@ def wait(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> N
 
 
 def test_verdicts_come_from_a_real_server(server: Prometheus, fast: Plan) -> None:
-    """Served well, failing, never called, and never measured are told apart."""
+    """Served well, failing, never called, and never measured are told apart, for every kind."""
     rows = {
         row.slo: row for row in verdicts.measure(fast, server, verdicts.parse_window(fast, "1m"))
     }
@@ -352,6 +354,11 @@ def test_verdicts_come_from_a_real_server(server: Prometheus, fast: Plan) -> Non
     assert (
         rows["thingspeak.sync-freshness"].verdict == Verdict.MISSED
     )  # its target is there, and says nothing
+    assert rows["parcels-kept"].verdict == Verdict.MET  # no series of lost parcels
+    assert rows["belt-short"].verdict == Verdict.MISSED
+    assert rows["belt-short"].measured == 0
+    assert rows["api-availability"].measured == pytest.approx(4 / 5, abs=0.01)
+    assert rows["orders-fast"].verdict == Verdict.UNMEASURED  # no bucket of its threshold
     assert verdicts.exit_code(list(rows.values()), strict=False) == 2
 
 
