@@ -27,6 +27,7 @@ def parse_expression(value: Any) -> str:
     """Return PromQL that has one value per series; raise ValueError for anything else."""
     text = str(value).strip()
     try:
+        promql_parser.parse(text)
         promql_parser.parse(f"max({text})")
     except ValueError as error:
         raise ValueError(
@@ -106,6 +107,14 @@ def fits(matcher: Matcher, text: str) -> bool:
     """Return whether a matcher accepts a label's value."""
     is_match = text == matcher.value
     if matcher.op in (MatchOp.Re, MatchOp.NotRe):
-        is_match = re.fullmatch(matcher.value, text) is not None
+        is_match = matches(matcher.value, text)
     is_negated = matcher.op in (MatchOp.NotEqual, MatchOp.NotRe)
     return is_match != is_negated
+
+
+def matches(regex: str, text: str) -> bool:
+    """Return whether a regular expression matches; false for syntax that Python does not have."""
+    try:
+        return re.fullmatch(regex, text) is not None
+    except re.error:
+        return False

@@ -61,7 +61,7 @@ def gauges(plan_of: Callable[..., Plan]) -> Plan:
             ["queue-short=0"],
         ),
         ({'queue_length{instance="a"}': " ".join(["NaN"] * 241)}, []),
-        ({'disk_free_ratio{instance="a"}': "-0.1x240"}, ["disk-free=0"]),
+        ({'disk_free_ratio{instance="a"}': "-5x240"}, ["disk-free=0"]),
         ({'disk_free_ratio{instance="a"}': "0x240"}, ["disk-free=1"]),
         (
             {
