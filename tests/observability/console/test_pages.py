@@ -171,6 +171,20 @@ def test_an_slo_has_its_numbers_charts_alerts_and_runbook(
     assert "/routes/orders.list" in page.all("a", "href")
 
 
+@pytest.mark.parametrize("name", ["parcels-kept", "belt-short", "api-availability", "orders-fast"])
+def test_an_slo_that_is_declared_by_hand_has_a_page(
+    client: FlaskClient, servers: FakeServers, plan: Plan, name: str
+) -> None:
+    """It has what other SLOs have, without the link to one route."""
+    measured(servers, plan)
+    page = read(client, f"/slo/{name}")
+    entry = entries.entries(plan)[name]
+    assert all(check.text in page.text for check in entry.checks)
+    assert all(servers.queries[check.query] for check in entry.checks)
+    assert entry.users in page.text
+    assert not any(link.startswith("/routes/") for link in page.all("a", "href"))
+
+
 def test_a_route_has_its_slos_charts_and_runbooks(
     client: FlaskClient, servers: FakeServers, plan: Plan
 ) -> None:
