@@ -14,9 +14,8 @@ from api.platform.db import engine_options
 from api.platform.keys import TOKEN
 from observability.devstack import compose_files, compose_secrets, compose_settings, releases
 from observability.devstack.layout import stack_ports
-from observability.devstack.programs import DAY
 from observability.spec.loading import load_plan
-from observability.spec.quantities import parse_duration
+from observability.spec.quantities import format_duration, parse_duration
 from tests.e2e import reachability
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -339,7 +338,7 @@ def test_intervals_and_retention_equal_the_plan() -> None:
     """Retention, probe interval and scrape interval are those of the plan."""
     plan = load_plan()
     assert (
-        f"--storage.tsdb.retention.time={int(plan.period.seconds) // DAY + 1}d"
+        f"--storage.tsdb.retention.time={format_duration(plan.retention)}"
         in SERVICES["prometheus"]["command"]
     )
     assert SERVICES["prober"]["command"][-1].endswith(f" {int(plan.probe_every)}s")

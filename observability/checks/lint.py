@@ -1,5 +1,6 @@
 """Check `lint`: conventions for rules and for the hand-written configuration of Prometheus."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,15 +13,21 @@ from observability.lib.json_object import Json
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
-from observability.spec.quantities import parse_duration
+from observability.spec.quantities import format_duration, parse_duration
 
 STALE_SECONDS = 300  # after which Prometheus forgets a series that is not evaluated again
+COMPOSE_SERVICES = Path("compose.services.yaml")
+RETENTION = re.compile(r"--storage\.tsdb\.retention\.time=(\w+)")
 PROMETHEUS_CONFIG = Path("observability/devstack/prometheus.yaml")
 
 
 def check(plan: Plan, root: Path) -> list[Problem]:
     """Return the problems of rules and configuration; no server program is needed."""
-    return [*check_rules(plan), *check_clock(plan, root / PROMETHEUS_CONFIG)]
+    return [
+        *check_rules(plan),
+        *check_clock(plan, root / PROMETHEUS_CONFIG),
+        *check_retention(plan, root / COMPOSE_SERVICES),
+    ]
 
 
 def check_rules(plan: Plan) -> Iterator[Problem]:
@@ -64,3 +71,18 @@ def check_clock(plan: Plan, path: Path) -> Iterator[Problem]:
         if setting != interval:
             message = f"is {setting}, the policy's clock says {interval}"
             yield Problem(f"{path.name}: global.{key}", message, f"write {key}: {interval}", "lint")
+
+
+def check_retention(plan: Plan, path: Path) -> Iterator[Problem]:
+    """Yield a retention of the compose stack that is shorter than the period and a day.
+
+    Natively `make up` computes it; another service has no such file.
+    """
+    if not path.exists():
+        return
+    for written in RETENTION.findall(path.read_text(encoding="utf-8")):
+        if parse_duration(written).seconds < plan.retention:
+            wanted = format_duration(plan.retention)
+            message = f"keeps samples for {written}, but the period and a day are {wanted}"
+            fix = f"write --storage.tsdb.retention.time={wanted}"
+            yield Problem(f"{path.name}: services.prometheus.command", message, fix, "lint")

@@ -5,12 +5,12 @@ import time
 import click
 from rich.markup import escape
 
-from observability.checks import contract
+from observability.checks import contract, lint
 from observability.commands import options
 from observability.commands.slo_table import print_slos
 from observability.devstack import addresses, binaries, modes
 from observability.devstack.containers import DONE
-from observability.devstack.layout import COMPOSE, NATIVE, StackLayout
+from observability.devstack.layout import COMPOSE, NATIVE, ROOT, StackLayout
 from observability.devstack.packages import MissingServers
 from observability.devstack.steps import StackError, Steps
 from observability.devstack.supervisor import RUNNING
@@ -39,8 +39,9 @@ def up(mode: str) -> None:
     layout = StackLayout.main()
     chosen, why = modes.choose_mode(mode, layout)
     plan = layout.plan(chosen)
-    problems = contract.check(plan, registry.read_contract())
-    if problems:  # the API would refuse to start
+    problems = contract.check(plan, registry.read_contract())  # else the API refuses to start
+    problems += lint.check_retention(plan, ROOT / lint.COMPOSE_SERVICES)
+    if problems:
         raise Invalid(problems)
     started = time.monotonic()
     out.print(f"[bold]Evara[/bold], {chosen} ({escape(why)}): {modes.DESCRIPTIONS[chosen]}")

@@ -20,7 +20,6 @@ from observability.spec import host_names
 from observability.spec.plan import Plan
 from observability.spec.quantities import format_duration
 
-DAY = 86_400  # seconds
 HELPER_PRIORITY = 10
 NATIVE_YAML = Path(__file__).with_name("native.yaml")
 API_FOLDERS = ("api", "observability")  # whose files the API's processes load
@@ -128,7 +127,7 @@ def plan_values(plan: Plan) -> Json:
     return {
         "release": releases,
         "probe_every": format_duration(plan.probe_every),
-        "retention_days": int(plan.period.seconds) // DAY + 1,
+        "retention": format_duration(plan.retention),
     }
 
 

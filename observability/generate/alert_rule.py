@@ -66,13 +66,25 @@ def build_symptom_alert(plan: Plan, alert: Alert[WatchEntry]) -> Json:
     rule = build_declared_alert(plan, alert, alert.entry.expr, OVERVIEW)
     hold = alert.entry.keep_firing_for.seconds
     if dependency := alert.entry.dependency:
-        hold = max(hold, plan.dependency_hold)
+        hold = max(hold, hold_of_dependency(plan))
         rule["labels"] |= {names.SUBJECT: dependency}
         if dependents := list_dependents(plan, dependency):
             rule["annotations"]["description"] += f" {dependents}"
     if hold:
         rule["keep_firing_for"] = format_duration(hold)
     return rule
+
+
+def hold_of_dependency(plan: Plan) -> Decimal:
+    """Return for how many seconds a page about a dependency fires after the recovery.
+
+    The pages of what needs it fire about as long, and must not be sent at its end. Alertmanager
+    compares the two when it next notifies: one `group_interval` more.
+    """
+    paging = plan.policy.severities[plan.paging_severity]
+    pages = (tier for tier in plan.tiers if tier.severity == plan.paging_severity)
+    longest_recovery = max((tier.recovery for tier in pages), default=Decimal(0))
+    return longest_recovery + paging.group_interval.seconds
 
 
 def list_dependents(plan: Plan, dependency: str) -> str:

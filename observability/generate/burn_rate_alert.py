@@ -5,7 +5,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 from functools import partial
 
-from observability.generate.alert_rule import build_alert_rule, build_links, list_dependents
+from observability.generate.alert_rule import (
+    build_alert_rule,
+    build_links,
+    hold_of_dependency,
+    list_dependents,
+)
 from observability.lib import scope
 from observability.lib.promql import one_of, selector
 from observability.lib.templates import fill
@@ -68,7 +73,7 @@ def burn_rate_alert(plan: Plan, tier: Tier) -> dict[str, object]:
     """Return the alerting rule of a tier for all its SLOs."""
     labels = {names.SEVERITY: tier.severity, names.TIER: tier.name}
     text = annotations(plan, tier.conditions[0].window)
-    hold = plan.dependency_hold if tier.source == DEPENDENCY_SOURCE else Decimal(0)
+    hold = hold_of_dependency(plan) if tier.source == DEPENDENCY_SOURCE else Decimal(0)
     return build_alert_rule(names.BURN_ALERT, expression(plan, tier), tier.for_, labels, text, hold)
 
 

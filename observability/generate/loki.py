@@ -20,7 +20,6 @@ from observability.spec.schema.catalogue import LogEntry
 CONFIG = "loki/loki.yaml"
 RULES = "loki/rules.yaml"
 TENANT = "fake"  # Loki's name for the only tenant; it reads rules from a folder of that name
-DAY_SECONDS = 86_400
 # One process does everything and stores it in one folder.
 SETTINGS = """\
 auth_enabled: false
@@ -94,12 +93,11 @@ def render(plan: Plan) -> dict[str, str]:
 
 def build_config(plan: Plan) -> str:
     """Return the configuration, whose lines are stored for a day longer than the period."""
-    retention_hours = (int(plan.period.seconds) + DAY_SECONDS) // 3600
     interval = format_duration(plan.clock.thin)
     explorer = plan.policy.links.grafana or plan.policy.links.console
     return HEADER + fill(
         SETTINGS,
-        retention_hours=retention_hours,
+        retention_hours=int(plan.retention) // 3600,
         interval=interval,
         explorer=explorer,
         source=LOGS,

@@ -3,42 +3,34 @@
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
-from typing import get_args
 
 from observability.spec import names
 from observability.spec.alert import Alert, EntryT
-from observability.spec.clock import Clock
+from observability.spec.burn_tiers import build_clock, build_tiers, build_window, collect_windows
 from observability.spec.plan import (
     AVAILABILITY,
     COUNTER_RATIO,
     DECLARED_SOURCE,
     DEPENDENCY_SOURCE,
-    FINE_PACE,
     FRESHNESS,
     GATEWAY_SOURCE,
     GAUGE_VALUE,
     HTTP_SOURCE,
     JOB_SOURCE,
     LATENCY,
-    LONG_PACE,
     PROBE,
     PROBE_SOURCE,
-    SHORT_WINDOW,
-    THIN_PACE,
-    Condition,
     DrillRoute,
     Plan,
     Route,
     Slo,
-    Tier,
-    Window,
 )
-from observability.spec.quantities import Duration, parse_duration
+from observability.spec.quantities import Duration
 from observability.spec.schema.catalogue import (
     Catalogue,
 )
 from observability.spec.schema.entry import LatencyEntry, SubjectEntry
-from observability.spec.schema.policy import Policy, SliKind
+from observability.spec.schema.policy import Policy
 from observability.spec.schema.slos import NO_MEASURE
 
 
@@ -49,7 +41,7 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         *(slo for route in routes for slo in route.slos),
         *build_other_slos(catalogue),
     )
-    tiers = build_tiers(policy, slos)
+    tiers = build_tiers(catalogue, policy, slos)
     period = build_window(catalogue.period, policy)
     http_by_route = catalogue.http_by_route()
     return Plan(
@@ -220,58 +212,6 @@ def collect_buckets(slos: tuple[Slo, ...], policy: Policy) -> tuple[Decimal, ...
     edges = {slo.threshold.seconds for slo in slos if slo.threshold}
     edges |= {bucket.seconds for bucket in policy.buckets}
     return tuple(sorted(edges))
-
-
-# --- windows, burn-rate tiers and the clock ---
-
-
-def build_window(length: Duration, policy: Policy) -> Window:
-    """Return a window with the pace that the policy's clock gives its length."""
-    if length.seconds <= policy.clock.fine_up_to.seconds:
-        pace = FINE_PACE
-    elif length.seconds <= policy.clock.thin_up_to.seconds:
-        pace = THIN_PACE
-    else:
-        pace = LONG_PACE
-    return Window(length.text, length.seconds, pace)
-
-
-def build_tiers(policy: Policy, slos: tuple[Slo, ...]) -> tuple[Tier, ...]:
-    """Return the burn-rate alerts that judge any of the SLOs."""
-    tiers = (build_tier(name, policy) for name in policy.tiers)
-    return tuple(tier for tier in tiers if any(map(tier.judges, slos)))
-
-
-def build_tier(name: str, policy: Policy) -> Tier:
-    """Return one burn-rate alert; without `slis` it covers every kind of SLI."""
-    entry = policy.tiers[name]
-    conditions = tuple(
-        Condition(build_window(window.over, policy), window.factor, window.ratio or Decimal(0))
-        for window in entry.windows
-    )
-    return Tier(
-        name=name,
-        severity=entry.severity,
-        for_=entry.for_.seconds,
-        conditions=conditions,
-        guard_window=build_window(entry.failed.over, policy),
-        guard_events=entry.failed.events,
-        slis=entry.slis or get_args(SliKind),
-        source=entry.source,
-    )
-
-
-def collect_windows(tiers: tuple[Tier, ...], period: Window, policy: Policy) -> tuple[Window, ...]:
-    """Return every window that rules record, ascending; the period is the last."""
-    used = {period, build_window(parse_duration(SHORT_WINDOW), policy)}
-    for tier in tiers:
-        used.update(tier.windows)
-    return tuple(sorted(used, key=lambda window: window.seconds))
-
-
-def build_clock(policy: Policy) -> Clock:
-    """Return the policy's intervals in seconds."""
-    return Clock(*(getattr(policy.clock, name).seconds for name in Clock._fields))
 
 
 # --- alerts ---

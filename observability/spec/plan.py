@@ -38,6 +38,7 @@ DECLARED_SOURCE = "declared"  # metrics that the catalogue names
 FINE_PACE = "fine"
 THIN_PACE = "thin"
 LONG_PACE = "long"
+DAY = Decimal(86_400)  # seconds
 SHORT_WINDOW = "5m"  # recorded in every plan, because guards and `slo` read it
 
 AVAILABILITY: SliKind = "availability"
@@ -218,6 +219,11 @@ class Plan:
     policy: Policy
 
     @property
+    def retention(self) -> Decimal:
+        """Return for how many seconds samples and log lines are stored: the period and a day."""
+        return self.period.seconds + DAY
+
+    @property
     def scope(self) -> str:
         """Return service and environment as one word, with which unique names begin."""
         return "_".join(filter(None, (self.service, self.environment)))
@@ -258,18 +264,6 @@ class Plan:
     def heartbeat_severity(self) -> str:
         """Return the severity of the watchdog, which only shows that delivery works."""
         return self.policy.guards[names.WATCHDOG_ALERT].severity
-
-    @cached_property
-    def dependency_hold(self) -> Decimal:
-        """Return for how many seconds a page about a dependency fires after the recovery.
-
-        The pages of what needs it fire about as long, and must not be sent at its end. Alertmanager
-        compares the two when it next notifies: one `group_interval` more.
-        """
-        paging = self.policy.severities[self.paging_severity]
-        pages = (tier for tier in self.tiers if tier.severity == self.paging_severity)
-        longest_recovery = max((tier.recovery for tier in pages), default=Decimal(0))
-        return longest_recovery + paging.group_interval.seconds
 
     def dependents(self, dependency: str) -> tuple[str, ...]:
         """Return the routes, jobs and the gateway that need the dependency."""

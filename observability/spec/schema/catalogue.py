@@ -27,6 +27,7 @@ from observability.spec.schema.fields import (
     LinePart,
     MetricName,
     Percent,
+    Period,
     PositiveDuration,
     ProgramName,
     PythonCommand,
@@ -239,7 +240,7 @@ class Catalogue(Entry):
     environment: Environment | None = None
     scrape: ScrapeEntry = ScrapeEntry()
     owner: str
-    period: PositiveDuration
+    period: Period
     defaults: DefaultsEntry
     routes: Annotated[dict[RouteId, RouteEntry], Field(min_length=1)]
     dependencies: dict[DependencyId, DependencyEntry] = {}

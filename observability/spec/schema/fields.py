@@ -11,6 +11,7 @@ from observability.spec.names import BOARD_UID_LENGTH, board_uid
 from observability.spec.quantities import Duration, parse_duration, parse_positive_duration
 from observability.spec.selectors import parse_expression, parse_selector
 
+PERIODS = ("7d", "28d", "30d", "90d")  # for which rules and factors are tested (ADR 44)
 MIN_PERCENT = Decimal(50)  # below it an alert would fire while the objective is met
 MAX_PERCENT = Decimal("99.999")  # 100 would leave no error budget
 LONGEST_SLUG = max(board_slugs.ALL, key=len)
@@ -44,6 +45,13 @@ def parse_percent(value: Any) -> Decimal:
             "(100 would leave no error budget)"
         )
     return number
+
+
+def parse_period(value: Any) -> Duration:
+    """Return the Duration of one of PERIODS; raise ValueError for anything else."""
+    if value not in PERIODS:
+        raise ValueError(f"{value!r} is no period; write one of {', '.join(PERIODS)}")
+    return parse_duration(value)
 
 
 def parse_http(value: Any) -> Http:
@@ -159,6 +167,7 @@ Service = Annotated[str, matching(r"[a-z][a-z0-9-]*", "evara-api"), AfterValidat
 DurationField = Annotated[Duration, BeforeValidator(parse_duration)]
 PositiveDuration = Annotated[Duration, BeforeValidator(parse_positive_duration)]
 Percent = Annotated[Decimal, BeforeValidator(parse_percent)]
+Period = Annotated[Duration, BeforeValidator(parse_period)]
 HttpField = Annotated[Http, BeforeValidator(parse_http)]
 RateLimit = Annotated[str, matching(r"[1-9]\d*/(second|minute|hour|day)", "120/minute")]
 RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "orders.list")]

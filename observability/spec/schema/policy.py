@@ -125,6 +125,7 @@ class Policy(Entry):
     clock: ClockEntry
     buckets: tuple[PositiveDuration, ...]
     max_threshold: Annotated[Decimal, Field(gt=0, lt=1)]
+    factors_for: PositiveDuration  # the period for which the tiers' factors are written
     tiers: Annotated[dict[TierName, TierEntry], Field(min_length=1)]
     guards: dict[str, AlertEntry]
     severities: Annotated[dict[SeverityName, SeverityEntry], Field(min_length=1)]

@@ -57,3 +57,19 @@ def test_expressions_of_watch_entries_are_linted(plan_of: Callable[..., Plan]) -
     [problem] = lint.check(edited, registry.ROOT)
     assert problem.where.endswith("rules.yaml: TargetDown")
     assert problem.message == "asks for upp, which nothing exposes or records"
+
+
+@pytest.mark.parametrize(("period", "is_kept"), [("28d", True), ("30d", True), ("90d", False)])
+def test_retention_below_the_period_is_a_problem(
+    plan_of: Callable[..., Plan], period: str, is_kept: bool
+) -> None:
+    """The compose stack would forget the first days of the period."""
+    edited = plan_of((("period: 30d", f"period: {period}"),))
+    problems = [(p.where, p.message, p.fix) for p in lint.check(edited, registry.ROOT)]
+    assert problems == ([] if is_kept else [
+        (
+            "compose.services.yaml: services.prometheus.command",
+            "keeps samples for 31d, but the period and a day are 91d",
+            "write --storage.tsdb.retention.time=91d",
+        )
+    ])  # fmt: skip

@@ -33,12 +33,18 @@ def test_keys_are_in_no_command_line(
     assert key_by_program == {"prober": "evara_of_prober"}
 
 
+@pytest.mark.parametrize(("period", "retention"), [("7d", "8d"), ("30d", "31d"), ("90d", "91d")])
 def test_retention_is_longer_than_the_period(
-    layout: StackLayout, plan: Plan, servers: dict[str, Server]
+    layout: StackLayout,
+    plan_of: Callable[..., Plan],
+    servers: dict[str, Server],
+    period: str,
+    retention: str,
 ) -> None:
     """A window of 30 days needs more than 30 days of data."""
+    plan = plan_of((("period: 30d", f"period: {period}"),))
     by_name = {program.name: program for program in programs(layout, plan, servers)}
-    assert "--storage.tsdb.retention.time=31d" in by_name["prometheus"].command
+    assert f"--storage.tsdb.retention.time={retention}" in by_name["prometheus"].command
 
 
 def test_only_drills_have_faults(

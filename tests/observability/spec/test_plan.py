@@ -17,6 +17,7 @@ from observability.lib import scope
 from observability.spec import names
 from observability.spec.loading import load_plan
 from observability.spec.plan import FINE_PACE, LONG_PACE, SHORT_WINDOW, THIN_PACE, Plan, Slo
+from observability.spec.schema.fields import PERIODS
 from tests.observability.compiler_support import CONTRACT, SERVICE, slo_of
 
 HASH = """
@@ -119,6 +120,30 @@ def test_windows_ascend_and_choose_series_by_their_length(plan: Plan) -> None:
         ("1d", LONG_PACE), ("3d", LONG_PACE), ("30d", LONG_PACE),
     ]  # fmt: skip
     assert plan.windows[-1] == plan.period
+
+
+@pytest.mark.parametrize("period", PERIODS)
+def test_factors_spend_the_same_share_of_every_period(
+    plan: Plan, plan_of: Callable[..., Plan], period: str
+) -> None:
+    """A window may spend as much of a short budget as of a long one; no factor is below 1."""
+    changed = plan_of((("period: 30d", f"period: {period}"),))
+    assert changed.windows[-1].name == period
+    days = Decimal(period.removesuffix("d"))
+    for tier, other in zip(plan.tiers, changed.tiers, strict=True):
+        for of_30d, condition in zip(tier.conditions, other.conditions, strict=True):
+            assert (of_30d.ratio, of_30d.window) == (condition.ratio, condition.window)
+            if of_30d.factor is not None and condition.factor is not None:
+                share = of_30d.factor / 30
+                assert condition.factor == max(round(share * days, 4), Decimal(1))
+
+
+def test_a_factor_below_1_is_scaled_up_alone(plan_of: Callable[..., Plan]) -> None:
+    """An alert below the pace of the budget stays as it is declared; no period lowers it."""
+    policy = (("{over: 3d, factor: 1}", "{over: 3d, factor: 0.5}"),)
+    for period, factor in (("7d", "0.5"), ("90d", "1.5")):
+        changed = plan_of((("period: 30d", f"period: {period}"),), policy)
+        assert changed.tiers[-1].conditions[0].factor == Decimal(factor)
 
 
 def test_slo_names_are_unique(plan: Plan) -> None:

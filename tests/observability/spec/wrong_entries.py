@@ -22,6 +22,14 @@ WRONG_IN_CATALOGUE = {
         ("period: 30d", "period: 30d\nzebra: 1"),
         ("zebra", "unknown key", "remove it; known here: backup, defaults, dependencies"),
     ),
+    "a period of another length": (
+        ("period: 30d", "period: 14d"),
+        ("period", "'14d' is no period", "write one of 7d, 28d, 30d, 90d"),
+    ),
+    "a period in another unit": (
+        ("period: 30d", "period: 720h"),
+        ("period", "'720h' is no period", "write one of 7d, 28d, 30d, 90d"),
+    ),
     "objective of 100": (
         ("    availability: 99.95", "    availability: 100"),
         (
@@ -519,6 +527,10 @@ WRONG_IN_POLICY = {
             "looks back 31d, which is longer than the period of 30d",
             "shorten the window",
         ),
+    ),
+    "factors for no period": (
+        ("factors_for: 30d", "factors_for: 0d"),
+        ("factors_for", "'0d' is no time at all", "write a duration above zero"),
     ),
     "a severity that is not declared": (
         ("  T4: {severity: ticket", "  T4: {severity: tikcet"),
