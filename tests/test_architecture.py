@@ -14,7 +14,7 @@ FILE_LINES = 300
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BUDGETS = {  # AST nodes
     "api": 47_200,
-    "observability": 110_000,
+    "observability": 111_500,
     "loadtests": 15_000,
 }
 

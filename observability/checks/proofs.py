@@ -66,8 +66,10 @@ def check_slis(plan: Plan, drills: Drills) -> Iterator[Problem]:
     No drill can break what a declared SLO is about; promtool's cases show that its alert fires.
     """
     paging = [tier for tier in plan.tiers if tier.severity == plan.paging_severity]
-    kinds = {sli for tier in paging for sli in tier.slis} & {
-        slo.sli for slo in plan.slos if not slo.is_declared
+    kinds = {
+        slo.sli
+        for slo in plan.slos
+        if not slo.is_declared and any(tier.judges(slo) for tier in paging)
     }
     drill_by_sli = {str(sli): drill for sli, drill in plan.policy.drill.by_sli.items()}
     for kind in sorted(kinds):

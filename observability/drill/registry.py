@@ -41,12 +41,14 @@ def drills(plan: Plan) -> dict[str, Drill]:
     """Return every drill by name, also those for whose fault the plan has no alert."""
     by_name = {}
     declared = burn_alerts(slo for slo in plan.slos if slo.is_declared)
+    silent = burn_alerts(slo for slo in plan.slos if plan.paging_severity in slo.muted)
     for drill in (*route_drills(plan), *program_drills(plan)):
         symptoms = {(alert.name, "") for alert in plan.symptoms if alert.entry.drill == drill.name}
         allowed = drill.allowed | declared
         if isinstance(drill.fault, StoppedPrograms):
             allowed |= {(names.PROGRAM_ALERT, "")}
-        required = drill.required | symptoms
+        allowed |= drill.required & silent  # their tickets may follow
+        required = (drill.required - silent) | symptoms
         by_name[drill.name] = replace(drill, required=required, allowed=allowed)
     return by_name
 

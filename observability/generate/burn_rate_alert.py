@@ -27,7 +27,7 @@ ABOVE_SHARE = "<<error_ratio>> > <<share>>"
 ABOVE_BURN_RATE = """\
 <<error_ratio>>
 > on (<<SLO>>) <<labels>>clamp_max(<<factor>> * (1 - <<objectives>>), <<maximum>>)"""
-LABELS = "group_left (<<OWNER>>, <<SLI>>, <<SUBJECT>>) "
+LABELS = "group_left (<<labels>>) "
 WITH_LABELS = "(<<condition>>) * on (<<SLO>>) <<labels>>(<<objectives>> > bool 0)"
 MOSTLY_COVERED = "<<covered>> >= <<seconds>>"  # a window that is mostly empty opens no ticket
 ENOUGH_EVENTS = "<<bad_rate>> * <<seconds>> >= <<events>>"  # the guard against too few events
@@ -85,8 +85,11 @@ def expression(plan: Plan, tier: Tier) -> str:
         seconds=format_decimal(tier.guard_window.seconds),
         events=format_decimal(tier.guard_events),
     )
+    own_labels = {label for slo in plan.slos for label, _ in slo.labels}
+    labels = (names.OWNER, names.SLI, names.SUBJECT, *sorted(own_labels))
+    added = fill(LABELS, labels=", ".join(labels))
     first, *others = tier.conditions
-    conditions = [above_threshold(plan, first, judged_objectives(plan, tier), fill(LABELS))]
+    conditions = [above_threshold(plan, first, judged_objectives(plan, tier), added)]
     conditions += (above_threshold(plan, condition, names.OBJECTIVE) for condition in others)
     if tier.severity != plan.paging_severity:
         conditions.append(mostly_covered(first.window))
@@ -101,6 +104,8 @@ def judged_objectives(plan: Plan, tier: Tier) -> str:
     if tier.source:
         subjects = {slo.subject for slo in plan.slos if tier.judges(slo)}
         labels[names.SUBJECT] = one_of(sorted(subjects))
+    if any(tier.severity in slo.muted for slo in plan.slos):
+        labels[names.muted(tier.severity)] = ""
     return selector(names.OBJECTIVE, **labels)
 
 

@@ -133,6 +133,8 @@ def constants(plan: Plan) -> Iterator[Rule]:
             names.SLI: slo.sli,
             names.OWNER: slo.owner,
             names.SCRAPE_JOB: sli.scrape_job(plan, slo),
+            **dict(slo.labels),
+            **{names.muted(severity): "true" for severity in slo.muted},
         }
         yield record(names.OBJECTIVE, f"vector({format_decimal(slo.objective)})", **labels)
     for slo in plan.slos:

@@ -23,4 +23,6 @@ def form(slo: Slo) -> tuple[Any, ...]:
     """Return all that the rules of an SLO depend on, besides names and texts."""
     if slo.is_declared:
         return (slo.name,)
-    return slo.sli, slo.source, slo.threshold or slo.fresh_within, slo.objective
+    own_labels = tuple(label for label, _ in slo.labels)
+    limit = slo.threshold or slo.fresh_within
+    return slo.sli, slo.source, limit, slo.objective, slo.muted, own_labels

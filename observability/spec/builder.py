@@ -29,9 +29,10 @@ from observability.spec.quantities import Duration
 from observability.spec.schema.catalogue import (
     Catalogue,
 )
-from observability.spec.schema.entry import LatencyEntry, SubjectEntry
-from observability.spec.schema.policy import Policy
+from observability.spec.schema.entry import LatencyEntry
+from observability.spec.schema.policy import Policy, SliKind
 from observability.spec.schema.slos import NO_MEASURE
+from observability.spec.schema.subject import SubjectEntry
 
 
 def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
@@ -126,7 +127,7 @@ def build_slo(
     subject: str,
     entry: SubjectEntry,
     default_owner: str,
-    sli: str,
+    sli: SliKind,
     percent: Decimal,
     threshold: Duration | None = None,
     fresh_within: Duration | None = None,
@@ -144,6 +145,8 @@ def build_slo(
         threshold=threshold,
         fresh_within=fresh_within,
         impact=entry.impact,
+        muted=entry.alerts.muted(sli),
+        labels=entry.alerts.labels_of(sli),
     )
 
 
@@ -204,6 +207,8 @@ def build_declared_slos(catalogue: Catalogue) -> Iterator[Slo]:
             impact=entry.impact,
             measure=measure,
             routes=catalogue.routes_of_slo(entry),
+            muted=entry.alerts.muted(sli),
+            labels=entry.alerts.labels_of(sli),
         )
 
 

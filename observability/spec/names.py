@@ -210,6 +210,17 @@ NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every 
 NEXT_STEPS_INFO = "service_slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
 BUDGET_LEFT = "service_slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 = missed
 
+# Rules and alerts have these themselves, so no other label may have such a name.
+ALERT_LABELS = (
+    *(SERVICE, ENVIRONMENT, SLO, SLI, SUBJECT, OWNER, SOURCE, LIMIT, INSTANCE, SCRAPE_JOB),
+    *(SEVERITY, TIER, ALERT_NAME, "alertstate", NEXT_STEPS, RULE_GROUP, "le"),
+)
+
+
+def muted(severity: str) -> str:
+    """Return the label of an SLO's objective that says that its alerts of a severity are off."""
+    return f"muted_{severity}"
+
 
 def total_rate(window: str) -> str:
     """Return the recorded series of events (for freshness, of seconds) per second over `window`."""

@@ -63,6 +63,8 @@ class Slo:
     threshold: Duration | None = None  # the slowest good event, where durations are judged
     fresh_within: Duration | None = None  # the oldest good success, where seconds are counted
     impact: str = ""  # what users notice, where the catalogue says it
+    muted: tuple[str, ...] = ()  # severities whose burn-rate alerts are off
+    labels: tuple[tuple[str, str], ...] = ()  # more labels of its alerts
     measure: Measure = NO_MEASURE
     routes: tuple[str, ...] = ()  # whose requests a declared SLO counts together
 
@@ -144,7 +146,8 @@ class Tier:
 
     def judges(self, slo: Slo) -> bool:
         """Return whether the alert is about this SLO, too."""
-        return slo.sli in self.slis and self.source in (None, slo.source)
+        is_meant = slo.sli in self.slis and self.source in (None, slo.source)
+        return is_meant and self.severity not in slo.muted
 
     @property
     def windows(self) -> tuple[Window, ...]:

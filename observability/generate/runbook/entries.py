@@ -118,14 +118,15 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
     tiers = tuple(tier for tier in plan.tiers if tier.judges(slo))
     bad_share = selector(names.error_ratio(SHORT_WINDOW), **{names.SLO: slo.name})
     still_bad = RunbookCheck("What is the current ratio of bad events?", bad_share, Unit.RATIO)
+    muted = (f"no {severity}" for severity in slo.muted)
     meaning = fill(SLO_MEANING, period=plan.period.name, promise=promise(slo))
-    drill = kind.drill(plan, slo)
+    drill = None if plan.paging_severity in slo.muted else kind.drill(plan, slo)
     proof = f"`make drill D={drill}`" if drill else CASES
     return RunbookEntry(
         name=slo.name,
         kind=PROMISE,
         owner=slo.owner,
-        severity=severities(tiers),
+        severity=", ".join(filter(None, (severities(tiers), *muted))),
         meaning=append_dependents(plan, meaning, slo.subject),
         users=kind.impact(slo),
         checks=(still_bad, *kind.checks(slo)),

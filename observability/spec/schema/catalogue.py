@@ -13,7 +13,6 @@ from observability.spec.schema.entry import (
     Entry,
     LatencyEntry,
     NeedsEntry,
-    SubjectEntry,
 )
 from observability.spec.schema.fields import (
     AddressText,
@@ -41,6 +40,7 @@ from observability.spec.schema.fields import (
 )
 from observability.spec.schema.scrape import ScrapeEntry
 from observability.spec.schema.slos import ALL_ROUTES, SloEntry
+from observability.spec.schema.subject import SubjectEntry
 
 
 class LoadEntry(Entry):

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from observability.spec.schema.fields import (
     DurationField,
     NextSteps,
-    OptionalText,
     Percent,
     PositiveDuration,
     TestId,
@@ -46,14 +45,6 @@ class NeedsEntry(Entry):
     """The key of everything that fails while a dependency fails."""
 
     needs: tuple[str, ...] = ()
-
-
-class SubjectEntry(Entry):
-    """Keys of everything that has SLOs."""
-
-    next_steps: NextSteps
-    owner: str | None = None
-    impact: OptionalText = ""
 
 
 class LatencyEntry(Entry):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from observability.spec import board_slugs
+from observability.spec import board_slugs, names
 from observability.spec.names import BOARD_UID_LENGTH, board_uid
 from observability.spec.quantities import Duration, parse_duration, parse_positive_duration
 from observability.spec.selectors import parse_expression, parse_selector
@@ -160,6 +160,15 @@ TargetLabel = Annotated[
     str,
     matching(rf"(?!({RULE_LABELS})$)[a-zA-Z_]\w*", f"cluster; rules need {RULE_LABELS} themselves"),
 ]
+ALERT_LABEL = "|".join((names.muted(r"\w*"), *names.ALERT_LABELS))
+AlertLabel = Annotated[
+    str,
+    matching(
+        rf"(?!__)(?!({ALERT_LABEL})$)[a-zA-Z_]\w*",
+        f"team; rules and alerts have {', '.join(names.ALERT_LABELS)} themselves",
+    ),
+]
+AlertLabelValue = Annotated[str, matching(r"[\w./:@-]+", "payments")]
 # Both become parts of regular expressions.
 ScrapeJob = Annotated[str, matching(r"[\w./:-]+", "shop-api")]
 LabelValue = Annotated[str, matching(r"[\w./:-]*", "eu-west")]

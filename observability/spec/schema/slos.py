@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from observability.spec.schema.entry import Entry, LatencyEntry, NeedsEntry, SubjectEntry
+from observability.spec.schema.entry import Entry, LatencyEntry, NeedsEntry
 from observability.spec.schema.fields import (
     Expression,
     Percent,
@@ -15,6 +15,7 @@ from observability.spec.schema.fields import (
     Selector,
     SloName,
 )
+from observability.spec.schema.subject import SubjectEntry
 from observability.spec.selectors import example, is_selector
 
 

@@ -17,6 +17,7 @@ from observability.spec.validation.references import (
     check_references,
     repeated,
 )
+from observability.spec.validation.slo_alerts import check_slo_alerts
 from observability.spec.validation.slos import check_slos
 
 SYMPTOM_SECTIONS = ("watch", "logs")
@@ -35,6 +36,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_heard(severities(catalogue), policy, where)
     yield from check_reserved_names(catalogue, where)
     yield from check_dependency_alerts(catalogue, policy, where)
+    yield from check_slo_alerts(catalogue, policy, where)
     yield from check_probe(catalogue, where)
     yield from check_drill_route(catalogue, where)
     yield from check_load(catalogue, where)

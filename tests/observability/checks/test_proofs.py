@@ -243,3 +243,15 @@ def test_sli_without_a_drill_is_a_problem(plan_of: Callable[..., Plan], tmp_path
     [problem] = problems_of(plan_of(SMALL), tmp_path)
     assert "route-errors raises no alert of this catalogue" in problem.message
     assert problems_of(plan_of(SMALL + "\ndrill: {route: things.list}\n"), tmp_path) == []
+
+
+def test_a_kind_of_sli_whose_pages_are_off_needs_no_drill(
+    plan_of: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """But the route that drills break must page."""
+    drill = "\ndrill: {route: things.list}\n"
+    silent = SMALL.replace("{http: GET /things/", "{alerts: {disable: [page]}, http: GET /things/")
+    assert problems_of(plan_of(silent), tmp_path) == []
+    other = "  things.get: {http: GET /thing/, next_steps: [Look at it.]}\nprobe:"
+    [problem] = problems_of(plan_of(silent.replace("probe:", other) + drill), tmp_path)
+    assert "route-errors raises no alert of this catalogue" in problem.message

@@ -1,11 +1,14 @@
 """The pages: their figures; they open whatever is down; they escape all text."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from observability.console.app import create_app
+from observability.devstack.layout import StackLayout
 from observability.generate.runbook import entries
 from observability.lib.prometheus import Prometheus
 from observability.slo.verdicts import measure
@@ -289,3 +292,17 @@ def test_pages_are_accessible(
         for _, attributes in page.tags
         if "aria-labelledby" in attributes
     } <= set(ids)
+
+
+def test_the_page_of_an_slo_says_which_alerts_are_off(
+    layout: StackLayout, plan_of: Callable[..., Plan]
+) -> None:
+    """Who wonders why nobody was paged finds it beside the objective, and in the runbook."""
+    http = "    http: GET /api/v1/orders\n"
+    plan = plan_of(((http, f"{http}    alerts: {{disable: [page]}}\n"),))
+    client = create_app(layout, plan).test_client()
+    page = client.get("/slo/orders.list-availability").text
+    assert "over 30d · route" in page
+    assert "</a> · no page</p>" in page
+    assert "ticket, no page" in page
+    assert "no page" not in client.get("/slo/orders.get-availability").text

@@ -100,3 +100,15 @@ def test_drill_without_an_alert_stays_in_the_list(plan_of: Callable[..., Plan]) 
     proving = [name for name, drill in by_name.items() if drill.required]
     assert proving == ["route-errors", "route-exception"]
     assert not any(drill.required for drill in drills(plan_of(SMALL)).values())
+
+
+def test_drills_do_not_wait_for_pages_that_are_off(plan_of: Callable[..., Plan]) -> None:
+    """A ticket may still follow; it would take hours of the drill's clock."""
+    steps = "next_steps: [Look at it.]"
+    route = f"things.list: {{alerts: {{disable: [page]}}, http: GET /things/, {steps}}}"
+    silent = SMALL.replace(f"things.list: {{http: GET /things/, {steps}}}", route)
+    assert route in silent
+    alert = (names.BURN_ALERT, "things.list-availability")
+    drill = drills(plan_of(silent + ROUTE))["route-errors"]
+    assert (drill.required, drill.allowed) == (frozenset(), {alert})
+    assert drills(plan_of(SMALL + ROUTE))["route-errors"].required == {alert}

@@ -22,7 +22,8 @@ MANY_OF_EACH_KIND = (
     )
     + "jobs:\n"
     + "".join(
-        f"  a.j{n}: {{fresh_within: {n % 3 + 1}h, objective: 99, next_steps: [Look.]}}\n"
+        f"  a.j{n}: {{fresh_within: {n % 3 + 1}h, objective: 99, next_steps: [Look.],"
+        f" alerts: {{disable: [{'page' if n % 2 else ''}], labels: {{team: t{n}}}}}}}\n"
         for n in range(9)
     )
 )

@@ -1,5 +1,7 @@
 """The runbook's entries: every alert and every SLO has what a person on call needs."""
 
+from collections.abc import Callable
+
 import pytest
 
 from observability.checks import expressions
@@ -95,3 +97,21 @@ def test_alerts_carry_the_address_of_their_page(plan: Plan) -> None:
         )
         dashboard_url = alert["annotations"]["dashboard_url"]
         assert dashboard_url.startswith("http://localhost:3000/d/evara-api-")
+
+
+@pytest.mark.parametrize(
+    ("alerts", "severity"),
+    [
+        ("{disable: [page]}", "ticket, no page"),
+        ("{disable: [ticket]}", "page, no ticket"),
+        ("{disable: [page, ticket]}", "no page, no ticket"),
+    ],
+)
+def test_the_runbook_says_which_alerts_are_off(
+    plan_of: Callable[..., Plan], alerts: str, severity: str
+) -> None:
+    """Without pages, no drill raises an alert of the SLO."""
+    http = "    http: GET /api/v1/orders\n"
+    entry = entries(plan_of(((http, f"{http}    alerts: {alerts}\n"),)))["orders.list-availability"]
+    assert entry.severity == severity
+    assert ("make drill" in entry.drill) == ("no page" not in severity)
