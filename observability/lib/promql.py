@@ -31,7 +31,12 @@ def one_of(texts: Iterable[str]) -> str:
 
     Prometheus looks up such alternatives one by one, if nothing in them is more than escaped.
     """
-    return "~" + "|".join(text.replace(".", r"\.") for text in texts)
+    return "~" + "|".join(map(escape_regex, texts))
+
+
+def escape_regex(text: str) -> str:
+    """Return a regular expression that matches exactly this id or word."""
+    return text.replace(".", r"\.")
 
 
 def one_match(labels: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import promql_parser
 from promql_parser import BinaryExpr, Call, Expr, MatchOp, MatrixSelector, VectorSelector
 
 from observability.lib.json_object import Json
-from observability.lib.promql import RATE_INTERVAL, matcher, one_match, one_of
+from observability.lib.promql import RATE_INTERVAL, escape_regex, matcher, one_match, one_of
 from observability.spec import names
 from observability.spec.plan import GATEWAY_SOURCE, Plan
 
@@ -68,7 +68,7 @@ def matchers(plan: Plan, series: str) -> Labels:
     if series.startswith((names.RECORDED, names.ALERTS)):
         return own_matchers(plan)
     if series in names.RULE_METRICS:
-        return {names.RULE_GROUP: f"~.*;{plan.scope}:.*"}
+        return {names.RULE_GROUP: f"~.*;{escape_regex(plan.scope)}:.*"}
     return {names.SCRAPE_JOB: one_of(scrape_jobs(plan, series)), **plan.scrape.labels}
 
 

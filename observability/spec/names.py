@@ -279,8 +279,11 @@ BOARD_UID_LENGTH = 40  # Grafana takes no longer one
 
 
 def board_uid(scope: str, slug: str) -> str:
-    """Return the stable uid of a dashboard; scopes are short enough for BOARD_UID_LENGTH."""
-    return f"{scope}-{slug}"
+    """Return the stable uid of a dashboard; scopes are short enough for BOARD_UID_LENGTH.
+
+    Grafana allows no dot. Scopes have no double underscore.
+    """
+    return f"{scope.replace('.', '__')}-{slug}"
 
 
 # --- scrape jobs ---

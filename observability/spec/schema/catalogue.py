@@ -15,10 +15,10 @@ from observability.spec.schema.entry import (
     NeedsEntry,
 )
 from observability.spec.schema.fields import (
+    ALL_ROUTES,
     AddressText,
     AlertName,
     BackupText,
-    DependencyId,
     DurationField,
     Environment,
     Http,
@@ -31,15 +31,15 @@ from observability.spec.schema.fields import (
     ProgramName,
     PythonCommand,
     RateLimit,
-    RouteId,
     Service,
     SloName,
+    SubjectId,
     Text,
     Title,
     limit_service,
 )
 from observability.spec.schema.scrape import ScrapeEntry
-from observability.spec.schema.slos import ALL_ROUTES, SloEntry
+from observability.spec.schema.slos import SloEntry
 from observability.spec.schema.subject import SubjectEntry
 
 
@@ -235,16 +235,16 @@ ExemptEntry = Annotated[ServedEntry, BeforeValidator(expand_exempt)]
 class Catalogue(Entry):
     """The whole of catalogue.yaml."""
 
-    sections_sharing_ids = (("routes", "exempt", "jobs"), ("watch", "logs"))
+    sections_sharing_ids = (("routes", "exempt", "jobs", "dependencies"), ("watch", "logs"))
     service: Service
     environment: Environment | None = None
     scrape: ScrapeEntry = ScrapeEntry()
     owner: str
     period: Period
     defaults: DefaultsEntry
-    routes: Annotated[dict[RouteId, RouteEntry], Field(min_length=1)]
-    dependencies: dict[DependencyId, DependencyEntry] = {}
-    jobs: dict[RouteId, JobEntry] = {}
+    routes: Annotated[dict[SubjectId, RouteEntry], Field(min_length=1)]
+    dependencies: dict[SubjectId, DependencyEntry] = {}
+    jobs: dict[SubjectId, JobEntry] = {}
     probe: ProbeEntry
     gateway: GatewayEntry | None = None
     slos: dict[SloName, SloEntry] = {}
@@ -256,7 +256,7 @@ class Catalogue(Entry):
     log_fields: tuple[MetricName, ...] = ()
     backup: dict[BackupText, BackupEntry] = {}
     table_sizes: tuple[MetricName, ...] = ()
-    exempt: dict[RouteId, ExemptEntry] = {}
+    exempt: dict[SubjectId, ExemptEntry] = {}
 
     @field_validator("environment")
     @classmethod

@@ -14,6 +14,8 @@ from observability.spec.selectors import parse_expression, parse_selector
 PERIODS = ("7d", "28d", "30d", "90d")  # for which rules and factors are tested (ADR 44)
 MIN_PERCENT = Decimal(50)  # below it an alert would fire while the objective is met
 MAX_PERCENT = Decimal("99.999")  # 100 would leave no error budget
+ALL_ROUTES = ("*",)  # no id looks like this
+MAX_ID_LENGTH = 63  # of a job, in the column `task` of dead letters
 LONGEST_SLUG = max(board_slugs.ALL, key=len)
 MAX_SERVICE_LENGTH = BOARD_UID_LENGTH - len(board_uid("", LONGEST_SLUG))
 
@@ -72,6 +74,24 @@ def parse_http(value: Any) -> Http:
     return http
 
 
+def parse_id(value: Any) -> str:
+    """Return an id that labels, URLs, file names and regular expressions take as it is.
+
+    Raise ValueError for anything else.
+    """
+    text = str(value)
+    if len(text) > MAX_ID_LENGTH:
+        raise ValueError(f"{text!r} is too long; shorten it to {MAX_ID_LENGTH} characters")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*([.-][a-z0-9_]+)*", text):
+        words = "-".join(re.findall(r"\.|[A-Z]?[a-z0-9_]+|[A-Z]+", text))
+        proposal = re.sub(r"-*\.[.-]*", ".", words).lower().lstrip("0123456789_-.").rstrip("-.")
+        raise ValueError(
+            f"{value!r} does not fit into labels and URLs; write {proposal or 'orders.get-by-id'}: "
+            "lower-case letters, digits and _, separated by single dots or hyphens"
+        )
+    return text
+
+
 def parse_text(value: Any) -> str:
     """Return text with single spaces between its words; raise ValueError for anything else.
 
@@ -104,10 +124,10 @@ def parse_sample(value: Any) -> str:
 
 
 def parse_routes(value: Any) -> Any:
-    """Return the list of `all`, a list unchanged; raise ValueError for other texts."""
+    """Return ALL_ROUTES for `all`, a list unchanged; raise ValueError for other texts."""
     if isinstance(value, str) and value != "all":
         raise ValueError(f"{value!r} is no list of routes; write all, or [{value}]")
-    return [value] if isinstance(value, str) else value
+    return ALL_ROUTES if isinstance(value, str) else value
 
 
 def parse_title(value: Any) -> str:
@@ -143,12 +163,12 @@ def parse_address_text(value: Any) -> str:
 
 def limit_service(service: str) -> str:
     """Return the service; raise ValueError when the uid of a dashboard would be too long."""
-    if len(service) > MAX_SERVICE_LENGTH:
-        uid = board_uid(service, LONGEST_SLUG)
+    uid = board_uid(service, LONGEST_SLUG)
+    if len(uid) > BOARD_UID_LENGTH:
         raise ValueError(
             f"{service!r} is too long: Grafana's uid {uid} would have {len(uid)} characters, "
             f"of which {BOARD_UID_LENGTH} are allowed; "
-            f"shorten it to {MAX_SERVICE_LENGTH} characters"
+            f"shorten it to {MAX_SERVICE_LENGTH} characters, where a dot counts twice"
         )
     return service
 
@@ -172,20 +192,23 @@ AlertLabelValue = Annotated[str, matching(r"[\w./:@-]+", "payments")]
 # Both become parts of regular expressions.
 ScrapeJob = Annotated[str, matching(r"[\w./:-]+", "shop-api")]
 LabelValue = Annotated[str, matching(r"[\w./:-]*", "eu-west")]
-Service = Annotated[str, matching(r"[a-z][a-z0-9-]*", "evara-api"), AfterValidator(limit_service)]
+Service = Annotated[
+    str,
+    matching(r"[a-z][a-z0-9-]*(\.[a-z0-9-]+)*", "evara-api"),
+    AfterValidator(limit_service),
+]
 DurationField = Annotated[Duration, BeforeValidator(parse_duration)]
 PositiveDuration = Annotated[Duration, BeforeValidator(parse_positive_duration)]
 Percent = Annotated[Decimal, BeforeValidator(parse_percent)]
 Period = Annotated[Duration, BeforeValidator(parse_period)]
 HttpField = Annotated[Http, BeforeValidator(parse_http)]
 RateLimit = Annotated[str, matching(r"[1-9]\d*/(second|minute|hour|day)", "120/minute")]
-RouteId = Annotated[str, matching(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*", "orders.list")]
+SubjectId = Annotated[str, BeforeValidator(parse_id)]  # of a route, dependency or job
 SloName = Annotated[str, matching(r"[a-z][a-z0-9_]*([.-][a-z0-9_]+)*", "uploads-complete")]
 Expression = Annotated[str, BeforeValidator(parse_expression)]
 RouteIds = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(parse_routes)]
 SampleValue = Annotated[str, BeforeValidator(parse_sample)]
 Selector = Annotated[str, BeforeValidator(parse_selector)]
-DependencyId = Annotated[str, matching(r"[a-z][a-z0-9_]*", "database")]
 MetricName = Annotated[str, matching(r"[a-z][a-z0-9_]*", "orders_open")]
 AlertName = Annotated[str, matching(r"[A-Z][A-Za-z0-9]*", "TargetDown")]
 TestId = Annotated[

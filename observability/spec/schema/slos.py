@@ -113,7 +113,6 @@ class Measure:
 
 
 NO_MEASURE = Measure()
-ALL_ROUTES = ("all",)  # no id looks like this
 
 
 class SloEntry(SubjectEntry, NeedsEntry):

@@ -21,6 +21,7 @@ from observability.spec.validation.slo_alerts import check_slo_alerts
 from observability.spec.validation.slos import check_slos
 
 SYMPTOM_SECTIONS = ("watch", "logs")
+SUBJECT_SECTIONS = ("routes", "exempt", "jobs", "dependencies")
 NEEDING_SECTIONS = ("routes", "exempt", "jobs", "slos", *SYMPTOM_SECTIONS)
 OWNED_SECTIONS = ("routes", "dependencies", "jobs", "slos", *SYMPTOM_SECTIONS)
 RESERVED_ALERTS = {names.BURN_ALERT, names.TEST_ALERT, *names.GUARDS}
@@ -121,9 +122,12 @@ def check_reserved_names(catalogue: Catalogue, where: Where) -> Iterator[Problem
             "is a program that every stack has",
         ),
     ]
+    subjects = [names.UNMATCHED]
     if catalogue.gateway:
-        message = "is the gateway's name, whose SLO has it"
-        sections.append((("dependencies",), catalogue.dependencies, [names.GATEWAY], message))
+        subjects.append(names.GATEWAY)
+    for section in SUBJECT_SECTIONS:
+        message = "is the gateway's name, or that of requests to unknown routes"
+        sections.append(((section,), getattr(catalogue, section), subjects, message))
     for path, declared, reserved, message in sections:
         for name in declared:
             if name in reserved:

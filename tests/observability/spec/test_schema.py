@@ -209,7 +209,7 @@ def test_a_service_is_as_long_as_grafana_allows(
     [problem] = problems_of(((SERVICE_LINE, f"service: {longest}a\n"),))
     assert problem.where.endswith(": service")
     assert "would have 41 characters, of which 40 are allowed" in problem.message
-    assert problem.fix == "shorten it to 27 characters"
+    assert problem.fix == "shorten it to 27 characters, where a dot counts twice"
 
 
 def test_every_board_has_a_declared_slug(plan: plans.Plan) -> None:

@@ -114,7 +114,39 @@ WRONG_IN_CATALOGUE = {
     ),
     "an id that is no id": (
         ("  docs.page: GET /docs\n", "  DocsPage: GET /docs\n"),
-        ("exempt.DocsPage", "'DocsPage' does not fit", "write it like orders.list"),
+        (
+            "exempt.DocsPage",
+            "'DocsPage' does not fit into labels and URLs",
+            "write docs-page: lower-case",
+        ),
+    ),
+    "an id with a slash": (
+        ("  docs.page: GET /docs\n", "  docs/page: GET /docs\n"),
+        ("exempt.docs/page", "'docs/page' does not fit", "write docs-page: lower-case"),
+    ),
+    "an id with two dots": (
+        ("  docs.page: GET /docs\n", "  docs..page: GET /docs\n"),
+        ("exempt.docs..page", "'docs..page' does not fit", "write docs.page: lower-case"),
+    ),
+    "an id that is a number": (
+        ("  docs.page: GET /docs\n", "  404: GET /docs\n"),
+        ("exempt.404", "does not fit into labels", "write orders.get-by-id: lower-case"),
+    ),
+    "an id that no file can have": (
+        ("  docs.page: GET /docs\n", f"  docs.{'x' * 100}: GET /docs\n"),
+        (f"exempt.docs.{'x' * 100}", "is too long", "shorten it to 63 characters"),
+    ),
+    "the label of unknown routes": (
+        ("  docs.page: GET /docs\n", "  unmatched: GET /docs\n"),
+        ("exempt.unmatched", "or that of requests to unknown routes", "choose another name"),
+    ),
+    "a dependency with the id of a route": (
+        ("dependencies:\n", "dependencies:\n  orders.list: {availability: 99, next_steps: [A]}\n"),
+        ("dependencies.orders.list", "is declared under routes, too", "rename or remove one"),
+    ),
+    "a service with an underscore": (
+        ("service: evara-api", "service: evara_api"),
+        ("service", "'evara_api' does not fit", "write it like evara-api"),
     ),
     "no next steps": (
         (SYNC_STEPS, ""),

@@ -30,7 +30,7 @@ from api.platform.types import JsonObject
 from tests.api.platform.other_app.models import Order
 
 SHIP = "orders.ship"
-NOTIFY = "orders.notify"
+NOTIFY = "orders.notify-buyer"
 SHIPPED = "orders_shipped"
 LOST = "lost"  # an order that cannot be shipped
 LARGE = 1_000.0  # an order of this amount is shipped in two runs

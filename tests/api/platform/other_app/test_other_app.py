@@ -39,7 +39,7 @@ def run_jobs(jobs: Jobs) -> None:
 
 def test_routes_have_metrics_and_zero_series(app: Flask) -> None:
     """Each route of its catalogue has its series before the first request."""
-    for route in ("orders.list", "orders.create"):
+    for route in ("orders.list", "v1.orders.create-one"):
         for status in names.STATUS_CLASSES:
             count = f"{names.HTTP_DURATION}_count"
             assert sample(registry(app), count, route=route, status=status) == 0
@@ -106,7 +106,7 @@ def test_openapi_document_has_title_and_routes_of_the_app(client: FlaskClient) -
     document = client.get("/openapi.json").get_json()
     assert document["info"]["title"] == "Orders"
     operation = document["paths"][PATH]["post"]
-    assert operation["operationId"] == "orders.create"
+    assert operation["operationId"] == "v1.orders.create-one"
     assert {"201", "409", "429", "500", "503"} <= operation["responses"].keys()
 
 
@@ -115,7 +115,7 @@ def test_change_of_an_order_is_audited(app: Flask, client: FlaskClient) -> None:
     client.post(PATH, json=ORDER)
     with app.app_context(), database().read() as session:
         [entry] = session.query(AuditEntry)
-    assert (entry.action, entry.subject) == ("orders.create", "orders/a-1")
+    assert (entry.action, entry.subject) == ("v1.orders.create-one", "orders/a-1")
 
 
 def test_jobs_ship_and_deliver(make_app: MakeApp, migrated: str, tmp_path: Path) -> None:

@@ -56,6 +56,6 @@ def test_the_gateway_has_its_name_and_an_owner(problems_of: Callable[..., list[P
     problems = problems_of((taken, nobody))
     message_by_key = {problem.where.split(": ")[1]: problem.message for problem in problems}
     assert message_by_key == {
-        "dependencies.gateway": "is the gateway's name, whose SLO has it",
+        "dependencies.gateway": "is the gateway's name, or that of requests to unknown routes",
         "gateway.owner": "owner 'nobody' is not declared",
     }
