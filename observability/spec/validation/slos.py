@@ -18,12 +18,17 @@ def check_slos(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
     sections = (catalogue.routes, catalogue.exempt, catalogue.jobs, catalogue.dependencies)
     subjects = {names.GATEWAY}.union(*sections)
     for name, slo in catalogue.slos.items():
-        subject, _, rest = name.partition("-")
-        kind, _, _ = rest.partition("-")
-        if subject in subjects and kind in ("", *get_args(SliKind)):
-            message = f"is a name of the SLOs of {subject}, or of their page"
-            yield Problem(where("slos", name), message, "choose another name")
+        for subject in sorted(subjects):
+            if is_name_of(subject, name):
+                message = f"is a name of the SLOs of {subject}, or of their page"
+                yield Problem(where("slos", name), message, "choose another name")
         if slo.subject in {names.GATEWAY, *catalogue.dependencies}:
             fix = f"choose another subject; `needs: [{slo.subject}]` says that it fails with it"
             yield Problem(where("slos", name, "subject"), "is a dependency or the gateway", fix)
         yield from repeated(where("slos", name, "routes"), slo.routes or ())
+
+
+def is_name_of(subject: str, name: str) -> bool:
+    """Return whether a name is a subject, or may be that of one of its SLOs."""
+    kinds = tuple(f"{subject}-{kind}-" for kind in get_args(SliKind))
+    return name == subject or f"{name}-".startswith(kinds)
