@@ -47,7 +47,7 @@ def test_entry_says_who_changed_what_and_when(app: Flask, client: FlaskClient) -
     [entry] = entries_of(app)
     assert before <= entry.time <= now()
     assert (entry.action, entry.change, entry.subject) == (
-        "orders.create",
+        "v1.orders.create-one",
         "insert",
         "orders/a-1",
     )
@@ -124,7 +124,7 @@ def test_entries_cannot_be_changed(app: Flask, client: FlaskClient, statement: s
     """Triggers refuse updates and deletions by every client."""
     client.post(ORDERS, json=ORDER)
     refuse_statement(app, statement)
-    assert [entry.action for entry in entries_of(app)] == ["orders.create"]
+    assert [entry.action for entry in entries_of(app)] == ["v1.orders.create-one"]
 
 
 COLUMNS = "(id, time, action, subject, change, fields)"
@@ -156,7 +156,7 @@ def test_entries_cannot_be_replaced(app: Flask, client: FlaskClient) -> None:
         refuse_statement(app, statement)
     assert client.post(ORDERS, json=ORDER | {"id": "a-2"}).status_code == 201
     entries = [(entry.id, entry.action) for entry in entries_of(app)]
-    assert entries == [(1, "orders.create"), (2, "orders.create")]
+    assert entries == [(1, "v1.orders.create-one"), (2, "v1.orders.create-one")]
 
 
 def test_documented_statements_delete_old_entries(app: Flask, client: FlaskClient) -> None:
@@ -174,7 +174,7 @@ def test_documented_statements_delete_old_entries(app: Flask, client: FlaskClien
     for statement in block.splitlines():
         cursor.execute(statement.strip())
     raw.close()
-    assert [entry.action for entry in entries_of(app)] == ["orders.create"]
+    assert [entry.action for entry in entries_of(app)] == ["v1.orders.create-one"]
     refuse_statement(app, "DELETE FROM audit")
 
 

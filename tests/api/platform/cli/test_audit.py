@@ -21,7 +21,7 @@ def test_audit_prints_one_line_per_entry(app: Flask, client: FlaskClient) -> Non
     """Each line says when, what and who."""
     client.post(ORDERS, json=ORDER, headers=bearer(KEYS["write"]))
     [line] = run(app).splitlines()
-    assert line.split()[2:6] == ["orders.create", "insert", "orders/a-1", "write"]
+    assert line.split()[2:6] == ["v1.orders.create-one", "insert", "orders/a-1", "write"]
 
 
 def test_audit_prints_json(app: Flask, client: FlaskClient) -> None:
@@ -42,7 +42,7 @@ def test_since_omits_older_entries(app: Flask, client: FlaskClient) -> None:
         session.add(old)
     assert "old" in run(app)
     assert "old" not in run(app, "--since", "1d")
-    assert "orders.create" in run(app, "--since", "1d")
+    assert "v1.orders.create-one" in run(app, "--since", "1d")
     assert "is no duration" in run(app, "--since", "soon")
     assert "is no duration" in run(app, "--since", "١d")
     assert "is too long" in run(app, "--since", "99999999999d")

@@ -126,7 +126,7 @@ def test_locked_database_is_503_for_writers(
     other.execute("ROLLBACK")
     other.close()
     assert client.post(ORDERS, json=ORDER).status_code == 201
-    assert exceptions(app, "orders.create", names.NO_TYPE) == 0
+    assert exceptions(app, "v1.orders.create-one", names.NO_TYPE) == 0
 
 
 def test_exhausted_connection_pool_is_503(
@@ -328,7 +328,7 @@ def test_unhandled_exception_is_sent_to_sentry(
         assert (event["release"], event["environment"]) == ("1.2.3", "test")
         assert not event.keys() & {"request", "user", "modules"}
         assert event.get("breadcrumbs", {"values": []}) == {"values": []}
-    assert events[0]["tags"]["route"] == "orders.create"
+    assert events[0]["tags"]["route"] == "v1.orders.create-one"
     assert events[0]["tags"]["request_id"] == answer.headers["X-Request-ID"]
     assert events[1]["tags"].keys() == {"request_id", "trace_id"}
 
