@@ -34,10 +34,13 @@ def known_series(plan: Plan) -> frozenset[str]:
 
 
 def declared_series(plan: Plan) -> frozenset[str]:
-    """Return every series name that an SLO of the catalogue names."""
+    """Return every series name that an SLO or a signal of the catalogue names."""
     measures = (slo.measure for slo in plan.slos)
     exprs = " + ".join(filter(None, (text for one in measures for text in (one.expr, one.total))))
-    return frozenset(one.name or "" for one in list_selectors(promql_parser.parse(exprs or "0")))
+    declared = {one.name or "" for one in list_selectors(promql_parser.parse(exprs or "0"))}
+    for signal in plan.signals.every():
+        declared |= {signal.metric, *(signal.metric + part for part in names.SUFFIXES["histogram"])}
+    return frozenset(declared)
 
 
 def exposed_series(plan: Plan) -> frozenset[str]:

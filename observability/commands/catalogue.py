@@ -31,7 +31,7 @@ class Compilation:
 def compile_catalogue(catalogue: Path, policy: Path, openapi: Path) -> Compilation:
     """Compile the catalogue; raise Invalid with every problem of the catalogue and the policy."""
     document = registry.read_contract(openapi)
-    plan = loading.load_plan(catalogue, policy)
+    plan = loading.load_plan(catalogue, policy, contract=document)
     return Compilation(plan, document, registry.render(plan, document))
 
 

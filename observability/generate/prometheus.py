@@ -6,6 +6,7 @@ SLO; the number of the other rules follows the distinct limits and windows. Noth
 `or` as often as there are SLOs or limits: rules of one name have different labels instead.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -140,6 +141,27 @@ def constants(plan: Plan) -> Iterator[Rule]:
     for slo in plan.slos:
         labels = {names.SLO: slo.name, names.NEXT_STEPS: number_steps(slo.next_steps)}
         yield record(names.NEXT_STEPS_INFO, ALWAYS, **labels)
+    for labels in route_labels(plan):
+        yield record(names.ROUTE_INFO, ALWAYS, **labels)
+
+
+def route_labels(plan: Plan) -> Iterator[dict[str, str]]:
+    """Yield the labels by which metrics without route ids tell the requests of watched routes.
+
+    Metrics with the same labels share them, and all ways of spelling.
+    """
+    watched = {subject for slo in plan.slos for subject in slo.subjects}
+    signals_by_address = defaultdict(list)
+    for signal in plan.signals.every():
+        if signal.address:
+            signals_by_address[signal.address].append(signal)
+    for address, signals in signals_by_address.items():
+        for route in plan.routes:
+            paths = {path for signal in signals for path in route.spell(signal)}
+            if route.id in watched:
+                method = {signals[0].method: route.http.method} if signals[0].method else {}
+                own = {names.SUBJECT: route.id, names.ADDRESS: ",".join(address)} | method
+                yield from (own | {signals[0].path: path} for path in sorted(paths))
 
 
 def events(plan: Plan) -> Iterator[Rule]:

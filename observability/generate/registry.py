@@ -11,6 +11,7 @@ from observability.generate import (
     postgres,
     prometheus,
     promtool_tests,
+    relabelling,
 )
 from observability.generate.dashboards.grafana import files as dashboards
 from observability.generate.runbook import pages
@@ -26,6 +27,7 @@ GENERATORS = (
     prometheus,
     alertmanager,
     promtool_tests,
+    relabelling,
     dashboards,
     pages,
     loki,

@@ -25,4 +25,5 @@ def form(slo: Slo) -> tuple[Any, ...]:
         return (slo.name,)
     own_labels = tuple(label for label, _ in slo.labels)
     limit = slo.threshold or slo.fresh_within
-    return slo.sli, slo.source, limit, slo.objective, slo.muted, own_labels
+    of_source = (slo.sli, slo.source, limit, slo.excluded_codes)
+    return *of_source, slo.objective, slo.muted, own_labels

@@ -5,17 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 from observability.lib.panels import BAD, Query
-from observability.lib.promql import RATE_INTERVAL, quantile
+from observability.lib.promql import quantile
+from observability.lib.requests import duration
 from observability.lib.templates import fill
 from observability.spec.quantities import Duration, format_decimal
+from observability.spec.signals import Signals
 
 QUANTILES = (Decimal("0.5"), Decimal("0.9"), Decimal("0.99"))
 P95 = Decimal("0.95")
-FAILING_RATIO = (
-    "sum<<by>> "
-    '(rate(<<HTTP_DURATION>>_count{<<ROUTE>>=~"<<route>>", <<STATUS>>="5xx"}[<<window>>]))'
-    ' / (sum<<by>> (rate(<<HTTP_DURATION>>_count{<<ROUTE>>=~"<<route>>"}[<<window>>])) > 0)'
-)
 
 
 def query(expr: str, legend: str = "", **options: Any) -> Query:
@@ -34,10 +31,10 @@ def quantile_queries(metric: str, **options: str) -> Iterator[Query]:
         yield Query(quantile(share, metric, **options), f"p{format_decimal(share * 100)}")
 
 
-def failing_ratio(route: str, *, over: str = RATE_INTERVAL, by: str = "") -> str:
-    """Return the share of requests that ended in 5xx; no sample for a route without requests."""
-    grouping = f" by ({by})" if by else ""
-    return fill(FAILING_RATIO, route=route, window=over, by=grouping)
+def duration_queries(signals: Signals, by: str = "", **options: str) -> Iterator[Query]:
+    """Yield the same quantiles of requests, if these are timed; `options` are of `duration`."""
+    for share in QUANTILES if signals.latency else ():
+        yield Query(duration(signals, share, by, **options), f"p{format_decimal(share * 100)}")
 
 
 def threshold_query(threshold: Duration, expr: str = "") -> Query:

@@ -119,7 +119,8 @@ class Variable:
 
     name: str
     label: str
-    series: str = ""  # whose label has the name of the variable
+    series: str = ""  # whose label has the values
+    of: str = ""  # the label; else it has the name of the variable
     values: tuple[str, ...] = ()
     multi: bool = False
 

@@ -45,7 +45,8 @@ def scrape_jobs(plan: Plan, series: str) -> list[str]:
         return [scrape.prober]
     if series.startswith(names.GATEWAY_METRICS):
         return [scrape.gateway]
-    if series.startswith(tuple(plan.emitted)):
+    of_requests = (signal.metric for signal in plan.signals.every())
+    if series.startswith((*plan.emitted, *of_requests)):
         return [scrape.api]
     jobs = {scrape.api, scrape.prober, *scrape.others}
     if GATEWAY_SOURCE in {slo.source for slo in plan.slos}:

@@ -3,12 +3,20 @@
 from collections.abc import Sequence
 
 from observability.lib.panels import Unit
-from observability.lib.promql import event_rates, one_of, selector
+from observability.lib.promql import one_of
+from observability.lib.requests import calls
 from observability.lib.runbook_check import RunbookCheck
-from observability.sli.kind import EventCounters, EventKind, or_zero, subjects_of, sum_calls
-from observability.sli.sources import SOURCES
-from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
-from observability.spec.plan import AVAILABILITY, Plan, Slo
+from observability.sli.kind import (
+    EventCounters,
+    EventKind,
+    or_zero,
+    subjects_of,
+    sum_calls,
+    with_idle,
+)
+from observability.sli.sources import calls_of
+from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
+from observability.spec.plan import AVAILABILITY, SHORT_WINDOW, Plan, Slo
 
 
 class Availability(EventKind):
@@ -19,38 +27,39 @@ class Availability(EventKind):
 
     def counters(self, slos: Sequence[Slo]) -> EventCounters:
         """Return all calls and those that fail."""
-        source, subjects = SOURCES[slos[0].source], subjects_of(slos)
-        total = sum_calls(slos, selector(source.count, **subjects))
-        failed = sum_calls(slos, source.failed_calls(**subjects))
+        source, subjects = calls_of(slos[0]), subjects_of(slos)
+        total = with_idle(slos, sum_calls(slos, source.all_calls(subjects)))
+        failed = sum_calls(slos, source.failed_calls(subjects))
         return EventCounters(total=total, bad=or_zero(failed, total))
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return failed and successful calls of every subject."""
         series: dict[str, str] = {}
         for slo in self.slos(plan):
-            source = SOURCES[slo.source]
-            subject = {source.label: slo.subjects[0]}
-            failed = selector(source.count, **subject, **source.one_failure(), **ONE_INSTANCE)
-            succeeded = selector(source.count, **subject, **source.one_success(), **ONE_INSTANCE)
             bad = traffic.bad_of(EVENTS, slo.name)
-            series |= {failed: counter(bad), succeeded: counter(EVENTS - bad)}
+            counters = calls_of(slo).steady_calls(plan, slo, bad, EVENTS - bad)
+            series |= {text: counter(step) for text, step in counters.items()}
         return series
 
     def promise(self, slo: Slo) -> str:
-        """Return what the source calls a success."""
-        return SOURCES[slo.source].success
+        """Return what the source calls a success, and what does not count."""
+        success = calls_of(slo).success
+        if slo.excluded_codes:
+            success += f" ({', '.join(slo.excluded_codes)} excluded)"
+        return success
 
     def impact(self, slo: Slo) -> str:
         """Return the catalogue's words, else the source's."""
-        return slo.impact or SOURCES[slo.source].impact_of_failure.format(subject=slo.subject)
+        return slo.impact or calls_of(slo).impact_of_failure.format(subject=slo.subject)
 
     def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return what the source shows about failures."""
-        source = SOURCES[slo.source]
+        source = calls_of(slo)
         if not slo.is_declared:
             return source.checks_of_failure(slo.subject)
         routes = one_of(slo.routes)
-        failed = {source.label: routes, **source.failed}
-        by_route = event_rates(source.label, source.count, **failed)
+        signal = slo.signals.failed
+        failed = calls(signal, routes, signal.failed, over=SHORT_WINDOW)
+        by_route = f"sum by ({source.label}) ({failed})"
         which = RunbookCheck("Which of the routes fail?", by_route, Unit.REQUESTS)
         return which, *source.checks_of_failure(routes)

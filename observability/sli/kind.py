@@ -8,13 +8,14 @@ from typing import ClassVar
 from observability.lib.promql import by_slo, one_of
 from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
-from observability.sli.sources import SOURCES, Labels
+from observability.sli.sources import calls_of, source_of
 from observability.sli.steady_traffic import SteadyTraffic
 from observability.spec.plan import Plan, Slo
 from observability.spec.schema.policy import SliKind
 
 BY_INSTANCE = "sum by (<<INSTANCE>>) (<<counter>>)"
 OR_ZERO = "<<counted>>\nor 0 * <<total>>"
+WITH_IDLE = "<<calls>>\nor <<idle>>"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ class Kind(ABC):
 
     def drill(self, plan: Plan, slo: Slo) -> str | None:
         """Return the drill that breaks such a promise, if there is one."""
-        source = SOURCES.get(slo.source)
-        if slo.is_declared or (source and not source.has_drills):
+        source = source_of(slo)
+        is_ours = plan.signals.of_platform
+        if slo.is_declared or not is_ours or (source and not source.has_drills):
             return None
         return plan.policy.drill.by_sli.get(self.name)
 
@@ -95,14 +97,12 @@ class EventKind(Kind):
 
     def measured_by(self, slo: Slo) -> str:
         """Return the series that counts the calls of the SLO's source."""
-        return SOURCES[slo.source].count
+        return calls_of(slo).count
 
 
-def subjects_of(slos: Sequence[Slo]) -> Labels:
-    """Return the labels that select the calls of SLOs of one source."""
-    return {
-        SOURCES[slos[0].source].label: one_of(subject for slo in slos for subject in slo.subjects)
-    }
+def subjects_of(slos: Sequence[Slo]) -> str:
+    """Return the value of a selector of the calls of SLOs of one source."""
+    return one_of(subject for slo in slos for subject in slo.subjects)
 
 
 def sum_calls(slos: Sequence[Slo], calls: str) -> str:
@@ -110,7 +110,13 @@ def sum_calls(slos: Sequence[Slo], calls: str) -> str:
     slo = slos[0]
     if slo.is_declared:
         return sum_by_instance(calls)
-    return by_slo(calls, SOURCES[slo.source].label, slo.name.removeprefix(slo.subject))
+    return by_slo(calls, calls_of(slo).label, slo.name.removeprefix(slo.subject))
+
+
+def with_idle(slos: Sequence[Slo], calls: str) -> str:
+    """Return calls by SLO, zero where the source has no series before the first of them."""
+    idle = calls_of(slos[0]).idle_calls(subjects_of(slos))
+    return fill(WITH_IDLE, calls=calls, idle=sum_calls(slos, idle)) if idle else calls
 
 
 def sum_by_instance(counter: str) -> str:

@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import quantile_queries, threshold_query
+from observability.lib.panel_queries import duration_queries, threshold_query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Step, Unit
-from observability.lib.promql import one_of, selector
+from observability.lib.promql import one_of
 from observability.lib.runbook_check import RunbookCheck
 from observability.lib.templates import fill
-from observability.sli.kind import EventCounters, EventKind, subjects_of, sum_calls
-from observability.sli.sources import GOOD_RESPONSES, SOURCES
-from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
-from observability.spec import names
+from observability.sli.kind import EventCounters, EventKind, subjects_of, sum_calls, with_idle
+from observability.sli.sources import calls_of
+from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
 from observability.spec.plan import (
     AVAILABILITY,
     DEPENDENCY_SOURCE,
@@ -29,41 +28,45 @@ class Latency(EventKind):
     """Every successful call is an event; it is bad when it takes longer than the threshold."""
 
     name = LATENCY
-    promise_text = "of successful requests take at most {slo.limit.text}"
     bad_text = "successful requests to {subject} were too slow"
 
     def counters(self, slos: Sequence[Slo]) -> EventCounters:
         """Return calls that succeed; quick ones are counted, slow ones are the rest."""
-        source, subjects = SOURCES[slos[0].source], subjects_of(slos)
-        total = sum_calls(slos, source.successful_calls(**subjects))
-        quick = sum_calls(slos, source.calls_within(slos[0].limit, **subjects))
-        return EventCounters(total=total, bad=f"{total}\n- {quick}")
+        source, subjects = calls_of(slos[0]), subjects_of(slos)
+        total = sum_calls(slos, source.timed_calls(subjects))
+        quick = sum_calls(slos, source.calls_within(slos[0].limit, subjects))
+        return EventCounters(
+            total=with_idle(slos, total), bad=with_idle(slos, f"{total}\n- {quick}")
+        )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:
         """Return the calls of every subject that succeed, and the bucket of the quick ones."""
         series: dict[str, str] = {}
         for slo in self.slos(plan):
-            source = SOURCES[slo.source]
-            succeeded = EVENTS - failed_calls(plan, slo, traffic)
-            quick = succeeded - traffic.bad_of(succeeded, slo.name)
-            labels = {source.label: slo.subjects[0], **source.one_success(), **ONE_INSTANCE}
-            edge = {"le": format_decimal(slo.limit.seconds)}
-            series[selector(source.buckets, **labels, **edge)] = counter(quick)
-            series[selector(source.count, **labels)] = counter(succeeded)
+            source = calls_of(slo)
+            timed = EVENTS
+            if not source.times_failures:
+                timed -= failed_calls(plan, slo, traffic)
+            quick = timed - traffic.bad_of(timed, slo.name)
+            counters = source.steady_durations(plan, slo, quick, timed)
+            series |= {text: counter(step) for text, step in counters.items()}
         return series
+
+    def promise(self, slo: Slo) -> str:
+        """Return which calls are quick, and how quick."""
+        timed = "requests" if calls_of(slo).times_failures else "successful requests"
+        return f"of {timed} take at most {slo.limit.text}"
 
     def impact(self, slo: Slo) -> str:
         """Return the source's words; a route's own are about failures."""
         if slo.is_declared and slo.impact:
             return slo.impact
-        sentence = SOURCES[slo.source].impact_of_delay
+        sentence = calls_of(slo).impact_of_delay
         return sentence.format(subject=slo.subject, threshold=slo.limit.text)
 
     def checks(self, slo: Slo) -> tuple[RunbookCheck, ...]:
         """Return what the source shows about durations."""
-        return SOURCES[slo.source].checks_of_delay(
-            one_of(slo.routes) if slo.routes else slo.subject
-        )
+        return calls_of(slo).checks_of_delay(one_of(slo.routes) if slo.routes else slo.subject)
 
 
 def failed_calls(plan: Plan, slo: Slo, traffic: SteadyTraffic) -> int:
@@ -85,12 +88,12 @@ def colour_steps(plan: Plan) -> tuple[Step, ...]:
     return (0.0, GOOD), *below_the_last, *the_last
 
 
-def durations_panel(plan: Plan, description: str, routes: str, **labels: str) -> Panel:
+def durations_panel(plan: Plan, description: str, routes: str) -> Panel:
     """Return quantiles of successful requests with the thresholds of the routes' SLOs.
 
-    `labels` select the series of the quantiles; `routes` is a regular expression.
+    `routes` is a regular expression.
     """
-    quantiles = quantile_queries(names.HTTP_DURATION, **labels, **GOOD_RESPONSES)
+    quantiles = duration_queries(plan.signals, routes=f"~{routes}")
     thresholds = route_thresholds(plan, routes)
     return lines("Duration", description, Unit.SECONDS, *quantiles, *thresholds)
 

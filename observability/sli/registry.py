@@ -58,11 +58,11 @@ def labels(slo: Slo) -> dict[str, str]:
 
 def event_counters(plan: Plan) -> list[tuple[EventCounters, dict[str, str]]]:
     """Return the counters of all SLOs that count events, and their labels."""
-    slos_by_labels: dict[str, list[Slo]] = defaultdict(list)
+    slos_by_form: dict[str, list[Slo]] = defaultdict(list)
     for slo in plan.slos:
-        slos_by_labels[str(labels(slo))].append(slo)
+        slos_by_form[f"{labels(slo)} {slo.excluded_codes}"].append(slo)
     counters = []
-    for slos in slos_by_labels.values():
+    for slos in slos_by_form.values():
         kind = kind_of(slos[0])
         if isinstance(kind, EventKind):
             counters.append((kind.counters(slos), labels(slos[0])))

@@ -1,12 +1,14 @@
 """The Plan of a valid catalogue and policy: defaults are merged in, the rest is computed."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
 from observability.spec import names
 from observability.spec.alert import Alert, EntryT
 from observability.spec.burn_tiers import build_clock, build_tiers, build_window, collect_windows
+from observability.spec.openapi import Contract, parameter_types
 from observability.spec.plan import (
     AVAILABILITY,
     COUNTER_RATIO,
@@ -26,18 +28,21 @@ from observability.spec.plan import (
     Slo,
 )
 from observability.spec.quantities import Duration
-from observability.spec.schema.catalogue import (
-    Catalogue,
-)
+from observability.spec.schema.catalogue import Catalogue
 from observability.spec.schema.entry import LatencyEntry
 from observability.spec.schema.policy import Policy, SliKind
 from observability.spec.schema.slos import NO_MEASURE
 from observability.spec.schema.subject import SubjectEntry
 
 
-def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
-    """Return the Plan; the two models must have passed `validation.validate`."""
-    routes = tuple(build_route(route_id, catalogue) for route_id in sorted(catalogue.routes))
+def build_plan(catalogue: Catalogue, policy: Policy, contract: Contract) -> Plan:
+    """Return the Plan; the two models must have passed `validation.validate`.
+
+    `contract` is the service's OpenAPI document, empty where it is not at hand.
+    """
+    routes = tuple(
+        build_route(route_id, catalogue, contract) for route_id in sorted(catalogue.routes)
+    )
     slos = (
         *(slo for route in routes for slo in route.slos),
         *build_other_slos(catalogue),
@@ -49,6 +54,7 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
         service=catalogue.service,
         environment=catalogue.environment,
         scrape=catalogue.scrape,
+        signals=catalogue.signals.signals,
         owner=catalogue.owner,
         period=period,
         routes=routes,
@@ -80,14 +86,31 @@ def build_plan(catalogue: Catalogue, policy: Policy) -> Plan:
 # --- routes and SLOs ---
 
 
-def build_route(route_id: str, catalogue: Catalogue) -> Route:
+def build_route(route_id: str, catalogue: Catalogue, contract: Contract) -> Route:
     """Return a watched route with the SLOs that it or the defaults declare."""
     entry = catalogue.routes[route_id]
     defaults = catalogue.defaults
     availability = entry.availability or defaults.availability
     latency = defaults.latency if entry.latency is None else entry.latency
-    slos = build_call_slos(HTTP_SOURCE, route_id, entry, availability, latency, catalogue.owner)
-    return Route(route_id, entry.http, entry.load or defaults.load, tuple(slos), entry.deprecated)
+    slos = (
+        replace(
+            slo,
+            signals=catalogue.signals.signals,
+            excluded_codes=excluded_codes(catalogue, entry, slo.sli),
+        )
+        for slo in build_call_slos(
+            HTTP_SOURCE, route_id, entry, availability, latency, catalogue.owner
+        )
+    )
+    return Route(
+        route_id,
+        entry.http,
+        entry.load or defaults.load,
+        tuple(slos),
+        entry.deprecated,
+        entry.path or "",
+        tuple(parameter_types(entry.http, contract).items()),
+    )
 
 
 def build_drill_route(catalogue: Catalogue) -> DrillRoute | None:
@@ -207,6 +230,7 @@ def build_declared_slos(catalogue: Catalogue) -> Iterator[Slo]:
             impact=entry.impact,
             measure=measure,
             routes=catalogue.routes_of_slo(entry),
+            signals=catalogue.signals.signals,
             muted=entry.alerts.muted(sli),
             labels=entry.alerts.labels_of(sli),
         )

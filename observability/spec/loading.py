@@ -5,6 +5,7 @@ from pathlib import Path
 
 from observability.spec.builder import build_plan
 from observability.spec.documents import read_document
+from observability.spec.openapi import Contract
 from observability.spec.parsing import parse
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, by_place
@@ -18,12 +19,18 @@ POLICY = FOLDER / "policy.yaml"
 Edit = Callable[[str], str]
 
 
-def load_plan(catalogue: Path = CATALOGUE, policy: Path = POLICY, edit: Edit = str) -> Plan:
+def load_plan(
+    catalogue: Path = CATALOGUE,
+    policy: Path = POLICY,
+    edit: Edit = str,
+    contract: Contract | None = None,
+) -> Plan:
     """Return the Plan of a catalogue and a policy; raise Invalid with every problem in them.
 
-    `edit` changes the text of each file, as to the links of one stack.
+    `edit` changes the text of each file, as to the links of one stack. `contract` is the service's
+    OpenAPI document, from which the types of parameters are known.
     """
-    return build_plan(*load_entries(catalogue, policy, edit))
+    return build_plan(*load_entries(catalogue, policy, edit), contract or {})
 
 
 def load_entries(

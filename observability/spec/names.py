@@ -206,6 +206,10 @@ BAD = "service_slo:bad:count"
 FRESH = "service_slo:fresh:bool"  # slo, sli, limit: 1 while the last success is recent, else 0
 MEASURED = "service_slo:measured:bool"  # slo: 1 while the SLO has data; no sample while it has none
 THIN = ":30s"  # suffix of the copies at one sample per 30 s that long windows are computed from
+# subject, address, and the labels that this names: 1, for each way in which a metric that has no
+# label `route` spells the method and path of a route
+ROUTE_INFO = "service_slo:route:info"
+ADDRESS = "address"  # which labels of the metric the series above has
 NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every alert
 NEXT_STEPS_INFO = "service_slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
 BUDGET_LEFT = "service_slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 = missed

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from observability.spec import names
 from observability.spec.alert import Alert
 from observability.spec.clock import Clock
+from observability.spec.presets import EVARA
 from observability.spec.quantities import Duration, format_duration
 from observability.spec.schema.catalogue import (
     BackupEntry,
@@ -27,6 +28,7 @@ from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy, SliKind
 from observability.spec.schema.scrape import ScrapeEntry
 from observability.spec.schema.slos import NO_MEASURE, Measure
+from observability.spec.signals import Labels, Signal, Signals, spell
 
 HTTP_SOURCE = "http"
 DEPENDENCY_SOURCE = "dependency"
@@ -67,6 +69,8 @@ class Slo:
     labels: tuple[tuple[str, str], ...] = ()  # more labels of its alerts
     measure: Measure = NO_MEASURE
     routes: tuple[str, ...] = ()  # whose requests a declared SLO counts together
+    signals: Signals = EVARA  # which count requests
+    excluded_codes: tuple[str, ...] = ()  # of HTTP; such requests count neither way
 
     @property
     def is_declared(self) -> bool:
@@ -178,6 +182,12 @@ class Route:
     load: LoadEntry
     slos: tuple[Slo, ...]
     deprecated: DeprecationEntry | None = None
+    path: str = ""  # as the metrics spell it, where the catalogue says so
+    types: tuple[tuple[str, str], ...] = ()  # of the parameters in the path, where they are known
+
+    def spell(self, signal: Signal) -> list[str]:
+        """Return every value of the signal's label of paths that means this route."""
+        return [self.path] if self.path else spell(self.http, dict(self.types), signal.spelling)
 
 
 class DrillRoute(NamedTuple):
@@ -195,6 +205,7 @@ class Plan:
     service: str
     environment: str | None
     scrape: ScrapeEntry
+    signals: Signals
     owner: str
     period: Window
     routes: tuple[Route, ...]
@@ -242,6 +253,14 @@ class Plan:
         ids = {route.http: route.id for route in self.routes}
         ids |= {http: route_id for route_id, http in self.exempt}
         return ids
+
+    def route_labels(self, signal: Signal, route_id: str) -> Labels:
+        """Return labels of the signal's requests to a route, in one of its spellings."""
+        if signal.route:
+            return {signal.route: route_id}
+        route = next(route for route in self.routes if route.id == route_id)
+        method = {signal.method: route.http.method} if signal.method else {}
+        return method | {signal.path: route.spell(signal)[0]}
 
     @cached_property
     def emitted(self) -> dict[str, str]:

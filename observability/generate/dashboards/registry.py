@@ -20,11 +20,17 @@ from observability.spec.schema.catalogue import MetricEntry
 
 # in the order in which people read them
 MODULES = (overview, slo, routes, dependencies, runtime, jobs, logs, load)
+OF_ANY_SERVICE = (overview, slo, routes, logs)  # the others show metrics of our own API
 
 
 def boards(plan: Plan) -> tuple[Board, ...]:
     """Return every board that shows something the catalogue declares."""
-    every_board = (add_own_metrics(plan, module.board(plan)) for module in MODULES)
+    every_board = []
+    for module in MODULES:
+        board = module.board(plan)
+        if not (plan.signals.of_platform or module in OF_ANY_SERVICE):
+            board = replace(board, rows=())
+        every_board.append(add_own_metrics(plan, board))
     return tuple(board for board in every_board if board.rows)
 
 

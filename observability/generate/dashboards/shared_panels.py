@@ -3,30 +3,33 @@
 from typing import Any
 
 from observability.lib.panel_builders import lines
-from observability.lib.panel_queries import failing_ratio, legend, query
+from observability.lib.panel_queries import legend, query
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
 from observability.lib.promql import burn_rate, firing
+from observability.lib.requests import failing_ratio, request_rates
 from observability.spec import names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
-REQUESTS_BY_ROUTE = (
-    'sum by (<<ROUTE>>) (rate(<<HTTP_REQUESTS>>_total{<<ROUTE>>=~".*"}[$__rate_interval]))'
-)
 BUDGET_STEPS = ((-1e9, BAD), (0.0, WARN), (0.25, GOOD))
-TRAFFIC = (
-    lines(
-        "Requests by route",
-        "Requests per second, whatever the response.",
-        Unit.REQUESTS,
-        query(REQUESTS_BY_ROUTE, "{{<<ROUTE>>}}"),
-    ),
-    lines(
-        "Failing requests by route",
-        "Ratio of requests that ended in 5xx.",
-        Unit.RATIO,
-        Query(failing_ratio(".*", by=names.ROUTE), legend(names.ROUTE)),
-    ),
-)
+
+
+def traffic(plan: Plan) -> tuple[Panel, ...]:
+    """Return requests and failing ones by route."""
+    route = plan.signals.label
+    return (
+        lines(
+            "Requests by route",
+            "Requests per second, whatever the response.",
+            Unit.REQUESTS,
+            Query(request_rates(plan.signals, route), legend(route)),
+        ),
+        lines(
+            "Failing requests by route",
+            "Ratio of requests that ended in 5xx.",
+            Unit.RATIO,
+            Query(failing_ratio(plan.signals, route), legend(route)),
+        ),
+    )
 
 
 def burn_rates(**options: Any) -> Panel:

@@ -21,6 +21,7 @@ from observability.spec.schema.fields import (
     BackupText,
     DurationField,
     Environment,
+    ExcludedCodes,
     Http,
     HttpField,
     LinePart,
@@ -33,12 +34,14 @@ from observability.spec.schema.fields import (
     RateLimit,
     Service,
     SloName,
+    SpelledPath,
     SubjectId,
     Text,
     Title,
     limit_service,
 )
 from observability.spec.schema.scrape import ScrapeEntry
+from observability.spec.schema.signals import SignalsEntry, SignalsField
 from observability.spec.schema.slos import SloEntry
 from observability.spec.schema.subject import SubjectEntry
 
@@ -63,6 +66,7 @@ class DefaultsEntry(Entry):
 
     availability: Percent
     latency: tuple[LatencyEntry, ...]
+    excluded_codes: ExcludedCodes = ()
     rate_limit: RateLimit
     load: LoadEntry
 
@@ -86,6 +90,8 @@ class RouteEntry(SubjectEntry, ServedEntry):
     """A watched route."""
 
     deprecated: DeprecationEntry | None = None
+    path: SpelledPath | None = None
+    excluded_codes: ExcludedCodes | None = None
     availability: Percent | None = None
     latency: tuple[LatencyEntry, ...] | None = None
     load: LoadEntry | None = None
@@ -239,6 +245,7 @@ class Catalogue(Entry):
     service: Service
     environment: Environment | None = None
     scrape: ScrapeEntry = ScrapeEntry()
+    signals: SignalsField = SignalsEntry(preset="evara")
     owner: str
     period: Period
     defaults: DefaultsEntry

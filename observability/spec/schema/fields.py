@@ -188,6 +188,17 @@ AlertLabel = Annotated[
         f"team; rules and alerts have {', '.join(names.ALERT_LABELS)} themselves",
     ),
 ]
+# What a metric of requests says by a label; the joined series has the others.
+JOINED_LABELS = "|".join((names.ADDRESS, "le", *names.ALERT_LABELS))
+SourceLabel = Annotated[
+    str,
+    matching(rf"(?!__)(?!({JOINED_LABELS})$)[a-zA-Z_]\w*", "handler; rules need some others"),
+]
+AnyLabel = Annotated[str, matching(r"(?!__)(?!le$)[a-zA-Z_]\w*", "namespace")]
+SeriesName = Annotated[str, matching(r"[a-zA-Z_:][\w:]*", "http_requests_total")]
+SpelledPath = Annotated[str, matching(r"\S+", "/orders/<int:order_id>")]
+StatusCode = Annotated[str, matching(r"[1-5]\d\d", "503"), BeforeValidator(str)]
+ExcludedCodes = tuple[StatusCode, ...]
 AlertLabelValue = Annotated[str, matching(r"[\w./:@-]+", "payments")]
 # Both become parts of regular expressions.
 ScrapeJob = Annotated[str, matching(r"[\w./:-]+", "shop-api")]

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from observability.spec.schema.entry import Entry, LatencyEntry, NeedsEntry
 from observability.spec.schema.fields import (
+    ExcludedCodes,
     Expression,
     Percent,
     RouteIds,
@@ -126,6 +127,7 @@ class SloEntry(SubjectEntry, NeedsEntry):
     availability: Percent | None = None
     latency: LatencyEntry | None = None
     subject: SloName | None = None
+    excluded_codes: ExcludedCodes | None = None
 
     @model_validator(mode="after")
     def require_objective(self) -> Self:
@@ -140,6 +142,8 @@ class SloEntry(SubjectEntry, NeedsEntry):
             raise ValueError(
                 f"has {' and '.join(given) or 'no objective'}; write {' or '.join(keys)}, once"
             )
+        if self.excluded_codes and not self.availability:
+            raise ValueError("has excluded_codes, which belong to `availability`; remove them")
         return self
 
     @property

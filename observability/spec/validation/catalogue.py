@@ -17,6 +17,7 @@ from observability.spec.validation.references import (
     check_references,
     repeated,
 )
+from observability.spec.validation.signals import check_signals
 from observability.spec.validation.slo_alerts import check_slo_alerts
 from observability.spec.validation.slos import check_slos
 
@@ -44,6 +45,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_latencies(catalogue, where)
     yield from check_availability(catalogue, where)
     yield from check_slos(catalogue, where)
+    yield from check_signals(catalogue, where)
 
 
 def check_addresses(catalogue: Catalogue, where: Where) -> Iterator[Problem]:

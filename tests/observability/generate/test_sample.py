@@ -8,7 +8,7 @@ import pytest
 from observability.generate import prometheus
 from observability.generate.sample import form, sample
 from observability.lib.json_object import Json
-from observability.sli.sources import SOURCES
+from observability.sli.sources import source_of
 from observability.spec import names
 from observability.spec.loading import load_plan
 from observability.spec.plan import Plan, Slo
@@ -89,11 +89,12 @@ def test_counters_select_the_subjects_of_their_slos(whole: Plan) -> None:
 
     One that is declared by hand has a pair of its own.
     """
+    sources = {slo.source: source for slo in whole.slos if (source := source_of(slo))}
     counted: dict[str, list[str]] = {names.BAD: [], names.TOTAL: []}
     for rule in rules(whole):
         if rule.get("record") in counted and names.SLO not in rule["labels"]:
             labels = rule["labels"]
-            source = SOURCES[labels[names.SOURCE]]
+            source = sources[labels[names.SOURCE]]
             [listed] = set(re.findall(rf'\b{source.label}=~"([^"]*)"', rule["expr"]))
             kind = f"{source.name} {labels[names.SLI]} {labels.get(names.LIMIT)}"
             subjects = listed.replace(r"\\.", ".").split("|")
@@ -101,6 +102,6 @@ def test_counters_select_the_subjects_of_their_slos(whole: Plan) -> None:
     expected = sorted(
         f"{slo.source} {slo.sli} {slo.threshold.text if slo.threshold else None} {slo.subject}"
         for slo in whole.slos
-        if slo.source in SOURCES and not slo.is_declared
+        if slo.source in sources and not slo.is_declared
     )
     assert sorted(counted[names.BAD]) == sorted(counted[names.TOTAL]) == expected

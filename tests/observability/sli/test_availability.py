@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from observability.sli.sources import SOURCES
+from observability.sli.sources import calls_of
 from observability.spec import names
 from observability.spec.plan import Plan
 from tests.observability.compiler_support import slo_of
@@ -18,9 +18,7 @@ def test_a_missing_error_series_counts_as_zero(
 ) -> None:
     """A subject that never failed is measured, and has no bad events."""
     slo = slo_of(plan, name)
-    source = SOURCES[slo.source]
-    [(label, value)] = source.one_success().items()
-    series = f'{source.count}{{{source.label}="{slo.subject}", {label}="{value}", instance="a"}}'
+    _failed, series = calls_of(slo).steady_calls(plan, slo, 0, 10)
     check_rules(
         plan,
         {series: "0+10x240"},

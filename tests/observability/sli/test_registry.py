@@ -18,7 +18,7 @@ from observability.lib.promql import selector
 from observability.lib.runbook_check import RunbookCheck
 from observability.sli import registry
 from observability.sli.kind import EventCounters, EventKind, subjects_of, sum_calls
-from observability.sli.sources import SOURCES
+from observability.sli.sources import calls_of
 from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
 from observability.spec import names
 from observability.spec.plan import (
@@ -54,10 +54,10 @@ class Retried(EventKind):
 
     def counters(self, slos: Sequence[Slo]) -> EventCounters:
         """Return retries among calls."""
-        count, subjects = SOURCES[slos[0].source].count, subjects_of(slos)
+        source, subjects = calls_of(slos[0]), subjects_of(slos)
         return EventCounters(
-            total=sum_calls(slos, selector(count, **subjects)),
-            bad=sum_calls(slos, selector(RETRIES, **subjects)),
+            total=sum_calls(slos, source.all_calls(subjects)),
+            bad=sum_calls(slos, selector(RETRIES, dependency=subjects)),
         )
 
     def steady_series(self, plan: Plan, traffic: SteadyTraffic) -> dict[str, str]:

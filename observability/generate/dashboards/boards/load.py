@@ -1,26 +1,25 @@
-"""The load board: the server's side of a load run."""
+"""The load board: the server's side of a load run, of our own API alone."""
 
 from observability.generate.dashboards.shared_panels import (
-    TRAFFIC,
     alert_annotations,
     burn_rates,
+    traffic,
     worker_resources,
 )
 from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import P95, legend, quantile_queries
 from observability.lib.panels import Board, Query, Row, Unit
-from observability.lib.promql import quantile
+from observability.lib.requests import duration
 from observability.sli.latency import durations_panel
-from observability.sli.sources import GOOD_RESPONSES
 from observability.spec import board_slugs, names
 from observability.spec.plan import Plan
+from observability.spec.presets import EVARA
 
-P95_BY_ROUTE = quantile(P95, names.HTTP_DURATION, by=names.ROUTE, route="~.*", **GOOD_RESPONSES)
 SLOWEST_ROUTES = lines(
     "p95 by route",
     "95 % of the route's successful requests took at most this long.",
     Unit.SECONDS,
-    Query(f"{P95_BY_ROUTE} > 0", legend(names.ROUTE)),
+    Query(f"{duration(EVARA, P95, names.ROUTE)} > 0", legend(names.ROUTE)),
 )
 DATABASE_TIME = lines(
     "Database time",
@@ -45,7 +44,7 @@ def board(plan: Plan) -> Board:
         board_slugs.LOAD,
         "Load run",
         "The server's side of a load run; the report links it with the time of the run",
-        (Row("Traffic", TRAFFIC), Row("Duration and cost", tuple(costs))),
+        (Row("Traffic", traffic(plan)), Row("Duration and cost", tuple(costs))),
         annotations=alert_annotations(plan),
         time_from="now-15m",
     )

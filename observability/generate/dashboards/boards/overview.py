@@ -1,18 +1,20 @@
 """The overview board: SLOs, firing alerts and traffic."""
 
+from collections.abc import Iterator
+
 from observability.generate.dashboards.shared_panels import (
     BUDGET_STEPS,
-    TRAFFIC,
     alert_annotations,
     burn_rates,
+    traffic,
 )
 from observability.lib.panel_builders import FINE_RATIO, stat, table
-from observability.lib.panel_queries import P95, failing_ratio, query
+from observability.lib.panel_queries import P95, query
 from observability.lib.panels import BAD, GOOD, WARN, Board, Panel, Query, Row, Unit
-from observability.lib.promql import burn_rate, firing, quantile
+from observability.lib.promql import burn_rate, firing
+from observability.lib.requests import duration, failing_ratio, request_rates
 from observability.lib.templates import fill
 from observability.sli.latency import colour_steps
-from observability.sli.sources import GOOD_RESPONSES
 from observability.spec import board_slugs, names
 from observability.spec.plan import SHORT_WINDOW, Plan
 
@@ -27,7 +29,7 @@ def board(plan: Plan) -> Board:
         (
             Row("Now", (*slo_stats(plan), *request_stats(plan))),
             Row("All SLOs", promises),
-            Row("Traffic", TRAFFIC),
+            Row("Traffic", traffic(plan)),
         ),
         annotations=alert_annotations(plan),
     )
@@ -69,24 +71,29 @@ def request_stats(plan: Plan) -> tuple[Panel, ...]:
             "Requests",
             "Requests per second, of all routes.",
             Unit.REQUESTS,
-            fill("sum(rate(<<HTTP_REQUESTS>>_total[$__rate_interval]))"),
+            request_rates(plan.signals),
         ),
         stat(
             "Failing",
             "Ratio of requests that end in 5xx.",
             Unit.RATIO,
-            failing_ratio(".*"),
+            failing_ratio(plan.signals),
             (0, GOOD),
             (0.001, WARN),
             (0.01, BAD),
         ),
-        stat(
-            "p95",
-            "95 % of successful requests took at most this long.",
-            Unit.SECONDS,
-            quantile(P95, names.HTTP_DURATION, route="~.*", **GOOD_RESPONSES),
-            *colour_steps(plan),
-        ),
+        *(p95(plan) if plan.signals.latency else ()),
+    )
+
+
+def p95(plan: Plan) -> Iterator[Panel]:
+    """Yield the duration of all requests."""
+    yield stat(
+        "p95",
+        "95 % of successful requests took at most this long.",
+        Unit.SECONDS,
+        duration(plan.signals, P95),
+        *colour_steps(plan),
     )
 
 

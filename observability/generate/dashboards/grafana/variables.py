@@ -35,7 +35,7 @@ def variable(plan: Plan, choice: Variable) -> Json:
     """Return a variable that the reader chooses: from a series, from a list, or as text."""
     model = DEFAULTS | {"name": choice.name, "label": choice.label}
     if choice.series:
-        query = f"label_values({scope.limit(plan, choice.series)}, {choice.name})"
+        query = f"label_values({scope.limit(plan, choice.series)}, {choice.of or choice.name})"
         model |= {"type": "query", "query": query, "refresh": REFRESH_ON_TIME_RANGE}
         model["datasource"] = reference(METRICS)
     else:
