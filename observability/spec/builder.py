@@ -231,9 +231,21 @@ def build_declared_slos(catalogue: Catalogue) -> Iterator[Slo]:
             measure=measure,
             routes=catalogue.routes_of_slo(entry),
             signals=catalogue.signals.signals,
+            excluded_codes=excluded_codes(catalogue, entry, sli) if entry.routes else (),
             muted=entry.alerts.muted(sli),
             labels=entry.alerts.labels_of(sli),
         )
+
+
+def excluded_codes(
+    catalogue: Catalogue, entry: RouteEntry | SloEntry, sli: SliKind
+) -> tuple[str, ...]:
+    """Return the status codes that count neither way; other kinds count none of them anyway."""
+    if sli != AVAILABILITY:
+        return ()
+    if entry.excluded_codes is None:
+        return catalogue.defaults.excluded_codes
+    return entry.excluded_codes
 
 
 def collect_buckets(slos: tuple[Slo, ...], policy: Policy) -> tuple[Decimal, ...]:
