@@ -28,10 +28,10 @@ from observability.spec.plan import (
     Slo,
 )
 from observability.spec.quantities import Duration
-from observability.spec.schema.catalogue import Catalogue
+from observability.spec.schema.catalogue import Catalogue, RouteEntry
 from observability.spec.schema.entry import LatencyEntry
 from observability.spec.schema.policy import Policy, SliKind
-from observability.spec.schema.slos import NO_MEASURE
+from observability.spec.schema.slos import NO_MEASURE, SloEntry
 from observability.spec.schema.subject import SubjectEntry
 
 
