@@ -237,9 +237,7 @@ def build_declared_slos(catalogue: Catalogue) -> Iterator[Slo]:
         )
 
 
-def excluded_codes(
-    catalogue: Catalogue, entry: RouteEntry | SloEntry, sli: SliKind
-) -> tuple[str, ...]:
+def excluded_codes(catalogue: Catalogue, entry: RouteEntry | SloEntry, sli: str) -> tuple[str, ...]:
     """Return the status codes that count neither way; other kinds count none of them anyway."""
     if sli != AVAILABILITY:
         return ()
