@@ -92,8 +92,10 @@ def check_paths(catalogue: Catalogue, signal: Signal, where: Where) -> Iterator[
         for path in paths:
             other = route_by_labels.setdefault((method, path), route_id)
             if other != route_id:
-                told = "the path" if signal.method else "the path, and no method"
-                message = f"{signal.metric} has only {told} {path!r} for it, and for {other}"
-                fix = "add `method` to the signal, correct `path:`, or make them one route"
+                message = f"{signal.metric} cannot tell it from {other}: both are {path!r}"
+                fix = "correct `path:`, or make them one route"
+                if not signal.method:
+                    message += ", and it has no label of methods"
+                    fix = f"add `method` to the signal, {fix}"
                 yield Problem(where("routes", route_id), message, fix)
                 break
