@@ -10,7 +10,7 @@ import yaml
 
 from loadtests.bench.rules import history, templates
 from loadtests.bench.rules.report import FASTER, SLOTH_CLOCK
-from loadtests.bench.rules.service import serve_metrics
+from loadtests.bench.rules.service import EPOCH, RATE, count, serve_metrics
 from observability.lib.prometheus import scrape_metric
 from observability.spec import names
 from observability.spec.loading import load_plan
@@ -131,6 +131,21 @@ def test_metrics_grow_by_each_routes_rate(plan: Plan) -> None:
     assert calls["things.r1"] / calls["things.r0"] == pytest.approx(2, rel=1e-3)
     assert by_status["5xx"] / sum(by_status.values()) == pytest.approx(0.0005, rel=1e-3)
     assert by_edge["+Inf"] > by_edge["1.0"] > by_edge["0.2"] > by_edge["0.005"]
+
+
+def test_slow_requests_never_vanish() -> None:
+    """Else the rules would see a counter that starts anew, and alerts that cost much CPU."""
+    text = templates.render("metrics.txt", routes=ROUTES, edges=[0.2, 1.0])
+    rates = [(bool(plus), float(rate)) for plus, rate in RATE.findall(text)]
+    names_of_series = [line.split(" ")[0] for line in text.splitlines() if line]
+    slow = []
+    for tenth in range(3000):
+        values = dict(zip(names_of_series, count(rates, EPOCH / 100 + tenth / 10), strict=True))
+        labels = f'{names.ROUTE}="things.r1",{names.STATUS}="2xx"'
+        quick = values[f'{names.HTTP_DURATION}_bucket{{{labels},le="0.2"}}']
+        slow.append(values[f"{names.HTTP_DURATION}_count{{{labels}}}"] - quick)
+    assert slow == sorted(slow)
+    assert slow[0] < slow[-1]
 
 
 def test_the_longest_range_of_each_selector_is_found() -> None:
