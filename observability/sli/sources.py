@@ -46,6 +46,7 @@ class EventSource(ABC):
     success: ClassVar[str] = "of requests do not fail"
     impact_of_failure: ClassVar[str] = "Requests to {subject} fail with a server error (5xx)."
     impact_of_delay: ClassVar[str] = "Responses of {subject} take longer than {threshold}."
+    starts_at_zero: ClassVar[bool] = False  # every series exists from the start
     has_drills: ClassVar[bool] = False  # policy.yaml's drills break promises about this source
 
     def all_calls(self, subjects: str) -> str:

@@ -33,10 +33,7 @@ BURN_OVER = (
     "no SLO burns that fast any more. The alert of each tier resolves about when its shortest "
     "window has passed: <<windows>>."
 )
-SLO_OVER = (
-    "the first query has stayed below <<budget>> % for about the shortest window of the tier "
-    "(see <<BURN_ALERT>>)."
-)
+SLO_OVER = "the first query stays below <<budget>> %; for how long: <<BURN_ALERT>>."
 LINES_BY_LEVEL = "sum by (<<LOG_LEVEL>>) (count_over_time(<<lines>> [<<window>>]))"
 
 

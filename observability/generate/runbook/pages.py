@@ -93,7 +93,7 @@ in {{ condition.window.name }}{{ "" if loop.last else " and " }}\
 {% endfor %}
 {% set alike = before | selectattr("steps", "eq", entry.steps) | map(attribute="name") | first %}
 {% if alike is defined %}
-**Next steps:** those of {{ alike | link_slos }}.
+**Next steps:** those of {{ alike | link_within }}.
 {% else %}
 **Next steps:**
 
@@ -125,6 +125,7 @@ def render(plan: Plan) -> dict[str, str]:
         anchor=anchor,
         code_fence=escaping.code_fence,
         link_slos=partial(link_slos, links),
+        link_within=lambda name: f"[{name}](#{anchor(name)})",
         markdown=escaping.markdown,
         markdown_cell=escaping.markdown_cell,
         promise=promise,
