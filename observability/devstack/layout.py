@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from observability.devstack import public_url
 from observability.devstack.user_settings import user_settings
 from observability.spec import host_names, loading
+from observability.spec.gateway import without_gateway
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid, Problem
 
@@ -100,7 +101,7 @@ class StackLayout:
         plan = loading.load_plan(edit=lambda text: public_url.replace_links(text, urls))
         if (mode or self.mode) == COMPOSE:
             return plan
-        return plan.without_gateway()
+        return without_gateway(plan)
 
     def url(self, name: str) -> str:
         """Return the URL of a server for this process, which may run in a container."""

@@ -22,6 +22,7 @@ from observability.drill.traffic import THREADS, TIMEOUT, Traffic
 from observability.lib.http import Unreachable, poll
 from observability.lib.prometheus import ServicePrometheus
 from observability.spec.drill_clock import accelerate
+from observability.spec.gateway import without_gateway
 from observability.spec.plan import Plan
 
 RATE = 20.0  # requests per second
@@ -74,7 +75,7 @@ def run(drill: Drill, plan: Plan, path: str, print_line: PrintLine) -> Result:
     result = Result(drill.name)
     started = time.monotonic()
     try:
-        with Sandbox(accelerate(plan.without_gateway())) as sandbox:
+        with Sandbox(accelerate(without_gateway(plan))) as sandbox:
             layout = sandbox.layout
             rate = request_rate(drill.fault)
             with Traffic(layout.url("api") + path, rate, layout.key("load")) as traffic:

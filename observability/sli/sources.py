@@ -169,8 +169,8 @@ class Requests(EventSource):
 
     def _series(self, plan: Plan, slo: Slo, signal: Signal, part: str, labels: Labels) -> str:
         """Return one series of a signal about a route of the SLO."""
-        route = plan.route_labels(signal, slo.subjects[0])
-        matched = route | dict(signal.selector) | labels | ONE_INSTANCE
+        route = next(route for route in plan.routes if route.id == slo.subjects[0])
+        matched = route.labels(signal) | dict(signal.selector) | labels | ONE_INSTANCE
         return selector(signal.metric + part, **matched)
 
     @property

@@ -8,6 +8,7 @@ from functools import partial
 from observability.spec import names
 from observability.spec.alert import Alert, EntryT
 from observability.spec.burn_tiers import build_clock, build_tiers, build_window, collect_windows
+from observability.spec.drill_route import DrillRoute
 from observability.spec.openapi import Contract, parameter_types
 from observability.spec.plan import (
     AVAILABILITY,
@@ -22,7 +23,6 @@ from observability.spec.plan import (
     LATENCY,
     PROBE,
     PROBE_SOURCE,
-    DrillRoute,
     Plan,
     Route,
     Slo,

@@ -4,14 +4,14 @@ The API registers its metrics from it, generators render it, and `slo` and `dril
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import NamedTuple
 
 from observability.spec import names
 from observability.spec.alert import Alert
 from observability.spec.clock import Clock
+from observability.spec.drill_route import DrillRoute
 from observability.spec.presets import EVARA
 from observability.spec.quantities import Duration, format_duration
 from observability.spec.schema.catalogue import (
@@ -19,12 +19,12 @@ from observability.spec.schema.catalogue import (
     DeprecationEntry,
     LoadEntry,
     LogEntry,
-    MetricEntry,
     StackEntry,
     WatchEntry,
 )
 from observability.spec.schema.entry import AlertEntry
 from observability.spec.schema.fields import Http
+from observability.spec.schema.metrics import MetricEntry
 from observability.spec.schema.policy import Policy, SliKind
 from observability.spec.schema.scrape import ScrapeEntry
 from observability.spec.schema.slos import NO_MEASURE, Measure
@@ -189,13 +189,12 @@ class Route:
         """Return every value of the signal's label of paths that means this route."""
         return [self.path] if self.path else spell(self.http, dict(self.types), signal.spelling)
 
-
-class DrillRoute(NamedTuple):
-    """The route that drills break, its path with all parameters, and settings of their API."""
-
-    id: str
-    path: str
-    environment: dict[str, str]
+    def labels(self, signal: Signal) -> Labels:
+        """Return labels of the signal's requests to this route, in one of its spellings."""
+        if signal.route:
+            return {signal.route: self.id}
+        method = {signal.method: self.http.method} if signal.method else {}
+        return method | {signal.path: self.spell(signal)[0]}
 
 
 @dataclass(frozen=True)
@@ -254,14 +253,6 @@ class Plan:
         ids |= {http: route_id for route_id, http in self.exempt}
         return ids
 
-    def route_labels(self, signal: Signal, route_id: str) -> Labels:
-        """Return labels of the signal's requests to a route, in one of its spellings."""
-        if signal.route:
-            return {signal.route: route_id}
-        route = next(route for route in self.routes if route.id == route_id)
-        method = {signal.method: route.http.method} if signal.method else {}
-        return method | {signal.path: route.spell(signal)[0]}
-
     @cached_property
     def emitted(self) -> dict[str, str]:
         """Return the kind of every metric that the API and its helpers expose, by name."""
@@ -305,11 +296,3 @@ class Plan:
         for slo in sorted(self.slos_of(source, sli), key=lambda slo: slo.limit.seconds):
             slos.setdefault(slo.limit, []).append(slo)
         return slos
-
-    def without_gateway(self) -> "Plan":
-        """Return the Plan of a stack that has no gateway, where nothing measures its SLO."""
-        slos = tuple(slo for slo in self.slos if slo.source != GATEWAY_SOURCE)
-        needs = {
-            subject: needed for subject, needed in self.needs.items() if subject != names.GATEWAY
-        }
-        return replace(self, slos=slos, needs=needs)

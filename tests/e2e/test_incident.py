@@ -15,8 +15,10 @@ from observability.lib.json_object import Json
 from observability.lib.prometheus import Prometheus, ServicePrometheus
 from observability.spec import names
 from observability.spec.drill_clock import accelerate
+from observability.spec.drill_route import DrillRoute
+from observability.spec.gateway import without_gateway
 from observability.spec.loading import load_plan
-from observability.spec.plan import PROBE, PROBE_SOURCE, DrillRoute
+from observability.spec.plan import PROBE, PROBE_SOURCE
 from tests.postgres_server import PostgresServer
 from tests.waiting import until
 
@@ -26,7 +28,7 @@ RATE = 10.0  # requests per second
 STEP_SECONDS = 200  # 50 on a machine that does nothing else
 POLICY = load_plan().policy
 SLOWER = POLICY.model_copy(update={"drill": POLICY.drill.model_copy(update={"speed": SPEED})})
-PLAN = accelerate(replace(load_plan().without_gateway(), policy=SLOWER))
+PLAN = accelerate(replace(without_gateway(load_plan()), policy=SLOWER))
 FIRST_WINDOW = next(tier.conditions[0].window for tier in PLAN.tiers if tier.name == "T0")
 DATABASE = "database"
 DATABASE_PAGE = (names.BURN_ALERT, "database-availability")

@@ -17,8 +17,8 @@ from api.platform.state import app_state
 from api.platform.telemetry import request_context, reserved_files
 from observability.spec import names
 from observability.spec.plan import Plan
-from observability.spec.schema.catalogue import Across
 from observability.spec.schema.fields import Http
+from observability.spec.schema.metrics import Across
 
 DEPENDENCY_CALLS: Histogram | None = None
 MAX_EXCEPTION_TYPES = 50  # classes of unhandled exceptions that have their own series

@@ -16,7 +16,7 @@ from observability.lib.panel_builders import lines
 from observability.lib.panel_queries import legend
 from observability.lib.panels import Board, Panel, Query, Row, Unit
 from observability.spec.plan import Plan
-from observability.spec.schema.catalogue import MetricEntry
+from observability.spec.schema.metrics import MetricEntry
 
 # in the order in which people read them
 MODULES = (overview, slo, routes, dependencies, runtime, jobs, logs, load)

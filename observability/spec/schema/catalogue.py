@@ -36,10 +36,9 @@ from observability.spec.schema.fields import (
     SloName,
     SpelledPath,
     SubjectId,
-    Text,
-    Title,
     limit_service,
 )
+from observability.spec.schema.metrics import MetricEntry
 from observability.spec.schema.scrape import ScrapeEntry
 from observability.spec.schema.signals import SignalsEntry, SignalsField
 from observability.spec.schema.slos import SloEntry
@@ -166,36 +165,6 @@ class LogEntry(SymptomEntry):
     text: LinePart | None = None
     more_than: Annotated[int, Field(ge=0)] | None = None
     silence: Literal[True] | None = None
-
-
-# How the values of a gauge in several processes are combined
-Across = Literal["max", "livemax", "livesum", "livemostrecent"]
-
-
-class PanelEntry(Entry):
-    """The panel of a board that shows a metric of the service's own; `query` is PromQL."""
-
-    board: str
-    title: Title
-    text: Text
-    unit: Literal["seconds", "ratio", "requests", "per_second", "bytes", "number"]
-    query: str
-    expects_data: bool = True  # false: a healthy service may have no such series
-
-
-class MetricEntry(Entry):
-    """A metric of the service's own, which the API registers; counters are exposed with _total."""
-
-    type: Literal["counter", "gauge"]
-    text: Text
-    labels: tuple[MetricName, ...] = ()
-    across: Across = "livemostrecent"
-    panel: PanelEntry
-
-    @property
-    def options(self) -> dict[str, str]:
-        """Return the options with which prometheus_client registers the metric."""
-        return {"multiprocess_mode": self.across} if self.type == "gauge" else {}
 
 
 class ProgramEntry(Entry):

@@ -28,6 +28,7 @@ from observability.lib.prometheus import Prometheus
 from observability.slo import verdicts
 from observability.slo.verdicts import Counted, Verdict
 from observability.spec import names
+from observability.spec.gateway import without_gateway
 from observability.spec.loading import load_plan
 from observability.spec.plan import FINE_PACE, LONG_PACE, Plan, Slo
 from observability.spec.quantities import parse_duration
@@ -397,7 +398,7 @@ def test_the_command_prints_json_and_exits_by_the_worst(server: Prometheus) -> N
         "events_needed",
     }
     assert all(stable <= set(row) for row in rows.values())
-    assert set(rows) == {slo.name for slo in load_plan().without_gateway().slos}
+    assert set(rows) == {slo.name for slo in without_gateway(load_plan()).slos}
     table = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )

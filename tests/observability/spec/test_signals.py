@@ -208,7 +208,7 @@ def test_wrong_signals_are_told_with_their_fix(
 def test_two_methods_of_one_path_are_two_routes(plan_of: Callable[..., Plan]) -> None:
     """The label of the method tells them apart."""
     plan = plan_of(service(f"{{total: {TOTAL}}}", SECOND))
-    labels = [plan.route_labels(plan.signals.total, route.id) for route in plan.routes]
+    labels = [route.labels(plan.signals.total) for route in plan.routes]
     assert labels == [
         {"verb": "POST", "page": "/things/"},
         {"verb": "GET", "page": "/things/"},
