@@ -50,12 +50,7 @@ def build_plan(catalogue: Catalogue, policy: Policy, contract: Contract) -> Plan
     tiers = build_tiers(catalogue, policy, slos)
     period = build_window(catalogue.period, policy)
     http_by_route = catalogue.http_by_route()
-    return Plan(
-        service=catalogue.service,
-        environment=catalogue.environment,
-        scrape=catalogue.scrape,
-        signals=catalogue.signals.signals,
-        owner=catalogue.owner,
+    return as_declared(catalogue)(
         period=period,
         routes=routes,
         exempt=tuple((name, entry.http) for name, entry in sorted(catalogue.exempt.items())),
@@ -72,14 +67,26 @@ def build_plan(catalogue: Catalogue, policy: Policy, contract: Contract) -> Plan
         probe_routes=tuple((name, http_by_route[name]) for name in sorted(catalogue.probe.routes)),
         jobs=tuple(sorted(catalogue.jobs)),
         dependencies=tuple(sorted(catalogue.dependencies)),
+        drill_route=build_drill_route(catalogue),
+        policy=policy,
+    )
+
+
+def as_declared(catalogue: Catalogue) -> partial[Plan]:
+    """Return the beginning of the Plan: what it takes from the catalogue as it is."""
+    return partial(
+        Plan,
+        service=catalogue.service,
+        environment=catalogue.environment,
+        scrape=catalogue.scrape,
+        signals=catalogue.signals.signals,
+        owner=catalogue.owner,
         needs=catalogue.needs_by_subject(),
         metrics=catalogue.metrics,
         stack=catalogue.stack,
-        drill_route=build_drill_route(catalogue),
         log_fields=catalogue.log_fields,
         backup=catalogue.backup,
         table_sizes=catalogue.table_sizes,
-        policy=policy,
     )
 
 
