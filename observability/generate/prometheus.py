@@ -108,7 +108,7 @@ def group(plan: Plan, name: str, interval: Decimal, rules: list[Rule]) -> Json:
     return {
         "name": scope.group_name(plan, name),
         "interval": format_duration(interval),
-        "rules": [scope.limit_rule(plan, rule) for rule in rules],
+        "rules": scope.limit_rules(plan, rules),
     }
 
 

@@ -6,6 +6,7 @@ alert's `summary` is no such text but a template of Prometheus, a metric's `quer
 
 import re
 from collections.abc import Callable
+from functools import cache
 from html import escape
 
 CODE = re.compile(r"(`[^`]+`)")
@@ -29,11 +30,13 @@ def html(text: str) -> str:
     return write(text, plain=escape, code=lambda code: f"<code>{escape(code)}</code>")
 
 
+@cache
 def markdown(text: str) -> str:
-    """Return text for a line of Markdown."""
+    """Return text for a line of Markdown; a runbook has the same lines on many pages."""
     return write(text, plain=markdown_plain, code=code_span)
 
 
+@cache
 def markdown_cell(text: str) -> str:
     """Return text for a cell of a table in Markdown, where `|` also ends a span of code."""
     return write(text, plain=markdown_plain, code=lambda code: code_span(code).replace("|", r"\|"))

@@ -4,7 +4,8 @@ Templates name series without their scope. `limit` adds it to every selector of 
 expression, so that none can be forgotten.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, partial
 
 import promql_parser
 from promql_parser import BinaryExpr, Call, Expr, MatchOp, MatrixSelector, VectorSelector
@@ -81,10 +82,12 @@ def group_name(plan: Plan, group: str) -> str:
     return f"{plan.scope}:{group}"
 
 
-def limit_rule(plan: Plan, rule: Json) -> Json:
-    """Return a rule that reads only the service's series, and labels what it records or raises."""
-    labels = rule["labels"] | own_labels(plan)
-    return rule | {"expr": limit(plan, rule["expr"]), "labels": labels}
+def limit_rules(plan: Plan, rules: Iterable[Json]) -> list[Json]:
+    """Return rules that read only the service's series, and label what they record or raise."""
+    own, limited = own_labels(plan), cached_limit(plan)
+    return [
+        rule | {"expr": limited(rule["expr"]), "labels": rule["labels"] | own} for rule in rules
+    ]
 
 
 # --- expressions ---
@@ -109,6 +112,11 @@ def limit(plan: Plan, expr: str) -> str:
     if 0 < len(words) < LONG_CHAIN:
         text = promql_parser.parse(text).prettify()
     return text.replace(STAND_IN, RATE_INTERVAL)
+
+
+def cached_limit(plan: Plan) -> Callable[[str], str]:
+    """Return `limit` for many expressions of a plan, of which many are the same."""
+    return cache(partial(limit, plan))
 
 
 def limit_operand(plan: Plan, tree: Expr) -> str:

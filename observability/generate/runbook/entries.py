@@ -3,6 +3,7 @@
 `pages` writes it as Markdown, the console shows it beside the present numbers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from observability.generate.alert_rule import list_dependents
@@ -64,13 +65,14 @@ def entries(plan: Plan) -> dict[str, RunbookEntry]:
     log_alerts = [log_alert_entry(plan, alert) for alert in plan.log_alerts]
     promises = [slo_entry(plan, slo) for slo in plan.slos]
     every = (burn_rate_alert, *guards, *symptoms, *log_alerts, *promises)
-    return {entry.name: limit_checks(plan, entry) for entry in every}
+    limit = scope.cached_limit(plan)
+    return {entry.name: limit_checks(entry, limit) for entry in every}
 
 
-def limit_checks(plan: Plan, entry: RunbookEntry) -> RunbookEntry:
+def limit_checks(entry: RunbookEntry, limit: Callable[[str], str]) -> RunbookEntry:
     """Return an entry whose queries select the service's own series; those of logs do already."""
     checks = [
-        check if check.source == LOGS else replace(check, query=scope.limit(plan, check.query))
+        check if check.source == LOGS else replace(check, query=limit(check.query))
         for check in entry.checks
     ]
     return replace(entry, checks=tuple(checks))
