@@ -1,0 +1,104 @@
+"""Services of other people: their own metrics, a catalogue, and a real Prometheus are enough.
+
+On the drill's clock, each app is judged, alerts while a route fails, and recovers.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from observability.lib.prometheus import ServicePrometheus
+from observability.slo.verdicts import Verdict, measure, parse_window
+from observability.spec import names
+from observability.spec.drill_clock import accelerate
+from observability.spec.loading import load_plan
+from observability.spec.plan import Plan
+from observability.spec.problems import Invalid
+from tests.adopt.services import CONTRACT, FOLDER, Clients, running_app, running_prometheus
+from tests.observability.compiler_support import changed
+from tests.waiting import until
+
+APPS = ("flask_default", "flask_url_rule", "fastapi_default", "flask_otel", "flask_own")
+GET = "orders.get-availability"
+LIST = "orders.list-availability"
+NEVER_CALLED = "orders.delete-"
+WINDOW = "1m"
+
+
+class Observer:
+    """What a Prometheus says about a service."""
+
+    def __init__(self, plan: Plan, url: str) -> None:
+        self._plan = plan
+        self.prometheus = ServicePrometheus(url, plan)
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return the verdict on each SLO."""
+        window = parse_window(self._plan, WINDOW)
+        return {row.slo: row.verdict for row in measure(self._plan, self.prometheus, window)}
+
+    def pages(self) -> set[str]:
+        """Return the SLOs that page now."""
+        return {
+            alert["labels"][names.SLO]
+            for alert in self.prometheus.alerts()
+            if alert["labels"]["alertname"] == names.BURN_ALERT
+            and alert["labels"][names.SEVERITY] == "page"
+            and alert["state"] == "firing"
+        }
+
+    def unmeasured_since(self, start: float) -> set[str]:
+        """Return the SLOs that were not measured for 5 minutes, at any time since then.
+
+        Prometheus scrapes nothing in its first 5 seconds, which are 5 minutes on this clock.
+        """
+        firing = f'ALERTS{{alertname="{names.UNMEASURED_ALERT}",alertstate="firing"}}'
+        now = self.prometheus.now()
+        series = self.prometheus.query_range(firing, start, now, float(self._plan.clock.evaluate))
+        return {labels[names.SLO] for labels, _ in series}
+
+
+@pytest.fixture(params=APPS)
+def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Observer, Clients]]:
+    """Yield an app with clients, and what observes it."""
+    name = request.param
+    plan = accelerate(load_plan(FOLDER / f"{name}.yaml"))
+    with (
+        running_app(name, tmp_path) as app,
+        Clients(app) as clients,
+        running_prometheus(plan, app, tmp_path) as url,
+    ):
+        yield Observer(plan, url), clients
+
+
+def test_an_app_is_judged_pages_while_a_route_fails_and_recovers(
+    service: tuple[Observer, Clients],
+) -> None:
+    """Objectives are met, then one is missed and pages; a route without requests is idle."""
+    observer, clients = service
+    until(lambda: observer.verdicts()[GET] == Verdict.MET, what="the verdict met")
+    start = observer.prometheus.now()
+    assert observer.pages() == set()
+    clients.is_lost.set()
+    until(lambda: GET in observer.pages(), what="the page")
+    until(lambda: observer.verdicts()[GET] == Verdict.MISSED, what="the verdict missed")
+    verdicts = observer.verdicts()
+    assert verdicts[LIST] == Verdict.MET
+    idle = {name for name, verdict in verdicts.items() if verdict == Verdict.IDLE}
+    assert idle == {name for name in verdicts if name.startswith(NEVER_CALLED)} != set()
+    clients.is_lost.clear()
+    until(lambda: not observer.pages(), what="the end of the page")
+    assert observer.unmeasured_since(start) == set()
+
+
+def test_a_threshold_between_two_buckets_is_an_error_that_names_them(tmp_path: Path) -> None:
+    """The histogram of prometheus-fastapi-instrumentator has 0.1, 0.5 and 1."""
+    catalogue = tmp_path / "catalogue.yaml"
+    text = (FOLDER / "fastapi_default.yaml").read_text(encoding="utf-8")
+    catalogue.write_text(changed(text, ("500ms", "200ms")), encoding="utf-8")
+    with pytest.raises(Invalid) as error:
+        load_plan(catalogue)
+    [problem] = error.value.problems
+    assert "200ms is no bucket of http_request_duration_seconds" in problem.message
+    assert "its nearest are 0.1s and 0.5s" in problem.message
