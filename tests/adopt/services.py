@@ -90,7 +90,7 @@ def running_prometheus(plan: Plan, app: str, folder: Path) -> Iterator[str]:
 
 @dataclass
 class Clients:
-    """Clients of an app, in a thread: they list orders, and get one that may be lost."""
+    """Clients of an app, in a thread: they list orders, and get each once, unless it is lost."""
 
     app: str
     is_lost: threading.Event = field(default_factory=threading.Event)
@@ -107,8 +107,9 @@ class Clients:
 
     def _send(self) -> None:
         with httpx.Client(base_url=self.app, timeout=10) as client:
-            for _ in range(REQUESTS // 2):
+            for order_id in range(REQUESTS // 2):
                 client.get("/orders")
-                client.get("/orders/7", params={"fail": "1"} if self.is_lost.is_set() else {})
+                query = {"fail": "1"} if self.is_lost.is_set() else {}
+                client.get(f"/orders/{order_id}", params=query)
                 if self._ended.wait(PAUSE_SECONDS):
                     return

@@ -3,11 +3,17 @@
 On the drill's clock, each app is judged, alerts while a route fails, and recovers.
 """
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from observability.devstack.layout import ROOT, servers_folder
 from observability.lib.prometheus import ServicePrometheus
 from observability.slo.verdicts import Verdict, measure, parse_window
 from observability.spec import names
@@ -16,6 +22,7 @@ from observability.spec.loading import load_plan
 from observability.spec.plan import Plan
 from observability.spec.problems import Invalid
 from tests.adopt.services import CONTRACT, FOLDER, Clients, running_app, running_prometheus
+from tests.e2e.documented_commands import blocks_of_page
 from tests.observability.compiler_support import changed
 from tests.waiting import until
 
@@ -24,6 +31,7 @@ GET = "orders.get-availability"
 LIST = "orders.list-availability"
 NEVER_CALLED = "orders.delete-"
 WINDOW = "1m"
+PAGE = ROOT / "docs" / "adopt.md"
 
 
 class Observer:
@@ -102,3 +110,48 @@ def test_a_threshold_between_two_buckets_is_an_error_that_names_them(tmp_path: P
     [problem] = error.value.problems
     assert "200ms is no bucket of http_request_duration_seconds" in problem.message
     assert "its nearest are 0.1s and 0.5s" in problem.message
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_documented_commands_compile_each_catalogue(name: str, tmp_path: Path) -> None:
+    """`generate` and `check`, as docs/adopt.md writes them, with the catalogue of each app."""
+    shutil.copy(FOLDER / f"{name}.yaml", tmp_path / "orders.yaml")
+    (tmp_path / "openapi.json").write_text(contract_of(name, tmp_path), encoding="utf-8")
+    [block] = blocks_of_page(PAGE, "Compile it")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "EVARA_SERVERS_DIR": str(servers_folder()),
+    }
+    result = subprocess.run(
+        ["bash", "-ec", block],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "6 SLOs" in result.stdout
+    generated = tmp_path / "orders" / "observability" / "generated" / "prometheus"
+    has_relabelling = (generated / "metric_relabel_configs.yaml").exists()
+    assert has_relabelling == (name == "flask_default")
+
+
+def contract_of(name: str, folder: Path) -> str:
+    """Return the OpenAPI document of an app: FastAPI writes its own."""
+    if name != "fastapi_default":
+        return CONTRACT.read_text(encoding="utf-8")
+    with running_app(name, folder) as app:
+        return httpx.get(f"{app}/openapi.json").text
+
+
+def test_the_documented_catalogues_are_those_of_the_apps() -> None:
+    """The page has one catalogue and contract as a whole, and the signals of the others."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert (FOLDER / "flask_url_rule.yaml").read_text(encoding="utf-8") in page
+    assert CONTRACT.read_text(encoding="utf-8") in page
+    for name in APPS:
+        text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+        _, signals, rest = text.partition("signals:")
+        assert signals + rest.partition("\nscrape:")[0].partition("\ndefaults:")[0] in page, name

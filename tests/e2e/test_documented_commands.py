@@ -25,6 +25,7 @@ from tests.e2e.shell import Shell
 
 DOCUMENTED = commands_of_pages()
 OTHER_TESTS = {  # which run the blocks of a page, or of one of its sections
+    "adopt.md#Compile it": "tests/e2e/test_adopt.py",
     "api.md": "tests/e2e/test_api_docs.py",
     "template.md": "tests/e2e/test_template.py",
     "operations.md#Deployment": "tests/e2e/test_deploy.py",
@@ -138,6 +139,8 @@ STEPS = (
 )
 PART_OF_CI = "is what runs this test, or a part of it"
 NOT_RUN = {
+    "python -m observability check --catalogue orders.yaml --openapi openapi.json --out orders "
+    "--metrics": "needs a service and its Prometheus; tests/e2e/test_adopt.py has both",
     "make up      # start": "compares nothing that `make up` and the tests of CI do not",
     "make test": PART_OF_CI,
     "make e2e": PART_OF_CI,
