@@ -106,7 +106,9 @@ class Clients:
         self._thread.join()
 
     def _send(self) -> None:
-        with httpx.Client(base_url=self.app, timeout=10) as client:
+        # A server may close a connection after a failure, just when the next request is sent.
+        no_reuse = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=self.app, timeout=10, limits=no_reuse) as client:
             for order_id in range(REQUESTS // 2):
                 client.get("/orders")
                 query = {"fail": "1"} if self.is_lost.is_set() else {}

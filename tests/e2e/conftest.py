@@ -41,6 +41,7 @@ LONGEST_FIRST = (
     "incident",
     "template",
     "documented_commands",
+    "adopt",
     "stack",
     "postgres",
     "stop-api",
