@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 
+from observability.generate import maintenance
 from observability.generate.alert_rule import (
     build_declared_alert,
     build_symptom_alert,
@@ -54,7 +55,7 @@ COVERAGE_POINTS = 24
 BUDGET_LEFT = """\
 1 - (
   (
-    <<error_ratio>> * on (<<SLO>>) <<covered>> / <<period>> / on (<<SLO>>) (1 - <<OBJECTIVE>>)
+    <<error_ratio>> * on (<<SLO>>) <<covered>> / <<rest>> / on (<<SLO>>) (1 - <<OBJECTIVE>>)
     < on (<<SLO>>) <<bad_rate>> * <<period>>
   )
   or on (<<SLO>>) <<bad_rate>> * <<period>>
@@ -77,14 +78,11 @@ def render(plan: Plan) -> dict[str, str]:
 def groups(plan: Plan) -> list[Json]:
     """Return the rule groups in the order in which they feed each other."""
     clock = plan.clock
-    fine = [
-        *events(plan),
-        *freshness(plan),
-        measured(plan),
-        *window_rules(plan, FINE_PACE),
-    ]
+    fine = [*maintenance.rules(plan), *events(plan), *freshness(plan), measured(plan)]
+    fine += window_rules(plan, FINE_PACE)
     thin = [*thinned(plan), *window_rules(plan, THIN_PACE)]
-    long = [*window_rules(plan, LONG_PACE), covered(plan), budget_left(plan)]
+    long = [*window_rules(plan, LONG_PACE), covered(plan)]
+    long += (*maintenance.excluded_seconds(plan), budget_left(plan))
     burns = [burn_rate_alert(plan, tier) for tier in plan.tiers if not tier.is_slow]
     slow_alerts = [burn_rate_alert(plan, tier) for tier in plan.tiers if tier.is_slow]
     slow_alerts += (guard(plan, alert) for alert in plan.guards if alert.name in COUNTING_GUARDS)
@@ -171,14 +169,16 @@ def events(plan: Plan) -> Iterator[Rule]:
     between the two evaluations adds to the total alone, and bad events never exceed it.
     """
     counters = sli.event_counters(plan)
-    yield from (record(names.BAD, pair.bad, **labels) for pair, labels in counters)
-    yield from (record(names.TOTAL, pair.total, **labels) for pair, labels in counters)
+    for pair, labels in counters:
+        yield record(names.BAD, maintenance.mask_events(plan, pair.bad), **labels)
+    for pair, labels in counters:
+        yield record(names.TOTAL, maintenance.mask_events(plan, pair.total), **labels)
 
 
 def freshness(plan: Plan) -> Iterator[Rule]:
     """Yield 1 while the last success is recent enough, else 0; nothing without timed SLOs."""
     for expr, labels in sli.freshness(plan):
-        yield record(names.FRESH, expr, **labels)
+        yield record(names.FRESH, maintenance.mask_seconds(plan, expr, labels), **labels)
 
 
 def measured(plan: Plan) -> Rule:
@@ -279,6 +279,7 @@ def budget_left(plan: Plan) -> Rule:
         covered=names.covered(period),
         bad_rate=names.bad_rate(period),
         period=format_decimal(plan.period.seconds),
+        rest=maintenance.rest_of_period(plan),
     )
     return record(names.BUDGET_LEFT, expr)
 
@@ -290,7 +291,7 @@ def guard(plan: Plan, alert: Alert[AlertEntry]) -> Rule:
     """Return an alert that watches the rules themselves."""
     window = next(window for window in plan.windows if window.name == SHORT_WINDOW)
     expressions = {
-        names.UNMEASURED_ALERT: fill(UNMEASURED),
+        names.UNMEASURED_ALERT: maintenance.silence(plan, fill(UNMEASURED)),
         names.COUNT_ALERT: fill(WRONG_COUNT, slos=len(plan.slos)),
         names.RULES_ALERT: fill(FAILING_RULES, window=window.text),
         names.WATCHDOG_ALERT: ALWAYS,

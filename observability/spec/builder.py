@@ -87,6 +87,7 @@ def as_declared(catalogue: Catalogue) -> partial[Plan]:
         log_fields=catalogue.log_fields,
         backup=catalogue.backup,
         table_sizes=catalogue.table_sizes,
+        maintenance=catalogue.maintenance,
     )
 
 

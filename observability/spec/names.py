@@ -214,6 +214,14 @@ NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every 
 NEXT_STEPS_INFO = "service_slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
 BUDGET_LEFT = "service_slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 = missed
 
+# Where the catalogue declares maintenance. Of a window: when its events count again, Unix time,
+# since its last start; and 1 while they do not.
+MAINTENANCE_UNTIL = "service_slo:maintenance_until:timestamp_seconds"  # starts, reason
+IN_MAINTENANCE = "service_slo:in_maintenance:bool"  # starts, reason
+STARTS = "starts"  # of the first window of an entry
+SECTION = "section"  # of the events between two windows: when the first of the two ended
+SECTION_INFO = "service_slo:section:info"  # section: 1; no sample during maintenance
+
 # Rules and alerts have these themselves, so no other label may have such a name.
 ALERT_LABELS = (
     *(SERVICE, ENVIRONMENT, SLO, SLI, SUBJECT, OWNER, SOURCE, LIMIT, INSTANCE, SCRAPE_JOB),
@@ -244,6 +252,11 @@ def error_ratio(window: str) -> str:
 def covered(window: str) -> str:
     """Return the recorded series of the seconds of `window` in which the SLO was measured."""
     return f"service_slo:covered:seconds{window}"
+
+
+def excluded(window: str) -> str:
+    """Return the recorded series of the seconds of `window` that were maintenance."""
+    return f"service_slo:excluded:seconds{window}"
 
 
 # Rule groups in the order in which they feed each other; their full names begin with the scope.

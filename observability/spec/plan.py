@@ -24,6 +24,7 @@ from observability.spec.schema.catalogue import (
 )
 from observability.spec.schema.entry import AlertEntry
 from observability.spec.schema.fields import Http
+from observability.spec.schema.maintenance import MaintenanceEntry
 from observability.spec.schema.metrics import MetricEntry
 from observability.spec.schema.policy import Policy, SliKind
 from observability.spec.schema.scrape import ScrapeEntry
@@ -230,6 +231,7 @@ class Plan:
     backup: dict[str, BackupEntry]  # by what it is called in the summary of a backup
     table_sizes: tuple[str, ...]
     policy: Policy
+    maintenance: tuple[MaintenanceEntry, ...] = ()  # when nothing counts
 
     @property
     def retention(self) -> Decimal:

@@ -38,6 +38,7 @@ from observability.spec.schema.fields import (
     SubjectId,
     limit_service,
 )
+from observability.spec.schema.maintenance import MaintenanceEntry
 from observability.spec.schema.metrics import MetricEntry
 from observability.spec.schema.scrape import ScrapeEntry
 from observability.spec.schema.signals import SignalsEntry, SignalsField
@@ -233,6 +234,7 @@ class Catalogue(Entry):
     backup: dict[BackupText, BackupEntry] = {}
     table_sizes: tuple[MetricName, ...] = ()
     exempt: dict[SubjectId, ExemptEntry] = {}
+    maintenance: tuple[MaintenanceEntry, ...] = ()
 
     @field_validator("environment")
     @classmethod

@@ -9,6 +9,7 @@ from observability.spec.schema.fields import Http
 from observability.spec.schema.policy import Policy
 from observability.spec.validation.dependency_alerts import check_dependency_alerts
 from observability.spec.validation.load import check_load
+from observability.spec.validation.maintenance import check_maintenance
 from observability.spec.validation.objectives import check_availability, check_latencies
 from observability.spec.validation.references import (
     Reference,
@@ -46,6 +47,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_availability(catalogue, where)
     yield from check_slos(catalogue, where)
     yield from check_signals(catalogue, where)
+    yield from check_maintenance(catalogue, where)
 
 
 def check_addresses(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
