@@ -135,6 +135,8 @@ def constants(plan: Plan) -> Iterator[Rule]:
             **dict(slo.labels),
             **{names.muted(severity): "true" for severity in slo.muted},
         }
+        if slo.excluded_codes:
+            labels[names.EXCLUDED_CODES] = ", ".join(slo.excluded_codes)
         yield record(names.OBJECTIVE, f"vector({format_decimal(slo.objective)})", **labels)
     for slo in plan.slos:
         labels = {names.SLO: slo.name, names.NEXT_STEPS: number_steps(slo.next_steps)}
@@ -250,8 +252,7 @@ def ratios(plan: Plan, window: Window) -> Iterator[Rule]:
 
 def covered(plan: Plan) -> Rule:
     """Return how many seconds of the period have data."""
-    sample_seconds = format_decimal(plan.clock.thin)
-    expr = fill(COVERED, window=plan.period.text, sample_seconds=sample_seconds)
+    expr = fill(COVERED, window=plan.period.text, sample_seconds=format_decimal(plan.clock.thin))
     return record(names.covered(plan.period.name), expr)
 
 

@@ -14,6 +14,7 @@ sum by (<<SLO>>) (increase(<<BAD>><<suffix>>[<<window>>]))
 or count_over_time(<<FRESH>><<suffix>>[<<window>>]) * <<seconds>>
    * (1 - avg_over_time(<<FRESH>><<suffix>>[<<window>>]))"""
 COVERED_SECONDS = "count_over_time(<<MEASURED>><<suffix>>[<<window>>]) * <<seconds>>"
+EXCLUDED_SECONDS = "sum(count_over_time(<<IN_MAINTENANCE>>[<<window>>])) * <<seconds>>"
 # The thinned series of an SLO that is older than the frequent window, else every sample of that.
 THINNED_OR_EVERY_SAMPLE = """\
 ((<<thinned>>) and on (<<SLO>>) <<OBJECTIVE>> offset <<frequent_window>>)
@@ -32,6 +33,11 @@ def total_and_bad_events(plan: Plan, window: Window) -> tuple[str, str]:
 def covered_seconds(plan: Plan, window: Window) -> str:
     """Return the query of the seconds of a window that have data, by SLO."""
     return events(plan, window, COVERED_SECONDS)
+
+
+def excluded_seconds(plan: Plan, window: Window) -> str:
+    """Return the query of the seconds of a window that were declared maintenance."""
+    return every_sample(plan, window, EXCLUDED_SECONDS)
 
 
 def events(plan: Plan, window: Window, template: str) -> str:

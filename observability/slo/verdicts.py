@@ -12,6 +12,7 @@ from observability.lib.prometheus import ServicePrometheus
 from observability.sli.registry import kind_of, promise
 from observability.slo.queries import (
     covered_seconds,
+    excluded_seconds,
     longest_frequent_window,
     total_and_bad_events,
 )
@@ -60,6 +61,8 @@ class SloResult:
     verdict: Verdict
     covered_seconds: float = 0.0  # of the window, that have data
     events_needed: float = 0.0  # fewer prove nothing
+    excluded_seconds: float = 0.0  # of the window, that were declared maintenance
+    excluded_codes: tuple[str, ...] = ()  # status codes that count neither way
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,17 @@ class Counted:
     covered_seconds: float
     window_seconds: float
     sample: float = 1.0  # the smallest event: one, or the seconds between two samples
+    excluded_seconds: float = 0.0  # of the window; maintenance
 
     @property
     def expected(self) -> float:
-        """Return the events of the whole window, if the rest of it is like the part with data."""
+        """Return the events of the whole window, if the rest of it is like the part with data.
+
+        Maintenance has none.
+        """
         covered = max(self.covered_seconds, self.sample)
-        return (self.total or 0.0) * max(1.0, self.window_seconds / covered)
+        countable = self.window_seconds - self.excluded_seconds
+        return (self.total or 0.0) * max(1.0, countable / covered)
 
 
 def judge(slo: Slo, counted: Counted, burn_rate: float | None) -> SloResult:
@@ -126,6 +134,8 @@ def without_figures(slo: Slo, counted: Counted) -> SloResult:
         verdict=Verdict.UNMEASURED,
         covered_seconds=counted.covered_seconds,
         events_needed=slo.events_needed * counted.sample,
+        excluded_seconds=counted.excluded_seconds,
+        excluded_codes=slo.excluded_codes,
     )
 
 
@@ -144,7 +154,8 @@ def count_events(
 
     All numbers are of one moment, which is one evaluation ago: then the rules of that moment have
     recorded all their series, and no number is newer than another. An SLO is measured when it has
-    data now; one that began since then is idle.
+    data now; one that began since then is idle. During maintenance, when none has data, one is
+    measured that has data in the window.
     """
     now = prometheus.now()
     at = now - float(plan.clock.evaluate)
@@ -155,6 +166,11 @@ def count_events(
     measured = prometheus.query_by_label(names.MEASURED, names.SLO, now)
     error_ratios = prometheus.query_by_label(names.error_ratio(SHORT_WINDOW), names.SLO, at)
     window_seconds = float(window.seconds)
+    excluded = 0.0
+    if plan.maintenance:
+        excluded = sum(value for _, value in prometheus.query(excluded_seconds(plan, window), at))
+        if prometheus.query(names.IN_MAINTENANCE, now):
+            measured = covered
     for slo in plan.slos:
         is_measured = slo.name in measured
         counted = Counted(
@@ -163,6 +179,7 @@ def count_events(
             covered_seconds=min(covered.get(slo.name, 0.0), window_seconds),
             window_seconds=window_seconds,
             sample=float(plan.clock.evaluate) if kind_of(slo).counts_seconds else 1.0,
+            excluded_seconds=min(excluded, window_seconds),
         )
         yield slo, counted, error_ratios.get(slo.name, 0.0) / float(slo.budget)
 
@@ -184,12 +201,18 @@ def exit_code(rows: list[SloResult], *, strict: bool) -> int:
 
 
 def describe_coverage(rows: list[SloResult]) -> str:
-    """Return how much of the window has data, as in `28 min of which have data`."""
+    """Return how much of the window has data, as in `28 min of which have data`.
+
+    Maintenance is told, too.
+    """
     longest = max((row.covered_seconds for row in rows), default=0.0)
     shorter = sum(row.covered_seconds < NEARLY_AS_LONG * longest for row in rows)
     text = f"{charts.text(longest, Unit.SECONDS)} of which have data"
     if shorter:
         text += f" ({shorter} of {len(rows)} SLOs have less)"
+    excluded = max((row.excluded_seconds for row in rows), default=0.0)
+    if excluded:
+        text += f", {charts.text(excluded, Unit.SECONDS)} excluded as maintenance"
     return text
 
 

@@ -210,6 +210,7 @@ THIN = ":30s"  # suffix of the copies at one sample per 30 s that long windows a
 # label `route` spells the method and path of a route
 ROUTE_INFO = "service_slo:route:info"
 ADDRESS = "address"  # which labels of the metric the series above has
+EXCLUDED_CODES = "excluded_codes"  # label of an objective: status codes that count neither way
 NEXT_STEPS = "next_steps"  # label of the series below, and annotation of every alert
 NEXT_STEPS_INFO = "service_slo:next_steps:info"  # slo, next_steps: 1; alert texts read the label
 BUDGET_LEFT = "service_slo:budget_left:ratio"  # slo: 1 = untouched, 0 = spent, below 0 = missed
@@ -225,7 +226,7 @@ SECTION_INFO = "service_slo:section:info"  # section: 1; no sample during mainte
 # Rules and alerts have these themselves, so no other label may have such a name.
 ALERT_LABELS = (
     *(SERVICE, ENVIRONMENT, SLO, SLI, SUBJECT, OWNER, SOURCE, LIMIT, INSTANCE, SCRAPE_JOB),
-    *(SEVERITY, TIER, ALERT_NAME, "alertstate", NEXT_STEPS, RULE_GROUP, "le"),
+    *(SEVERITY, TIER, ALERT_NAME, "alertstate", EXCLUDED_CODES, NEXT_STEPS, RULE_GROUP, "le"),
 )
 
 

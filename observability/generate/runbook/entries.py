@@ -30,6 +30,7 @@ BURN_MEANING = (
     "At a burn rate of 1 the budget lasts exactly for the period."
 )
 SLO_MEANING = "Objective over <<period>>: <<promise>>."
+MAINTENANCE = "Nothing counts during declared maintenance (UTC): <<windows>>."
 BURN_OVER = (
     "no SLO burns that fast any more. The alert of each tier resolves about when its shortest "
     "window has passed: <<windows>>."
@@ -126,7 +127,7 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
         kind=PROMISE,
         owner=slo.owner,
         severity=", ".join(filter(None, (severities(tiers), *muted))),
-        meaning=append_dependents(plan, meaning, slo.subject),
+        meaning=append_maintenance(plan, append_dependents(plan, meaning, slo.subject)),
         users=kind.impact(slo),
         checks=(still_bad, *kind.checks(slo)),
         steps=slo.next_steps,
@@ -138,6 +139,12 @@ def slo_entry(plan: Plan, slo: Slo) -> RunbookEntry:
 def append_dependents(plan: Plan, text: str, dependency: str) -> str:
     """Return a text and what needs the dependency; the text alone for another subject."""
     return f"{text} {list_dependents(plan, dependency)}".strip()
+
+
+def append_maintenance(plan: Plan, text: str) -> str:
+    """Return a text and when nothing counts; the text alone without declared maintenance."""
+    windows = "; ".join(entry.text for entry in plan.maintenance)
+    return f"{text} {fill(MAINTENANCE, windows=windows)}" if windows else text
 
 
 def proof_of(entry: AlertEntry, otherwise: str) -> str:

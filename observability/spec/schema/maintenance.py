@@ -59,9 +59,9 @@ class MaintenanceEntry(Entry):
             after = (other.start - self.start) * 1000 % step
             return after < milliseconds(self.for_) or step - after < milliseconds(other.for_)
         single, repeated = (other, self) if self.every else (self, other)
-        end = single.start + single.for_.seconds
+        end = single.start + float(single.for_.seconds)
         return any(
-            start < end and single.start < start + repeated.for_.seconds
+            start < end and single.start < start + float(repeated.for_.seconds)
             for start in repeated.starts_near(single.start)
         )
 

@@ -1,5 +1,6 @@
 """The SLO board: the budget of one SLO, how fast it burns, and which alerts follow."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from observability.generate.dashboards.shared_panels import BUDGET_STEPS, alert_annotations
@@ -29,6 +30,9 @@ BUDGET = f"on ({names.SLO}) (1 - {OBJECTIVE})"
 BUDGET_GONE_IN = (
     "clamp_min(<<budget_left>>, 0) * <<budget>> * <<period>> / on (<<SLO>>) (<<error_ratio>> > 0)"
 )
+EXCLUDED_TIME = (
+    "sum by (<<REASON>>) (count_over_time(<<IN_MAINTENANCE>>[<<window>>])) * <<seconds>>"
+)
 EVENTS = lines(
     "Events and bad events",
     "All events and bad events per second (seconds, for freshness, probes and gauges).",
@@ -48,20 +52,47 @@ NEXT_STEPS = table(
 
 def board(plan: Plan) -> Board:
     """Return the board of one SLO, which the reader chooses."""
-    history = (budget_burn_down(plan), burn_rate_lines(plan), EVENTS, NEXT_STEPS)
     severities = sorted({tier.severity for tier in plan.tiers})
+    history = (budget_burn_down(plan), burn_rate_lines(plan), EVENTS, NEXT_STEPS)
+    annotations = alert_annotations(plan, *severities, **{names.SLO: "$slo"})
+    if plan.maintenance:
+        annotations += (("Maintenance", names.IN_MAINTENANCE),)
     return Board(
         board_slugs.SLO,
         "SLO detail",
         "One SLO: its error budget, how fast it burns, and its alerts",
         (
             Row("Summary", (*target_stats(plan), *burn_stats(plan))),
-            Row("Budget and burn", history),
+            Row("Budget and burn", (*history, *exclusions(plan))),
         ),
         (Variable("slo", "SLO", names.OBJECTIVE),),
-        alert_annotations(plan, *severities, **{names.SLO: "$slo"}),
+        annotations,
         time_from="now-6h",
     )
+
+
+def exclusions(plan: Plan) -> Iterator[Panel]:
+    """Yield what counts neither way, if the catalogue declares any: maintenance, status codes."""
+    if plan.maintenance:
+        yield table(
+            "Excluded time",
+            f"Declared maintenance of the last {plan.period.name}, in which nothing counts.",
+            Unit.SECONDS,
+            Query(
+                fill(EXCLUDED_TIME, window=plan.period.text, seconds=plan.clock.evaluate), "time"
+            ),
+            key=names.REASON,
+            expects_data=False,
+        )
+    if any(slo.excluded_codes for slo in plan.slos):
+        yield table(
+            "Excluded status codes",
+            "Requests that end in these codes count neither as good nor as bad.",
+            Unit.TEXT,
+            Query(OBJECTIVE.replace("}", fill(', <<EXCLUDED_CODES>>!=""}')), ""),
+            key=names.EXCLUDED_CODES,
+            expects_data=False,
+        )
 
 
 def short_windows(plan: Plan) -> list[Window]:

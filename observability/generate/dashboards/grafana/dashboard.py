@@ -105,6 +105,9 @@ def traces_url(plan: Plan) -> str:
 
 def annotation(plan: Plan, title: str, expr: str) -> Json:
     """Return the annotation that marks the samples of a query."""
+    tags = [names.ALERT_NAME, names.SLO, names.TIER]
+    if plan.maintenance:
+        tags.append(names.REASON)
     return {
         "name": title,
         "enable": True,
@@ -112,5 +115,5 @@ def annotation(plan: Plan, title: str, expr: str) -> Json:
         "target": {"expr": scope.limit(plan, expr), "refId": "Anno", "interval": "10s"},
         "iconColor": BAD,
         "titleFormat": title,
-        "tagKeys": f"alertname,{names.SLO},{names.TIER}",
+        "tagKeys": ",".join(tags),
     }
