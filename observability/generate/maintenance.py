@@ -65,7 +65,7 @@ def excluded_seconds(plan: Plan) -> Iterator[Json]:
     if plan.maintenance:
         seconds = format_decimal(plan.clock.evaluate)
         expr = fill(EXCLUDED, window=plan.period.text, seconds=seconds)
-        yield {"record": names.excluded(plan.period.name), "expr": expr, "labels": {}}
+        yield {"record": names.EXCLUDED + plan.period.name, "expr": expr, "labels": {}}
 
 
 def rest_of_period(plan: Plan) -> str:
@@ -73,7 +73,7 @@ def rest_of_period(plan: Plan) -> str:
     period = format_decimal(plan.period.seconds)
     if not plan.maintenance:
         return period
-    return fill(REST, period=period, excluded=names.excluded(plan.period.name))
+    return fill(REST, period=period, excluded=names.EXCLUDED + plan.period.name)
 
 
 def mask_events(plan: Plan, expr: str) -> str:

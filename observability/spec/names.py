@@ -173,23 +173,10 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_UNKNOWN = "unknown"  # of lines that say none
 LOG_IDS = ("request_id", "trace_id")  # structured metadata
 LOG_PROGRAMS = (  # of every service; the catalogue declares more
-    "api",
-    "worker",
-    "prober",
-    "console",
-    "prometheus",
-    "alertmanager",
-    # of the native stack alone
-    "metrics",
-    "supervisord",
+    *("api", "worker", "prober", "console", "prometheus", "alertmanager"),
+    *("metrics", "supervisord"),  # of the native stack alone
     # of the compose stack alone
-    "gateway",
-    "postgres",
-    "postgres-replica",
-    "backup",
-    "valkey",
-    "grafana",
-    "jaeger",
+    *("gateway", "postgres", "postgres-replica", "backup", "valkey", "grafana", "jaeger"),
     "mailpit",
 )
 
@@ -221,6 +208,7 @@ MAINTENANCE_UNTIL = "service_slo:maintenance_until:timestamp_seconds"  # starts,
 IN_MAINTENANCE = "service_slo:in_maintenance:bool"  # starts, reason
 STARTS = "starts"  # of the first window of an entry
 SECTION = "section"  # of the events between two windows: when the first of the two ended
+EXCLUDED = "service_slo:excluded:seconds"  # and the period: its seconds of maintenance
 SECTION_INFO = "service_slo:section:info"  # section: 1; no sample during maintenance
 
 # Rules and alerts have these themselves, so no other label may have such a name.
@@ -253,11 +241,6 @@ def error_ratio(window: str) -> str:
 def covered(window: str) -> str:
     """Return the recorded series of the seconds of `window` in which the SLO was measured."""
     return f"service_slo:covered:seconds{window}"
-
-
-def excluded(window: str) -> str:
-    """Return the recorded series of the seconds of `window` that were maintenance."""
-    return f"service_slo:excluded:seconds{window}"
 
 
 # Rule groups in the order in which they feed each other; their full names begin with the scope.

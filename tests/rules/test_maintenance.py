@@ -78,9 +78,10 @@ UNMEASURED = (
     (),
 )
 LIST = ("nodes.list-availability",)
-RECORDED = (
-    'count by (slo) ({__name__=~"service_slo:(total:count|bad:count|measured:bool)"}) > bool 0'
-)
+RECORDED = """
+count by (slo) (
+  {__name__=~"service_slo:(total:count|bad:count|measured:bool)", slo="nodes.list-availability"}
+) > bool 0""".replace("\n", " ")
 LATE_JOB = "count by (slo) (service_slo:fresh:bool == 0)"
 
 
