@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent
 CONTRACT = FOLDER / "openapi.json"
 OTEL = {"OTEL_SEMCONV_STABILITY_OPT_IN": "http"}
 PAUSE_SECONDS = 0.03
-REQUESTS = 4_000  # no more are sent, whatever happens
+REQUESTS = 10_000  # no more are sent, whatever happens
 
 
 @contextmanager
