@@ -24,15 +24,21 @@ class Compilation:
     """A catalogue's plan, the contract of its service, and the text of each generated file."""
 
     plan: Plan
-    contract: Json
+    contract: Json | None  # None where another service has given none
     files: dict[Path, str]
 
+    def check_contract(self) -> list[Problem]:
+        """Return the differences between catalogue and contract."""
+        return contract.check(self.plan, self.contract) if self.contract else []
 
-def compile_catalogue(catalogue: Path, policy: Path, openapi: Path) -> Compilation:
+
+def compile_catalogue(catalogue: Path, policy: Path, openapi: Path | None) -> Compilation:
     """Compile the catalogue; raise Invalid with every problem of the catalogue and the policy."""
-    document = registry.read_contract(openapi)
+    if openapi is None and catalogue.resolve() == loading.CATALOGUE:
+        openapi = registry.OPENAPI
+    document = registry.read_contract(openapi) if openapi else None
     plan = loading.load_plan(catalogue, policy, contract=document)
-    return Compilation(plan, document, registry.render(plan, document))
+    return Compilation(plan, document, registry.render(plan, document or {}))
 
 
 @click.command()
@@ -40,10 +46,10 @@ def compile_catalogue(catalogue: Path, policy: Path, openapi: Path) -> Compilati
 @options.policy_file
 @options.openapi_file
 @options.output_folder
-def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None:
+def generate(catalogue: Path, policy: Path, openapi: Path | None, folder: Path) -> None:
     """Write everything that follows from the catalogue."""
     compilation = compile_catalogue(catalogue, policy, openapi)
-    problems = contract.check(compilation.plan, compilation.contract)
+    problems = compilation.check_contract()
     if problems:
         print_problems(problems)
         fail("nothing was written", NOT_FINE)
@@ -53,6 +59,7 @@ def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None
     slos = len(compilation.plan.slos)
     files = len(compilation.files)
     out.print(f"[green]✓[/green] {slos} SLOs, {files} files, {len(changed)} changed")
+    print_skipped(compilation)
 
 
 @click.command()
@@ -61,7 +68,7 @@ def generate(catalogue: Path, policy: Path, openapi: Path, folder: Path) -> None
 @options.openapi_file
 @options.output_folder
 @options.as_json
-def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: bool) -> None:
+def check(catalogue: Path, policy: Path, openapi: Path | None, folder: Path, json_: bool) -> None:
     """Compare generated files, rules and contract with the catalogue."""
     compilation = compile_catalogue(catalogue, policy, openapi)
     problems = find_problems(compilation, folder)
@@ -70,7 +77,9 @@ def check(catalogue: Path, policy: Path, openapi: Path, folder: Path, json_: boo
         problems, missing_tools = run_tools(compilation.plan, folder)
     if json_:
         listed = list(map(vars, problems))
-        out.print_json(data={"problems": listed, "missing_tools": missing_tools})
+        skipped = ["contract"] if compilation.contract is None else []
+        report = {"problems": listed, "missing_tools": missing_tools, "skipped": skipped}
+        out.print_json(data=report)
     elif problems:
         print_problems(problems)
     else:
@@ -90,7 +99,7 @@ def find_problems(compilation: Compilation, folder: Path) -> list[Problem]:
         name: bool(drill.required) for name, drill in drills(compilation.plan).items()
     }
     return [
-        *contract.check(compilation.plan, compilation.contract),
+        *compilation.check_contract(),
         *drift.check(compilation.files, folder),
         *lint.check(compilation.plan, folder),
         *boards.check(compilation.plan),
@@ -115,4 +124,12 @@ def print_success(compilation: Compilation, missing_tools: list[str]) -> None:
     if missing_tools:
         mark = "[yellow]?[/yellow]"
     counts = f"{len(compilation.plan.slos)} SLOs, {len(compilation.files)} generated files"
-    out.print(f"{mark} {counts}: drift, contract, lint, boards and proofs are fine")
+    compared = "" if compilation.contract is None else "contract, "
+    out.print(f"{mark} {counts}: drift, {compared}lint, boards and proofs are fine")
+    print_skipped(compilation)
+
+
+def print_skipped(compilation: Compilation) -> None:
+    """Print that another service has no contract to compare with, if so."""
+    if compilation.contract is None:
+        out.print("  the contract is not compared: no --openapi")

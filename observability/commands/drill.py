@@ -39,6 +39,8 @@ def drill(name: str | None, list_: bool, all_: bool, json_: bool) -> None:
         fail(f"--all includes {name}; fix: leave out the name, or --all", NOT_FINE)
     if plan.drill_route is None:
         fail("drills call a route; fix: name it under `drill:` in the catalogue", NOT_FINE)
+    if not plan.probe_every:
+        fail("drills start the prober; fix: add `probe:` to the catalogue", NOT_FINE)
     print_line = discard if json_ else out.print
     if all_:
         selected = [drill for drill in drill_by_name.values() if drill.required]

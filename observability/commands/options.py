@@ -15,7 +15,7 @@ catalogue_file = click.option(
 )
 policy_file = click.option("--policy", type=PATH, default=POLICY, help="Another policy.")
 openapi_file = click.option(
-    "--openapi", type=PATH, default=registry.OPENAPI, help="The service's contract."
+    "--openapi", type=PATH, help="The service's contract; ours for our own catalogue."
 )
 output_folder = click.option(
     "--out", "folder", type=PATH, default=registry.ROOT, help="Where generated files go."

@@ -20,7 +20,7 @@ from observability.lib.json_object import Json
 from observability.lib.prometheus import ServicePrometheus
 from observability.slo import verdicts
 from observability.spec.plan import Plan
-from observability.spec.problems import Invalid
+from observability.spec.problems import Invalid, Problem
 from observability.terminal import UNKNOWN, fail, finish, format_mark, out, show_running
 
 FINE_STATES = {RUNNING, DONE}
@@ -41,6 +41,9 @@ def up(mode: str) -> None:
     plan = layout.plan(chosen)
     problems = contract.check(plan, registry.read_contract())  # else the API refuses to start
     problems += lint.check_retention(plan, ROOT / lint.COMPOSE_SERVICES)
+    if not plan.probe_every:
+        message = "is missing, but the prober of the stack needs it"
+        problems.append(Problem("catalogue.yaml: probe", message, "add `probe:`"))
     if problems:
         raise Invalid(problems)
     started = time.monotonic()

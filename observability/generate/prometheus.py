@@ -185,13 +185,21 @@ def freshness(plan: Plan) -> Iterator[Rule]:
 
 def measured(plan: Plan) -> Rule:
     """Return 1 for every SLO that has data."""
-    series = f"{names.BAD} or {names.FRESH}" if sli.counts_seconds(plan) else names.BAD
+    series = " or ".join(
+        name
+        for name, exists in (
+            (names.BAD, sli.counts_events(plan)),
+            (names.FRESH, sli.counts_seconds(plan)),
+        )
+        if exists
+    )
     return record(names.MEASURED, fill(MEASURED, series=series))
 
 
 def thinned(plan: Plan) -> Iterator[Rule]:
     """Yield the copies at one sample per 30 s that long windows are computed from."""
-    for name in (names.BAD, names.TOTAL, names.MEASURED):
+    counters = (names.BAD, names.TOTAL) if sli.counts_events(plan) else ()
+    for name in (*counters, names.MEASURED):
         yield record(name + names.THIN, name)
     if sli.counts_seconds(plan):
         interval = format_duration(plan.clock.thin)
@@ -240,13 +248,17 @@ def ratios(plan: Plan, window: Window) -> Iterator[Rule]:
         "sample": format_decimal(plan.clock.evaluate if is_fine else plan.clock.thin),
     }
     total, bad = names.total_rate(window.name), names.bad_rate(window.name)
-    total_expr = fill(RATE, counter=selector(names.TOTAL + over["suffix"], **selected), **over)
-    bad_expr = fill(RATE, counter=selector(names.BAD + over["suffix"], **selected), **over)
+    totals: list[str] = []
+    bads: list[str] = []
+    if sli.counts_events(plan):
+        for counter, exprs in ((names.TOTAL, totals), (names.BAD, bads)):
+            counters = selector(counter + over["suffix"], **selected)
+            exprs.append(fill(RATE, counter=counters, **over))
     if any(sli.kind_of(slo).counts_seconds for slo in judged):
-        total_expr += f"\nor ({fill(ALL_SECONDS, **over)})"
-        bad_expr += f"\nor ({fill(BAD_SECONDS, **over)})"
-    yield record(total, total_expr)
-    yield record(bad, bad_expr)
+        totals.append(f"({fill(ALL_SECONDS, **over)})")
+        bads.append(f"({fill(BAD_SECONDS, **over)})")
+    yield record(total, "\nor ".join(totals))
+    yield record(bad, "\nor ".join(bads))
     yield record(names.error_ratio(window.name), fill(ERROR_RATIO, bad=bad, total=total))
 
 

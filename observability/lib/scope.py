@@ -40,7 +40,10 @@ def is_own(plan: Plan, labels: Mapping[str, str]) -> bool:
 
 
 def scrape_jobs(plan: Plan, series: str) -> list[str]:
-    """Return the scrape jobs of the targets that expose a series; a gateway is not everywhere."""
+    """Return the scrape jobs of the targets that expose a series.
+
+    Gateway and prober are not everywhere.
+    """
     scrape = plan.scrape
     if series.startswith(names.PROBER_METRICS):
         return [scrape.prober]
@@ -49,7 +52,9 @@ def scrape_jobs(plan: Plan, series: str) -> list[str]:
     of_requests = (signal.metric for signal in plan.signals.every())
     if series.startswith((*plan.emitted, *of_requests)):
         return [scrape.api]
-    jobs = {scrape.api, scrape.prober, *scrape.others}
+    jobs = {scrape.api, *scrape.others}
+    if plan.probe_every:
+        jobs.add(scrape.prober)
     if GATEWAY_SOURCE in {slo.source for slo in plan.slos}:
         jobs.add(scrape.gateway)
     return sorted(jobs)

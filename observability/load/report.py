@@ -17,6 +17,7 @@ from observability.load import reconcile, run, server_counts
 from observability.load.pages import render_page
 from observability.load.recording import Picture, Recording
 from observability.load.run import LoadProfile, LoadRunFailed
+from observability.spec.load_resources import is_sent
 from observability.spec.plan import Plan
 
 VERSION = 1  # of report.json
@@ -60,6 +61,11 @@ def run_load(
 
     Raise LoadRunFailed when the load cannot be sent.
     """
+    if not any(is_sent(route.load) for route in plan.routes):
+        raise LoadRunFailed(
+            "no route of the catalogue has load; fix: write `load: {weight: 1}` under defaults, "
+            "or in a route, then make generate"
+        )
     profile.check(layout)
     prometheus = ServicePrometheus(layout.url("prometheus"), plan)
     recording = Recording()

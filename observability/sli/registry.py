@@ -80,6 +80,11 @@ def counts_seconds(plan: Plan) -> bool:
     return any(kind_of(slo).counts_seconds for slo in plan.slos)
 
 
+def counts_events(plan: Plan) -> bool:
+    """Return whether the plan has an SLO that counts events."""
+    return not all(kind_of(slo).counts_seconds for slo in plan.slos)
+
+
 def freshness(plan: Plan) -> list[tuple[str, dict[str, str]]]:
     """Return expressions and labels of every kind that counts seconds; none without such SLOs."""
     kinds = [kind for kind in KINDS.values() if isinstance(kind, SecondsKind)]

@@ -50,6 +50,8 @@ def build_plan(catalogue: Catalogue, policy: Policy, contract: Contract) -> Plan
     tiers = build_tiers(catalogue, policy, slos)
     period = build_window(catalogue.period, policy)
     http_by_route = catalogue.http_by_route()
+    probe = catalogue.probe
+    probed = sorted(probe.routes) if probe else []
     return as_declared(catalogue)(
         period=period,
         routes=routes,
@@ -63,8 +65,8 @@ def build_plan(catalogue: Catalogue, policy: Policy, contract: Contract) -> Plan
         buckets=collect_buckets(slos, policy),
         windows=collect_windows(tiers, period, policy),
         clock=build_clock(policy),
-        probe_every=catalogue.probe.every.seconds,
-        probe_routes=tuple((name, http_by_route[name]) for name in sorted(catalogue.probe.routes)),
+        probe_every=probe.every.seconds if probe else Decimal(0),
+        probe_routes=tuple((name, http_by_route[name]) for name in probed),
         jobs=tuple(sorted(catalogue.jobs)),
         dependencies=tuple(sorted(catalogue.dependencies)),
         drill_route=build_drill_route(catalogue),
@@ -131,24 +133,25 @@ def build_drill_route(catalogue: Catalogue) -> DrillRoute | None:
 
 
 def collect_rate_limits(catalogue: Catalogue) -> dict[str, str]:
-    """Return the rate limit of every route, watched or exempt, and of unmatched URLs."""
+    """Return the rate limit of every route, watched or exempt, and of unmatched URLs, if any."""
     default = catalogue.defaults.rate_limit
     limits = {route_id: entry.rate_limit or default for route_id, entry in catalogue.served()}
     limits[names.UNMATCHED] = default
-    return limits
+    return {name: limit for name, limit in limits.items() if limit}
 
 
 def build_call_slos(
     source: str,
     subject: str,
     entry: SubjectEntry,
-    availability: Decimal,
+    availability: Decimal | None,
     latency: tuple[LatencyEntry, ...],
     default_owner: str,
 ) -> Iterator[Slo]:
     """Yield the SLOs of something that is called: availability, and one per latency threshold."""
     slo = partial(build_slo, source, subject, entry, default_owner)
-    yield slo(AVAILABILITY, availability)
+    if availability:
+        yield slo(AVAILABILITY, availability)
     for target in latency:
         yield slo(LATENCY, target.objective, target.threshold)
 
@@ -198,17 +201,17 @@ def build_other_slos(catalogue: Catalogue) -> Iterator[Slo]:
             job.objective,
             fresh_within=job.fresh_within,
         )
-    probe = catalogue.probe
-    for name in sorted(probe.routes):
-        yield build_slo(
-            PROBE_SOURCE,
-            name,
-            probe,
-            owner,
-            PROBE,
-            probe.objective,
-            fresh_within=probe.fresh_within,
-        )
+    if probe := catalogue.probe:
+        for name in sorted(probe.routes):
+            yield build_slo(
+                PROBE_SOURCE,
+                name,
+                probe,
+                owner,
+                PROBE,
+                probe.objective,
+                fresh_within=probe.fresh_within,
+            )
     if gateway := catalogue.gateway:
         yield from build_call_slos(
             GATEWAY_SOURCE, names.GATEWAY, gateway, gateway.availability, (), owner

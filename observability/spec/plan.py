@@ -210,7 +210,7 @@ class Plan:
     period: Window
     routes: tuple[Route, ...]
     exempt: tuple[tuple[str, Http], ...]
-    rate_limits: dict[str, str]  # by route id; exempt ones and `unmatched`, too
+    rate_limits: dict[str, str]  # by route id; exempt ones and `unmatched`, too; not without limit
     slos: tuple[Slo, ...]
     tiers: tuple[Tier, ...]
     guards: tuple[Alert[AlertEntry], ...]  # the generator builds their expressions
@@ -219,7 +219,7 @@ class Plan:
     buckets: tuple[Decimal, ...]  # seconds, ascending
     windows: tuple[Window, ...]  # ascending, the period last
     clock: Clock
-    probe_every: Decimal
+    probe_every: Decimal  # seconds; 0 without prober
     probe_routes: tuple[tuple[str, Http], ...]
     jobs: tuple[str, ...]
     dependencies: tuple[str, ...]

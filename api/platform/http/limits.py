@@ -157,10 +157,10 @@ def refusal() -> str:
 def init_app(app: Flask, plan: Plan, settings: PlatformSettings) -> None:
     """Make the limiter: each request counts for its route, also one that matches no route.
 
-    Unlimited keys are exempt.
+    Unlimited keys are exempt, and routes to which the catalogue gives no limit.
     """
     per_route = Limit(
-        lambda: plan.rate_limits[metrics.current_route()],
+        lambda: plan.rate_limits.get(metrics.current_route(), ""),
         error_message=refusal,
         exempt_when=lambda: bool(g.get("key_unlimited")),
     )

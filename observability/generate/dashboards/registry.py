@@ -21,6 +21,7 @@ from observability.spec.schema.metrics import MetricEntry
 # in the order in which people read them
 MODULES = (overview, slo, routes, dependencies, runtime, jobs, logs, load)
 OF_ANY_SERVICE = (overview, slo, routes, logs)  # the others show metrics of our own API
+OF_ROUTES = (routes, runtime, load)
 
 
 def boards(plan: Plan) -> tuple[Board, ...]:
@@ -28,7 +29,8 @@ def boards(plan: Plan) -> tuple[Board, ...]:
     every_board = []
     for module in MODULES:
         board = module.board(plan)
-        if not (plan.signals.of_platform or module in OF_ANY_SERVICE):
+        is_foreign = not (plan.signals.of_platform or module in OF_ANY_SERVICE)
+        if is_foreign or (module in OF_ROUTES and not plan.routes):
             board = replace(board, rows=())
         every_board.append(add_own_metrics(plan, board))
     return tuple(board for board in every_board if board.rows)

@@ -84,6 +84,7 @@ def burn_rate_entry(plan: Plan) -> RunbookEntry:
     fast_burn = f"topk(10, {burn_rate(SHORT_WINDOW)} > 1)"
     least_budget = f"bottomk(10, {names.BUDGET_LEFT})"
     first_drill = next(iter(plan.policy.drill.by_sli.values()))
+    proof = f"`make drill D={first_drill}`" if plan.drill_route else CASES
     # A tier lists its longest window first.
     shortest_windows = (f"{tier.name} {tier.conditions[-1].window.name}" for tier in plan.tiers)
     return RunbookEntry(
@@ -102,7 +103,7 @@ def burn_rate_entry(plan: Plan) -> RunbookEntry:
             "Open the section of the SLO that the alert names, and follow it: "
             "/slo/NAME in the console, or the list in runbook.md.",
         ),
-        drill=f"`make drill D={first_drill}`",
+        drill=proof,
         over=fill(BURN_OVER, windows=", ".join(shortest_windows)),
     )
 

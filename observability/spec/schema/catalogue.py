@@ -64,11 +64,11 @@ class LoadEntry(Entry):
 class DefaultsEntry(Entry):
     """Values for routes that declare none."""
 
-    availability: Percent
-    latency: tuple[LatencyEntry, ...]
+    availability: Percent | None = None
+    latency: tuple[LatencyEntry, ...] = ()
     excluded_codes: ExcludedCodes = ()
-    rate_limit: RateLimit
-    load: LoadEntry
+    rate_limit: RateLimit | None = None
+    load: LoadEntry = LoadEntry(weight=0)
 
 
 class ServedEntry(NeedsEntry):
@@ -218,11 +218,11 @@ class Catalogue(Entry):
     signals: SignalsField = SignalsEntry(preset="evara")
     owner: str
     period: Period
-    defaults: DefaultsEntry
-    routes: Annotated[dict[SubjectId, RouteEntry], Field(min_length=1)]
+    defaults: DefaultsEntry = DefaultsEntry()
+    routes: dict[SubjectId, RouteEntry] = {}
     dependencies: dict[SubjectId, DependencyEntry] = {}
     jobs: dict[SubjectId, JobEntry] = {}
-    probe: ProbeEntry
+    probe: ProbeEntry | None = None
     gateway: GatewayEntry | None = None
     slos: dict[SloName, SloEntry] = {}
     watch: dict[AlertName, WatchEntry] = {}

@@ -10,7 +10,11 @@ from observability.spec.schema.policy import Policy
 from observability.spec.validation.dependency_alerts import check_dependency_alerts
 from observability.spec.validation.load import check_load
 from observability.spec.validation.maintenance import check_maintenance
-from observability.spec.validation.objectives import check_availability, check_latencies
+from observability.spec.validation.objectives import (
+    check_availability,
+    check_latencies,
+    check_objectives,
+)
 from observability.spec.validation.references import (
     Reference,
     Where,
@@ -45,6 +49,7 @@ def check_catalogue(catalogue: Catalogue, policy: Policy, where: Where) -> Itera
     yield from check_load(catalogue, where)
     yield from check_latencies(catalogue, where)
     yield from check_availability(catalogue, where)
+    yield from check_objectives(catalogue, where)
     yield from check_slos(catalogue, where)
     yield from check_signals(catalogue, where)
     yield from check_maintenance(catalogue, where)
@@ -71,9 +76,10 @@ def references(catalogue: Catalogue, policy: Policy) -> Iterator[Reference]:
     Alertmanager routes by owner: alerts of an unknown one would go to the default receiver.
     """
     yield ("owner",), [catalogue.owner], policy.owners, "owner"
-    yield ("probe", "owner"), [catalogue.probe.owner], policy.owners, "owner"
-    yield ("probe", "routes"), catalogue.probe.routes, catalogue.http_by_route(), "route"
     yield ("stack", "wait_for"), catalogue.stack.wait_for, catalogue.jobs, "job"
+    if catalogue.probe:
+        yield ("probe", "owner"), [catalogue.probe.owner], policy.owners, "owner"
+        yield ("probe", "routes"), catalogue.probe.routes, catalogue.http_by_route(), "route"
     if catalogue.gateway:
         yield ("gateway", "owner"), [catalogue.gateway.owner], policy.owners, "owner"
         yield ("gateway", "needs"), catalogue.gateway.needs, catalogue.dependencies, "dependency"
@@ -144,7 +150,7 @@ def check_probe(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
     The prober calls its routes every few seconds, in production, too.
     """
     http_by_route = catalogue.http_by_route()
-    probed = catalogue.probe.routes
+    probed = catalogue.probe.routes if catalogue.probe else ()
     place = where("probe", "routes")
     yield from repeated(place, probed)
     for route_id in sorted(set(probed) & http_by_route.keys()):

@@ -58,7 +58,7 @@ def check_availability(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
         objective = route.availability or catalogue.defaults.availability
         for name in route.needs:
             dependency = catalogue.dependencies.get(name)
-            if dependency is None or objective <= dependency.availability:
+            if dependency is None or not objective or objective <= dependency.availability:
                 continue
             place = where("routes", route_id, "availability")
             limit = dependency.availability
@@ -67,3 +67,20 @@ def check_availability(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
             )
             fix = f"write at most {limit} here, or raise dependencies.{name}.availability"
             yield Problem(place, message, fix)
+
+
+def check_objectives(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
+    """Yield routes without an objective, their own or of the defaults, and a file without any."""
+    defaults = catalogue.defaults
+    for route_id, route in catalogue.routes.items():
+        latency = defaults.latency if route.latency is None else route.latency
+        if not (route.availability or defaults.availability or latency):
+            fix = (
+                "add `availability` or `latency` here or under defaults; "
+                "or declare it under exempt, for routes without SLO"
+            )
+            yield Problem(where("routes", route_id), "has neither availability nor latency", fix)
+    promising = (catalogue.routes, catalogue.dependencies, catalogue.jobs, catalogue.slos)
+    if not any((*promising, catalogue.gateway)):
+        fix = "declare one under slos, or a route under routes"
+        yield Problem(where("slos"), "the catalogue has no SLO", fix)

@@ -25,6 +25,9 @@ def check_slos(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
         if slo.subject in {names.GATEWAY, *catalogue.dependencies}:
             fix = f"choose another subject; `needs: [{slo.subject}]` says that it fails with it"
             yield Problem(where("slos", name, "subject"), "is a dependency or the gateway", fix)
+        if slo.routes and not catalogue.routes_of_slo(slo):
+            fix = "declare routes, or measure it by `ratio` or `gauge`"
+            yield Problem(where("slos", name, "routes"), "the catalogue has no routes", fix)
         yield from repeated(where("slos", name, "routes"), slo.routes or ())
 
 

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -49,13 +51,22 @@ def test_exit_code_of_drills_follows_their_results(
     assert len(json.loads(invoke("drill", "--json", *words).output)["drills"]) == count
 
 
-def test_catalogue_without_a_drill_route_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drills send all their traffic to that route."""
-    plan = replace(loading.load_plan(), drill_route=None)
+@pytest.mark.parametrize(
+    ("missing", "fix"),
+    [
+        ({"drill_route": None}, "fix: name it under `drill:` in the catalogue"),
+        ({"probe_every": Decimal(0)}, "fix: add `probe:` to the catalogue"),
+    ],
+)
+def test_catalogue_without_what_drills_need_is_refused(
+    monkeypatch: pytest.MonkeyPatch, missing: dict[str, Any], fix: str
+) -> None:
+    """Drills send all their traffic to the route, and their stack has a prober."""
+    plan = replace(loading.load_plan(), **missing)
     monkeypatch.setattr(loading, "load_plan", lambda: plan)
     refused = invoke("drill", "stop-api")
     assert refused.exit_code == 1
-    assert "fix: name it under `drill:` in the catalogue" in refused.stderr
+    assert fix in refused.stderr
 
 
 @pytest.fixture

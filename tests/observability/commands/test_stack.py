@@ -1,6 +1,8 @@
 """`up`, `down`, `clean`, `status`, `logs` and `doctor`: what they print, and their exit codes."""
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,18 @@ def test_up_reports_unknown_slos(monkeypatch: pytest.MonkeyPatch) -> None:
     result = invoke("up", "--mode", "native")
     assert result.exit_code == 2
     assert "Prometheus does not answer" in result.stderr
+
+
+def test_up_without_a_probe_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The section is optional for other services; the stack of this API runs a prober."""
+    plan = replace(load_plan(), probe_every=Decimal(0))
+    monkeypatch.setattr(StackLayout, "plan", lambda *_: plan)
+    result = invoke("up", "--mode", "native")
+    assert result.exit_code == 1
+    assert "catalogue.yaml: probe: is missing, but the prober of the stack needs it" in " ".join(
+        result.stderr.split()
+    )
+    assert "fix: add `probe:`" in result.stderr
 
 
 def test_refused_up_prints_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

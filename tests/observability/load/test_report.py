@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from observability.load import impact, report, run, scrapes, server_counts
 from observability.load.recording import Recording
 from observability.load.report import EXIT_CODES, RunVerdict
 from observability.spec.plan import Plan
+from observability.spec.schema.catalogue import LoadEntry
 from tests.observability.load.support import PROFILE, increase, locust_report, recording
 
 
@@ -267,6 +269,16 @@ def test_the_stacks_api_is_recognised_by_each_of_its_names(
     """localhost, 127.0.0.1 and a slash at the end are the same host."""
     built, _ = run_load(host)
     assert (built["total"]["server"] is not None) == is_watched
+
+
+def test_a_catalogue_without_load_sends_nothing(tmp_path: Path, plan: Plan) -> None:
+    """The message says where to declare it."""
+    routes = tuple(replace(route, load=LoadEntry(weight=0)) for route in plan.routes)
+    idle = replace(plan, routes=routes)
+    layout = StackLayout(tmp_path, stack_ports(), tmp_path)
+    with pytest.raises(run.LoadRunFailed, match="no route of the catalogue has load; fix: write"):
+        report.run_load(layout, idle, PROFILE, tmp_path / "reports", lambda _: None)
+    assert not (tmp_path / "reports").exists()
 
 
 def test_a_broken_run_leaves_no_folder(run_load: RunLoad, tmp_path: Path) -> None:

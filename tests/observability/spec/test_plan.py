@@ -235,3 +235,14 @@ def test_the_rules_that_ship_parse_as_yaml(plan: Plan) -> None:
     assert yaml.safe_load(prometheus.render(plan)[prometheus.RULES])["groups"] == prometheus.groups(
         plan
     )
+
+
+def test_a_route_without_a_limit_has_none(plan_of: Callable[..., Plan]) -> None:
+    """Without a default, only routes with a limit of their own have one."""
+    changed = plan_of((("  rate_limit: 120/minute\n", ""),))
+    assert changed.rate_limits == {
+        "orders.create": "60/minute",
+        "orders.update": "60/minute",
+        "orders.delete": "60/minute",
+        "parcels.ingest": "600/minute",
+    }

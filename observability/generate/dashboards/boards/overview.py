@@ -22,15 +22,15 @@ from observability.spec.plan import SHORT_WINDOW, Plan
 def board(plan: Plan) -> Board:
     """Return the board that people open first."""
     promises = (slo_table(plan), firing_alerts(plan), burn_rates(width=8, height=10))
+    requests = request_stats(plan) if plan.routes else ()
+    rows = [Row("Now", (*slo_stats(plan), *requests)), Row("All SLOs", promises)]
+    if plan.routes:
+        rows.append(Row("Traffic", traffic(plan)))
     return Board(
         board_slugs.OVERVIEW,
         "Overview",
         "Objectives, measured availability and latency, and firing alerts",
-        (
-            Row("Now", (*slo_stats(plan), *request_stats(plan))),
-            Row("All SLOs", promises),
-            Row("Traffic", traffic(plan)),
-        ),
+        tuple(rows),
         annotations=alert_annotations(plan),
     )
 

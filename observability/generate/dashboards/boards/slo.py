@@ -171,9 +171,10 @@ def burn_steps(plan: Plan) -> tuple[Step, ...]:
 
 
 def slowest_paging_burn(plan: Plan) -> float:
-    """Return the burn rate at which the slowest tier pages."""
+    """Return the burn rate at which the slowest tier pages; 1 where none does."""
     burn_rates = burn_rates_by_tier(plan).items()
-    return min(float(rate) for tier, rate in burn_rates if tier.severity == plan.paging_severity)
+    pages = (float(rate) for tier, rate in burn_rates if tier.severity == plan.paging_severity)
+    return min(pages, default=1.0)
 
 
 def burn_rates_by_tier(plan: Plan) -> dict[Tier, Decimal]:
