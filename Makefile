@@ -18,7 +18,7 @@ TO ?=
 REF ?=
 NAME := # given on the command line alone; some shells export a NAME
 
-.PHONY: help up down status logs doctor backup restore deploy rollback clean generate check slo load drill test e2e lint screens lock record rename fetch audit
+.PHONY: help up down status logs doctor backup restore deploy rollback clean generate check slo console load drill test e2e lint screens lock record rename fetch audit
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,8 @@ api/openapi.json: $(shell find api -name '*.py') | .venv/run
 ##@ Measure and test the running stack
 slo: .venv/run ## Show the verdict on every SLO (ARGS="--window 1h --strict --json")
 	@$(EVARA) slo $(ARGS)
+console: .venv/run ## Serve the console of another service (ARGS="--catalogue FILE --prometheus URL")
+	@$(EVARA) console $(ARGS)
 load: .venv/run ## Send load and write a report (USERS=20 RATE=50 TIME=60s HOST=, ARGS="--compare OLD NEW")
 	@$(EVARA) load --users $(USERS) --rate $(RATE) --time $(TIME) $(if $(HOST),--host $(HOST)) $(ARGS)
 drill: .venv/run ## Inject a fault into a separate stack and wait for its alert (D=name, ARGS=--list, --all or --json)

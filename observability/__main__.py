@@ -8,7 +8,17 @@ from typing import Any
 
 import click
 
-from observability.commands import audit, backups, catalogue, deploy, drill, load, slo, stack
+from observability.commands import (
+    audit,
+    backups,
+    catalogue,
+    console,
+    deploy,
+    drill,
+    load,
+    slo,
+    stack,
+)
 from observability.devstack.steps import StackError
 from observability.spec.problems import Invalid
 from observability.terminal import NOT_FINE, fail, out, print_problems
@@ -17,6 +27,7 @@ COMMANDS = (
     catalogue.generate,
     catalogue.check,
     slo.slo,
+    console.console,
     load.load,
     drill.drill,
     stack.up,

@@ -3,6 +3,9 @@
 gunicorn serves `main()`.
 """
 
+import os
+from pathlib import Path
+
 from flask import Flask, Response, request
 from jinja2 import PackageLoader, StrictUndefined
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -19,6 +22,7 @@ from observability.console.queries import Queries
 from observability.devstack.layout import StackLayout
 from observability.lib import charts
 from observability.lib.html import with_macros
+from observability.lib.remote import Address
 from observability.sli import registry
 from observability.slo.verdicts import describe_coverage
 from observability.spec import host_names
@@ -39,12 +43,13 @@ def main() -> Flask:
     return create_app(layout, layout.plan())
 
 
-def create_app(layout: StackLayout, plan: Plan) -> Flask:
-    """Return the console of a stack."""
+def create_app(layout: StackLayout, plan: Plan, server: Address | None = None) -> Flask:
+    """Return the console of a stack, or of another Prometheus, which has no inbox."""
     app = Flask(__name__)
     app.jinja_loader = with_macros(PackageLoader("observability.console"))
-    store = NotificationStore(layout.state / "inbox.jsonl")
-    app.extensions["console"] = Console(layout, Queries(layout, plan), store)
+    inbox_file = Path(os.devnull) if server else layout.state / "inbox.jsonl"
+    queries = Queries(layout, plan, server)
+    app.extensions["console"] = Console(layout, queries, NotificationStore(inbox_file))
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(
         unit=charts.text,
@@ -58,11 +63,12 @@ def create_app(layout: StackLayout, plan: Plan) -> Flask:
         slo_url=slo_url,
         spans=SPANS,
         service=plan.scope,
+        has_stack=server is None,
         period=plan.period.name,
         paging_severity=plan.paging_severity,
         severities=set(plan.policy.severities) - {plan.heartbeat_severity},
     )
-    for blueprint in (pages, chart_images, inbox):
+    for blueprint in (pages, chart_images, *([] if server else [inbox])):
         app.register_blueprint(blueprint)
     app.add_url_rule("/metrics", view_func=metrics)
     app.register_error_handler(HTTPException, show_error)

@@ -9,6 +9,7 @@ from dogpile.cache import make_region
 
 from observability.lib.http import Unreachable
 from observability.lib.prometheus import ServicePrometheus
+from observability.lib.remote import Headers
 from observability.spec.plan import Plan
 
 NUMBERS_LIFETIME = 5.0  # seconds for which an answer is kept
@@ -51,8 +52,15 @@ class AnswerCache:
 class CachedPrometheus(ServicePrometheus):
     """A Prometheus whose present answers are shared; a chart's span is another one each time."""
 
-    def __init__(self, url: str, plan: Plan, timeout: float, cache: AnswerCache):
-        super().__init__(url, plan, timeout)
+    def __init__(
+        self,
+        url: str,
+        plan: Plan,
+        timeout: float,
+        cache: AnswerCache,
+        headers: Headers | None = None,
+    ):
+        super().__init__(url, plan, timeout, headers)
         self._cache = cache
 
     def _get(self, resource: str, **params: str) -> Any:

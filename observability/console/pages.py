@@ -175,7 +175,7 @@ def render_page(template: str, fetch: Callable[[], Json], **known: Any) -> str:
         now=time.time(),
         has_numbers=bool(numbers),
         prometheus_error=prometheus_error,
-        alertmanager_is_ready=queries.is_ready("alertmanager"),
+        alertmanager_is_ready=queries.server is not None or queries.is_ready("alertmanager"),
         last_delivery=console().store.last_delivery,
         **numbers,
         **known,

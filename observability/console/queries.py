@@ -16,6 +16,7 @@ from observability.lib.http import Unreachable, responds
 from observability.lib.json_object import Json
 from observability.lib.panel_builders import table
 from observability.lib.panels import BAD, GOOD, WARN, Panel, Query, Unit
+from observability.lib.remote import Address
 from observability.lib.templates import fill
 from observability.slo.verdicts import SloResult, Verdict, measure
 from observability.spec import names
@@ -51,25 +52,33 @@ class ActiveAlerts:
 
 
 class Queries:
-    """The queries to one stack. A method raises Unreachable unless it says otherwise."""
+    """The queries to one stack. A method raises Unreachable unless it says otherwise.
 
-    def __init__(self, layout: StackLayout, plan: Plan):
+    With another Prometheus instead of the stack's there is no Alertmanager and no Loki.
+    """
+
+    def __init__(self, layout: StackLayout, plan: Plan, server: Address | None = None):
         self.plan = plan
+        self.server = server
         self.boards = {board.slug: board for board in boards(plan)}
         self.runbook = entries.entries(plan)
         self._layout = layout
         self._colours = series_colours(plan)
         self._cache = AnswerCache()
-        url = layout.url("prometheus")
-        self.prometheus = CachedPrometheus(url, plan, QUERY_TIMEOUT, self._cache)
+        used = server or Address(layout.url("prometheus"))
+        self.prometheus = CachedPrometheus(used.url, plan, QUERY_TIMEOUT, self._cache, used.headers)
         loki_url = layout.url("loki") + "/prometheus"
         self._loki_rules = CachedPrometheus(loki_url, plan, HEALTH_TIMEOUT, self._cache)
 
     def require_prometheus(self) -> None:
         """Raise Unreachable unless Prometheus is ready.
 
-        Pages ask this first, so that they wait for one short timeout at most.
+        Pages ask this first, so that they wait for one short timeout at most. Other servers than
+        Prometheus have its queries, but not its page `/-/ready`.
         """
+        if self.server:
+            self.prometheus.now()
+            return
         if not self.is_ready("prometheus"):
             url = self._layout.url("prometheus")
             raise Unreachable(f"{url} is not ready within {HEALTH_TIMEOUT:.0f} s")
@@ -81,6 +90,8 @@ class Queries:
 
     def links(self) -> list[tuple[str, str]]:
         """Return (label, URL) of every other page of the stack that responds."""
+        if self.server:
+            return [("Prometheus", self.prometheus.url)]
         own_url = self._layout.address("console")
         addresses = self._cache.get(
             "links", LINKS_LIFETIME, lambda: find_addresses(self._layout, HEALTH_TIMEOUT)
@@ -98,6 +109,8 @@ class Queries:
 
     def log_alerts(self) -> list[Json] | None:
         """Return the pending and firing alerts of Loki, None while it does not answer."""
+        if self.server:
+            return None
         try:
             return self._loki_rules.alerts()
         except Unreachable:
@@ -105,6 +118,8 @@ class Queries:
 
     def active_alerts(self) -> ActiveAlerts | None:
         """Return the alerts of Alertmanager, None while it does not answer."""
+        if self.server:
+            return None
 
         def fetch() -> ActiveAlerts:
             asked_at = time.time()

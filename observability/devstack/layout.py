@@ -91,14 +91,21 @@ class StackLayout:
             public=public_url.public_url(),
         )
 
-    def plan(self, mode: str = "") -> Plan:
+    def plan(
+        self,
+        mode: str = "",
+        catalogue: Path = loading.CATALOGUE,
+        policy: Path = loading.POLICY,
+    ) -> Plan:
         """Return the catalogue's Plan for a mode, by default that of the stack.
 
         Its links lead to the pages of this stack. The native stack has no gateway, and so no SLOs
         for it.
         """
         urls = {port: self.address(name) for name, port in stack_ports().items()}
-        plan = loading.load_plan(edit=lambda text: public_url.replace_links(text, urls))
+        plan = loading.load_plan(
+            catalogue, policy, edit=lambda text: public_url.replace_links(text, urls)
+        )
         if (mode or self.mode) == COMPOSE:
             return plan
         return without_gateway(plan)

@@ -2,7 +2,7 @@
 
 import time
 
-from observability.lib.http import QueryServer
+from observability.lib.query_server import QueryServer
 
 
 class Loki(QueryServer):

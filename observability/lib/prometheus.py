@@ -7,8 +7,10 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from observability.lib import scope
-from observability.lib.http import TIMEOUT, QueryServer, Unreachable, tls_context
+from observability.lib.http import TIMEOUT, Unreachable, tls_context
 from observability.lib.json_object import Json
+from observability.lib.query_server import QueryServer
+from observability.lib.remote import Headers
 from observability.spec.plan import Plan
 
 Labels = dict[str, str]
@@ -26,25 +28,22 @@ class Prometheus(QueryServer):
     def query(self, expr: str, at: float | None = None) -> list[LabelledValue]:
         """Return an instant vector as (labels, value) pairs, at a Unix time or now."""
         moment = {"time": str(at)} if at else {}
-        data = self._get("query", query=expr, **moment)
-        return [(result["metric"], float(result["value"][1])) for result in data["result"]]
+        return self.read(parse_vector, "query", query=expr, **moment)
 
     def now(self) -> float:
         """Return the server's Unix time, at which queries that belong together are evaluated."""
-        [(_, moment)] = self.query("vector(time())")
-        return moment
+        vector = self.query("vector(time())")
+        if not vector:
+            raise self._other_answer()
+        return vector[0][1]
 
     def query_range(self, expr: str, start: float, end: float, step: float) -> list[Series]:
         """Return a range vector as (labels, samples) pairs.
 
         `start` and `end` are Unix times, `step` is in seconds. Times without a sample are left out.
         """
-        data = self._get("query_range", query=expr, start=str(start), end=str(end), step=str(step))
-        series = []
-        for result in data["result"]:
-            samples = [(float(at), float(value)) for at, value in result["values"]]
-            series.append((result["metric"], samples))
-        return series
+        moments = {"start": str(start), "end": str(end), "step": str(step)}
+        return self.read(parse_matrix, "query_range", query=expr, **moments)
 
     def query_by_label(self, expr: str, label: str, at: float | None = None) -> dict[str, float]:
         """Return an instant vector as value by one of its labels.
@@ -56,26 +55,28 @@ class Prometheus(QueryServer):
 
     def rule_groups(self) -> list[Json]:
         """Return every group with its interval in seconds, and its rules with their last error."""
-        return list(self._get("rules")["groups"])
+        return self.read(lambda data: list(data["groups"]), "rules")
 
     def alerts(self) -> list[Json]:
         """Return the pending and firing alerts."""
-        return list(self._get("alerts")["alerts"])
+        return self.read(lambda data: list(data["alerts"]), "alerts")
 
     def targets(self) -> list[Json]:
         """Return the active targets with their health."""
-        return list(self._get("targets", state="active")["activeTargets"])
+        return self.read(lambda data: list(data["activeTargets"]), "targets", state="active")
 
     def scrape_pools(self) -> list[str]:
         """Return the names of all scrape jobs, those without a target included."""
-        return list(self._get("scrape_pools")["scrapePools"])
+        return self.read(lambda data: list(data["scrapePools"]), "scrape_pools")
 
 
 class ServicePrometheus(Prometheus):
     """A Prometheus as one service sees it: queries and alerts have only what is its own."""
 
-    def __init__(self, url: str, plan: Plan, timeout: float = TIMEOUT):
-        super().__init__(url, timeout)
+    def __init__(
+        self, url: str, plan: Plan, timeout: float = TIMEOUT, headers: Headers | None = None
+    ):
+        super().__init__(url, timeout, headers)
         self._plan = plan
 
     def _get(self, resource: str, **params: str) -> Any:
@@ -86,6 +87,19 @@ class ServicePrometheus(Prometheus):
     def alerts(self) -> list[Json]:
         """Return the service's pending and firing alerts."""
         return [alert for alert in super().alerts() if scope.is_own(self._plan, alert["labels"])]
+
+
+def parse_vector(data: Any) -> list[LabelledValue]:
+    """Return the samples of an instant vector; raise the errors of data of another shape."""
+    return [(dict(result["metric"]), float(result["value"][1])) for result in data["result"]]
+
+
+def parse_matrix(data: Any) -> list[Series]:
+    """Return the series of a range vector; raise the errors of data of another shape."""
+    return [
+        (dict(result["metric"]), [(float(at), float(value)) for at, value in result["values"]])
+        for result in data["result"]
+    ]
 
 
 def scrape_metric(url: str, metric: str, label: str) -> dict[str, float]:
