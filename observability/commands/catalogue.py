@@ -5,14 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
-from observability.checks import annotations, boards, contract, drift, lint, proofs, server_tools
-from observability.commands import options
+from observability.checks import (
+    annotations,
+    boards,
+    contract,
+    drift,
+    lint,
+    metrics_page,
+    proofs,
+    server_tools,
+)
+from observability.commands import options, servers
 from observability.devstack import binaries, packages
 from observability.devstack.layout import StackLayout
 from observability.drill.registry import drills
 from observability.generate import registry
+from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
+from observability.lib.metrics_page import fetch_page
 from observability.spec import loading
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
@@ -67,22 +79,34 @@ def generate(catalogue: Path, policy: Path, openapi: Path | None, folder: Path) 
 @options.policy_file
 @options.openapi_file
 @options.output_folder
+@click.option("--metrics", metavar="URL", help="The service's metrics page, to be compared, too.")
+@servers.header_lines
 @options.as_json
-def check(catalogue: Path, policy: Path, openapi: Path | None, folder: Path, json_: bool) -> None:
-    """Compare generated files, rules and contract with the catalogue."""
+def check(
+    catalogue: Path,
+    policy: Path,
+    openapi: Path | None,
+    folder: Path,
+    metrics: str | None,
+    headers: tuple[str, ...],
+    json_: bool,
+) -> None:
+    """Compare generated files, rules, contract and metrics page with the catalogue."""
     compilation = compile_catalogue(catalogue, policy, openapi)
-    problems = find_problems(compilation, folder)
+    mismatches, notes = compare_metrics(compilation.plan, metrics, headers)
+    problems = find_problems(compilation, folder) + mismatches
     missing_tools: list[str] = []
     if not problems:
         problems, missing_tools = run_tools(compilation.plan, folder)
     if json_:
-        listed = list(map(vars, problems))
+        listed = {"problems": list(map(vars, problems)), "notes": list(map(vars, notes))}
         skipped = ["contract"] if compilation.contract is None else []
-        report = {"problems": listed, "missing_tools": missing_tools, "skipped": skipped}
-        out.print_json(data=report)
-    elif problems:
-        print_problems(problems)
+        out.print_json(data=listed | {"missing_tools": missing_tools, "skipped": skipped})
     else:
+        print_notes(notes)
+    if problems and not json_:
+        print_problems(problems)
+    elif not json_:
         print_success(compilation, missing_tools)
     if problems:
         sys.exit(NOT_FINE)
@@ -91,6 +115,17 @@ def check(catalogue: Path, policy: Path, openapi: Path | None, folder: Path, jso
         consequence = "could not tell whether the servers accept them"
         fail(f"{consequence}: {missing} missing; make up unpacks them", UNKNOWN)
     sys.exit(FINE)
+
+
+def compare_metrics(
+    plan: Plan, url: str | None, headers: tuple[str, ...]
+) -> tuple[list[Problem], list[Problem]]:
+    """Return problems and notes of the metrics page; without a URL there are none."""
+    try:
+        address = servers.address("--metrics", url, headers)
+        return metrics_page.check(plan, fetch_page(address)) if address else ([], [])
+    except Unreachable as error:
+        fail(str(error), UNKNOWN)
 
 
 def find_problems(compilation: Compilation, folder: Path) -> list[Problem]:
@@ -116,6 +151,12 @@ def run_tools(plan: Plan, folder: Path) -> tuple[list[Problem], list[str]]:
     if promtool and not problems:
         problems = annotations.check(plan, str(promtool))
     return problems, missing
+
+
+def print_notes(notes: list[Problem]) -> None:
+    """Print what may be as it should."""
+    for note in notes:
+        out.print(f"[yellow]?[/yellow] {escape(f'{note.where}: {note.message}; {note.fix}')}")
 
 
 def print_success(compilation: Compilation, missing_tools: list[str]) -> None:

@@ -1,0 +1,229 @@
+"""Check `metrics`: a service's own metrics page has what the catalogue reads."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from observability.lib.metrics_page import Labels, Page
+from observability.spec import names
+from observability.spec.plan import HTTP_SOURCE, LATENCY, Plan
+from observability.spec.problems import Problem
+from observability.spec.quantities import Duration, format_decimal
+
+WHERE = "catalogue.yaml"
+SEND_REQUESTS = "send requests to the service, then check again"
+PARTS = re.compile("_(?:total|count|sum|bucket)$")
+PARAMETER = re.compile(r"<[^>]*>|{[^}]*}|:\w+")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # that routes of a catalogue have
+Address = tuple[str, ...]  # the route, or method and path, as labels have them
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A metric that counts requests, and the labels that say what each of them was."""
+
+    metric: str  # a counter, or a histogram without its suffix
+    route: str = ""
+    method: str = ""
+    path: str = ""
+    status: str = ""
+    selector: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def address(self) -> Address:
+        """Return the labels from which the route follows."""
+        return tuple(filter(None, (self.route, self.method, self.path)))
+
+
+class Note(Problem):
+    """Something that may be as it should: it does not fail the check."""
+
+
+# --- the plan's signals ---
+
+
+def signals_of(plan: Plan) -> dict[str, Signal]:
+    """Return the signals by their key in the catalogue; those of our own API for every plan."""
+    total = Signal(names.HTTP_DURATION + "_count", route=names.ROUTE, status=names.STATUS)
+    return {"total": total, "latency": replace(total, metric=names.HTTP_DURATION)} if plan else {}
+
+
+def addresses_of(plan: Plan, signal: Signal) -> dict[Address, str]:
+    """Return the id of the route by each address that means it, exempt routes included."""
+    ids = plan.route_ids.values() if signal.route else ()
+    return {(route_id,): route_id for route_id in ids}
+
+
+# --- the comparison ---
+
+
+def check(plan: Plan, page: Page) -> tuple[list[Problem], list[Problem]]:
+    """Return the problems of a page, and notes on what may be as it should."""
+    found = list(compare(plan, page))
+    notes: list[Problem] = [one for one in found if isinstance(one, Note)]
+    return [one for one in found if not isinstance(one, Note)], notes
+
+
+def compare(plan: Plan, page: Page) -> Iterator[Problem]:
+    """Yield problems and notes about every signal, and about jobs and dependencies."""
+    for key, signal in signals_of(plan).items():
+        where = f"{WHERE}: signals.{key}"
+        is_histogram = key == "latency"
+        series = signal.metric + "_bucket" if is_histogram else signal.metric
+        samples = page.samples.get(series, [])
+        if not samples:
+            yield missing_series(where, signal, series, page)
+            continue
+        yield from check_labels(where, signal, series, samples)
+        if is_histogram:
+            yield from check_thresholds(plan, series, samples)
+        elif key == "total":
+            yield from check_routes(plan, signal, samples)
+    yield from check_platform(plan, page)
+
+
+def missing_series(where: str, signal: Signal, series: str, page: Page) -> Problem:
+    """Return the problem of a series that the page lacks; without a request, it may lack it."""
+    declared = {PARTS.sub("", series), series} & page.types.keys()
+    kinds = [page.types[name] for name in declared]
+    if series.endswith("_bucket") and kinds and kinds != ["histogram"]:
+        message = f"{signal.metric} is a {kinds[0]} and has no buckets on {page.url}"
+        return problem(where, message, "let the service measure a histogram")
+    if kinds:
+        return note(where, f"{series} has no sample on {page.url} yet", SEND_REQUESTS)
+    close = get_close_matches(series, page.samples.keys(), n=3, cutoff=0.7)
+    fix = "correct `metric`, or let the service expose it"
+    if close:
+        fix = f"correct `metric`; the page has {' and '.join(close)}"
+    return problem(where, f"{page.url} has no {series}", fix)
+
+
+def check_labels(
+    where: str, signal: Signal, series: str, samples: list[Labels]
+) -> Iterator[Problem]:
+    """Yield labels that the catalogue reads and no sample has, and values that none has."""
+    present = sorted({label for labels in samples for label in labels} - {"le"})
+    has = f"it has {', '.join(present) or 'none'}"
+    for key in ("route", "method", "path", "status"):
+        label = getattr(signal, key)
+        if label and label not in present:
+            message = f"{series} has no label {label}; {has}"
+            yield problem(f"{where}.{key}", message, f"correct `{key}`, or remove it")
+    for label, value in signal.selector:
+        values = sorted({labels[label] for labels in samples if label in labels})
+        place = f"{where}.selector.{label}"
+        if not values:
+            message = f"{series} has no label {label} on the page; {has}"
+            yield note(place, message, "fine if Prometheus adds it when it scrapes")
+        elif value not in values:
+            message = f"no {series} has the value {value!r}; there is {', '.join(values)}"
+            yield problem(place, message, "correct the value")
+
+
+def check_routes(plan: Plan, signal: Signal, samples: list[Labels]) -> Iterator[Problem]:
+    """Yield paths that are none of the catalogue, and routes none of whose paths was called."""
+    counted = [labels for labels in samples if is_selected(signal, labels)]
+    if not all(any(label in labels for labels in counted) for label in signal.address):
+        return
+    if not (signal.route or signal.path):
+        return
+    known = addresses_of(plan, signal)
+    called = {address_of(signal, labels) for labels in counted}
+    answered = {
+        address_of(signal, labels)
+        for labels in counted
+        if not labels.get(signal.status, "").startswith("4")
+    }
+    for address in sorted(answered - known.keys()):
+        if is_route(signal, address):
+            yield unknown_route(plan, address)
+    seen = {known[address] for address in called & known.keys()}
+    for route in plan.routes:
+        if route.id not in seen:
+            yield note(
+                f"{WHERE}: routes.{route.id}",
+                f"no request to {route.http} is counted on the page",
+                "fine if it was not called yet; else correct its path",
+            )
+
+
+def is_selected(signal: Signal, labels: Labels) -> bool:
+    """Return whether a sample is one of the signal's; the page may lack labels of targets."""
+    return all(labels.get(label, value) == value for label, value in signal.selector)
+
+
+def address_of(signal: Signal, labels: Labels) -> Address:
+    """Return the address of a sample; a label that it lacks is empty."""
+    return tuple(labels.get(label, "") for label in signal.address)
+
+
+def is_route(signal: Signal, address: Address) -> bool:
+    """Return whether an address is a route's: libraries count other requests as `none`, or ""."""
+    if signal.route:
+        return address != (names.UNMATCHED,)
+    has_method = not signal.method or address[0].upper() in METHODS
+    return has_method and address[-1].startswith("/")
+
+
+def unknown_route(plan: Plan, address: Address) -> Problem:
+    """Return the problem of a counted route that the catalogue does not declare."""
+    text = " ".join(address)
+    form = PARAMETER.sub("{}", text)
+    for route in plan.routes:
+        http = route.http
+        if form.upper() in (PARAMETER.sub("{}", str(http)).upper(), http.path.upper()):
+            fix = f"write `path: {address[-1]}` there, or correct `spelling` and `method`"
+            message = f"the page spells its requests {text!r}, which no rule would count"
+            return problem(f"{WHERE}: routes.{route.id}", message, fix)
+    message = f"the page counts {text!r}, which is no route of the catalogue"
+    return problem(f"{WHERE}: routes", message, "declare it under routes, or under exempt")
+
+
+def check_thresholds(plan: Plan, series: str, samples: list[Labels]) -> Iterator[Problem]:
+    """Yield latency thresholds at which the histogram has no bucket."""
+    edges = sorted({float(labels.get("le", "inf")) for labels in samples})
+    slos: dict[Duration, list[str]] = {}
+    for slo in plan.slos:
+        if (slo.source, slo.sli) == (HTTP_SOURCE, LATENCY):
+            slos.setdefault(slo.limit, []).append(slo.name)
+    for limit, affected in slos.items():
+        seconds = float(limit.seconds)
+        if seconds in edges:
+            continue
+        below = [edge for edge in edges if edge < seconds][-1:]
+        above = [edge for edge in edges if edge > seconds][:1]
+        nearest = " and ".join(f"{edge:g}" for edge in below + above)
+        message = f"{series} has no bucket at {limit.text}; the nearest are {nearest}"
+        yield problem(
+            f"{WHERE}: {affected[0]}" + (f" and {len(affected) - 1} more" if affected[1:] else ""),
+            message,
+            f"give the histogram the bucket {format_decimal(limit.seconds)}, or change `threshold`",
+        )
+
+
+def check_platform(plan: Plan, page: Page) -> Iterator[Problem]:
+    """Yield jobs and dependencies that only one of page and catalogue has."""
+    declared = (
+        ("jobs", names.JOB_RUNS + "_total", names.JOB, plan.jobs),
+        ("dependencies", names.DEPENDENCY_DURATION + "_count", names.DEPENDENCY, plan.dependencies),
+    )
+    for key, series, label, ids in declared:
+        seen = {labels.get(label, "") for labels in page.samples.get(series, [])}
+        for one in sorted(seen - set(ids)):
+            message = f"{series} counts {one!r}, which the catalogue does not declare"
+            yield problem(f"{WHERE}: {key}", message, f"declare it under {key}")
+        for one in sorted(set(ids) - seen):
+            message = f"nothing on the page counts it: {series} has no {label}={one!r}"
+            fix = "let the service register it, or remove it from the catalogue"
+            yield problem(f"{WHERE}: {key}.{one}", message, fix)
+
+
+def problem(where: str, message: str, fix: str) -> Problem:
+    """Return a problem of this check."""
+    return Problem(where, message, fix, "metrics")
+
+
+def note(where: str, message: str, fix: str) -> Problem:
+    """Return a note of this check."""
+    return Note(where, message, fix, "metrics")
