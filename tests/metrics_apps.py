@@ -56,7 +56,7 @@ def fastapi_instrumentator(paths: list[str]) -> str:
     from prometheus_fastapi_instrumentator import Instrumentator
 
     app, registry = FastAPI(), CollectorRegistry()
-    app.get("/orders")(lambda: [])
+    app.get("/orders")(lambda: "none")
     app.get("/orders/{order_id}")(lambda order_id: order_id)
     Instrumentator(registry=registry, excluded_handlers=["/metrics"]).instrument(app).expose(app)
     client = TestClient(app)

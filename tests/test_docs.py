@@ -99,7 +99,9 @@ def test_every_port_is_documented(name: str, port: int) -> None:
     assert re.search(rf"^\| `.+` \| [^|]*\b{port}\b[^|]* \|", OPERATIONS, re.MULTILINE), name
 
 
-@pytest.mark.parametrize("check", ["catalogue", "contract", "drift", "lint", "boards", "proofs"])
+@pytest.mark.parametrize(
+    "check", ["catalogue", "contract", "drift", "lint", "boards", "metrics", "proofs"]
+)
 def test_every_check_has_a_section(check: str) -> None:
     """The name of a check is a heading in docs/checks.md."""
     assert f"## {check}\n" in (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")

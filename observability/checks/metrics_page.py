@@ -85,12 +85,13 @@ def compare(plan: Plan, page: Page) -> Iterator[Problem]:
 
 def missing_series(where: str, signal: Signal, series: str, page: Page) -> Problem:
     """Return the problem of a series that the page lacks; without a request, it may lack it."""
-    declared = {PARTS.sub("", series), series} & page.types.keys()
-    kinds = [page.types[name] for name in declared]
+    base = PARTS.sub("", series)
+    kinds = [page.types[name] for name in {base, series} & page.types.keys()]
+    has_samples = any(PARTS.sub("", name) == base for name in page.samples)
     if series.endswith("_bucket") and kinds and kinds != ["histogram"]:
         message = f"{signal.metric} is a {kinds[0]} and has no buckets on {page.url}"
         return problem(where, message, "let the service measure a histogram")
-    if kinds:
+    if kinds and not has_samples:
         return note(where, f"{series} has no sample on {page.url} yet", SEND_REQUESTS)
     close = get_close_matches(series, page.samples.keys(), n=3, cutoff=0.7)
     fix = "correct `metric`, or let the service expose it"

@@ -39,7 +39,8 @@ def address(option: str, url: str | None, headers: tuple[str, ...]) -> Address |
         return None
     try:
         parts = httpx.URL(url)
-        is_url = parts.scheme in ("http", "https") and bool(parts.host) and parts.port != 0
+        has_host = bool(parts.host) and "%" not in parts.host and (parts.port or 1) < 65_536
+        is_url = parts.scheme in ("http", "https") and has_host
     except (httpx.InvalidURL, ValueError):
         is_url = False
     if not is_url:

@@ -153,6 +153,8 @@ NOT_RUN = {
     "make drill D=": "tests/e2e/test_drills.py runs every drill",
     "make load": "the README's block runs it with TIME=60s",
     "make load HOST=…": "needs another host",
+    "make console": "runs until SIGTERM; tests/observability/commands/test_servers.py runs it",
+    "python -m observability check … --metrics": "tests/observability/commands/test_servers.py",
     "make down": "the README's block runs it",
     "make audit": "asks a server of advisories; tests/observability/audit has one of its own",
     "make deploy": "tests/e2e/test_deploy.py runs it with a machine of its own",
