@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
+from observability.generate import relabelling
 from observability.lib.metrics_page import Labels, Page
 from observability.spec import names
 from observability.spec.plan import HTTP_SOURCE, LATENCY, Plan
 from observability.spec.problems import Problem
 from observability.spec.quantities import Duration, format_decimal
+from observability.spec.signals import Signal, spell
 
 WHERE = "catalogue.yaml"
 SEND_REQUESTS = "send requests to the service, then check again"
@@ -17,23 +18,6 @@ PARTS = re.compile("_(?:total|count|sum|bucket)$")
 PARAMETER = re.compile(r"<[^>]*>|{[^}]*}|:\w+")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # that routes of a catalogue have
 Address = tuple[str, ...]  # the route, or method and path, as labels have them
-
-
-@dataclass(frozen=True)
-class Signal:
-    """A metric that counts requests, and the labels that say what each of them was."""
-
-    metric: str  # a counter, or a histogram without its suffix
-    route: str = ""
-    method: str = ""
-    path: str = ""
-    status: str = ""
-    selector: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def address(self) -> Address:
-        """Return the labels from which the route follows."""
-        return tuple(filter(None, (self.route, self.method, self.path)))
 
 
 class Note(Problem):
@@ -44,15 +28,41 @@ class Note(Problem):
 
 
 def signals_of(plan: Plan) -> dict[str, Signal]:
-    """Return the signals by their key in the catalogue; those of our own API for every plan."""
-    total = Signal(names.HTTP_DURATION + "_count", route=names.ROUTE, status=names.STATUS)
-    return {"total": total, "latency": replace(total, metric=names.HTTP_DURATION)} if plan else {}
+    """Return the signals by their key in the catalogue."""
+    signals = plan.signals
+    keys = {"total": signals.total, "bad": signals.bad, "latency": signals.latency}
+    return {key: signal for key, signal in keys.items() if signal}
+
+
+def labels_of(signal: Signal) -> Address:
+    """Return the labels from which the route follows."""
+    return (signal.route,) if signal.route else signal.address
 
 
 def addresses_of(plan: Plan, signal: Signal) -> dict[Address, str]:
     """Return the id of the route by each address that means it, exempt routes included."""
-    ids = plan.route_ids.values() if signal.route else ()
-    return {(route_id,): route_id for route_id in ids}
+    if signal.route:
+        return {(route_id,): route_id for route_id in plan.route_ids.values()}
+    exempt = {route_id: (http, spell(http, {}, signal.spelling)) for route_id, http in plan.exempt}
+    watched = {route.id: (route.http, route.spell(signal)) for route in plan.routes}
+    return {
+        (http.method, path) if signal.method else (path,): route_id
+        for route_id, (http, paths) in (exempt | watched).items()
+        for path in paths
+    }
+
+
+def fold(plan: Plan, signal: Signal, samples: list[Labels]) -> list[Labels]:
+    """Return samples of concrete paths as the generated rules for scrapes leave them."""
+    routes = sorted(plan.routes, key=relabelling.exactness)
+    folded = []
+    for labels in samples:
+        path = labels.get(relabelling.CONCRETE, "")
+        for route in routes:
+            if re.fullmatch(relabelling.concrete(route), path):
+                folded.append(labels | {signal.path: route.spell(signal)[0]})
+                break
+    return folded
 
 
 # --- the comparison ---
@@ -75,12 +85,15 @@ def compare(plan: Plan, page: Page) -> Iterator[Problem]:
         if not samples:
             yield missing_series(where, signal, series, page)
             continue
+        if plan.signals.concrete_paths:
+            samples = fold(plan, signal, samples)
         yield from check_labels(where, signal, series, samples)
         if is_histogram:
             yield from check_thresholds(plan, series, samples)
         elif key == "total":
             yield from check_routes(plan, signal, samples)
-    yield from check_platform(plan, page)
+    if plan.signals.of_platform:
+        yield from check_platform(plan, page)
 
 
 def missing_series(where: str, signal: Signal, series: str, page: Page) -> Problem:
@@ -125,7 +138,7 @@ def check_labels(
 def check_routes(plan: Plan, signal: Signal, samples: list[Labels]) -> Iterator[Problem]:
     """Yield paths that are none of the catalogue, and routes none of whose paths was called."""
     counted = [labels for labels in samples if is_selected(signal, labels)]
-    if not all(any(label in labels for labels in counted) for label in signal.address):
+    if not all(any(label in labels for labels in counted) for label in labels_of(signal)):
         return
     if not (signal.route or signal.path):
         return
@@ -156,7 +169,7 @@ def is_selected(signal: Signal, labels: Labels) -> bool:
 
 def address_of(signal: Signal, labels: Labels) -> Address:
     """Return the address of a sample; a label that it lacks is empty."""
-    return tuple(labels.get(label, "") for label in signal.address)
+    return tuple(labels.get(label, "") for label in labels_of(signal))
 
 
 def is_route(signal: Signal, address: Address) -> bool:

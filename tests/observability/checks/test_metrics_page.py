@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 
 from observability.checks import metrics_page
-from observability.checks.metrics_page import Signal
 from observability.lib.metrics_page import Page, parse
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.quantities import Duration
 from observability.spec.schema.fields import Http
+from observability.spec.signals import Signal
 from tests.metrics_apps import page as page_of
 
 ORDERS = ("/orders", "/orders/7")

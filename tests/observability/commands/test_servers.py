@@ -191,7 +191,7 @@ class Metrics(BaseHTTPRequestHandler):
 def test_check_compares_the_metrics_page(tmp_path: Path) -> None:
     """Its problems are beside those of other checks, for people and as JSON."""
     catalogue, contract = tmp_path / "catalogue.yaml", tmp_path / "openapi.json"
-    catalogue.write_text(SMALL, encoding="utf-8")
+    catalogue.write_text(SMALL + "drill: {route: things.list}\n", encoding="utf-8")
     contract.write_text(json.dumps(openapi_for(load_plan(catalogue))), encoding="utf-8")
     files = ("--catalogue", catalogue, "--openapi", contract, "--out", tmp_path / "out")
     assert run("generate", *files).returncode == 0
