@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from observability.checks.expressions import check_expression, known_series
+from observability.checks.expressions import check_expression, known_edges, known_series
 from observability.generate.dashboards.grafana.files import DASHBOARDS
 from observability.generate.dashboards.registry import boards
 from observability.generate.registry import GENERATED
@@ -16,7 +16,7 @@ VARIABLES = {"slo": "x", "route": "x", "__rate_interval": "1m"}  # with values t
 def check(plan: Plan) -> Iterator[Problem]:
     """Yield the problems of the queries to Prometheus on every dashboard."""
     series = known_series(plan)
-    edges = frozenset(plan.buckets)
+    edges = known_edges(plan)
     for board in boards(plan):
         path = GENERATED / DASHBOARDS / f"{board.slug}.json"
         for panel in board.panels:

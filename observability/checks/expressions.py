@@ -1,5 +1,6 @@
 """Expressions in PromQL: the series and the bucket edges that they select."""
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from observability.spec import names
 from observability.spec.plan import Plan
 
 Complaint = tuple[str, str]  # message and fix
+NUMBER = re.compile(r"\d+(\.\d+)?")
 FIX = "correct the catalogue or the generator, then make generate"
 EDGE_FIX = (
     'add it to buckets in policy.yaml; a whole number needs both spellings, as in le=~"1|1[.]0"'
@@ -35,12 +37,28 @@ def known_series(plan: Plan) -> frozenset[str]:
 
 def declared_series(plan: Plan) -> frozenset[str]:
     """Return every series name that an SLO or a signal of the catalogue names."""
-    measures = (slo.measure for slo in plan.slos)
-    exprs = " + ".join(filter(None, (text for one in measures for text in (one.expr, one.total))))
-    declared = {one.name or "" for one in list_selectors(promql_parser.parse(exprs or "0"))}
+    declared = {one.name or "" for one in declared_selectors(plan)}
     for signal in plan.signals.every():
         declared |= {signal.metric, *(signal.metric + part for part in names.SUFFIXES["histogram"])}
     return frozenset(declared)
+
+
+def declared_selectors(plan: Plan) -> Iterator[promql_parser.VectorSelector]:
+    """Return every selector of the SLOs that are declared by hand."""
+    measures = (slo.measure for slo in plan.slos)
+    exprs = " + ".join(filter(None, (text for one in measures for text in (one.expr, one.total))))
+    return list_selectors(promql_parser.parse(exprs or "0"))
+
+
+def known_edges(plan: Plan) -> frozenset[Decimal]:
+    """Return the edges of our own histograms, and those that declared SLOs name of others."""
+    edges = set(plan.buckets)
+    for selector in declared_selectors(plan):
+        for matcher in selector.matchers.matchers:
+            number = matcher.value.partition("|")[0]
+            if matcher.name == "le" and NUMBER.fullmatch(number):
+                edges.add(Decimal(number))
+    return frozenset(edges)
 
 
 def exposed_series(plan: Plan) -> frozenset[str]:

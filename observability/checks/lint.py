@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from observability.checks.expressions import check_expression, known_series, list_rules
+from observability.checks.expressions import check_expression, known_edges, known_series, list_rules
 from observability.generate import prometheus
 from observability.generate.registry import GENERATED
 from observability.lib.json_object import Json
@@ -36,7 +36,7 @@ def check_rules(plan: Plan) -> Iterator[Problem]:
     A group that is evaluated too seldom has no value most of the time.
     """
     series = known_series(plan)
-    edges = frozenset(plan.buckets)
+    edges = known_edges(plan)
     for group, rule in list_rules(plan):
         complaints = list(check_expression(rule["expr"], series, edges))
         interval = group["interval"]
