@@ -61,11 +61,7 @@ def run_load(
 
     Raise LoadRunFailed when the load cannot be sent.
     """
-    if not any(is_sent(route.load) for route in plan.routes):
-        raise LoadRunFailed(
-            "no route of the catalogue has load; fix: write `load: {weight: 1}` under defaults, "
-            "or in a route, then make generate"
-        )
+    require_load(plan)
     profile.check(layout)
     prometheus = ServicePrometheus(layout.url("prometheus"), plan)
     recording = Recording()
@@ -95,6 +91,15 @@ def run_load(
     report |= recording.impact | {"period": plan.period.name}
     write_report(folder, report, recording.pictures)
     return report, folder
+
+
+def require_load(plan: Plan) -> None:
+    """Raise LoadRunFailed when no route has load."""
+    if not any(is_sent(route.load) for route in plan.routes):
+        raise LoadRunFailed(
+            "no route of the catalogue has load; fix: write `load: {weight: 1}` under defaults, "
+            "or in a route, then make generate"
+        )
 
 
 def create_folder(reports: Path) -> Path:

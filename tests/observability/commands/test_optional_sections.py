@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from observability.__main__ import cli
 from observability.generate import prometheus, promtool_tests, registry
 from observability.generate.dashboards.grafana.files import DASHBOARDS
+from observability.spec import names
 
 STEPS = ["Look at it."]
 DECLARED = {
@@ -112,21 +113,28 @@ def test_a_catalogue_without_a_section_compiles(
         assert "the contract is not compared: no --openapi" in output
     scenarios = json.loads((out / registry.SCENARIOS / "scenarios.json").read_bytes())
     assert len(scenarios["scenarios"]) == sent
-    assert_complete(out / registry.GENERATED, has_prober="probe" in catalogue)
+    assert_complete(out / registry.GENERATED, catalogue)
 
 
-def assert_complete(generated: Path, *, has_prober: bool) -> None:
-    """Assert that no board and no case is empty, and that the prober is named if it is there."""
-    boards = [json.loads(file.read_bytes()) for file in (generated / DASHBOARDS).glob("*.json")]
-    assert [board["title"] for board in boards if not board["panels"]] == []
+def assert_complete(generated: Path, catalogue: dict[str, Any]) -> None:
+    """Assert that no board and no case is empty, and that nothing is about a missing section."""
+    files = sorted((generated / DASHBOARDS).glob("*.json"))
+    boards = {file.stem: json.loads(file.read_bytes()) for file in files}
+    assert [name for name, board in boards.items() if not board["panels"]] == []
+    if "routes" not in catalogue:
+        assert set(boards) == {"logs", "overview", "slo"}
+    titles = {panel["title"] for panel in boards["overview"]["panels"]}
+    assert ("Requests" in titles) == ("Requests by route" in titles) == ("routes" in catalogue)
+    page = (generated / "runbook" / f"{names.BURN_ALERT}.md").read_text(encoding="utf-8")
+    assert ("make drill" in page) == ("drill" in catalogue)
     cases = sorted((generated / promtool_tests.FOLDER).glob("*.yaml"))
     for case in cases:
         tests = yaml.safe_load(case.read_bytes())["tests"]
         assert tests, case
         assert all(test["promql_expr_test"] for test in tests), case
     rules = (generated / prometheus.RULES).read_text(encoding="utf-8")
-    assert ("prober" in rules or "probe_" in rules) == has_prober
-    assert any("Probes" in json.dumps(board) for board in boards) == has_prober
+    assert ("prober" in rules or "probe_" in rules) == ("probe" in catalogue)
+    assert ("Probes" in json.dumps(list(boards.values()))) == ("probe" in catalogue)
 
 
 @pytest.mark.parametrize("command", ["generate", "check"])
