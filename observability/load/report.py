@@ -65,8 +65,7 @@ def run_load(
     profile.check(layout)
     prometheus = ServicePrometheus(layout.url("prometheus"), plan)
     recording = Recording()
-    before = None
-    folder = create_folder(reports)
+    before, folder = None, create_folder(reports)
     try:
         if profile.targets(layout):
             report_progress("waiting for a scrape, so that only this run is counted")
@@ -87,8 +86,8 @@ def run_load(
     if before:
         report_progress("waiting for the scrape that has the last request")
         recording.finish(prometheus, plan, before)
-    report = build_report(profile, locust_report, recording)
-    report |= recording.impact | {"period": plan.period.name}
+    measured = recording.impact | {"period": plan.period.name}
+    report = build_report(profile, locust_report, recording) | measured
     write_report(folder, report, recording.pictures)
     return report, folder
 
