@@ -1,4 +1,4 @@
-"""Check `metrics`: a service's own metrics page has what the catalogue reads."""
+"""Check `metrics`: a service's metrics page, or a Prometheus, has what the catalogue reads."""
 
 import re
 from collections.abc import Iterator
@@ -65,6 +65,29 @@ def fold(plan: Plan, signal: Signal, samples: list[Labels]) -> list[Labels]:
     return folded
 
 
+def series_of(plan: Plan) -> list[str]:
+    """Return the names of all series that are compared."""
+    signals = signals_of(plan).items()
+    of_requests = [name_series(key, signal) for key, signal in signals]
+    return [*of_requests, *(series for _, series, _, _ in of_platform(plan))]
+
+
+def name_series(key: str, signal: Signal) -> str:
+    """Return the series that a signal must have."""
+    return signal.metric + "_bucket" if key == "latency" else signal.metric
+
+
+def of_platform(plan: Plan) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """Return section, series, label and ids of what only our own API counts."""
+    if not plan.signals.of_platform:
+        return []
+    jobs, calls = names.JOB_RUNS + "_total", names.DEPENDENCY_DURATION + "_count"
+    return [
+        ("jobs", jobs, names.JOB, plan.jobs),
+        ("dependencies", calls, names.DEPENDENCY, plan.dependencies),
+    ]
+
+
 # --- the comparison ---
 
 
@@ -79,8 +102,7 @@ def compare(plan: Plan, page: Page) -> Iterator[Problem]:
     """Yield problems and notes about every signal, and about jobs and dependencies."""
     for key, signal in signals_of(plan).items():
         where = f"{WHERE}: signals.{key}"
-        is_histogram = key == "latency"
-        series = signal.metric + "_bucket" if is_histogram else signal.metric
+        series = name_series(key, signal)
         samples = page.samples.get(series, [])
         if not samples:
             yield missing_series(where, signal, series, page)
@@ -88,12 +110,11 @@ def compare(plan: Plan, page: Page) -> Iterator[Problem]:
         if plan.signals.concrete_paths:
             samples = fold(plan, signal, samples)
         yield from check_labels(where, signal, series, samples)
-        if is_histogram:
+        if key == "latency":
             yield from check_thresholds(plan, series, samples)
         elif key == "total":
             yield from check_routes(plan, signal, samples)
-    if plan.signals.of_platform:
-        yield from check_platform(plan, page)
+    yield from check_platform(plan, page)
 
 
 def missing_series(where: str, signal: Signal, series: str, page: Page) -> Problem:
@@ -109,7 +130,7 @@ def missing_series(where: str, signal: Signal, series: str, page: Page) -> Probl
     close = get_close_matches(series, page.samples.keys(), n=3, cutoff=0.7)
     fix = "correct `metric`, or let the service expose it"
     if close:
-        fix = f"correct `metric`; the page has {' and '.join(close)}"
+        fix = f"correct `metric`; there is {' and '.join(close)}"
     return problem(where, f"{page.url} has no {series}", fix)
 
 
@@ -128,7 +149,7 @@ def check_labels(
         values = sorted({labels[label] for labels in samples if label in labels})
         place = f"{where}.selector.{label}"
         if not values:
-            message = f"{series} has no label {label} on the page; {has}"
+            message = f"{series} has no label {label} there; {has}"
             yield note(place, message, "fine if Prometheus adds it when it scrapes")
         elif value not in values:
             message = f"no {series} has the value {value!r}; there is {', '.join(values)}"
@@ -157,7 +178,7 @@ def check_routes(plan: Plan, signal: Signal, samples: list[Labels]) -> Iterator[
         if route.id not in seen:
             yield note(
                 f"{WHERE}: routes.{route.id}",
-                f"no request to {route.http} is counted on the page",
+                f"no request to {route.http} is counted",
                 "fine if it was not called yet; else correct its path",
             )
 
@@ -188,9 +209,9 @@ def unknown_route(plan: Plan, address: Address) -> Problem:
         http = route.http
         if form.upper() in (PARAMETER.sub("{}", str(http)).upper(), http.path.upper()):
             fix = f"write `path: {address[-1]}` there, or correct `spelling` and `method`"
-            message = f"the page spells its requests {text!r}, which no rule would count"
+            message = f"metrics spell its requests {text!r}, which no rule would count"
             return problem(f"{WHERE}: routes.{route.id}", message, fix)
-    message = f"the page counts {text!r}, which is no route of the catalogue"
+    message = f"metrics count {text!r}, which is no route of the catalogue"
     return problem(f"{WHERE}: routes", message, "declare it under routes, or under exempt")
 
 
@@ -218,17 +239,13 @@ def check_thresholds(plan: Plan, series: str, samples: list[Labels]) -> Iterator
 
 def check_platform(plan: Plan, page: Page) -> Iterator[Problem]:
     """Yield jobs and dependencies that only one of page and catalogue has."""
-    declared = (
-        ("jobs", names.JOB_RUNS + "_total", names.JOB, plan.jobs),
-        ("dependencies", names.DEPENDENCY_DURATION + "_count", names.DEPENDENCY, plan.dependencies),
-    )
-    for key, series, label, ids in declared:
+    for key, series, label, ids in of_platform(plan):
         seen = {labels.get(label, "") for labels in page.samples.get(series, [])}
         for one in sorted(seen - set(ids)):
             message = f"{series} counts {one!r}, which the catalogue does not declare"
             yield problem(f"{WHERE}: {key}", message, f"declare it under {key}")
         for one in sorted(set(ids) - seen):
-            message = f"nothing on the page counts it: {series} has no {label}={one!r}"
+            message = f"nothing counts it: {series} has no {label}={one!r}"
             fix = "let the service register it, or remove it from the catalogue"
             yield problem(f"{WHERE}: {key}.{one}", message, fix)
 

@@ -24,7 +24,8 @@ from observability.drill.registry import drills
 from observability.generate import registry
 from observability.lib.http import Unreachable
 from observability.lib.json_object import Json
-from observability.lib.metrics_page import fetch_page
+from observability.lib.metrics_page import fetch_page, read_stored
+from observability.lib.prometheus import ServicePrometheus
 from observability.spec import loading
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
@@ -80,6 +81,7 @@ def generate(catalogue: Path, policy: Path, openapi: Path | None, folder: Path) 
 @options.openapi_file
 @options.output_folder
 @click.option("--metrics", metavar="URL", help="The service's metrics page, to be compared, too.")
+@click.option("--prometheus", metavar="URL", help="A Prometheus whose series are compared, too.")
 @servers.header_lines
 @options.as_json
 def check(
@@ -88,12 +90,13 @@ def check(
     openapi: Path | None,
     folder: Path,
     metrics: str | None,
+    prometheus: str | None,
     headers: tuple[str, ...],
     json_: bool,
 ) -> None:
     """Compare generated files, rules, contract and metrics page with the catalogue."""
     compilation = compile_catalogue(catalogue, policy, openapi)
-    mismatches, notes = compare_metrics(compilation.plan, metrics, headers)
+    mismatches, notes = compare_metrics(compilation.plan, metrics, prometheus, headers)
     problems = find_problems(compilation, folder) + mismatches
     missing_tools: list[str] = []
     if not problems:
@@ -118,14 +121,25 @@ def check(
 
 
 def compare_metrics(
-    plan: Plan, url: str | None, headers: tuple[str, ...]
+    plan: Plan, metrics: str | None, prometheus: str | None, headers: tuple[str, ...]
 ) -> tuple[list[Problem], list[Problem]]:
-    """Return problems and notes of the metrics page; without a URL there are none."""
+    """Return problems and notes of a metrics page and a Prometheus; without URLs there are none.
+
+    The headers are for each of the two.
+    """
+    pages = []
     try:
-        address = servers.address("--metrics", url, headers)
-        return metrics_page.check(plan, fetch_page(address)) if address else ([], [])
+        if metrics or not prometheus:
+            address = servers.address("--metrics", metrics, headers)
+            pages += [fetch_page(address)] if address else []
+        if server := prometheus and servers.address("--prometheus", prometheus, headers):
+            client = ServicePrometheus(server.url, plan, headers=server.headers)
+            pages.append(read_stored(client, metrics_page.series_of(plan)))
     except Unreachable as error:
         fail(str(error), UNKNOWN)
+    found = [metrics_page.check(plan, page) for page in pages]
+    problems, notes = ([one for page in found for one in page[part]] for part in (0, 1))
+    return problems, notes
 
 
 def find_problems(compilation: Compilation, folder: Path) -> list[Problem]:

@@ -1,11 +1,13 @@
-"""A service's metrics page, as Prometheus would store it."""
+"""The metrics of a service: of its page, as Prometheus would store it, or those that it stores."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from observability.lib.prometheus import Prometheus
 from observability.lib.remote import Address, Remote
 
 OPENMETRICS = "application/openmetrics-text"
@@ -18,7 +20,7 @@ Labels = dict[str, str]
 
 @dataclass(frozen=True)
 class Page:
-    """The labels of every sample by its name, and the type of every declared metric."""
+    """The labels of every sample by its name, and the type of every metric that declares one."""
 
     url: str  # without credentials
     samples: dict[str, list[Labels]]
@@ -41,6 +43,13 @@ def fetch_page(address: Address) -> Page:
     if not types and not samples:
         raise remote.failure("answers without any metric", NO_PAGE)
     return Page(remote.url, samples, types)
+
+
+def read_stored(prometheus: Prometheus, series: Iterable[str]) -> Page:
+    """Return the series of these names that a Prometheus has now; raise Unreachable."""
+    samples = {name: [labels for labels, _ in prometheus.query(name)] for name in series}
+    present = {name: found for name, found in samples.items() if found}
+    return Page(prometheus.url, present, {})
 
 
 def parse(text: str, *, is_openmetrics: bool) -> tuple[dict[str, list[Labels]], dict[str, str]]:

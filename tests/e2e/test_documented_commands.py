@@ -140,7 +140,7 @@ STEPS = (
 PART_OF_CI = "is what runs this test, or a part of it"
 NOT_RUN = {
     "python -m observability check --catalogue orders.yaml --openapi openapi.json --out orders "
-    "--metrics": "needs a service and its Prometheus; tests/e2e/test_adopt.py has both",
+    "--metrics": "tests/e2e/test_adopt.py does the same with the URLs of running servers",
     "make up      # start": "compares nothing that `make up` and the tests of CI do not",
     "make test": PART_OF_CI,
     "make e2e": PART_OF_CI,

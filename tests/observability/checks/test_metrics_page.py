@@ -111,7 +111,7 @@ def test_a_path_that_is_spelled_differently_names_the_fix(check: Check, library:
     """As with a converter of Flask that the contract does not know."""
     [problem], _ = check(library, path="/orders/:order_id")
     spelled = SPELLED.get(library, "/orders/{order_id}")
-    assert problem.startswith("catalogue.yaml: routes.orders.get: the page spells its requests")
+    assert problem.startswith("catalogue.yaml: routes.orders.get: metrics spell its requests")
     assert f"write `path: {spelled}` there" in problem
 
 
@@ -146,7 +146,7 @@ def test_a_route_that_the_catalogue_lacks_is_a_problem(check: Check) -> None:
         )
     )
     problems, notes = check("fastapi", text=text + "\n")
-    missing = "catalogue.yaml: routes: the page counts {}, which is no route of the catalogue;"
+    missing = "catalogue.yaml: routes: metrics count {}, which is no route of the catalogue;"
     assert problems[0].startswith(missing.format("'GET /stock'"))
     assert problems[1].startswith(missing.format("'POST /orders'"))
     assert "has no http_request_duration_seconds_bucket" in problems[2]
@@ -166,7 +166,7 @@ def test_a_missing_metric_names_similar_ones(check: Check) -> None:
         missing = f"has no {read_by};"
         assert any(missing in problem for problem in problems) is not is_found, written
         if not is_found:
-            assert f"correct `metric`; the page has {written}" in problems[0]
+            assert f"correct `metric`; there is {written}" in problems[0]
 
 
 def test_a_summary_has_no_buckets(check: Check) -> None:
