@@ -15,6 +15,8 @@ from observability.spec.signals import Signal, spell
 WHERE = "catalogue.yaml"
 SEND_REQUESTS = "send requests to the service, then check again"
 PARTS = re.compile("_(?:total|count|sum|bucket)$")
+STATUS_CLASS = re.compile("[1-5]xx")
+STATUS_CODE = re.compile(r"[1-5]\d\d")
 PARAMETER = re.compile(r"<[^>]*>|{[^}]*}|:\w+")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")  # that routes of a catalogue have
 Address = tuple[str, ...]  # the route, or method and path, as labels have them
@@ -109,6 +111,9 @@ def compare(plan: Plan, page: Page) -> Iterator[Problem]:
             continue
         if plan.signals.concrete_paths:
             samples = fold(plan, signal, samples)
+            if not samples:
+                yield note(where, f"{series} has no path of a route yet", SEND_REQUESTS)
+                continue
         yield from check_labels(where, signal, series, samples)
         if key == "latency":
             yield from check_thresholds(plan, series, samples)
@@ -145,6 +150,12 @@ def check_labels(
         if label and label not in present:
             message = f"{series} has no label {label}; {has}"
             yield problem(f"{where}.{key}", message, f"correct `{key}`, or remove it")
+    values = sorted({labels[signal.status] for labels in samples if signal.status in labels})
+    form = STATUS_CLASS if signal.has_classes else STATUS_CODE
+    if values and not any(map(form.fullmatch, values)):
+        other = "status" if signal.has_classes else "status_class"
+        message = f"{series} has the values {', '.join(values)} in {signal.status}"
+        yield problem(f"{where}.status", message, f"name the label with `{other}`")
     for label, value in signal.selector:
         values = sorted({labels[label] for labels in samples if label in labels})
         place = f"{where}.selector.{label}"

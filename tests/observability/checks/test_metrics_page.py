@@ -28,7 +28,7 @@ OTEL = Signal(
 LIBRARIES = {
     "flask": {"total": replace(FLASK, metric=FLASK.metric + "_count"), "latency": FLASK},
     "fastapi": {
-        "total": replace(FASTAPI, metric="http_requests_total", status="status"),
+        "total": replace(FASTAPI, metric="http_requests_total", status="status", has_classes=True),
         "latency": FASTAPI,
     },
     "otel": {"total": replace(OTEL, metric=OTEL.metric + "_count"), "latency": OTEL},
@@ -151,6 +151,17 @@ def test_a_route_that_the_catalogue_lacks_is_a_problem(check: Check) -> None:
     assert problems[1].startswith(missing.format("'POST /orders'"))
     assert "has no http_request_duration_seconds_bucket" in problems[2]
     assert notes == []
+
+
+def test_codes_are_not_classes(check: Check) -> None:
+    """A status that is read in the other form would match no request."""
+    for library, has_classes, key in (
+        ("fastapi", False, "status_class"),
+        ("flask", True, "status"),
+    ):
+        problems, _ = check(library, has_classes=has_classes)
+        assert ".status: " in problems[0]
+        assert f"name the label with `{key}`" in problems[0]
 
 
 def test_a_missing_metric_names_similar_ones(check: Check) -> None:
