@@ -1,6 +1,6 @@
 """Ratio: the share of the events of any counter that are not bad."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from observability.lib.panels import Unit
 from observability.lib.promql import selector
@@ -9,7 +9,7 @@ from observability.lib.templates import fill
 from observability.sli.kind import EventCounters, EventKind, or_zero, sum_by_instance
 from observability.sli.steady_traffic import EVENTS, ONE_INSTANCE, SteadyTraffic, counter
 from observability.spec.plan import COUNTER_RATIO, SHORT_WINDOW, Plan, Slo
-from observability.spec.selectors import Series, example
+from observability.spec.selectors import Series, example, read_selector, selects
 
 PER_SECOND = "sum(rate(<<selected>>[<<window>>]))"
 
@@ -43,6 +43,8 @@ class Ratio(EventKind):
             counted = bad if slo.measure.form == "bad" else EVENTS - bad
             rest = EVENTS - counted if part.metric == others.metric else EVENTS
             series |= {text_of(part): counter(counted), text_of(others): counter(rest)}
+        for slo in self.slos(plan):
+            series = dict(quick_events(slo, series)) | series
         return series
 
     def impact(self, slo: Slo) -> str:
@@ -57,6 +59,23 @@ class Ratio(EventKind):
             RunbookCheck("How many events are there?", total, Unit.PER_SECOND),
             RunbookCheck(f"How many {slo.measure.form} ones?", part, Unit.PER_SECOND),
         )
+
+
+def quick_events(slo: Slo, series: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield good events of another metric, as of a bucket, for all series that `total` selects.
+
+    Those of another SLO may be among them.
+    """
+    part = example(slo.measure.expr)
+    others = example(slo.measure.total, other_than=slo.measure.expr)
+    if slo.measure.form == "bad" or part.metric == others.metric:
+        return
+    total = read_selector(slo.measure.total)
+    own = {label: text for label, text in part.labels.items() if label not in others.labels}
+    for text, values in series.items():
+        one = example(text)
+        if one.metric == others.metric and selects(total, one.labels):
+            yield text_of(Series(part.metric, one.labels | own)), values
 
 
 def text_of(series: Series) -> str:

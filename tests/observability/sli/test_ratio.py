@@ -1,6 +1,7 @@
 """A ratio: an SLO over any two counters."""
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 
@@ -10,6 +11,7 @@ from observability.generate.runbook.entries import entries
 from observability.generate.sample import sample
 from observability.lib import scope
 from observability.sli import registry
+from observability.sli.steady_traffic import EVENTS, SteadyTraffic, counter
 from observability.spec import names
 from observability.spec.plan import Plan
 from observability.spec.problems import Problem
@@ -234,3 +236,18 @@ def test_mistakes(
     assert any(
         place == where and message in text and fix in repair for place, text, repair in texts
     ), texts
+
+
+def test_overlapping_totals_have_good_events_of_each_other(plan_of: Callable[..., Plan]) -> None:
+    """Else the calls of one SLO would be slow ones of another, and healthy traffic would alert."""
+    plan = plan_of(
+        "{service: small, owner: platform, period: 30d, slos: {"
+        "quick: {ratio: {good: 'x_bucket{le=\"0.1\"}', total: x_count},"
+        " objective: 99, next_steps: [Look at it.]}, "
+        'get: {ratio: {good: \'x_bucket{verb="GET", le="1"}\', total: \'x_count{verb="GET"}\'},'
+        " objective: 99, next_steps: [Look at it.]}}}"
+    )
+    series = registry.steady_series(plan, SteadyTraffic({"get": Decimal("0.5")}, Decimal(60)))
+    good = series['x_bucket{instance="a", verb="GET", le="0.1"}']
+    assert good == series['x_count{instance="a", verb="GET"}'] == counter(EVENTS)
+    assert series['x_bucket{instance="a", verb="GET", le="1"}'] == counter(EVENTS // 2)
