@@ -46,13 +46,16 @@ def overview(queries: Queries) -> Json:
     firing = [alert for alert in current if alert["state"] == "firing"]
     paging_alerts = alerts.with_label(firing, names.SEVERITY, queries.plan.paging_severity)
     panel = routes_panel(queries)
-    no_requests = {route.id: [None] * len(panel.queries) for route in queries.plan.routes}
+    rates: Json = {}
+    if panel:
+        rates = {route.id: [None] * len(panel.queries) for route in queries.plan.routes}
+        rates |= queries.table(panel)
     return {
         "slos": queries.slos(),
         "alerts": current,
         "paging_alerts": paging_alerts,
         "stats": overview_stats(queries),
-        "rates": no_requests | queries.table(panel),
+        "rates": rates,
         "jobs": queries.table(jobs_panel(queries.plan)),
     }
 
@@ -106,7 +109,7 @@ def route(name: str) -> str:
     queries = console().queries
     if name not in {*queries.plan.route_ids.values(), names.UNMATCHED}:
         abort(404)
-    panel = routes_panel(queries)
+    panel = routes_panel(queries) or abort(404)
     slos = [slo.name for slo in queries.plan.slos if slo.subject == name]
     entries = [queries.runbook[slo] for slo in slos]
 
@@ -190,10 +193,11 @@ def budget_panel(queries: Queries, slo: str) -> Panel:
     raise LookupError("the board of SLOs has no stat in seconds")
 
 
-def routes_panel(queries: Queries) -> Panel:
-    """Return the panel with rate, errors and duration of every route."""
-    panels = queries.boards[board_slugs.ROUTES].panels
-    return next(panel for panel in panels if panel.kind == Kind.TABLE)
+def routes_panel(queries: Queries) -> Panel | None:
+    """Return the panel with rate, errors and duration of every route; None without routes."""
+    board = queries.boards.get(board_slugs.ROUTES)
+    panels = board.panels if board else ()
+    return next((panel for panel in panels if panel.kind == Kind.TABLE), None)
 
 
 def delivered_alerts() -> list[Json]:
