@@ -20,6 +20,12 @@ def check_signals(catalogue: Catalogue, where: Where) -> Iterator[Problem]:
             if route.path:
                 message = "has no effect: the metrics of this API name routes by their ids"
                 yield Problem(where("routes", route_id, "path"), message, "remove it")
+        return
+    for name, slo in catalogue.slos.items():
+        for route_id in sorted({*catalogue.routes_of_slo(slo)} & catalogue.exempt.keys()):
+            message = f"{route_id} is exempt, so none of its requests is told from others"
+            fix = "declare it under routes, or leave it out"
+            yield Problem(where("slos", name, "routes"), message, fix)
     for signal in dict.fromkeys(signals.every()):
         if signal.address:
             yield from check_paths(catalogue, signal, where)

@@ -237,4 +237,4 @@ def test_a_route_label_without_a_route_is_a_problem(plan: Plan) -> None:
     page = own_page(plan, jobs=plan.jobs, dependencies=plan.dependencies)
     older = replace(plan, routes=plan.routes[1:])
     problems, _ = metrics_page.check(older, page)
-    assert f"counts {plan.routes[0].id!r}, which is no route" in problems[0].message
+    assert f"count {plan.routes[0].id!r}, which is no route" in problems[0].message

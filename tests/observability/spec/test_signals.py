@@ -187,6 +187,12 @@ WRONG = {
             "add `method` to the signal",
         ),
     ),
+    "an SLO over an exempt route": (
+        service("flask-exporter")
+        + "exempt: {up: GET /up}\n"
+        + "slos: {ups: {routes: [up], availability: 99, next_steps: [Look at it.]}}\n",
+        ("slos.ups.routes", "up is exempt", "declare it under routes"),
+    ),
     "a path where the metric has ids": (
         service("evara", ("{http: GET /things/, ", "{http: GET /things/, path: /t, ")),
         ("routes.things.list.path", "has no effect", "remove it"),
