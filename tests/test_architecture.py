@@ -14,7 +14,7 @@ FILE_LINES = 300
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BUDGETS = {  # AST nodes
     "api": 47_200,
-    "observability": 126_000,
+    "observability": 127_000,
     "loadtests": 15_000,
 }
 
