@@ -171,6 +171,8 @@ def test_slo_json_lists_every_slo_and_counts_the_load(stack: Stack) -> None:
         "verdict",
         "covered_seconds",
         "events_needed",
+        "excluded_seconds",
+        "excluded_codes",
     } <= set(rows["nodes.list-probe"])
     ingest = rows["readings.ingest-availability"]
     assert ingest["total"] > 150
