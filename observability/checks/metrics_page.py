@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from observability.generate import relabelling
 from observability.lib.metrics_page import Labels, Page
 from observability.spec import names
-from observability.spec.plan import HTTP_SOURCE, LATENCY, Plan
+from observability.spec.plan import HTTP_SOURCE, Plan
 from observability.spec.problems import Problem
 from observability.spec.quantities import Duration, format_decimal
-from observability.spec.signals import Signal, spell
+from observability.spec.signals import DURATIONS, Signal, spell
 
 WHERE = "catalogue.yaml"
 SEND_REQUESTS = "send requests to the service, then check again"
@@ -31,9 +31,7 @@ class Note(Problem):
 
 def signals_of(plan: Plan) -> dict[str, Signal]:
     """Return the signals by their key in the catalogue."""
-    signals = plan.signals
-    keys = {"total": signals.total, "bad": signals.bad, "latency": signals.latency}
-    return {key: signal for key, signal in keys.items() if signal}
+    return plan.signals.by_key()
 
 
 def labels_of(signal: Signal) -> Address:
@@ -76,7 +74,7 @@ def series_of(plan: Plan) -> list[str]:
 
 def name_series(key: str, signal: Signal) -> str:
     """Return the series that a signal must have."""
-    return signal.metric + "_bucket" if key == "latency" else signal.metric
+    return signal.metric + "_bucket" if key == DURATIONS else signal.metric
 
 
 def of_platform(plan: Plan) -> list[tuple[str, str, str, tuple[str, ...]]]:
@@ -115,7 +113,7 @@ def compare(plan: Plan, page: Page) -> Iterator[Problem]:
                 yield note(where, f"{series} has no path of a route yet", SEND_REQUESTS)
                 continue
         yield from check_labels(where, signal, series, samples)
-        if key == "latency":
+        if key == DURATIONS:
             yield from check_thresholds(plan, series, samples)
         elif key == "total":
             yield from check_routes(plan, signal, samples)
@@ -231,8 +229,8 @@ def check_thresholds(plan: Plan, series: str, samples: list[Labels]) -> Iterator
     edges = sorted({float(labels.get("le", "inf")) for labels in samples})
     slos: dict[Duration, list[str]] = {}
     for slo in plan.slos:
-        if (slo.source, slo.sli) == (HTTP_SOURCE, LATENCY):
-            slos.setdefault(slo.limit, []).append(slo.name)
+        if slo.source == HTTP_SOURCE and slo.threshold:
+            slos.setdefault(slo.threshold, []).append(slo.name)
     for limit, affected in slos.items():
         seconds = float(limit.seconds)
         if seconds in edges:

@@ -25,6 +25,7 @@ class Spelling(NamedTuple):
     converters: dict[str, tuple[str, ...]]
 
 
+DURATIONS = "latency"  # the key of the histogram
 ANY_SPELLING = "any"
 NUMBERS = {"": ("int",), "integer": ("int",), "number": ("float",), "uuid": ("uuid",)}
 SPELLINGS = {
@@ -107,6 +108,11 @@ class Signals:
     def label(self) -> str:
         """Return the label that names the route of a request, after the join if there is one."""
         return self.total.route or names.SUBJECT
+
+    def by_key(self) -> dict[str, Signal]:
+        """Return each signal that the catalogue can name, by its key there."""
+        signals = {"total": self.total, "bad": self.bad, DURATIONS: self.latency}
+        return {key: signal for key, signal in signals.items() if signal}
 
     def every(self) -> Iterator[Signal]:
         """Yield each signal."""

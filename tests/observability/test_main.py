@@ -14,6 +14,7 @@ COMMANDS = (
     "backup",
     "check",
     "clean",
+    "console",
     "deploy",
     "doctor",
     "down",
@@ -62,7 +63,7 @@ def test_colours_can_be_switched_off(settings: dict[str, str], coloured: bool) -
 def test_a_wrong_catalogue_is_no_traceback(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     """Whatever reads the catalogue shows its problems and exits 1."""
 
-    def invalid(**_: object) -> Plan:
+    def invalid(*_: object, **__: object) -> Plan:
         raise Invalid([Problem("catalogue.yaml: owner", "is missing", "add it")])
 
     monkeypatch.setattr(loading, "load_plan", invalid)
