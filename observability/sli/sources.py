@@ -169,8 +169,11 @@ class Requests(EventSource):
 
     def _series(self, plan: Plan, slo: Slo, signal: Signal, part: str, labels: Labels) -> str:
         """Return one series of a signal about a route of the SLO."""
-        route = next(route for route in plan.routes if route.id == slo.subjects[0])
-        matched = route.labels(signal) | dict(signal.selector) | labels | ONE_INSTANCE
+        subject = slo.subjects[0]
+        of_route = {signal.route: subject}  # an exempt route is none of the plan's, but has an id
+        if not signal.route:
+            of_route = next(route for route in plan.routes if route.id == subject).labels(signal)
+        matched = of_route | dict(signal.selector) | labels | ONE_INSTANCE
         return selector(signal.metric + part, **matched)
 
     @property

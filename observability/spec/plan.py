@@ -191,9 +191,7 @@ class Route:
         return [self.path] if self.path else spell(self.http, dict(self.types), signal.spelling)
 
     def labels(self, signal: Signal) -> Labels:
-        """Return labels of the signal's requests to this route, in one of its spellings."""
-        if signal.route:
-            return {signal.route: self.id}
+        """Return the method and path of requests to this route, in one of its spellings."""
         method = {signal.method: self.http.method} if signal.method else {}
         return method | {signal.path: self.spell(signal)[0]}
 

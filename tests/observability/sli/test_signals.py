@@ -216,6 +216,20 @@ def test_codes_of_our_own_api_are_those_of_its_exact_counter(
     )
 
 
+def test_an_slo_of_our_own_api_may_be_about_an_exempt_route(
+    plan_of: Callable[..., Plan], check_generated_cases: Callable[..., dict[str, str]]
+) -> None:
+    """Its requests are counted under its id, although it has no SLO of its own."""
+    exempt = "exempt: {up: GET /up}\n"
+    slo = "slos:\n  ups: {routes: [up], availability: 98, next_steps: [Look at it.]}\n"
+    catalogue = changed(
+        SHOP,
+        (f"{PRESET}\n", exempt),
+        ("slos:\n  all-orders: {routes: all, availability: 98, next_steps: [Look at it.]}\n", slo),
+    )
+    assert check_generated_cases(plan_of(catalogue))
+
+
 def test_boards_show_the_metrics_of_the_library(plan_of: Callable[..., Plan]) -> None:
     """No board of another service reads a metric of our own API."""
     shown = {board.slug: board for board in boards(plan_of(SHOP))}
