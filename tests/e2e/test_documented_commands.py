@@ -123,7 +123,7 @@ STEPS = (
     Step("$ sed -i"),
     Step("git checkout observability loadtests"),
     Step("git diff"),
-    Step("python -m observability generate --catalogue", before=THEIRS),
+    Step("python -m observability generate --catalogue theirs.yaml", before=THEIRS),
     Step("$ make drill"),
     Step(
         "KEY=evara-development-key",
