@@ -53,7 +53,10 @@ def declared_selectors(plan: Plan) -> Iterator[promql_parser.VectorSelector]:
 def known_edges(plan: Plan) -> frozenset[Decimal]:
     """Return the edges of our own histograms, and those that declared SLOs name of others."""
     edges = set(plan.buckets)
+    own = exposed_series(plan)
     for selector in declared_selectors(plan):
+        if selector.name in own:
+            continue
         for matcher in selector.matchers.matchers:
             number = matcher.value.partition("|")[0]
             if matcher.name == "le" and NUMBER.fullmatch(number):

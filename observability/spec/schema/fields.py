@@ -199,7 +199,7 @@ SeriesName = Annotated[str, matching(r"[a-zA-Z_:][\w:]*", "http_requests_total")
 SpelledPath = Annotated[str, matching(r"\S+", "/orders/<int:order_id>")]
 StatusCode = Annotated[str, matching(r"[1-5]\d\d", "503"), BeforeValidator(str)]
 ExcludedCodes = tuple[StatusCode, ...]
-AlertLabelValue = Annotated[str, matching(r"[\w./:@-]+", "payments")]
+AlertLabelValue = Annotated[str, matching(r"[\w./:@#-]+", "payments")]
 # Both become parts of regular expressions.
 ScrapeJob = Annotated[str, matching(r"[\w./:-]+", "shop-api")]
 LabelValue = Annotated[str, matching(r"[\w./:-]*", "eu-west")]

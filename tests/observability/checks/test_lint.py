@@ -73,3 +73,24 @@ def test_retention_below_the_period_is_a_problem(
             "write --storage.tsdb.retention.time=91d",
         )
     ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "edge", "is_known"),
+    [
+        ("evara_http_request_duration_seconds", 'le="0.3"', False),
+        ("evara_http_request_duration_seconds", 'le="0.2"', True),
+        ("belt_seconds", 'le="0.3"', True),
+        ("belt_seconds", 'le=~"3|3[.]0"', True),
+        ("belt_seconds", 'le="3"', False),  # Prometheus 3 stores 3.0
+    ],
+)
+def test_bucket_of_a_declared_slo(
+    plan_of: Callable[..., Plan], metric: str, edge: str, is_known: bool
+) -> None:
+    """The edges of our own histograms are known; others may have any, in both spellings."""
+    ratio = f"ratio: {{good: '{metric}_bucket{{{edge}}}', total: {metric}_count}}"
+    declared = "ratio: {bad: parcels_lost_total, total: 'parcels_total{kind=\"batch\"}'}"
+    problems = lint.check(plan_of(((declared, ratio),)), registry.ROOT)
+    assert (problems == []) == is_known
+    assert all("which no histogram has" in problem.message for problem in problems)

@@ -21,7 +21,7 @@ def test_alerts_of_a_route_are_those_of_its_slos(plan_of: Callable[..., Plan]) -
     """Those of one SLI add to what is off, and replace labels; probes have their own entry."""
     plan = plan_of(
         with_alerts(
-            "{disable: [ticket], labels: {team: shop, channel: loud},"
+            '{disable: [ticket], labels: {team: shop, channel: "#loud"},'
             " by_sli: {latency: {disable: [page], labels: {channel: quiet}}}}"
         )
     )
@@ -29,7 +29,7 @@ def test_alerts_of_a_route_are_those_of_its_slos(plan_of: Callable[..., Plan]) -
     quick = slo_of(plan, "orders.list-latency-1s")
     probe = slo_of(plan, "orders.list-probe")
     assert (available.muted, quick.muted, probe.muted) == (("ticket",), ("page", "ticket"), ())
-    assert dict(available.labels) == {"team": "shop", "channel": "loud"}
+    assert dict(available.labels) == {"team": "shop", "channel": "#loud"}
     assert dict(quick.labels) == {"team": "shop", "channel": "quiet"}
     assert probe.labels == ()
     judged = {tier.severity for tier in plan.tiers if tier.judges(available)}
